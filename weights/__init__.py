@@ -1,0 +1,1 @@
+"""Models behind the service's contract, and the tools that build and measure them."""

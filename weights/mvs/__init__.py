@@ -1,0 +1,1 @@
+"""The embedded model `mvs`: classical multi-view stereo in torch operations, without weights."""

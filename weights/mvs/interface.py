@@ -1,0 +1,31 @@
+"""What the sparse side of the model (structure from motion) hands to the dense side."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class SparseModel(NamedTuple):
+    """Cameras and triangulated tracks of `N` frames; the shapes hold in degenerate cases too.
+
+    A world point `X` has camera coordinates `rotations[i] @ X + translations[i]` (x right, y down,
+    z forward) and lies at the pixel index `focal * (x, y) / z + ((W - 1) / 2, (H - 1) / 2)`.
+    Without any trustworthy geometry there are no points and every reliability is 0.
+    """
+
+    rotations: Tensor
+    """float64 [N, 3, 3], world to camera. The first registered frame has the identity, which is
+    frame 0 unless it is unregistered."""
+    translations: Tensor
+    """float64 [N, 3], world to camera."""
+    focal: Tensor
+    """float64 [], focal length in pixels of the given size (square pixels)."""
+    registered: Tensor
+    """bool [N]. An unregistered frame carries the pose of the nearest registered frame."""
+    points: Tensor
+    """float64 [T, 3], triangulated tracks in the world frame; their median depth is about 1."""
+    visible: Tensor
+    """bool [T, N], the observations that agree with their point (inliers)."""
+    reliability: Tensor
+    """float32 [N] in 0..1: how far pose and parallax of the frame can be trusted. At 0 its
+    confidence is 1 everywhere."""
