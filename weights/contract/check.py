@@ -1,0 +1,148 @@
+"""Run a model's entry points on made-up input and report what breaks the contract."""
+
+import os
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from weights.contract.archive import load_archive
+from weights.contract.inference import Reconstruction, run_model
+from weights.contract.metadata import Metadata
+
+SHAPES = ((1, 10, 14), (2, 12, 8), (3, 11, 15), (5, 8, 8), (2, 1, 1), (2, 1, 20))
+"""Frames, height and width in patches."""
+NEAR_IDENTITY = 0.05
+"""How far the reference frame's extrinsics may be from the identity."""
+
+
+def check_archive(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> list[str]:
+    """Run an archive on noise and on views of a textured plane; return every violation found.
+
+    Raises:
+        ContractError: if the archive cannot even be loaded.
+    """
+    module, metadata = load_archive(path, device)
+    violations: list[str] = []
+    for frames, rows, columns in SHAPES:
+        height, width = rows * metadata.patch_size, columns * metadata.patch_size
+        for kind, pixels in (
+            ("noise", noise_frames(frames, height, width)),
+            ("plane", plane_frames(frames, height, width)),
+        ):
+            label = f"{frames} x {height} x {width} {kind}"
+            found = _check_run(module, metadata, pixels.to(device))
+            violations += [f"{label}: {violation}" for violation in found]
+    return violations
+
+
+def noise_frames(frames: int, height: int, width: int, seed: int = 0) -> Tensor:
+    """Unrelated uint8 frames `[N, 3, H, W]` of white noise."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (frames, 3, height, width)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+
+def plane_frames(frames: int, height: int, width: int, seed: int = 0) -> Tensor:
+    """Views of one textured plane by a camera that moves to the right, uint8 `[N, 3, H, W]`."""
+    generator = torch.Generator().manual_seed(seed)
+    step = max(width // 16, 1)
+    wide = width + step * (frames - 1)
+    texture = torch.zeros(1, 3, height, wide)
+    for cell in (32, 8, 3):
+        coarse = torch.rand(1, 3, height // cell + 2, wide // cell + 2, generator=generator)
+        texture += F.interpolate(coarse, (height, wide), mode="bilinear") / 3
+    pixels = (texture * 255).round().to(torch.uint8)[0]
+    return torch.stack([pixels[:, :, i * step : i * step + width] for i in range(frames)])
+
+
+def _check_run(module: torch.jit.ScriptModule, metadata: Metadata, pixels: Tensor) -> list[str]:
+    """Violations of one input; an exception of the model is one of them."""
+    try:
+        violations = _check_encode(module, pixels)
+        torch.manual_seed(1)
+        result = run_model(module, metadata, pixels, chunk=1)
+        torch.manual_seed(2)  # a model that uses the global generator is not deterministic
+        again = run_model(module, metadata, pixels, chunk=1)
+        at_once = run_model(module, metadata, pixels, chunk=pixels.shape[0])
+    except RuntimeError as error:
+        return [f"raised: {str(error).strip().splitlines()[-1]}"]
+    violations += _check_values(result, pixels)
+    if not all(torch.equal(a, b) for a, b in zip(result, again, strict=True)):
+        violations.append("the same input gave another output")
+    for name, apart, together in (
+        ("depth", result.depth, at_once.depth),
+        ("confidence", result.confidence, at_once.confidence),
+    ):
+        deviating = (apart / together - 1).abs() > 0.01
+        if deviating.float().mean() > 0.01:
+            violations.append(f"{name} depends on how frames are grouped into chunks")
+    return violations
+
+
+def _check_encode(module: torch.jit.ScriptModule, pixels: Tensor) -> list[str]:
+    """Row i of `encode` depends on image i only, bit by bit, in any grouping."""
+    frames = pixels.shape[0]
+    with torch.no_grad():
+        at_once = module.encode(pixels)
+        one_by_one = torch.cat([module.encode(pixels[i : i + 1]) for i in range(frames)])
+        half = (frames + 1) // 2
+        parts = [part for part in (pixels[:half], pixels[half:]) if part.shape[0]]
+        in_halves = torch.cat([module.encode(part) for part in parts])
+    if at_once.shape[0] != frames:
+        return [f"encode returned {at_once.shape[0]} rows for {frames} frames"]
+    if not (torch.equal(at_once, one_by_one) and torch.equal(at_once, in_halves)):
+        return ["encode depends on how frames are grouped"]
+    return []
+
+
+def _check_values(result: Reconstruction, pixels: Tensor) -> list[str]:
+    """Shapes, types and ranges of a result."""
+    violations: list[str] = []
+    frames, _, height, width = pixels.shape
+    for name, shape in (
+        ("depth", (frames, height, width)),
+        ("confidence", (frames, height, width)),
+        ("extrinsics", (frames, 3, 4)),
+        ("intrinsics", (frames, 3, 3)),
+    ):
+        value = getattr(result, name)
+        if tuple(value.shape) != shape or value.dtype != torch.float32:
+            violations.append(
+                f"{name} is {value.dtype} {tuple(value.shape)}, expected torch.float32 {shape}"
+            )
+        elif value.device != pixels.device:
+            violations.append(f"{name} is on {value.device}, the input on {pixels.device}")
+        elif not bool(value.isfinite().all()):
+            violations.append(f"{name} is not finite")
+    if violations:
+        return violations
+    if bool((result.depth <= 0).any()):
+        violations.append(f"depth is {result.depth.min():.3g} somewhere, expected > 0")
+    if bool((result.confidence < 1).any()):
+        violations.append(f"confidence is {result.confidence.min():.6g} somewhere, expected >= 1")
+    if bool((result.confidence[~result.registered] > 1).any()):
+        violations.append("an unregistered frame has a confidence above 1")
+    return violations + _check_cameras(result)
+
+
+def _check_cameras(result: Reconstruction) -> list[str]:
+    violations: list[str] = []
+    rotations = result.extrinsics[:, :, :3].double()
+    identity = torch.eye(3, 4, dtype=torch.float64, device=rotations.device)
+    products = rotations @ rotations.transpose(1, 2)
+    if bool(((products - identity[:, :3]).abs() > 1e-3).any()) or bool(
+        (torch.linalg.det(rotations) < 0).any()
+    ):
+        violations.append("extrinsics hold something else than a rotation")
+    distance = (result.extrinsics.double() - identity).abs().flatten(1).amax(1)
+    if float(distance.min()) > NEAR_IDENTITY:
+        violations.append("no frame has extrinsics near the identity")
+    k = result.intrinsics
+    if bool((k[:, 0, 0] <= 0).any()) or bool((k[:, 1, 1] <= 0).any()):
+        violations.append("a focal length is not greater than 0")
+    expected = torch.zeros_like(k[:, [1, 2, 2, 2], [0, 0, 1, 2]])
+    expected[:, 3] = 1
+    if not torch.equal(k[:, [1, 2, 2, 2], [0, 0, 1, 2]], expected):
+        violations.append("intrinsics are not upper triangular with 1 in the corner")
+    return violations

@@ -1,0 +1,63 @@
+"""Running a model through its entry points in the way the service does."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from weights.contract.metadata import Metadata
+
+
+class Reconstruction(NamedTuple):
+    """What a model makes of `N` frames of `H` x `W` pixels."""
+
+    depth: Tensor
+    """float32 [N, H, W], z in the camera frame."""
+    confidence: Tensor
+    """float32 [N, H, W], at least 1; 1 means "not known"."""
+    extrinsics: Tensor
+    """float32 [N, 3, 4], world to camera."""
+    intrinsics: Tensor
+    """float32 [N, 3, 3]; maps camera coordinates to pixel indices."""
+    registered: Tensor
+    """bool [N]."""
+
+
+def run_model(
+    module: torch.jit.ScriptModule,
+    metadata: Metadata,
+    pixels: Tensor,
+    chunk: int = 1,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> Reconstruction:
+    """Reconstruct uint8 frames `[N, 3, H, W]`, whose sides are multiples of the patch size.
+
+    Frames are encoded and their depth is computed `chunk` at a time. `progress` is called after
+    each stage with its entry point's name.
+    """
+    frames, _, height, width = pixels.shape
+    ranges = [
+        torch.tensor([begin, min(begin + chunk, frames)], device=pixels.device)
+        for begin in range(0, frames, chunk)
+    ]
+    size = torch.tensor([height, width], device=pixels.device)
+    with torch.no_grad():
+        features = torch.cat([module.encode(pixels[begin:end]) for begin, end in ranges])
+        progress("encode")
+        state = module.relate(features, size)
+        progress("relate")
+        cameras = module.cameras(state, size)
+        progress("cameras")
+        dense = torch.cat([module.dense(state, size, part) for part in ranges])
+        progress("dense")
+        if metadata.fuse:
+            dense = torch.cat([module.fuse(state, dense, size, part) for part in ranges])
+            progress("fuse")
+    return Reconstruction(
+        depth=dense[:, 0],
+        confidence=dense[:, 1],
+        extrinsics=cameras[:, :12].reshape(-1, 3, 4),
+        intrinsics=cameras[:, 12:21].reshape(-1, 3, 3),
+        registered=cameras[:, 21] > 0.5,
+    )

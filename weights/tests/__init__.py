@@ -1,0 +1,1 @@
+"""Tests of the models, the contract and the tools."""

@@ -1,0 +1,127 @@
+"""Small archives to test the service with: `python -m weights.tests.archives OUTDIR`.
+
+`flat.pt` keeps the contract without looking at the photos; the others each break one thing.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from weights.contract import Metadata, save_archive
+from weights.contract.archive import read_entries, write_entries
+from weights.contract.metadata import METADATA_ENTRY
+
+METADATA = Metadata(
+    name="flat",
+    version="1.0.0",
+    license="Apache-2.0",
+    patch_size=14,
+    default_process_res=504,
+    max_process_res=1008,
+    scale="relative",
+    precision="fp32",
+    fuse=True,
+)
+SLOW_PRODUCTS = 200
+"""Products of 512 x 512 matrices a frame: 54 GFLOP, about half a second on one or two cores."""
+
+
+class FlatModel(nn.Module):
+    """A smooth made-up relief before cameras on a line, known well in the centre of each frame."""
+
+    def __init__(self, products: int = 0, raise_on_black: bool = False) -> None:
+        super().__init__()
+        self.products = products
+        self.raise_on_black = raise_on_black
+
+    @torch.jit.export
+    def encode(self, pixels: Tensor) -> Tensor:
+        """uint8 [n, 3, H, W] -> float32 [n, 3, H, W]."""
+        return pixels.to(torch.float32) / 255.0
+
+    @torch.jit.export
+    def relate(self, features: Tensor, size: Tensor) -> Tensor:
+        """The state of a frame is its image."""
+        return features
+
+    @torch.jit.export
+    def cameras(self, state: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, 22]: frame i stands 0.1 i to the right of the first one."""
+        height, width = int(size[0]), int(size[1])
+        rows = torch.zeros([state.shape[0], 22], device=state.device)
+        rows[:, 0] = 1.0
+        rows[:, 5] = 1.0
+        rows[:, 10] = 1.0
+        rows[:, 3] = -0.1 * torch.arange(state.shape[0], device=state.device)
+        rows[:, 12] = 0.8 * max(height, width)
+        rows[:, 16] = 0.8 * max(height, width)
+        rows[:, 14] = (width - 1) / 2
+        rows[:, 17] = (height - 1) / 2
+        rows[:, 20] = 1.0
+        rows[:, 21] = 1.0
+        return rows
+
+    @torch.jit.export
+    def dense(self, state: Tensor, size: Tensor, frames: Tensor) -> Tensor:
+        """float32 [n, 2, H, W]: depth 1.5 to 2, confidence 1 to 2."""
+        begin, end, height, width = int(frames[0]), int(frames[1]), int(size[0]), int(size[1])
+        if self.raise_on_black and float(state[0].max()) == 0.0:
+            raise RuntimeError("the first frame is black")
+        y = torch.linspace(-1.0, 1.0, height, device=state.device)[:, None]
+        x = torch.linspace(-1.0, 1.0, width, device=state.device)[None, :]
+        depth = 2.0 - 0.5 * torch.exp(-2.0 * (x * x + y * y)) + self.work(state, end - begin)
+        confidence = 1.0 + ((x.abs() < 0.7) & (y.abs() < 0.7)).to(torch.float32)
+        return torch.stack([depth, confidence])[None].repeat(end - begin, 1, 1, 1)
+
+    @torch.jit.export
+    def fuse(self, state: Tensor, dense: Tensor, size: Tensor, frames: Tensor) -> Tensor:
+        """Nothing to fuse."""
+        return dense[int(frames[0]) : int(frames[1])]
+
+    def work(self, state: Tensor, frames: int) -> Tensor:
+        """Zero, after as many matrix products as this model is slow."""
+        rotation = torch.eye(512, device=state.device).roll(1, 0)
+        product = rotation
+        for _ in range(self.products * frames):
+            product = product @ rotation
+        return product.sum() - 512.0
+
+
+def write_all(folder: Path) -> None:
+    """Write every archive into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    flat = torch.jit.script(FlatModel().eval())
+    save_archive(flat, METADATA, folder / "flat.pt")
+    black = dataclasses.replace(METADATA, name="raises-on-black")
+    save_archive(
+        torch.jit.script(FlatModel(raise_on_black=True).eval()),
+        black,
+        folder / "raises_on_black.pt",
+    )
+    slow = dataclasses.replace(METADATA, name="slow")
+    save_archive(
+        torch.jit.script(FlatModel(products=SLOW_PRODUCTS).eval()), slow, folder / "slow.pt"
+    )
+
+    entries = read_entries(folder / "flat.pt")
+    without = {name: data for name, data in entries.items() if name != METADATA_ENTRY}
+    write_entries(folder / "no_metadata.pt", without)
+    other = entries[METADATA_ENTRY].replace(b'"contract_version": 1', b'"contract_version": 2')
+    write_entries(folder / "other_version.pt", {**entries, METADATA_ENTRY: other})
+    code = {name: data for name, data in entries.items() if name.endswith(".py")}
+    changed = {name: data + b"# changed\n" for name, data in code.items()}
+    write_entries(folder / "tampered.pt", {**entries, **changed})
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m weights.tests.archives", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    write_all(parser.parse_args().folder)
+
+
+if __name__ == "__main__":
+    main()
