@@ -1,0 +1,63 @@
+//! What a model says about a set of frames.
+
+use nalgebra::{Matrix3, Matrix4};
+
+/// One pinhole camera.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Camera {
+    /// World-to-camera transform: `x_camera = extrinsics * x_world` (homogeneous). Camera axes are
+    /// x right, y down, z forward.
+    pub extrinsics: Matrix4<f64>,
+    /// Maps camera coordinates to pixel indices: the centre of the top left pixel is (0, 0).
+    pub intrinsics: Matrix3<f64>,
+    /// False if the model could not relate this frame to the others; its confidence is then 1
+    /// everywhere and its pose means nothing.
+    pub registered: bool,
+}
+
+/// Depth, confidence and cameras of `N` frames of one processed size.
+///
+/// All frames share one world frame whose unit of length is arbitrary unless the model claims
+/// metric scale. Buffers hold the frames one after another, each row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// Processed width in pixels.
+    pub width: usize,
+    /// Processed height in pixels.
+    pub height: usize,
+    /// One camera per frame, in the order of the frames.
+    pub cameras: Vec<Camera>,
+    /// z in the camera frame, finite and greater than 0, `N * height * width` values.
+    pub depth: Vec<f32>,
+    /// At least 1, where 1 means "not known", `N * height * width` values.
+    pub confidence: Vec<f32>,
+}
+
+impl Prediction {
+    /// Number of frames.
+    pub fn len(&self) -> usize {
+        self.cameras.len()
+    }
+
+    /// Whether there is no frame at all.
+    pub fn is_empty(&self) -> bool {
+        self.cameras.is_empty()
+    }
+
+    /// Number of pixels of one frame.
+    pub fn pixels_per_frame(&self) -> usize {
+        self.width * self.height
+    }
+
+    /// The depth map of one frame, row-major.
+    pub fn frame_depth(&self, frame: usize) -> &[f32] {
+        let size = self.pixels_per_frame();
+        &self.depth[frame * size..(frame + 1) * size]
+    }
+
+    /// The confidence map of one frame, row-major.
+    pub fn frame_confidence(&self, frame: usize) -> &[f32] {
+        let size = self.pixels_per_frame();
+        &self.confidence[frame * size..(frame + 1) * size]
+    }
+}
