@@ -1,0 +1,36 @@
+# Thin: each target is one script under scripts/.
+.DEFAULT_GOAL := help
+.PHONY: help setup serve test bench evaluate sample-scene golden lock clean
+
+# Passed on to the program behind a target: make serve ARGS="--port 9000"
+ARGS ?=
+
+help: ## Show the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Make the virtual environment with libtorch, so that plain cargo works.
+	@scripts/setup.sh
+
+serve: ## Build in release mode and start the server. Options: ARGS="--port 9000"
+	@scripts/serve.sh $(ARGS)
+
+test: ## Run formatters, linters and all tests.
+	@scripts/test.sh
+
+bench: ## Measure one run by stage, and the latency of ping while a model runs.
+	@scripts/bench.sh $(ARGS)
+
+evaluate: ## Measure the model mvs on unseen procedural scenes.
+	@scripts/evaluate.sh $(ARGS)
+
+sample-scene: ## Render the sample scene under examples/ anew.
+	@scripts/sample-scene.sh $(ARGS)
+
+golden: ## Compute the golden data of the image tests anew with OpenCV.
+	@scripts/golden.sh
+
+lock: ## Resolve requirements/*.in to exact versions and hashes again.
+	@scripts/lock.sh
+
+clean: ## Remove all that the other targets made, but not the server's data.
+	@scripts/clean.sh

@@ -1,0 +1,62 @@
+# Sourced by the other scripts: goes to the repository's root and checks prerequisites.
+# shellcheck shell=bash
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# fail MESSAGE...: one sentence on stderr, then the end.
+fail() {
+  echo "error: $*" >&2
+  exit 1
+}
+
+# say MESSAGE...: what takes time is announced.
+say() {
+  echo "==> $*"
+}
+
+# at_least VERSION MINIMUM: compares dotted versions.
+at_least() {
+  [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
+}
+
+need_rust() {
+  if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then
+    export PATH="$HOME/.cargo/bin:$PATH"
+  fi
+  local minimum found
+  minimum=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+  command -v cargo >/dev/null && command -v rustc >/dev/null ||
+    fail "Rust $minimum or newer is needed; see https://rustup.rs."
+  found=$(rustc --version | awk '{ print $2 }')
+  at_least "${found%%-*}" "$minimum" ||
+    fail "Rust $minimum or newer is needed, but rustc is $found; try 'rustup update stable'."
+}
+
+need_compiler() {
+  command -v "${CXX:-c++}" >/dev/null && command -v cc >/dev/null ||
+    fail "a C and C++ compiler is needed (Debian and Ubuntu: apt install build-essential)."
+}
+
+need_node() {
+  local advice="Node.js 20 or newer with npm is needed for the tests; see https://nodejs.org"
+  local found
+  command -v node >/dev/null && command -v npm >/dev/null || fail "$advice."
+  found=$(node --version)
+  at_least "${found#v}" 20 || fail "$advice (node is $found)."
+}
+
+# find_python: prints a Python that can make the virtual environment. PYTHON overrides the choice.
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11 python3.10}; do
+    if "$candidate" - <<'PYTHON' 2>/dev/null; then
+import sys, venv, ensurepip
+sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))
+PYTHON
+      command -v "$candidate"
+      return
+    fi
+  done
+  fail "Python 3.10 to 3.14 with venv is needed" \
+    "(Debian and Ubuntu: apt install python3 python3-venv)."
+}

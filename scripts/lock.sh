@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Resolves requirements/*.in to requirements/*.txt for every supported Python, with hashes.
+source "$(dirname "$0")/common.sh"
+
+command -v uv >/dev/null || fail "uv is needed to resolve requirements (pip install uv)."
+cd requirements
+export UV_CUSTOM_COMPILE_COMMAND="make lock"
+lock() {
+  local name=$1
+  shift
+  uv pip compile --quiet --upgrade --universal --python-version 3.10 --generate-hashes \
+    --no-emit-index-url "$@" "$name.in" --output-file "$name.txt"
+}
+lock libtorch --no-deps
+lock cuda --no-deps
+lock test --constraint libtorch.txt --constraint cuda.txt

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Usage: scripts/setup.sh [--for-tests]
+#
+# Makes .venv with libtorch from the locked requirements, and the link .libtorch that cargo is told
+# of in .cargo/config.toml. With --for-tests also what the Python and the glTF tests need. What is
+# installed already is left alone, so a second run is over at once.
+#
+# WITH_CUDA=1 installs the CUDA libraries on a machine without an NVIDIA GPU, 0 never does.
+source "$(dirname "$0")/common.sh"
+
+case "${1:-}" in
+  "") for_tests=false ;;
+  --for-tests) for_tests=true ;;
+  *) fail "unknown option '$1'; only --for-tests is known." ;;
+esac
+
+[ "$(uname -s)" = Linux ] || fail "pointstream runs on Linux, and this is $(uname -s)."
+need_rust
+need_compiler
+if $for_tests; then need_node; fi
+
+# has_gpu: whether the NVIDIA driver is loaded (the last is where WSL keeps it).
+has_gpu() {
+  [ -e /proc/driver/nvidia/version ] || [ -e /dev/nvidiactl ] ||
+    [ -e /usr/lib/wsl/lib/libcuda.so.1 ]
+}
+
+# install NAME [PIP OPTION...]: the packages of requirements/NAME.txt, unless that very file was
+# installed before. The copy that remembers it lives and dies with the virtual environment.
+install() {
+  local name=$1
+  shift
+  cmp -s "requirements/$name.txt" ".venv/installed/$name.txt" && return
+  say "Installing requirements/$name.txt into .venv"
+  .venv/bin/python -m pip install --disable-pip-version-check --require-hashes \
+    --only-binary :all: --progress-bar off "$@" -r "requirements/$name.txt" ||
+    fail "could not install requirements/$name.txt; what pip says above tells why."
+  mkdir -p .venv/installed
+  cp "requirements/$name.txt" ".venv/installed/$name.txt"
+}
+
+# A virtual environment whose Python went away (an upgrade of the system) is made anew.
+if ! .venv/bin/python -c "" 2>/dev/null; then
+  python=$(find_python)
+  say "Making the virtual environment .venv with $python"
+  "$python" -m venv --clear .venv
+fi
+
+install libtorch --no-deps
+case "${WITH_CUDA:-auto}" in
+  auto) if has_gpu; then install cuda --no-deps; fi ;;
+  1) install cuda --no-deps ;;
+  0) ;;
+  *) fail "WITH_CUDA is '$WITH_CUDA', but must be 0 or 1." ;;
+esac
+if $for_tests; then
+  install test
+  if ! cmp -s integration/glb/package-lock.json integration/glb/node_modules/.installed; then
+    say "Installing integration/glb/package-lock.json"
+    npm ci --prefix integration/glb --no-audit --no-fund
+    cp integration/glb/package-lock.json integration/glb/node_modules/.installed
+  fi
+fi
+
+# Relative, so that the checkout can be moved.
+for torch in .venv/lib/python3.*/site-packages/torch; do
+  [ -e "$torch/lib/libtorch_cpu.so" ] || fail "$torch holds no libtorch; remove .venv and retry."
+  [ "$(readlink .libtorch || true)" = "$torch" ] || ln -sfn "$torch" .libtorch
+done
