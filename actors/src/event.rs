@@ -1,0 +1,223 @@
+//! What passes between a session and its clients, free of any wire format.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pointstream_reconstruction::model::Scale;
+use serde::Serialize;
+use uuid::Uuid;
+
+/// Identifies a session.
+pub type SessionId = Uuid;
+
+/// What a client asks of its session.
+#[derive(Debug)]
+pub enum ClientMessage {
+    /// Add an image.
+    Image {
+        /// The encoded image (JPEG, PNG, WebP, ...).
+        bytes: Vec<u8>,
+        /// What the client calls it; only a label.
+        name: Option<String>,
+    },
+    /// Make a point cloud of the images so far.
+    Generate {
+        /// Whether the answer is a delta rather than a complete result.
+        incremental: bool,
+    },
+    /// Make the final point cloud; nothing more is accepted afterwards.
+    Finalize,
+    /// Show a sign of life.
+    Ping,
+    /// Something that is no message of the protocol; it is answered with an error.
+    Invalid {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl ClientMessage {
+    /// The name of its kind, as the protocol has it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Image { .. } => "image",
+            Self::Generate { .. } => "generate",
+            Self::Finalize => "finalize",
+            Self::Ping => "ping",
+            Self::Invalid { .. } => "invalid",
+        }
+    }
+}
+
+/// What a session tells a connection.
+#[derive(Debug, Clone)]
+pub enum SessionEvent {
+    /// The connection is part of the session now.
+    Connected {
+        /// Images that the session holds.
+        image_count: u32,
+        /// Images that it may hold.
+        max_images: u32,
+    },
+    /// An image was decoded and stored.
+    Acknowledged {
+        /// Images that the session holds, this one included.
+        image_count: u32,
+        /// The client's name of the image, or one made up.
+        image_path: String,
+    },
+    /// A generation has come this far.
+    Progress(Progress),
+    /// A point cloud as asked for: the one answer of a `generate` or `finalize`.
+    Result(Arc<Answer>),
+    /// A message could not be honoured. Of a `generate` or `finalize` it is the one answer.
+    Error {
+        /// What was wrong and what would work.
+        message: String,
+    },
+    /// Answer of a ping.
+    Pong,
+    /// The session ends, and with it the connection. Always the last event.
+    Closed(CloseReason),
+}
+
+/// The parts of a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// A worker is found and the model is brought to its device.
+    LoadingModel,
+    /// The model runs.
+    Inference,
+    /// The point cloud is made and written.
+    Exporting,
+    /// The result is stored.
+    Finalizing,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::LoadingModel => "loading_model",
+            Self::Inference => "inference",
+            Self::Exporting => "exporting",
+            Self::Finalizing => "finalizing",
+        })
+    }
+}
+
+/// How far a generation has come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// The part that runs.
+    pub stage: Stage,
+    /// Share of the whole generation that is done, 0 to 1, never falling.
+    pub fraction: f32,
+    /// For people, for example "Processing frame 5/10".
+    pub message: String,
+}
+
+/// Whether a result is one of several or the last word on these images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerKind {
+    /// An incremental update.
+    Delta,
+    /// A complete result.
+    Complete,
+}
+
+/// A point cloud with what there is to know about it.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Delta or complete.
+    pub kind: AnswerKind,
+    /// Images that the session held when the point cloud was asked for.
+    pub image_count: u32,
+    /// The scene as binary glTF.
+    pub glb: Bytes,
+    /// What there is to know about it.
+    pub metadata: Arc<ResultMetadata>,
+}
+
+/// Metadata of a result, in the protocol's names.
+#[derive(Debug, Clone, Serialize)]
+pub struct ResultMetadata {
+    /// Frames that were processed.
+    pub num_frames: usize,
+    /// The session.
+    pub session_id: SessionId,
+    /// Size of the GLB in bytes.
+    pub glb_size_bytes: usize,
+    /// Pinhole intrinsics of each frame at the processed size, 3x3; pixel indices, the centre of
+    /// the top left pixel is (0, 0).
+    pub intrinsics: Vec<[[f64; 3]; 3]>,
+    /// World-to-camera extrinsics of each frame, 4x4, in the world of this run of the model.
+    pub extrinsics: Vec<[[f64; 4]; 4]>,
+    /// Transform from the world of the extrinsics to the coordinates of the GLB, 4x4.
+    pub world_to_glb: [[f64; 4]; 4],
+    /// Processed width and height of the frames in pixels.
+    pub processed_size: [u32; 2],
+    /// Names of the images, in the order of the frames.
+    pub frames: Vec<String>,
+    /// Names of the images that do not fit the others; nothing of them is in the point cloud.
+    pub unregistered_frames: Vec<String>,
+    /// Points in the GLB.
+    pub num_points: usize,
+    /// Confidence from which on a pixel became a point.
+    pub confidence_threshold: f32,
+    /// Whether this result lies in the same coordinates as the session's first one.
+    pub aligned: bool,
+    /// Unit of length: arbitrary or metres.
+    pub scale: Scale,
+    /// The model that made it, name and version.
+    pub model: String,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+/// Seconds spent in the parts of a generation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Timings {
+    /// From the request until a worker took it up.
+    pub queued: f64,
+    /// Reading the prepared frames.
+    pub frames: f64,
+    /// Encoding those frames that were not encoded during the upload.
+    pub encode: f64,
+    /// The model: cameras and depth.
+    pub model: f64,
+    /// Thresholding, aligning, sampling and unprojecting.
+    pub cloud: f64,
+    /// Writing the GLB.
+    pub glb: f64,
+    /// Storing the result.
+    pub store: f64,
+    /// From the request to the answer.
+    pub total: f64,
+}
+
+/// Why a session's connections are closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// Somebody deleted the session.
+    Deleted,
+    /// There was no activity for too long.
+    Expired,
+    /// The session failed; its neighbours did not.
+    Failed,
+    /// The service shuts down.
+    ShuttingDown,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Deleted => "session was deleted",
+            Self::Expired => "session expired after inactivity",
+            Self::Failed => "session failed; create a new one",
+            Self::ShuttingDown => "server is shutting down",
+        })
+    }
+}

@@ -1,0 +1,43 @@
+//! What the operator decides about the whole system.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pointstream_reconstruction::image::DecodeLimits;
+use pointstream_reconstruction::model::{Device, ResolvedModel};
+use std::sync::Arc;
+
+/// Settings of the actor system, fixed for its life.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Folder for the sessions' files. Only one running system may use it.
+    pub data_dir: PathBuf,
+    /// The model that every worker loads.
+    pub model: Arc<ResolvedModel>,
+    /// Devices to run on, each with `workers_per_device` workers.
+    pub devices: Vec<Device>,
+    /// Workers, each with its own copy of the model, per device.
+    pub workers_per_device: usize,
+    /// Sessions at the same time; one more is refused.
+    pub max_sessions: usize,
+    /// A session without any activity for this long ends.
+    pub session_timeout: Duration,
+    /// The most that a session may ask for as its `max_images`.
+    pub max_images_limit: u32,
+    /// The most that a session may ask for as its `num_max_points`.
+    pub max_points_limit: u64,
+    /// `generate` and `finalize` requests that may wait in a session beside the one that runs.
+    pub max_pending_requests: usize,
+    /// Connections to one session at the same time.
+    pub max_connections: usize,
+    /// Messages of one connection that may be unanswered before no more are read from it.
+    pub max_unanswered_messages: usize,
+    /// Jobs that may wait for a worker, over all sessions.
+    pub queue_capacity: usize,
+    /// Limits of images, checked before they are decoded.
+    pub image_limits: DecodeLimits,
+    /// Memory for encoded frames that wait for a generation, over all sessions, in bytes.
+    pub feature_cache_bytes: usize,
+    /// How long running work may take to end when the system shuts down.
+    pub drain_timeout: Duration,
+}

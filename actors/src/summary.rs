@@ -1,0 +1,110 @@
+//! Snapshots of sessions and actors for people and REST.
+
+use serde::Serialize;
+use std::time::SystemTime;
+
+use crate::config::SessionConfig;
+use crate::event::SessionId;
+
+/// Where a session is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionStatus {
+    /// Nobody has connected yet. The protocol knows it as `active`.
+    Created,
+    /// Takes images.
+    Active,
+    /// A generation runs.
+    Processing,
+    /// Finalized; takes nothing more.
+    Completed,
+    /// The last generation failed; it may be tried again.
+    Error,
+}
+
+impl SessionStatus {
+    /// The word that the protocol uses.
+    pub fn wire_name(self) -> &'static str {
+        match self {
+            Self::Created | Self::Active => "active",
+            Self::Processing => "processing",
+            Self::Completed => "completed",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What there is to know about a session.
+#[derive(Debug, Clone)]
+pub struct SessionSummary {
+    /// The session.
+    pub id: SessionId,
+    /// When it was created.
+    pub created_at: SystemTime,
+    /// When anything last happened in it.
+    pub last_activity: SystemTime,
+    /// Where it is in its life.
+    pub status: SessionStatus,
+    /// Images that it holds.
+    pub image_count: u32,
+    /// Bytes of the images that it holds.
+    pub image_bytes: u64,
+    /// Its parameters.
+    pub config: SessionConfig,
+    /// Connections at the moment.
+    pub connections: usize,
+    /// Requests that run or wait.
+    pub requests: usize,
+    /// Whether there is a result to fetch.
+    pub has_result: bool,
+    /// What the last generation failed with.
+    pub error_message: Option<String>,
+}
+
+/// One actor of the live tree.
+#[derive(Debug, Clone, Serialize)]
+pub struct ActorReport {
+    /// The runtime's identifier.
+    pub id: String,
+    /// `supervisor`, `pool`, `worker` or `session`.
+    pub kind: &'static str,
+    /// Its name: a session's identifier, a worker's number.
+    pub name: String,
+    /// What it does, for example `idle`, `busy`, `loading`, `processing`.
+    pub state: String,
+    /// Seconds since it started.
+    pub age_seconds: f64,
+    /// Messages that it has handled.
+    pub messages_handled: u64,
+    /// Messages that wait in its mailbox.
+    pub mailbox_depth: u64,
+    /// Jobs that wait in its queue, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_depth: Option<usize>,
+    /// How often it was restarted.
+    pub restarts: u64,
+    /// The device, of a worker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// What it works on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_job: Option<JobReport>,
+    /// What it failed with last, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// The actors that it supervises.
+    pub children: Vec<ActorReport>,
+}
+
+/// What an actor works on.
+#[derive(Debug, Clone, Serialize)]
+pub struct JobReport {
+    /// `encode` or `reconstruct`.
+    pub kind: &'static str,
+    /// For which session.
+    pub session_id: SessionId,
+    /// Number of frames.
+    pub frames: usize,
+    /// For how long, in seconds.
+    pub running_seconds: f64,
+}

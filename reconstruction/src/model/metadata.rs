@@ -1,0 +1,197 @@
+//! What an archive says about itself: `extra/pointstream.json` inside the zip file.
+
+use std::io::{Cursor, Read};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use zip::ZipArchive;
+
+use super::{CONTRACT_VERSION, ModelError};
+
+/// Where the metadata lie below the archive's top folder.
+const ENTRY: &str = "extra/pointstream.json";
+/// The metadata are a few hundred bytes; a longer entry is not ours.
+const MAX_METADATA_BYTES: u64 = 64 * 1024;
+
+/// Unit of length of a model's predictions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scale {
+    /// Arbitrary, another one each time.
+    Relative,
+    /// Metres.
+    Metric,
+}
+
+/// Number format of a model's computation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats.
+    Fp32,
+    /// 16-bit floats.
+    Fp16,
+    /// bfloat16.
+    Bf16,
+}
+
+/// What an archive says about itself (see `weights/README.md`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// Version of the contract between archive and service.
+    pub contract_version: u32,
+    /// Name of the model, for example `mvs`.
+    pub name: String,
+    /// Version of the model.
+    pub version: String,
+    /// SPDX identifier of its licence.
+    pub license: String,
+    /// Heights and widths are multiples of it, in pixels.
+    pub patch_size: u32,
+    /// Longest side that it works best with, in pixels.
+    pub default_process_res: u32,
+    /// Longest side that it accepts, in pixels.
+    pub max_process_res: u32,
+    /// Unit of length of its predictions.
+    pub scale: Scale,
+    /// Number format of its computation.
+    pub precision: Precision,
+    /// Whether the archive has the entry point `fuse`.
+    pub fuse: bool,
+    /// `sha256:` and the hexadecimal digest of the archive's content.
+    pub digest: String,
+}
+
+impl Metadata {
+    /// Reads the metadata of an archive and verifies its digest, without running any of its code.
+    ///
+    /// `path` names the archive in errors.
+    ///
+    /// # Errors
+    /// [`ModelError::Archive`] with what is wrong.
+    pub fn read(archive: &[u8], path: &str) -> Result<Self, ModelError> {
+        let refuse = |reason: String| ModelError::Archive {
+            path: path.to_owned(),
+            reason,
+        };
+        let mut zip = ZipArchive::new(Cursor::new(archive))
+            .map_err(|error| refuse(format!("it is not a TorchScript archive ({error})")))?;
+        let entries = Entries::list(&zip);
+        let json = entries
+            .read(&mut zip, ENTRY, MAX_METADATA_BYTES)
+            .map_err(refuse)?
+            .ok_or_else(|| {
+                refuse(format!(
+                    "it has no {ENTRY}; export it with the scripts in weights/"
+                ))
+            })?;
+        let version = contract_version(&json).map_err(refuse)?;
+        if version != CONTRACT_VERSION {
+            return Err(refuse(format!(
+                "it follows version {version} of the contract, this service version \
+                 {CONTRACT_VERSION}; export it again"
+            )));
+        }
+        let metadata: Self = serde_json::from_slice(&json)
+            .map_err(|error| refuse(format!("its {ENTRY} is wrong ({error})")))?;
+        metadata.check().map_err(refuse)?;
+        let digest = entries.digest(&mut zip).map_err(refuse)?;
+        if digest != metadata.digest {
+            return Err(refuse(format!(
+                "its content was changed after the export (digest {digest}, but it says {})",
+                metadata.digest
+            )));
+        }
+        Ok(metadata)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if !(1..=256).contains(&self.patch_size) {
+            return Err(format!("patch_size {} is not in 1..256", self.patch_size));
+        }
+        if self.max_process_res < self.patch_size {
+            return Err(format!(
+                "max_process_res {} is smaller than the patch size {}",
+                self.max_process_res, self.patch_size
+            ));
+        }
+        if !(self.patch_size..=self.max_process_res).contains(&self.default_process_res) {
+            return Err(format!(
+                "default_process_res {} is not in {}..{}",
+                self.default_process_res, self.patch_size, self.max_process_res
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Reads the version alone, so that an archive of another contract is named as such, whatever its
+/// other fields look like.
+fn contract_version(json: &[u8]) -> Result<u32, String> {
+    #[derive(Deserialize)]
+    struct Version {
+        contract_version: u32,
+    }
+    serde_json::from_slice::<Version>(json)
+        .map(|version| version.contract_version)
+        .map_err(|error| format!("its {ENTRY} is wrong ({error})"))
+}
+
+/// The entries of an archive: name below the top folder and index, sorted by name.
+struct Entries(Vec<(String, usize)>);
+
+impl Entries {
+    fn list(zip: &ZipArchive<Cursor<&[u8]>>) -> Self {
+        let mut entries: Vec<_> = (0..zip.len())
+            .filter_map(|index| {
+                let (_, name) = zip.name_for_index(index)?.split_once('/')?;
+                (!name.is_empty()).then(|| (name.to_owned(), index))
+            })
+            .collect();
+        entries.sort();
+        Self(entries)
+    }
+
+    fn read(
+        &self,
+        zip: &mut ZipArchive<Cursor<&[u8]>>,
+        name: &str,
+        limit: u64,
+    ) -> Result<Option<Vec<u8>>, String> {
+        let Some((_, index)) = self.0.iter().find(|(entry, _)| entry == name) else {
+            return Ok(None);
+        };
+        let entry = zip.by_index(*index).map_err(|error| error.to_string())?;
+        let mut content = Vec::new();
+        entry
+            .take(limit + 1)
+            .read_to_end(&mut content)
+            .map_err(|error| format!("its {name} cannot be read ({error})"))?;
+        if content.len() as u64 > limit {
+            return Err(format!("its {name} is longer than {limit} bytes"));
+        }
+        Ok(Some(content))
+    }
+
+    fn digest(&self, zip: &mut ZipArchive<Cursor<&[u8]>>) -> Result<String, String> {
+        let mut hasher = Sha256::new();
+        for (name, index) in &self.0 {
+            if is_left_out(name) {
+                continue;
+            }
+            let mut entry = zip.by_index(*index).map_err(|error| error.to_string())?;
+            hasher.update(name.as_bytes());
+            hasher.update([0]);
+            hasher.update(entry.size().to_le_bytes());
+            std::io::copy(&mut entry, &mut hasher)
+                .map_err(|error| format!("its {name} cannot be read ({error})"))?;
+        }
+        let digest = hasher.finalize();
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(format!("sha256:{hex}"))
+    }
+}
+
+fn is_left_out(name: &str) -> bool {
+    name.starts_with("extra/") || name.ends_with(".debug_pkl") || name == ".data/serialization_id"
+}
