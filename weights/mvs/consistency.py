@@ -1,0 +1,147 @@
+"""Do the depths of different frames agree? Each frame's depth is checked against the others'."""
+
+from typing import List, NamedTuple, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .state import Frames
+
+DEPTH_TOLERANCE: float = 0.02
+"""Largest relative difference of two depths that agree."""
+PIXEL_TOLERANCE: float = 1.5
+"""Largest distance, there and back, between pixels that agree, at `REFERENCE_WIDTH`."""
+REFERENCE_WIDTH: float = 400.0
+MOST_WITNESSES: int = 8
+"""Frames that one frame is checked against."""
+
+
+class Agreement(NamedTuple):
+    """What the other frames say about the depth of a frame; all float32 [H, W]."""
+
+    inverse_depth: Tensor
+    """Mean over the frame itself and those that agree."""
+    agreeing: Tensor
+    """Number of frames that agree."""
+    seen: Tensor
+    """Number of frames in whose image the point lies."""
+    closeness: Tensor
+    """0..1, how closely the frames that agree do so (mean)."""
+    see_through: Tensor
+    """Number of frames that, well correlated, see something farther on the ray to the point."""
+
+
+def witnesses(frames: Frames, i: int, most: int = MOST_WITNESSES) -> List[int]:
+    """The neighbours of frame `i` and the frames that it is a neighbour of."""
+    result: List[int] = []
+    for j in frames.neighbours[i]:
+        if frames.registered[j]:
+            result.append(j)
+    for j in range(len(frames.neighbours)):
+        if i in frames.neighbours[j] and j not in result and frames.registered[j]:
+            result.append(j)
+    return result[:most]
+
+
+def pixel_rays(height: int, width: int, focal: float, device: torch.device) -> Tensor:
+    """Rays [3, H, W] through the pixels, z is 1."""
+    x = (torch.arange(width, device=device, dtype=torch.float32) - (width - 1) / 2.0) / focal
+    y = (torch.arange(height, device=device, dtype=torch.float32) - (height - 1) / 2.0) / focal
+    return torch.stack(
+        [
+            x[None].expand(height, width),
+            y[:, None].expand(height, width),
+            torch.ones([height, width], device=device),
+        ]
+    )
+
+
+def turn_and_move(points: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
+    """`rotation` [3, 3] and `translation` [3] (on the CPU) applied to `points` [3, H, W]."""
+    rows: List[Tensor] = []
+    for k in range(3):
+        row = points[0] * float(rotation[k, 0])
+        row.add_(points[1], alpha=float(rotation[k, 1]))
+        row.add_(points[2], alpha=float(rotation[k, 2])).add_(float(translation[k]))
+        rows.append(row)
+    return torch.stack(rows)
+
+
+def check_pair(
+    frames: Frames,
+    dense: Tensor,
+    points: Tensor,
+    i: int,
+    j: int,
+    pixel_tolerance: float = PIXEL_TOLERANCE,
+    depth_tolerance: float = DEPTH_TOLERANCE,
+    reference_width: float = REFERENCE_WIDTH,
+) -> Tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Frame `i`, whose `points` [3, H, W] are in its own camera, against frame `j`.
+
+    Returns, all [H, W]: the depth in `i` of what `j` sees where the point projects, whether it
+    agrees, its closeness 0..1, whether the point is in the image, and whether `j` sees through it.
+    """
+    height = points.size(1)
+    width = points.size(2)
+    focal = frames.focal
+    centre_x = (width - 1) / 2.0
+    centre_y = (height - 1) / 2.0
+    rotation = frames.rotations[j] @ frames.rotations[i].t()
+    translation = frames.translations[j] - rotation @ frames.translations[i]
+    there = turn_and_move(points, rotation, translation)
+    z = there[2].clamp(min=1e-4)
+    u = there[0] / z
+    v = there[1] / z
+    grid = torch.stack([u * (2.0 * focal / width), v * (2.0 * focal / height)], 2)
+    inside = (torch.maximum(grid[..., 0].abs(), grid[..., 1].abs()) < 1.0) & (there[2] > 1e-4)
+    found = F.grid_sample(
+        dense[j : j + 1, :2],
+        grid[None].clamp(-2.0, 2.0),
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=False,
+    )[0]
+    depth = 1.0 / found[0].clamp(min=1e-6)
+    surface = torch.stack([u * depth, v * depth, depth])
+    back = turn_and_move(surface, rotation.t(), -(rotation.t() @ translation))
+    z_back = back[2].clamp(min=1e-4)
+    x = focal * back[0] / z_back - focal * points[0] / points[2]
+    y = focal * back[1] / z_back - focal * points[1] / points[2]
+    off_pixels = (x * x + y * y).sqrt_() * (reference_width / max(width, height))
+    off_depth = (z_back - points[2]).abs() / points[2]
+    agrees = inside & (off_pixels < pixel_tolerance) & (off_depth < depth_tolerance)
+    error = (off_pixels / pixel_tolerance).square() + (off_depth / depth_tolerance).square()
+    closeness = (1.0 - 0.5 * error).clamp_(min=0.0)
+    through = inside & (depth > z * (1.0 + 3.0 * depth_tolerance)) & (found[1] > 0.6)
+    through = through & (off_pixels > 2.0 * pixel_tolerance)
+    return z_back, agrees, closeness, inside, through
+
+
+def check_frame(frames: Frames, dense: Tensor, i: int) -> Agreement:
+    """Compare frame `i` with its witnesses; `dense` [N, C, H, W] has the inverse depths in
+    channel 0 and the correlations in channel 1."""
+    own = dense[i, 0].clamp(min=1e-6)
+    height = own.size(0)
+    width = own.size(1)
+    points = pixel_rays(height, width, frames.focal, own.device) / own
+    total = own.clone()
+    agreeing = torch.zeros_like(own)
+    seen = torch.zeros_like(own)
+    closeness = torch.zeros_like(own)
+    see_through = torch.zeros_like(own)
+    for j in witnesses(frames, i):
+        depth, agrees, close, inside, through = check_pair(frames, dense, points, i, j)
+        total += torch.where(agrees, 1.0 / depth, torch.zeros_like(depth))
+        closeness += torch.where(agrees, close, torch.zeros_like(close))
+        agreeing += agrees
+        seen += inside
+        see_through += through
+    return Agreement(
+        total / (agreeing + 1.0),
+        agreeing,
+        seen,
+        closeness / agreeing.clamp(min=1.0),
+        see_through,
+    )

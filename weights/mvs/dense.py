@@ -1,0 +1,59 @@
+"""Dense depth and confidence of all frames: the entry points of the dense side."""
+
+from typing import List
+
+import torch
+from torch import Tensor
+
+from .confidence import confidence, evidence
+from .consistency import check_frame
+from .depth import sweep_frame
+from .filling import fill
+from .state import unpack_state
+
+
+def dense_frames(state: Tensor, size: Tensor, begin: int, end: int) -> Tensor:
+    """Frames `begin` to `end` against their neighbours: float32 [end - begin, 3, H, W].
+
+    Channels: inverse depth, correlation 0..1, uniqueness 0..1. Without neighbours the inverse
+    depth is constant and the others are 0.
+    """
+    frames = unpack_state(state, size)
+    height = int(size[0])
+    width = int(size[1])
+    result: List[Tensor] = []
+    for i in range(begin, end):
+        if frames.registered[i] and len(frames.neighbours[i]) > 0:
+            swept = sweep_frame(frames, i)
+            result.append(torch.stack([swept.inverse_depth, swept.correlation, swept.uniqueness]))
+        else:
+            unknown = torch.zeros([3, height, width], device=state.device)
+            unknown[0] = frames.inverse_depths[i][1]
+            result.append(unknown)
+    if len(result) == 0:
+        return torch.zeros([0, 3, height, width], device=state.device)
+    return torch.stack(result)
+
+
+def fuse_frames(state: Tensor, dense: Tensor, size: Tensor, begin: int, end: int) -> Tensor:
+    """Depth and confidence float32 [end - begin, 2, H, W] after all frames have been compared.
+
+    `dense` [N, 3, H, W] is the result of `dense_frames` for every frame. Depth that the frames
+    agree on is averaged, holes are filled smoothly.
+    """
+    frames = unpack_state(state, size)
+    height = int(size[0])
+    width = int(size[1])
+    result = torch.ones([end - begin, 2, height, width], device=state.device)
+    for i in range(begin, end):
+        middle = frames.inverse_depths[i][1]
+        if not frames.registered[i] or len(frames.neighbours[i]) == 0:
+            result[i - begin, 0] = 1.0 / middle
+            continue
+        agreement = check_frame(frames, dense, i)
+        log_odds = evidence(agreement, dense[i, 1])
+        known = (log_odds > 0.0).to(torch.float32)
+        filled = fill(agreement.inverse_depth, known, middle)
+        result[i - begin, 0] = 1.0 / filled.clamp(min=1e-6)
+        result[i - begin, 1] = confidence(log_odds, frames.reliability[i])
+    return result

@@ -1,0 +1,215 @@
+"""Depth of one frame from its neighbours, from coarse to fine."""
+
+from typing import List, NamedTuple, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .box import double, pyramid, shifted
+from .smoothing import edge_penalty, smooth
+from .state import Frames
+from .sweep import (
+    Neighbour,
+    Reference,
+    make_neighbour,
+    make_reference,
+    matching_cost,
+    pixel_shift,
+)
+
+SWEPT: int = 4
+"""Neighbours that a frame is compared with."""
+COARSE_SIDE: int = 170
+"""The full range of depths is searched where the image's longer side is at most this."""
+FEWEST_PLANES: int = 24
+MOST_PLANES: int = 128
+PLANE_STEP: float = 1.0
+"""Pixels between planes, in the neighbour with most parallax."""
+EDGE_BIAS: float = 0.03
+SMALL_PENALTY: float = 0.1
+"""What a change by one label costs."""
+REACH: int = 3
+"""Steps, of about a pixel each, that a finer level searches to either side."""
+
+
+class Swept(NamedTuple):
+    """The depth of one frame before the other frames have been asked."""
+
+    inverse_depth: Tensor
+    """[H, W]"""
+    correlation: Tensor
+    """[H, W] 0..1 with the best two neighbours."""
+    uniqueness: Tensor
+    """[H, W] 0..1, how much worse every other depth is."""
+
+
+def level_count(height: int, width: int, coarse_side: int = COARSE_SIDE) -> int:
+    """Pyramid levels so that the coarsest fits `COARSE_SIDE`."""
+    levels = 1
+    side = max(height, width)
+    while side > coarse_side:
+        side = (side + 1) // 2
+        levels += 1
+    return levels
+
+
+class Level(NamedTuple):
+    """One resolution of a frame and its neighbours."""
+
+    reference: Reference
+    neighbours: List[Neighbour]
+
+
+def make_level(frames: Frames, grey: List[Tensor], i: int, level: int) -> Level:
+    """Frame `i` and its neighbours at a pyramid level; `grey[level]` holds their images, its own
+    first. A pixel of level l covers 2^l pixels of the full image."""
+    scale = float(2**level)
+    inset = (scale - 1.0) / 2.0
+    centre_x = ((float(frames.grey.size(2)) - 1.0) / 2.0 - inset) / scale
+    centre_y = ((float(frames.grey.size(1)) - 1.0) / 2.0 - inset) / scale
+    reference = make_reference(grey[level][0], frames.focal / scale, centre_x, centre_y)
+    neighbours: List[Neighbour] = []
+    for k in range(1, grey[level].size(0)):
+        j = frames.neighbours[i][k - 1]
+        rotation = frames.rotations[j] @ frames.rotations[i].t()
+        translation = frames.translations[j] - rotation @ frames.translations[i]
+        neighbours.append(make_neighbour(reference, grey[level][k], rotation, translation))
+    return Level(reference, neighbours)
+
+
+def lowest_label(cost: Tensor) -> Tensor:
+    """Sub-pixel index [H, W] of the lowest of the costs [L, H, W], by a parabola through three."""
+    labels = cost.size(0)
+    best = cost.argmin(0, keepdim=True)
+    inner = best.clamp(1, labels - 2)
+    before = cost.gather(0, inner - 1)
+    middle = cost.gather(0, inner)
+    after = cost.gather(0, inner + 1)
+    bend = (before + after - 2.0 * middle).clamp_(min=1e-6)
+    offset = ((before - after) / (2.0 * bend)).clamp_(-0.5, 0.5)
+    at_end = best != inner
+    return torch.where(at_end, best.to(cost.dtype), inner + offset)[0]
+
+
+def uniqueness(cost: Tensor, margin: int) -> Tensor:
+    """0..1 [H, W]: 0 where another label, more than `margin` from the best, costs as little."""
+    best, index = cost.min(0, keepdim=True)
+    labels = torch.arange(cost.size(0), device=cost.device)[:, None, None]
+    nearby = (labels - index).abs() <= margin
+    other = cost.masked_fill(nearby, 10.0).amin(0)
+    return ((other - best[0]) / other.clamp(min=1e-3)).clamp_(0.0, 1.0)
+
+
+def plane_count(
+    neighbours: List[Neighbour],
+    farthest: float,
+    nearest: float,
+    plane_step: float = PLANE_STEP,
+    fewest: int = FEWEST_PLANES,
+    most: int = MOST_PLANES,
+) -> int:
+    """Planes between two inverse depths so that pixels move by about one from plane to plane."""
+    shift = 0.0
+    for neighbour in neighbours:
+        moved, seen = pixel_shift(neighbour, nearest, farthest)
+        if seen > 0.2:
+            shift = max(shift, moved)
+    return max(fewest, min(most, int(shift / plane_step) + 1))
+
+
+def search_all(
+    level: Level, farthest: float, nearest: float, small_penalty: float = SMALL_PENALTY
+) -> Tuple[Tensor, Tensor, float]:
+    """Inverse depth and uniqueness [h, w] over the whole range, and the step between planes."""
+    grey = level.reference.grey
+    planes = plane_count(level.neighbours, farthest, nearest)
+    step = (nearest - farthest) / (planes - 1)
+    labels = torch.arange(planes, device=grey.device, dtype=torch.float32)
+    hypotheses = (farthest + step * labels)[:, None, None]
+    cost = matching_cost(level.reference, level.neighbours, hypotheses)
+    smoothed = smooth(cost, small_penalty, edge_penalty(grey, 0), edge_penalty(grey, 1))
+    inverse = farthest + step * lowest_label(smoothed)
+    return inverse, uniqueness(smoothed, 2), step
+
+
+def enlarge(coarse: Tensor, height: int, width: int, step: float) -> Tensor:
+    """Twice as large: interpolated on smooth surfaces, repeated where the depth jumps."""
+    repeated = double(coarse, height, width)
+    even = [coarse.size(0) * 2, coarse.size(1) * 2]
+    smooth_map = F.interpolate(
+        coarse[None, None], size=even, mode="bilinear", align_corners=False
+    )[0, 0, :height, :width]
+    return torch.where((smooth_map - repeated).abs() < step, smooth_map, repeated)
+
+
+def settle_edges(level: Level, base: Tensor, bias: float = EDGE_BIAS) -> Tensor:
+    """Take the depth of a pixel two to the side wherever that correlates better, so that edges
+    found at half the resolution move to where they are."""
+    candidates = torch.stack(
+        [
+            base,
+            shifted(base, -2, 0),
+            shifted(base, 2, 0),
+            shifted(base, 0, -2),
+            shifted(base, 0, 2),
+        ]
+    )
+    cost = matching_cost(level.reference, level.neighbours, candidates)
+    cost[1:] += bias
+    best = cost.argmin(0, keepdim=True)
+    return candidates.gather(0, best)[0]
+
+
+def refine(
+    level: Level,
+    base: Tensor,
+    step: float,
+    reach: int = REACH,
+    small_penalty: float = SMALL_PENALTY,
+) -> Tuple[Tensor, Tensor]:
+    """Inverse depth and correlation [h, w], searched `REACH` steps to either side of `base`."""
+    grey = level.reference.grey
+    labels = torch.arange(-reach, reach + 1, device=grey.device, dtype=torch.float32)
+    hypotheses = base[None] + step * labels[:, None, None]
+    cost = matching_cost(level.reference, level.neighbours, hypotheses)
+    jump_down = F.pad(torch.diff(base, dim=0).abs(), [0, 0, 1, 0]) > 2.0 * step
+    jump_across = F.pad(torch.diff(base, dim=1).abs(), [1, 0]) > 2.0 * step
+    smoothed = smooth(
+        cost,
+        small_penalty,
+        edge_penalty(grey, 0).masked_fill(jump_down, 0.0),
+        edge_penalty(grey, 1).masked_fill(jump_across, 0.0),
+    )
+    label = lowest_label(smoothed)
+    nearest = label.round().to(torch.int64).clamp(0, 2 * reach)
+    correlation = 1.0 - cost.gather(0, nearest[None])[0]
+    return base + step * (label - reach), correlation
+
+
+def sweep_frame(frames: Frames, i: int, most_neighbours: int = SWEPT) -> Swept:
+    """Estimate the depth of frame `i`, which has at least one neighbour."""
+    height = frames.grey.size(1)
+    width = frames.grey.size(2)
+    device = frames.grey.device
+    levels = level_count(height, width)
+    used = [i]
+    used.extend(frames.neighbours[i][:most_neighbours])
+    grey = pyramid(frames.grey[torch.tensor(used, device=device)], levels)
+    farthest = frames.inverse_depths[i][0]
+    nearest = frames.inverse_depths[i][2]
+    coarse = make_level(frames, grey, i, levels - 1)
+    inverse, unique, step = search_all(coarse, farthest, nearest)
+    correlation = torch.zeros_like(inverse)
+    if levels == 1:
+        inverse, correlation = refine(coarse, inverse, 0.5 * step)
+    for back in range(1, levels):
+        level = make_level(frames, grey, i, levels - 1 - back)
+        rows = level.reference.grey.size(0)
+        columns = level.reference.grey.size(1)
+        inverse = settle_edges(level, enlarge(inverse, rows, columns, step))
+        unique = double(unique, rows, columns)
+        step = 0.5 * step
+        inverse, correlation = refine(level, inverse, step)
+    inverse = inverse.clamp(min=0.25 * farthest)
+    return Swept(inverse, correlation, unique)
