@@ -1,0 +1,104 @@
+"""Correspondences of many pairs of frames in one padded table."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from weights.mvs.features import Features
+from weights.mvs.matching import match_frames
+
+
+class Correspondences(NamedTuple):
+    """`M` slots for each of `P` pairs of frames, most distinctive first."""
+
+    first: Tensor
+    """int64 [P], frame index; smaller than `second`."""
+    second: Tensor
+    """int64 [P]."""
+    slots1: Tensor
+    """int64 [P, M], feature in the first frame."""
+    slots2: Tensor
+    """int64 [P, M]."""
+    points1: Tensor
+    """float64 [P, M, 2], pixels from the image centre."""
+    points2: Tensor
+    """float64 [P, M, 2]."""
+    ratio: Tensor
+    """float64 [P, M], distinctiveness (small is distinctive); 1 in unused slots."""
+    valid: Tensor
+    """bool [P, M]."""
+
+
+def select_pairs(table: Correspondences, index: Tensor) -> Correspondences:
+    """The given pairs (int64 or bool index) only."""
+    return Correspondences(
+        first=table.first[index],
+        second=table.second[index],
+        slots1=table.slots1[index],
+        slots2=table.slots2[index],
+        points1=table.points1[index],
+        points2=table.points2[index],
+        ratio=table.ratio[index],
+        valid=table.valid[index],
+    )
+
+
+def candidate_pairs(features: Features) -> list[tuple[int, int]]:
+    """Pairs of frames worth matching: all of them for few frames; for many, frames that are near
+    in the sequence and those at growing distances (a stream of photos is mostly in order)."""
+    count = features.valid.size(0)
+    pairs: list[tuple[int, int]] = []
+    for first in range(count):
+        for second in range(first + 1, count):
+            apart = second - first
+            if count <= 16 or apart <= 6 or (apart <= 64 and apart % 8 == 0) or apart % 32 == 0:
+                pairs.append((first, second))
+    return pairs
+
+
+def match_all(features: Features, capacity: int) -> Correspondences:
+    """Correspondences of every candidate pair that has enough distinctive ones."""
+    device = features.positions.device
+    first: list[int] = []
+    second: list[int] = []
+    slots1: list[Tensor] = []
+    slots2: list[Tensor] = []
+    ratios: list[Tensor] = []
+    valid: list[Tensor] = []
+    for one, two in candidate_pairs(features):
+        left, right, ratio = match_frames(features, one, two)
+        if int((ratio < 0.85).sum()) < 15:
+            continue
+        found = min(left.size(0), capacity)
+        row1 = torch.zeros(capacity, dtype=torch.int64, device=device)
+        row2 = torch.zeros(capacity, dtype=torch.int64, device=device)
+        row_ratio = torch.ones(capacity, dtype=torch.float64, device=device)
+        row1[:found] = left[:found]
+        row2[:found] = right[:found]
+        row_ratio[:found] = ratio[:found].to(torch.float64)
+        first.append(one)
+        second.append(two)
+        slots1.append(row1)
+        slots2.append(row2)
+        ratios.append(row_ratio)
+        valid.append(torch.arange(capacity, device=device) < found)
+    if len(first) == 0:
+        none = torch.zeros(0, dtype=torch.int64, device=device)
+        empty = torch.zeros(0, capacity, dtype=torch.int64, device=device)
+        points = torch.zeros(0, capacity, 2, dtype=torch.float64, device=device)
+        ratio = torch.ones(0, capacity, dtype=torch.float64, device=device)
+        return Correspondences(none, none, empty, empty, points, points, ratio, ratio < 0)
+    frames1 = torch.tensor(first, device=device)
+    frames2 = torch.tensor(second, device=device)
+    table1, table2 = torch.stack(slots1), torch.stack(slots2)
+    return Correspondences(
+        first=frames1,
+        second=frames2,
+        slots1=table1,
+        slots2=table2,
+        points1=features.positions[frames1[:, None], table1].to(torch.float64),
+        points2=features.positions[frames2[:, None], table2].to(torch.float64),
+        ratio=torch.stack(ratios),
+        valid=torch.stack(valid),
+    )

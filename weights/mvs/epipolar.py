@@ -1,0 +1,224 @@
+"""Relative poses of pairs of frames: RANSAC with the five-point solver, and a joint refinement of
+all pairs with one shared focal length."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from weights.mvs.correspondences import Correspondences
+from weights.mvs.essential import decompose, five_point, sampson_squared
+from weights.mvs.geometry import cross_matrix, rays_of, rotation_from_vector, uniform_hash
+
+
+class RelativePoses(NamedTuple):
+    """Poses of the second frame of each of `P` pairs relative to the first."""
+
+    rotations: Tensor
+    """float64 [P, 3, 3], first camera to second camera."""
+    translations: Tensor
+    """float64 [P, 3], unit length."""
+    log_focal: Tensor
+    """float64 [], of the focal length in pixels, shared by all."""
+    focal_information: Tensor
+    """float64 [], inverse variance of `log_focal` at half a pixel of noise, prior excluded."""
+
+
+def draw_samples(ratio: Tensor, valid: Tensor, count: int, seed: int) -> Tensor:
+    """Weighted samples of five distinct correspondences, int64 [count, 5].
+
+    Distinctive correspondences are likelier. Adding Gumbel noise to log weights and taking the
+    largest draws without replacement.
+    """
+    weight = (0.95 - ratio).clamp(min=0.01).square().log()
+    weight = torch.where(valid, weight, torch.full_like(weight, -1e9))
+    noise = uniform_hash(count, ratio.size(0), seed, ratio.device)
+    keys = weight[None] - (-noise.log()).log()
+    return torch.topk(keys, 5, dim=1).indices
+
+
+def best_essential(
+    points1: Tensor, points2: Tensor, samples: Tensor, focal: float, threshold: float
+) -> tuple[Tensor, float]:
+    """The essential matrix [3, 3] with the best truncated score over all of [M, 2] correspondences,
+    and that score."""
+    one = torch.ones_like(points1[:, :1])
+    rays1 = torch.cat([points1 / focal, one], dim=1)
+    rays2 = torch.cat([points2 / focal, one], dim=1)
+    matrices, real = five_point(rays1[samples], rays2[samples])
+    matrices = matrices[real]
+    if matrices.size(0) == 0:
+        return torch.zeros(3, 3, dtype=points1.dtype, device=points1.device), 0.0
+    limit = (threshold / focal) ** 2
+    coarse1, coarse2 = rays1.to(torch.float32), rays2.to(torch.float32)
+    few = min(128, points1.size(0))
+    errors = sampson_squared(matrices.to(torch.float32), coarse1[:few], coarse2[:few])
+    scores = (1.0 - errors / limit).clamp(min=0.0).sum(1)
+    best = torch.topk(scores, min(40, scores.size(0))).indices
+    errors = sampson_squared(matrices[best].to(torch.float32), coarse1, coarse2)
+    scores = (1.0 - errors / limit).clamp(min=0.0).sum(1)
+    winner = int(scores.argmax())
+    return matrices[best[winner]], float(scores[winner])
+
+
+def ransac(
+    table: Correspondences, focal: float, threshold: float, count: int
+) -> tuple[Tensor, Tensor]:
+    """Relative poses [P, 3, 3] and [P, 3] of every pair at one focal length."""
+    pairs = table.first.size(0)
+    matrices: list[Tensor] = []
+    for pair in range(pairs):
+        samples = draw_samples(table.ratio[pair], table.valid[pair], count, pair)
+        used = int(table.valid[pair].sum())
+        matrix, _ = best_essential(
+            table.points1[pair, :used], table.points2[pair, :used], samples, focal, threshold
+        )
+        matrices.append(matrix)
+    stacked = torch.stack(matrices)
+    scale = torch.tensor(focal, dtype=torch.float64, device=stacked.device)
+    rays1, rays2 = rays_of(table.points1, scale), rays_of(table.points2, scale)
+    inverse = torch.tensor(
+        [1.0 / focal, 1.0 / focal, 1.0], dtype=torch.float64, device=stacked.device
+    )
+    pixel = stacked * inverse[:, None] * inverse[None, :]
+    errors, _, _ = sampson_residuals(pixel, table.points1, table.points2)
+    inliers = (errors.abs() < threshold) & table.valid
+    return decompose(stacked, rays1, rays2, inliers)
+
+
+def sampson_residuals(
+    fundamental: Tensor, points1: Tensor, points2: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Signed Sampson distances in pixels [P, M] of fundamental matrices [P, 3, 3], with the
+    epipolar lines [P, M, 3] in the second and the first image."""
+    one = torch.ones_like(points1[..., :1])
+    homogeneous1, homogeneous2 = torch.cat([points1, one], -1), torch.cat([points2, one], -1)
+    lines2 = homogeneous1 @ fundamental.transpose(1, 2)
+    lines1 = homogeneous2 @ fundamental
+    algebraic = (homogeneous2 * lines2).sum(-1)
+    length = lines2[..., :2].square().sum(-1) + lines1[..., :2].square().sum(-1)
+    return algebraic / (length + 1e-24).sqrt(), lines2, lines1
+
+
+def fundamental_of(rotations: Tensor, translations: Tensor, log_focal: Tensor) -> Tensor:
+    """Fundamental matrices [P, 3, 3] for centred pixels."""
+    inverse = torch.ones(3, dtype=rotations.dtype, device=rotations.device)
+    inverse[:2] = torch.exp(-log_focal)
+    essential = cross_matrix(translations) @ rotations
+    return essential * inverse[:, None] * inverse[None, :]
+
+
+def tangents(directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Two unit vectors orthogonal to each unit vector [P, 3] and to each other."""
+    axis = functional.one_hot(directions.abs().argmin(dim=1), 3).to(directions.dtype)
+    first = functional.normalize(torch.linalg.cross(directions, axis, dim=-1), dim=1)
+    return first, torch.linalg.cross(directions, first, dim=-1)
+
+
+def sampson_jacobian(poses: RelativePoses, points1: Tensor, points2: Tensor) -> tuple[Tensor, Tensor]:
+    """Residuals [P, M] and their derivatives [P, M, 6] by a left rotation vector (3), two steps of
+    the translation's direction along `tangents`, and the log of the focal length."""
+    device = points1.device
+    inverse = torch.ones(3, dtype=torch.float64, device=device)
+    inverse[:2] = torch.exp(-poses.log_focal)
+    mask = torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64, device=device)
+    along1, along2 = tangents(poses.translations)
+    across = cross_matrix(poses.translations)
+    generators = cross_matrix(torch.eye(3, dtype=torch.float64, device=device))
+    turned = generators[None] @ poses.rotations[:, None]
+    essential = torch.cat(
+        [
+            across[:, None] @ turned,
+            (cross_matrix(along1) @ poses.rotations)[:, None],
+            (cross_matrix(along2) @ poses.rotations)[:, None],
+            (across @ poses.rotations)[:, None],
+        ],
+        dim=1,
+    )
+    changes = essential * (inverse[:, None] * inverse[None, :])
+    fundamental = changes[:, 5]
+    by_focal = -fundamental * (mask[:, None] + mask[None, :])
+    changes = torch.cat([changes[:, :5], by_focal[:, None]], dim=1)
+    residuals, lines2, lines1 = sampson_residuals(fundamental, points1, points2)
+    one = torch.ones_like(points1[..., :1])
+    homogeneous1, homogeneous2 = torch.cat([points1, one], -1), torch.cat([points2, one], -1)
+    moved2 = homogeneous1[:, None] @ changes.transpose(2, 3)
+    moved1 = homogeneous2[:, None] @ changes
+    algebraic = (homogeneous2[:, None] * moved2).sum(-1)
+    length = lines2[..., :2].square().sum(-1) + lines1[..., :2].square().sum(-1) + 1e-24
+    stretch = (lines2[:, None, :, :2] * moved2[..., :2]).sum(-1)
+    stretch = stretch + (lines1[:, None, :, :2] * moved1[..., :2]).sum(-1)
+    derivative = algebraic / length.sqrt()[:, None]
+    derivative = derivative - (residuals / length)[:, None] * stretch
+    return residuals, derivative.transpose(1, 2)
+
+
+def robust_cost(residuals: Tensor, valid: Tensor, scale: float) -> Tensor:
+    """Geman-McClure cost, about half the squared residual over `scale` squared for small ones."""
+    squared = residuals.square() / (scale * scale)
+    return (0.5 * squared / (1.0 + squared) * valid).sum()
+
+
+def focal_prior(size: Tensor) -> tuple[Tensor, float]:
+    """Mean of the log of the focal length in pixels and weight (inverse variance) of the prior:
+    a field of view about 53 degrees along the longer side, 30 to 80 within two deviations."""
+    return size.max().to(torch.float64).log(), 1.0 / (0.32 * 0.32)
+
+
+def refine_relative(
+    poses: RelativePoses, table: Correspondences, size: Tensor, scale: float, iterations: int
+) -> RelativePoses:
+    """Levenberg-Marquardt on the robust Sampson error of all pairs, poses and shared focal length
+    together (each pair's five parameters are eliminated, the focal length remains)."""
+    valid = table.valid.to(torch.float64)
+    mean, weight = focal_prior(size)
+    rotations, translations, log_focal = poses.rotations, poses.translations, poses.log_focal
+    identity = torch.eye(5, dtype=torch.float64, device=rotations.device)
+    information = poses.focal_information
+    fundamental = fundamental_of(rotations, translations, log_focal)
+    residuals, _, _ = sampson_residuals(fundamental, table.points1, table.points2)
+    cost = robust_cost(residuals, valid, scale) + 0.5 * weight * (log_focal - mean).square()
+    damping = 1e-3
+    for _iteration in range(iterations):
+        current = RelativePoses(rotations, translations, log_focal, information)
+        residuals, jacobian = sampson_jacobian(current, table.points1, table.points2)
+        robust = (1.0 + residuals.square() / (scale * scale)).pow(-2) * valid / (scale * scale)
+        weighted = jacobian * robust[..., None]
+        normal = weighted.transpose(1, 2) @ jacobian
+        gradient = (weighted * residuals[..., None]).sum(1)
+        block, coupling = normal[:, :5, :5], normal[:, :5, 5:]
+        diagonal = torch.diag_embed(block.diagonal(dim1=1, dim2=2) * damping)
+        right = torch.cat([gradient[:, :5, None], coupling], dim=2)
+        solved, _ = torch.linalg.solve_ex(block + diagonal + 1e-9 * identity, right)
+        solved = torch.nan_to_num(solved, 0.0, 0.0, 0.0)
+        reduced = normal[:, 5, 5].sum() - (coupling * solved[:, :, 1:]).sum()
+        information = reduced.clamp(min=0.0)
+        slope = gradient[:, 5].sum() - (coupling * solved[:, :, :1]).sum()
+        slope = slope + weight * (log_focal - mean)
+        step = (-slope / (information * (1.0 + damping) + weight)).clamp(-0.2, 0.2)
+        change = -solved[:, :, 0] - solved[:, :, 1] * step
+        new_rotations = rotation_from_vector(change[:, :3].clamp(-0.3, 0.3)) @ rotations
+        along1, along2 = tangents(translations)
+        moved = translations + change[:, 3:4] * along1 + change[:, 4:5] * along2
+        new_translations = functional.normalize(moved, dim=1)
+        new_focal = log_focal + step
+        fundamental = fundamental_of(new_rotations, new_translations, new_focal)
+        residuals, _, _ = sampson_residuals(fundamental, table.points1, table.points2)
+        new_cost = robust_cost(residuals, valid, scale)
+        new_cost = new_cost + 0.5 * weight * (new_focal - mean).square()
+        if bool(new_cost < cost):
+            gain = float((cost - new_cost) / cost)
+            rotations, translations, log_focal = new_rotations, new_translations, new_focal
+            cost = new_cost
+            damping = max(damping / 5.0, 1e-7)
+            if gain < 1e-4:
+                break
+        else:
+            damping = damping * 8.0
+            if damping > 1e5:
+                break
+    # The information was counted in units of `scale`; half a pixel is the noise meant.
+    return RelativePoses(
+        rotations, translations, log_focal, information * (scale * scale / 0.25)
+    )

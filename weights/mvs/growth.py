@@ -1,0 +1,249 @@
+"""Incremental structure from motion: from a pair of frames with parallax, frame by frame, to all
+that fit (Schönberger and Frahm, "Structure-from-motion revisited", 2016)."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from weights.mvs.bundle import Observations, Scene, adjust
+from weights.mvs.correspondences import Correspondences
+from weights.mvs.epipolar import focal_prior
+from weights.mvs.geometry import project, transform
+from weights.mvs.resection import locate, refine_pose
+from weights.mvs.tracks import Tracks
+from weights.mvs.triangulation import triangulate
+from weights.mvs.view_graph import ViewGraph
+
+
+class Reconstruction(NamedTuple):
+    """A scene with what is known about it so far."""
+
+    scene: Scene
+    """Points are those of the tracks, row by row."""
+    registered: Tensor
+    """bool [N], frames with a pose."""
+    known: Tensor
+    """bool [T], tracks with a point."""
+    origin: int
+    """The frame that stays fixed."""
+
+
+def reprojection_errors(model: Reconstruction, tracks: Tracks) -> tuple[Tensor, Tensor]:
+    """Distances in pixels and depths of all tracks in all frames, both [T, N]."""
+    scene = model.scene
+    placed = transform(scene.rotations, scene.translations, scene.points)
+    errors = project(placed, scene.log_focal.exp()) - tracks.pixels
+    return errors.square().sum(-1).sqrt(), placed[..., 2]
+
+
+def inlier_observations(model: Reconstruction, tracks: Tracks, limit: float) -> Tensor:
+    """bool [T, N], observations by registered frames that agree within `limit` pixels."""
+    errors, depths = reprojection_errors(model, tracks)
+    seen = tracks.observed & model.registered[None] & model.known[:, None]
+    return seen & (errors < limit) & (depths > 1e-3)
+
+
+def add_points(
+    model: Reconstruction, tracks: Tracks, threshold: float, least_angle: float
+) -> Reconstruction:
+    """Triangulates tracks that have no point yet, where the rays differ by `least_angle` radians.
+
+    A track of many frames may lose some observations that do not agree, one of two frames none.
+    """
+    scene = model.scene
+    focal = scene.log_focal.exp()
+    todo = torch.nonzero(~model.known & ((tracks.observed & model.registered).sum(1) >= 2))[:, 0]
+    if todo.size(0) == 0:
+        return model
+    pixels, seen = tracks.pixels[todo], tracks.observed[todo] & model.registered
+    good = seen
+    points, angles = triangulate(scene.rotations, scene.translations, focal, pixels, seen)
+    for _pass in range(2):
+        placed = transform(scene.rotations, scene.translations, points)
+        errors = (project(placed, focal) - pixels).square().sum(-1).sqrt()
+        good = seen & (errors < 2.5 * threshold) & (placed[..., 2] > 1e-3)
+        points, angles = triangulate(scene.rotations, scene.translations, focal, pixels, good)
+    agree = good.sum(1)
+    enough = (agree >= 3) | ((agree >= 2) & (good | ~seen).all(dim=1))
+    fresh = enough & (angles > least_angle)
+    known = model.known.clone()
+    known[todo] = fresh
+    all_points = scene.points.clone()
+    all_points[todo[fresh]] = points[fresh]
+    moved = Scene(scene.rotations, scene.translations, scene.log_focal, all_points)
+    return Reconstruction(moved, model.registered, known, model.origin)
+
+
+def rescaled(model: Reconstruction) -> Reconstruction:
+    """The same with a median depth of 1 in the origin frame."""
+    scene = model.scene
+    placed = scene.points[model.known] @ scene.rotations[model.origin].t()
+    depths = placed[:, 2] + scene.translations[model.origin, 2]
+    if depths.size(0) == 0:
+        return model
+    scale = float(depths.median())
+    if not (scale > 1e-9 and scale < 1e9):
+        return model
+    smaller = Scene(
+        scene.rotations, scene.translations / scale, scene.log_focal, scene.points / scale
+    )
+    return Reconstruction(smaller, model.registered, model.known, model.origin)
+
+
+def bundle(
+    model: Reconstruction,
+    tracks: Tracks,
+    size: Tensor,
+    threshold: float,
+    huber: float,
+    iterations: int,
+    focal_is_free: bool,
+) -> Reconstruction:
+    """Adjusts all registered frames and known points, then drops points that do not agree."""
+    used = inlier_observations(model, tracks, 8.0 * threshold)
+    used = used & (used.sum(1) >= 2)[:, None]
+    track, camera = torch.nonzero(used).unbind(1)
+    if track.size(0) < 20:
+        return model
+    rows, point = torch.unique(track, return_inverse=True)
+    observations = Observations(camera=camera, point=point, pixels=tracks.pixels[track, camera])
+    scene = model.scene
+    start = Scene(scene.rotations, scene.translations, scene.log_focal, scene.points[rows])
+    fixed = ~model.registered
+    fixed[model.origin] = True
+    mean, weight = focal_prior(size)
+    # The prior's weight in squared pixels, for observations with half a pixel of noise.
+    weight = 0.25 * weight if focal_is_free else 0.0
+    better = adjust(start, observations, fixed, mean, weight, huber, iterations)
+    points = scene.points.clone()
+    points[rows] = better.points
+    moved = Scene(better.rotations, better.translations, better.log_focal, points)
+    model = Reconstruction(moved, model.registered, model.known, model.origin)
+    agree = inlier_observations(model, tracks, 2.5 * threshold).sum(1)
+    return rescaled(
+        Reconstruction(moved, model.registered, model.known & (agree >= 2), model.origin)
+    )
+
+
+def seed_pairs(table: Correspondences, graph: ViewGraph, count: int) -> list[int]:
+    """Rows of the best pairs to start from: many inliers, with rays some degrees apart."""
+    wide = (graph.angles / math.radians(5.0)).clamp(max=1.0) * graph.inliers
+    worth = wide.sum(1)
+    order = torch.argsort(worth, descending=True, stable=True)
+    return [int(order[index]) for index in range(min(count, order.size(0)))]
+
+
+def rotation_candidates(
+    frame: int, model: Reconstruction, table: Correspondences, graph: ViewGraph
+) -> Tensor:
+    """Rotations [C, 3, 3] that the pairs with registered frames suggest for a frame."""
+    forward = (table.second == frame) & model.registered[table.first]
+    backward = (table.first == frame) & model.registered[table.second]
+    rows = torch.nonzero(forward | backward)[:, 0]
+    order = torch.argsort(graph.support[rows], descending=True, stable=True)[:5]
+    rows = rows[order]
+    relative = graph.poses.rotations[rows]
+    straight = relative @ model.scene.rotations[table.first[rows]]
+    inverse = relative.transpose(1, 2) @ model.scene.rotations[table.second[rows]]
+    return torch.where(forward[rows][:, None, None], straight, inverse)
+
+
+def register_frame(
+    frame: int,
+    model: Reconstruction,
+    tracks: Tracks,
+    table: Correspondences,
+    graph: ViewGraph,
+    threshold: float,
+) -> Reconstruction:
+    """Adds the pose of a frame, if enough of the known points it observes agree with one."""
+    rotations = rotation_candidates(frame, model, table, graph)
+    rows = torch.nonzero(tracks.observed[:, frame] & model.known)[:, 0]
+    if rotations.size(0) == 0 or rows.size(0) < 8:
+        return model
+    scene = model.scene
+    focal = scene.log_focal.exp()
+    points, pixels = scene.points[rows], tracks.pixels[rows, frame]
+    rotation, translation = locate(rotations, focal, points, pixels, 6.0 * threshold)
+    rotation, translation = refine_pose(
+        rotation, translation, focal, points, pixels, 3.0 * threshold
+    )
+    placed = points @ rotation.t() + translation
+    errors = (project(placed, focal) - pixels).square().sum(1).sqrt()
+    agree = int(((errors < 3.0 * threshold) & (placed[:, 2] > 1e-3)).sum())
+    if agree < 8 or agree < 0.3 * rows.size(0):
+        return model
+    all_rotations, translations = scene.rotations.clone(), scene.translations.clone()
+    all_rotations[frame] = rotation
+    translations[frame] = translation
+    registered = model.registered.clone()
+    registered[frame] = True
+    moved = Scene(all_rotations, translations, scene.log_focal, scene.points)
+    return Reconstruction(moved, registered, model.known, model.origin)
+
+
+def start_from_pair(
+    row: int, table: Correspondences, graph: ViewGraph, tracks: Tracks, threshold: float
+) -> Reconstruction:
+    """A reconstruction of the two frames of a pair."""
+    frames, count = tracks.observed.size(1), tracks.observed.size(0)
+    first, second = int(table.first[row]), int(table.second[row])
+    device = tracks.pixels.device
+    identity = torch.eye(3, dtype=torch.float64, device=device)
+    rotations = identity.repeat(frames, 1, 1)
+    translations = torch.zeros(frames, 3, dtype=torch.float64, device=device)
+    rotations[second] = graph.poses.rotations[row]
+    translations[second] = graph.poses.translations[row]
+    registered = torch.zeros(frames, dtype=torch.bool, device=device)
+    registered[first] = True
+    registered[second] = True
+    points = torch.zeros(count, 3, dtype=torch.float64, device=device)
+    known = torch.zeros(count, dtype=torch.bool, device=device)
+    scene = Scene(rotations, translations, graph.poses.log_focal, points)
+    model = Reconstruction(scene, registered, known, first)
+    model = add_points(model, tracks, threshold, math.radians(0.5))
+    if int(model.known.sum()) < 12:
+        model = add_points(model, tracks, threshold, math.radians(0.1))
+    return rescaled(model)
+
+
+def grow(
+    row: int,
+    table: Correspondences,
+    graph: ViewGraph,
+    tracks: Tracks,
+    size: Tensor,
+    threshold: float,
+) -> Reconstruction:
+    """The reconstruction that grows from the pair in a row of the table."""
+    model = start_from_pair(row, table, graph, tracks, threshold)
+    model = bundle(model, tracks, size, threshold, threshold, 10, False)
+    frames = tracks.observed.size(1)
+    failed = torch.zeros_like(model.registered)
+    while bool((~model.registered & ~failed).any()):
+        visible = (tracks.observed & model.known[:, None]).sum(0)
+        visible = torch.where(model.registered | failed, torch.full_like(visible, -1), visible)
+        most = int(visible.max())
+        before = int(model.registered.sum())
+        for frame in range(frames):
+            if int(visible[frame]) >= 0 and int(visible[frame]) >= 0.7 * most:
+                failed[frame] = True
+                model = register_frame(frame, model, tracks, table, graph, threshold)
+        if int(model.registered.sum()) > before:
+            failed = torch.zeros_like(failed)
+            model = add_points(model, tracks, threshold, math.radians(1.0))
+            free = int(model.registered.sum()) >= 3
+            model = bundle(model, tracks, size, threshold, threshold, 6, free)
+    model = add_points(model, tracks, threshold, math.radians(0.7))
+    model = bundle(model, tracks, size, threshold, threshold, 20, True)
+    model = add_points(model, tracks, threshold, math.radians(0.7))
+    return bundle(model, tracks, size, threshold, 0.5 * threshold, 20, True)
+
+
+def agreement(model: Reconstruction, tracks: Tracks, threshold: float) -> float:
+    """How many observations a reconstruction explains, the better the more."""
+    errors, _ = reprojection_errors(model, tracks)
+    agree = inlier_observations(model, tracks, 2.0 * threshold)
+    return float(((1.0 - (errors / (2.0 * threshold)).square()).clamp(min=0.0) * agree).sum())

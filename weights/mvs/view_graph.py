@@ -1,0 +1,116 @@
+"""The view graph: frames, and for each pair with enough correspondences its relative pose and how
+much parallax it has. One focal length is shared by all."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from weights.mvs.correspondences import Correspondences, select_pairs
+from weights.mvs.epipolar import (
+    RelativePoses,
+    fundamental_of,
+    ransac,
+    refine_relative,
+    sampson_residuals,
+)
+from weights.mvs.essential import two_view_depths
+from weights.mvs.geometry import rays_of
+from weights.mvs.parallax import homography_residuals, rotation_residuals
+
+
+class ViewGraph(NamedTuple):
+    """Edges of `P` pairs, row by row those of the correspondences they were made from."""
+
+    poses: RelativePoses
+    inliers: Tensor
+    """bool [P, M], correspondences that agree with the epipolar geometry, in front of both."""
+    angles: Tensor
+    """float64 [P, M], radians between the rays of each correspondence."""
+    support: Tensor
+    """float64 [P], truncated score of the epipolar geometry, in correspondences."""
+    parallax: Tensor
+    """float64 [P], inliers that a pure rotation of the camera does not explain."""
+    relief: Tensor
+    """float64 [P], inliers that a homography does not explain."""
+
+
+def focal_guesses(size: Tensor) -> list[float]:
+    """Focal lengths in pixels for fields of view of 80 to 30 degrees along the longer side, so
+    close that the next refinement reaches any in between."""
+    extent = float(size.max())
+    angles = [80.0, 68.0, 56.0, 46.0, 37.0, 30.0]
+    return [0.5 * extent / math.tan(math.radians(angle) / 2.0) for angle in angles]
+
+
+def truncated_score(poses: RelativePoses, table: Correspondences, threshold: float) -> Tensor:
+    """How many correspondences of each pair [P] agree, the better the more."""
+    fundamental = fundamental_of(poses.rotations, poses.translations, poses.log_focal)
+    residuals, _, _ = sampson_residuals(fundamental, table.points1, table.points2)
+    score = (1.0 - (residuals / threshold).square()).clamp(min=0.0)
+    return (score * table.valid).sum(1)
+
+
+def estimate_poses(
+    table: Correspondences, focal: float, size: Tensor, threshold: float, samples: int, steps: int
+) -> RelativePoses:
+    """RANSAC at a focal length, then refinement of it and the poses."""
+    rotations, translations = ransac(table, focal, threshold, samples)
+    log_focal = torch.tensor(math.log(focal), dtype=torch.float64, device=rotations.device)
+    poses = RelativePoses(rotations, translations, log_focal, torch.zeros_like(log_focal))
+    return refine_relative(poses, table, size, 0.6 * threshold, steps)
+
+
+def strongest_pairs(table: Correspondences, count: int) -> Tensor:
+    """Rows of the pairs with most distinctive correspondences."""
+    strength = (table.ratio < 0.8).sum(1)
+    return torch.argsort(strength, descending=True, stable=True)[:count]
+
+
+def focal_candidates(
+    table: Correspondences, size: Tensor, threshold: float
+) -> list[tuple[float, float]]:
+    """(focal length, score) for each start, best first, judged by the strongest pairs."""
+    strong = select_pairs(table, strongest_pairs(table, 6))
+    found: list[tuple[float, float]] = []
+    for guess in focal_guesses(size):
+        poses = estimate_poses(strong, guess, size, threshold, 80, 6)
+        score = float(truncated_score(poses, strong, threshold).sum())
+        found.append((float(poses.log_focal.exp()), score))
+    ordered: list[tuple[float, float]] = []
+    while len(found) > 0:
+        best = 0
+        for index in range(1, len(found)):
+            if found[index][1] > found[best][1]:
+                best = index
+        ordered.append(found.pop(best))
+    return ordered
+
+
+def build_view_graph(
+    table: Correspondences, focal: float, size: Tensor, threshold: float
+) -> ViewGraph:
+    """Edges of all pairs, from RANSAC at a focal length that the refinement may still change."""
+    poses = estimate_poses(table, focal, size, threshold, 100, 12)
+    fundamental = fundamental_of(poses.rotations, poses.translations, poses.log_focal)
+    residuals, _, _ = sampson_residuals(fundamental, table.points1, table.points2)
+    scale = poses.log_focal.exp()
+    depth1, depth2, cosine = two_view_depths(
+        poses.rotations,
+        poses.translations,
+        rays_of(table.points1, scale),
+        rays_of(table.points2, scale),
+    )
+    inliers = (residuals.abs() < threshold) & table.valid & (depth1 > 0) & (depth2 > 0)
+    _, turned = rotation_residuals(table.points1, table.points2, inliers, scale, threshold)
+    extent = float(size.max())
+    flat = homography_residuals(table.points1, table.points2, inliers, extent, threshold)
+    return ViewGraph(
+        poses=poses,
+        inliers=inliers,
+        angles=torch.acos(cosine.clamp(-1.0, 1.0)),
+        support=((1.0 - (residuals / threshold).square()).clamp(min=0.0) * inliers).sum(1),
+        parallax=((turned > 2.0 * threshold) & inliers).sum(1).to(torch.float64),
+        relief=((flat > 2.0 * threshold) & inliers).sum(1).to(torch.float64),
+    )
