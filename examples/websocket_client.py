@@ -1,0 +1,271 @@
+#!/usr/bin/env python3
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["websockets>=13"]
+# ///
+"""Stream photos or a video to a running server and save the point cloud that comes back.
+
+    .venv/bin/python examples/websocket_client.py --images examples/sample_scene/*.jpg
+    .venv/bin/python examples/websocket_client.py --video walk.mp4 --num-frames 20 --incremental
+
+Any other Python 3.10 with the package `websockets` does as well, and so does `uv run`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from photos import Photo, PhotoError, read_photos, read_video
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.sync.client import ClientConnection, connect
+
+Message = dict[str, Any]
+
+RECONNECT_ATTEMPTS = 6
+ANSWER_TYPES = ("delta", "complete", "error")
+METHODS = (
+    "upper_bound_resize",
+    "upper_bound_crop",
+    "lower_bound_resize",
+    "lower_bound_crop",
+)
+
+
+class ClientError(Exception):
+    """What went wrong, as a sentence for the person at the terminal."""
+
+
+class Unreachable(ClientError):
+    """The server does not answer at all."""
+
+
+class Session:
+    """One reconstruction on the server, over a socket that is opened again when it drops."""
+
+    def __init__(self, server: str, parameters: dict[str, Any]) -> None:
+        self.server = server.rstrip("/")
+        query = urllib.parse.urlencode(parameters)
+        created = self.rest("POST", f"/ws/session/create?{query}")
+        self.id: str = created["session_id"]
+        self.image_count = 0
+        self.received: deque[Message] = deque()
+        self.socket = self.open(resume=False)
+
+    def rest(self, method: str, path: str) -> Message:
+        """One REST request; the server's own words if it is refused."""
+        request = urllib.request.Request(self.server + path, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            text = error.read().decode(errors="replace")
+            try:
+                text = json.loads(text)["detail"]
+            except (ValueError, KeyError, TypeError):
+                text = text or error.reason
+            raise ClientError(f"the server refuses: {text}") from None
+        except OSError as error:
+            raise Unreachable(f"cannot reach {self.server} ({error}); is it running?") from None
+
+    def open(self, resume: bool) -> ClientConnection:
+        """Connect and read the greeting. With `resume`, undelivered answers follow it."""
+        address = self.server.replace("http", "ws", 1) + f"/ws/reconstruct/{self.id}"
+        # No limit for a message: a point cloud of ten million points is about 200 MB.
+        socket = connect(address + "?resume=true" * resume, max_size=None, compression=None)
+        greeting = json.loads(socket.recv(timeout=60))
+        if greeting["type"] != "connected":
+            raise ClientError(greeting.get("message", f"unexpected greeting {greeting}"))
+        self.image_count = greeting["image_count"]
+        return socket
+
+    def reconnect(self) -> bool:
+        """Open the socket again; returns whether the server has a request of ours.
+
+        Then its answer is on the way or `received` already. Otherwise the request was lost.
+        """
+        for attempt in range(RECONNECT_ATTEMPTS):
+            print(f"connection lost, trying again in {2**attempt} s", file=sys.stderr)
+            time.sleep(2**attempt)
+            try:
+                self.socket = self.open(resume=True)
+                # Asked before the ping: what ends in between is delivered before the pong.
+                running = self.rest("GET", f"/ws/session/{self.id}")["status"] == "processing"
+                self.send({"type": "ping"})
+                while (message := json.loads(self.socket.recv()))["type"] != "pong":
+                    self.received.append(message)
+            except (OSError, ConnectionClosed, InvalidHandshake, Unreachable):
+                continue
+            return running or any(one["type"] in ANSWER_TYPES for one in self.received)
+        raise ClientError("the connection is lost and does not come back")
+
+    def send(self, message: Message) -> None:
+        """Send one message."""
+        self.socket.send(json.dumps(message))
+
+    def receive(self) -> Message:
+        """Wait for one message."""
+        return self.received.popleft() if self.received else json.loads(self.socket.recv())
+
+    def upload(self, photo: Photo) -> str | None:
+        """Send a photo until it is acknowledged; returns why the server does not want it."""
+        data = base64.b64encode(photo.data).decode()
+        before = self.image_count
+        while True:
+            try:
+                self.send({"type": "image", "data": data, "filename": photo.name})
+                while (reply := self.receive())["type"] not in ("ack", "error"):
+                    pass
+                self.image_count = reply.get("image_count", before)
+                return reply.get("message")
+            except ConnectionClosed:
+                self.reconnect()
+                if self.image_count > before:
+                    return None  # It had arrived, only the acknowledgement was lost.
+
+    def request(self, message: Message) -> Message:
+        """Ask for a point cloud and wait for it; progress is shown meanwhile."""
+        sent = False
+        while True:
+            try:
+                if not sent:
+                    self.send(message)
+                while (reply := self.receive())["type"] not in ANSWER_TYPES:
+                    if reply["type"] == "progress":
+                        show_progress(reply)
+                end_progress()
+            except ConnectionClosed:
+                end_progress()
+                sent = self.reconnect()
+                continue
+            if reply["type"] == "error":
+                raise ClientError(reply["message"])
+            return reply
+
+    def close(self, keep: bool) -> None:
+        """Leave, and delete the session unless it is to be kept."""
+        self.socket.close()
+        if keep:
+            return
+        try:
+            self.rest("DELETE", f"/ws/session/{self.id}")
+        except ClientError as error:
+            print(f"the session could not be deleted: {error}", file=sys.stderr)
+
+
+def show_progress(message: Message) -> None:
+    """Draw the bar on a terminal; elsewhere print nothing."""
+    if sys.stderr.isatty():
+        done = round(30 * message["progress"])
+        bar = "#" * done + "-" * (30 - done)
+        line = f"[{bar}] {message['progress']:4.0%} {message['stage']}: {message['message']}"
+        print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)
+
+
+def end_progress() -> None:
+    """Leave the line of the bar."""
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+
+
+def save(answer: Message, folder: Path, name: str) -> None:
+    """Write the GLB, and its metadata beside it, and print what there is to know."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.glb"
+    path.write_bytes(base64.b64decode(answer["glb_base64"]))
+    metadata = answer["metadata"]
+    path.with_suffix(".json").write_text(json.dumps(metadata, indent=1) + "\n")
+    print(f"{answer['type']}: {path}")
+    cameras = ("intrinsics", "extrinsics", "world_to_glb")
+    for key, value in metadata.items():
+        if key not in cameras:
+            print(f"  {key}: {json.dumps(value, ensure_ascii=False)}")
+    print(f"  cameras and world_to_glb: see {path.with_suffix('.json')}")
+
+
+def reconstruct(options: argparse.Namespace) -> None:
+    """Upload everything and save every point cloud."""
+    if options.video:
+        photos = list(read_video(options.video, options.num_frames))
+    else:
+        photos = list(read_photos(options.images))
+    names = ("process_res", "process_res_method", "conf_thresh_percentile", "num_max_points")
+    given = {name: getattr(options, name) for name in names}
+    parameters = {name: value for name, value in given.items() if value is not None}
+    parameters["max_images"] = max(len(photos), 1)
+    parameters["show_cameras"] = "true" if options.show_cameras else "false"
+
+    session = Session(options.server, parameters)
+    print(f"session {session.id}")
+    try:
+        size = options.batch_size if options.incremental else max(len(photos), 1)
+        batches = [photos[begin : begin + size] for begin in range(0, len(photos), size)]
+        for number, batch in enumerate(batches, start=1):
+            for photo in batch:
+                refusal = session.upload(photo)
+                print(f"{photo.name}: {refusal or 'uploaded'}")
+            if options.incremental:
+                answer = session.request({"type": "generate", "incremental": True})
+                save(answer, options.output_dir, f"delta_{number:03d}")
+        if options.incremental:
+            final = {"type": "finalize"}
+        else:
+            final = {"type": "generate", "incremental": False}
+        save(session.request(final), options.output_dir, "scene")
+    finally:
+        session.close(options.keep)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--images", type=Path, nargs="+", help="photos, in any order")
+    source.add_argument("--video", type=Path)
+    add = parser.add_argument
+    add("--num-frames", type=positive, default=20, help="frames of the video (default: 20)")
+    add("--incremental", action="store_true", help="a point cloud after each batch")
+    add("--batch-size", type=positive, default=4, help="photos of a batch (default: 4)")
+    add("--server", default="http://127.0.0.1:8000", help="default: http://127.0.0.1:8000")
+    add("--output-dir", type=Path, default=Path("output"), help="for the GLBs (default: output)")
+    add("--keep", action="store_true", help="do not delete the session at the end")
+    add("--process-res", type=int)
+    add("--process-res-method", choices=METHODS)
+    add("--conf-thresh-percentile", type=float)
+    add("--num-max-points", type=int)
+    add("--no-cameras", dest="show_cameras", action="store_false")
+    return parser.parse_args()
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("it must be at least 1")
+    return number
+
+
+def main() -> int:
+    """Run the command."""
+    try:
+        reconstruct(parse_arguments())
+    except (ClientError, PhotoError, OSError, ConnectionClosed, InvalidHandshake) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
