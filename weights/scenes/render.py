@@ -219,8 +219,19 @@ def _in_shadow(solids: Sequence[Solid], point: Tensor, normal: Tensor, to_lamp: 
     """Whether a solid stands between points and the lamp, bool [P]."""
     shadow = torch.zeros(len(point), dtype=torch.bool)
     start = point + 1e-3 * normal
+    lamp = point[0] + to_lamp[0]
+    from_lamp = -F.normalize(to_lamp, dim=-1)
     for solid in solids:
+        centre = torch.tensor(solid.centre, dtype=torch.float32)
+        direction = centre - lamp
+        # Seen from the lamp, the solid lies within a cone; only points in it need a closer look.
+        sine = float(np.linalg.norm(solid.half)) / float(direction.norm())
+        if sine < 1:
+            cone = from_lamp @ F.normalize(direction, dim=0) > (1 - sine * sine) ** 0.5
+            near = (cone & ~shadow).nonzero()[:, 0]
+        else:
+            near = (~shadow).nonzero()[:, 0]
         to_unit = solid.to_unit()
-        local = (start - torch.tensor(solid.centre, dtype=torch.float32)) @ to_unit.T
-        shadow |= intersect(solid.shape, local, to_lamp @ to_unit.T) < 1
+        local = (start[near] - centre) @ to_unit.T
+        shadow[near] = intersect(solid.shape, local, to_lamp[near] @ to_unit.T) < 1
     return shadow
