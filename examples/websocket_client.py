@@ -45,7 +45,7 @@ class ClientError(Exception):
     """What went wrong, as a sentence for the person at the terminal."""
 
 
-class Unreachable(ClientError):
+class UnreachableError(ClientError):
     """The server does not answer at all."""
 
 
@@ -75,7 +75,8 @@ class Session:
                 text = text or error.reason
             raise ClientError(f"the server refuses: {text}") from None
         except OSError as error:
-            raise Unreachable(f"cannot reach {self.server} ({error}); is it running?") from None
+            message = f"cannot reach {self.server} ({error}); is it running?"
+            raise UnreachableError(message) from None
 
     def open(self, resume: bool) -> ClientConnection:
         """Connect and read the greeting. With `resume`, undelivered answers follow it."""
@@ -103,7 +104,7 @@ class Session:
                 self.send({"type": "ping"})
                 while (message := json.loads(self.socket.recv()))["type"] != "pong":
                     self.received.append(message)
-            except (OSError, ConnectionClosed, InvalidHandshake, Unreachable):
+            except (OSError, ConnectionClosed, InvalidHandshake, UnreachableError):
                 continue
             return running or any(one["type"] in ANSWER_TYPES for one in self.received)
         raise ClientError("the connection is lost and does not come back")
