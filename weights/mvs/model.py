@@ -1,0 +1,48 @@
+"""The model `mvs` behind the contract: glue between the entry points and the reconstruction."""
+
+import torch
+from torch import Tensor, nn
+
+from weights.mvs.dense import dense_frames, fuse_frames
+from weights.mvs.sparse import encode_features, feature_length, reconstruct
+from weights.mvs.state import encode_image, pack_state, unpack_cameras
+
+
+class MvsModel(nn.Module):
+    """Classical multi-view stereo: structure from motion, then a plane sweep. No weights.
+
+    `weights/README.md` gives the shapes and meanings of what goes in and comes out.
+    """
+
+    @torch.jit.export
+    def encode(self, pixels: Tensor) -> Tensor:
+        """uint8 [n, 3, H, W] -> float32 [n, F + I]: sparse features, then the image's own row."""
+        with torch.no_grad():
+            images = pixels.to(torch.float32) / 255.0
+            return torch.cat([encode_features(images), encode_image(images)], dim=1)
+
+    @torch.jit.export
+    def relate(self, features: Tensor, size: Tensor) -> Tensor:
+        """Rows of `encode`, int64 [2] = (H, W) -> float32 [N, S]: cameras, points and images."""
+        with torch.no_grad():
+            length = feature_length(int(size[0]), int(size[1]))
+            sparse = reconstruct(features[:, :length], size)
+            return pack_state(sparse, features[:, length:])
+
+    @torch.jit.export
+    def cameras(self, state: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, 22]: world-to-camera 3 x 4, intrinsics 3 x 3, registered or not."""
+        with torch.no_grad():
+            return unpack_cameras(state, size)
+
+    @torch.jit.export
+    def dense(self, state: Tensor, size: Tensor, frames: Tensor) -> Tensor:
+        """float32 [n, C, H, W]: depth and confidence from the neighbours of each frame."""
+        with torch.no_grad():
+            return dense_frames(state, size, int(frames[0]), int(frames[1]))
+
+    @torch.jit.export
+    def fuse(self, state: Tensor, dense: Tensor, size: Tensor, frames: Tensor) -> Tensor:
+        """float32 [n, 2, H, W]: depth and confidence after the frames were compared."""
+        with torch.no_grad():
+            return fuse_frames(state, dense, size, int(frames[0]), int(frames[1]))
