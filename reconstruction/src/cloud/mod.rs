@@ -1,1 +1,34 @@
+//! From a model's prediction to a coloured point cloud in the session's fixed world.
+//!
+//! [`build_scene`] does it all: it keeps the pixels whose confidence reaches the
+//! [threshold](threshold), brings the result into the session's [world](WorldFrame), chooses
+//! pixels [without bias](sample), and [unprojects](unproject) only these.
+//!
+//! Three frames of coordinates occur:
+//!
+//! - **camera**: x right, y down, z forward, the unit is the model's;
+//! - **world of a model run**: what the extrinsics start from; every run has its own;
+//! - **GLB**: x right, y up, z backward as seen by the session's first camera, with the origin at
+//!   the median of the session's first point cloud. It stays the same for the whole session.
 
+pub mod align;
+mod anchors;
+mod confident;
+mod matrix;
+pub mod sample;
+mod scene;
+mod similarity;
+pub mod threshold;
+pub mod unproject;
+mod view;
+mod world;
+
+pub use anchors::Region;
+pub use confident::ConfidentPixels;
+pub use matrix::rows;
+pub use scene::{CloudError, CloudOptions, Scene, SceneCamera, SceneFrame, build_scene};
+pub use similarity::estimate_similarity;
+pub use view::View;
+pub use world::{
+    Alignment, AlignmentQuality, FrameSource, Placement, Unaligned, WorldFrame, axes_flip,
+};

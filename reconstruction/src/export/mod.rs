@@ -1,1 +1,3 @@
+//! Files made of a scene.
 
+pub mod glb;

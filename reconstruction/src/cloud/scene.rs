@@ -1,0 +1,269 @@
+//! A result as a person sees it: points, colours and cameras in GLB coordinates.
+
+use ::image::RgbImage;
+use nalgebra::{Isometry3, Matrix3, Matrix4, Similarity3};
+
+use super::anchors::Region;
+use super::confident::ConfidentPixels;
+use super::sample::{Pixel, sample_pixels};
+use super::threshold::percentile;
+use super::unproject::unproject;
+use super::world::{Alignment, FrameSource, Placement, WorldFrame};
+use crate::prediction::Prediction;
+
+/// Depth of a drawn camera, as a fraction of the scene's diagonal.
+const CAMERA_SIZE: f64 = 0.03;
+
+/// Points that the scene's diagonal is measured with, at most about twice as many.
+const DIAGONAL_POINTS: usize = 1 << 20;
+
+const SAMPLE_SEED: u64 = 0;
+
+/// What to make of a prediction.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CloudOptions {
+    /// Percentile (0 to 100) of the confidence that a pixel has to reach.
+    pub conf_thresh_percentile: f64,
+    /// Points at most.
+    pub num_max_points: usize,
+    /// Whether to draw the cameras.
+    pub show_cameras: bool,
+}
+
+/// One frame of a prediction, as the session knows it.
+#[derive(Debug, Clone, Copy)]
+pub struct SceneFrame<'a> {
+    /// The same in all results of a session; later frames have larger ones.
+    pub id: u64,
+    /// The client's name for the image. Only a label.
+    pub name: &'a str,
+    /// The processed image, as large as the prediction.
+    pub image: &'a RgbImage,
+    /// What the processed image shows of its source.
+    pub region: Region,
+}
+
+/// A coloured point cloud with its cameras, in GLB coordinates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scene {
+    /// Finite positions: x right, y up, z backward.
+    pub points: Vec<[f32; 3]>,
+    /// sRGB colours of the points.
+    pub colors: Vec<[u8; 3]>,
+    /// One per frame of the prediction, in its order.
+    pub cameras: Vec<SceneCamera>,
+    /// Processed width and height in pixels, which the intrinsics refer to.
+    pub image_size: (usize, usize),
+    /// How deep a drawn camera is.
+    pub camera_size: f64,
+    /// Whether to draw the cameras.
+    pub show_cameras: bool,
+    /// From the world of this model run to GLB coordinates.
+    pub world_to_glb: Similarity3<f64>,
+    /// How this result came into the session's world.
+    pub alignment: Alignment,
+    /// The confidence that the points have at least.
+    pub confidence_threshold: f32,
+}
+
+/// A frame's camera.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SceneCamera {
+    pub id: u64,
+    pub name: String,
+    /// Maps camera coordinates to pixel indices of the processed image.
+    pub intrinsics: Matrix3<f64>,
+    /// World-to-camera transform in the world of this model run.
+    pub extrinsics: Matrix4<f64>,
+    /// Camera-to-GLB pose, with OpenCV camera axes (x right, y down, z forward) and without the
+    /// scale of [`Scene::world_to_glb`]. `None` if the model could not place the frame.
+    pub pose: Option<Isometry3<f64>>,
+}
+
+/// Why there is no scene.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CloudError {
+    #[error("the prediction has {predicted} frames, but {given} frames were given")]
+    FrameCount { predicted: usize, given: usize },
+    #[error("the prediction has {found} values of {what} where {expected} belong")]
+    BufferSize {
+        what: &'static str,
+        found: usize,
+        expected: usize,
+    },
+    #[error(
+        "frame {frame} is an image of {} x {} pixels, but the prediction is {} x {}",
+        image.0, image.1, predicted.0, predicted.1
+    )]
+    ImageSize {
+        frame: usize,
+        image: (u32, u32),
+        predicted: (usize, usize),
+    },
+    #[error("{0} pixels in a frame are more than can be numbered; lower the resolution")]
+    TooManyPixels(usize),
+}
+
+/// Makes a scene from a prediction and its frames (one per frame of the prediction, in its order),
+/// and brings it into the session's world: `world` is what the call for the session's previous
+/// result returned, `None` at the first.
+///
+/// Deterministic, and parallel on rayon's pool. An empty prediction or one without confident
+/// pixels gives a scene without points.
+pub fn build_scene(
+    prediction: &Prediction,
+    frames: &[SceneFrame],
+    world: Option<&WorldFrame>,
+    options: &CloudOptions,
+) -> Result<(Scene, WorldFrame), CloudError> {
+    check(prediction, frames)?;
+    let sources: Vec<_> = frames
+        .iter()
+        .map(|frame| FrameSource {
+            id: frame.id,
+            region: frame.region,
+        })
+        .collect();
+    let pixels = ConfidentPixels::new(prediction, options.conf_thresh_percentile);
+    let Placement {
+        world_to_glb,
+        alignment,
+        world,
+    } = WorldFrame::place(world, &pixels, &sources);
+
+    let mut sample = sample_pixels(&pixels, options.num_max_points, SAMPLE_SEED);
+    let mut points = unproject(&pixels, &sample, &world_to_glb);
+    drop_overflown(&mut sample, &mut points);
+    let colors = colors(&sample, frames);
+
+    let scene = Scene {
+        cameras: cameras(&pixels, frames, &world_to_glb),
+        image_size: (prediction.width, prediction.height),
+        camera_size: CAMERA_SIZE * diagonal(&points).unwrap_or(1.0),
+        show_cameras: options.show_cameras,
+        points,
+        colors,
+        world_to_glb,
+        alignment,
+        confidence_threshold: pixels.threshold(),
+    };
+    Ok((scene, world))
+}
+
+fn check(prediction: &Prediction, frames: &[SceneFrame]) -> Result<(), CloudError> {
+    if prediction.len() != frames.len() {
+        return Err(CloudError::FrameCount {
+            predicted: prediction.len(),
+            given: frames.len(),
+        });
+    }
+    let per_frame = prediction.pixels_per_frame();
+    if u32::try_from(per_frame).is_err() {
+        return Err(CloudError::TooManyPixels(per_frame));
+    }
+    let expected = per_frame * frames.len();
+    for (what, found) in [
+        ("depth", prediction.depth.len()),
+        ("confidence", prediction.confidence.len()),
+    ] {
+        if found != expected {
+            return Err(CloudError::BufferSize {
+                what,
+                found,
+                expected,
+            });
+        }
+    }
+    let predicted = (prediction.width, prediction.height);
+    for (frame, SceneFrame { image, .. }) in frames.iter().enumerate() {
+        if (image.width() as usize, image.height() as usize) != predicted {
+            return Err(CloudError::ImageSize {
+                frame,
+                image: image.dimensions(),
+                predicted,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Removes the points that single precision cannot hold, and their pixels.
+fn drop_overflown(sample: &mut Vec<Pixel>, points: &mut Vec<[f32; 3]>) {
+    if points.iter().any(|point| point[0].is_nan()) {
+        let mut held = points.iter().map(|point| !point[0].is_nan());
+        sample.retain(|_| held.next().unwrap_or(false));
+        points.retain(|point| !point[0].is_nan());
+    }
+}
+
+fn colors(sample: &[Pixel], frames: &[SceneFrame]) -> Vec<[u8; 3]> {
+    let bytes: Vec<&[[u8; 3]]> = frames
+        .iter()
+        .map(|frame| frame.image.as_raw().as_chunks().0)
+        .collect();
+    sample
+        .iter()
+        .map(|pixel| bytes[pixel.frame as usize][pixel.index as usize])
+        .collect()
+}
+
+fn cameras(
+    pixels: &ConfidentPixels,
+    frames: &[SceneFrame],
+    world_to_glb: &Similarity3<f64>,
+) -> Vec<SceneCamera> {
+    let predicted = pixels.prediction().cameras.iter().zip(pixels.views());
+    frames
+        .iter()
+        .zip(predicted)
+        .map(|(frame, (camera, view))| SceneCamera {
+            id: frame.id,
+            name: frame.name.to_owned(),
+            intrinsics: camera.intrinsics,
+            extrinsics: camera.extrinsics,
+            pose: view
+                .as_ref()
+                .map(|view| (world_to_glb * view.camera_to_world).isometry),
+        })
+        .collect()
+}
+
+/// Diagonal of the box between the 5th and the 95th percentile along each axis. `None` without at
+/// least two different points.
+fn diagonal(points: &[[f32; 3]]) -> Option<f64> {
+    let step = (points.len() / DIAGONAL_POINTS).max(1);
+    let mut squared = 0.0;
+    for axis in 0..3 {
+        let mut values: Vec<f32> = points.iter().step_by(step).map(|p| p[axis]).collect();
+        let low = percentile(&mut values, 5.0)?;
+        let high = percentile(&mut values, 95.0)?;
+        squared += (f64::from(high) - f64::from(low)).powi(2);
+    }
+    let diagonal = squared.sqrt();
+    (diagonal > 0.0).then_some(diagonal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn diagonal_ignores_far_outliers() {
+        let mut points: Vec<_> = (0..=100).map(|i| [i as f32, 2.0 * i as f32, 5.0]).collect();
+        points[0] = [-1e30; 3];
+        let expected = (90.0_f64.powi(2) + 180.0_f64.powi(2)).sqrt();
+        assert!((diagonal(&points).unwrap() - expected).abs() < 1e-6);
+        assert_eq!(diagonal(&[]), None);
+        assert_eq!(diagonal(&[[1.0; 3]; 4]), None);
+    }
+
+    #[test]
+    fn points_and_pixels_are_dropped_together() {
+        let pixel = |index| Pixel { frame: 0, index };
+        let mut sample = vec![pixel(3), pixel(5), pixel(8)];
+        let mut points = vec![[1.0; 3], [f32::NAN; 3], [2.0; 3]];
+        drop_overflown(&mut sample, &mut points);
+        assert_eq!(sample, [pixel(3), pixel(8)]);
+        assert_eq!(points, [[1.0; 3], [2.0; 3]]);
+    }
+}

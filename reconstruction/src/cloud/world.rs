@@ -1,0 +1,347 @@
+//! The coordinates of a session, fixed at its first result.
+
+use std::collections::BTreeMap;
+
+use nalgebra::{Isometry3, Point3, Similarity3, Translation3, UnitQuaternion, Vector3};
+use serde::Serialize;
+
+use super::align::{
+    CameraPair, Correspondence, MIN_CORRESPONDENCES, align_cameras, align_points, evaluate, median,
+    median_point,
+};
+use super::anchors::{Anchor, Region, choose_anchors};
+use super::confident::ConfidentPixels;
+use super::sample::sample_pixels;
+use super::unproject::unproject;
+use super::view::View;
+
+/// Frames that the world remembers at most (about 5 MB); those with the smallest identifiers are
+/// forgotten first.
+const MAX_FRAMES: usize = 512;
+
+/// The origin is the exact median up to so many points, beyond that of a sample of this size.
+const CENTRE_POINTS: usize = 1 << 21;
+
+/// Cameras that disagree by more cannot align two results.
+const MAX_ROTATION_ERROR_DEGREES: f64 = 15.0;
+
+const CENTRE_SEED: u64 = 1;
+
+/// Which frame a prediction's frame is, whatever its place in the prediction.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FrameSource {
+    /// The same in all results of a session; later frames have larger ones.
+    pub id: u64,
+    /// What the processed image shows of the source image.
+    pub region: Region,
+}
+
+/// How a result came into the session's world.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "method", rename_all = "snake_case")]
+pub enum Alignment {
+    /// The world begins with this result.
+    Origin,
+    /// By points that an earlier result has, too.
+    Points(AlignmentQuality),
+    /// By cameras that an earlier result has, too, because too few points agree.
+    Cameras(AlignmentQuality),
+    /// Not at all: the result does not overlay with earlier ones. Its first camera stands where the
+    /// session's first camera stood, at a scale that makes its median depth equal; later results
+    /// are aligned with this one.
+    Unaligned { reason: Unaligned },
+}
+
+/// How well a result and the session's world agree.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct AlignmentQuality {
+    /// Registered frames that both have.
+    pub common_frames: usize,
+    /// Points that both have.
+    pub correspondences: usize,
+    /// Correspondences that agree within 5 % of their distance from the camera.
+    pub inliers: usize,
+    /// Median deviation of the inliers, as a fraction of their distance from the camera; `null` in
+    /// JSON where there are none.
+    pub median_error: f64,
+    /// Median angle between the cameras of both, in degrees.
+    pub rotation_error_degrees: f64,
+}
+
+/// Why a result could not be aligned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unaligned {
+    /// The model could not place a single frame.
+    NoCamera,
+    /// No frame that the model could place is known from earlier results.
+    NoCommonFrame,
+    /// Common frames contradict each other, or leave the scale open.
+    Inconsistent,
+}
+
+/// The world of a session: GLB coordinates, and what earlier results know in them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorldFrame {
+    frames: BTreeMap<u64, KnownFrame>,
+    /// Camera-to-GLB pose of the first camera.
+    first_camera: Isometry3<f64>,
+    /// Median depth of the first camera's confident pixels, in GLB units.
+    typical_depth: Option<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct KnownFrame {
+    camera_to_glb: Isometry3<f64>,
+    anchors: Vec<Anchor>,
+}
+
+/// A result's place in the session's world.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placement {
+    /// From the world of this model run to GLB coordinates.
+    pub world_to_glb: Similarity3<f64>,
+    pub alignment: Alignment,
+    /// What to place the next result with.
+    pub world: WorldFrame,
+}
+
+/// From OpenCV camera axes (x right, y down, z forward) to glTF axes (x right, y up, z backward).
+pub fn axes_flip() -> UnitQuaternion<f64> {
+    UnitQuaternion::from_axis_angle(&Vector3::x_axis(), std::f64::consts::PI)
+}
+
+impl WorldFrame {
+    /// Places a result in the session's world, which begins with the first result that has points.
+    ///
+    /// `frames` says which frames these are, in the order of the prediction.
+    pub fn place(
+        earlier: Option<&WorldFrame>,
+        pixels: &ConfidentPixels,
+        frames: &[FrameSource],
+    ) -> Placement {
+        let Some(earlier) = earlier.filter(|world| world.is_established()) else {
+            let (world, world_to_glb) = WorldFrame::establish(pixels, frames);
+            return Placement {
+                world_to_glb,
+                alignment: Alignment::Origin,
+                world,
+            };
+        };
+        let (world_to_glb, alignment) = earlier.align(pixels, frames);
+        let mut world = earlier.clone();
+        if matches!(alignment, Alignment::Unaligned { .. }) {
+            // Knowing this result instead of the earlier ones lets the next one overlay with it.
+            let mut restarted = WorldFrame {
+                frames: BTreeMap::new(),
+                ..*earlier
+            };
+            restarted.remember(pixels, frames, &world_to_glb);
+            if restarted.is_established() {
+                world = restarted;
+            }
+        } else {
+            world.remember(pixels, frames, &world_to_glb);
+        }
+        Placement {
+            world_to_glb,
+            alignment,
+            world,
+        }
+    }
+
+    /// Begins a world: the first registered camera's view in glTF axes, centred on the median of
+    /// the confident points. Returns the map from the model run's world to it.
+    pub fn establish(
+        pixels: &ConfidentPixels,
+        frames: &[FrameSource],
+    ) -> (WorldFrame, Similarity3<f64>) {
+        let flip = Isometry3::from_parts(Translation3::identity(), axes_flip());
+        let mut to_glb = Similarity3::from_isometry(flip, 1.0);
+        let mut first_camera = flip;
+        let mut typical_depth = None;
+        if let Some((first, view)) = pixels.first_view() {
+            to_glb *= view.camera_to_world.inverse();
+            let sample = sample_pixels(pixels, CENTRE_POINTS, CENTRE_SEED);
+            let mut points = unproject(pixels, &sample, &to_glb);
+            points.retain(|point| !point[0].is_nan());
+            if let Some(centre) = median_point(&points) {
+                let centre = Vector3::from(centre.map(f64::from));
+                to_glb.append_translation_mut(&Translation3::from(-centre));
+            }
+            first_camera = (to_glb * view.camera_to_world).isometry;
+            typical_depth = median_depth(pixels, first);
+        }
+        let mut world = WorldFrame {
+            frames: BTreeMap::new(),
+            first_camera,
+            typical_depth,
+        };
+        world.remember(pixels, frames, &to_glb);
+        (world, to_glb)
+    }
+
+    /// Whether there are enough points to align anything with.
+    pub fn is_established(&self) -> bool {
+        let anchors: usize = self.frames.values().map(|frame| frame.anchors.len()).sum();
+        anchors >= MIN_CORRESPONDENCES
+    }
+
+    /// The similarity from the world of a later model run to GLB coordinates.
+    pub fn align(
+        &self,
+        pixels: &ConfidentPixels,
+        frames: &[FrameSource],
+    ) -> (Similarity3<f64>, Alignment) {
+        let Some((first, first_view)) = pixels.first_view() else {
+            let flip = Isometry3::from_parts(Translation3::identity(), axes_flip());
+            let reason = Unaligned::NoCamera;
+            return (
+                Similarity3::from_isometry(flip, 1.0),
+                Alignment::Unaligned { reason },
+            );
+        };
+        let common = self.common_frames(pixels, frames);
+        if let Some((similarity, alignment)) = common.align() {
+            return (similarity, alignment);
+        }
+        let scale = match (self.typical_depth, median_depth(pixels, first)) {
+            (Some(known), Some(here)) if (known / here).is_normal() => known / here,
+            _ => 1.0,
+        };
+        let stand_in = CameraPair {
+            from: first_view.camera_to_world,
+            to: self.first_camera,
+        };
+        let similarity = stand_in.similarity(scale).unwrap_or_else(|| {
+            Similarity3::from_isometry(
+                self.first_camera * first_view.camera_to_world.inverse(),
+                1.0,
+            )
+        });
+        let reason = match common.cameras.is_empty() {
+            true => Unaligned::NoCommonFrame,
+            false => Unaligned::Inconsistent,
+        };
+        (similarity, Alignment::Unaligned { reason })
+    }
+
+    /// Adds the frames that are not yet known.
+    fn remember(
+        &mut self,
+        pixels: &ConfidentPixels,
+        frames: &[FrameSource],
+        to_glb: &Similarity3<f64>,
+    ) {
+        for (frame, (source, view)) in frames.iter().zip(pixels.views()).enumerate() {
+            let Some(view) = view else { continue };
+            let known = self.frames.get(&source.id);
+            if known.is_none_or(|known| known.anchors.is_empty()) {
+                let known = KnownFrame {
+                    camera_to_glb: (to_glb * view.camera_to_world).isometry,
+                    anchors: choose_anchors(pixels, frame, source.region, to_glb),
+                };
+                self.frames.insert(source.id, known);
+            }
+        }
+        while self.frames.len() > MAX_FRAMES {
+            self.frames.pop_first();
+        }
+    }
+
+    fn common_frames(&self, pixels: &ConfidentPixels, frames: &[FrameSource]) -> CommonFrames {
+        let mut common = CommonFrames::default();
+        for (frame, (source, view)) in frames.iter().zip(pixels.views()).enumerate() {
+            let (Some(view), Some(known)) = (view, self.frames.get(&source.id)) else {
+                continue;
+            };
+            let found = known.anchors.iter().filter_map(|anchor| {
+                let from = anchor.find(pixels, frame, source.region)?;
+                Some((from, anchor.position()))
+            });
+            common.add(view, known.camera_to_glb, found);
+        }
+        common
+    }
+}
+
+/// What a result and the world have in common.
+#[derive(Default)]
+struct CommonFrames {
+    cameras: Vec<CameraPair>,
+    correspondences: Vec<Correspondence>,
+    /// For each correspondence, the ratio of its distances from the camera.
+    scales: Vec<f64>,
+    /// What each camera with points says alone.
+    hypotheses: Vec<Similarity3<f64>>,
+}
+
+impl CommonFrames {
+    fn add(
+        &mut self,
+        view: &View,
+        camera_to_glb: Isometry3<f64>,
+        points: impl Iterator<Item = (Point3<f64>, Point3<f64>)>,
+    ) {
+        let camera = CameraPair {
+            from: view.camera_to_world,
+            to: camera_to_glb,
+        };
+        self.cameras.push(camera);
+        let centre = Point3::from(camera_to_glb.translation.vector);
+        let mut scales = Vec::new();
+        for (from, to) in points {
+            let distance = (to - centre).norm();
+            let scale = distance / (from - view.centre()).norm();
+            if distance > 0.0 && scale.is_normal() {
+                self.correspondences
+                    .push(Correspondence { from, to, distance });
+                scales.push(scale);
+            }
+        }
+        self.scales.extend_from_slice(&scales);
+        let scale = median(&mut scales);
+        self.hypotheses
+            .extend(scale.and_then(|scale| camera.similarity(scale)));
+    }
+
+    fn align(&self) -> Option<(Similarity3<f64>, Alignment)> {
+        if let Some(fit) = align_points(&self.correspondences, &self.hypotheses) {
+            let quality = self.quality(&fit.similarity);
+            return Some((fit.similarity, Alignment::Points(quality)));
+        }
+        let mut scales = self.scales.clone();
+        let enough = scales.len() >= MIN_CORRESPONDENCES;
+        let scale = enough.then(|| median(&mut scales)).flatten();
+        let similarity = align_cameras(&self.cameras, scale)?;
+        let quality = self.quality(&similarity);
+        let consistent = quality.rotation_error_degrees < MAX_ROTATION_ERROR_DEGREES;
+        consistent.then_some((similarity, Alignment::Cameras(quality)))
+    }
+
+    fn quality(&self, similarity: &Similarity3<f64>) -> AlignmentQuality {
+        let fit = evaluate(&self.correspondences, *similarity);
+        let turned = similarity.isometry.rotation;
+        let mut angles: Vec<f64> = self
+            .cameras
+            .iter()
+            .map(|pair| (turned * pair.from.rotation).angle_to(&pair.to.rotation))
+            .collect();
+        AlignmentQuality {
+            common_frames: self.cameras.len(),
+            correspondences: self.correspondences.len(),
+            inliers: fit.inliers,
+            median_error: fit.median_error,
+            rotation_error_degrees: median(&mut angles).unwrap_or(0.0).to_degrees(),
+        }
+    }
+}
+
+fn median_depth(pixels: &ConfidentPixels, frame: usize) -> Option<f64> {
+    let depth = pixels.prediction().frame_depth(frame);
+    let mut depths: Vec<f64> = pixels
+        .of_frame(frame)
+        .map(|index| f64::from(depth[index as usize]))
+        .collect();
+    median(&mut depths)
+}

@@ -1,0 +1,277 @@
+//! The JSON part: what the bytes mean, and the cameras.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use gltf_json::accessor::{ComponentType, GenericComponentType, Type};
+use gltf_json::buffer::Target;
+use gltf_json::camera::Perspective;
+use gltf_json::extensions::material::Unlit;
+use gltf_json::mesh::{Mode, Semantic};
+use gltf_json::scene::UnitQuaternion;
+use gltf_json::validation::Checked::Valid;
+use gltf_json::validation::USize64;
+use gltf_json::{
+    Accessor, Asset, Buffer, Camera, Extras, Index, Material, Mesh, Node, Root, Scene as GltfScene,
+};
+use serde_json::json;
+use serde_json::value::to_raw_value;
+
+use super::binary::{Binary, Vertices};
+use super::names::{self, safe_names};
+use crate::cloud::{Scene, SceneCamera, axes_flip, rows};
+
+const UNLIT: &str = "KHR_materials_unlit";
+
+/// Largest vertical field of view of a camera node, in radians; a perspective needs less than pi.
+const MAX_FIELD_OF_VIEW: f64 = 3.1;
+
+/// Near plane of the camera nodes, as a fraction of a drawn camera's depth.
+const NEAR_PLANE: f64 = 0.1;
+
+/// Describes a scene whose bytes are those of `binary`.
+pub fn build(scene: &Scene, binary: &Binary) -> Result<Root, serde_json::Error> {
+    let mut document = Document::new(scene, binary.len())?;
+    let layout = binary.layout();
+    if !binary.points.positions.is_empty() {
+        let attributes =
+            document.vertices(&binary.points, layout.point_positions, layout.point_colors);
+        document.mesh(names::POINTS, Mode::Points, attributes, None);
+    }
+    if !binary.lines.is_empty() {
+        let (positions, colors) = (layout.frustum_positions, layout.frustum_colors);
+        let attributes = document.vertices(&binary.frustums, positions, colors);
+        let view = document.view(layout.lines, Target::ElementArrayBuffer);
+        let lines = document.accessor(view, binary.lines.len(), ComponentType::U32, Type::Scalar);
+        document.mesh(names::FRUSTUMS, Mode::Lines, attributes, Some(lines));
+    }
+    let names = safe_names(scene.cameras.iter().map(|camera| camera.name.as_str()));
+    for (camera, name) in scene.cameras.iter().zip(names) {
+        document.camera(scene, camera, name)?;
+    }
+    Ok(document.finish())
+}
+
+type Attributes = BTreeMap<gltf_json::validation::Checked<Semantic>, Index<Accessor>>;
+
+struct Document {
+    root: Root,
+    nodes: Vec<Index<Node>>,
+}
+
+impl Document {
+    fn new(scene: &Scene, binary_bytes: usize) -> Result<Self, serde_json::Error> {
+        let mut root = Root {
+            asset: Asset {
+                generator: Some(concat!("pointstream ", env!("CARGO_PKG_VERSION")).to_owned()),
+                extras: asset_extras(scene)?,
+                ..Asset::default()
+            },
+            ..Root::default()
+        };
+        if binary_bytes > 0 {
+            root.push(Buffer {
+                byte_length: USize64::from(binary_bytes),
+                name: None,
+                uri: None,
+                extensions: None,
+                extras: None,
+            });
+            root.extensions_used.push(UNLIT.to_owned());
+            let mut material = Material::default();
+            material.extensions.get_or_insert_default().unlit = Some(Unlit {});
+            // How viewers without the extension come closest to unlit.
+            material.pbr_metallic_roughness.metallic_factor.0 = 0.0;
+            root.push(material);
+        }
+        Ok(Document {
+            root,
+            nodes: Vec::new(),
+        })
+    }
+
+    fn vertices<P: AsRef<[[f32; 3]]>, C>(
+        &mut self,
+        vertices: &Vertices<P, C>,
+        positions: Range<usize>,
+        colors: Range<usize>,
+    ) -> Attributes {
+        let count = vertices.positions.as_ref().len();
+        let view = self.view(positions, Target::ArrayBuffer);
+        let positions = self.accessor(view, count, ComponentType::F32, Type::Vec3);
+        let view = self.view(colors, Target::ArrayBuffer);
+        let colors = self.accessor(view, count, ComponentType::U8, Type::Vec4);
+        let [low, high] = vertices.bounds;
+        self.root.accessors[positions.value()].min = Some(json!(low));
+        self.root.accessors[positions.value()].max = Some(json!(high));
+        self.root.accessors[colors.value()].normalized = true;
+        Attributes::from([
+            (Valid(Semantic::Positions), positions),
+            (Valid(Semantic::Colors(0)), colors),
+        ])
+    }
+
+    fn view(&mut self, bytes: Range<usize>, target: Target) -> Index<gltf_json::buffer::View> {
+        self.root.push(gltf_json::buffer::View {
+            buffer: Index::new(0),
+            byte_length: USize64::from(bytes.len()),
+            byte_offset: Some(USize64::from(bytes.start)),
+            byte_stride: None,
+            name: None,
+            target: Some(Valid(target)),
+            extensions: None,
+            extras: None,
+        })
+    }
+
+    fn accessor(
+        &mut self,
+        view: Index<gltf_json::buffer::View>,
+        count: usize,
+        component: ComponentType,
+        type_: Type,
+    ) -> Index<Accessor> {
+        self.root.push(Accessor {
+            buffer_view: Some(view),
+            byte_offset: None,
+            count: USize64::from(count),
+            component_type: Valid(GenericComponentType(component)),
+            extensions: None,
+            extras: None,
+            type_: Valid(type_),
+            min: None,
+            max: None,
+            name: None,
+            normalized: false,
+            sparse: None,
+        })
+    }
+
+    fn mesh(
+        &mut self,
+        name: &str,
+        mode: Mode,
+        attributes: Attributes,
+        indices: Option<Index<Accessor>>,
+    ) {
+        let mesh = self.root.push(Mesh {
+            extensions: None,
+            extras: None,
+            name: Some(name.to_owned()),
+            primitives: vec![gltf_json::mesh::Primitive {
+                attributes,
+                extensions: None,
+                extras: None,
+                indices,
+                material: Some(Index::new(0)),
+                mode: Valid(mode),
+                targets: None,
+            }],
+            weights: None,
+        });
+        self.node(Node {
+            mesh: Some(mesh),
+            name: Some(name.to_owned()),
+            ..Node::default()
+        });
+    }
+
+    /// Adds a camera node, unless the frame has no pose or one that glTF cannot express.
+    fn camera(
+        &mut self,
+        scene: &Scene,
+        camera: &SceneCamera,
+        name: String,
+    ) -> Result<(), serde_json::Error> {
+        let Some((translation, rotation)) = node_pose(camera) else {
+            return Ok(());
+        };
+        let Some(perspective) = perspective(scene, camera) else {
+            return Ok(());
+        };
+        let index = self.root.push(Camera {
+            name: Some(name.clone()),
+            orthographic: None,
+            perspective: Some(perspective),
+            type_: Valid(gltf_json::camera::Type::Perspective),
+            extensions: None,
+            extras: None,
+        });
+        let extras = json!({
+            "id": camera.id,
+            "intrinsics": rows(&camera.intrinsics),
+            "extrinsics": rows(&camera.extrinsics),
+        });
+        self.node(Node {
+            camera: Some(index),
+            name: Some(name),
+            translation: Some(translation),
+            rotation: Some(UnitQuaternion(rotation)),
+            extras: Some(to_raw_value(&extras)?),
+            ..Node::default()
+        });
+        Ok(())
+    }
+
+    fn node(&mut self, node: Node) {
+        let node = self.root.push(node);
+        self.nodes.push(node);
+    }
+
+    fn finish(mut self) -> Root {
+        let scene = self.root.push(GltfScene {
+            extensions: None,
+            extras: None,
+            name: None,
+            nodes: self.nodes,
+        });
+        self.root.scene = Some(scene);
+        self.root
+    }
+}
+
+fn asset_extras(scene: &Scene) -> Result<Extras, serde_json::Error> {
+    let (width, height) = scene.image_size;
+    let extras = json!({
+        "color_space": "srgb",
+        "image_size": [width, height],
+        "world_to_glb": rows(&scene.world_to_glb.to_homogeneous()),
+        "confidence_threshold": scene.confidence_threshold,
+        "alignment": scene.alignment,
+    });
+    to_raw_value(&extras).map(Some)
+}
+
+/// Translation and rotation (x, y, z, w) of a camera node: camera-to-GLB with glTF camera axes.
+fn node_pose(camera: &SceneCamera) -> Option<([f32; 3], [f32; 4])> {
+    let pose = camera.pose?;
+    let translation = pose.translation.vector.map(|value| value as f32);
+    let rotation = (pose.rotation * axes_flip())
+        .coords
+        .map(|value| value as f32);
+    let finite = translation
+        .iter()
+        .chain(rotation.iter())
+        .all(|value| value.is_finite());
+    finite.then(|| (translation.into(), rotation.into()))
+}
+
+/// The symmetric perspective with the same fields of view; glTF knows no principal point.
+fn perspective(scene: &Scene, camera: &SceneCamera) -> Option<Perspective> {
+    let (width, height) = (scene.image_size.0 as f64, scene.image_size.1 as f64);
+    let (focal_x, focal_y) = (camera.intrinsics[(0, 0)], camera.intrinsics[(1, 1)]);
+    let aspect_ratio = (width * focal_y / (height * focal_x)) as f32;
+    let yfov = (2.0 * (0.5 * height / focal_y).atan()).min(MAX_FIELD_OF_VIEW) as f32;
+    let znear = (NEAR_PLANE * scene.camera_size) as f32;
+    let valid = [aspect_ratio, yfov, znear]
+        .iter()
+        .all(|value| value.is_normal() && *value > 0.0);
+    valid.then_some(Perspective {
+        aspect_ratio: Some(aspect_ratio),
+        yfov,
+        zfar: None,
+        znear,
+        extensions: None,
+        extras: None,
+    })
+}

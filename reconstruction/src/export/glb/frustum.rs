@@ -1,0 +1,96 @@
+//! Drawn cameras: pyramids of lines.
+
+use nalgebra::{Matrix3, Point3, Vector3};
+
+use crate::cloud::SceneCamera;
+
+/// Corners of a pyramid: the camera's centre and the four corners of its image.
+pub const VERTICES: usize = 5;
+
+/// Ends of its lines: four from the centre to the corners, four around the image.
+pub const INDICES: usize = 16;
+
+/// Which vertices the lines join.
+pub const LINES: [u32; INDICES] = [0, 1, 0, 2, 0, 3, 0, 4, 1, 2, 2, 3, 3, 4, 4, 1];
+
+/// The vertices of a camera's pyramid in GLB coordinates: its centre, then the rays through the
+/// centres of the top left, top right, bottom right and bottom left pixel, up to `depth`. `None`
+/// if the camera has no pose or the numbers do not fit single precision.
+pub fn vertices(
+    camera: &SceneCamera,
+    (width, height): (usize, usize),
+    depth: f64,
+) -> Option<[[f32; 3]; VERTICES]> {
+    let pose = camera.pose?;
+    let inverse: Matrix3<f64> = camera.intrinsics.try_inverse()?;
+    let (right, bottom) = (width as f64 - 1.0, height as f64 - 1.0);
+    let corner = |u: f64, v: f64| {
+        let ray = inverse * Vector3::new(u, v, 1.0);
+        pose * Point3::from(ray / ray.z * depth)
+    };
+    let vertices = [
+        pose.translation.vector.into(),
+        corner(0.0, 0.0),
+        corner(right, 0.0),
+        corner(right, bottom),
+        corner(0.0, bottom),
+    ]
+    .map(|point: Point3<f64>| [point.x as f32, point.y as f32, point.z as f32]);
+    let finite = vertices
+        .as_flattened()
+        .iter()
+        .all(|value| value.is_finite());
+    finite.then_some(vertices)
+}
+
+/// The colour of camera `index` of `count`: hues evenly around the colour wheel, at saturation
+/// 0.85 and value 0.95.
+pub fn color(index: usize, count: usize) -> [u8; 3] {
+    const SATURATION: f64 = 0.85;
+    const VALUE: f64 = 0.95;
+    let hue = (index as f64 + 0.5) / count.max(1) as f64 * 6.0;
+    // Each channel is a trapezoid over the hue (Smith, "Color gamut transform pairs", 1978).
+    let channel = |offset: f64| {
+        let position = (offset + hue) % 6.0;
+        let dip = position.min(4.0 - position).clamp(0.0, 1.0);
+        (VALUE * (1.0 - SATURATION * dip) * 255.0) as u8
+    };
+    [channel(5.0), channel(3.0), channel(1.0)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::{Isometry3, Matrix4};
+
+    #[test]
+    fn pyramid_spans_the_image() {
+        let camera = SceneCamera {
+            id: 0,
+            name: String::new(),
+            intrinsics: Matrix3::new(100.0, 0.0, 50.0, 0.0, 100.0, 40.0, 0.0, 0.0, 1.0),
+            extrinsics: Matrix4::identity(),
+            pose: Some(Isometry3::translation(1.0, 2.0, 3.0)),
+        };
+        let vertices = vertices(&camera, (101, 81), 2.0).unwrap();
+        let expected = [
+            [1.0, 2.0, 3.0],
+            [0.0, 1.2, 5.0],
+            [2.0, 1.2, 5.0],
+            [2.0, 2.8, 5.0],
+            [0.0, 2.8, 5.0],
+        ];
+        for (vertex, expected) in vertices.as_flattened().iter().zip(expected.as_flattened()) {
+            assert!((vertex - expected).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn hues_go_around_the_wheel() {
+        // From an independent HSV conversion (Python's colorsys) at hues 1/6, 1/2, 5/6 and 0.05.
+        assert_eq!(color(0, 3), [242, 242, 36]);
+        assert_eq!(color(1, 3), [36, 242, 242]);
+        assert_eq!(color(2, 3), [242, 36, 242]);
+        assert_eq!(color(0, 10), [242, 98, 36]);
+    }
+}
