@@ -1,0 +1,253 @@
+//! Resizing a picture to what a model takes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ::image::{RgbImage, imageops};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::resize::{Interpolation, resize};
+
+/// Most pixels that preprocessing makes of one image, also on the way to a smaller result.
+///
+/// Lower bounds make long images large: a strip of 20000x100 pixels would become 100800x504.
+pub const MAX_PROCESSED_PIXELS: u64 = 32 << 20;
+
+/// How the processing resolution bounds the size of an image.
+///
+/// The image is first scaled, its aspect ratio kept, until its longest or its shortest side is
+/// the processing resolution. Then both sides are made multiples of the patch size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProcessResMethod {
+    /// The longest side becomes the resolution; a second resize rounds to the nearest multiples.
+    #[default]
+    UpperBoundResize,
+    /// The shortest side becomes the resolution; a second resize rounds to the nearest multiples.
+    LowerBoundResize,
+    /// The longest side becomes the resolution; a crop of the middle rounds down to multiples.
+    UpperBoundCrop,
+    /// The shortest side becomes the resolution; a crop of the middle rounds down to multiples.
+    LowerBoundCrop,
+}
+
+impl ProcessResMethod {
+    /// All methods.
+    pub const ALL: [Self; 4] = [
+        Self::UpperBoundResize,
+        Self::LowerBoundResize,
+        Self::UpperBoundCrop,
+        Self::LowerBoundCrop,
+    ];
+
+    /// The name that clients use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UpperBoundResize => "upper_bound_resize",
+            Self::LowerBoundResize => "lower_bound_resize",
+            Self::UpperBoundCrop => "upper_bound_crop",
+            Self::LowerBoundCrop => "lower_bound_crop",
+        }
+    }
+
+    fn bounded_side(self, width: u32, height: u32) -> u32 {
+        match self {
+            Self::UpperBoundResize | Self::UpperBoundCrop => width.max(height),
+            Self::LowerBoundResize | Self::LowerBoundCrop => width.min(height),
+        }
+    }
+
+    fn crops(self) -> bool {
+        matches!(self, Self::UpperBoundCrop | Self::LowerBoundCrop)
+    }
+}
+
+impl fmt::Display for ProcessResMethod {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// The name is that of no [`ProcessResMethod`].
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "unknown method {0:?}; the methods are upper_bound_resize, lower_bound_resize, \
+     upper_bound_crop and lower_bound_crop"
+)]
+pub struct UnknownProcessResMethod(pub String);
+
+impl FromStr for ProcessResMethod {
+    type Err = UnknownProcessResMethod;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|method| method.as_str() == name)
+            .ok_or_else(|| UnknownProcessResMethod(name.to_owned()))
+    }
+}
+
+/// Why an image cannot be brought to a size that a model takes.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PreprocessError {
+    /// A side would be smaller than one patch.
+    #[error(
+        "the image of {width}x{height} would be {scaled_width}x{scaled_height} at processing \
+         resolution {process_res}, and the model needs at least {patch_size} pixels a side; use a \
+         higher resolution or a less narrow image"
+    )]
+    TooSmall {
+        /// Width of the image.
+        width: u32,
+        /// Height of the image.
+        height: u32,
+        /// Width after scaling, before rounding to patches.
+        scaled_width: u32,
+        /// Height after scaling, before rounding to patches.
+        scaled_height: u32,
+        /// The processing resolution asked for.
+        process_res: u32,
+        /// Patch size of the model.
+        patch_size: u32,
+    },
+    /// The result would have more than [`MAX_PROCESSED_PIXELS`].
+    #[error(
+        "the image of {width}x{height} would be {scaled_width}x{scaled_height} at processing \
+         resolution {process_res}, more than {MAX_PROCESSED_PIXELS} pixels; use a lower \
+         resolution or an upper bound"
+    )]
+    TooLarge {
+        /// Width of the image.
+        width: u32,
+        /// Height of the image.
+        height: u32,
+        /// Width after scaling.
+        scaled_width: u32,
+        /// Height after scaling.
+        scaled_height: u32,
+        /// The processing resolution asked for.
+        process_res: u32,
+    },
+}
+
+/// Brings an image to the processing resolution and to multiples of `patch_size` pixels.
+///
+/// Enlarging uses cubic interpolation, shrinking the mean over the area, both as OpenCV computes
+/// them; between the two steps of a `resize` method the samples are rounded to 8 bits.
+///
+/// # Errors
+///
+/// Those of [`processed_size`].
+pub fn preprocess(
+    image: &RgbImage,
+    process_res: u32,
+    method: ProcessResMethod,
+    patch_size: u32,
+) -> Result<RgbImage, PreprocessError> {
+    let (width, height) = image.dimensions();
+    let steps = plan(width, height, process_res, method, patch_size)?;
+    let scaled = resize_if_needed(image, steps.scaled);
+    let scaled = scaled.as_ref().unwrap_or(image);
+    let (width, height) = steps.result;
+    let result = if method.crops() {
+        let left = (scaled.width() - width) / 2;
+        let top = (scaled.height() - height) / 2;
+        imageops::crop_imm(scaled, left, top, width, height).to_image()
+    } else {
+        resize_if_needed(scaled, steps.result).unwrap_or_else(|| scaled.clone())
+    };
+    Ok(result)
+}
+
+/// The size, (width, height), that [`preprocess`] gives an image of `width` x `height` pixels.
+///
+/// # Errors
+///
+/// [`PreprocessError::TooSmall`] if a side would be smaller than a patch, which takes a very
+/// narrow image or a very low resolution; [`PreprocessError::TooLarge`] if there would be more
+/// than [`MAX_PROCESSED_PIXELS`].
+pub fn processed_size(
+    width: u32,
+    height: u32,
+    process_res: u32,
+    method: ProcessResMethod,
+    patch_size: u32,
+) -> Result<(u32, u32), PreprocessError> {
+    plan(width, height, process_res, method, patch_size).map(|steps| steps.result)
+}
+
+/// The sizes, (width, height), after each of the two steps.
+struct Steps {
+    scaled: (u32, u32),
+    result: (u32, u32),
+}
+
+fn plan(
+    width: u32,
+    height: u32,
+    process_res: u32,
+    method: ProcessResMethod,
+    patch_size: u32,
+) -> Result<Steps, PreprocessError> {
+    let patch_size = patch_size.max(1);
+    let bounded_side = method.bounded_side(width, height).max(1);
+    let scale = f64::from(process_res) / f64::from(bounded_side);
+    // Half-way cases to the even side, like Python's `round`.
+    let scaled = [width, height].map(|side| {
+        let rounded = (f64::from(side) * scale).round_ties_even();
+        (rounded as u32).max(1)
+    });
+    let result = scaled.map(|side| match method.crops() {
+        true => side / patch_size * patch_size,
+        false => nearest_multiple(side, patch_size),
+    });
+    let pixels = |sides: [u32; 2]| u64::from(sides[0]) * u64::from(sides[1]);
+    let [scaled_width, scaled_height] = scaled;
+    if result.contains(&0) {
+        return Err(PreprocessError::TooSmall {
+            width,
+            height,
+            scaled_width,
+            scaled_height,
+            process_res,
+            patch_size,
+        });
+    }
+    if pixels(scaled).max(pixels(result)) > MAX_PROCESSED_PIXELS {
+        return Err(PreprocessError::TooLarge {
+            width,
+            height,
+            scaled_width,
+            scaled_height,
+            process_res,
+        });
+    }
+    Ok(Steps {
+        scaled: (scaled_width, scaled_height),
+        result: (result[0], result[1]),
+    })
+}
+
+/// The multiple of `patch_size` nearest to `side`; of two as near, the larger.
+fn nearest_multiple(side: u32, patch_size: u32) -> u32 {
+    let below = side / patch_size * patch_size;
+    if side - below >= patch_size.div_ceil(2) {
+        below.saturating_add(patch_size)
+    } else {
+        below
+    }
+}
+
+/// Resizes an image that has not got the size yet. Cubic as soon as one side grows.
+fn resize_if_needed(image: &RgbImage, (width, height): (u32, u32)) -> Option<RgbImage> {
+    if image.dimensions() == (width, height) {
+        return None;
+    }
+    let grows = width > image.width() || height > image.height();
+    let interpolation = match grows {
+        true => Interpolation::Cubic,
+        false => Interpolation::Area,
+    };
+    Some(resize(image, width, height, interpolation))
+}

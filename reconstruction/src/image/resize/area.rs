@@ -1,0 +1,98 @@
+//! Shrinking by the mean over the area that each target pixel covers.
+
+use ::image::RgbImage;
+
+/// See [`Interpolation::Area`](super::Interpolation::Area).
+pub(super) fn resize(image: &RgbImage, width: u32, height: u32) -> RgbImage {
+    let columns = cover(image.width(), width);
+    let rows = cover(image.height(), height);
+    let stride = image.width() as usize * 3;
+    let samples = image.as_raw();
+    let halve = |source: u32, target: u32| source == 2 * target;
+    let round: fn(f32) -> u8 = if halve(image.width(), width) && halve(image.height(), height) {
+        // OpenCV's path for this common case rounds halves, which are frequent here, up.
+        |value| (value + 0.5) as u8
+    } else {
+        |value| value.round_ties_even() as u8
+    };
+
+    let mut resized = RgbImage::new(width, height);
+    // Down the columns first: those sums run over contiguous memory.
+    let mut sums = vec![0.0f32; stride];
+    for (target_row, covered) in resized.chunks_exact_mut(width as usize * 3).zip(&rows) {
+        sums.fill(0.0);
+        for (row, weight) in covered.samples() {
+            let source = &samples[row * stride..(row + 1) * stride];
+            for (sum, &sample) in sums.iter_mut().zip(source) {
+                *sum += weight * f32::from(sample);
+            }
+        }
+        for (target, covered) in target_row.chunks_exact_mut(3).zip(&columns) {
+            let mut mean = [0.0f32; 3];
+            for (column, weight) in covered.samples() {
+                let sums = &sums[column * 3..column * 3 + 3];
+                for (mean, sum) in mean.iter_mut().zip(sums) {
+                    *mean += weight * sum;
+                }
+            }
+            for (target, mean) in target.iter_mut().zip(mean) {
+                *target = round(mean);
+            }
+        }
+    }
+    resized
+}
+
+/// The consecutive source samples that one target sample covers, in one direction.
+struct Covered {
+    first: usize,
+    /// One per source sample; they add up to 1.
+    weights: Vec<f32>,
+}
+
+impl Covered {
+    fn samples(&self) -> impl Iterator<Item = (usize, f32)> {
+        (self.first..).zip(self.weights.iter().copied())
+    }
+}
+
+/// What each of `target` samples covers of `source` samples.
+fn cover(source: u32, target: u32) -> Vec<Covered> {
+    // A sliver thinner than this counts as nothing, like in OpenCV.
+    const SLIVER: f64 = 1e-3;
+    let scale = f64::from(source) / f64::from(target);
+    (0..target)
+        .map(|index| {
+            let begin = f64::from(index) * scale;
+            let end = (begin + scale).min(f64::from(source));
+            let first = (begin + SLIVER).floor();
+            let last = (end - SLIVER).ceil().max(first + 1.0);
+            let overlap = |sample: f64| (sample + 1.0).min(end) - sample.max(begin);
+            Covered {
+                first: first as usize,
+                weights: (first as u32..last as u32)
+                    .map(|sample| (overlap(f64::from(sample)) / (end - begin)) as f32)
+                    .collect(),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_stay_inside_and_add_up_to_one() {
+        for (source, target) in [(4032, 504), (3024, 378), (505, 504), (7, 3), (65535, 1), (9, 9)] {
+            let covers = cover(source, target);
+            assert_eq!(covers.len(), target as usize);
+            for covered in &covers {
+                assert!(covered.first + covered.weights.len() <= source as usize);
+                let total: f32 = covered.weights.iter().sum();
+                assert!((total - 1.0).abs() < 1e-2, "{source} to {target}: {total}");
+                assert!(covered.weights.iter().all(|&weight| weight > 0.0));
+            }
+        }
+    }
+}

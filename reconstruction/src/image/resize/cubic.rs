@@ -1,0 +1,95 @@
+//! Growing by cubic convolution.
+//!
+//! R. G. Keys, "Cubic convolution interpolation for digital image processing", IEEE Transactions
+//! on Acoustics, Speech, and Signal Processing 29(6), 1981, with OpenCV's parameter a = -0.75
+//! (Keys proposes -0.5) and OpenCV's fixed-point weights.
+
+use ::image::RgbImage;
+
+/// Weights have this many fractional bits.
+const WEIGHT_BITS: u32 = 11;
+/// Samples from which one is interpolated, in each direction.
+const TAPS: usize = 4;
+
+/// See [`Interpolation::Cubic`](super::Interpolation::Cubic).
+pub(super) fn resize(image: &RgbImage, width: u32, height: u32) -> RgbImage {
+    let columns = neighbourhoods(image.width(), width);
+    let rows = neighbourhoods(image.height(), height);
+    let stride = image.width() as usize * 3;
+    let source_row = |row: usize| &image.as_raw()[row * stride..(row + 1) * stride];
+
+    let mut resized = RgbImage::new(width, height);
+    // The source rows in use, interpolated along x; row r is kept in slot r modulo 4.
+    let mut slots = [const { Vec::<i32>::new() }; TAPS];
+    let mut kept = [usize::MAX; TAPS];
+    for (target_row, vertical) in resized.chunks_exact_mut(width as usize * 3).zip(&rows) {
+        for row in vertical.samples {
+            let slot = row % TAPS;
+            if kept[slot] != row {
+                interpolate_row(source_row(row), &columns, &mut slots[slot]);
+                kept[slot] = row;
+            }
+        }
+        let [a, b, c, d] = vertical.samples.map(|row| &slots[row % TAPS]);
+        let [wa, wb, wc, wd] = vertical.weights;
+        for (index, target) in target_row.iter_mut().enumerate() {
+            let sum = wa * a[index] + wb * b[index] + wc * c[index] + wd * d[index];
+            let rounded = (sum + (1 << (2 * WEIGHT_BITS - 1))) >> (2 * WEIGHT_BITS);
+            *target = rounded.clamp(0, 255) as u8;
+        }
+    }
+    resized
+}
+
+/// The samples around one target sample, in one direction, and their fixed-point weights.
+struct Neighbourhood {
+    samples: [usize; TAPS],
+    weights: [i32; TAPS],
+}
+
+/// Where each of `target` samples lies among `source` samples. Beyond the border its sample
+/// repeats.
+fn neighbourhoods(source: u32, target: u32) -> Vec<Neighbourhood> {
+    let scale = f64::from(source) / f64::from(target);
+    let last = i64::from(source) - 1;
+    (0..target)
+        .map(|index| {
+            let position = (f64::from(index) + 0.5) * scale - 0.5;
+            let before = position.floor();
+            Neighbourhood {
+                samples: [-1, 0, 1, 2]
+                    .map(|offset| (before as i64 + offset).clamp(0, last) as usize),
+                weights: weights(position - before),
+            }
+        })
+        .collect()
+}
+
+/// Keys' kernel at the distances of the four neighbours from a point that lies `fraction` of the
+/// way from the second to the third.
+fn weights(fraction: f64) -> [i32; TAPS] {
+    const A: f64 = -0.75;
+    let near = |x: f64| ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0;
+    let far = |x: f64| ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A;
+    [
+        far(1.0 + fraction),
+        near(fraction),
+        near(1.0 - fraction),
+        far(2.0 - fraction),
+    ]
+    .map(|weight| (weight * f64::from(1 << WEIGHT_BITS)).round_ties_even() as i32)
+}
+
+fn interpolate_row(source: &[u8], columns: &[Neighbourhood], row: &mut Vec<i32>) {
+    row.clear();
+    row.extend(columns.iter().flat_map(|horizontal| {
+        let mut sums = [0; 3];
+        for (&sample, weight) in horizontal.samples.iter().zip(horizontal.weights) {
+            let pixel = &source[sample * 3..sample * 3 + 3];
+            for (sum, &value) in sums.iter_mut().zip(pixel) {
+                *sum += weight * i32::from(value);
+            }
+        }
+        sums
+    }));
+}
