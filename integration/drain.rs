@@ -1,0 +1,132 @@
+//! How the server ends.
+
+use std::time::Duration;
+
+use crate::support::client::{Client, open};
+use crate::support::pictures::photo;
+use crate::support::server::{Server, session_files};
+
+/// The close code of a server that goes away.
+const GOING_AWAY: Option<u16> = Some(1001);
+
+async fn running(server: &Server, frames: u32) -> Client {
+    let mut client = server.client("").await;
+    for index in 0..frames {
+        client.upload("x.png", &photo(index)).await;
+    }
+    client.generate(true).await;
+    client.inference_started().await;
+    client
+}
+
+#[tokio::test]
+async fn running_work_is_finished_and_answered() {
+    let mut server = Server::with_model("slow", &["--drain-timeout", "100"]).await;
+    let mut idle = server.client("").await;
+    idle.upload("0.png", &photo(0)).await;
+    let mut client = running(&server, 6).await;
+    assert!(!server.files().is_empty());
+
+    server.terminate();
+    let answer = client.result("delta").await;
+    assert_eq!(answer.metadata()["num_frames"], 6);
+    let (_, closed) = client.closed().await;
+    assert_eq!(closed.code, GOING_AWAY, "{closed:?}");
+    let (_, closed) = idle.closed().await;
+    assert_eq!(closed.code, GOING_AWAY, "{closed:?}");
+    let status = server.ended().await;
+    assert!(status.success(), "{status}");
+    assert_eq!(session_files(server.data_dir()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn work_that_takes_too_long_is_given_up() {
+    let mut server = Server::with_model("slow", &["--drain-timeout", "1"]).await;
+    // A minute of work and more.
+    let mut client = running(&server, 100).await;
+    server.terminate();
+    let (before, closed) = client.closed().await;
+    assert_eq!(closed.code, GOING_AWAY, "{closed:?}");
+    let answers = before
+        .iter()
+        .filter(|message| message["type"] != "progress");
+    for answer in answers {
+        assert_eq!(
+            answer["type"], "error",
+            "an answer, if there is one, is an error"
+        );
+    }
+    let status = server.ended().await;
+    assert!(status.success(), "{status}");
+    assert_eq!(session_files(server.data_dir()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn nothing_new_is_taken_while_draining() {
+    let mut server = Server::with_model("slow", &["--drain-timeout", "100"]).await;
+    let mut client = running(&server, 8).await;
+    server.terminate();
+    // Wait until it knows: connections and sessions are refused from then on.
+    crate::support::until("the refusal", async || {
+        match open(&server.socket(&client.session)).await {
+            Ok(_) => None,
+            Err(_) => Some(()),
+        }
+    })
+    .await;
+    client.generate(true).await;
+    let answer = client.answer().await;
+    // Either the refusal of the second request or the answer of the first comes first.
+    let mut kinds = vec![answer.message["type"].clone()];
+    let (rest, closed) = client.closed().await;
+    kinds.extend(
+        rest.iter()
+            .map(|message| message["type"].clone())
+            .filter(|kind| kind != "progress"),
+    );
+    kinds.sort_by_key(ToString::to_string);
+    assert_eq!(
+        serde_json::json!(kinds),
+        serde_json::json!(["delta", "error"])
+    );
+    assert_eq!(closed.code, GOING_AWAY);
+    assert!(server.ended().await.success());
+}
+
+#[tokio::test]
+async fn an_idle_server_ends_at_once() {
+    let mut server = Server::start(&["--drain-timeout", "100"]).await;
+    let mut client = server.client("").await;
+    client.upload("0.png", &photo(0)).await;
+    server.terminate();
+    let (_, closed) = client.closed().await;
+    assert_eq!(closed.code, GOING_AWAY);
+    // Nothing runs, so the whole drain timeout is not waited for.
+    let ended = tokio::time::timeout(Duration::from_secs(60), server.ended()).await;
+    assert!(ended.expect("long before the drain timeout").success());
+}
+
+#[tokio::test]
+async fn what_a_crash_left_behind_is_removed_at_the_next_start() {
+    let server = Server::start(&[]).await;
+    let mut client = server.client("").await;
+    client.upload("0.png", &photo(0)).await;
+    client.generate(true).await;
+    client.result("delta").await;
+    let session = client.session.clone();
+    let data = server.kill();
+    assert!(!session_files(data.path()).is_empty());
+
+    let model = crate::support::archives::archive("flat");
+    let model = model.to_str().expect("a plain name");
+    let server = Server::start_in(data, &["--model", model]).await;
+    assert_eq!(server.files(), Vec::<String>::new());
+    assert_eq!(
+        server.get(&format!("/ws/session/{session}")).await.status,
+        404
+    );
+    let mut client = server.client("").await;
+    client.upload("0.png", &photo(0)).await;
+    client.generate(true).await;
+    client.result("delta").await;
+}

@@ -1,0 +1,172 @@
+//! `examples/websocket_client.py` does what the protocol document says of it.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::support::archives::repository;
+use crate::support::glb;
+use crate::support::scene::Scene;
+use crate::support::server::Server;
+use crate::support::within;
+
+fn python() -> PathBuf {
+    repository().join(".venv/bin/python")
+}
+
+/// Runs the client in a folder of its own.
+async fn run(server: &Server, folder: &Path, arguments: &[&str]) -> Output {
+    let output = Command::new(python())
+        .arg(repository().join("examples/websocket_client.py"))
+        .args(["--server", server.base(), "--process-res", "140"])
+        .arg("--output-dir")
+        .arg(folder)
+        .args(arguments)
+        .kill_on_drop(true)
+        .output();
+    within("the client's end", output)
+        .await
+        .expect("Python runs")
+}
+
+fn succeeded(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{complaints}");
+    said
+}
+
+/// The names of what was saved.
+fn saved(folder: &Path) -> Vec<String> {
+    let entries = folder.read_dir().expect("the client makes the folder");
+    let mut names: Vec<_> = entries
+        .map(|entry| {
+            entry
+                .expect("readable")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+/// A saved result: number of frames in the metadata, and points in the GLB.
+fn check(folder: &Path, name: &str, frames: usize) {
+    let bytes = std::fs::read(folder.join(format!("{name}.glb"))).expect("a GLB");
+    let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).expect("metadata");
+    let metadata: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(metadata["num_frames"], frames);
+    assert_eq!(metadata["glb_size_bytes"], bytes.len());
+    let contents = glb::read(&bytes);
+    assert_eq!(metadata["num_points"], contents.points.len());
+    assert!(!contents.points.is_empty());
+    assert_eq!(contents.cameras.len(), frames);
+}
+
+#[tokio::test]
+async fn photos_become_a_point_cloud() {
+    let scene = Scene::load();
+    let server = Server::start(&[]).await;
+    let folder = TempDir::new().expect("writable");
+    let photos: Vec<_> = (0..3).map(|view| scene.path(view)).collect();
+    let mut arguments = vec!["--images"];
+    arguments.extend(photos.iter().filter_map(|path| path.to_str()));
+    let said = succeeded(&run(&server, folder.path(), &arguments).await);
+    assert_eq!(saved(folder.path()), ["scene.glb", "scene.json"]);
+    check(folder.path(), "scene", 3);
+    assert!(
+        said.contains("num_points") && said.contains("flat"),
+        "{said}"
+    );
+    // It deletes its session.
+    let list = server.get("/ws/sessions").await.json();
+    assert_eq!(list["stats"]["total_sessions"], 0);
+}
+
+#[tokio::test]
+async fn batches_become_deltas() {
+    let scene = Scene::load();
+    let server = Server::start(&[]).await;
+    let folder = TempDir::new().expect("writable");
+    let photos: Vec<_> = (0..3).map(|view| scene.path(view)).collect();
+    let mut arguments = vec!["--incremental", "--batch-size", "2", "--keep", "--images"];
+    arguments.extend(photos.iter().filter_map(|path| path.to_str()));
+    succeeded(&run(&server, folder.path(), &arguments).await);
+    let names = ["delta_001", "delta_002", "scene"];
+    let files: Vec<_> = names
+        .iter()
+        .flat_map(|name| [format!("{name}.glb"), format!("{name}.json")])
+        .collect();
+    assert_eq!(saved(folder.path()), files);
+    for (name, frames) in names.into_iter().zip([2, 3, 3]) {
+        check(folder.path(), name, frames);
+    }
+    let list = server.get("/ws/sessions").await.json();
+    assert_eq!(list["sessions"][0]["status"], "completed");
+}
+
+#[tokio::test]
+async fn a_video_becomes_a_point_cloud() {
+    let server = Server::start(&[]).await;
+    let folder = TempDir::new().expect("writable");
+    let video = folder.path().join("walk.avi");
+    let script = "
+import sys, cv2
+names = sys.argv[2:]
+first = cv2.imread(names[0])
+size = (first.shape[1] // 2, first.shape[0] // 2)
+video = cv2.VideoWriter(sys.argv[1], cv2.VideoWriter_fourcc(*'MJPG'), 10, size)
+assert video.isOpened()
+for name in names:
+    for _ in range(5):
+        video.write(cv2.resize(cv2.imread(name), size))
+video.release()
+";
+    let scene = Scene::load();
+    let making = Command::new(python())
+        .args(["-c", script])
+        .arg(&video)
+        .args((0..4).map(|view| scene.path(view)))
+        .output();
+    let made = within("the video", making).await.expect("Python runs");
+    succeeded(&made);
+    let output = folder.path().join("output");
+    let video = video.to_str().expect("a plain name");
+    let arguments = ["--video", video, "--num-frames", "4", "--no-cameras"];
+    succeeded(&run(&server, &output, &arguments).await);
+    assert_eq!(saved(&output), ["scene.glb", "scene.json"]);
+    check(&output, "scene", 4);
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_said_in_a_sentence() {
+    let scene = Scene::load();
+    let server = Server::start(&["--max-sessions", "1"]).await;
+    let _taken = server.session("").await;
+    let folder = TempDir::new().expect("writable");
+    let photo = scene.path(0);
+    let photo = photo.to_str().expect("a plain name");
+    for (arguments, words) in [
+        (["--images", photo].as_slice(), "refuses"),
+        (&["--images", "/no/such.jpg"], "/no/such.jpg"),
+        (&["--video", "/no/such.mp4"], "/no/such.mp4"),
+        (
+            &["--images", photo, "--server", "http://127.0.0.1:9"],
+            "is it running",
+        ),
+    ] {
+        let output = run(&server, folder.path(), arguments).await;
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.starts_with("error: ") && said.contains(words),
+            "{said}"
+        );
+        assert!(!said.contains("Traceback"), "{said}");
+    }
+}

@@ -1,0 +1,102 @@
+//! Messages beyond the size limit, and other things of which there could be too many.
+
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::client::Client;
+use crate::support::pictures::{photo, sized};
+use crate::support::server::Server;
+
+#[tokio::test]
+async fn a_message_over_the_limit_closes_the_connection_with_1009() {
+    let server = Server::start(&["--max-message-bytes", "100000"]).await;
+    let mut neighbour = server.client("").await;
+    let mut client = server.client("").await;
+    client.upload("0.png", &photo(0)).await;
+    let session = client.session.clone();
+    // A little over, so that all of it is on its way before the connection closes.
+    let padding = " ".repeat(100_000);
+    client
+        .send_raw(Message::text(format!("{{\"type\": \"ping\"}}{padding}")))
+        .await;
+    let text = client.expect_error(&["100000"]).await;
+    assert!(text.contains("bytes"), "{text}");
+    let (before, closed) = client.closed().await;
+    assert!(before.is_empty(), "{before:?}");
+    assert_eq!(closed.code, Some(1009), "{closed:?}");
+
+    // The session is there as it was, and so is the neighbour.
+    let mut again = Client::connect(&server, &session).await;
+    assert_eq!(again.greeting["image_count"], 1);
+    again.upload("1.png", &photo(1)).await;
+    neighbour.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn a_message_at_the_limit_is_taken() {
+    let server = Server::start(&["--max-message-bytes", "100000"]).await;
+    let mut client = server.client("").await;
+    let ping = r#"{"type": "ping"}"#;
+    let padding = " ".repeat(100_000 - ping.len());
+    client
+        .send_raw(Message::text(format!("{ping}{padding}")))
+        .await;
+    client.expect("pong").await;
+}
+
+#[tokio::test]
+async fn huge_messages_cost_no_memory() {
+    let server = Server::start(&[]).await;
+    let mut client = server.client("").await;
+    client.upload("0.png", &photo(0)).await;
+    let before = server.resident_bytes();
+    // The server need not take it all: it may close before, which breaks the sending off.
+    let _ = client
+        .try_send_raw(Message::text(" ".repeat(400 << 20)))
+        .await;
+    let grown = server.resident_bytes().saturating_sub(before);
+    assert!(
+        grown < 150 << 20,
+        "{grown} bytes more for a message of 400 MiB"
+    );
+    let mut again = Client::connect(&server, &client.session).await;
+    again.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn an_image_over_the_limit_is_refused_and_the_connection_stays() {
+    let server = Server::start(&["--max-image-bytes", "20000"]).await;
+    let mut client = server.client("").await;
+    let large = sized(300, 300);
+    assert!(large.len() > 20_000, "{}", large.len());
+    client.send_image("large.png", &large).await;
+    client.expect_error(&["20000", "bytes"]).await;
+    client.upload("small.png", &photo(0)).await;
+}
+
+#[tokio::test]
+async fn points_are_limited_as_asked() {
+    let server = Server::start(&[]).await;
+    for (query, most, least) in [
+        ("num_max_points=500&show_cameras=false", 500, 500),
+        ("num_max_points=1&show_cameras=true", 1, 1),
+        ("show_cameras=true", usize::MAX, 501),
+    ] {
+        let mut client = server.client(query).await;
+        client.upload("0.png", &photo(0)).await;
+        client.upload("1.png", &photo(1)).await;
+        client
+            .send(json!({"type": "generate", "incremental": false}))
+            .await;
+        let answer = client.result("complete").await;
+        let contents = crate::support::glb::read(&answer.glb());
+        let points = contents.points.len();
+        assert!((least..=most).contains(&points), "{query}: {points} points");
+        assert_eq!(answer.metadata()["num_points"], points);
+        assert_eq!(
+            contents.line_ends > 0,
+            query.contains("show_cameras=true"),
+            "{query}"
+        );
+    }
+}

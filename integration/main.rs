@@ -1,0 +1,23 @@
+//! The service as its clients see it: these tests start the real program and speak with it over
+//! real sockets, with a WebSocket library that is not the service's own.
+//!
+//! What happens on the wire is tested with made-up models that are quick, slow or broken on
+//! purpose; the workflows run the embedded model on the sample scene.
+
+mod support;
+
+mod drain;
+mod errors;
+mod example_client;
+mod limits;
+mod names;
+mod progress;
+mod requests;
+mod rest;
+mod resume;
+mod sessions;
+mod slow_reader;
+mod startup;
+mod timeouts;
+mod workers;
+mod workflows;

@@ -1,0 +1,432 @@
+//! The REST side of the protocol: every field, every status.
+
+use serde_json::{Value, json};
+
+use crate::support::pictures::photo;
+use crate::support::rest::{self, Reply};
+use crate::support::server::Server;
+use crate::support::until;
+
+fn now() -> f64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.expect("the clock is right").as_secs_f64()
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    let fields = value.as_object().expect("an object");
+    let mut keys: Vec<_> = fields.keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
+
+#[tokio::test]
+async fn a_session_is_created_with_the_defaults_of_the_protocol() {
+    let server = Server::start(&[]).await;
+    let before = now();
+    let reply = server.post("/ws/session/create").await;
+    assert_eq!(reply.status, 200);
+    let content_type = reply.header("content-type").expect("a type");
+    assert!(content_type.starts_with("application/json"));
+    let created = reply.json();
+    assert_eq!(
+        keys(&created),
+        [
+            "config",
+            "created_at",
+            "max_images",
+            "session_id",
+            "success"
+        ]
+    );
+    assert_eq!(created["success"], true);
+    assert_eq!(created["max_images"], 100);
+    assert_eq!(
+        created["config"],
+        json!({
+            "process_res": 504,
+            "process_res_method": "upper_bound_resize",
+            "conf_thresh_percentile": 10.0,
+            "num_max_points": 10_000_000,
+            "show_cameras": true
+        })
+    );
+    let at = created["created_at"].as_f64().expect("seconds since 1970");
+    assert!(before - 1.0 <= at && at <= now() + 1.0);
+    assert!(created["session_id"].as_str().expect("text").len() >= 32);
+}
+
+#[tokio::test]
+async fn a_session_is_created_as_asked() {
+    let server = Server::start(&[]).await;
+    for method in [
+        "upper_bound_resize",
+        "upper_bound_crop",
+        "lower_bound_resize",
+        "lower_bound_crop",
+    ] {
+        let query = format!(
+            "max_images=7&process_res=336&process_res_method={method}\
+             &conf_thresh_percentile=42.5&num_max_points=1234&show_cameras=false"
+        );
+        let reply = server.post(&format!("/ws/session/create?{query}")).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let created = reply.json();
+        assert_eq!(created["max_images"], 7);
+        assert_eq!(
+            created["config"],
+            json!({
+                "process_res": 336,
+                "process_res_method": method,
+                "conf_thresh_percentile": 42.5,
+                "num_max_points": 1234,
+                "show_cameras": false
+            })
+        );
+    }
+}
+
+#[tokio::test]
+async fn parameters_out_of_range_are_named_with_their_range() {
+    let server = Server::start(&["--max-images-limit", "50", "--max-points-limit", "2000"]).await;
+    // The parameter as it is asked for, and what the range is.
+    let cases = [
+        ("max_images=0", ["1", "50"]),
+        ("max_images=51", ["1", "50"]),
+        ("max_images=-3", ["1", "50"]),
+        ("max_images=99999999999999999999", ["1", "50"]),
+        ("process_res=13", ["14", "1008"]),
+        ("process_res=1009", ["14", "1008"]),
+        ("process_res=-14", ["14", "1008"]),
+        ("conf_thresh_percentile=-0.1", ["0", "100"]),
+        ("conf_thresh_percentile=100.1", ["0", "100"]),
+        ("conf_thresh_percentile=NaN", ["0", "100"]),
+        ("conf_thresh_percentile=inf", ["0", "100"]),
+        ("num_max_points=0", ["1", "2000"]),
+        ("num_max_points=2001", ["1", "2000"]),
+    ];
+    for (query, range) in cases {
+        // What is not asked for would be out of these narrow ranges.
+        let others = ["max_images=5", "num_max_points=1000"]
+            .into_iter()
+            .filter(|other| !query.starts_with(&other[..8]));
+        let query = others.chain([query]).collect::<Vec<_>>().join("&");
+        let reply = server.post(&format!("/ws/session/create?{query}")).await;
+        assert_eq!(reply.status, 422, "{query}: {}", reply.text());
+        let detail = reply.detail();
+        let parameter = query
+            .rsplit('&')
+            .next()
+            .and_then(|last| last.split('=').next());
+        for word in [parameter.expect("a name"), range[0], range[1]] {
+            assert!(detail.contains(word), "{word} is missing: {detail}");
+        }
+    }
+    assert_eq!(
+        server.get("/ws/sessions").await.json()["sessions"],
+        json!([])
+    );
+}
+
+#[tokio::test]
+async fn parameters_that_are_none() {
+    let server = Server::start(&[]).await;
+    let cases = [
+        ("max_images=many", &["max_images"][..]),
+        ("max_images=", &["max_images"]),
+        ("max_images=2.5", &["max_images"]),
+        ("process_res=big", &["process_res"]),
+        ("show_cameras=perhaps", &["show_cameras"]),
+        ("conf_thresh_percentile=low", &["conf_thresh_percentile"]),
+        (
+            "process_res_method=stretch",
+            &[
+                "process_res_method",
+                "upper_bound_resize",
+                "upper_bound_crop",
+                "lower_bound_resize",
+                "lower_bound_crop",
+            ],
+        ),
+    ];
+    for (query, words) in cases {
+        let reply = server.post(&format!("/ws/session/create?{query}")).await;
+        assert_eq!(reply.status, 422, "{query}: {}", reply.text());
+        let detail = reply.detail();
+        for word in words {
+            assert!(detail.contains(word), "{word} is missing: {detail}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_tells_how_it_is() {
+    let server = Server::start(&[]).await;
+    let mut client = server.client("max_images=9").await;
+    let session = client.session.clone();
+    let fresh = server.info(&session).await;
+    assert_eq!(
+        keys(&fresh)
+            .into_iter()
+            .filter(|key| PROTOCOL_FIELDS.contains(key))
+            .collect::<Vec<_>>(),
+        PROTOCOL_FIELDS
+    );
+    assert_eq!(fresh["session_id"], session.as_str());
+    assert_eq!(fresh["status"], "active");
+    assert_eq!(fresh["image_count"], 0);
+    assert_eq!(fresh["max_images"], 9);
+    assert_eq!(fresh["error_message"], Value::Null);
+    let created = fresh["created_at"].as_f64().expect("seconds");
+    assert!(fresh["last_activity"].as_f64().expect("seconds") >= created);
+
+    client.upload("0.png", &photo(0)).await;
+    client.upload("1.png", &photo(1)).await;
+    let later = server.info(&session).await;
+    assert_eq!(later["image_count"], 2);
+    assert_eq!(later["created_at"].as_f64(), Some(created));
+    assert!(later["last_activity"].as_f64() >= fresh["last_activity"].as_f64());
+}
+
+const PROTOCOL_FIELDS: [&str; 7] = [
+    "created_at",
+    "error_message",
+    "image_count",
+    "last_activity",
+    "max_images",
+    "session_id",
+    "status",
+];
+
+#[tokio::test]
+async fn the_list_counts_everything() {
+    let server = Server::with_model(
+        "slow",
+        &["--max-sessions", "7", "--session-timeout", "1234.5"],
+    )
+    .await;
+    let idle = server.session("").await;
+    let mut quiet = server.client("").await;
+    quiet.upload("0.png", &photo(0)).await;
+    let mut busy = server.client("").await;
+    for index in 0..8 {
+        busy.upload("x.png", &photo(index)).await;
+    }
+    busy.generate(true).await;
+    busy.inference_started().await;
+
+    let list = server.get("/ws/sessions").await.json();
+    assert_eq!(
+        list["stats"],
+        json!({
+            "total_sessions": 3,
+            "active_sessions": 2,
+            "processing_sessions": 1,
+            "max_sessions": 7,
+            "total_images": 9,
+            "session_timeout": 1234.5
+        })
+    );
+    let sessions = list["sessions"].as_array().expect("a list");
+    let seen: Vec<_> = sessions
+        .iter()
+        .map(|one| json!([one["session_id"], one["status"], one["image_count"]]))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            json!([idle, "active", 0]),
+            json!([quiet.session, "active", 1]),
+            json!([busy.session, "processing", 8]),
+        ]
+    );
+    for one in sessions {
+        assert!(one["created_at"].is_f64() && one["last_activity"].is_f64());
+    }
+    busy.result("delta").await;
+}
+
+#[tokio::test]
+async fn deleting_removes_the_session_and_its_files() {
+    let server = Server::start(&[]).await;
+    let mut client = server.client("").await;
+    let session = client.session.clone();
+    let other = server.client("").await;
+    client.upload("0.png", &photo(0)).await;
+    client.generate(true).await;
+    client.result("delta").await;
+    assert!(!server.files().is_empty(), "images and a result are files");
+
+    let reply = server.delete(&format!("/ws/session/{session}")).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(
+        reply.json(),
+        json!({"success": true, "message": format!("Session {session} deleted")})
+    );
+    assert_eq!(server.files(), Vec::<String>::new());
+    not_found(&server.get(&format!("/ws/session/{session}")).await);
+    not_found(&server.delete(&format!("/ws/session/{session}")).await);
+    not_found(&server.get(&format!("/ws/session/{session}/result")).await);
+    // Its connection is told and closed, the neighbour is not.
+    let (before, closed) = client.closed().await;
+    let told = before.iter().any(|message| {
+        let text = message["message"].as_str().unwrap_or_default();
+        message["type"] == "error" && text.contains("deleted")
+    });
+    assert!(
+        told || closed.reason.contains("deleted"),
+        "{before:?} {closed:?}"
+    );
+    assert_eq!(server.info(&other.session).await["status"], "active");
+}
+
+fn not_found(reply: &Reply) {
+    assert_eq!(reply.status, 404, "{}", reply.text());
+    let detail = reply.detail().to_lowercase();
+    assert!(detail.contains("not found"), "{detail}");
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_not_found() {
+    let server = Server::start(&[]).await;
+    for session in [
+        "00000000-0000-4000-8000-000000000000",
+        "abc",
+        "%00",
+        "..%2f..",
+    ] {
+        let path = format!("/ws/session/{session}");
+        not_found(&server.get(&path).await);
+        not_found(&server.delete(&path).await);
+        not_found(&server.get(&format!("{path}/result")).await);
+    }
+    for path in ["/", "/nothing", "/ws", "/ws/session", "/actors/workers"] {
+        let reply = server.get(path).await;
+        assert_eq!(reply.status, 404, "{path}");
+        reply.detail();
+    }
+    let reply = server.post("/ws/sessions").await;
+    assert_eq!(reply.status, 405);
+    reply.detail();
+}
+
+#[tokio::test]
+async fn at_the_limit_a_new_session_is_refused_and_none_is_evicted() {
+    let server = Server::start(&["--max-sessions", "3"]).await;
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        sessions.push(server.session("").await);
+    }
+    let reply = server.post("/ws/session/create").await;
+    assert_eq!(reply.status, 503);
+    let detail = reply.detail();
+    assert!(detail.contains('3'), "the limit is missing: {detail}");
+    for session in &sessions {
+        server.info(session).await;
+    }
+    let reply = server.delete(&format!("/ws/session/{}", sessions[1])).await;
+    assert_eq!(reply.status, 200);
+    server.session("").await;
+    assert_eq!(server.post("/ws/session/create").await.status, 503);
+}
+
+/// All that a result is, but for the point cloud itself.
+async fn stored_metadata(server: &Server, session: &str) -> Value {
+    let path = format!("/ws/session/{session}/result?format=json");
+    let reply = server.get(&path).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    reply.json()
+}
+
+#[tokio::test]
+async fn a_result_can_be_fetched() {
+    let server = Server::start(&[]).await;
+    let mut client = server.client("").await;
+    let path = format!("/ws/session/{}/result", client.session);
+    let none = server.get(&path).await;
+    assert_eq!(none.status, 404);
+    assert!(none.detail().contains("result"), "{}", none.text());
+    for (count, incremental) in [(1, true), (2, false)] {
+        client.upload("x.png", &photo(count)).await;
+        client.generate(incremental).await;
+        let answer = client.answer().await;
+        let stored = server.get(&path).await;
+        assert_eq!(stored.status, 200);
+        assert_eq!(stored.header("content-type"), Some("model/gltf-binary"));
+        assert_eq!(stored.body, answer.glb(), "the latest result, byte by byte");
+        let mut without_glb = answer.message.clone();
+        let fields = without_glb.as_object_mut().expect("an object");
+        fields.remove("glb_base64");
+        assert_eq!(stored_metadata(&server, &client.session).await, without_glb);
+    }
+}
+
+#[tokio::test]
+async fn the_service_tells_how_it_is() {
+    let server = Server::start(&[]).await;
+    assert_eq!(server.get("/healthz").await.status, 200);
+    until("readiness", async || {
+        (server.get("/readyz").await.status == 200).then_some(())
+    })
+    .await;
+    let info = server.get("/info").await.text();
+    for word in ["flat", "1.0.0", "Apache-2.0", "sha256:", "cpu"] {
+        assert!(info.contains(word), "{word} is missing: {info}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_other_origins() {
+    const ALLOWED: &str = "access-control-allow-origin";
+    let get = async |server: &Server, origin: &str| {
+        let url = format!("{}/ws/sessions", server.base());
+        rest::request("GET", &url, &[("Origin", origin)]).await
+    };
+    let local = Server::start(&[]).await;
+    let page = "http://localhost:8080";
+    let reply = get(&local, page).await;
+    assert_eq!(reply.header(ALLOWED), Some(page));
+    let reply = get(&local, "http://elsewhere.example").await;
+    assert_eq!(reply.header(ALLOWED), None);
+
+    let one = Server::start(&["--cors-origins", "http://elsewhere.example"]).await;
+    let reply = get(&one, "http://elsewhere.example").await;
+    assert_eq!(reply.header(ALLOWED), Some("http://elsewhere.example"));
+    let url = format!("{}/ws/session/create", one.base());
+    let headers = [
+        ("Origin", "http://elsewhere.example"),
+        ("Access-Control-Request-Method", "POST"),
+    ];
+    let preflight = rest::request("OPTIONS", &url, &headers).await;
+    assert!(
+        (200..300).contains(&preflight.status),
+        "{}",
+        preflight.status
+    );
+    let methods = preflight
+        .header("access-control-allow-methods")
+        .expect("methods");
+    assert!(
+        methods.contains("POST") && methods.contains("DELETE"),
+        "{methods}"
+    );
+
+    // A page that is not allowed can neither change anything nor open a socket.
+    let headers = [("Origin", "http://other.example")];
+    let reply = rest::request("POST", &url, &headers).await;
+    assert_eq!(reply.status, 403);
+    reply.detail();
+    let session = one.session("").await;
+    let path = format!("{}/ws/reconstruct/{session}", one.base());
+    let headers = [
+        headers[0],
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    assert_eq!(rest::request("GET", &path, &headers).await.status, 403);
+
+    let every = Server::start(&["--cors-origins", "*"]).await;
+    let allowed = get(&every, "http://anywhere.example").await;
+    assert!(allowed.header(ALLOWED).is_some());
+}

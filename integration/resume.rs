@@ -1,0 +1,110 @@
+//! A connection that drops takes nothing with it.
+
+use crate::support::client::Client;
+use crate::support::pictures::photo;
+use crate::support::server::Server;
+
+const FRAMES: u32 = 6;
+
+/// A client whose request runs in the model.
+async fn running(server: &Server) -> Client {
+    let mut client = server.client("").await;
+    for index in 0..FRAMES {
+        client.upload(&format!("{index}.png"), &photo(index)).await;
+    }
+    client.generate(true).await;
+    client.inference_started().await;
+    client
+}
+
+#[tokio::test]
+async fn a_session_is_found_as_it_was() {
+    let server = Server::start(&[]).await;
+    let mut client = server.client("max_images=5").await;
+    client.upload("0.png", &photo(0)).await;
+    client.upload("1.png", &photo(1)).await;
+    let session = client.session.clone();
+    client.vanish();
+    let mut again = Client::connect(&server, &session).await;
+    assert_eq!(again.greeting["session_id"], session.as_str());
+    assert_eq!(again.greeting["image_count"], 2);
+    assert_eq!(again.greeting["max_images"], 5);
+    let ack = again.upload("2.png", &photo(2)).await;
+    assert_eq!(ack["image_count"], 3);
+    again.generate(true).await;
+    let answer = again.result("delta").await;
+    assert_eq!(answer.metadata()["num_frames"], 3);
+}
+
+#[tokio::test]
+async fn a_running_generation_goes_on_and_is_taken_over() {
+    let server = Server::with_model("slow", &[]).await;
+    let client = running(&server).await;
+    let session = client.session.clone();
+    client.vanish();
+    let mut again = Client::resume(&server, &session).await;
+    assert_eq!(again.greeting["image_count"], FRAMES);
+    let answer = again.result("delta").await;
+    assert_eq!(answer.metadata()["num_frames"], FRAMES);
+    assert!(
+        answer
+            .before
+            .iter()
+            .all(|message| message["type"] == "progress")
+    );
+    again.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn a_result_waits_for_its_client() {
+    let server = Server::with_model("slow", &[]).await;
+    let client = running(&server).await;
+    let session = client.session.clone();
+    client.vanish();
+    let info = server.settled(&session).await;
+    assert_eq!(info["status"], "active");
+    let stored = server.get(&format!("/ws/session/{session}/result")).await;
+    assert_eq!(stored.status, 200);
+    // It comes right after the greeting, and once.
+    let mut again = Client::resume(&server, &session).await;
+    let delta = again.expect("delta").await;
+    assert_eq!(delta["image_count"], FRAMES);
+    again.expect_quiet().await;
+    again.vanish();
+    let mut third = Client::resume(&server, &session).await;
+    third.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn without_resume_nothing_old_is_sent() {
+    let server = Server::with_model("slow", &[]).await;
+    let client = running(&server).await;
+    let session = client.session.clone();
+    client.vanish();
+    server.settled(&session).await;
+    let mut plain = Client::connect(&server, &session).await;
+    plain.expect_quiet().await;
+    // It is still there for who asks for it.
+    plain.vanish();
+    let mut again = Client::resume(&server, &session).await;
+    again.expect("delta").await;
+}
+
+#[tokio::test]
+async fn queued_requests_survive_too() {
+    let server = Server::with_model("slow", &[]).await;
+    let mut client = running(&server).await;
+    client.generate(false).await;
+    client.send(serde_json::json!({"type": "finalize"})).await;
+    // The three are in the session before the connection goes away.
+    client.send(serde_json::json!({"type": "ping"})).await;
+    client.up_to(&["pong"]).await;
+    let session = client.session.clone();
+    client.vanish();
+    let mut again = Client::resume(&server, &session).await;
+    again.result("delta").await;
+    again.result("complete").await;
+    again.result("complete").await;
+    again.expect_quiet().await;
+    assert_eq!(server.info(&session).await["status"], "completed");
+}

@@ -1,0 +1,91 @@
+//! A server that cannot do what it is asked for says so and does not start.
+
+use std::net::TcpListener;
+
+use crate::support::archives::{archive, repository};
+use crate::support::server::{Server, refused_start};
+
+/// The start is refused with a sentence that has these words, and without a trace of a panic.
+async fn refused(options: &[&str], words: &[&str]) {
+    let (code, said) = refused_start(options).await;
+    assert_ne!(code, 0, "{said}");
+    assert_ne!(code, 101, "it panicked: {said}");
+    assert!(!said.contains("listening on"), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+    for word in words {
+        assert!(
+            said.contains(word),
+            "{word:?} is missing for {options:?}:\n{said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn models_that_cannot_be_used() {
+    let here = repository().join("README.md");
+    let no_archive = if here.is_file() {
+        here
+    } else {
+        repository().join("Cargo.toml")
+    };
+    for (path, words) in [
+        (no_archive, &["not a TorchScript archive"][..]),
+        (archive("no_metadata"), &["extra/pointstream.json"]),
+        (archive("other_version"), &["version 2", "version 1"]),
+        (archive("tampered"), &["changed"]),
+    ] {
+        let path = path.to_str().expect("a plain name");
+        refused(&["--model", path], &[words, &[path]].concat()).await;
+    }
+    refused(&["--model", "/no/such/model.pt"], &["/no/such/model.pt"]).await;
+    refused(&["--model", "/"], &["/"]).await;
+}
+
+#[tokio::test]
+async fn devices_that_are_not_there() {
+    if std::path::Path::new("/dev/nvidiactl").exists() {
+        refused(&["--device", "cuda:99"], &["cuda:99"]).await;
+    } else {
+        refused(&["--device", "cuda"], &["CUDA", "--device cpu"]).await;
+        refused(&["--device", "cuda:0,cuda:1"], &["CUDA"]).await;
+    }
+    refused(&["--device", "abacus"], &["abacus"]).await;
+}
+
+#[tokio::test]
+async fn a_port_in_use() {
+    let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = other.local_addr().expect("an address").port().to_string();
+    let model = archive("flat");
+    let model = model.to_str().expect("a plain name");
+    refused(&["--model", model, "--port", &port], &[&port, "in use"]).await;
+}
+
+#[tokio::test]
+async fn a_data_directory_in_use() {
+    let server = Server::start(&[]).await;
+    let data = server.data_dir().to_str().expect("a plain name");
+    let model = archive("flat");
+    let model = model.to_str().expect("a plain name");
+    refused(&["--model", model, "--data-dir", data], &[data, "in use"]).await;
+    // The one that has it goes on.
+    server.session("").await;
+}
+
+#[tokio::test]
+async fn a_data_directory_that_cannot_be_written() {
+    let model = archive("flat");
+    let model = model.to_str().expect("a plain name");
+    refused(
+        &["--model", model, "--data-dir", "/proc/no-such-folder"],
+        &["/proc/no-such-folder"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn options_that_make_no_sense() {
+    refused(&["--max-sessions", "0"], &["--max-sessions"]).await;
+    refused(&["--session-timeout", "soon"], &["--session-timeout"]).await;
+    refused(&["--no-such-option"], &["--no-such-option"]).await;
+}

@@ -1,0 +1,263 @@
+//! A client of the protocol.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+use super::server::Server;
+use super::within;
+
+/// The library's own side of a connection.
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A connection to one session.
+pub struct Client {
+    /// The session's identifier.
+    pub session: String,
+    /// The message `connected`.
+    pub greeting: Value,
+    socket: Socket,
+}
+
+/// How a connection ended.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// The code of the close frame; none if the connection broke off without one.
+    pub code: Option<u16>,
+    pub reason: String,
+}
+
+/// The end of a `generate` or `finalize`.
+pub struct Answer {
+    /// The messages before it, in their order.
+    pub before: Vec<Value>,
+    /// The `delta`, `complete` or `error`.
+    pub message: Value,
+}
+
+impl Answer {
+    /// The progress messages before the answer.
+    pub fn progress(&self) -> impl Iterator<Item = &Value> {
+        self.before
+            .iter()
+            .filter(|message| message["type"] == "progress")
+    }
+
+    /// The GLB of a result.
+    pub fn glb(&self) -> Vec<u8> {
+        let text = self.message["glb_base64"].as_str().unwrap_or_else(|| {
+            panic!("no GLB in the answer {}", brief(&self.message));
+        });
+        BASE64.decode(text).expect("base64")
+    }
+
+    pub fn metadata(&self) -> &Value {
+        &self.message["metadata"]
+    }
+}
+
+/// Opens a socket without reading anything from it.
+pub async fn open(address: &str) -> Result<Socket, Error> {
+    let config = WebSocketConfig::default()
+        .max_message_size(None)
+        .max_frame_size(None);
+    let (socket, _) = within(
+        "the handshake",
+        connect_async_with_config(address, Some(config), true),
+    )
+    .await?;
+    Ok(socket)
+}
+
+impl Client {
+    /// Connects to a session and reads the greeting.
+    pub async fn connect(server: &Server, session: &str) -> Self {
+        Self::at(&server.socket(session), session).await
+    }
+
+    /// Connects again and asks for what was missed.
+    pub async fn resume(server: &Server, session: &str) -> Self {
+        Self::at(&format!("{}?resume=true", server.socket(session)), session).await
+    }
+
+    /// Connects where there is nothing to connect to; returns what is said before the end.
+    pub async fn refused(address: &str) -> (Vec<Value>, Closed) {
+        Self::raw(address, "").await.closed().await
+    }
+
+    async fn at(address: &str, session: &str) -> Self {
+        let mut client = Self::raw(address, session).await;
+        client.greeting = client.expect("connected").await;
+        client
+    }
+
+    async fn raw(address: &str, session: &str) -> Self {
+        let socket = open(address).await.expect("the server takes connections");
+        Self {
+            session: session.to_owned(),
+            greeting: Value::Null,
+            socket,
+        }
+    }
+
+    pub async fn send(&mut self, message: Value) {
+        self.send_raw(Message::text(message.to_string())).await;
+    }
+
+    pub async fn send_raw(&mut self, message: Message) {
+        within("sending", self.socket.send(message))
+            .await
+            .expect("the connection is open");
+    }
+
+    /// Sends a message that the server may refuse by closing the connection.
+    pub async fn try_send_raw(&mut self, message: Message) -> Result<(), Error> {
+        within("sending", self.socket.send(message)).await
+    }
+
+    pub async fn send_image(&mut self, name: &str, bytes: &[u8]) {
+        let data = BASE64.encode(bytes);
+        self.send(json!({"type": "image", "data": data, "filename": name}))
+            .await;
+    }
+
+    /// Sends an image and waits for its acknowledgement.
+    pub async fn upload(&mut self, name: &str, bytes: &[u8]) -> Value {
+        self.send_image(name, bytes).await;
+        let ack = self.expect("ack").await;
+        assert_eq!(ack["session_id"], self.session.as_str());
+        ack
+    }
+
+    pub async fn generate(&mut self, incremental: bool) {
+        self.send(json!({"type": "generate", "incremental": incremental}))
+            .await;
+    }
+
+    /// The next message, or how the connection ended.
+    pub async fn event(&mut self) -> Result<Value, Closed> {
+        loop {
+            match within("the next message", self.socket.next()).await {
+                Some(Ok(Message::Text(text))) => {
+                    let message: Value = serde_json::from_str(&text).expect("messages are JSON");
+                    assert!(message["type"].is_string(), "no type: {}", brief(&message));
+                    return Ok(message);
+                }
+                Some(Ok(Message::Close(frame))) => {
+                    let (code, reason) = frame.map_or((None, String::new()), |frame| {
+                        (Some(frame.code.into()), frame.reason.to_string())
+                    });
+                    return Err(Closed { code, reason });
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(other)) => panic!("the protocol has no such message: {other:?}"),
+                Some(Err(_)) | None => {
+                    return Err(Closed {
+                        code: None,
+                        reason: String::new(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// The next message.
+    pub async fn next(&mut self) -> Value {
+        match self.event().await {
+            Ok(message) => message,
+            Err(closed) => panic!("a message is due, but the connection ended: {closed:?}"),
+        }
+    }
+
+    /// The next message, which has to be of this type.
+    pub async fn expect(&mut self, kind: &str) -> Value {
+        let message = self.next().await;
+        assert_eq!(message["type"], kind, "{}", brief(&message));
+        message
+    }
+
+    /// The next message, which has to be an error with all these words in it.
+    pub async fn expect_error(&mut self, words: &[&str]) -> String {
+        let error = self.expect("error").await;
+        let text = error["message"].as_str().expect("an error has a message");
+        for word in words {
+            assert!(
+                text.to_lowercase().contains(&word.to_lowercase()),
+                "{word:?} is missing in the error {text:?}"
+            );
+        }
+        text.to_owned()
+    }
+
+    /// Reads up to the next message of this type; returns the ones before it, and it.
+    pub async fn up_to(&mut self, kinds: &[&str]) -> (Vec<Value>, Value) {
+        let mut before = Vec::new();
+        loop {
+            let message = self.next().await;
+            if kinds.iter().any(|kind| message["type"] == *kind) {
+                return (before, message);
+            }
+            before.push(message);
+        }
+    }
+
+    /// Reads up to the answer of a `generate` or `finalize`.
+    pub async fn answer(&mut self) -> Answer {
+        let (before, message) = self.up_to(&["delta", "complete", "error"]).await;
+        Answer { before, message }
+    }
+
+    /// Reads up to a result; an error fails the test.
+    pub async fn result(&mut self, kind: &str) -> Answer {
+        let answer = self.answer().await;
+        assert_eq!(answer.message["type"], kind, "{}", brief(&answer.message));
+        answer
+    }
+
+    /// Reads until the model works on this session's request.
+    pub async fn inference_started(&mut self) {
+        loop {
+            let message = self.expect("progress").await;
+            if message["stage"] == "inference" {
+                return;
+            }
+        }
+    }
+
+    /// Shows that the connection is open and that nothing else was waiting to be read.
+    pub async fn expect_quiet(&mut self) {
+        self.send(json!({"type": "ping"})).await;
+        let pong = self.expect("pong").await;
+        assert_eq!(pong["session_id"], self.session.as_str());
+    }
+
+    /// Reads up to the end of the connection; returns the messages before it.
+    pub async fn closed(&mut self) -> (Vec<Value>, Closed) {
+        let mut before = Vec::new();
+        loop {
+            match self.event().await {
+                Ok(message) => before.push(message),
+                Err(closed) => return (before, closed),
+            }
+        }
+    }
+
+    /// Breaks the connection off, as a lost network does: without a close frame.
+    pub fn vanish(self) {}
+}
+
+/// A message as text, its long parts cut.
+pub fn brief(message: &Value) -> String {
+    let mut text = message.to_string();
+    if text.len() > 600 {
+        let end = (0..=600).rev().find(|&end| text.is_char_boundary(end));
+        text.truncate(end.unwrap_or(0));
+        text.push_str("...");
+    }
+    text
+}

@@ -1,0 +1,55 @@
+//! What is in a GLB.
+
+use gltf::mesh::Mode;
+use nalgebra::{Matrix4, Point3};
+
+/// The parts of a result's GLB, in the coordinates of its root.
+#[derive(Debug, Default)]
+pub struct Contents {
+    pub points: Vec<Point3<f32>>,
+    /// RGB of each point as it is stored.
+    pub colours: Vec<[u8; 3]>,
+    /// Name and position of each camera node.
+    pub cameras: Vec<(String, Point3<f32>)>,
+    /// Ends of the lines that show the cameras.
+    pub line_ends: usize,
+}
+
+/// Reads a GLB that consists of points, lines and cameras.
+pub fn read(bytes: &[u8]) -> Contents {
+    // Reading checks the document as well: indices, required fields, enumerations.
+    let gltf = gltf::Gltf::from_slice(bytes).expect("a valid GLB");
+    let mut contents = Contents::default();
+    let scene = gltf.default_scene().expect("a GLB shows one scene");
+    for node in scene.nodes() {
+        visit(&node, Matrix4::identity(), &gltf, &mut contents);
+    }
+    contents
+}
+
+fn visit(node: &gltf::Node, parent: Matrix4<f32>, gltf: &gltf::Gltf, contents: &mut Contents) {
+    let columns = node.transform().matrix();
+    let to_root = parent * Matrix4::from_fn(|row, column| columns[column][row]);
+    if node.camera().is_some() {
+        let name = node.name().expect("a camera has a name").to_owned();
+        let position = to_root.transform_point(&Point3::origin());
+        contents.cameras.push((name, position));
+    }
+    for primitive in node.mesh().iter().flat_map(gltf::Mesh::primitives) {
+        let reader = primitive.reader(|_| gltf.blob.as_deref());
+        let positions = reader.read_positions().expect("positions");
+        match primitive.mode() {
+            Mode::Points => {
+                let placed = positions.map(|point| to_root.transform_point(&Point3::from(point)));
+                contents.points.extend(placed);
+                let colours = reader.read_colors(0).expect("points have colours");
+                contents.colours.extend(colours.into_rgb_u8());
+            }
+            Mode::Lines => contents.line_ends += positions.count(),
+            other => panic!("neither points nor lines: {other:?}"),
+        }
+    }
+    for child in node.children() {
+        visit(&child, to_root, gltf, contents);
+    }
+}

@@ -1,0 +1,37 @@
+//! What the tests share: the server's process, a client, and the means to judge a result.
+
+pub mod archives;
+pub mod client;
+pub mod geometry;
+pub mod glb;
+pub mod pictures;
+pub mod rest;
+pub mod scene;
+pub mod server;
+
+use std::future::Future;
+use std::time::Duration;
+
+/// Bounds a hang. Nothing here is expected to take anywhere near as long.
+pub const PATIENCE: Duration = Duration::from_secs(150);
+
+/// Waits for something that has to happen.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what} did not happen within {} s", PATIENCE.as_secs()),
+    }
+}
+
+/// Asks again and again until there is an answer.
+pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    within(what, async {
+        loop {
+            if let Some(value) = ask().await {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+}

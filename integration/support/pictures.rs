@@ -1,0 +1,62 @@
+//! Small pictures, good and bad.
+
+use std::io::Cursor;
+
+use image::{ImageFormat, Rgb, RgbImage};
+
+/// Width and height of [`photo`] in pixels.
+pub const PHOTO_SIZE: (u32, u32) = (56, 42);
+
+/// A small colourful PNG, another one for each number.
+pub fn photo(number: u32) -> Vec<u8> {
+    let (width, height) = PHOTO_SIZE;
+    png(&RgbImage::from_fn(width, height, |x, y| {
+        Rgb([(4 * x) as u8, (5 * y) as u8, (40 * number + 30) as u8])
+    }))
+}
+
+/// A black PNG.
+pub fn black() -> Vec<u8> {
+    let (width, height) = PHOTO_SIZE;
+    png(&RgbImage::new(width, height))
+}
+
+/// A PNG of this many pixels.
+pub fn sized(width: u32, height: u32) -> Vec<u8> {
+    png(&RgbImage::from_fn(width, height, |x, y| {
+        Rgb([x as u8, y as u8, (x / 7 + y / 5) as u8])
+    }))
+}
+
+/// A PNG of a few bytes that says to have 60000 x 60000 pixels: 10.8 GB if somebody believed it.
+pub fn decompression_bomb() -> Vec<u8> {
+    let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
+    let mut header = Vec::new();
+    header.extend_from_slice(&60_000_u32.to_be_bytes());
+    header.extend_from_slice(&60_000_u32.to_be_bytes());
+    // 8 bits, RGB, the standard compression and filter, not interlaced.
+    header.extend_from_slice(&[8, 2, 0, 0, 0]);
+    for (kind, content) in [
+        (b"IHDR", header.as_slice()),
+        // A zlib stream whose one block is empty.
+        (b"IDAT", &[0x78, 0x9c, 0x03, 0, 0, 0, 0, 1]),
+        (b"IEND", &[]),
+    ] {
+        png.extend_from_slice(&(content.len() as u32).to_be_bytes());
+        let mut checksum = crc32fast::Hasher::new();
+        for part in [kind.as_slice(), content] {
+            png.extend_from_slice(part);
+            checksum.update(part);
+        }
+        png.extend_from_slice(&checksum.finalize().to_be_bytes());
+    }
+    png
+}
+
+fn png(image: &RgbImage) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image
+        .write_to(&mut bytes, ImageFormat::Png)
+        .expect("memory is writable");
+    bytes.into_inner()
+}

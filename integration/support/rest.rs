@@ -1,0 +1,68 @@
+//! REST requests.
+
+use serde_json::Value;
+
+use super::within;
+
+/// What the server replied.
+pub struct Reply {
+    pub status: u16,
+    pub headers: ureq::http::HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error} in the reply {}", self.text()))
+    }
+
+    /// The words of an error: `{"detail": "..."}` and nothing else.
+    pub fn detail(&self) -> String {
+        let json = self.json();
+        let fields = json.as_object().expect("an error is an object");
+        assert_eq!(fields.len(), 1, "an error has one field: {json}");
+        fields["detail"]
+            .as_str()
+            .expect("detail is text")
+            .to_owned()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// Makes one request. Every status is a reply.
+pub async fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Reply {
+    let mut builder = ureq::http::Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        builder = builder.header(*name, *value);
+    }
+    let request = builder.body(()).expect("the test's own request is right");
+    let called = tokio::task::spawn_blocking(move || {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .build();
+        let mut response = ureq::Agent::from(config).run(request)?;
+        let body = response
+            .body_mut()
+            .with_config()
+            .limit(1 << 30)
+            .read_to_vec()?;
+        Ok::<_, ureq::Error>(Reply {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body,
+        })
+    });
+    within("the reply", called)
+        .await
+        .expect("the request does not panic")
+        .unwrap_or_else(|error| panic!("{method} {url}: {error}"))
+}

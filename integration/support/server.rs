@@ -1,0 +1,289 @@
+//! The server's process.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use super::archives::archive;
+use super::client::Client;
+use super::rest::{self, Reply};
+use super::{until, within};
+
+/// A running server with a data directory of its own. Dropping it ends the process; if the test
+/// failed, what the server logged is printed.
+pub struct Server {
+    process: Child,
+    base: String,
+    data: Option<TempDir>,
+    log: Arc<Mutex<String>>,
+}
+
+impl Server {
+    /// Starts a server with the quick model.
+    pub async fn start(options: &[&str]) -> Self {
+        Self::with_model("flat", options).await
+    }
+
+    /// Starts a server with one of the models that are made for tests.
+    pub async fn with_model(name: &str, options: &[&str]) -> Self {
+        let path = archive(name);
+        let model = path.to_str().expect("the folder has a plain name");
+        Self::start_in(new_data_dir(), &[&["--model", model], options].concat()).await
+    }
+
+    /// Starts a server in a data directory that may have been used before.
+    pub async fn start_in(data: TempDir, options: &[&str]) -> Self {
+        let mut process = command(data.path(), options)
+            .spawn()
+            .expect("the program starts");
+        let log = Arc::new(Mutex::new(String::new()));
+        let (found, address) = oneshot::channel();
+        let stdout = process.stdout.take().expect("stdout is a pipe");
+        let stderr = process.stderr.take().expect("stderr is a pipe");
+        thread::spawn({
+            let log = Arc::clone(&log);
+            move || collect(stdout, &log, Some(found))
+        });
+        thread::spawn({
+            let log = Arc::clone(&log);
+            move || collect(stderr, &log, None)
+        });
+        // Made first, so that a server that does not come up is ended and its log shown.
+        let mut server = Self {
+            process,
+            base: String::new(),
+            data: Some(data),
+            log,
+        };
+        server.base = within("the server's address", address)
+            .await
+            .expect("the server ended without listening");
+        server
+    }
+
+    /// The address, like `http://127.0.0.1:41234`.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The address of a session's socket.
+    pub fn socket(&self, session: &str) -> String {
+        let base = self.base.replace("http://", "ws://");
+        format!("{base}/ws/reconstruct/{session}")
+    }
+
+    /// Where the server keeps its files.
+    pub fn data_dir(&self) -> &Path {
+        self.data.as_ref().expect("not taken away yet").path()
+    }
+
+    /// All files of sessions, as paths relative to the data directory.
+    pub fn files(&self) -> Vec<String> {
+        session_files(self.data_dir())
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        rest::request("GET", &format!("{}{path}", self.base), &[]).await
+    }
+
+    pub async fn post(&self, path: &str) -> Reply {
+        rest::request("POST", &format!("{}{path}", self.base), &[]).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Reply {
+        rest::request("DELETE", &format!("{}{path}", self.base), &[]).await
+    }
+
+    /// Creates a session for small pictures and returns its identifier.
+    pub async fn session(&self, query: &str) -> String {
+        let query = format!("process_res=56&{query}");
+        let reply = self.post(&format!("/ws/session/create?{query}")).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()["session_id"]
+            .as_str()
+            .expect("a session has an identifier")
+            .to_owned()
+    }
+
+    /// Creates a session for small pictures and connects to it.
+    pub async fn client(&self, query: &str) -> Client {
+        let session = self.session(query).await;
+        Client::connect(self, &session).await
+    }
+
+    /// What REST says about a session.
+    pub async fn info(&self, session: &str) -> Value {
+        let reply = self.get(&format!("/ws/session/{session}")).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()
+    }
+
+    /// Waits until no generation runs or waits in a session; returns what REST says about it.
+    pub async fn settled(&self, session: &str) -> Value {
+        until("the end of the generation", async || {
+            let info = self.info(session).await;
+            (info["status"] != "processing").then_some(info)
+        })
+        .await
+    }
+
+    /// Asks the process to end.
+    pub fn terminate(&self) {
+        let id = libc::pid_t::try_from(self.process.id()).expect("an identifier of Linux");
+        // SAFETY: a plain system call; the process is ours and not waited for yet.
+        let sent = unsafe { libc::kill(id, libc::SIGTERM) };
+        assert_eq!(sent, 0, "the process is there");
+    }
+
+    /// Ends the process without a chance to tidy up, and hands over its data directory.
+    pub fn kill(mut self) -> TempDir {
+        self.process.kill().expect("the process is there");
+        self.process.wait().expect("the process ends");
+        self.data.take().expect("not taken away yet")
+    }
+
+    /// Waits for the process to end by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        until("the server's end", async || {
+            self.process.try_wait().expect("the process is ours")
+        })
+        .await
+    }
+
+    /// Resident memory of the process in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.id());
+        let status = std::fs::read_to_string(path).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next());
+        1024 * kilobytes
+            .and_then(|number| number.parse::<u64>().ok())
+            .expect("Linux tells the resident memory")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only if the process has ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if thread::panicking() {
+            let log = self
+                .log
+                .lock()
+                .map_or_else(|poisoned| poisoned.into_inner().clone(), |log| log.clone());
+            eprintln!("---- log of the server ----\n{log}---- end of the log ----");
+        }
+    }
+}
+
+/// A start that is expected to be refused: exit code and everything that the program said.
+pub async fn refused_start(options: &[&str]) -> (i32, String) {
+    let data = new_data_dir();
+    let mut process = command(data.path(), options)
+        .spawn()
+        .expect("the program starts");
+    let mut stdout = process.stdout.take().expect("stdout is a pipe");
+    let mut stderr = process.stderr.take().expect("stderr is a pipe");
+    let status = tokio::time::timeout(super::PATIENCE, async {
+        loop {
+            if let Some(status) = process.try_wait().expect("the process is ours") {
+                return status;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    if status.is_err() {
+        process.kill().expect("the process is there");
+        process.wait().expect("the process ends");
+    }
+    let mut said = String::new();
+    stderr.read_to_string(&mut said).expect("UTF-8");
+    stdout.read_to_string(&mut said).expect("UTF-8");
+    let status = status.unwrap_or_else(|_| panic!("it runs although it should refuse:\n{said}"));
+    (status.code().expect("no signal ended it"), said)
+}
+
+pub fn new_data_dir() -> TempDir {
+    TempDir::with_prefix("pointstream-").expect("the folder for temporary files is writable")
+}
+
+/// All files of sessions in a data directory, as paths relative to it.
+pub fn session_files(data: &Path) -> Vec<String> {
+    let mut files = files_below(data);
+    // Held while a server uses the directory.
+    files.retain(|file| file != "lock");
+    files
+}
+
+/// All files below a folder, as paths relative to it.
+fn files_below(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        // A folder may go away while we look.
+        for entry in std::fs::read_dir(next).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let relative = path.strip_prefix(folder).expect("below the folder");
+                found.push(relative.to_string_lossy().into_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The program with these options, and with its own port, device and folder unless they are given.
+fn command(data: &Path, options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pointstream"));
+    // What is set where the tests run is none of their business.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("POINTSTREAM_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .env("LOG_LEVEL", "DEBUG")
+        .args(options)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    for (name, value) in [
+        ("--host", "127.0.0.1".as_ref()),
+        ("--port", "0".as_ref()),
+        ("--device", "cpu".as_ref()),
+        ("--data-dir", data.as_os_str()),
+    ] {
+        if !options.contains(&name) {
+            command.arg(name).arg(value);
+        }
+    }
+    command
+}
+
+/// Copies a stream into the log, and reports the address that the server listens on.
+fn collect(stream: impl Read, log: &Mutex<String>, found: Option<oneshot::Sender<String>>) {
+    let mut found = found;
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        if let Some(address) = line.strip_prefix("listening on ")
+            && let Some(found) = found.take()
+        {
+            // The test may have given up already.
+            let _ = found.send(address.trim().to_owned());
+        }
+        if let Ok(mut log) = log.lock() {
+            log.push_str(&line);
+            log.push('\n');
+        }
+    }
+}
