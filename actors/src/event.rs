@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use pointstream_reconstruction::cloud::Alignment;
 use pointstream_reconstruction::model::Scale;
 use serde::Serialize;
 use uuid::Uuid;
@@ -158,7 +159,7 @@ pub struct ResultMetadata {
     /// Transform from the world of the extrinsics to the coordinates of the GLB, 4x4.
     pub world_to_glb: [[f64; 4]; 4],
     /// Processed width and height of the frames in pixels.
-    pub processed_size: [u32; 2],
+    pub processed_size: [usize; 2],
     /// Names of the images, in the order of the frames.
     pub frames: Vec<String>,
     /// Names of the images that do not fit the others; nothing of them is in the point cloud.
@@ -169,6 +170,8 @@ pub struct ResultMetadata {
     pub confidence_threshold: f32,
     /// Whether this result lies in the same coordinates as the session's first one.
     pub aligned: bool,
+    /// How it was brought there, and how well it fits.
+    pub alignment: Alignment,
     /// Unit of length: arbitrary or metres.
     pub scale: Scale,
     /// The model that made it, name and version.

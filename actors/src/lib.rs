@@ -1,1 +1,41 @@
+//! Concurrency of pointstream: who owns what, and who may fail without whom.
+//!
+//! ```text
+//! supervisor            makes sessions, removes their files however they end
+//! ├── pool              one bounded queue of jobs for all sessions
+//! │   └── worker *      each in front of a thread that owns a device and the model on it
+//! └── session *         one per reconstruction: its images, its state, its clients
+//! ```
+//!
+//! No HTTP and no geometry here. [`System`] is the door; [`Requests`] and [`Events`] are the two
+//! halves of a client's connection to its session.
+//!
+//! No actor ever blocks or waits in its handler: files, decoding and the model are worked on
+//! elsewhere and report back as messages.
 
+mod config;
+mod connection;
+mod event;
+mod features;
+mod gauge;
+mod mailbox;
+mod pool;
+mod session;
+mod settings;
+mod spool;
+mod summary;
+mod supervisor;
+mod system;
+mod workshop;
+
+pub use config::{ConfigLimits, OutOfRange, SessionConfig};
+pub use connection::{AttachError, Delivery, Events, Requests, SessionNotFound};
+pub use event::{
+    Answer, AnswerKind, ClientMessage, CloseReason, Progress, ResultMetadata, SessionEvent,
+    SessionId, Stage, Timings,
+};
+pub use settings::Settings;
+pub use spool::DataDirError;
+pub use summary::{ActorReport, JobReport, SessionStatus, SessionSummary};
+pub use supervisor::CreateSessionError;
+pub use system::{Readiness, SessionHandle, StartError, System};

@@ -1,11 +1,11 @@
 //! What the operator decides about the whole system.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pointstream_reconstruction::image::DecodeLimits;
 use pointstream_reconstruction::model::{Device, ResolvedModel};
-use std::sync::Arc;
 
 /// Settings of the actor system, fixed for its life.
 #[derive(Debug, Clone)]
@@ -38,6 +38,8 @@ pub struct Settings {
     pub image_limits: DecodeLimits,
     /// Memory for encoded frames that wait for a generation, over all sessions, in bytes.
     pub feature_cache_bytes: usize,
+    /// A job that takes longer than this is given up and its worker is restarted.
+    pub job_timeout: Duration,
     /// How long running work may take to end when the system shuts down.
     pub drain_timeout: Duration,
 }

@@ -40,7 +40,21 @@ pub(super) fn detect(bytes: &[u8]) -> Detected {
     match bytes {
         [0xff, 0xd8, 0xff, ..] => Supported(Format::Jpeg),
         [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, ..] => Supported(Format::Png),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Supported(Format::WebP),
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            ..,
+        ] => Supported(Format::WebP),
         [b'G', b'I', b'F', b'8', ..] => Unsupported("GIF"),
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Unsupported("TIFF"),
         // The length of the file follows "BM", then four bytes that are always zero.

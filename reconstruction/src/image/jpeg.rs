@@ -57,7 +57,8 @@ mod tests {
 
     #[test]
     fn the_end_of_a_thumbnail_is_not_the_end_of_the_image() {
-        let with_thumbnail = b"\xff\xd8\xff\xe1\x00\x06\xff\xd8\xff\xd9\xff\xda\x00\x02\x12\xff\x00";
+        let with_thumbnail =
+            b"\xff\xd8\xff\xe1\x00\x06\xff\xd8\xff\xd9\xff\xda\x00\x02\x12\xff\x00";
         assert!(!is_complete(with_thumbnail));
         let whole = [with_thumbnail.as_slice(), b"\xff\xd3\x34\xff\xff\xd9"].concat();
         assert!(is_complete(&whole));

@@ -64,7 +64,9 @@ pub enum DeviceError {
     #[error("CUDA was asked for but cannot be used: {0}; use --device cpu or auto")]
     NoCuda(String),
     /// An index beyond the last GPU.
-    #[error("there is no cuda:{index}; this machine has {count} CUDA device(s), counted from cuda:0")]
+    #[error(
+        "there is no cuda:{index}; this machine has {count} CUDA device(s), counted from cuda:0"
+    )]
     NoSuchDevice {
         /// What was asked for.
         index: usize,

@@ -33,12 +33,12 @@ pub struct Features {
     /// Memory it holds, in bytes.
     bytes: usize,
     /// The model's own representation.
-    content: Box<dyn Any + Send>,
+    content: Box<dyn Any + Send + Sync>,
 }
 
 impl Features {
     /// Wraps a model's own representation of a frame.
-    pub fn new(size: FrameSize, bytes: usize, content: Box<dyn Any + Send>) -> Self {
+    pub fn new(size: FrameSize, bytes: usize, content: Box<dyn Any + Send + Sync>) -> Self {
         Self {
             size,
             bytes,
@@ -167,7 +167,9 @@ pub enum ModelError {
     #[error("there are no frames to reconstruct; send at least one image")]
     Empty,
     /// Sides that are not multiples of the patch size.
-    #[error("a frame of {width}x{height} pixels does not fit: both sides must be multiples of {patch_size}")]
+    #[error(
+        "a frame of {width}x{height} pixels does not fit: both sides must be multiples of {patch_size}"
+    )]
     Size {
         /// Columns.
         width: u32,
@@ -183,7 +185,9 @@ pub enum ModelError {
     #[error("the prediction was cancelled")]
     Cancelled,
     /// The device's memory is exhausted.
-    #[error("out of memory in {entry_point} with {frames} frames of {width}x{height}; fewer images or a smaller process_res fit")]
+    #[error(
+        "out of memory in {entry_point} with {frames} frames of {width}x{height}; fewer images or a smaller process_res fit"
+    )]
     OutOfMemory {
         /// Where it happened.
         entry_point: &'static str,

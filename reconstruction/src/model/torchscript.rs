@@ -79,16 +79,21 @@ impl TorchScriptModel {
                         frame.size().height
                     )));
                 }
-                let row = frame.content::<Tensor>().ok_or_else(|| {
+                let row = frame.content::<EncodedFrame>().ok_or_else(|| {
                     ModelError::Features("they were encoded by another model".to_owned())
                 })?;
-                self.to_device(row.shallow_clone(), work)
+                self.to_device(row.0.shallow_clone(), work)
             })
             .collect::<Result<Vec<_>, _>>()?;
         Tensor::f_cat(&rows, 0).map_err(|error| call_error("relate", &error, work))
     }
 
-    fn cameras(&self, state: &Tensor, size: &Tensor, work: Work) -> Result<Vec<Camera>, ModelError> {
+    fn cameras(
+        &self,
+        state: &Tensor,
+        size: &Tensor,
+        work: Work,
+    ) -> Result<Vec<Camera>, ModelError> {
         let rows = self.call("cameras", &[state, size], work)?;
         let numbers = to_vec(&rows, "cameras", &[work.frames, CAMERA_NUMBERS], work)?;
         numbers
@@ -137,7 +142,7 @@ impl Model for TorchScriptModel {
             return Err(broken("encode", "its first dimension is not the frame"));
         }
         let bytes = row.numel() * row.kind().elt_size_in_bytes();
-        Ok(Features::new(size, bytes, Box::new(row)))
+        Ok(Features::new(size, bytes, Box::new(EncodedFrame(row))))
     }
 
     fn predict(
@@ -175,7 +180,8 @@ impl Model for TorchScriptModel {
         }
         step(on_step, Step::Dense { done: total, total })?;
         if self.metadata.fuse {
-            let dense = Tensor::f_cat(&dense, 0).map_err(|error| call_error("fuse", &error, work))?;
+            let dense =
+                Tensor::f_cat(&dense, 0).map_err(|error| call_error("fuse", &error, work))?;
             for frame in 0..total {
                 step(on_step, Step::Fused { done: frame, total })?;
                 let range = self.integers([frame as i64, frame as i64 + 1], work)?;
@@ -193,6 +199,13 @@ impl Model for TorchScriptModel {
         })
     }
 }
+
+/// A row of `encode`.
+struct EncodedFrame(Tensor);
+
+// SAFETY: nobody writes to the tensor after it was made, and libtorch allows several threads to
+// read a tensor and to count references to it.
+unsafe impl Sync for EncodedFrame {}
 
 /// How much is asked of a call; for messages and for checking what it returns.
 #[derive(Debug, Clone, Copy)]
@@ -230,8 +243,14 @@ impl Maps {
         if !depth.iter().all(|value| value.is_finite() && *value > 0.0) {
             return Err(broken(entry_point, "a depth is not finite and positive"));
         }
-        if !confidence.iter().all(|value| value.is_finite() && *value >= 1.0) {
-            return Err(broken(entry_point, "a confidence is not finite and at least 1"));
+        if !confidence
+            .iter()
+            .all(|value| value.is_finite() && *value >= 1.0)
+        {
+            return Err(broken(
+                entry_point,
+                "a confidence is not finite and at least 1",
+            ));
         }
         self.depth.extend_from_slice(depth);
         self.confidence.extend_from_slice(confidence);
@@ -255,7 +274,10 @@ fn to_vec(
 ) -> Result<Vec<f32>, ModelError> {
     let found = tensor.size();
     if found.len() != shape.len()
-        || found.iter().zip(shape).any(|(found, wanted)| usize::try_from(*found) != Ok(*wanted))
+        || found
+            .iter()
+            .zip(shape)
+            .any(|(found, wanted)| usize::try_from(*found) != Ok(*wanted))
     {
         return Err(broken(
             entry_point,
@@ -327,7 +349,9 @@ fn summary(error: &TchError) -> String {
     tracing::debug!(message = %text, "libtorch reports an error");
     text.lines()
         .map(str::trim)
-        .take_while(|line| !line.starts_with("Exception raised from") && !line.starts_with("frame #"))
+        .take_while(|line| {
+            !line.starts_with("Exception raised from") && !line.starts_with("frame #")
+        })
         .filter(|line| !line.is_empty() && !line.starts_with("~") && !line.ends_with("<--- HERE"))
         .last()
         .unwrap_or("libtorch gave no reason")

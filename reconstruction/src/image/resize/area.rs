@@ -84,7 +84,14 @@ mod tests {
 
     #[test]
     fn weights_stay_inside_and_add_up_to_one() {
-        for (source, target) in [(4032, 504), (3024, 378), (505, 504), (7, 3), (65535, 1), (9, 9)] {
+        for (source, target) in [
+            (4032, 504),
+            (3024, 378),
+            (505, 504),
+            (7, 3),
+            (65535, 1),
+            (9, 9),
+        ] {
             let covers = cover(source, target);
             assert_eq!(covers.len(), target as usize);
             for covered in &covers {

@@ -2,12 +2,10 @@
 //!
 //! R. G. Keys, "Cubic convolution interpolation for digital image processing", IEEE Transactions
 //! on Acoustics, Speech, and Signal Processing 29(6), 1981, with OpenCV's parameter a = -0.75
-//! (Keys proposes -0.5) and OpenCV's fixed-point weights.
+//! (Keys proposes -0.5).
 
 use ::image::RgbImage;
 
-/// Weights have this many fractional bits.
-const WEIGHT_BITS: u32 = 11;
 /// Samples from which one is interpolated, in each direction.
 const TAPS: usize = 4;
 
@@ -20,7 +18,7 @@ pub(super) fn resize(image: &RgbImage, width: u32, height: u32) -> RgbImage {
 
     let mut resized = RgbImage::new(width, height);
     // The source rows in use, interpolated along x; row r is kept in slot r modulo 4.
-    let mut slots = [const { Vec::<i32>::new() }; TAPS];
+    let mut slots = [const { Vec::<f32>::new() }; TAPS];
     let mut kept = [usize::MAX; TAPS];
     for (target_row, vertical) in resized.chunks_exact_mut(width as usize * 3).zip(&rows) {
         for row in vertical.samples {
@@ -34,17 +32,17 @@ pub(super) fn resize(image: &RgbImage, width: u32, height: u32) -> RgbImage {
         let [wa, wb, wc, wd] = vertical.weights;
         for (index, target) in target_row.iter_mut().enumerate() {
             let sum = wa * a[index] + wb * b[index] + wc * c[index] + wd * d[index];
-            let rounded = (sum + (1 << (2 * WEIGHT_BITS - 1))) >> (2 * WEIGHT_BITS);
-            *target = rounded.clamp(0, 255) as u8;
+            // The conversion clamps what overshoots.
+            *target = sum.round_ties_even() as u8;
         }
     }
     resized
 }
 
-/// The samples around one target sample, in one direction, and their fixed-point weights.
+/// The samples around one target sample, in one direction, and their weights.
 struct Neighbourhood {
     samples: [usize; TAPS],
-    weights: [i32; TAPS],
+    weights: [f32; TAPS],
 }
 
 /// Where each of `target` samples lies among `source` samples. Beyond the border its sample
@@ -67,7 +65,7 @@ fn neighbourhoods(source: u32, target: u32) -> Vec<Neighbourhood> {
 
 /// Keys' kernel at the distances of the four neighbours from a point that lies `fraction` of the
 /// way from the second to the third.
-fn weights(fraction: f64) -> [i32; TAPS] {
+fn weights(fraction: f64) -> [f32; TAPS] {
     const A: f64 = -0.75;
     let near = |x: f64| ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0;
     let far = |x: f64| ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A;
@@ -77,17 +75,17 @@ fn weights(fraction: f64) -> [i32; TAPS] {
         near(1.0 - fraction),
         far(2.0 - fraction),
     ]
-    .map(|weight| (weight * f64::from(1 << WEIGHT_BITS)).round_ties_even() as i32)
+    .map(|weight| weight as f32)
 }
 
-fn interpolate_row(source: &[u8], columns: &[Neighbourhood], row: &mut Vec<i32>) {
+fn interpolate_row(source: &[u8], columns: &[Neighbourhood], row: &mut Vec<f32>) {
     row.clear();
     row.extend(columns.iter().flat_map(|horizontal| {
-        let mut sums = [0; 3];
+        let mut sums = [0.0; 3];
         for (&sample, weight) in horizontal.samples.iter().zip(horizontal.weights) {
             let pixel = &source[sample * 3..sample * 3 + 3];
             for (sum, &value) in sums.iter_mut().zip(pixel) {
-                *sum += weight * i32::from(value);
+                *sum += weight * f32::from(value);
             }
         }
         sums

@@ -1,0 +1,338 @@
+//! One generation: from stored frames to a result on disk.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use image::RgbImage;
+use pointstream_reconstruction::cloud::{
+    Alignment, CloudError, CloudOptions, Region, Scene, SceneFrame, WorldFrame, build_scene, rows,
+};
+use pointstream_reconstruction::export::glb::{GlbError, write_glb};
+use pointstream_reconstruction::image::{center_margin, common_size};
+use pointstream_reconstruction::model::{FrameSize, ResolvedModel, Step};
+use pointstream_reconstruction::prediction::Prediction;
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use super::SessionMessage;
+use crate::config::SessionConfig;
+use crate::event::{Answer, AnswerKind, Progress, ResultMetadata, SessionId, Stage, Timings};
+use crate::mailbox::Mailbox;
+use crate::pool::PoolMessage;
+use crate::pool::job::{Job, JobError, JobFrame, JobOutput, JobProgress, JobTimings, Work};
+use crate::spool::Spool;
+use crate::workshop::{WorkFailed, Workshop};
+
+/// What is to be generated, and with what.
+pub(super) struct Plan {
+    pub session: SessionId,
+    pub kind: AnswerKind,
+    /// Names the result's file.
+    pub number: u64,
+    pub asked: Instant,
+    /// At least one.
+    pub frames: Vec<PlannedFrame>,
+    pub config: SessionConfig,
+    pub world: Option<Arc<WorldFrame>>,
+    pub model: Arc<ResolvedModel>,
+    pub spool: Spool,
+    pub pool: Mailbox<PoolMessage>,
+    pub workshop: Workshop,
+    pub mailbox: Mailbox<SessionMessage>,
+    pub cancelled: Arc<AtomicBool>,
+}
+
+/// A frame of a generation.
+pub(super) struct PlannedFrame {
+    /// Its pixels and what is known of them.
+    pub job: JobFrame,
+    /// The client's name for it.
+    pub name: String,
+}
+
+/// What comes of a generation.
+pub(crate) struct Outcome {
+    /// For the client.
+    pub answer: Arc<Answer>,
+    /// The session's world with what this result added.
+    pub world: Arc<WorldFrame>,
+}
+
+/// Why a generation failed.
+#[derive(Debug, Error)]
+pub(crate) enum GenerationError {
+    /// The job did.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// No cloud can be made of the prediction.
+    #[error("the model's output cannot be used: {0}")]
+    Cloud(#[from] CloudError),
+    /// The cloud cannot be written.
+    #[error(transparent)]
+    Glb(#[from] GlbError),
+    /// The disk refuses.
+    #[error("the result could not be stored: {0}")]
+    Store(#[from] std::io::Error),
+    /// Something of ours panicked.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl From<WorkFailed> for GenerationError {
+    fn from(failed: WorkFailed) -> Self {
+        Self::Internal(failed.to_string())
+    }
+}
+
+/// Shares of the whole generation at which its parts begin. The model's parts are weighted as the
+/// embedded model spends its time; what matters to a client is that they rise.
+mod share {
+    pub const ENCODE: f32 = 0.05;
+    pub const RELATE: f32 = 0.15;
+    pub const DENSE: f32 = 0.40;
+    pub const FUSE: f32 = 0.80;
+    pub const EXPORT: f32 = 0.90;
+    pub const FINALIZE: f32 = 0.97;
+}
+
+/// Runs a generation.
+pub(super) async fn run(plan: Plan) -> Result<Outcome, GenerationError> {
+    let total = plan.frames.len();
+    plan.progress(
+        Stage::LoadingModel,
+        0.0,
+        "Waiting for a worker with the model".to_owned(),
+    );
+    let size = common_frame_size(&plan.frames)?;
+    let (prediction, job) = predict(&plan, size).await?;
+    plan.progress(
+        Stage::Exporting,
+        share::EXPORT,
+        format!("Making the point cloud of {total} frames"),
+    );
+    let workshop = plan.workshop.clone();
+    workshop
+        .run(move || plan.export(size, &prediction, job))
+        .await?
+}
+
+/// The size that all frames are cropped to.
+fn common_frame_size(frames: &[PlannedFrame]) -> Result<FrameSize, GenerationError> {
+    let sizes = frames.iter().map(|frame| {
+        let size = frame.job.pixels.size;
+        (size.width, size.height)
+    });
+    common_size(sizes)
+        .map(|(width, height)| FrameSize { width, height })
+        .ok_or_else(|| GenerationError::Internal("a generation without frames".to_owned()))
+}
+
+/// Has a worker predict depth and cameras.
+async fn predict(
+    plan: &Plan,
+    size: FrameSize,
+) -> Result<(Box<Prediction>, JobTimings), GenerationError> {
+    let mailbox = plan.mailbox.clone();
+    let work = Work::Reconstruct {
+        frames: plan.frames.iter().map(|frame| frame.job.clone()).collect(),
+        size,
+        on_progress: Arc::new(move |progress| {
+            // Gone: the job is cancelled already.
+            let _ = mailbox.cast(SessionMessage::Progress(describe(progress)));
+        }),
+    };
+    let (reply, result) = oneshot::channel();
+    let job = Job::new(plan.session, work, plan.cancelled.clone(), reply);
+    let lost = || JobError::WorkerDied("the pool of workers is gone".to_owned());
+    plan.pool
+        .cast(PoolMessage::Submit(job))
+        .map_err(|_| lost())?;
+    match result.await.map_err(|_| lost())?? {
+        JobOutput::Prediction {
+            prediction,
+            timings,
+        } => Ok((prediction, timings)),
+        JobOutput::Encoded => Err(GenerationError::Internal(
+            "a reconstruction was answered like an encoding".to_owned(),
+        )),
+    }
+}
+
+/// What a client sees of a job's progress.
+fn describe(progress: JobProgress) -> Progress {
+    let part = |from: f32, to: f32, done: usize, total: usize| {
+        from + (to - from) * done as f32 / total.max(1) as f32
+    };
+    let (stage, fraction, message) = match progress {
+        JobProgress::Started => (
+            Stage::LoadingModel,
+            share::ENCODE,
+            "Model is loaded".to_owned(),
+        ),
+        JobProgress::Encoded { done, total } => (
+            Stage::Inference,
+            part(share::ENCODE, share::RELATE, done, total),
+            format!("Encoded frame {done}/{total}"),
+        ),
+        JobProgress::Model(Step::Relating) => (
+            Stage::Inference,
+            share::RELATE,
+            "Finding the cameras".to_owned(),
+        ),
+        JobProgress::Model(Step::Dense { done, total }) => (
+            Stage::Inference,
+            part(share::DENSE, share::FUSE, done, total),
+            format!("Processing frame {}/{total}", (done + 1).min(total)),
+        ),
+        JobProgress::Model(Step::Fused { done, total }) => (
+            Stage::Inference,
+            part(share::FUSE, share::EXPORT, done, total),
+            format!("Checking frame {}/{total}", (done + 1).min(total)),
+        ),
+    };
+    Progress {
+        stage,
+        fraction,
+        message,
+    }
+}
+
+impl Plan {
+    fn progress(&self, stage: Stage, fraction: f32, message: String) {
+        // Gone: then nobody looks.
+        let _ = self.mailbox.cast(SessionMessage::Progress(Progress {
+            stage,
+            fraction,
+            message,
+        }));
+    }
+
+    /// Makes the point cloud, writes it and stores it. Blocks.
+    fn export(
+        self,
+        size: FrameSize,
+        prediction: &Prediction,
+        job: JobTimings,
+    ) -> Result<Outcome, GenerationError> {
+        let start = Instant::now();
+        let images = self
+            .frames
+            .iter()
+            .map(|frame| frame.job.pixels.read(size))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut timings = Timings {
+            queued: job.queued,
+            encode: job.encode,
+            model: job.model,
+            frames: job.frames + start.elapsed().as_secs_f64(),
+            ..Timings::default()
+        };
+        let start = Instant::now();
+        let (scene, world) = self.scene(size, prediction, &images)?;
+        timings.cloud = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        let glb = write_glb(&scene)?;
+        timings.glb = start.elapsed().as_secs_f64();
+        self.progress(
+            Stage::Finalizing,
+            share::FINALIZE,
+            format!("Storing {} points", scene.points.len()),
+        );
+        let start = Instant::now();
+        let glb = self.spool.store_result(self.number, &glb)?;
+        timings.store = start.elapsed().as_secs_f64();
+        timings.total = self.asked.elapsed().as_secs_f64();
+        self.progress(Stage::Finalizing, 1.0, "Done".to_owned());
+        let metadata = self.metadata(&scene, prediction, glb.len(), timings);
+        Ok(Outcome {
+            answer: Arc::new(Answer {
+                kind: self.kind,
+                // Never more than `max_images`, which is a u32.
+                image_count: u32::try_from(self.frames.len()).unwrap_or(u32::MAX),
+                glb,
+                metadata: Arc::new(metadata),
+            }),
+            world: Arc::new(world),
+        })
+    }
+
+    fn scene(
+        &self,
+        size: FrameSize,
+        prediction: &Prediction,
+        images: &[RgbImage],
+    ) -> Result<(Scene, WorldFrame), CloudError> {
+        let frames: Vec<_> = self
+            .frames
+            .iter()
+            .zip(images)
+            .map(|(frame, image)| SceneFrame {
+                id: frame.job.pixels.number,
+                name: &frame.name,
+                image,
+                region: region(frame.job.pixels.size, size),
+            })
+            .collect();
+        let options = CloudOptions {
+            conf_thresh_percentile: self.config.conf_thresh_percentile,
+            num_max_points: usize::try_from(self.config.num_max_points).unwrap_or(usize::MAX),
+            show_cameras: self.config.show_cameras,
+        };
+        build_scene(prediction, &frames, self.world.as_deref(), &options)
+    }
+
+    fn metadata(
+        &self,
+        scene: &Scene,
+        prediction: &Prediction,
+        glb_size_bytes: usize,
+        timings: Timings,
+    ) -> ResultMetadata {
+        let cameras = &prediction.cameras;
+        let model = &self.model.metadata;
+        ResultMetadata {
+            num_frames: cameras.len(),
+            session_id: self.session,
+            glb_size_bytes,
+            intrinsics: cameras
+                .iter()
+                .map(|camera| rows(&camera.intrinsics))
+                .collect(),
+            extrinsics: cameras
+                .iter()
+                .map(|camera| rows(&camera.extrinsics))
+                .collect(),
+            world_to_glb: rows(&scene.world_to_glb.to_homogeneous()),
+            processed_size: [prediction.width, prediction.height],
+            frames: self.frames.iter().map(|frame| frame.name.clone()).collect(),
+            unregistered_frames: self
+                .frames
+                .iter()
+                .zip(cameras)
+                .filter(|(_, camera)| !camera.registered)
+                .map(|(frame, _)| frame.name.clone())
+                .collect(),
+            num_points: scene.points.len(),
+            confidence_threshold: scene.confidence_threshold,
+            aligned: !matches!(scene.alignment, Alignment::Unaligned { .. }),
+            alignment: scene.alignment.clone(),
+            scale: model.scale,
+            model: format!("{} {}", model.name, model.version),
+            timings,
+        }
+    }
+}
+
+/// The part of a prepared frame that is left after cropping it to a common size.
+fn region(prepared: FrameSize, cropped: FrameSize) -> Region {
+    let left = center_margin(prepared.width, cropped.width);
+    let top = center_margin(prepared.height, cropped.height);
+    let (width, height) = (f64::from(prepared.width), f64::from(prepared.height));
+    Region {
+        left: f64::from(left) / width,
+        top: f64::from(top) / height,
+        width: f64::from(cropped.width) / width,
+        height: f64::from(cropped.height) / height,
+    }
+}

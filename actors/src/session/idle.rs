@@ -1,0 +1,58 @@
+//! When a session ends by itself, and how it gives way to a shutdown.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::{SessionMessage, State};
+use crate::event::{CloseReason, SessionEvent};
+use crate::mailbox::{Reply, answer};
+
+/// Time-outs are checked this much late rather than early.
+const GRACE: Duration = Duration::from_millis(10);
+
+impl State {
+    /// Notes that something happens.
+    pub(super) fn touch(&mut self) {
+        self.last_activity = (SystemTime::now(), Instant::now());
+    }
+
+    /// Looks again after a while.
+    pub(super) fn watch_idle(&self, delay: Duration) {
+        self.mailbox
+            .cast_after(delay + GRACE, SessionMessage::CheckIdle);
+    }
+
+    pub(super) fn check_idle(&mut self) {
+        let busy = self.running.is_some() || !self.requests.is_empty() || !self.uploads.is_empty();
+        if busy {
+            self.touch();
+        }
+        let timeout = self.settings.session_timeout;
+        match timeout.checked_sub(self.last_activity.1.elapsed()) {
+            Some(left) if !left.is_zero() => self.watch_idle(left),
+            Some(_) | None => self.close(CloseReason::Expired),
+        }
+    }
+
+    /// The system ends: requests that wait are refused, the running one may end.
+    pub(super) fn drain(&mut self, reply: Reply<()>) {
+        while let Some(request) = self.requests.pop_front() {
+            let message = CloseReason::ShuttingDown.to_string();
+            self.answer_request(request.connection, SessionEvent::Error { message });
+        }
+        if self.running.is_some() {
+            self.draining.get_or_insert_default().push(reply);
+        } else {
+            self.draining.get_or_insert_default();
+            answer(reply, ());
+        }
+    }
+
+    /// Tells those who wait for the running work that there is none any more.
+    pub(super) fn drained(&mut self) {
+        if let Some(waiting) = &mut self.draining {
+            for reply in waiting.drain(..) {
+                answer(reply, ());
+            }
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! The session: the actor that owns one reconstruction, its images and its state machine.
+//!
+//! Nothing here blocks or waits: files, decoding and the model are worked on elsewhere and report
+//! back as messages, so a session answers at once whatever runs.
+
+mod connections;
+mod generation;
+mod idle;
+mod requests;
+mod uploads;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument;
+
+use crate::config::SessionConfig;
+use crate::connection::{AttachError, ConnectionId, Events, Requests};
+use crate::event::{Answer, ClientMessage, CloseReason, Progress, SessionEvent, SessionId};
+use crate::features::FeatureBudget;
+use crate::gauge::Gauge;
+use crate::mailbox::{Mailbox, Reply, answer};
+use crate::pool::PoolMessage;
+use crate::settings::Settings;
+use crate::spool::Spool;
+use crate::summary::{SessionStatus, SessionSummary};
+use crate::workshop::Workshop;
+use connections::Connection;
+use generation::{GenerationError, Outcome};
+use requests::{Request, Running};
+use uploads::{Image, StoreError, StoredImage, Upload};
+
+use pointstream_reconstruction::cloud::WorldFrame;
+
+/// What a session is told.
+pub(crate) enum SessionMessage {
+    /// A client connects.
+    Attach {
+        /// Whether it wants what an earlier connection missed.
+        resume: bool,
+        /// Answers with the two halves of the connection.
+        reply: Reply<Result<(Requests, Events), AttachError>>,
+    },
+    /// A client has gone.
+    Detach(ConnectionId),
+    /// A client says something.
+    Client {
+        /// Which one.
+        connection: ConnectionId,
+        /// What it says.
+        message: ClientMessage,
+        /// Its right to one unanswered message, given back with the answer.
+        permit: OwnedSemaphorePermit,
+    },
+    /// An image is stored, or not.
+    UploadSettled {
+        /// Which upload.
+        number: u64,
+        /// What came of it.
+        outcome: Result<StoredImage, StoreError>,
+    },
+    /// A frame is encoded, or the pool had no place for it.
+    EncodeEnded,
+    /// The running generation has come this far.
+    Progress(Progress),
+    /// The running generation is over.
+    GenerationEnded(Result<Box<Outcome>, GenerationError>),
+    /// The one answer of a request did not reach its client.
+    Undelivered(SessionEvent),
+    /// Tell what there is to know.
+    Summary(Reply<SessionSummary>),
+    /// Give the newest result.
+    Result(Reply<Option<Arc<Answer>>>),
+    /// Look whether anything happened lately.
+    CheckIdle,
+    /// Take no new requests and answer when nothing runs any more.
+    Drain(Reply<()>),
+    /// End.
+    Close(CloseReason),
+}
+
+/// What a session needs.
+pub(crate) struct SessionArgs {
+    /// Its identifier.
+    pub id: SessionId,
+    /// Its client's parameters.
+    pub config: SessionConfig,
+    /// The operator's.
+    pub settings: Arc<Settings>,
+    /// Its folder, made already.
+    pub spool: Spool,
+    /// The workers.
+    pub pool: Mailbox<PoolMessage>,
+    /// Where blocking work is done.
+    pub workshop: Workshop,
+    /// Memory for encoded frames.
+    pub features: Arc<FeatureBudget>,
+    /// Its gauge.
+    pub gauge: Arc<Gauge>,
+}
+
+/// The actor.
+pub(crate) struct Session;
+
+/// Its state.
+pub(crate) struct State {
+    id: SessionId,
+    config: SessionConfig,
+    settings: Arc<Settings>,
+    spool: Spool,
+    pool: Mailbox<PoolMessage>,
+    workshop: Workshop,
+    budget: Arc<FeatureBudget>,
+    mailbox: Mailbox<SessionMessage>,
+    span: tracing::Span,
+
+    created_at: SystemTime,
+    last_activity: (SystemTime, Instant),
+    /// Whether anybody has ever connected.
+    visited: bool,
+    /// Whether a `finalize` waits, runs or has succeeded.
+    finalizing: bool,
+    /// Whether the session is finalized.
+    completed: bool,
+    /// What the last generation failed with.
+    error: Option<String>,
+    /// Set when the system ends: who waits for the running work.
+    draining: Option<Vec<Reply<()>>>,
+
+    /// Accepted images in the order in which they came.
+    images: Vec<Image>,
+    /// Images that are being stored, in the order in which they came.
+    uploads: VecDeque<Upload>,
+    next_upload: u64,
+    /// Frames that are being encoded.
+    encoding: usize,
+    /// Images that were offered to the pool for encoding, from the first one on.
+    offered: usize,
+
+    /// Requests that wait.
+    requests: VecDeque<Request>,
+    running: Option<Running>,
+    /// The coordinates of the session's results, fixed by the first one.
+    world: Option<Arc<WorldFrame>>,
+    /// The newest result and its number.
+    result: Option<(u64, Arc<Answer>)>,
+    next_result: u64,
+
+    connections: BTreeMap<ConnectionId, Connection>,
+    next_connection: ConnectionId,
+    /// Answers that no client has got, oldest first.
+    undelivered: VecDeque<SessionEvent>,
+}
+
+impl Session {
+    /// Starts a session under the supervisor.
+    pub async fn spawn(
+        args: SessionArgs,
+        supervisor: ActorCell,
+    ) -> Result<Mailbox<SessionMessage>, SpawnErr> {
+        let gauge = args.gauge.clone();
+        let (actor, _) = Actor::spawn_linked(None, Self, args, supervisor).await?;
+        Ok(Mailbox::new(actor, gauge))
+    }
+}
+
+impl State {
+    fn new(args: SessionArgs, mailbox: Mailbox<SessionMessage>) -> Self {
+        Self {
+            span: tracing::info_span!("session", session_id = %args.id),
+            id: args.id,
+            config: args.config,
+            settings: args.settings,
+            spool: args.spool,
+            pool: args.pool,
+            workshop: args.workshop,
+            budget: args.features,
+            mailbox,
+            created_at: SystemTime::now(),
+            last_activity: (SystemTime::now(), Instant::now()),
+            visited: false,
+            finalizing: false,
+            completed: false,
+            error: None,
+            draining: None,
+            images: Vec::new(),
+            uploads: VecDeque::new(),
+            next_upload: 1,
+            encoding: 0,
+            offered: 0,
+            requests: VecDeque::new(),
+            running: None,
+            world: None,
+            result: None,
+            next_result: 1,
+            connections: BTreeMap::new(),
+            next_connection: 1,
+            undelivered: VecDeque::new(),
+        }
+    }
+
+    fn handle(&mut self, message: SessionMessage) {
+        match message {
+            SessionMessage::Attach { resume, reply } => answer(reply, self.attach(resume)),
+            SessionMessage::Detach(connection) => self.detach(connection),
+            SessionMessage::Client {
+                connection,
+                message,
+                permit,
+            } => self.on_client(connection, message, permit),
+            SessionMessage::UploadSettled { number, outcome } => {
+                self.on_upload_settled(number, outcome);
+            }
+            SessionMessage::EncodeEnded => self.on_encode_ended(),
+            SessionMessage::Progress(progress) => self.on_progress(progress),
+            SessionMessage::GenerationEnded(result) => self.on_generation_ended(result),
+            SessionMessage::Undelivered(event) => self.on_undelivered(event),
+            SessionMessage::Summary(reply) => answer(reply, self.summary()),
+            SessionMessage::Result(reply) => {
+                answer(
+                    reply,
+                    self.result.as_ref().map(|(_, result)| result.clone()),
+                );
+            }
+            SessionMessage::CheckIdle => self.check_idle(),
+            SessionMessage::Drain(reply) => self.drain(reply),
+            SessionMessage::Close(reason) => self.close(reason),
+        }
+        self.mailbox.gauge().state(self.status().wire_name());
+    }
+
+    fn on_client(
+        &mut self,
+        connection: ConnectionId,
+        message: ClientMessage,
+        permit: OwnedSemaphorePermit,
+    ) {
+        self.touch();
+        match message {
+            ClientMessage::Ping => self.tell(connection, SessionEvent::Pong, Some(permit)),
+            ClientMessage::Invalid { reason } => self.refuse(connection, reason, Some(permit)),
+            ClientMessage::Image { bytes, name } => {
+                self.on_image(connection, bytes, name, permit);
+            }
+            ClientMessage::Generate { incremental } => {
+                self.on_generate(connection, incremental, permit);
+            }
+            ClientMessage::Finalize => self.on_finalize(connection, permit),
+        }
+    }
+
+    fn status(&self) -> SessionStatus {
+        if self.running.is_some() {
+            SessionStatus::Processing
+        } else if self.completed {
+            SessionStatus::Completed
+        } else if self.error.is_some() {
+            SessionStatus::Error
+        } else if self.visited {
+            SessionStatus::Active
+        } else {
+            SessionStatus::Created
+        }
+    }
+
+    fn image_count(&self) -> u32 {
+        // Never more than `max_images`, which is a u32.
+        u32::try_from(self.images.len()).unwrap_or(u32::MAX)
+    }
+
+    fn summary(&self) -> SessionSummary {
+        SessionSummary {
+            id: self.id,
+            created_at: self.created_at,
+            last_activity: self.last_activity.0,
+            status: self.status(),
+            image_count: self.image_count(),
+            image_bytes: self.images.iter().map(|image| image.bytes).sum(),
+            config: self.config.clone(),
+            connections: self.connections.len(),
+            requests: self.requests.len() + usize::from(self.running.is_some()),
+            has_result: self.result.is_some(),
+            error_message: self.error.clone(),
+        }
+    }
+
+    /// Ends the session; the supervisor removes its files.
+    fn close(&mut self, reason: CloseReason) {
+        tracing::info!(%reason, "session ends");
+        self.cancel_running();
+        let connections: Vec<_> = self.connections.keys().copied().collect();
+        for connection in connections {
+            self.tell(connection, SessionEvent::Closed(reason), None);
+        }
+        self.connections.clear();
+        self.mailbox.actor().stop(Some(reason.to_string()));
+    }
+}
+
+impl Drop for State {
+    /// However the session ends, its running generation is given up.
+    fn drop(&mut self) {
+        self.cancel_running();
+    }
+}
+
+impl Actor for Session {
+    type Msg = SessionMessage;
+    type State = State;
+    type Arguments = SessionArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        args: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        args.gauge.started(&myself.get_id());
+        let mailbox = Mailbox::new(myself, args.gauge.clone());
+        let state = State::new(args, mailbox);
+        state.watch_idle(state.settings.session_timeout);
+        state.mailbox.gauge().state(state.status().wire_name());
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        let span = state.span.clone();
+        async {
+            state.handle(message);
+            state.mailbox.gauge().message_handled();
+        }
+        .instrument(span)
+        .await;
+        Ok(())
+    }
+}

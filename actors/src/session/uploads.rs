@@ -1,0 +1,268 @@
+//! Images on their way into a session: stored, acknowledged in order, encoded ahead of time.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use pointstream_reconstruction::image::{
+    DecodeError, DecodeLimits, PreprocessError, ProcessResMethod, decode, preprocess,
+};
+use pointstream_reconstruction::model::FrameSize;
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tracing::Instrument;
+
+use super::{SessionMessage, State};
+use crate::connection::ConnectionId;
+use crate::event::SessionEvent;
+use crate::features::FeatureCell;
+use crate::pool::PoolMessage;
+use crate::pool::job::{Job, JobFrame, SpooledFrame, Work};
+use crate::spool::Spool;
+use crate::workshop::WorkFailed;
+
+/// Frames of one session that may be with the pool for encoding at once.
+const MAX_ENCODING: usize = 2;
+/// Longest name that is kept of an image, in characters.
+const MAX_NAME_CHARS: usize = 4096;
+
+/// An image that is being stored.
+pub(super) struct Upload {
+    /// Its number, counted from 1 over all uploads of the session.
+    pub number: u64,
+    connection: ConnectionId,
+    name: Option<String>,
+    permit: OwnedSemaphorePermit,
+    outcome: Option<Result<StoredImage, StoreError>>,
+}
+
+/// An image of the session.
+pub(super) struct Image {
+    /// The number of its upload, which names its files.
+    pub number: u64,
+    /// The client's name for it, or one made up.
+    pub name: String,
+    /// Size of the file that the client sent.
+    pub bytes: u64,
+    /// Size of the prepared frame.
+    pub size: FrameSize,
+    /// What a worker made of it.
+    pub features: Arc<FeatureCell>,
+}
+
+/// What storing an image gives.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StoredImage {
+    bytes: u64,
+    size: FrameSize,
+}
+
+/// Why an image is not accepted.
+#[derive(Debug, Error)]
+pub(crate) enum StoreError {
+    /// It cannot be decoded.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// It cannot be brought to the processing resolution.
+    #[error(transparent)]
+    Preprocess(#[from] PreprocessError),
+    /// The disk refuses.
+    #[error("the image could not be stored: {0}")]
+    Store(#[from] std::io::Error),
+    /// The work panicked.
+    #[error(transparent)]
+    Work(#[from] WorkFailed),
+}
+
+/// How images are stored.
+struct Recipe {
+    limits: DecodeLimits,
+    process_res: u32,
+    method: ProcessResMethod,
+    patch_size: u32,
+}
+
+impl Recipe {
+    /// Decodes, prepares and writes an image. Blocks.
+    fn store(&self, spool: &Spool, number: u64, bytes: &[u8]) -> Result<StoredImage, StoreError> {
+        let image = decode(bytes, &self.limits)?;
+        let prepared = preprocess(&image, self.process_res, self.method, self.patch_size)?;
+        spool.store_image(number, bytes, &prepared)?;
+        Ok(StoredImage {
+            bytes: bytes.len() as u64,
+            size: FrameSize::of(&prepared),
+        })
+    }
+}
+
+impl State {
+    pub(super) fn on_image(
+        &mut self,
+        connection: ConnectionId,
+        bytes: Vec<u8>,
+        name: Option<String>,
+        permit: OwnedSemaphorePermit,
+    ) {
+        if let Some(reason) = self.closed_to_work() {
+            return self.refuse(connection, reason, Some(permit));
+        }
+        if self.is_full() {
+            return self.refuse(connection, self.full_message(), Some(permit));
+        }
+        let number = self.next_upload;
+        self.next_upload += 1;
+        self.uploads.push_back(Upload {
+            number,
+            connection,
+            name,
+            permit,
+            outcome: None,
+        });
+        let recipe = Recipe {
+            limits: self.settings.image_limits,
+            process_res: self.config.process_res,
+            method: self.config.process_res_method,
+            patch_size: self.settings.model.metadata.patch_size,
+        };
+        let spool = self.spool.clone();
+        let (workshop, mailbox) = (self.workshop.clone(), self.mailbox.clone());
+        let work = async move {
+            let outcome = workshop
+                .run(move || recipe.store(&spool, number, &bytes))
+                .await
+                .unwrap_or_else(|failed| Err(failed.into()));
+            // Gone: then the files go with the session's folder.
+            let _ = mailbox.cast(SessionMessage::UploadSettled { number, outcome });
+        };
+        tokio::spawn(work.instrument(self.span.clone()));
+    }
+
+    pub(super) fn on_upload_settled(
+        &mut self,
+        number: u64,
+        outcome: Result<StoredImage, StoreError>,
+    ) {
+        if let Some(upload) = self
+            .uploads
+            .iter_mut()
+            .find(|upload| upload.number == number)
+        {
+            upload.outcome = Some(outcome);
+        }
+        // In the order in which they came: who reads the acknowledgements can count along.
+        while let Some(upload) = self.uploads.pop_front_if(|upload| upload.outcome.is_some()) {
+            self.settle(upload);
+        }
+        self.encode_ahead();
+        self.dispatch();
+    }
+
+    fn settle(&mut self, upload: Upload) {
+        let connection = upload.connection;
+        match upload.outcome {
+            Some(Ok(_)) if self.is_full() => {
+                self.forget_files(upload.number);
+                self.refuse(connection, self.full_message(), Some(upload.permit));
+            }
+            Some(Ok(stored)) => {
+                let name = upload
+                    .name
+                    .filter(|name| !name.is_empty())
+                    .map(|name| name.chars().take(MAX_NAME_CHARS).collect())
+                    .unwrap_or_else(|| format!("image_{:03}", self.images.len() + 1));
+                self.images.push(Image {
+                    number: upload.number,
+                    name: name.clone(),
+                    bytes: stored.bytes,
+                    size: stored.size,
+                    features: FeatureCell::new(self.budget.clone()),
+                });
+                let acknowledged = SessionEvent::Acknowledged {
+                    image_count: self.image_count(),
+                    image_path: name,
+                };
+                self.tell(connection, acknowledged, Some(upload.permit));
+            }
+            Some(Err(error)) => self.refuse(connection, error.to_string(), Some(upload.permit)),
+            None => {}
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.image_count() >= self.config.max_images
+    }
+
+    fn full_message(&self) -> String {
+        format!(
+            "session has reached maximum image limit ({}); finalize it and create a new session \
+             for more images",
+            self.config.max_images
+        )
+    }
+
+    fn forget_files(&self, number: u64) {
+        let spool = self.spool.clone();
+        let workshop = self.workshop.clone();
+        tokio::spawn(async move {
+            if let Err(error) = workshop.run(move || spool.remove_image(number)).await {
+                tracing::warn!(%error, "an image that was not wanted could not be removed");
+            }
+        });
+    }
+
+    /// Has frames encoded while the client still uploads. A generation encodes what is left.
+    pub(super) fn encode_ahead(&mut self) {
+        let Some(size) = self.images.first().map(|image| image.size) else {
+            return;
+        };
+        while self.encoding < MAX_ENCODING
+            && self.running.is_none()
+            && !self.completed
+            && !self.budget.is_spent()
+        {
+            let Some(image) = self.images.get(self.offered) else {
+                return;
+            };
+            self.offered += 1;
+            // Frames of mixed sizes are cropped to a common one that is not known yet.
+            if image.size == size {
+                let frame = self.job_frame(image);
+                self.encode(frame);
+            }
+        }
+    }
+
+    fn encode(&mut self, frame: JobFrame) {
+        let (reply, result) = oneshot::channel();
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let job = Job::new(self.id, Work::Encode(frame), cancelled, reply);
+        if self.pool.cast(PoolMessage::Submit(job)).is_err() {
+            return;
+        }
+        self.encoding += 1;
+        let mailbox = self.mailbox.clone();
+        let work = async move {
+            if let Ok(Err(error)) = result.await {
+                // The generation tries again and reports it to the client if it still fails.
+                tracing::debug!(%error, "a frame was not encoded ahead of time");
+            }
+            let _ = mailbox.cast(SessionMessage::EncodeEnded);
+        };
+        tokio::spawn(work.instrument(self.span.clone()));
+    }
+
+    pub(super) fn on_encode_ended(&mut self) {
+        self.encoding = self.encoding.saturating_sub(1);
+        self.encode_ahead();
+    }
+
+    pub(super) fn job_frame(&self, image: &Image) -> JobFrame {
+        JobFrame {
+            pixels: SpooledFrame {
+                spool: self.spool.clone(),
+                number: image.number,
+                size: image.size,
+            },
+            features: image.features.clone(),
+        }
+    }
+}

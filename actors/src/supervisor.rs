@@ -1,0 +1,430 @@
+//! The supervisor: spawns the pool and the sessions, and cleans up after a session however it
+//! ended.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::config::{OutOfRange, SessionConfig};
+use crate::connection::SessionNotFound;
+use crate::event::{CloseReason, SessionId};
+use crate::features::FeatureBudget;
+use crate::gauge::Gauge;
+use crate::mailbox::{Mailbox, Reply, answer};
+use crate::pool::{Pool, PoolArgs, PoolMessage, PoolStatus};
+use crate::session::{Session, SessionArgs, SessionMessage};
+use crate::settings::Settings;
+use crate::spool::{DataDir, Spool};
+use crate::summary::ActorReport;
+use crate::workshop::Workshop;
+
+/// What the supervisor is told.
+pub(crate) enum SupervisorMessage {
+    /// Make a session.
+    Create(
+        SessionConfig,
+        Reply<Result<SessionMailbox, CreateSessionError>>,
+    ),
+    /// The folder of a session is there, or not.
+    FolderMade {
+        /// The session to come.
+        id: SessionId,
+        /// Its parameters.
+        config: SessionConfig,
+        /// What the file system said.
+        made: Result<(), String>,
+        /// Who waits for the session.
+        reply: Reply<Result<SessionMailbox, CreateSessionError>>,
+    },
+    /// Find a session.
+    Find(SessionId, Reply<Option<SessionMailbox>>),
+    /// Give all sessions, the oldest first.
+    List(Reply<Vec<SessionMailbox>>),
+    /// End a session; answers when its files are gone.
+    Delete(SessionId, Reply<Result<(), SessionNotFound>>),
+    /// The folder of a session that ended is gone.
+    FolderRemoved(SessionId),
+    /// Kill a worker and start it again; answers whether there is such a worker.
+    RestartWorker(usize, Reply<bool>),
+    /// Show the actors.
+    Report(Reply<ActorReport>),
+    /// Make no more sessions; answers with those that there are.
+    Drain(Reply<Vec<SessionMailbox>>),
+    /// End all sessions; answers when their files are gone.
+    CloseAll(Reply<()>),
+}
+
+/// The address of a session.
+pub(crate) type SessionMailbox = Mailbox<SessionMessage>;
+
+/// Why there is no new session.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum CreateSessionError {
+    /// A parameter does not fit.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+    /// There are enough sessions.
+    #[error("maximum number of sessions reached ({limit}); delete one or try again later")]
+    AtCapacity {
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The system ends.
+    #[error("server is shutting down")]
+    ShuttingDown,
+    /// The disk refuses.
+    #[error("the session's folder could not be made: {0}")]
+    Storage(String),
+    /// The actor could not be started.
+    #[error("the session could not be started: {0}")]
+    Internal(String),
+}
+
+/// The actor.
+pub(crate) struct Supervisor;
+
+/// What it needs.
+pub(crate) struct SupervisorArgs {
+    /// The operator's settings.
+    pub settings: Arc<Settings>,
+    /// The folder for the sessions' files.
+    pub data_dir: DataDir,
+    /// Where the pool shows how many workers are ready.
+    pub pool_status: Arc<PoolStatus>,
+    /// Its gauge.
+    pub gauge: Arc<Gauge>,
+}
+
+/// Its state.
+pub(crate) struct State {
+    settings: Arc<Settings>,
+    data_dir: DataDir,
+    mailbox: Mailbox<SupervisorMessage>,
+    pool_status: Arc<PoolStatus>,
+    pool: Mailbox<PoolMessage>,
+    workshop: Workshop,
+    features: Arc<FeatureBudget>,
+    sessions: HashMap<SessionId, Entry>,
+    by_actor: HashMap<ActorId, SessionId>,
+    /// Sessions that have ended but whose files are not gone yet, with those who wait for it.
+    ending: HashMap<SessionId, Vec<Reply<Result<(), SessionNotFound>>>>,
+    /// Sessions whose folder is being made.
+    coming: usize,
+    next_place: u64,
+    draining: bool,
+    /// Who waits until there is no session any more.
+    closing: Vec<Reply<()>>,
+}
+
+/// A session and its place in the order of creation.
+struct Entry {
+    mailbox: SessionMailbox,
+    place: u64,
+    deletions: Vec<Reply<Result<(), SessionNotFound>>>,
+}
+
+impl Supervisor {
+    /// Starts the supervisor and the pool below it.
+    pub async fn spawn(args: SupervisorArgs) -> Result<Mailbox<SupervisorMessage>, SpawnErr> {
+        let gauge = args.gauge.clone();
+        let (actor, _) = Actor::spawn(None, Self, args).await?;
+        Ok(Mailbox::new(actor, gauge))
+    }
+}
+
+impl State {
+    async fn handle(&mut self, myself: ActorCell, message: SupervisorMessage) {
+        match message {
+            SupervisorMessage::Create(config, reply) => self.create(config, reply),
+            SupervisorMessage::FolderMade {
+                id,
+                config,
+                made,
+                reply,
+            } => {
+                self.coming -= 1;
+                let session = match made {
+                    Ok(()) => self.spawn(myself, id, config).await,
+                    Err(error) => Err(CreateSessionError::Storage(error)),
+                };
+                answer(reply, session);
+            }
+            SupervisorMessage::Find(id, reply) => {
+                let entry = self.sessions.get(&id);
+                answer(reply, entry.map(|entry| entry.mailbox.clone()));
+            }
+            SupervisorMessage::List(reply) => answer(reply, self.list()),
+            SupervisorMessage::Delete(id, reply) => self.delete(id, reply),
+            SupervisorMessage::FolderRemoved(id) => self.on_folder_removed(id),
+            SupervisorMessage::RestartWorker(index, reply) => {
+                // Gone: its workers start again with it.
+                let _ = self.pool.cast(PoolMessage::Restart(index, reply));
+            }
+            SupervisorMessage::Report(reply) => self.report(reply),
+            SupervisorMessage::Drain(reply) => {
+                self.draining = true;
+                self.mailbox.gauge().state("draining");
+                // Gone: then it has drained itself.
+                let _ = self.pool.cast(PoolMessage::Drain);
+                answer(reply, self.list());
+            }
+            SupervisorMessage::CloseAll(reply) => {
+                for entry in self.sessions.values() {
+                    // Gone: its end is on its way to us.
+                    let _ = entry
+                        .mailbox
+                        .cast(SessionMessage::Close(CloseReason::ShuttingDown));
+                }
+                self.closing.push(reply);
+                self.answer_if_empty();
+            }
+        }
+    }
+
+    fn list(&self) -> Vec<SessionMailbox> {
+        let mut entries: Vec<_> = self.sessions.values().collect();
+        entries.sort_by_key(|entry| entry.place);
+        entries
+            .into_iter()
+            .map(|entry| entry.mailbox.clone())
+            .collect()
+    }
+
+    fn create(
+        &mut self,
+        config: SessionConfig,
+        reply: Reply<Result<SessionMailbox, CreateSessionError>>,
+    ) {
+        let limit = self.settings.max_sessions;
+        if self.draining {
+            return answer(reply, Err(CreateSessionError::ShuttingDown));
+        }
+        if self.sessions.len() + self.coming >= limit {
+            return answer(reply, Err(CreateSessionError::AtCapacity { limit }));
+        }
+        self.coming += 1;
+        let id = Uuid::new_v4();
+        let spool = self.data_dir.spool(id);
+        let (workshop, mailbox) = (self.workshop.clone(), self.mailbox.clone());
+        tokio::spawn(async move {
+            let made = match workshop.run(move || spool.create()).await {
+                Ok(made) => made.map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            // Gone: nobody waits for the session any more.
+            let _ = mailbox.cast(SupervisorMessage::FolderMade {
+                id,
+                config,
+                made,
+                reply,
+            });
+        });
+    }
+
+    async fn spawn(
+        &mut self,
+        myself: ActorCell,
+        id: SessionId,
+        config: SessionConfig,
+    ) -> Result<SessionMailbox, CreateSessionError> {
+        let args = SessionArgs {
+            id,
+            config,
+            settings: self.settings.clone(),
+            spool: self.data_dir.spool(id),
+            pool: self.pool.clone(),
+            workshop: self.workshop.clone(),
+            features: self.features.clone(),
+            gauge: Gauge::new("session", id.to_string()),
+        };
+        let mailbox = match Session::spawn(args, myself).await {
+            Ok(mailbox) => mailbox,
+            Err(error) => {
+                self.remove_folder(id, Vec::new());
+                return Err(CreateSessionError::Internal(error.to_string()));
+            }
+        };
+        tracing::info!(session_id = %id, "session created");
+        self.by_actor.insert(mailbox.actor().get_id(), id);
+        let place = self.next_place;
+        self.next_place += 1;
+        self.sessions.insert(
+            id,
+            Entry {
+                mailbox: mailbox.clone(),
+                place,
+                deletions: Vec::new(),
+            },
+        );
+        Ok(mailbox)
+    }
+
+    fn delete(&mut self, id: SessionId, reply: Reply<Result<(), SessionNotFound>>) {
+        match self.sessions.get_mut(&id) {
+            Some(entry) => {
+                entry.deletions.push(reply);
+                // Gone: its end is on its way to us.
+                let _ = entry
+                    .mailbox
+                    .cast(SessionMessage::Close(CloseReason::Deleted));
+            }
+            None => answer(reply, Err(SessionNotFound)),
+        }
+    }
+
+    /// A session's actor ended, for whatever reason: its files go.
+    fn on_session_end(&mut self, actor: &ActorCell) {
+        let Some(id) = self.by_actor.remove(&actor.get_id()) else {
+            return;
+        };
+        if let Some(entry) = self.sessions.remove(&id) {
+            self.remove_folder(id, entry.deletions);
+        }
+    }
+
+    fn remove_folder(&mut self, id: SessionId, waiting: Vec<Reply<Result<(), SessionNotFound>>>) {
+        self.ending.insert(id, waiting);
+        let spool: Spool = self.data_dir.spool(id);
+        let (workshop, mailbox) = (self.workshop.clone(), self.mailbox.clone());
+        tokio::spawn(async move {
+            match workshop.run(move || spool.remove()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::error!(session_id = %id, %error, "a session's files could not be removed");
+                }
+                Err(error) => {
+                    tracing::error!(session_id = %id, %error, "a session's files could not be removed");
+                }
+            }
+            // Gone: nobody waits any more.
+            let _ = mailbox.cast(SupervisorMessage::FolderRemoved(id));
+        });
+    }
+
+    fn on_folder_removed(&mut self, id: SessionId) {
+        for reply in self.ending.remove(&id).into_iter().flatten() {
+            answer(reply, Ok(()));
+        }
+        self.answer_if_empty();
+    }
+
+    fn answer_if_empty(&mut self) {
+        if self.sessions.is_empty() && self.ending.is_empty() && self.coming == 0 {
+            for reply in self.closing.drain(..) {
+                answer(reply, ());
+            }
+        }
+    }
+
+    /// Reports without asking the sessions, so that a stuck one can be seen.
+    fn report(&self, reply: Reply<ActorReport>) {
+        let mut root = self.mailbox.gauge().report();
+        let sessions: Vec<_> = self
+            .list()
+            .iter()
+            .map(|session| session.gauge().report())
+            .collect();
+        let pool = self.pool.clone();
+        tokio::spawn(async move {
+            let pool_report = match pool.ask(PoolMessage::Report).await {
+                Ok(report) => report,
+                Err(_) => pool.gauge().report(),
+            };
+            root.children.push(pool_report);
+            root.children.extend(sessions);
+            answer(reply, root);
+        });
+    }
+
+    /// The pool is gone. Its jobs lost their reply ports, so they are answered; a new one starts.
+    async fn restart_pool(&mut self, myself: ActorCell, reason: &str) {
+        tracing::error!(%reason, "the pool of workers failed and is started again");
+        let gauge = self.pool.gauge().clone();
+        gauge.restarted(Some(reason.to_owned()));
+        let args = PoolArgs {
+            settings: self.settings.clone(),
+            status: self.pool_status.clone(),
+            gauge,
+        };
+        match Pool::spawn(args, myself).await {
+            Ok(pool) => self.pool = pool,
+            Err(error) => {
+                tracing::error!(%error, "the pool of workers cannot be started again");
+            }
+        }
+    }
+}
+
+impl Actor for Supervisor {
+    type Msg = SupervisorMessage;
+    type State = State;
+    type Arguments = SupervisorArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        args: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        args.gauge.started(&myself.get_id());
+        args.gauge.state("running");
+        let pool_args = PoolArgs {
+            settings: args.settings.clone(),
+            status: args.pool_status.clone(),
+            gauge: Gauge::with_queue("pool", "workers".to_owned()),
+        };
+        let pool = Pool::spawn(pool_args, myself.get_cell()).await?;
+        Ok(State {
+            features: FeatureBudget::new(args.settings.feature_cache_bytes),
+            settings: args.settings,
+            data_dir: args.data_dir,
+            mailbox: Mailbox::new(myself, args.gauge),
+            pool_status: args.pool_status,
+            pool,
+            workshop: Workshop::new(),
+            sessions: HashMap::new(),
+            by_actor: HashMap::new(),
+            ending: HashMap::new(),
+            coming: 0,
+            next_place: 0,
+            draining: false,
+            closing: Vec::new(),
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        state.handle(myself.get_cell(), message).await;
+        state.mailbox.gauge().message_handled();
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        event: SupervisionEvent,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        let (actor, failure) = match event {
+            SupervisionEvent::ActorFailed(actor, error) => (actor, Some(error.to_string())),
+            SupervisionEvent::ActorTerminated(actor, _, _) => (actor, None),
+            _ => return Ok(()),
+        };
+        if actor.get_id() == state.pool.actor().get_id() {
+            let reason = failure.as_deref().unwrap_or("it was stopped");
+            state.restart_pool(myself.get_cell(), reason).await;
+            return Ok(());
+        }
+        if let Some(error) = failure {
+            tracing::error!(%error, "a session failed");
+        }
+        state.on_session_end(&actor);
+        Ok(())
+    }
+}

@@ -1,0 +1,50 @@
+//! Where blocking work is done, beside the async runtime.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::sync::Semaphore;
+
+/// Runs computations and file work on threads of their own, as many at once as there are cores.
+#[derive(Debug, Clone)]
+pub(crate) struct Workshop {
+    places: Arc<Semaphore>,
+}
+
+/// The work panicked or the runtime ends.
+#[derive(Debug, Error)]
+#[error("internal error: {0}")]
+pub(crate) struct WorkFailed(String);
+
+impl Workshop {
+    /// A workshop with one place per core.
+    pub fn new() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            places: Arc::new(Semaphore::new(cores)),
+        }
+    }
+
+    /// Does the work when there is a place.
+    ///
+    /// # Errors
+    /// [`WorkFailed`] if it panicked.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, WorkFailed> {
+        let place = self
+            .places
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|error| WorkFailed(error.to_string()))?;
+        let span = tracing::Span::current();
+        tokio::task::spawn_blocking(move || {
+            let _place = place;
+            span.in_scope(work)
+        })
+        .await
+        .map_err(|error| WorkFailed(error.to_string()))
+    }
+}
