@@ -42,7 +42,7 @@ def render_scene(seed: int, settings: SceneSettings | None = None) -> Rendering:
         scene = make_scene(rng, settings.look)
         path = settings.path or MOVING[rng.integers(len(MOVING))]
         field_of_view = settings.field_of_view or rng.uniform(45, 80)
-        cameras = make_cameras(rng, path, settings.views, field_of_view, scene.room())
+        cameras = make_cameras(rng, path, settings.views, field_of_view, scene.space)
         if is_open(scene, [View(cameras, i, *_preview(settings)) for i in range(settings.views)]):
             return render(scene, cameras, settings.width, settings.height, rng)
     raise ValueError(f"no scene with seed {seed} gives every camera an open view")
@@ -51,6 +51,7 @@ def render_scene(seed: int, settings: SceneSettings | None = None) -> Rendering:
 def is_open(scene: Scene, views: list[View]) -> bool:
     """Whether no view is blocked and the scene is more than one flat wall."""
     depth = np.stack([trace(scene.solids, view).depth.numpy() for view in views])
+    depth = np.minimum(depth, 3 * np.median(depth))  # how far the sky is does not matter
     mean = float(depth.mean())
     return bool(
         depth.min() > 0.12 * mean

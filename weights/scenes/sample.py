@@ -107,7 +107,8 @@ def sample_scene() -> Scene:
     furnish.put(Shape.BALL, (-0.75, 1.55, 0.56), (0.28, 0.28, 0.28), "globe", 0.6)
     furnish.put(Shape.BALL, (1.75, -0.55, 0.17), (0.34, 0.34, 0.34), "cushion", 0.8)
     light = Light(np.array([-0.6, -1.2, 2.5]), ambient=0.62, shadows=True)
-    return Scene(furnish.solids, [_painted(name) for name in furnish.names], light)
+    textures = [_painted(name) for name in furnish.names]
+    return Scene(furnish.solids, textures, light, space=np.array([3.2, 2.8, 2.7]))
 
 
 def sample_cameras() -> Cameras:

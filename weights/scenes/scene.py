@@ -8,11 +8,15 @@ from numpy.typing import NDArray
 
 from weights.scenes.cameras import rotation_x, rotation_y, rotation_z
 from weights.scenes.geometry import Shape, Solid, Surface
-from weights.scenes.textures import Image, make_texture, random_texture
+from weights.scenes.textures import SIZE, Image, make_texture, random_texture
 
 TEXTURES = 12
 """Number of textures that the faces of a random scene share."""
 MOST_OBJECTS = 12
+GROUND = 4
+"""The floor among the faces of a room."""
+HORIZON = 90.0
+"""Distance of the sky in metres."""
 
 
 class Look(Enum):
@@ -26,6 +30,8 @@ class Look(Enum):
     """As `REPEATED`, with every other tile mirrored."""
     PLAIN = "plain"
     """Painted in single colours: next to nothing to match but edges."""
+    OPEN = "open"
+    """As `RICH`, outdoors: objects on a plain, below an empty sky."""
 
 
 @dataclass
@@ -45,11 +51,8 @@ class Scene:
     solids: list[Solid]
     textures: list[Image]
     light: Light
-
-    def room(self) -> NDArray[np.float64]:
-        """[3]: half width, half depth and full height of the room."""
-        half = self.solids[0].half
-        return np.array([half[0], half[1], 2 * half[2]])
+    space: NDArray[np.float64]
+    """[3]: half width, half depth and height of the space where cameras may be."""
 
 
 def make_scene(rng: np.random.Generator, look: Look = Look.RICH) -> Scene:
@@ -79,7 +82,8 @@ def make_scene(rng: np.random.Generator, look: Look = Look.RICH) -> Scene:
         ),
         ambient=rng.uniform(0.35, 0.75),
     )
-    scene = Scene([room, *objects], _textures(rng, look), light)
+    space = np.array([half_x, half_y, height])
+    scene = Scene([room, *objects], _textures(rng, look), light, space)
     _apply_look(rng, look, scene)
     return scene
 
@@ -128,11 +132,18 @@ def _textures(rng: np.random.Generator, look: Look) -> list[Image]:
 
 
 def _apply_look(rng: np.random.Generator, look: Look, scene: Scene) -> None:
-    """Let the faces of ambiguous scenes share the one texture they have, in small tiles."""
-    if look not in (Look.REPEATED, Look.MIRRORED):
-        return
-    tile = rng.uniform(0.5, 0.9) * (2 if scene.room()[2] > 4 else 1)
-    for solid in scene.solids:
-        solid.surfaces = [
-            Surface(0, tile, (0.0, 0.0), look is Look.MIRRORED) for _ in solid.surfaces
-        ]
+    """Repaint ambiguous scenes in small tiles of one texture; open the room to the sky."""
+    if look in (Look.REPEATED, Look.MIRRORED):
+        tile = rng.uniform(0.5, 0.9) * (2 if scene.space[2] > 4 else 1)
+        for solid in scene.solids:
+            solid.surfaces = [
+                Surface(0, tile, (0.0, 0.0), look is Look.MIRRORED) for _ in solid.surfaces
+            ]
+    if look is Look.OPEN:
+        sky = np.broadcast_to(rng.uniform([0.5, 0.6, 0.75], [0.7, 0.8, 1.0]), (SIZE, SIZE, 3))
+        scene.textures.append(sky.astype(np.float32))
+        room = scene.solids[0]
+        room.half, room.centre = np.full(3, HORIZON), np.array([0, 0, HORIZON])
+        ground = room.surfaces[GROUND]
+        room.surfaces = [Surface(TEXTURES, HORIZON) for _ in room.surfaces]
+        room.surfaces[GROUND] = ground
