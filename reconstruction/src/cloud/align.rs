@@ -21,7 +21,7 @@ const MIN_AGREEMENT: f64 = 0.25;
 const SAMPLES: usize = 300;
 
 /// Correspondences that a hypothesis is judged by.
-const JUDGES: usize = 1000;
+const JUDGES: usize = 500;
 
 /// Steps of iteratively reweighted least squares.
 const REFINEMENTS: usize = 15;
@@ -269,16 +269,17 @@ mod tests {
 
     #[test]
     fn recovers_the_similarity_despite_outliers() {
-        let exact = align_points(&correspondences(2000, 0.3, 0.0), &[]).unwrap();
+        let exact = align_points(&correspondences(1000, 0.3, 0.0), &[]).unwrap();
         assert_close(&exact.similarity, 1e-9);
-        assert!((1400..1500).contains(&exact.inliers), "{}", exact.inliers);
+        assert!((680..740).contains(&exact.inliers), "{}", exact.inliers);
 
-        let noisy = align_points(&correspondences(2000, 0.3, 0.01), &[]).unwrap();
-        assert_close(&noisy.similarity, 2e-3);
+        // 1 % of the distance in noise leaves a standard error of about 0.0014 rad with 700 inliers.
+        let noisy = align_points(&correspondences(1000, 0.3, 0.01), &[]).unwrap();
+        assert_close(&noisy.similarity, 4e-3);
         assert!(noisy.median_error < 0.015);
 
-        let hard = align_points(&correspondences(2000, 0.65, 0.01), &[]).unwrap();
-        assert_close(&hard.similarity, 4e-3);
+        let hard = align_points(&correspondences(1000, 0.65, 0.01), &[]).unwrap();
+        assert_close(&hard.similarity, 6e-3);
     }
 
     #[test]
@@ -289,7 +290,7 @@ mod tests {
 
     #[test]
     fn disagreement_is_not_an_alignment() {
-        assert_eq!(align_points(&correspondences(2000, 1.0, 0.01), &[]), None);
+        assert_eq!(align_points(&correspondences(1000, 1.0, 0.01), &[]), None);
         assert_eq!(align_points(&correspondences(15, 0.0, 0.0), &[]), None);
     }
 

@@ -3,12 +3,14 @@
 use nalgebra::{Point3, Similarity3};
 
 use super::confident::ConfidentPixels;
+use crate::image::center_margin;
 
 /// Remembered points of one frame at most.
 pub const ANCHORS_PER_FRAME: usize = 512;
 
-/// Which part of its source image a processed image shows, as fractions of the source's width and
-/// height. Cropping to a common size makes it smaller than the whole.
+/// Which part of its source image a frame's image shows, as fractions of the source's width and
+/// height. Any source will do that is the same whenever a session reconstructs the frame: the
+/// photo, or the photo resized, before frames of different sizes were cropped to a common one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Region {
     pub left: f64,
@@ -18,13 +20,34 @@ pub struct Region {
 }
 
 impl Region {
-    /// The image was resized, not cropped.
+    /// The frame was resized at most, not cropped.
     pub const WHOLE: Region = Region {
         left: 0.0,
         top: 0.0,
         width: 1.0,
         height: 1.0,
     };
+
+    /// What [`center_crop`](crate::image::center_crop) keeps of an image; both sizes are (width,
+    /// height) in pixels and greater than 0.
+    pub fn of_center_crop(image: (u32, u32), cropped: (u32, u32)) -> Region {
+        let part = |side: u32, wanted: u32| {
+            let kept = wanted.min(side);
+            let start = center_margin(side, kept);
+            (
+                f64::from(start) / f64::from(side),
+                f64::from(kept) / f64::from(side),
+            )
+        };
+        let (left, width) = part(image.0, cropped.0);
+        let (top, height) = part(image.1, cropped.1);
+        Region {
+            left,
+            top,
+            width,
+            height,
+        }
+    }
 
     /// From a processed image's pixel index (u, v) to a fraction of the source image.
     fn to_source(self, (u, v): (f64, f64), (width, height): (usize, usize)) -> (f64, f64) {

@@ -219,6 +219,13 @@ impl Document {
     }
 
     fn finish(mut self) -> Root {
+        if self.nodes.is_empty() {
+            // Readers exist that insist on a node.
+            self.node(Node {
+                name: Some(names::POINTS.to_owned()),
+                ..Node::default()
+            });
+        }
         let scene = self.root.push(GltfScene {
             extensions: None,
             extras: None,

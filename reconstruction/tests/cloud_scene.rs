@@ -1,0 +1,180 @@
+//! Point clouds of a scene that is known exactly.
+
+mod common;
+
+use common::{HEIGHT, WIDTH, pose, predict, wall};
+use nalgebra::{Point3, Similarity3, Vector3};
+use pointstream_reconstruction::cloud::{
+    Alignment, CloudError, CloudOptions, Scene, axes_flip, build_scene,
+};
+
+const OPTIONS: CloudOptions = CloudOptions {
+    conf_thresh_percentile: 0.0,
+    num_max_points: usize::MAX,
+    show_cameras: true,
+};
+
+const SIZE: (usize, usize) = (WIDTH, HEIGHT);
+
+fn model_world() -> Similarity3<f64> {
+    Similarity3::new(
+        Vector3::new(1.0, 2.0, -3.0),
+        Vector3::new(0.2, 0.1, -0.4),
+        0.31,
+    )
+}
+
+fn truth(scene: &Scene, point: &[f32; 3]) -> Point3<f64> {
+    let world = scene.world_to_glb.inverse() * Point3::from(point.map(f64::from));
+    model_world().inverse() * world
+}
+
+#[test]
+fn every_confident_pixel_lands_on_the_surface_with_its_color() {
+    let synthetic = predict(&[0, 1, 2], SIZE, &model_world());
+    let (scene, _) =
+        build_scene(&synthetic.prediction, &synthetic.frames(), None, &OPTIONS).unwrap();
+    assert_eq!(scene.points.len(), 3 * WIDTH * HEIGHT);
+    assert_eq!(scene.colors.len(), scene.points.len());
+    assert_eq!(scene.alignment, Alignment::Origin);
+    for point in &scene.points {
+        let truth = truth(&scene, point);
+        assert!((truth.z - wall(truth.x, truth.y)).abs() < 1e-4);
+    }
+    // Order: frames, then rows, then columns.
+    let index = WIDTH * HEIGHT + 5 * WIDTH + 40;
+    assert_eq!(scene.colors[index], [120, 20, 1]);
+    let camera = &synthetic.prediction.cameras[1];
+    let world = scene.world_to_glb.inverse() * Point3::from(scene.points[index].map(f64::from));
+    let seen = camera.intrinsics * (camera.extrinsics * world.to_homogeneous()).xyz();
+    assert!((seen.x / seen.z - 40.0).abs() < 1e-3 && (seen.y / seen.z - 5.0).abs() < 1e-3);
+}
+
+#[test]
+fn glb_is_the_first_cameras_view_centred_on_the_median() {
+    let synthetic = predict(&[0, 1], SIZE, &model_world());
+    let (scene, _) =
+        build_scene(&synthetic.prediction, &synthetic.frames(), None, &OPTIONS).unwrap();
+    for axis in 0..3 {
+        let mut values: Vec<f32> = scene.points.iter().map(|point| point[axis]).collect();
+        values.sort_by(f32::total_cmp);
+        assert!(values[values.len() / 2].abs() < 1e-3, "axis {axis}");
+    }
+    assert_eq!(scene.world_to_glb.scaling(), 1.0);
+    // x right, y up, z backward: the first camera's rotation is nothing but the flip of axes.
+    let first = scene.cameras[0].pose.unwrap();
+    assert!(first.rotation.angle_to(&axes_flip()) < 1e-7);
+    assert!(
+        first.translation.vector.z > 0.0,
+        "the scene is in front of the camera"
+    );
+    // The second camera is where it truly is relative to the first.
+    let relative = first.inverse() * scene.cameras[1].pose.unwrap();
+    let expected = pose(0).inverse() * pose(1);
+    assert!(relative.rotation.angle_to(&expected.rotation) < 1e-7);
+    let moved = relative.translation.vector / 0.31 - expected.translation.vector;
+    assert!(moved.norm() < 1e-7);
+}
+
+#[test]
+fn unsure_invalid_and_unregistered_pixels_are_left_out() {
+    let mut synthetic = predict(&[0, 1, 2], SIZE, &model_world());
+    let frame = WIDTH * HEIGHT;
+    let prediction = &mut synthetic.prediction;
+    prediction.confidence[..100].fill(1.01);
+    prediction.confidence[100..110].fill(f32::NAN);
+    prediction.depth[110..120].fill(f32::INFINITY);
+    prediction.depth[120..130].fill(0.0);
+    prediction.depth[130..140].fill(-1.0);
+    prediction.depth[140..150].fill(f32::NAN);
+    prediction.cameras[1].registered = false;
+    prediction.cameras[2].intrinsics[(0, 0)] = f64::NAN;
+    let (scene, _) =
+        build_scene(&synthetic.prediction, &synthetic.frames(), None, &OPTIONS).unwrap();
+    assert_eq!(scene.points.len(), frame - 150);
+    assert!(scene.confidence_threshold == 1.05);
+    let placed: Vec<bool> = scene
+        .cameras
+        .iter()
+        .map(|camera| camera.pose.is_some())
+        .collect();
+    assert_eq!(placed, [true, false, false]);
+}
+
+#[test]
+fn the_percentile_cuts_the_least_confident_pixels() {
+    let synthetic = predict(&[0, 1], SIZE, &model_world());
+    let options = CloudOptions {
+        conf_thresh_percentile: 50.0,
+        ..OPTIONS
+    };
+    let (scene, _) =
+        build_scene(&synthetic.prediction, &synthetic.frames(), None, &options).unwrap();
+    // Confidences are 2, 3, ..., 8 in equal numbers.
+    assert_eq!(scene.confidence_threshold, 5.0);
+    let confidence = &synthetic.prediction.confidence;
+    let expected = confidence.iter().filter(|&&value| value >= 5.0).count();
+    assert_eq!(scene.points.len(), expected);
+}
+
+#[test]
+fn not_known_everywhere_means_no_points() {
+    let mut synthetic = predict(&[0], SIZE, &model_world());
+    synthetic.prediction.confidence.fill(1.0);
+    let (scene, world) =
+        build_scene(&synthetic.prediction, &synthetic.frames(), None, &OPTIONS).unwrap();
+    assert!(scene.points.is_empty());
+    assert!(scene.cameras[0].pose.is_some());
+    assert!(!world.is_established());
+}
+
+#[test]
+fn samples_are_subsets_in_order_and_the_same_every_time() {
+    let synthetic = predict(&[0, 1, 2, 3], SIZE, &model_world());
+    let frames = synthetic.frames();
+    let (all, _) = build_scene(&synthetic.prediction, &frames, None, &OPTIONS).unwrap();
+    for limit in [0, 1, 1000, all.points.len() - 1, all.points.len()] {
+        let options = CloudOptions {
+            num_max_points: limit,
+            ..OPTIONS
+        };
+        let (scene, _) = build_scene(&synthetic.prediction, &frames, None, &options).unwrap();
+        assert_eq!(scene.points.len(), limit);
+        assert_eq!(
+            scene.world_to_glb, all.world_to_glb,
+            "the sample moves the world"
+        );
+        let mut everything = all.points.iter().zip(&all.colors);
+        for chosen in scene.points.iter().zip(&scene.colors) {
+            assert!(everything.any(|candidate| candidate == chosen));
+        }
+        let (again, _) = build_scene(&synthetic.prediction, &frames, None, &options).unwrap();
+        assert_eq!(scene, again);
+    }
+}
+
+#[test]
+fn mismatched_input_is_refused() {
+    let synthetic = predict(&[0, 1], SIZE, &model_world());
+    let frames = synthetic.frames();
+    let error = build_scene(&synthetic.prediction, &frames[..1], None, &OPTIONS).unwrap_err();
+    assert_eq!(
+        error,
+        CloudError::FrameCount {
+            predicted: 2,
+            given: 1
+        }
+    );
+
+    let mut short = synthetic.prediction.clone();
+    short.depth.pop();
+    let error = build_scene(&short, &frames, None, &OPTIONS).unwrap_err();
+    assert!(matches!(
+        error,
+        CloudError::BufferSize { what: "depth", .. }
+    ));
+
+    let other = predict(&[0, 1], (WIDTH, HEIGHT - 14), &model_world());
+    let error = build_scene(&synthetic.prediction, &other.frames(), None, &OPTIONS).unwrap_err();
+    assert!(matches!(error, CloudError::ImageSize { frame: 0, .. }));
+}

@@ -1,0 +1,108 @@
+//! A synthetic scene that is known exactly: photos of the bumpy wall `z = 6 + bumps(x, y)`.
+
+use image::{Rgb, RgbImage};
+use nalgebra::{Isometry3, Matrix3, Similarity3, Vector3};
+use pointstream_reconstruction::cloud::{Region, SceneFrame};
+use pointstream_reconstruction::prediction::{Camera, Prediction};
+
+pub const WIDTH: usize = 84;
+pub const HEIGHT: usize = 56;
+
+/// The wall's z in true coordinates.
+pub fn wall(x: f64, y: f64) -> f64 {
+    6.0 + 0.8 * (1.3 * x).sin() * (0.9 * y).cos() + 0.1 * x
+}
+
+pub fn intrinsics(width: usize, height: usize) -> Matrix3<f64> {
+    let focal = 1.1 * width as f64;
+    let (cx, cy) = ((width as f64 - 1.0) / 2.0, (height as f64 - 1.0) / 2.0);
+    Matrix3::new(focal, 0.0, cx, 0.0, focal, cy, 0.0, 0.0, 1.0)
+}
+
+/// Camera-to-world pose of frame `id`, in true coordinates.
+pub fn pose(id: u64) -> Isometry3<f64> {
+    let t = id as f64;
+    Isometry3::new(
+        Vector3::new(0.4 * t - 0.8, 0.15 * (t * 1.7).sin(), 0.2 * (t * 0.9).cos()),
+        Vector3::new(0.03 * (t * 2.1).sin(), -0.06 * t + 0.1, 0.02 * t),
+    )
+}
+
+/// A prediction and its images.
+pub struct Synthetic {
+    pub ids: Vec<u64>,
+    pub names: Vec<String>,
+    pub prediction: Prediction,
+    pub images: Vec<RgbImage>,
+}
+
+impl Synthetic {
+    pub fn frames(&self) -> Vec<SceneFrame<'_>> {
+        self.ids
+            .iter()
+            .zip(&self.names)
+            .zip(&self.images)
+            .map(|((&id, name), image)| SceneFrame {
+                id,
+                name,
+                image,
+                region: Region::WHOLE,
+            })
+            .collect()
+    }
+}
+
+/// What a perfect model predicts for the frames `ids`, in a world of its own: `model_world` maps
+/// true coordinates to it.
+pub fn predict(
+    ids: &[u64],
+    (width, height): (usize, usize),
+    model_world: &Similarity3<f64>,
+) -> Synthetic {
+    let intrinsics = intrinsics(width, height);
+    let inverse = intrinsics.try_inverse().unwrap();
+    let mut prediction = Prediction {
+        width,
+        height,
+        cameras: Vec::new(),
+        depth: Vec::new(),
+        confidence: Vec::new(),
+    };
+    let mut images = Vec::new();
+    for &id in ids {
+        let pose = pose(id);
+        for index in 0..width * height {
+            let pixel = Vector3::new((index % width) as f64, (index / width) as f64, 1.0);
+            let depth = depth_along(&pose, &(inverse * pixel));
+            prediction
+                .depth
+                .push((depth * model_world.scaling()) as f32);
+            prediction.confidence.push(2.0 + (index % 7) as f32);
+        }
+        images.push(RgbImage::from_fn(width as u32, height as u32, |u, v| {
+            Rgb([(u * 3) as u8, (v * 4) as u8, id as u8])
+        }));
+        prediction.cameras.push(Camera {
+            extrinsics: (model_world * pose).isometry.inverse().to_homogeneous(),
+            intrinsics,
+            registered: true,
+        });
+    }
+    Synthetic {
+        ids: ids.to_vec(),
+        names: ids.iter().map(|id| format!("photo {id}.jpg")).collect(),
+        prediction,
+        images,
+    }
+}
+
+/// Where the ray meets the wall: depth along the camera's z axis, by fixed-point iteration.
+fn depth_along(pose: &Isometry3<f64>, ray: &Vector3<f64>) -> f64 {
+    let [x, y, z]: [f64; 3] = pose.translation.vector.into();
+    let [dx, dy, dz]: [f64; 3] = (pose.rotation * ray).into();
+    let mut depth = 6.0;
+    for _ in 0..30 {
+        depth += 0.6 * (wall(x + dx * depth, y + dy * depth) - (z + dz * depth));
+    }
+    depth
+}
