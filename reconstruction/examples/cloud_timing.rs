@@ -7,18 +7,21 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::predict;
+use common::{HEIGHT, WIDTH, predict};
 use nalgebra::{Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{CloudOptions, build_scene};
 use pointstream_reconstruction::export::glb::write_glb;
 
 const RUNS: usize = 7;
 
+/// 504 x 378 pixels.
+const SIZE: (usize, usize) = (6 * WIDTH, 6 * HEIGHT);
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ids: Vec<u64> = (0..8).collect();
     let other_world = Similarity3::new(Vector3::x(), Vector3::y(), 3.0);
-    let synthetic = predict(&ids, (504, 378), &Similarity3::identity());
-    let later = predict(&ids, (504, 378), &other_world);
+    let synthetic = predict(&ids, SIZE, &Similarity3::identity());
+    let later = predict(&ids, SIZE, &other_world);
     for num_max_points in [100_000, 1_000_000, 10_000_000] {
         let options = CloudOptions {
             conf_thresh_percentile: 10.0,

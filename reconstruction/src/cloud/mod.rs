@@ -12,9 +12,11 @@
 //!   the median of the session's first point cloud. It stays the same for the whole session.
 
 pub mod align;
+mod alignment;
 mod anchors;
 mod confident;
 mod matrix;
+mod overlap;
 pub mod sample;
 mod scene;
 mod similarity;
@@ -23,12 +25,11 @@ pub mod unproject;
 mod view;
 mod world;
 
+pub use alignment::{Alignment, AlignmentQuality, Unaligned};
 pub use anchors::Region;
 pub use confident::ConfidentPixels;
 pub use matrix::rows;
 pub use scene::{CloudError, CloudOptions, Scene, SceneCamera, SceneFrame, build_scene};
 pub use similarity::estimate_similarity;
 pub use view::View;
-pub use world::{
-    Alignment, AlignmentQuality, FrameSource, Placement, Unaligned, WorldFrame, axes_flip,
-};
+pub use world::{FrameSource, Placement, WorldFrame, axes_flip};

@@ -3,12 +3,13 @@
 use ::image::RgbImage;
 use nalgebra::{Isometry3, Matrix3, Matrix4, Similarity3};
 
+use super::alignment::Alignment;
 use super::anchors::Region;
 use super::confident::ConfidentPixels;
 use super::sample::{Pixel, sample_pixels};
 use super::threshold::percentile;
 use super::unproject::unproject;
-use super::world::{Alignment, FrameSource, Placement, WorldFrame};
+use super::world::{FrameSource, Placement, WorldFrame};
 use crate::prediction::Prediction;
 
 /// Depth of a drawn camera, as a fraction of the scene's diagonal.

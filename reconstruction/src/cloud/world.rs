@@ -2,18 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use nalgebra::{Isometry3, Point3, Similarity3, Translation3, UnitQuaternion, Vector3};
-use serde::Serialize;
+use nalgebra::{Isometry3, Similarity3, Translation3, UnitQuaternion, Vector3};
 
-use super::align::{
-    CameraPair, Correspondence, MIN_CORRESPONDENCES, align_cameras, align_points, evaluate, median,
-    median_point,
-};
+use super::align::{CameraPair, MIN_CORRESPONDENCES, median, median_point};
+use super::alignment::{Alignment, Unaligned};
 use super::anchors::{Anchor, Region, choose_anchors};
 use super::confident::ConfidentPixels;
+use super::overlap::Overlap;
 use super::sample::sample_pixels;
 use super::unproject::unproject;
-use super::view::View;
 
 /// Frames that the world remembers at most (about 5 MB); those with the smallest identifiers are
 /// forgotten first.
@@ -21,9 +18,6 @@ const MAX_FRAMES: usize = 512;
 
 /// The origin is the exact median up to so many points, beyond that of a sample of this size.
 const CENTRE_POINTS: usize = 1 << 21;
-
-/// Cameras that disagree by more cannot align two results.
-const MAX_ROTATION_ERROR_DEGREES: f64 = 15.0;
 
 const CENTRE_SEED: u64 = 1;
 
@@ -34,50 +28,6 @@ pub struct FrameSource {
     pub id: u64,
     /// What the processed image shows of the source image.
     pub region: Region,
-}
-
-/// How a result came into the session's world.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "method", rename_all = "snake_case")]
-pub enum Alignment {
-    /// The world begins with this result.
-    Origin,
-    /// By points that an earlier result has, too.
-    Points(AlignmentQuality),
-    /// By cameras that an earlier result has, too, because too few points agree.
-    Cameras(AlignmentQuality),
-    /// Not at all: the result does not overlay with earlier ones. Its first camera stands where the
-    /// session's first camera stood, at a scale that makes its median depth equal; later results
-    /// are aligned with this one.
-    Unaligned { reason: Unaligned },
-}
-
-/// How well a result and the session's world agree.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct AlignmentQuality {
-    /// Registered frames that both have.
-    pub common_frames: usize,
-    /// Points that both have.
-    pub correspondences: usize,
-    /// Correspondences that agree within 5 % of their distance from the camera.
-    pub inliers: usize,
-    /// Median deviation of the inliers, as a fraction of their distance from the camera; `null` in
-    /// JSON where there are none.
-    pub median_error: f64,
-    /// Median angle between the cameras of both, in degrees.
-    pub rotation_error_degrees: f64,
-}
-
-/// Why a result could not be aligned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unaligned {
-    /// The model could not place a single frame.
-    NoCamera,
-    /// No frame that the model could place is known from earlier results.
-    NoCommonFrame,
-    /// Common frames contradict each other, or leave the scale open.
-    Inconsistent,
 }
 
 /// The world of a session: GLB coordinates, and what earlier results know in them.
@@ -201,8 +151,8 @@ impl WorldFrame {
                 Alignment::Unaligned { reason },
             );
         };
-        let common = self.common_frames(pixels, frames);
-        if let Some((similarity, alignment)) = common.align() {
+        let overlap = self.overlap(pixels, frames);
+        if let Some((similarity, alignment)) = overlap.align() {
             return (similarity, alignment);
         }
         let scale = match (self.typical_depth, median_depth(pixels, first)) {
@@ -219,9 +169,10 @@ impl WorldFrame {
                 1.0,
             )
         });
-        let reason = match common.cameras.is_empty() {
-            true => Unaligned::NoCommonFrame,
-            false => Unaligned::Inconsistent,
+        let reason = if overlap.is_empty() {
+            Unaligned::NoCommonFrame
+        } else {
+            Unaligned::Inconsistent
         };
         (similarity, Alignment::Unaligned { reason })
     }
@@ -249,8 +200,8 @@ impl WorldFrame {
         }
     }
 
-    fn common_frames(&self, pixels: &ConfidentPixels, frames: &[FrameSource]) -> CommonFrames {
-        let mut common = CommonFrames::default();
+    fn overlap(&self, pixels: &ConfidentPixels, frames: &[FrameSource]) -> Overlap {
+        let mut overlap = Overlap::default();
         for (frame, (source, view)) in frames.iter().zip(pixels.views()).enumerate() {
             let (Some(view), Some(known)) = (view, self.frames.get(&source.id)) else {
                 continue;
@@ -259,81 +210,9 @@ impl WorldFrame {
                 let from = anchor.find(pixels, frame, source.region)?;
                 Some((from, anchor.position()))
             });
-            common.add(view, known.camera_to_glb, found);
+            overlap.add(view, known.camera_to_glb, found);
         }
-        common
-    }
-}
-
-/// What a result and the world have in common.
-#[derive(Default)]
-struct CommonFrames {
-    cameras: Vec<CameraPair>,
-    correspondences: Vec<Correspondence>,
-    /// For each correspondence, the ratio of its distances from the camera.
-    scales: Vec<f64>,
-    /// What each camera with points says alone.
-    hypotheses: Vec<Similarity3<f64>>,
-}
-
-impl CommonFrames {
-    fn add(
-        &mut self,
-        view: &View,
-        camera_to_glb: Isometry3<f64>,
-        points: impl Iterator<Item = (Point3<f64>, Point3<f64>)>,
-    ) {
-        let camera = CameraPair {
-            from: view.camera_to_world,
-            to: camera_to_glb,
-        };
-        self.cameras.push(camera);
-        let centre = Point3::from(camera_to_glb.translation.vector);
-        let mut scales = Vec::new();
-        for (from, to) in points {
-            let distance = (to - centre).norm();
-            let scale = distance / (from - view.centre()).norm();
-            if distance > 0.0 && scale.is_normal() {
-                self.correspondences
-                    .push(Correspondence { from, to, distance });
-                scales.push(scale);
-            }
-        }
-        self.scales.extend_from_slice(&scales);
-        let scale = median(&mut scales);
-        self.hypotheses
-            .extend(scale.and_then(|scale| camera.similarity(scale)));
-    }
-
-    fn align(&self) -> Option<(Similarity3<f64>, Alignment)> {
-        if let Some(fit) = align_points(&self.correspondences, &self.hypotheses) {
-            let quality = self.quality(&fit.similarity);
-            return Some((fit.similarity, Alignment::Points(quality)));
-        }
-        let mut scales = self.scales.clone();
-        let enough = scales.len() >= MIN_CORRESPONDENCES;
-        let scale = enough.then(|| median(&mut scales)).flatten();
-        let similarity = align_cameras(&self.cameras, scale)?;
-        let quality = self.quality(&similarity);
-        let consistent = quality.rotation_error_degrees < MAX_ROTATION_ERROR_DEGREES;
-        consistent.then_some((similarity, Alignment::Cameras(quality)))
-    }
-
-    fn quality(&self, similarity: &Similarity3<f64>) -> AlignmentQuality {
-        let fit = evaluate(&self.correspondences, *similarity);
-        let turned = similarity.isometry.rotation;
-        let mut angles: Vec<f64> = self
-            .cameras
-            .iter()
-            .map(|pair| (turned * pair.from.rotation).angle_to(&pair.to.rotation))
-            .collect();
-        AlignmentQuality {
-            common_frames: self.cameras.len(),
-            correspondences: self.correspondences.len(),
-            inliers: fit.inliers,
-            median_error: fit.median_error,
-            rotation_error_degrees: median(&mut angles).unwrap_or(0.0).to_degrees(),
-        }
+        overlap
     }
 }
 

@@ -6,7 +6,7 @@ use pointstream_reconstruction::cloud::{Region, SceneFrame};
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 
 pub const WIDTH: usize = 84;
-pub const HEIGHT: usize = 56;
+pub const HEIGHT: usize = 63;
 
 /// The wall's z in true coordinates.
 pub fn wall(x: f64, y: f64) -> f64 {
