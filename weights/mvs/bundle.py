@@ -69,9 +69,7 @@ def reprojection(scene: Scene, observations: Observations) -> tuple[Tensor, Tens
 def huber_cost(residuals: Tensor, huber: float) -> Tensor:
     """Sum of Huber's loss over residual lengths [O]."""
     length = residuals.square().sum(1).sqrt()
-    return torch.where(
-        length < huber, 0.5 * length.square(), huber * (length - 0.5 * huber)
-    ).sum()
+    return torch.where(length < huber, 0.5 * length.square(), huber * (length - 0.5 * huber)).sum()
 
 
 def linearise(scene: Scene, observations: Observations, huber: float) -> NormalEquations:

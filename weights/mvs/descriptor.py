@@ -8,7 +8,6 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 
-
 def descriptor_length() -> int:
     """Numbers in one descriptor."""
     return 4 * 4 * 8
@@ -26,7 +25,9 @@ def rolled(descriptors: Tensor, quarters: int) -> Tensor:
     return bins.flatten(-3)
 
 
-def sample_patches(octaves: list[Tensor], positions: Tensor, places: Tensor, scale: float) -> Tensor:
+def sample_patches(
+    octaves: list[Tensor], positions: Tensor, places: Tensor, scale: float
+) -> Tensor:
     """Intensities [k, 14, 14] one sigma apart around each feature, at its octave and level."""
     device = positions.device
     sizes_h: list[int] = []

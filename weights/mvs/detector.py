@@ -66,7 +66,9 @@ def detect_octave(levels: Tensor, threshold: float) -> tuple[Tensor, Tensor, Ten
     return torch.stack([column, row], dim=1), index // (height * width), at[keep].abs()
 
 
-def spread_order(positions: Tensor, strengths: Tensor, height: int, width: int, count: int) -> Tensor:
+def spread_order(
+    positions: Tensor, strengths: Tensor, height: int, width: int, count: int
+) -> Tensor:
     """Indices of at most `count` features, strong ones first, crowded cells held back.
 
     A feature's strength is divided by 1 + (its rank in its cell) / (the cell's fair share).
@@ -87,7 +89,9 @@ def spread_order(positions: Tensor, strengths: Tensor, height: int, width: int, 
     return order[best]
 
 
-def detect(octaves: list[Tensor], scale: float, height: int, width: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
+def detect(
+    octaves: list[Tensor], scale: float, height: int, width: int, count: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """At most `count` features of an image from its scale space.
 
     Returns float [k, 2] pixel indices in the image, int64 [k, 2] (octave, level), float [k]

@@ -116,7 +116,9 @@ def tangents(directions: Tensor) -> tuple[Tensor, Tensor]:
     return first, torch.linalg.cross(directions, first, dim=-1)
 
 
-def sampson_jacobian(poses: RelativePoses, points1: Tensor, points2: Tensor) -> tuple[Tensor, Tensor]:
+def sampson_jacobian(
+    poses: RelativePoses, points1: Tensor, points2: Tensor
+) -> tuple[Tensor, Tensor]:
     """Residuals [P, M] and their derivatives [P, M, 6] by a left rotation vector (3), two steps of
     the translation's direction along `tangents`, and the log of the focal length."""
     device = points1.device
@@ -219,6 +221,4 @@ def refine_relative(
             if damping > 1e5:
                 break
     # The information was counted in units of `scale`; half a pixel is the noise meant.
-    return RelativePoses(
-        rotations, translations, log_focal, information * (scale * scale / 0.25)
-    )
+    return RelativePoses(rotations, translations, log_focal, information * (scale * scale / 0.25))

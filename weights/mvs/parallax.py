@@ -49,7 +49,9 @@ def homography_residuals(
         moved = source @ matrices.transpose(1, 2)
         depth = moved[..., 2:]
         depth = torch.where(depth.abs() < 1e-9, torch.full_like(depth, 1e-9), depth)
-        distances = extent * (moved[..., :2] / depth - torch.cat([x, y], -1)).square().sum(-1).sqrt()
+        distances = (
+            extent * (moved[..., :2] / depth - torch.cat([x, y], -1)).square().sum(-1).sqrt()
+        )
         scale = threshold * max(1.0, 16.0 * 0.65**iteration)
         weights = (1.0 + (distances / scale).square()).pow(-2) * valid
     return distances

@@ -58,7 +58,9 @@ def scale_space(grey: Tensor) -> list[Tensor]:
         levels = [level]
         for index in range(1, 6):
             sigma = 1.6 * math.pow(2.0, (index - 1) / 3.0)
-            levels.append(gaussian_blur(levels[-1], sigma * math.sqrt(math.pow(2.0, 2.0 / 3.0) - 1.0)))
+            levels.append(
+                gaussian_blur(levels[-1], sigma * math.sqrt(math.pow(2.0, 2.0 / 3.0) - 1.0))
+            )
         octaves.append(torch.cat(levels))
         level = levels[3][:, ::2, ::2].contiguous()
     return octaves

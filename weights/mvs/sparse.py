@@ -14,6 +14,7 @@ from weights.mvs.growth import (
     seed_pairs,
 )
 from weights.mvs.interface import SparseModel
+from weights.mvs.reliability import frame_reliability
 from weights.mvs.tracks import build_tracks
 from weights.mvs.view_graph import build_view_graph, focal_candidates
 
@@ -95,6 +96,7 @@ def reconstruct(features: Tensor, size: Tensor) -> SparseModel:
     kept = torch.nonzero(visible.sum(1) >= 2)[:, 0]
     if kept.size(0) < 12:
         return unknown_model(frames, size)
+    reliability = frame_reliability(model, tracks, visible, table, graph, threshold)
     scene = in_first_frame(model.scene, model.registered, model.scene.points[kept])
     return SparseModel(
         rotations=scene.rotations,
@@ -103,5 +105,5 @@ def reconstruct(features: Tensor, size: Tensor) -> SparseModel:
         registered=model.registered,
         points=scene.points,
         visible=visible[kept],
-        reliability=model.registered.to(torch.float32),
+        reliability=reliability,
     )

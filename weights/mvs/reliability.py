@@ -1,0 +1,105 @@
+"""How far each frame's pose and parallax can be trusted, from 0 to 1.
+
+Each reason for doubt gives a factor: too few observations, observations that do not agree with the
+model or pairs of frames that contradict it, depths that the observations do not determine, a focal
+length that they do not determine, and correspondences that a homography explains as well as the
+model does (a plane, a camera that only turns or zooms, almost static video). The limits were set on
+procedural scenes with known cameras and on real photos.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from weights.mvs.bundle import Observations, Scene
+from weights.mvs.correspondences import Correspondences
+from weights.mvs.epipolar import fundamental_of, sampson_residuals
+from weights.mvs.growth import Reconstruction
+from weights.mvs.tracks import Tracks
+from weights.mvs.uncertainty import depth_deviations, focal_deviation, pixel_noise
+from weights.mvs.view_graph import ViewGraph
+
+
+def ramp(values: Tensor, zero: float, one: float) -> Tensor:
+    """0 up to `zero`, 1 from `one`, linear between; `one` may be the smaller."""
+    return ((values - zero) / (one - zero)).clamp(0.0, 1.0)
+
+
+def share_by_frame(table: Correspondences, part: Tensor, whole: Tensor, frames: int) -> Tensor:
+    """For each frame, the share of `whole` (bool [P, M]) in all its pairs that is in `part`."""
+    some, every = (part & whole).sum(1), whole.sum(1)
+    counts = torch.zeros(2, frames, dtype=torch.float64, device=part.device)
+    for side in [table.first, table.second]:
+        counts[0].index_add_(0, side, some.to(torch.float64))
+        counts[1].index_add_(0, side, every.to(torch.float64))
+    return counts[0] / counts[1].clamp(min=1.0)
+
+
+def model_agreement(model: Reconstruction, table: Correspondences, threshold: float) -> Tensor:
+    """bool [P, M], correspondences that agree with the epipolar geometry of the final poses."""
+    scene = model.scene
+    first, second = table.first, table.second
+    rotations = scene.rotations[second] @ scene.rotations[first].transpose(1, 2)
+    turned = (rotations @ scene.translations[first][:, :, None])[:, :, 0]
+    baselines = scene.translations[second] - turned
+    length = baselines.square().sum(1, keepdim=True).sqrt().clamp(min=1e-9)
+    fundamental = fundamental_of(rotations, baselines / length, scene.log_focal)
+    residuals, _, _ = sampson_residuals(fundamental, table.points1, table.points2)
+    return (residuals.abs() < 2.0 * threshold) & table.valid
+
+
+def relief_share(table: Correspondences, graph: ViewGraph) -> Tensor:
+    """Share of the inliers that no homography explains, over pairs with parallax, float64 []."""
+    inliers = graph.inliers.sum(1).to(torch.float64).clamp(min=1.0)
+    matched = table.valid.sum(1).to(torch.float64).clamp(min=1.0)
+    weights = graph.parallax * (inliers / matched).square()
+    return (weights * graph.relief / inliers).sum() / weights.sum().clamp(min=1e-9)
+
+
+def frame_reliability(
+    model: Reconstruction,
+    tracks: Tracks,
+    visible: Tensor,
+    table: Correspondences,
+    graph: ViewGraph,
+    threshold: float,
+) -> Tensor:
+    """float32 [N] in 0..1; `visible` bool [T, N] are the inlier observations."""
+    frames = tracks.observed.size(1)
+    rows = torch.nonzero(visible.sum(1) >= 2)[:, 0]
+    seen = visible[rows]
+    point, camera = torch.nonzero(seen).unbind(1)
+    observations = Observations(camera, point, tracks.pixels[rows][point, camera])
+    scene = Scene(
+        model.scene.rotations,
+        model.scene.translations,
+        model.scene.log_focal,
+        model.scene.points[rows],
+    )
+    noise = pixel_noise(scene, observations)
+    deviations = depth_deviations(scene, observations, noise)
+    fixed = ~model.registered
+    fixed[model.origin] = True
+    focal = focal_deviation(scene, observations, fixed, noise, 0.0)
+
+    observed = (tracks.observed & model.registered[None]).sum(0).to(torch.float64)
+    counted = seen.sum(0).to(torch.float64)
+    precise = ((deviations < 0.1) & seen).sum(0) / counted.clamp(min=1.0)
+    both = (model.registered[table.first] & model.registered[table.second])[:, None]
+    agrees = model_agreement(model, table, threshold)
+    consistent = share_by_frame(table, agrees, graph.inliers & both, frames)
+    distinctive = (table.ratio < 0.8) & table.valid & both
+    matched = share_by_frame(table, agrees, distinctive, frames)
+
+    relief = relief_share(table, graph)
+    typical = deviations[seen].median()
+    # A plane seen from far apart is no reason for doubt: then focal length and depths are certain.
+    settled = ramp(focal, 0.02, 0.008) * ramp(typical, 0.02, 0.01)
+    flatness = torch.maximum(ramp(relief, 0.02, 0.06), settled)
+    certain = ramp(focal.clamp(min=1e-6).log(), math.log(0.3), math.log(0.06))
+    factors = ramp(counted, 15.0, 50.0) * ramp(counted / observed.clamp(min=1.0), 0.45, 0.8)
+    factors = factors * ramp(precise, 0.25, 0.6)
+    factors = factors * ramp(consistent, 0.7, 0.95) * ramp(matched, 0.5, 0.8)
+    factors = factors * flatness * certain * model.registered
+    return torch.nan_to_num(factors, 0.0, 0.0, 0.0).to(torch.float32)
