@@ -1,7 +1,7 @@
 //! From a model's prediction to a coloured point cloud in the session's fixed world.
 //!
 //! [`build_scene`] does it all: it keeps the pixels whose confidence reaches the
-//! [threshold](threshold), brings the result into the session's [world](WorldFrame), chooses
+//! [`threshold`], brings the result into the session's [world](WorldFrame), chooses
 //! pixels [without bias](sample), and [unprojects](unproject) only these.
 //!
 //! Three frames of coordinates occur:
