@@ -1,0 +1,159 @@
+//! Every error that a client of the REST interface sees, in one place.
+
+use std::convert::Infallible;
+use std::fmt;
+
+use pointstream_actors::{CreateSessionError, OutOfRange, SessionNotFound};
+use serde_json::json;
+use warp::http::StatusCode;
+use warp::http::header::{ALLOW, HeaderValue};
+use warp::reject::{Reject, Rejection};
+use warp::reply::{Reply, Response};
+
+/// A status and `{"detail": "..."}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    status: StatusCode,
+    detail: String,
+    /// Methods that would have worked.
+    allow: Option<&'static str>,
+}
+
+impl ApiError {
+    /// An error with its text for the client.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+            allow: None,
+        }
+    }
+
+    /// 404: there is no such session (any more).
+    pub fn session_not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "Session not found")
+    }
+
+    /// 404 for everything else.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// 422: a parameter is wrong.
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+
+    /// 405 with the methods that the resource has.
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        Self {
+            allow: Some(allow),
+            ..Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                format!("method not allowed; this resource has {allow}"),
+            )
+        }
+    }
+
+    /// 500: the log knows what happened, the client need not.
+    pub fn internal(error: &dyn fmt::Display) -> Self {
+        tracing::error!(%error, "request failed");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal error; the server's log says more",
+        )
+    }
+
+    /// The text for the client.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+}
+
+impl From<OutOfRange> for ApiError {
+    fn from(error: OutOfRange) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+impl From<SessionNotFound> for ApiError {
+    fn from(_: SessionNotFound) -> Self {
+        Self::session_not_found()
+    }
+}
+
+impl From<CreateSessionError> for ApiError {
+    fn from(error: CreateSessionError) -> Self {
+        match error {
+            CreateSessionError::OutOfRange(error) => error.into(),
+            CreateSessionError::AtCapacity { .. } | CreateSessionError::ShuttingDown => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            }
+            CreateSessionError::Storage(_) | CreateSessionError::Internal(_) => {
+                Self::internal(&error)
+            }
+        }
+    }
+}
+
+impl Reject for ApiError {}
+
+impl Reply for ApiError {
+    fn into_response(self) -> Response {
+        let body = warp::reply::json(&json!({ "detail": self.detail }));
+        let mut response = warp::reply::with_status(body, self.status).into_response();
+        if let Some(allow) = self.allow {
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        response
+    }
+}
+
+/// Answers what no route took.
+pub async fn recover(rejection: Rejection) -> Result<ApiError, Infallible> {
+    Ok(if let Some(error) = rejection.find::<ApiError>() {
+        error.clone()
+    } else if rejection.is_not_found() {
+        ApiError::not_found("Not found")
+    } else {
+        ApiError::internal(&format!("unexpected rejection {rejection:?}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_which_methods_there_are() {
+        let response = ApiError::method_not_allowed("GET, DELETE").into_response();
+        assert_eq!(response.status(), 405);
+        assert_eq!(response.headers()[ALLOW], "GET, DELETE");
+    }
+
+    #[test]
+    fn keeps_what_happened_inside_to_itself() {
+        let error = ApiError::internal(&"disk /srv/secret is full");
+        assert!(!error.detail().contains("secret"));
+    }
+
+    #[test]
+    fn maps_what_the_actors_say() {
+        let at_capacity = ApiError::from(CreateSessionError::AtCapacity { limit: 7 });
+        assert_eq!(at_capacity.status, 503);
+        assert!(at_capacity.detail().contains('7'));
+        let out_of_range = ApiError::from(OutOfRange {
+            parameter: "process_res",
+            value: 9.0,
+            min: 14.0,
+            max: 1008.0,
+        });
+        assert_eq!(out_of_range.status, 422);
+        assert_eq!(
+            out_of_range.detail(),
+            "process_res must be between 14 and 1008, but it is 9"
+        );
+    }
+}

@@ -1,0 +1,33 @@
+//! The service over HTTP: routes, handlers and the connections that carry them.
+
+mod errors;
+mod operators;
+mod origins;
+mod query;
+mod results;
+mod routes;
+mod server;
+mod sessions;
+
+pub use errors::ApiError;
+pub use origins::OriginPolicy;
+pub use query::Query;
+pub use server::{Connection, Server};
+
+use std::sync::Arc;
+
+use pointstream_actors::System;
+use tokio_util::task::TaskTracker;
+
+use crate::options::Options;
+
+/// What every handler can reach.
+#[derive(Clone)]
+pub struct App {
+    /// The actors.
+    pub system: System,
+    /// What the operator decided.
+    pub options: Arc<Options>,
+    /// The tasks behind the open sockets.
+    pub sockets: TaskTracker,
+}

@@ -1,0 +1,248 @@
+//! Which web pages may use the server.
+//!
+//! A browser lets any page in the world talk to a server on the user's machine: it only keeps the
+//! answers from the page unless CORS headers say otherwise, and of a WebSocket not even those. So
+//! what changes something, and every WebSocket, is refused to pages that are not allowed.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use thiserror::Error;
+use tower_http::cors::{AllowOrigin, CorsLayer, MaxAge};
+use warp::http::header::{self, HeaderMap, HeaderValue};
+use warp::http::{Method, StatusCode, Uri};
+
+use super::ApiError;
+
+/// Which origins besides the server's own are allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OriginPolicy {
+    /// Every page.
+    Any,
+    /// These, and pages of this machine if so marked.
+    Listed {
+        /// Whether pages of `localhost` and loopback addresses are allowed, at any port.
+        local: bool,
+        /// Exact origins.
+        origins: Vec<String>,
+    },
+}
+
+/// Something in the list is no origin.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error(
+    "{0:?} is no origin; write scheme://host or scheme://host:port, *, local, or null for pages \
+     opened as files"
+)]
+pub struct UnknownOrigin(String);
+
+impl FromStr for OriginPolicy {
+    type Err = UnknownOrigin;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut local = false;
+        let mut origins = Vec::new();
+        for item in text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+        {
+            match item {
+                "*" => return Ok(Self::Any),
+                "local" => local = true,
+                "null" => origins.push(item.to_owned()),
+                origin => {
+                    origins.push(normalize(origin).ok_or_else(|| UnknownOrigin(origin.to_owned()))?)
+                }
+            }
+        }
+        Ok(Self::Listed { local, origins })
+    }
+}
+
+/// Scheme, host and port as a browser writes them, or nothing if it is no origin.
+fn normalize(origin: &str) -> Option<String> {
+    let uri: Uri = origin.strip_suffix('/').unwrap_or(origin).parse().ok()?;
+    let scheme = uri.scheme_str()?.to_ascii_lowercase();
+    let authority = uri.authority()?.as_str().to_ascii_lowercase();
+    if authority.contains('@') || uri.query().is_some() || !matches!(uri.path(), "" | "/") {
+        return None;
+    }
+    let default_port = match scheme.as_str() {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return None,
+    };
+    let authority = authority.strip_suffix(default_port).unwrap_or(&authority);
+    Some(format!("{scheme}://{authority}"))
+}
+
+impl OriginPolicy {
+    /// Whether a page of this origin may use the server, of whose own the requested host tells.
+    fn allows(&self, origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
+        let Ok(origin) = origin.to_str() else {
+            return false;
+        };
+        match self {
+            Self::Any => true,
+            Self::Listed { local, origins } => {
+                origins.iter().any(|known| known == origin)
+                    || (*local && is_local(origin))
+                    || is_own(origin, host)
+            }
+        }
+    }
+
+    /// Refuses what changes something, and WebSockets, to pages that are not allowed.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+        let harmless =
+            (method == Method::GET || method == Method::HEAD || method == Method::OPTIONS)
+                && !headers.contains_key(header::UPGRADE);
+        match headers.get(header::ORIGIN) {
+            Some(origin) if !harmless && !self.allows(origin, headers.get(header::HOST)) => {
+                Err(ApiError::new(
+                    StatusCode::FORBIDDEN,
+                    format!(
+                        "pages of {} may not use this server; its operator can allow them with \
+                         --cors-origins",
+                        String::from_utf8_lossy(origin.as_bytes())
+                    ),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Answers preflight requests and marks answers that a page may read.
+    pub fn cors(&self) -> CorsLayer {
+        let origins = match self {
+            Self::Any => AllowOrigin::any(),
+            Self::Listed { .. } => {
+                let policy = self.clone();
+                AllowOrigin::predicate(move |origin, request| {
+                    policy.allows(origin, request.headers.get(header::HOST))
+                })
+            }
+        };
+        CorsLayer::new()
+            .allow_origin(origins)
+            .allow_methods([Method::GET, Method::POST, Method::DELETE])
+            .allow_headers([header::CONTENT_TYPE])
+            .expose_headers([header::CONTENT_DISPOSITION])
+            .max_age(MaxAge::exact(Duration::from_secs(600)))
+    }
+}
+
+fn is_local(origin: &str) -> bool {
+    let Ok(uri) = origin.parse::<Uri>() else {
+        return false;
+    };
+    let host = uri.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || address
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn is_own(origin: &str, host: Option<&HeaderValue>) -> bool {
+    let (Some((_, authority)), Some(Ok(host))) =
+        (origin.split_once("://"), host.map(HeaderValue::to_str))
+    else {
+        return false;
+    };
+    authority.eq_ignore_ascii_case(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(text: &str) -> OriginPolicy {
+        text.parse().expect("valid")
+    }
+
+    fn allows(policy: &str, origin: &'static str) -> bool {
+        let host = HeaderValue::from_static("192.168.0.7:8000");
+        self::policy(policy).allows(&HeaderValue::from_static(origin), Some(&host))
+    }
+
+    #[test]
+    fn local_pages_are_those_of_this_machine() {
+        for origin in [
+            "http://localhost:8080",
+            "https://localhost",
+            "http://127.0.0.1:3000",
+            "http://[::1]:3000",
+            "http://app.localhost",
+        ] {
+            assert!(allows("local", origin), "{origin}");
+        }
+        for origin in [
+            "http://example.org",
+            "http://localhost.example.org",
+            "http://127.0.0.1.example.org",
+            "http://192.168.0.8:8000",
+            "null",
+        ] {
+            assert!(!allows("local", origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn the_servers_own_pages_always_may() {
+        assert!(allows("", "http://192.168.0.7:8000"));
+        assert!(!allows("", "http://192.168.0.7:9000"));
+    }
+
+    #[test]
+    fn listed_origins_match_exactly() {
+        let list = "https://Example.org:443/, http://a.test:8080,null";
+        assert!(allows(list, "https://example.org"));
+        assert!(allows(list, "http://a.test:8080"));
+        assert!(allows(list, "null"));
+        assert!(!allows(list, "http://a.test"));
+        assert!(!allows(list, "http://localhost"));
+        assert!(allows("http://a.test,*", "https://anything.test"));
+    }
+
+    #[test]
+    fn refuses_what_is_no_origin() {
+        for text in [
+            "example.org",
+            "ftp://a.test",
+            "http://a.test/path",
+            "http://u@a.test",
+        ] {
+            assert_eq!(
+                text.parse::<OriginPolicy>(),
+                Err(UnknownOrigin(text.to_owned()))
+            );
+        }
+    }
+
+    #[test]
+    fn foreign_pages_may_look_but_not_touch() {
+        let policy = policy("local");
+        let mut headers = HeaderMap::new();
+        assert!(policy.check(&Method::POST, &headers).is_ok(), "no browser");
+        headers.insert(
+            header::ORIGIN,
+            HeaderValue::from_static("http://example.org"),
+        );
+        assert!(policy.check(&Method::GET, &headers).is_ok());
+        assert!(policy.check(&Method::POST, &headers).is_err());
+        assert!(policy.check(&Method::DELETE, &headers).is_err());
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        assert!(policy.check(&Method::GET, &headers).is_err());
+        headers.insert(
+            header::ORIGIN,
+            HeaderValue::from_static("http://localhost:8080"),
+        );
+        assert!(policy.check(&Method::GET, &headers).is_ok());
+    }
+}

@@ -1,0 +1,259 @@
+//! Parameters in the query of a URL.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use pointstream_actors::{ConfigLimits, OutOfRange, SessionConfig};
+
+use super::ApiError;
+
+/// The decoded parameters of a query. Of a repeated one the last counts; those that nobody asks
+/// for are ignored.
+#[derive(Debug, Default)]
+pub struct Query(HashMap<String, String>);
+
+impl From<Vec<(String, String)>> for Query {
+    fn from(pairs: Vec<(String, String)>) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
+impl Query {
+    /// The text of a parameter.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// A parameter that is yes or no.
+    ///
+    /// # Errors
+    /// 422 if it is something else.
+    pub fn boolean(&self, name: &str) -> Result<Option<bool>, ApiError> {
+        self.text(name)
+            .map(|text| match text.trim().to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "on" | "t" | "y" => Ok(true),
+                "false" | "0" | "no" | "off" | "f" | "n" => Ok(false),
+                _ => Err(wrong_type(name, "true or false", text)),
+            })
+            .transpose()
+    }
+
+    /// A whole number.
+    ///
+    /// # Errors
+    /// 422 if it is none.
+    pub fn integer(&self, name: &str) -> Result<Option<i128>, ApiError> {
+        self.number(name, "an integer")
+    }
+
+    /// A number.
+    ///
+    /// # Errors
+    /// 422 if it is none.
+    pub fn float(&self, name: &str) -> Result<Option<f64>, ApiError> {
+        self.number(name, "a number")
+    }
+
+    fn number<T: FromStr>(&self, name: &str, kind: &str) -> Result<Option<T>, ApiError> {
+        self.text(name)
+            .map(|text| {
+                text.trim()
+                    .parse()
+                    .map_err(|_| wrong_type(name, kind, text))
+            })
+            .transpose()
+    }
+
+    /// A whole number that fits its type; the range is for the message.
+    fn bounded<T: TryFrom<i128>>(
+        &self,
+        parameter: &'static str,
+        default: T,
+        min: u64,
+        max: u64,
+    ) -> Result<T, ApiError> {
+        let Some(value) = self.integer(parameter)? else {
+            return Ok(default);
+        };
+        T::try_from(value).map_err(|_| {
+            OutOfRange {
+                parameter,
+                value: value as f64,
+                min: min as f64,
+                max: max as f64,
+            }
+            .into()
+        })
+    }
+
+    /// The parameters of a new session.
+    ///
+    /// # Errors
+    /// 422 for the first one that is of the wrong type or out of its range.
+    pub fn session_config(&self, limits: &ConfigLimits) -> Result<SessionConfig, ApiError> {
+        let default = SessionConfig::default();
+        let method = "process_res_method";
+        let config = SessionConfig {
+            max_images: self.bounded(
+                "max_images",
+                default.max_images.min(limits.max_images),
+                1,
+                limits.max_images.into(),
+            )?,
+            process_res: self.bounded(
+                "process_res",
+                default.process_res.min(limits.max_process_res),
+                limits.min_process_res.into(),
+                limits.max_process_res.into(),
+            )?,
+            process_res_method: match self.text(method) {
+                None => default.process_res_method,
+                Some(text) => text
+                    .parse()
+                    .map_err(|error| ApiError::invalid(format!("{method}: {error}")))?,
+            },
+            conf_thresh_percentile: self
+                .float("conf_thresh_percentile")?
+                .unwrap_or(default.conf_thresh_percentile),
+            num_max_points: self.bounded(
+                "num_max_points",
+                default.num_max_points.min(limits.num_max_points),
+                1,
+                limits.num_max_points,
+            )?,
+            show_cameras: self
+                .boolean("show_cameras")?
+                .unwrap_or(default.show_cameras),
+        };
+        config.check(limits)?;
+        Ok(config)
+    }
+}
+
+fn wrong_type(name: &str, kind: &str, text: &str) -> ApiError {
+    let shown: String = text.chars().take(100).collect();
+    ApiError::invalid(format!("{name} must be {kind}, but it is {shown:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pointstream_reconstruction::image::ProcessResMethod;
+
+    const LIMITS: ConfigLimits = ConfigLimits {
+        max_images: 1000,
+        min_process_res: 14,
+        max_process_res: 1008,
+        num_max_points: 10_000_000,
+    };
+
+    fn query(pairs: &[(&str, &str)]) -> Query {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect::<Vec<_>>()
+            .into()
+    }
+
+    fn refusal(name: &str, value: &str) -> String {
+        query(&[(name, value)])
+            .session_config(&LIMITS)
+            .expect_err("should be refused")
+            .detail()
+            .to_owned()
+    }
+
+    #[test]
+    fn defaults_are_the_protocols() {
+        let config = query(&[]).session_config(&LIMITS).expect("defaults");
+        assert_eq!(config, SessionConfig::default());
+    }
+
+    #[test]
+    fn defaults_bow_to_smaller_limits() {
+        let limits = ConfigLimits {
+            max_images: 10,
+            num_max_points: 1000,
+            ..LIMITS
+        };
+        let config = query(&[]).session_config(&limits).expect("defaults");
+        assert_eq!((config.max_images, config.num_max_points), (10, 1000));
+    }
+
+    #[test]
+    fn reads_every_parameter() {
+        let config = query(&[
+            ("max_images", "7"),
+            ("process_res", " 252 "),
+            ("process_res_method", "lower_bound_crop"),
+            ("conf_thresh_percentile", "12.5"),
+            ("num_max_points", "1000"),
+            ("show_cameras", "False"),
+            ("unknown", "ignored"),
+        ])
+        .session_config(&LIMITS)
+        .expect("valid");
+        let expected = SessionConfig {
+            max_images: 7,
+            process_res: 252,
+            process_res_method: ProcessResMethod::LowerBoundCrop,
+            conf_thresh_percentile: 12.5,
+            num_max_points: 1000,
+            show_cameras: false,
+        };
+        assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn of_a_repeated_parameter_the_last_counts() {
+        let config = query(&[("max_images", "7"), ("max_images", "8")])
+            .session_config(&LIMITS)
+            .expect("valid");
+        assert_eq!(config.max_images, 8);
+    }
+
+    #[test]
+    fn names_the_parameter_of_the_wrong_type() {
+        for name in ["max_images", "process_res", "num_max_points"] {
+            assert_eq!(
+                refusal(name, "many"),
+                format!("{name} must be an integer, but it is \"many\"")
+            );
+            assert_eq!(
+                refusal(name, "1.5"),
+                format!("{name} must be an integer, but it is \"1.5\"")
+            );
+        }
+        assert_eq!(
+            refusal("conf_thresh_percentile", ""),
+            "conf_thresh_percentile must be a number, but it is \"\""
+        );
+        assert_eq!(
+            refusal("show_cameras", "maybe"),
+            "show_cameras must be true or false, but it is \"maybe\""
+        );
+        assert!(refusal("process_res_method", "stretch").starts_with("process_res_method: "));
+    }
+
+    #[test]
+    fn names_the_range() {
+        let expected = "max_images must be between 1 and 1000, but it is ";
+        for value in ["0", "-3", "1001", "99999999999999999999"] {
+            let detail = refusal("max_images", value);
+            assert!(detail.starts_with(expected), "{detail}");
+        }
+        assert!(refusal("conf_thresh_percentile", "NaN").contains("between 0 and 100"));
+        assert!(refusal("process_res", "13").contains("between 14 and 1008"));
+    }
+
+    #[test]
+    fn yes_and_no_come_in_many_words() {
+        for text in ["true", "True", "1", "yes", "on"] {
+            assert_eq!(query(&[("x", text)]).boolean("x"), Ok(Some(true)));
+        }
+        for text in ["false", "FALSE", "0", "no", "off"] {
+            assert_eq!(query(&[("x", text)]).boolean("x"), Ok(Some(false)));
+        }
+        assert_eq!(query(&[]).boolean("x"), Ok(None));
+    }
+}

@@ -1,0 +1,200 @@
+//! Which request goes to which handler.
+
+use std::convert::Infallible;
+
+use hyper::upgrade::OnUpgrade;
+use warp::filters::BoxedFilter;
+use warp::http::Method;
+use warp::http::header::HeaderMap;
+use warp::reply::{Reply, Response};
+use warp::{Filter, Rejection};
+
+use super::{ApiError, App, Connection, Query, errors, operators, results, sessions};
+use crate::ws;
+
+/// The whole service as one filter. It never rejects.
+pub fn routes(
+    app: &App,
+) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone + Send + Sync + 'static {
+    let resources = create(app)
+        .or(session(app))
+        .unify()
+        .or(result(app))
+        .unify()
+        .or(list(app))
+        .unify()
+        .or(socket(app))
+        .unify()
+        .or(operators(app))
+        .unify()
+        .or(restart_worker(app))
+        .unify();
+    allowed_page(app)
+        .and(resources)
+        .recover(errors::recover)
+        .with(warp::log::custom(|request| {
+            tracing::debug!(
+                method = %request.method(),
+                path = request.path(),
+                status = request.status().as_u16(),
+                elapsed = ?request.elapsed(),
+                "request"
+            );
+        }))
+}
+
+/// Lets a request pass unless it comes from a page that may not make it.
+fn allowed_page(app: &App) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+    let options = app.options.clone();
+    warp::method()
+        .and(warp::header::headers_cloned())
+        .and_then(move |method: Method, headers: HeaderMap| {
+            let checked = options.cors_origins.check(&method, &headers);
+            async move { checked.map_err(warp::reject::custom) }
+        })
+        .untuple_one()
+}
+
+fn query() -> impl Filter<Extract = (Query,), Error = Rejection> + Copy {
+    warp::query::<Vec<(String, String)>>().map(Query::from)
+}
+
+fn create(app: &App) -> BoxedFilter<(Response,)> {
+    let app = app.clone();
+    warp::path!("ws" / "session" / "create")
+        .and(warp::method())
+        .and(query())
+        .then(move |method: Method, query: Query| {
+            let app = app.clone();
+            async move {
+                match method {
+                    Method::POST => sessions::create(app, query).await.into_response(),
+                    _ => ApiError::method_not_allowed("POST").into_response(),
+                }
+            }
+        })
+        .boxed()
+}
+
+fn session(app: &App) -> BoxedFilter<(Response,)> {
+    let app = app.clone();
+    warp::path!("ws" / "session" / String)
+        .and(warp::method())
+        .then(move |id: String, method: Method| {
+            let app = app.clone();
+            async move {
+                match method {
+                    Method::GET => sessions::show(app, id).await.into_response(),
+                    Method::DELETE => sessions::delete(app, id).await.into_response(),
+                    _ => ApiError::method_not_allowed("GET, DELETE").into_response(),
+                }
+            }
+        })
+        .boxed()
+}
+
+fn result(app: &App) -> BoxedFilter<(Response,)> {
+    let app = app.clone();
+    warp::path!("ws" / "session" / String / "result")
+        .and(warp::method())
+        .and(query())
+        .then(move |id: String, method: Method, query: Query| {
+            let app = app.clone();
+            async move {
+                match method {
+                    Method::GET => results::fetch(app, id, query).await.into_response(),
+                    _ => ApiError::method_not_allowed("GET").into_response(),
+                }
+            }
+        })
+        .boxed()
+}
+
+fn list(app: &App) -> BoxedFilter<(Response,)> {
+    let app = app.clone();
+    warp::path!("ws" / "sessions")
+        .and(warp::method())
+        .then(move |method: Method| {
+            let app = app.clone();
+            async move {
+                match method {
+                    Method::GET => sessions::list(app).await.into_response(),
+                    _ => ApiError::method_not_allowed("GET").into_response(),
+                }
+            }
+        })
+        .boxed()
+}
+
+fn socket(app: &App) -> BoxedFilter<(Response,)> {
+    let app = app.clone();
+    warp::path!("ws" / "reconstruct" / String)
+        .and(warp::method())
+        .and(query())
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<OnUpgrade>())
+        .and(warp::ext::optional::<Connection>())
+        .map(
+            move |session_id: String,
+                  method: Method,
+                  query: Query,
+                  headers: HeaderMap,
+                  on_upgrade: Option<OnUpgrade>,
+                  connection: Option<Connection>| {
+                match method {
+                    Method::GET => ws::accept(
+                        &app,
+                        ws::Handshake {
+                            session_id,
+                            query,
+                            headers,
+                            on_upgrade,
+                            connection,
+                        },
+                    )
+                    .into_response(),
+                    _ => ApiError::method_not_allowed("GET").into_response(),
+                }
+            },
+        )
+        .boxed()
+}
+
+fn operators(app: &App) -> BoxedFilter<(Response,)> {
+    let app = app.clone();
+    warp::path!(String)
+        .and(warp::method())
+        .and_then(move |page: String, method: Method| {
+            let app = app.clone();
+            async move {
+                let known = matches!(page.as_str(), "healthz" | "readyz" | "info" | "actors");
+                Ok(match page.as_str() {
+                    _ if !known => return Err(warp::reject::not_found()),
+                    _ if method != Method::GET => {
+                        ApiError::method_not_allowed("GET").into_response()
+                    }
+                    "healthz" => operators::healthz().into_response(),
+                    "readyz" => operators::readyz(&app),
+                    "info" => operators::info(&app).into_response(),
+                    _ => operators::actors(app).await.into_response(),
+                })
+            }
+        })
+        .boxed()
+}
+
+fn restart_worker(app: &App) -> BoxedFilter<(Response,)> {
+    let app = app.clone();
+    warp::path!("actors" / "workers" / usize / "restart")
+        .and(warp::method())
+        .then(move |index: usize, method: Method| {
+            let app = app.clone();
+            async move {
+                match method {
+                    Method::POST => operators::restart_worker(app, index).await.into_response(),
+                    _ => ApiError::method_not_allowed("POST").into_response(),
+                }
+            }
+        })
+        .boxed()
+}

@@ -1,0 +1,166 @@
+//! The network side: accepts connections, within bounds, and serves HTTP on them.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::{Service, ServiceBuilder};
+use tower_http::add_extension::AddExtension;
+use tower_http::catch_panic::CatchPanicLayer;
+use warp::http::{Request, Response};
+use warp::reply::Reply;
+
+use super::{ApiError, App, routes};
+
+/// How long a client may take to send the head of its next request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest head of a request, and what is buffered of an answer.
+const BUFFER: usize = 64 << 10;
+/// How often a silent connection is asked whether its other end is still there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// Pause after a failed accept: the system is out of something.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// One client's place among those that are served at the same time. Lives as long as its
+/// connection, also when that becomes a WebSocket.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    _place: Arc<OwnedSemaphorePermit>,
+}
+
+/// A bound address that can be served.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Takes hold of an address. Nothing is answered yet.
+    ///
+    /// # Errors
+    /// If the name does not resolve, or the address is taken or forbidden.
+    pub async fn bind(host: &str, port: u16) -> io::Result<Self> {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let listener = TcpListener::bind((host, port)).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address })
+    }
+
+    /// The address with the port that the system picked, if it was to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until told to stop, then lets the requests at work end.
+    pub async fn run(self, app: &App, stop: CancellationToken) {
+        let places = Arc::new(Semaphore::new(app.options.max_clients));
+        let connections = TaskTracker::new();
+        let service = ServiceBuilder::new()
+            .layer(CatchPanicLayer::custom(|_| {
+                ApiError::internal(&"a handler panicked").into_response()
+            }))
+            .layer(app.options.cors_origins.cors())
+            .service(warp::service(routes::routes(app)));
+        while let Some((stream, place)) = next(&self.listener, &places, &stop).await {
+            let connection = Connection {
+                _place: Arc::new(place),
+            };
+            let service = AddExtension::new(service.clone(), connection);
+            let task = serve(stream, app.options.send_timeout, service, stop.clone());
+            connections.spawn(task);
+        }
+        drop(self.listener);
+        connections.close();
+        connections.wait().await;
+    }
+}
+
+/// The next connection with its place, or nothing when it is time to stop.
+async fn next(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+    stop: &CancellationToken,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let accepted = async {
+        // The semaphore is never closed, so there is a place in the end.
+        let place = places.clone().acquire_owned().await.ok()?;
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => return Some((stream, place)),
+                // The client went away while it waited; the next one did not.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::error!(%error, "cannot accept connections");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => None,
+        accepted = accepted => accepted,
+    }
+}
+
+/// Serves one connection until it ends, is upgraded, or no more requests are wanted.
+async fn serve<S, B>(stream: TcpStream, send_timeout: Duration, service: S, stop: CancellationToken)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send,
+    S::Future: Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    configure(&stream);
+    let mut stream = TimeoutStream::new(stream);
+    // Time without a byte of progress, so that a slow client is served and a dead one is not.
+    stream.set_write_timeout(Some(send_timeout));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(BUFFER)
+        .serve_connection(
+            TokioIo::new(Box::pin(stream)),
+            TowerToHyperService::new(service),
+        )
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+fn configure(stream: &TcpStream) {
+    // A small answer must not wait for the acknowledgement of the one before it.
+    let configured = stream.set_nodelay(true).and_then(|()| {
+        let keepalive = TcpKeepalive::new()
+            .with_time(KEEPALIVE)
+            .with_interval(KEEPALIVE / 4);
+        SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    });
+    if let Err(error) = configured {
+        tracing::debug!(%error, "cannot configure a connection");
+    }
+}

@@ -1,0 +1,222 @@
+//! REST: creating, listing, looking at and deleting sessions.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pointstream_actors::{SessionConfig, SessionHandle, SessionId, SessionStatus, SessionSummary};
+use serde::Serialize;
+use serde_json::{Value, json};
+use warp::reply::Json;
+
+use super::{ApiError, App, Query};
+
+/// `POST /ws/session/create`
+pub async fn create(app: App, query: Query) -> Result<Json, ApiError> {
+    let config = query.session_config(&app.system.config_limits())?;
+    let session = app.system.create_session(config).await?;
+    tracing::info!(session_id = %session.id, "session created");
+    Ok(warp::reply::json(&Created {
+        success: true,
+        session_id: session.id,
+        created_at: seconds(session.created_at),
+        max_images: session.config.max_images,
+        config: Config::from(&session.config),
+    }))
+}
+
+/// `GET /ws/session/{session_id}`
+pub async fn show(app: App, id: String) -> Result<Json, ApiError> {
+    let session = find(&app, &id).await?.summary().await?;
+    Ok(warp::reply::json(&Shown {
+        listed: Listed::from(&session),
+        max_images: session.config.max_images,
+        error_message: session.error_message.as_deref(),
+        config: Config::from(&session.config),
+    }))
+}
+
+/// `DELETE /ws/session/{session_id}`
+pub async fn delete(app: App, id: String) -> Result<Json, ApiError> {
+    let id = parse_id(&id)?;
+    app.system.delete_session(id).await?;
+    tracing::info!(session_id = %id, "session deleted");
+    Ok(warp::reply::json(&json!({
+        "success": true,
+        "message": format!("Session {id} deleted"),
+    })))
+}
+
+/// `GET /ws/sessions`
+pub async fn list(app: App) -> Json {
+    let sessions = app.system.sessions().await;
+    warp::reply::json(&json!({
+        "stats": stats(&sessions, app.system.settings()),
+        "sessions": sessions.iter().map(Listed::from).collect::<Vec<_>>(),
+    }))
+}
+
+/// The session that a path names.
+///
+/// # Errors
+/// 404, for what cannot be an identifier as well.
+pub async fn find(app: &App, id: &str) -> Result<SessionHandle, ApiError> {
+    app.system
+        .session(parse_id(id)?)
+        .await
+        .ok_or_else(ApiError::session_not_found)
+}
+
+fn parse_id(id: &str) -> Result<SessionId, ApiError> {
+    SessionId::try_parse(id).map_err(|_| ApiError::session_not_found())
+}
+
+/// Seconds since the epoch.
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
+}
+
+fn stats(sessions: &[SessionSummary], settings: &pointstream_actors::Settings) -> Value {
+    let count = |name| {
+        sessions
+            .iter()
+            .filter(|session| session.status.wire_name() == name)
+            .count()
+    };
+    json!({
+        "total_sessions": sessions.len(),
+        "active_sessions": count(SessionStatus::Active.wire_name()),
+        "processing_sessions": count(SessionStatus::Processing.wire_name()),
+        "max_sessions": settings.max_sessions,
+        "total_images": sessions.iter().map(|session| u64::from(session.image_count)).sum::<u64>(),
+        "session_timeout": settings.session_timeout.as_secs_f64(),
+    })
+}
+
+#[derive(Serialize)]
+struct Created {
+    success: bool,
+    session_id: SessionId,
+    created_at: f64,
+    max_images: u32,
+    config: Config,
+}
+
+/// A session's parameters without `max_images`, which stands beside it.
+#[derive(Serialize)]
+struct Config {
+    process_res: u32,
+    process_res_method: Value,
+    conf_thresh_percentile: f64,
+    num_max_points: u64,
+    show_cameras: bool,
+}
+
+impl From<&SessionConfig> for Config {
+    fn from(config: &SessionConfig) -> Self {
+        Self {
+            process_res: config.process_res,
+            process_res_method: json!(config.process_res_method),
+            conf_thresh_percentile: config.conf_thresh_percentile,
+            num_max_points: config.num_max_points,
+            show_cameras: config.show_cameras,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Listed {
+    session_id: SessionId,
+    created_at: f64,
+    last_activity: f64,
+    status: &'static str,
+    image_count: u32,
+    image_bytes: u64,
+    connections: usize,
+    requests: usize,
+    has_result: bool,
+}
+
+impl From<&SessionSummary> for Listed {
+    fn from(session: &SessionSummary) -> Self {
+        Self {
+            session_id: session.id,
+            created_at: seconds(session.created_at),
+            last_activity: seconds(session.last_activity),
+            status: session.status.wire_name(),
+            image_count: session.image_count,
+            image_bytes: session.image_bytes,
+            connections: session.connections,
+            requests: session.requests,
+            has_result: session.has_result,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    listed: Listed,
+    max_images: u32,
+    error_message: Option<&'a str>,
+    config: Config,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(status: SessionStatus) -> SessionSummary {
+        SessionSummary {
+            id: SessionId::nil(),
+            created_at: UNIX_EPOCH + std::time::Duration::from_millis(1500),
+            last_activity: UNIX_EPOCH + std::time::Duration::from_secs(2),
+            status,
+            image_count: 5,
+            image_bytes: 1000,
+            config: SessionConfig::default(),
+            connections: 1,
+            requests: 0,
+            has_result: false,
+            error_message: None,
+        }
+    }
+
+    #[test]
+    fn a_session_is_shown_as_the_protocol_says() {
+        let session = summary(SessionStatus::Created);
+        let shown = serde_json::to_value(Shown {
+            listed: Listed::from(&session),
+            max_images: session.config.max_images,
+            error_message: None,
+            config: Config::from(&session.config),
+        })
+        .expect("serialisable");
+        assert_eq!(shown["session_id"], SessionId::nil().to_string());
+        assert_eq!(shown["created_at"], 1.5);
+        assert_eq!(shown["last_activity"], 2.0);
+        assert_eq!(shown["status"], "active");
+        assert_eq!(shown["image_count"], 5);
+        assert_eq!(shown["max_images"], 100);
+        assert_eq!(shown["error_message"], Value::Null);
+    }
+
+    #[test]
+    fn the_configuration_has_the_protocols_names() {
+        let config = serde_json::to_value(Config::from(&SessionConfig::default())).expect("valid");
+        let expected = json!({
+            "process_res": 504,
+            "process_res_method": "upper_bound_resize",
+            "conf_thresh_percentile": 10.0,
+            "num_max_points": 10_000_000,
+            "show_cameras": true,
+        });
+        assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn identifiers_that_cannot_be_are_not_found() {
+        assert_eq!(parse_id("../../etc"), Err(ApiError::session_not_found()));
+        assert!(parse_id("67e55044-10b1-426f-9247-bb680e5fe0c8").is_ok());
+    }
+}

@@ -1,0 +1,200 @@
+//! The life of the process: start, serve, end.
+
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pointstream_actors::{StartError, System};
+use pointstream_reconstruction::model::{Device, DeviceError, ModelError, ResolvedModel};
+use thiserror::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::data_dir::{DataDir, DataDirError};
+use crate::http::{App, Server};
+use crate::logging::LogFormat;
+use crate::options::Options;
+
+/// How long sockets and requests may take to end once the actors have.
+const GOODBYE: Duration = Duration::from_secs(10);
+
+/// Why the service did not start.
+#[derive(Debug, Error)]
+pub enum ServiceError {
+    /// The devices asked for are not there.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The model was refused.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {host}:{port}: {source}{advice}")]
+    Address {
+        /// Host that was asked for.
+        host: String,
+        /// Port that was asked for.
+        port: u16,
+        /// What the system said.
+        source: io::Error,
+        /// What would work.
+        advice: &'static str,
+    },
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The actors did not start.
+    #[error(transparent)]
+    Actors(#[from] StartError),
+    /// The system refused something that is always there.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs the service until a signal ends it.
+///
+/// # Errors
+/// [`ServiceError`] if it did not start.
+pub async fn run(options: Options) -> Result<(), ServiceError> {
+    let mut signals = Signals::new()?;
+    let options = Arc::new(options);
+    let server = bind(&options).await?;
+    let address = server.address();
+
+    let prepared = prepare(options.clone(), address);
+    let (devices, model, data_dir) = tokio::task::spawn_blocking(prepared)
+        .await
+        .map_err(io::Error::other)??;
+    let settings = options.settings(data_dir.path().to_owned(), Arc::new(model), devices);
+    let system = System::start(settings).await?;
+
+    let app = App {
+        system,
+        options,
+        sockets: TaskTracker::new(),
+    };
+    let stop = CancellationToken::new();
+    let serving = {
+        let (app, stop) = (app.clone(), stop.clone());
+        tokio::spawn(async move { server.run(&app, stop).await })
+    };
+    announce(&app, address);
+
+    signals.next().await;
+    tracing::info!(
+        "shutting down; running work may take {:?}",
+        app.options.drain_timeout
+    );
+    stop.cancel();
+    tokio::select! {
+        () = drain(app, serving) => tracing::info!("shut down"),
+        () = signals.next() => tracing::warn!("second signal, ending at once"),
+    }
+    data_dir.close();
+    Ok(())
+}
+
+async fn bind(options: &Options) -> Result<Server, ServiceError> {
+    Server::bind(&options.host, options.port)
+        .await
+        .map_err(|source| ServiceError::Address {
+            host: options.host.clone(),
+            port: options.port,
+            advice: match source.kind() {
+                io::ErrorKind::AddrInUse => "; choose another with --port, 0 picks a free one",
+                io::ErrorKind::PermissionDenied => "; choose a --port of 1024 or more",
+                _ => "; choose another with --host",
+            },
+            source,
+        })
+}
+
+/// What blocks on the file system and on drivers, the devices first: loading CUDA tells most.
+fn prepare(
+    options: Arc<Options>,
+    address: SocketAddr,
+) -> impl FnOnce() -> Result<(Vec<Device>, ResolvedModel, DataDir), ServiceError> {
+    move || {
+        let devices = options.device.resolve()?;
+        let model = options.model.resolve()?;
+        let data_dir = DataDir::open(options.data_dir.as_deref(), address)?;
+        Ok((devices, model, data_dir))
+    }
+}
+
+/// Ends what runs, in bounded time.
+async fn drain(app: App, serving: tokio::task::JoinHandle<()>) {
+    let ended = tokio::time::timeout(app.options.drain_timeout + GOODBYE, async {
+        app.system.drain().await;
+        app.sockets.close();
+        app.sockets.wait().await;
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "serving failed");
+        }
+    });
+    if ended.await.is_err() {
+        tracing::warn!("some clients did not let go in time");
+    }
+}
+
+/// Tells programs where we listen, and people what to do next.
+fn announce(app: &App, address: SocketAddr) {
+    let settings = app.system.settings();
+    let model = &settings.model.metadata;
+    let devices: Vec<String> = settings.devices.iter().map(ToString::to_string).collect();
+    tracing::info!(
+        %address,
+        model = model.name,
+        model_version = model.version,
+        devices = devices.join(","),
+        workers_per_device = settings.workers_per_device,
+        data_dir = %settings.data_dir.display(),
+        "listening"
+    );
+    // Nobody may be reading, which is no reason to end.
+    let _ = writeln!(io::stdout(), "listening on http://{address}");
+    if app.options.log_format == LogFormat::Text {
+        let url = format!("http://{}", reachable(address));
+        let _ = writeln!(
+            io::stderr(),
+            "\nTry it from another terminal:\n  \
+             create a session:     curl -X POST {url}/ws/session/create\n  \
+             reconstruct photos:   .venv/bin/python examples/websocket_client.py --server {url} \
+             --images PHOTO...\n  \
+             read on:              README.md and docs/protocol.md\n"
+        );
+    }
+}
+
+/// An address that a client on this machine can use.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// The signals that ask us to end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

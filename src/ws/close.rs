@@ -1,0 +1,155 @@
+//! Why we close sockets, as codes and texts (see `docs/protocol.md`).
+
+use std::borrow::Cow;
+
+use pointstream_actors::CloseReason;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+/// Session unknown.
+const NOT_FOUND: u16 = 4404;
+/// Session ended for want of activity.
+const EXPIRED: u16 = 4408;
+/// Session was deleted.
+const DELETED: u16 = 4410;
+/// The client reads more slowly than it asks for answers.
+const TOO_SLOW: u16 = 4413;
+/// The query of the URL is wrong.
+const INVALID: u16 = 4422;
+/// Session has too many sockets already.
+const TOO_MANY: u16 = 4429;
+/// Session failed.
+const FAILED: u16 = 4500;
+/// Longest reason in bytes that fits a close frame.
+const MAX_REASON: usize = 123;
+
+/// How a socket is closed from our side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closing {
+    /// The code of the close frame.
+    pub code: u16,
+    /// The text of the close frame, and of the error message before it if there is one.
+    pub reason: Cow<'static, str>,
+    /// Whether an error message goes before it: many clients look at messages only.
+    pub announced: bool,
+}
+
+impl Closing {
+    fn announced(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            reason: reason.into(),
+            announced: true,
+        }
+    }
+
+    /// There is no such session.
+    pub fn session_not_found() -> Self {
+        Self::announced(NOT_FOUND, "Session not found")
+    }
+
+    /// The session has all the sockets that it may have.
+    pub fn too_many(reason: String) -> Self {
+        Self::announced(TOO_MANY, reason)
+    }
+
+    /// The client reads more slowly than it asks for answers.
+    const TOO_SLOW: u16 = 4413;
+    /// The query of the URL is wrong.
+    pub fn invalid(reason: String) -> Self {
+        Self::announced(INVALID, reason)
+    }
+
+    /// More answers wait for the client than the session keeps for it.
+    pub fn too_slow() -> Self {
+        Self::announced(
+            TOO_SLOW,
+            "too many answers wait to be read; read faster, or send less at a time",
+        )
+    }
+
+    /// A message was too large to be read.
+    pub fn too_large(limit: usize) -> Self {
+        Self::announced(
+            CloseCode::Size.into(),
+            format!("message is larger than {limit} bytes; send smaller images"),
+        )
+    }
+
+    /// A text message was no UTF-8.
+    pub fn not_utf8() -> Self {
+        Self::announced(CloseCode::Invalid.into(), "text message is not valid UTF-8")
+    }
+
+    /// The client does not speak the WebSocket protocol well.
+    pub fn protocol(reason: String) -> Self {
+        Self {
+            code: CloseCode::Protocol.into(),
+            reason: reason.into(),
+            announced: false,
+        }
+    }
+
+    /// The close frame.
+    pub fn frame(&self) -> CloseFrame {
+        let mut end = self.reason.len().min(MAX_REASON);
+        while !self.reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        CloseFrame {
+            code: self.code.into(),
+            reason: self.reason[..end].into(),
+        }
+    }
+}
+
+impl From<CloseReason> for Closing {
+    fn from(reason: CloseReason) -> Self {
+        let text = reason.to_string();
+        match reason {
+            CloseReason::Deleted => Self::announced(DELETED, text),
+            CloseReason::Expired => Self::announced(EXPIRED, text),
+            CloseReason::Failed => Self::announced(FAILED, text),
+            // Not the session's fault, and what it was asked for has been answered.
+            CloseReason::ShuttingDown => Self {
+                code: CloseCode::Away.into(),
+                reason: text.into(),
+                announced: false,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_codes_may_be_sent() {
+        for code in [
+            NOT_FOUND, EXPIRED, DELETED, TOO_SLOW, INVALID, TOO_MANY, FAILED,
+        ] {
+            assert!(CloseCode::from(code).is_allowed(), "{code}");
+        }
+        for closing in [
+            Closing::too_large(1),
+            Closing::not_utf8(),
+            Closing::protocol(String::new()),
+            CloseReason::ShuttingDown.into(),
+        ] {
+            assert!(CloseCode::from(closing.code).is_allowed(), "{closing:?}");
+        }
+    }
+
+    #[test]
+    fn shutdown_is_going_away() {
+        let closing = Closing::from(CloseReason::ShuttingDown);
+        assert_eq!((closing.code, closing.announced), (1001, false));
+    }
+
+    #[test]
+    fn reasons_fit_a_close_frame() {
+        let frame = Closing::invalid("ü".repeat(100)).frame();
+        assert_eq!(frame.reason.as_str(), "ü".repeat(61));
+    }
+}

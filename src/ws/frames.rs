@@ -1,0 +1,307 @@
+//! What clients receive: from events to WebSocket frames.
+//!
+//! A point cloud can be hundreds of megabytes as base64. So a message is cut into fragments that
+//! are made only when the socket takes them: a result costs one fragment of memory beside the GLB
+//! itself, which all connections share, and the frames of ping and pong get their turn in between.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use pointstream_actors::{Answer, AnswerKind, SessionEvent, SessionId};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+/// Payload of one frame in bytes; a multiple of 4, so that base64 fills it.
+pub const FRAGMENT: usize = 256 << 10;
+
+/// One message, cut into frames on demand.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// JSON before the point cloud.
+    head: Bytes,
+    /// The point cloud, not encoded yet.
+    glb: Bytes,
+    /// JSON behind the point cloud.
+    tail: Bytes,
+    place: Place,
+}
+
+/// How far the frames of a message have been made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Start,
+    Middle,
+    End,
+}
+
+impl Outgoing {
+    /// The message that tells a client of an event, if there is one: the end of a session has none
+    /// of its own.
+    ///
+    /// # Errors
+    /// If the event cannot be written as JSON.
+    pub fn of(event: &SessionEvent, session_id: SessionId) -> serde_json::Result<Option<Self>> {
+        let message = match event {
+            SessionEvent::Connected {
+                image_count,
+                max_images,
+            } => json!({
+                "type": "connected",
+                "session_id": session_id,
+                "image_count": image_count,
+                "max_images": max_images,
+            }),
+            SessionEvent::Acknowledged {
+                image_count,
+                image_path,
+            } => json!({
+                "type": "ack",
+                "image_count": image_count,
+                "session_id": session_id,
+                "image_path": image_path,
+            }),
+            SessionEvent::Progress(progress) => json!({
+                "type": "progress",
+                "stage": progress.stage,
+                "progress": progress.fraction,
+                "message": progress.message,
+            }),
+            SessionEvent::Result(answer) => return Self::result(answer).map(Some),
+            SessionEvent::Error { message } => return Ok(Some(Self::error(message))),
+            SessionEvent::Pong => json!({ "type": "pong", "session_id": session_id }),
+            SessionEvent::Closed(_) => return Ok(None),
+        };
+        Ok(Some(Self::plain(message.to_string())))
+    }
+
+    /// An error message.
+    pub fn error(message: &str) -> Self {
+        Self::plain(json!({ "type": "error", "message": message }).to_string())
+    }
+
+    fn plain(json: String) -> Self {
+        Self {
+            head: json.into(),
+            glb: Bytes::new(),
+            tail: Bytes::new(),
+            place: Place::Start,
+        }
+    }
+
+    fn result(answer: &Answer) -> serde_json::Result<Self> {
+        let kind = match answer.kind {
+            AnswerKind::Delta => "delta",
+            AnswerKind::Complete => "complete",
+        };
+        let metadata = serde_json::to_string(&*answer.metadata)?;
+        let head = format!(
+            r#"{{"type":"{kind}","image_count":{},"glb_base64":""#,
+            answer.image_count
+        );
+        Ok(Self {
+            head: head.into(),
+            glb: answer.glb.clone(),
+            tail: format!(r#"","metadata":{metadata}}}"#).into(),
+            place: Place::Start,
+        })
+    }
+
+    /// The next fragment: of the head, the point cloud and the tail as much as fits.
+    ///
+    /// A fragment may end inside a character, as RFC 6455 allows.
+    fn fragment(&mut self) -> Bytes {
+        if self.glb.is_empty() && self.tail.is_empty() {
+            return self.head.split_to(self.head.len().min(FRAGMENT));
+        }
+        let mut fragment = Vec::with_capacity(FRAGMENT);
+        move_part(&mut self.head, &mut fragment);
+        // Always a multiple of 3 bytes but for the last part, or padding would get in between.
+        let room = (FRAGMENT - fragment.len()) / 4 * 3;
+        let part = self.glb.split_to(self.glb.len().min(room));
+        let start = fragment.len();
+        fragment.resize(FRAGMENT, 0);
+        // The buffer holds four thirds of the part; zero bytes are written if it ever did not.
+        let written = STANDARD
+            .encode_slice(&part, &mut fragment[start..])
+            .unwrap_or(0);
+        fragment.truncate(start + written);
+        if self.glb.is_empty() {
+            move_part(&mut self.tail, &mut fragment);
+        }
+        fragment.into()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.glb.is_empty() && self.tail.is_empty()
+    }
+}
+
+/// Moves as much of a part as a fragment still takes.
+fn move_part(part: &mut Bytes, fragment: &mut Vec<u8>) {
+    let room = FRAGMENT - fragment.len();
+    fragment.extend_from_slice(&part.split_to(part.len().min(room)));
+}
+
+impl Iterator for Outgoing {
+    type Item = Frame;
+
+    fn next(&mut self) -> Option<Frame> {
+        let opcode = match self.place {
+            Place::Start => Data::Text,
+            Place::Middle => Data::Continue,
+            Place::End => return None,
+        };
+        let payload = self.fragment();
+        let last = self.is_empty();
+        self.place = if last { Place::End } else { Place::Middle };
+        Some(Frame::message(payload, OpCode::Data(opcode), last))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use pointstream_actors::{Progress, ResultMetadata, Stage, Timings};
+    use pointstream_reconstruction::cloud::Alignment;
+    use pointstream_reconstruction::model::Scale;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Puts frames together as a client does, and checks that they are well formed.
+    fn receive(message: Outgoing) -> Value {
+        let frames: Vec<Frame> = message.collect();
+        let mut bytes = Vec::new();
+        for (index, frame) in frames.iter().enumerate() {
+            let header = frame.header();
+            let opcode = if index == 0 {
+                Data::Text
+            } else {
+                Data::Continue
+            };
+            assert_eq!(header.opcode, OpCode::Data(opcode));
+            assert_eq!(header.is_final, index + 1 == frames.len());
+            assert!(frame.payload().len() <= FRAGMENT);
+            bytes.extend_from_slice(frame.payload());
+        }
+        serde_json::from_slice(&bytes).expect("JSON")
+    }
+
+    fn message(event: &SessionEvent) -> Value {
+        receive(
+            Outgoing::of(event, SessionId::nil())
+                .expect("valid")
+                .expect("a message"),
+        )
+    }
+
+    fn answer(glb: Vec<u8>, frames: usize) -> SessionEvent {
+        let metadata = ResultMetadata {
+            num_frames: frames,
+            session_id: SessionId::nil(),
+            glb_size_bytes: glb.len(),
+            intrinsics: vec![[[1.0, 0.0, 0.5]; 3]; frames],
+            extrinsics: vec![[[0.0, 1.0, 0.0, 0.25]; 4]; frames],
+            world_to_glb: [[1.0; 4]; 4],
+            processed_size: [504, 378],
+            frames: (0..frames).map(|index| format!("ф{index}.jpg")).collect(),
+            unregistered_frames: Vec::new(),
+            num_points: 7,
+            confidence_threshold: 1.05,
+            aligned: true,
+            alignment: Alignment::Origin,
+            scale: Scale::Relative,
+            model: "mvs 1".to_owned(),
+            timings: Timings::default(),
+        };
+        SessionEvent::Result(Arc::new(Answer {
+            kind: AnswerKind::Delta,
+            image_count: 5,
+            glb: glb.into(),
+            metadata: Arc::new(metadata),
+        }))
+    }
+
+    #[test]
+    fn small_events_have_the_protocols_fields() {
+        let id = SessionId::nil().to_string();
+        let cases = [
+            (
+                SessionEvent::Connected {
+                    image_count: 0,
+                    max_images: 100,
+                },
+                json!({"type": "connected", "session_id": id, "image_count": 0, "max_images": 100}),
+            ),
+            (
+                SessionEvent::Acknowledged {
+                    image_count: 5,
+                    image_path: "a\"b.png".to_owned(),
+                },
+                json!({
+                    "type": "ack", "image_count": 5, "session_id": id, "image_path": "a\"b.png",
+                }),
+            ),
+            (
+                SessionEvent::Progress(Progress {
+                    stage: Stage::Inference,
+                    fraction: 0.5,
+                    message: "Processing frame 5/10".to_owned(),
+                }),
+                json!({
+                    "type": "progress", "stage": "inference", "progress": 0.5,
+                    "message": "Processing frame 5/10",
+                }),
+            ),
+            (
+                SessionEvent::Error {
+                    message: "no".to_owned(),
+                },
+                json!({"type": "error", "message": "no"}),
+            ),
+            (
+                SessionEvent::Pong,
+                json!({"type": "pong", "session_id": id}),
+            ),
+        ];
+        for (event, expected) in cases {
+            assert_eq!(message(&event), expected);
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_session_is_no_message() {
+        let event = SessionEvent::Closed(pointstream_actors::CloseReason::Deleted);
+        assert!(
+            Outgoing::of(&event, SessionId::nil())
+                .expect("valid")
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_result_survives_being_cut_at_any_length() {
+        // Around the borders of a fragment, and every remainder by 3.
+        let lengths = (0..4)
+            .chain(FRAGMENT / 4 * 3 - 100..FRAGMENT / 4 * 3 + 4)
+            .chain([3 * FRAGMENT + 1]);
+        for length in lengths {
+            let glb: Vec<u8> = (0..length).map(|index| (index * 31 % 251) as u8).collect();
+            let value = message(&answer(glb.clone(), 2));
+            let encoded = value["glb_base64"].as_str().expect("a string");
+            assert_eq!(STANDARD.decode(encoded).expect("base64"), glb, "{length}");
+            assert_eq!(value["type"], "delta");
+            assert_eq!(value["image_count"], 5);
+            assert_eq!(value["metadata"]["num_frames"], 2);
+            assert_eq!(value["metadata"]["extrinsics"][1][3][3], 0.25);
+        }
+    }
+
+    #[test]
+    fn long_metadata_is_cut_too() {
+        let value = message(&answer(vec![1; 10], 5000));
+        assert_eq!(value["metadata"]["frames"][4999], "ф4999.jpg");
+    }
+}
