@@ -1,6 +1,6 @@
 # Thin: each target is one script under scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test bench evaluate sample-scene golden lock clean
+.PHONY: help setup serve test bench evaluate sample-scene golden model lock clean
 
 # Passed on to the program behind a target: make serve ARGS="--port 9000"
 ARGS ?=
@@ -21,13 +21,16 @@ bench: ## Measure one run by stage, and the latency of ping while a model runs.
 	@scripts/bench.sh $(ARGS)
 
 evaluate: ## Measure the model mvs on unseen procedural scenes.
-	@scripts/evaluate.sh $(ARGS)
+	@scripts/python.sh -m weights.evaluate $(ARGS)
+
+model: ## Build the archive of the model mvs from its sources.
+	@scripts/python.sh -m weights.mvs.build
 
 sample-scene: ## Render the sample scene under examples/ anew.
-	@scripts/sample-scene.sh $(ARGS)
+	@scripts/python.sh -m weights.scenes.sample examples/sample_scene
 
 golden: ## Compute the golden data of the image tests anew with OpenCV.
-	@scripts/golden.sh
+	@scripts/python.sh reconstruction/tests/golden/make.py
 
 lock: ## Resolve requirements/*.in to exact versions and hashes again.
 	@scripts/lock.sh

@@ -1,23 +1,22 @@
 #!/usr/bin/env bash
-# Usage: scripts/setup.sh [--for-tests]
+# Usage: scripts/setup.sh [--with-python-tools]
 #
 # Makes .venv with libtorch from the locked requirements, and the link .libtorch that cargo is told
-# of in .cargo/config.toml. With --for-tests also what the Python and the glTF tests need. What is
-# installed already is left alone, so a second run is over at once.
+# of in .cargo/config.toml. With --with-python-tools also what the project's Python code and its
+# tests need. What is installed already is left alone, so a second run is over at once.
 #
 # WITH_CUDA=1 installs the CUDA libraries on a machine without an NVIDIA GPU, 0 never does.
 source "$(dirname "$0")/common.sh"
 
 case "${1:-}" in
-  "") for_tests=false ;;
-  --for-tests) for_tests=true ;;
-  *) fail "unknown option '$1'; only --for-tests is known." ;;
+  "") python_tools=false ;;
+  --with-python-tools) python_tools=true ;;
+  *) fail "unknown option '$1'; only --with-python-tools is known." ;;
 esac
 
 [ "$(uname -s)" = Linux ] || fail "pointstream runs on Linux, and this is $(uname -s)."
 need_rust
 need_compiler
-if $for_tests; then need_node; fi
 
 # has_gpu: whether the NVIDIA driver is loaded (the last is where WSL keeps it).
 has_gpu() {
@@ -53,14 +52,7 @@ case "${WITH_CUDA:-auto}" in
   0) ;;
   *) fail "WITH_CUDA is '$WITH_CUDA', but must be 0 or 1." ;;
 esac
-if $for_tests; then
-  install test
-  if ! cmp -s integration/glb/package-lock.json integration/glb/node_modules/.installed; then
-    say "Installing integration/glb/package-lock.json"
-    npm ci --prefix integration/glb --no-audit --no-fund
-    cp integration/glb/package-lock.json integration/glb/node_modules/.installed
-  fi
-fi
+if $python_tools; then install test; fi
 
 # Relative, so that the checkout can be moved.
 for torch in .venv/lib/python3.*/site-packages/torch; do

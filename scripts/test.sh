@@ -2,7 +2,8 @@
 # Every check there is, the quick ones first.
 source "$(dirname "$0")/common.sh"
 
-scripts/setup.sh --for-tests
+need_node
+scripts/setup.sh --with-python-tools
 need_rust
 
 say "Formatting and lints"
@@ -11,11 +12,13 @@ cargo fmt --all --check
 .venv/bin/ruff check
 cargo clippy --locked --workspace --all-targets -- -D warnings
 
-say "Rust tests, with the end-to-end tests against the release build"
-cargo build --locked --release --bin pointstream
+say "Rust tests, end-to-end tests among them"
 cargo test --locked --workspace
 
 say "Python tests"
 .venv/bin/python -m pytest
+
+say "Validation of GLB files"
+integration/glb/run.sh
 
 say "All checks passed"
