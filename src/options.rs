@@ -120,6 +120,15 @@ pub struct Options {
     )]
     pub feature_cache_mb: usize,
 
+    /// Memory for images between the socket and the disk, over all sessions, in MiB.
+    #[arg(
+        long,
+        env = "POINTSTREAM_UPLOAD_BUFFER_MB",
+        value_name = "MIB",
+        default_value_t = 512
+    )]
+    pub upload_buffer_mb: usize,
+
     /// A job of the model that takes longer than this many seconds is given up.
     #[arg(long, env = "POINTSTREAM_JOB_TIMEOUT", value_name = "SECONDS", default_value = "1800",
           value_parser = seconds)]
@@ -196,6 +205,7 @@ impl Options {
                 max_bytes: self.max_image_bytes,
                 max_pixels: self.max_image_pixels,
             },
+            upload_buffer_bytes: self.upload_buffer_mb.saturating_mul(1 << 20),
             feature_cache_bytes: self.feature_cache_mb.saturating_mul(1 << 20),
             job_timeout: self.job_timeout,
             drain_timeout: self.drain_timeout,

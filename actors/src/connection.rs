@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::event::{ClientMessage, SessionEvent};
 use crate::mailbox::Mailbox;
+use crate::memory::MemoryBudget;
 use crate::session::SessionMessage;
 
 /// Identifies a connection within its session; later ones have larger numbers.
@@ -42,6 +43,7 @@ struct Shared {
     mailbox: Mailbox<SessionMessage>,
     connection: ConnectionId,
     unanswered: Arc<Semaphore>,
+    uploads: MemoryBudget,
 }
 
 impl Drop for Shared {
@@ -56,20 +58,23 @@ impl Requests {
         mailbox: Mailbox<SessionMessage>,
         connection: ConnectionId,
         unanswered: usize,
+        uploads: MemoryBudget,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 mailbox,
                 connection,
                 unanswered: Arc::new(Semaphore::new(unanswered)),
+                uploads,
             }),
         }
     }
 
     /// Passes a message on to the session.
     ///
-    /// Waits while too many messages of this connection are unanswered or their answers unread;
-    /// read nothing more from the client meanwhile.
+    /// Waits while too many messages of this connection are unanswered or their answers unread, or
+    /// while the images of all connections take too much memory; read nothing more from the
+    /// client meanwhile.
     ///
     /// # Errors
     /// [`SessionNotFound`] if the session has ended.
@@ -81,6 +86,10 @@ impl Requests {
             .acquire_owned()
             .await
             .map_err(|_| SessionNotFound)?;
+        let memory = match &message {
+            ClientMessage::Image { bytes, .. } => Some(shared.uploads.take(bytes.len()).await),
+            _ => None,
+        };
         let connection = shared.connection;
         shared
             .mailbox
@@ -88,6 +97,7 @@ impl Requests {
                 connection,
                 message,
                 permit,
+                memory,
             })
             .map_err(|_| SessionNotFound)
     }

@@ -19,6 +19,7 @@ mod event;
 mod features;
 mod gauge;
 mod mailbox;
+mod memory;
 mod pool;
 mod session;
 mod settings;

@@ -32,6 +32,9 @@ pub struct Settings {
     pub max_connections: usize,
     /// Messages of one connection that may be unanswered before no more are read from it.
     pub max_unanswered_messages: usize,
+    /// Memory for encoded images between the socket and the disk, over all sessions, in bytes. An
+    /// upload waits while it is spent; one larger image is let through alone.
+    pub upload_buffer_bytes: usize,
     /// Jobs that may wait for a worker, over all sessions.
     pub queue_capacity: usize,
     /// Limits of images, checked before they are decoded.

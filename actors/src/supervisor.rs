@@ -14,6 +14,7 @@ use crate::event::{CloseReason, SessionId};
 use crate::features::FeatureBudget;
 use crate::gauge::Gauge;
 use crate::mailbox::{Mailbox, Reply, answer};
+use crate::memory::MemoryBudget;
 use crate::pool::{Pool, PoolArgs, PoolMessage, PoolStatus};
 use crate::session::{Session, SessionArgs, SessionMessage};
 use crate::settings::Settings;
@@ -107,6 +108,7 @@ pub(crate) struct State {
     pool: Mailbox<PoolMessage>,
     workshop: Workshop,
     features: Arc<FeatureBudget>,
+    uploads: MemoryBudget,
     sessions: HashMap<SessionId, Entry>,
     by_actor: HashMap<ActorId, SessionId>,
     /// Sessions that have ended but whose files are not gone yet, with those who wait for it.
@@ -238,6 +240,7 @@ impl State {
             pool: self.pool.clone(),
             workshop: self.workshop.clone(),
             features: self.features.clone(),
+            uploads: self.uploads.clone(),
             gauge: Gauge::new("session", id.to_string()),
         };
         let mailbox = match Session::spawn(args, myself).await {
@@ -378,6 +381,7 @@ impl Actor for Supervisor {
         let pool = Pool::spawn(pool_args, myself.get_cell()).await?;
         Ok(State {
             features: FeatureBudget::new(args.settings.feature_cache_bytes),
+            uploads: MemoryBudget::new(args.settings.upload_buffer_bytes),
             settings: args.settings,
             data_dir: args.data_dir,
             mailbox: Mailbox::new(myself, args.gauge),

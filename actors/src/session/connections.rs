@@ -56,7 +56,12 @@ impl State {
             }
         }
         Ok((
-            Requests::new(self.mailbox.clone(), id, unanswered),
+            Requests::new(
+                self.mailbox.clone(),
+                id,
+                unanswered,
+                self.upload_memory.clone(),
+            ),
             Events::new(receiver),
         ))
     }

@@ -9,7 +9,7 @@ use pointstream_reconstruction::cloud::{
     Alignment, CloudError, CloudOptions, Region, Scene, SceneFrame, WorldFrame, build_scene, rows,
 };
 use pointstream_reconstruction::export::glb::{GlbError, write_glb};
-use pointstream_reconstruction::image::{center_margin, common_size};
+use pointstream_reconstruction::image::common_size;
 use pointstream_reconstruction::model::{FrameSize, ResolvedModel, Step};
 use pointstream_reconstruction::prediction::Prediction;
 use thiserror::Error;
@@ -119,11 +119,7 @@ pub(super) async fn run(plan: Plan) -> Result<Outcome, GenerationError> {
 
 /// The size that all frames are cropped to.
 fn common_frame_size(frames: &[PlannedFrame]) -> Result<FrameSize, GenerationError> {
-    let sizes = frames.iter().map(|frame| {
-        let size = frame.job.pixels.size;
-        (size.width, size.height)
-    });
-    common_size(sizes)
+    common_size(frames.iter().map(|frame| dimensions(frame.job.pixels.size)))
         .map(|(width, height)| FrameSize { width, height })
         .ok_or_else(|| GenerationError::Internal("a generation without frames".to_owned()))
 }
@@ -271,7 +267,7 @@ impl Plan {
                 id: frame.job.pixels.number,
                 name: &frame.name,
                 image,
-                region: region(frame.job.pixels.size, size),
+                region: Region::of_center_crop(dimensions(frame.job.pixels.size), dimensions(size)),
             })
             .collect();
         let options = CloudOptions {
@@ -324,15 +320,6 @@ impl Plan {
     }
 }
 
-/// The part of a prepared frame that is left after cropping it to a common size.
-fn region(prepared: FrameSize, cropped: FrameSize) -> Region {
-    let left = center_margin(prepared.width, cropped.width);
-    let top = center_margin(prepared.height, cropped.height);
-    let (width, height) = (f64::from(prepared.width), f64::from(prepared.height));
-    Region {
-        left: f64::from(left) / width,
-        top: f64::from(top) / height,
-        width: f64::from(cropped.width) / width,
-        height: f64::from(cropped.height) / height,
-    }
+fn dimensions(size: FrameSize) -> (u32, u32) {
+    (size.width, size.height)
 }

@@ -23,6 +23,7 @@ use crate::event::{Answer, ClientMessage, CloseReason, Progress, SessionEvent, S
 use crate::features::FeatureBudget;
 use crate::gauge::Gauge;
 use crate::mailbox::{Mailbox, Reply, answer};
+use crate::memory::{MemoryBudget, MemoryLease};
 use crate::pool::PoolMessage;
 use crate::settings::Settings;
 use crate::spool::Spool;
@@ -54,6 +55,8 @@ pub(crate) enum SessionMessage {
         message: ClientMessage,
         /// Its right to one unanswered message, given back with the answer.
         permit: OwnedSemaphorePermit,
+        /// The memory that an image takes.
+        memory: Option<MemoryLease>,
     },
     /// An image is stored, or not.
     UploadSettled {
@@ -98,6 +101,8 @@ pub(crate) struct SessionArgs {
     pub workshop: Workshop,
     /// Memory for encoded frames.
     pub features: Arc<FeatureBudget>,
+    /// Memory for images that are being stored.
+    pub uploads: MemoryBudget,
     /// Its gauge.
     pub gauge: Arc<Gauge>,
 }
@@ -114,6 +119,7 @@ pub(crate) struct State {
     pool: Mailbox<PoolMessage>,
     workshop: Workshop,
     budget: Arc<FeatureBudget>,
+    upload_memory: MemoryBudget,
     mailbox: Mailbox<SessionMessage>,
     span: tracing::Span,
 
@@ -178,6 +184,7 @@ impl State {
             pool: args.pool,
             workshop: args.workshop,
             budget: args.features,
+            upload_memory: args.uploads,
             mailbox,
             created_at: SystemTime::now(),
             last_activity: (SystemTime::now(), Instant::now()),
@@ -210,7 +217,8 @@ impl State {
                 connection,
                 message,
                 permit,
-            } => self.on_client(connection, message, permit),
+                memory,
+            } => self.on_client(connection, message, permit, memory),
             SessionMessage::UploadSettled { number, outcome } => {
                 self.on_upload_settled(number, outcome);
             }
@@ -237,13 +245,14 @@ impl State {
         connection: ConnectionId,
         message: ClientMessage,
         permit: OwnedSemaphorePermit,
+        memory: Option<MemoryLease>,
     ) {
         self.touch();
         match message {
             ClientMessage::Ping => self.tell(connection, SessionEvent::Pong, Some(permit)),
             ClientMessage::Invalid { reason } => self.refuse(connection, reason, Some(permit)),
             ClientMessage::Image { bytes, name } => {
-                self.on_image(connection, bytes, name, permit);
+                self.on_image(connection, (bytes, memory), name, permit);
             }
             ClientMessage::Generate { incremental } => {
                 self.on_generate(connection, incremental, permit);

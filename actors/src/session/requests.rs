@@ -85,7 +85,7 @@ impl State {
             Some(reason)
         } else if self.images.is_empty() && self.uploads.is_empty() {
             Some("there are no images yet; send at least one before a generate".to_owned())
-        } else if self.requests.len() >= limit {
+        } else if self.requests.len() + usize::from(self.running.is_some()) > limit {
             Some(format!(
                 "session is busy: {limit} requests are waiting already; wait for their answers"
             ))

@@ -15,6 +15,7 @@ use super::{SessionMessage, State};
 use crate::connection::ConnectionId;
 use crate::event::SessionEvent;
 use crate::features::FeatureCell;
+use crate::memory::MemoryLease;
 use crate::pool::PoolMessage;
 use crate::pool::job::{Job, JobFrame, SpooledFrame, Work};
 use crate::spool::Spool;
@@ -98,7 +99,7 @@ impl State {
     pub(super) fn on_image(
         &mut self,
         connection: ConnectionId,
-        bytes: Vec<u8>,
+        (bytes, memory): (Vec<u8>, Option<MemoryLease>),
         name: Option<String>,
         permit: OwnedSemaphorePermit,
     ) {
@@ -130,6 +131,7 @@ impl State {
                 .run(move || recipe.store(&spool, number, &bytes))
                 .await
                 .unwrap_or_else(|failed| Err(failed.into()));
+            drop(memory);
             // Gone: then the files go with the session's folder.
             let _ = mailbox.cast(SessionMessage::UploadSettled { number, outcome });
         };
