@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor
 
+from .box import box_mean
 from .consistency import Agreement
+from .fragments import part_of_fragment
 from .surroundings import enclosed, surface_support
 
 BIAS: float = -2.2
@@ -17,24 +19,28 @@ MOST_EVIDENCE: float = 4.5
 """Evidence that still adds to the confidence."""
 KNOWN: float = 1.05
 """The lowest confidence that counts as known."""
-EVIDENT: float = 0.4
-"""Correlation that shows texture of the pixel's own, not only its surroundings'."""
+EVIDENT_CORRELATION: float = 0.4
+EVIDENT_TEXTURE: float = 0.006
+"""Correlation and standard deviation of 3x3 grey values (of 0..1) that show texture of the
+pixel's own, not only of its surroundings."""
 
 
 def evidence(
     agreement: Agreement,
     correlation: Tensor,
+    grey: Tensor,
     bias: float = BIAS,
     per_correlation: float = PER_CORRELATION,
     per_support: float = PER_SUPPORT,
     per_share: float = PER_SHARE,
     per_conflict: float = PER_CONFLICT,
-    least_evident: float = EVIDENT,
+    evident_correlation: float = EVIDENT_CORRELATION,
+    evident_texture: float = EVIDENT_TEXTURE,
 ) -> Tensor:
     """Log-odds [H, W] beyond what counts as known.
 
-    At most -2 where no other frame confirms the depth, and where it has only been spread there
-    from textured surroundings that do not enclose it.
+    At most -2 where no other frame confirms the depth, where it has only been spread there from
+    textured surroundings that do not enclose it, and in fragments.
     """
     known = agreement.agreeing > 0.5
     support = surface_support(agreement.inverse_depth, known)
@@ -42,8 +48,11 @@ def evidence(
     log_odds = log_odds + per_support * support
     log_odds = log_odds + per_share * agreement.agreeing / agreement.seen.clamp(min=1.0)
     log_odds = log_odds + per_conflict * agreement.see_through.clamp(max=1.0)
-    evident = known & (correlation > least_evident) & (support > 0.25)
+    means = box_mean(torch.stack([grey, grey * grey]), 1)
+    textured = means[1] - means[0] * means[0] > evident_texture * evident_texture
+    evident = known & textured & (correlation > evident_correlation) & (support > 0.25)
     known = known & (evident | enclosed(agreement.inverse_depth, evident))
+    known = known & ~part_of_fragment(agreement.inverse_depth, known & (log_odds > 0.0))
     return torch.where(known, log_odds, log_odds.clamp(max=-2.0))
 
 

@@ -22,15 +22,15 @@ SWEPT: int = 4
 """Neighbours that a frame is compared with."""
 COARSE_SIDE: int = 170
 """The full range of depths is searched where the image's longer side is at most this."""
-FEWEST_PLANES: int = 24
+FEWEST_PLANES: int = 64
 MOST_PLANES: int = 128
-PLANE_STEP: float = 1.0
+PLANE_STEP: float = 0.6
 """Pixels between planes, in the neighbour with most parallax."""
 EDGE_BIAS: float = 0.03
 SMALL_PENALTY: float = 0.1
 """What a change by one label costs."""
-REACH: int = 3
-"""Steps, of about a pixel each, that a finer level searches to either side."""
+REACH: int = 2
+"""Steps, each half of the coarser level's, that a finer level searches to either side."""
 
 
 class Swept(NamedTuple):
@@ -137,9 +137,9 @@ def enlarge(coarse: Tensor, height: int, width: int, step: float) -> Tensor:
     """Twice as large: interpolated on smooth surfaces, repeated where the depth jumps."""
     repeated = double(coarse, height, width)
     even = [coarse.size(0) * 2, coarse.size(1) * 2]
-    smooth_map = F.interpolate(
-        coarse[None, None], size=even, mode="bilinear", align_corners=False
-    )[0, 0, :height, :width]
+    smooth_map = F.interpolate(coarse[None, None], size=even, mode="bilinear", align_corners=False)[
+        0, 0, :height, :width
+    ]
     return torch.where((smooth_map - repeated).abs() < step, smooth_map, repeated)
 
 
