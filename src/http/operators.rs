@@ -77,7 +77,6 @@ pub async fn restart_worker(app: App, index: usize) -> Result<Json, ApiError> {
             "there is no worker {index}; this server has {workers}, counted from 0"
         )));
     }
-    tracing::warn!(worker = index, "worker restarted by request");
     Ok(warp::reply::json(&json!({
         "success": true,
         "message": format!("Worker {index} restarts"),

@@ -1,11 +1,17 @@
 //! REST: a session's last result.
 
-use pointstream_actors::Answer;
-use serde_json::json;
-use warp::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
+use std::convert::Infallible;
+
+use futures_util::stream;
+use pointstream_actors::{Answer, AnswerKind, ResultMetadata};
+use serde::Serialize;
+use warp::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use warp::reply::{Reply, Response};
 
 use super::{ApiError, App, Query, sessions};
+
+/// Bytes that are handed to the connection at a time.
+const PIECE: usize = 256 << 10;
 
 /// What a result can be fetched as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,11 +50,18 @@ pub async fn fetch(app: App, id: String, query: Query) -> Result<Response, ApiEr
     })
 }
 
-/// The bytes are a view of the file: what the client has not taken yet costs no memory.
+/// The bytes are a view of the file, sent piece by piece: what the client has not taken yet costs
+/// no memory.
 fn glb(result: &Answer) -> Response {
-    let mut response = Response::new(result.glb.clone().into());
+    let mut rest = result.glb.clone();
+    let pieces = std::iter::from_fn(move || {
+        let piece = rest.split_to(rest.len().min(PIECE));
+        (!piece.is_empty()).then_some(Ok::<_, Infallible>(piece))
+    });
+    let mut response = warp::reply::stream(stream::iter(pieces)).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("model/gltf-binary"));
+    headers.insert(CONTENT_LENGTH, result.glb.len().into());
     let name = format!(
         "attachment; filename=\"{}.glb\"",
         result.metadata.session_id
@@ -60,12 +73,20 @@ fn glb(result: &Answer) -> Response {
 }
 
 /// The message that carried the result, without the point cloud.
+#[derive(Serialize)]
+struct Description<'a> {
+    #[serde(rename = "type")]
+    kind: AnswerKind,
+    image_count: u32,
+    metadata: &'a ResultMetadata,
+}
+
 fn json(result: &Answer) -> Response {
-    warp::reply::json(&json!({
-        "type": result.kind,
-        "image_count": result.image_count,
-        "metadata": &*result.metadata,
-    }))
+    warp::reply::json(&Description {
+        kind: result.kind,
+        image_count: result.image_count,
+        metadata: &result.metadata,
+    })
     .into_response()
 }
 

@@ -13,7 +13,6 @@ use super::{ApiError, App, Query};
 pub async fn create(app: App, query: Query) -> Result<Json, ApiError> {
     let config = query.session_config(&app.system.config_limits())?;
     let session = app.system.create_session(config).await?;
-    tracing::info!(session_id = %session.id, "session created");
     Ok(warp::reply::json(&Created {
         success: true,
         session_id: session.id,
@@ -38,7 +37,6 @@ pub async fn show(app: App, id: String) -> Result<Json, ApiError> {
 pub async fn delete(app: App, id: String) -> Result<Json, ApiError> {
     let id = parse_id(&id)?;
     app.system.delete_session(id).await?;
-    tracing::info!(session_id = %id, "session deleted");
     Ok(warp::reply::json(&json!({
         "success": true,
         "message": format!("Session {id} deleted"),

@@ -53,8 +53,6 @@ impl Closing {
         Self::announced(TOO_MANY, reason)
     }
 
-    /// The client reads more slowly than it asks for answers.
-    const TOO_SLOW: u16 = 4413;
     /// The query of the URL is wrong.
     pub fn invalid(reason: String) -> Self {
         Self::announced(INVALID, reason)

@@ -31,18 +31,18 @@ const LARGE: usize = 256 << 10;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves a socket until either side ends it.
-pub async fn serve(app: &App, socket: Socket, session_id: &str, query: &Query) {
-    match attach(app, session_id, query).await {
+///
+/// Without an identifier the client is told that there is no such session.
+pub async fn serve(app: &App, socket: Socket, id: Option<SessionId>, query: &Query) {
+    match attach(app, id, query).await {
         Ok((id, requests, events)) => {
-            tracing::info!("client connected");
             pump(app, socket, id, requests, events).await;
-            tracing::info!("client disconnected");
         }
         Err(closing) => {
-            tracing::info!(reason = %closing.reason, "client refused");
+            tracing::info!(code = closing.code, reason = %closing.reason, "client refused");
             let (mut sink, stream) = socket.split();
             if say_goodbye(&mut sink, &closing).await.is_ok() {
-                linger(sink, stream, false).await;
+                linger(sink, stream, true).await;
             }
         }
     }
@@ -51,14 +51,14 @@ pub async fn serve(app: &App, socket: Socket, session_id: &str, query: &Query) {
 /// Makes the socket part of its session.
 async fn attach(
     app: &App,
-    session_id: &str,
+    id: Option<SessionId>,
     query: &Query,
 ) -> Result<(SessionId, Requests, Events), Closing> {
     let resume = query
         .boolean("resume")
         .map_err(|error| Closing::invalid(error.detail().to_owned()))?
         .unwrap_or(false);
-    let id = SessionId::try_parse(session_id).map_err(|_| Closing::session_not_found())?;
+    let id = id.ok_or_else(Closing::session_not_found)?;
     let session = app
         .system
         .session(id)
@@ -152,11 +152,11 @@ async fn write(
                 ))
             }
         };
-        if let Some(message) = message {
-            if let Err(error) = send(sink, message).await {
-                tracing::debug!(%error, "cannot write to the client");
-                return WriteEnd::Lost;
-            }
+        if let Some(message) = message
+            && let Err(error) = send(sink, message).await
+        {
+            tracing::debug!(%error, "cannot write to the client");
+            return WriteEnd::Lost;
         }
         delivery.confirm();
     }

@@ -7,13 +7,38 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use pointstream_actors::{Answer, AnswerKind, SessionEvent, SessionId};
+use pointstream_actors::{Answer, AnswerKind, SessionEvent, SessionId, Stage};
+use serde::Serialize;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 /// Payload of one frame in bytes; a multiple of 4, so that base64 fills it.
 pub const FRAGMENT: usize = 256 << 10;
+
+/// The messages that are small.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Message<'a> {
+    Connected {
+        session_id: SessionId,
+        image_count: u32,
+        max_images: u32,
+    },
+    Ack {
+        image_count: u32,
+        session_id: SessionId,
+        image_path: &'a str,
+    },
+    Progress {
+        stage: Stage,
+        progress: f32,
+        message: &'a str,
+    },
+    Pong {
+        session_id: SessionId,
+    },
+}
 
 /// One message, cut into frames on demand.
 #[derive(Debug)]
@@ -46,33 +71,31 @@ impl Outgoing {
             SessionEvent::Connected {
                 image_count,
                 max_images,
-            } => json!({
-                "type": "connected",
-                "session_id": session_id,
-                "image_count": image_count,
-                "max_images": max_images,
-            }),
+            } => Message::Connected {
+                session_id,
+                image_count: *image_count,
+                max_images: *max_images,
+            },
             SessionEvent::Acknowledged {
                 image_count,
                 image_path,
-            } => json!({
-                "type": "ack",
-                "image_count": image_count,
-                "session_id": session_id,
-                "image_path": image_path,
-            }),
-            SessionEvent::Progress(progress) => json!({
-                "type": "progress",
-                "stage": progress.stage,
-                "progress": progress.fraction,
-                "message": progress.message,
-            }),
+            } => Message::Ack {
+                image_count: *image_count,
+                session_id,
+                image_path,
+            },
+            SessionEvent::Progress(progress) => Message::Progress {
+                stage: progress.stage,
+                progress: progress.fraction,
+                message: &progress.message,
+            },
             SessionEvent::Result(answer) => return Self::result(answer).map(Some),
             SessionEvent::Error { message } => return Ok(Some(Self::error(message))),
-            SessionEvent::Pong => json!({ "type": "pong", "session_id": session_id }),
+            SessionEvent::Pong => Message::Pong { session_id },
             SessionEvent::Closed(_) => return Ok(None),
         };
-        Ok(Some(Self::plain(message.to_string())))
+        let json = serde_json::to_string(&message)?;
+        Ok(Some(Self::plain(json)))
     }
 
     /// An error message.
@@ -163,7 +186,7 @@ impl Iterator for Outgoing {
 mod tests {
     use std::sync::Arc;
 
-    use pointstream_actors::{Progress, ResultMetadata, Stage, Timings};
+    use pointstream_actors::{Progress, ResultMetadata, Timings};
     use pointstream_reconstruction::cloud::Alignment;
     use pointstream_reconstruction::model::Scale;
     use serde_json::Value;
@@ -247,11 +270,11 @@ mod tests {
             (
                 SessionEvent::Progress(Progress {
                     stage: Stage::Inference,
-                    fraction: 0.5,
+                    fraction: 0.1,
                     message: "Processing frame 5/10".to_owned(),
                 }),
                 json!({
-                    "type": "progress", "stage": "inference", "progress": 0.5,
+                    "type": "progress", "stage": "inference", "progress": 0.1,
                     "message": "Processing frame 5/10",
                 }),
             ),

@@ -2,6 +2,7 @@
 
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use pointstream_actors::SessionId;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -53,7 +54,8 @@ pub fn accept(app: &App, handshake: Handshake) -> Result<Response, ApiError> {
         .max_write_buffer_size(WRITE_BUFFER);
     config.max_message_size = Some(app.options.message_limit());
     config.max_frame_size = config.max_message_size;
-    let span = tracing::info_span!("socket", session_id = %handshake.session_id);
+    let id = SessionId::try_parse(&handshake.session_id).ok();
+    let span = tracing::info_span!("socket", session_id = id.map(tracing::field::display));
     let app_of_task = app.clone();
     let task = async move {
         let _place = handshake.connection;
@@ -61,13 +63,7 @@ pub fn accept(app: &App, handshake: Handshake) -> Result<Response, ApiError> {
             Ok(upgraded) => {
                 let io = TokioIo::new(upgraded);
                 let socket = Socket::from_raw_socket(io, Role::Server, Some(config)).await;
-                connection::serve(
-                    &app_of_task,
-                    socket,
-                    &handshake.session_id,
-                    &handshake.query,
-                )
-                .await;
+                connection::serve(&app_of_task, socket, id, &handshake.query).await;
             }
             Err(error) => tracing::debug!(%error, "upgrade failed"),
         }
