@@ -167,7 +167,8 @@ fn translation(pose: &Matrix4<f64>) -> Vector3<f64> {
     pose.fixed_view::<3, 1>(0, 3).into()
 }
 
-fn numbers(rows: &Value) -> Vec<f64> {
+/// The numbers of a matrix, row after row.
+pub fn numbers(rows: &Value) -> Vec<f64> {
     rows.as_array()
         .expect("rows")
         .iter()
@@ -176,6 +177,6 @@ fn numbers(rows: &Value) -> Vec<f64> {
         .collect()
 }
 
-pub fn matrix4(rows: &Value) -> Matrix4<f64> {
+fn matrix4(rows: &Value) -> Matrix4<f64> {
     Matrix4::from_row_slice(&numbers(rows))
 }

@@ -5,11 +5,11 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use half::f16;
-use nalgebra::{Matrix3, Matrix4};
+use nalgebra::{Matrix3, Matrix3x4, Matrix4};
 use serde_json::Value;
 
 use super::archives::repository;
-use super::geometry::matrix4;
+use super::geometry::numbers;
 
 /// The photos of `examples/sample_scene` with their true cameras and depth.
 pub struct Scene {
@@ -32,11 +32,6 @@ impl Scene {
         let cameras: Value = serde_json::from_str(&text).expect("JSON");
         let size = |name: &str| cameras[name].as_u64().expect("a size") as usize;
         let frames = cameras["frames"].as_array().expect("a list of frames");
-        let rows = cameras["intrinsics"].as_array().expect("a matrix");
-        let intrinsics = rows
-            .iter()
-            .flat_map(|row| row.as_array().expect("a row"))
-            .map(|number| number.as_f64().expect("a number"));
         let scene = Self {
             width: size("width"),
             height: size("height"),
@@ -46,9 +41,9 @@ impl Scene {
                 .collect(),
             extrinsics: frames
                 .iter()
-                .map(|frame| matrix4(&frame["extrinsics"]))
+                .map(|frame| pose(&frame["extrinsics"]))
                 .collect(),
-            intrinsics: Matrix3::from_row_iterator(intrinsics),
+            intrinsics: Matrix3::from_row_slice(&numbers(&cameras["intrinsics"])),
             depth: read_depth(),
         };
         let pixels = scene.names.len() * scene.width * scene.height;
@@ -84,6 +79,14 @@ impl Scene {
         let index = (view * self.height + y as usize) * self.width + x as usize;
         Some(self.depth[index].to_f64())
     }
+}
+
+/// A pose written as its upper three rows.
+fn pose(rows: &Value) -> Matrix4<f64> {
+    let mut pose = Matrix4::identity();
+    pose.fixed_view_mut::<3, 4>(0, 0)
+        .copy_from(&Matrix3x4::from_row_slice(&numbers(rows)));
+    pose
 }
 
 fn folder() -> PathBuf {
