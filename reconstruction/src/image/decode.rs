@@ -18,8 +18,8 @@ pub struct DecodeLimits {
     pub max_bytes: usize,
     /// Most pixels (width times height) of a decoded image.
     ///
-    /// While an image is decoded it takes up to 16 bytes of memory per pixel: the file's own
-    /// pixels with up to 8 bytes and the decoder's work space or the RGB result beside them.
+    /// Decoding takes up to 12 bytes of memory per pixel beside the file: most for progressive CMYK
+    /// JPEG and 16-bit PNG with alpha, 3 for an ordinary photo.
     pub max_pixels: u64,
 }
 
