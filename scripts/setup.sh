@@ -32,7 +32,7 @@ install() {
   cmp -s "requirements/$name.txt" ".venv/installed/$name.txt" && return
   say "Installing requirements/$name.txt into .venv"
   .venv/bin/python -m pip install --disable-pip-version-check --require-hashes \
-    --only-binary :all: --progress-bar off "$@" -r "requirements/$name.txt" ||
+    --only-binary :all: --no-compile --progress-bar off "$@" -r "requirements/$name.txt" ||
     fail "could not install requirements/$name.txt; what pip says above tells why."
   mkdir -p .venv/installed
   cp "requirements/$name.txt" ".venv/installed/$name.txt"
