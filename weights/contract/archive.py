@@ -73,7 +73,7 @@ def load_archive(
     metadata = read_metadata(path)
     try:
         module = torch.jit.load(os.fspath(path), map_location=device)
-    except RuntimeError as error:
+    except (RuntimeError, torch.jit.Error) as error:
         raise ContractError(f"{path} is not a TorchScript archive: {error}") from error
     required = ["encode", "relate", "cameras", "dense"] + ["fuse"] * metadata.fuse
     missing = [name for name in required if not hasattr(module, name)]

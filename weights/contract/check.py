@@ -65,7 +65,7 @@ def _check_run(module: torch.jit.ScriptModule, metadata: Metadata, pixels: Tenso
         torch.manual_seed(2)  # a model that uses the global generator is not deterministic
         again = run_model(module, metadata, pixels, chunk=1)
         at_once = run_model(module, metadata, pixels, chunk=pixels.shape[0])
-    except RuntimeError as error:
+    except (RuntimeError, torch.jit.Error) as error:
         return [f"raised: {str(error).strip().splitlines()[-1]}"]
     violations += _check_values(result, pixels)
     if not all(torch.equal(a, b) for a, b in zip(result, again, strict=True)):

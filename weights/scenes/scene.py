@@ -126,9 +126,9 @@ def _surfaces(rng: np.random.Generator, hall: bool, one_texture: bool) -> list[S
 def _textures(rng: np.random.Generator, look: Look) -> list[Image]:
     if look is Look.PLAIN:
         return [make_texture(rng, "plain") for _ in range(TEXTURES)]
-    if look is Look.RICH:
-        return [random_texture(rng) for _ in range(TEXTURES)]
-    return [make_texture(rng, str(rng.choice(["collage", "marble", "terrazzo"])))]
+    if look in (Look.REPEATED, Look.MIRRORED):
+        return [make_texture(rng, str(rng.choice(["collage", "marble", "terrazzo"])))]
+    return [random_texture(rng) for _ in range(TEXTURES)]
 
 
 def _apply_look(rng: np.random.Generator, look: Look, scene: Scene) -> None:

@@ -1,0 +1,182 @@
+"""The contract's tools: metadata, reproducible archives, the checker."""
+
+import dataclasses
+import json
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from weights.contract import (
+    ContractError,
+    Metadata,
+    archive_digest,
+    check_archive,
+    load_archive,
+    read_metadata,
+    run_model,
+    save_archive,
+)
+from weights.contract.archive import ALIGNMENT, LOCAL_HEADER_LENGTH
+from weights.contract.check import noise_frames
+from weights.tests.archives import METADATA, FlatModel, write_all
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with all made-up archives."""
+    folder = tmp_path_factory.mktemp("archives")
+    write_all(folder)
+    return folder
+
+
+def test_metadata_survives_the_way_through_json() -> None:
+    assert Metadata.from_json(METADATA.to_json()) == METADATA
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("contract_version", 2, "contract version 2"),
+        ("patch_size", "14", "patch_size is '14', expected int"),
+        ("patch_size", 0, "expected >= 1"),
+        ("fuse", 1, "fuse is 1, expected bool"),
+        ("scale", "feet", "expected one of relative, metric"),
+        ("precision", "fp8", "expected one of fp32"),
+        ("max_process_res", 100, "default_process_res <= max_process_res"),
+        ("license", "", "license is empty"),
+    ],
+)
+def test_metadata_refuses_wrong_values(field: str, value: object, message: str) -> None:
+    values = {**dataclasses.asdict(METADATA), field: value}
+    with pytest.raises(ContractError, match=message):
+        Metadata.from_json(json.dumps(values))
+
+
+def test_metadata_names_missing_fields() -> None:
+    with pytest.raises(ContractError, match=r"lacks .*name.*digest"):
+        Metadata.from_json('{"contract_version": 1}')
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", b"\xff\xfe"])
+def test_metadata_refuses_what_is_no_object(text: str | bytes) -> None:
+    with pytest.raises(ContractError, match="metadata is not"):
+        Metadata.from_json(text)
+
+
+def test_saving_twice_gives_the_same_bytes(archives: Path, tmp_path: Path) -> None:
+    module, metadata = load_archive(archives / "flat.pt")
+    for name in ("a.pt", "another name.pt"):
+        save_archive(module, dataclasses.replace(metadata, digest=""), tmp_path / name)
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "another name.pt").read_bytes()
+
+
+def test_archive_holds_no_path_of_a_source_file(archives: Path) -> None:
+    content = (archives / "flat.pt").read_bytes()
+    assert str(Path(__file__).parent).encode() not in content
+    assert b".debug_pkl" not in content
+
+
+def test_entries_are_stored_and_aligned(archives: Path) -> None:
+    content = (archives / "flat.pt").read_bytes()
+    with zipfile.ZipFile(archives / "flat.pt") as archive:
+        for entry in archive.infolist():
+            name, extra = struct.unpack_from("<HH", content, entry.header_offset + 26)
+            start = entry.header_offset + LOCAL_HEADER_LENGTH + name + extra
+            assert entry.compress_type == zipfile.ZIP_STORED
+            assert start % ALIGNMENT == 0
+
+
+def test_digest_does_not_cover_debug_information(archives: Path, tmp_path: Path) -> None:
+    module, metadata = load_archive(archives / "flat.pt")
+    torch.jit.save(module, tmp_path / "raw.pt")
+    assert archive_digest(tmp_path / "raw.pt") == metadata.digest
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no_metadata.pt", "not a pointstream model"),
+        ("other_version.pt", "contract version 2"),
+        ("tampered.pt", "has the digest"),
+    ],
+)
+def test_odd_archives_are_refused(archives: Path, name: str, message: str) -> None:
+    with pytest.raises(ContractError, match=message):
+        load_archive(archives / name)
+
+
+def test_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.pt").write_text("hello")
+    with pytest.raises(ContractError, match="not a model archive"):
+        read_metadata(tmp_path / "text.pt")
+
+
+def test_missing_entry_point_is_named(tmp_path: Path) -> None:
+    class Half(torch.nn.Module):
+        @torch.jit.export
+        def encode(self, pixels: Tensor) -> Tensor:
+            return pixels
+
+    save_archive(torch.jit.script(Half()), METADATA, tmp_path / "half.pt")
+    with pytest.raises(ContractError, match="relate, cameras, dense, fuse"):
+        load_archive(tmp_path / "half.pt")
+
+
+def test_flat_archive_keeps_the_contract(archives: Path) -> None:
+    assert check_archive(archives / "flat.pt") == []
+
+
+def test_model_may_raise(archives: Path) -> None:
+    module, metadata = load_archive(archives / "raises_on_black.pt")
+    run_model(module, metadata, noise_frames(2, 28, 28))
+    with pytest.raises(torch.jit.Error, match="the first frame is black"):
+        run_model(module, metadata, torch.zeros(2, 3, 28, 28, dtype=torch.uint8))
+
+
+class Careless(FlatModel):
+    """Depends on the batch, is random, and gives depth 0, confidence 0 and no rotation."""
+
+    @torch.jit.export
+    def encode(self, pixels: Tensor) -> Tensor:
+        return pixels.to(torch.float32) / float(pixels.shape[0])
+
+    @torch.jit.export
+    def cameras(self, state: Tensor, size: Tensor) -> Tensor:
+        return torch.full([state.shape[0], 22], 0.5)
+
+    @torch.jit.export
+    def dense(self, state: Tensor, size: Tensor, frames: Tensor) -> Tensor:
+        count = int(frames[1]) - int(frames[0])
+        return torch.rand([count, 2, int(size[0]), int(size[1])]).round()
+
+
+def test_checker_reports_violations(tmp_path: Path) -> None:
+    save_archive(torch.jit.script(Careless()), METADATA, tmp_path / "careless.pt")
+    violations = "\n".join(check_archive(tmp_path / "careless.pt"))
+    for expected in (
+        "encode depends on how frames are grouped",
+        "the same input gave another output",
+        "depth is 0 somewhere",
+        "confidence is 0 somewhere",
+        "something else than a rotation",
+        "no frame has extrinsics near the identity",
+        "intrinsics are not upper triangular",
+    ):
+        assert expected in violations
+
+
+class Raising(FlatModel):
+    """Cannot relate frames."""
+
+    @torch.jit.export
+    def relate(self, features: Tensor, size: Tensor) -> Tensor:
+        raise RuntimeError("cannot relate")
+
+
+def test_checker_reports_exceptions(tmp_path: Path) -> None:
+    save_archive(torch.jit.script(Raising()), METADATA, tmp_path / "raising.pt")
+    assert any("cannot relate" in violation for violation in check_archive(tmp_path / "raising.pt"))
