@@ -1,10 +1,7 @@
 """Box filters and pyramids as shifted sums (on a CPU much faster than pooling or convolution)."""
 
-from typing import List
-
-import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 
 def running_sum(values: Tensor, length: int, dim: int) -> Tensor:
@@ -37,7 +34,7 @@ def running_sum(values: Tensor, length: int, dim: int) -> Tensor:
 def box_mean(images: Tensor, radius: int) -> Tensor:
     """Mean over windows of `2 radius + 1` pixels a side of `images` [B, H, W], edges repeated."""
     side = 2 * radius + 1
-    padded = F.pad(images, [radius, radius, radius, radius], mode="replicate")
+    padded = functional.pad(images, [radius, radius, radius, radius], mode="replicate")
     return running_sum(running_sum(padded, side, 2), side, 1).mul_(1.0 / (side * side))
 
 
@@ -46,12 +43,12 @@ def halve(images: Tensor) -> Tensor:
     height = images.size(1)
     width = images.size(2)
     if height % 2 == 1 or width % 2 == 1:
-        images = F.pad(images, [0, width % 2, 0, height % 2], mode="replicate")
+        images = functional.pad(images, [0, width % 2, 0, height % 2], mode="replicate")
     rows = images[:, 0::2] + images[:, 1::2]
     return (rows[:, :, 0::2] + rows[:, :, 1::2]).mul_(0.25)
 
 
-def pyramid(images: Tensor, levels: int) -> List[Tensor]:
+def pyramid(images: Tensor, levels: int) -> list[Tensor]:
     """`images` [B, H, W] and its halves, `levels` of them, the finest first."""
     result = [images]
     for _ in range(levels - 1):
@@ -72,5 +69,5 @@ def shifted(image: Tensor, rows: int, columns: int) -> Tensor:
     down = max(0, rows)
     left = max(0, -columns)
     right = max(0, columns)
-    padded = F.pad(image[None], [left, right, up, down], mode="replicate")[0]
+    padded = functional.pad(image[None], [left, right, up, down], mode="replicate")[0]
     return padded[rows + up : rows + up + height, columns + left : columns + left + width]

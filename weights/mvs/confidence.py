@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from .box import box_mean
-from .consistency import Agreement
-from .fragments import part_of_fragment
-from .surroundings import enclosed, surface_support
+from weights.mvs.box import box_mean
+from weights.mvs.consistency import Agreement
+from weights.mvs.fragments import part_of_fragment
+from weights.mvs.surroundings import enclosed, surface_support
 
 BIAS: float = -2.2
 PER_CORRELATION: float = 2.3

@@ -1,12 +1,12 @@
 """Do the depths of different frames agree? Each frame's depth is checked against the others'."""
 
-from typing import List, NamedTuple, Tuple
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
-from .state import Frames
+from weights.mvs.state import Frames
 
 DEPTH_TOLERANCE: float = 0.02
 """Largest relative difference of two depths that agree."""
@@ -32,9 +32,9 @@ class Agreement(NamedTuple):
     """Number of frames that, well correlated, see something farther on the ray to the point."""
 
 
-def witnesses(frames: Frames, i: int, most: int = MOST_WITNESSES) -> List[int]:
+def witnesses(frames: Frames, i: int, most: int = MOST_WITNESSES) -> list[int]:
     """The neighbours of frame `i` and the frames that it is a neighbour of."""
-    result: List[int] = []
+    result: list[int] = []
     for j in frames.neighbours[i]:
         if frames.registered[j]:
             result.append(j)
@@ -59,7 +59,7 @@ def pixel_rays(height: int, width: int, focal: float, device: torch.device) -> T
 
 def turn_and_move(points: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
     """`rotation` [3, 3] and `translation` [3] (on the CPU) applied to `points` [3, H, W]."""
-    rows: List[Tensor] = []
+    rows: list[Tensor] = []
     for k in range(3):
         row = points[0] * float(rotation[k, 0])
         row.add_(points[1], alpha=float(rotation[k, 1]))
@@ -77,7 +77,7 @@ def check_pair(
     pixel_tolerance: float = PIXEL_TOLERANCE,
     depth_tolerance: float = DEPTH_TOLERANCE,
     reference_width: float = REFERENCE_WIDTH,
-) -> Tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Frame `i`, whose `points` [3, H, W] are in its own camera, against frame `j`.
 
     Returns, all [H, W]: the depth in `i` of what `j` sees where the point projects, whether it
@@ -86,8 +86,6 @@ def check_pair(
     height = points.size(1)
     width = points.size(2)
     focal = frames.focal
-    centre_x = (width - 1) / 2.0
-    centre_y = (height - 1) / 2.0
     rotation = frames.rotations[j] @ frames.rotations[i].t()
     translation = frames.translations[j] - rotation @ frames.translations[i]
     there = turn_and_move(points, rotation, translation)
@@ -96,7 +94,7 @@ def check_pair(
     v = there[1] / z
     grid = torch.stack([u * (2.0 * focal / width), v * (2.0 * focal / height)], 2)
     inside = (torch.maximum(grid[..., 0].abs(), grid[..., 1].abs()) < 1.0) & (there[2] > 1e-4)
-    found = F.grid_sample(
+    found = functional.grid_sample(
         dense[j : j + 1, :2],
         grid[None].clamp(-2.0, 2.0),
         mode="bilinear",

@@ -1,15 +1,13 @@
 """Dense depth and confidence of all frames: the entry points of the dense side."""
 
-from typing import List
-
 import torch
 from torch import Tensor
 
-from .confidence import confidence, evidence
-from .consistency import check_frame
-from .depth import sweep_frame
-from .filling import fill
-from .state import unpack_state
+from weights.mvs.confidence import confidence, evidence
+from weights.mvs.consistency import check_frame
+from weights.mvs.depth import sweep_frame
+from weights.mvs.filling import fill
+from weights.mvs.state import unpack_state
 
 
 def dense_frames(state: Tensor, size: Tensor, begin: int, end: int) -> Tensor:
@@ -21,7 +19,7 @@ def dense_frames(state: Tensor, size: Tensor, begin: int, end: int) -> Tensor:
     frames = unpack_state(state, size)
     height = int(size[0])
     width = int(size[1])
-    result: List[Tensor] = []
+    result: list[Tensor] = []
     for i in range(begin, end):
         if frames.registered[i] and len(frames.neighbours[i]) > 0:
             swept = sweep_frame(frames, i)

@@ -1,15 +1,15 @@
 """Depth of one frame from its neighbours, from coarse to fine."""
 
-from typing import List, NamedTuple, Tuple
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
-from .box import double, pyramid, shifted
-from .smoothing import edge_penalty, smooth
-from .state import Frames
-from .sweep import (
+from weights.mvs.box import double, pyramid, shifted
+from weights.mvs.smoothing import edge_penalty, smooth
+from weights.mvs.state import Frames
+from weights.mvs.sweep import (
     Neighbour,
     Reference,
     make_neighbour,
@@ -58,10 +58,10 @@ class Level(NamedTuple):
     """One resolution of a frame and its neighbours."""
 
     reference: Reference
-    neighbours: List[Neighbour]
+    neighbours: list[Neighbour]
 
 
-def make_level(frames: Frames, grey: List[Tensor], i: int, level: int) -> Level:
+def make_level(frames: Frames, grey: list[Tensor], i: int, level: int) -> Level:
     """Frame `i` and its neighbours at a pyramid level; `grey[level]` holds their images, its own
     first. A pixel of level l covers 2^l pixels of the full image."""
     scale = float(2**level)
@@ -69,7 +69,7 @@ def make_level(frames: Frames, grey: List[Tensor], i: int, level: int) -> Level:
     centre_x = ((float(frames.grey.size(2)) - 1.0) / 2.0 - inset) / scale
     centre_y = ((float(frames.grey.size(1)) - 1.0) / 2.0 - inset) / scale
     reference = make_reference(grey[level][0], frames.focal / scale, centre_x, centre_y)
-    neighbours: List[Neighbour] = []
+    neighbours: list[Neighbour] = []
     for k in range(1, grey[level].size(0)):
         j = frames.neighbours[i][k - 1]
         rotation = frames.rotations[j] @ frames.rotations[i].t()
@@ -102,7 +102,7 @@ def uniqueness(cost: Tensor, margin: int) -> Tensor:
 
 
 def plane_count(
-    neighbours: List[Neighbour],
+    neighbours: list[Neighbour],
     farthest: float,
     nearest: float,
     plane_step: float = PLANE_STEP,
@@ -120,7 +120,7 @@ def plane_count(
 
 def search_all(
     level: Level, farthest: float, nearest: float, small_penalty: float = SMALL_PENALTY
-) -> Tuple[Tensor, Tensor, float]:
+) -> tuple[Tensor, Tensor, float]:
     """Inverse depth and uniqueness [h, w] over the whole range, and the step between planes."""
     grey = level.reference.grey
     planes = plane_count(level.neighbours, farthest, nearest)
@@ -137,9 +137,10 @@ def enlarge(coarse: Tensor, height: int, width: int, step: float) -> Tensor:
     """Twice as large: interpolated on smooth surfaces, repeated where the depth jumps."""
     repeated = double(coarse, height, width)
     even = [coarse.size(0) * 2, coarse.size(1) * 2]
-    smooth_map = F.interpolate(coarse[None, None], size=even, mode="bilinear", align_corners=False)[
-        0, 0, :height, :width
-    ]
+    even_map = functional.interpolate(
+        coarse[None, None], size=even, mode="bilinear", align_corners=False
+    )
+    smooth_map = even_map[0, 0, :height, :width]
     return torch.where((smooth_map - repeated).abs() < step, smooth_map, repeated)
 
 
@@ -167,14 +168,14 @@ def refine(
     step: float,
     reach: int = REACH,
     small_penalty: float = SMALL_PENALTY,
-) -> Tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:
     """Inverse depth and correlation [h, w], searched `REACH` steps to either side of `base`."""
     grey = level.reference.grey
     labels = torch.arange(-reach, reach + 1, device=grey.device, dtype=torch.float32)
     hypotheses = base[None] + step * labels[:, None, None]
     cost = matching_cost(level.reference, level.neighbours, hypotheses)
-    jump_down = F.pad(torch.diff(base, dim=0).abs(), [0, 0, 1, 0]) > 2.0 * step
-    jump_across = F.pad(torch.diff(base, dim=1).abs(), [1, 0]) > 2.0 * step
+    jump_down = functional.pad(torch.diff(base, dim=0).abs(), [0, 0, 1, 0]) > 2.0 * step
+    jump_across = functional.pad(torch.diff(base, dim=1).abs(), [1, 0]) > 2.0 * step
     smoothed = smooth(
         cost,
         small_penalty,

@@ -1,19 +1,17 @@
 """Smooth filling of holes (push-pull, Gortler et al., The Lumigraph, SIGGRAPH 1996)."""
 
-from typing import List
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
-from .box import halve
+from weights.mvs.box import halve
 
 
 def fill(values: Tensor, weights: Tensor, fallback: float) -> Tensor:
     """`values` [H, W] where `weights` (0..1) is 1, and elsewhere what the surroundings suggest;
     `fallback` everywhere if all weights are 0."""
-    sums: List[Tensor] = [(values * weights)[None]]
-    totals: List[Tensor] = [weights[None]]
+    sums: list[Tensor] = [(values * weights)[None]]
+    totals: list[Tensor] = [weights[None]]
     while max(sums[-1].size(1), sums[-1].size(2)) > 1:
         sums.append(halve(sums[-1]))
         totals.append(halve(totals[-1]))
@@ -22,7 +20,9 @@ def fill(values: Tensor, weights: Tensor, fallback: float) -> Tensor:
         level = len(sums) - 1 - back
         if back > 0:
             size = [sums[level].size(1), sums[level].size(2)]
-            filled = F.interpolate(filled[None], size=size, mode="bilinear", align_corners=False)[0]
+            filled = functional.interpolate(
+                filled[None], size=size, mode="bilinear", align_corners=False
+            )[0]
         known = totals[level]
         share = (known * 4.0).clamp(max=1.0) if level > 0 else known
         mean = sums[level] / known.clamp(min=1e-9)

@@ -1,10 +1,10 @@
 """Which frames to compare with which, and over which depths, from the sparse model."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
-from .interface import SparseModel
+from weights.mvs.interface import SparseModel
 
 LEAST_SHARED: int = 8
 """Points that two frames share at least to be neighbours."""
@@ -30,7 +30,7 @@ def rank_neighbours(
     if sparse.points.size(0) == 0 or frames < 2:
         return result
     centres = -(sparse.rotations.transpose(1, 2) @ sparse.translations[:, :, None])[:, :, 0]
-    rays = F.normalize(sparse.points[:, None] - centres[None], dim=2)
+    rays = functional.normalize(sparse.points[:, None] - centres[None], dim=2)
     for i in range(frames):
         shared = sparse.visible & sparse.visible[:, i : i + 1]
         cosine = (rays * rays[:, i : i + 1]).sum(2).clamp(-1.0, 1.0)

@@ -1,8 +1,8 @@
 """Semi-global smoothing of matching costs (Hirschmueller, PAMI 2008) along rows and columns."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 FLAT_PENALTY: float = 1.8
 """What a jump costs where the grey value does not change."""
@@ -57,7 +57,7 @@ def edge_penalty(
 ) -> Tensor:
     """Price [H, W] of a jump in depth on entering a pixel along `dim`, lower at edges of `grey`."""
     change = torch.diff(grey, dim=dim).abs()
-    padded = F.pad(change, [1, 0]) if dim == 1 else F.pad(change, [0, 0, 1, 0])
+    padded = functional.pad(change, [1, 0]) if dim == 1 else functional.pad(change, [0, 0, 1, 0])
     return (flat / (1.0 + padded / contrast)).clamp_(min=least)
 
 

@@ -1,12 +1,12 @@
 """The state of a reconstruction as one tensor: a row a frame, numbers first, then its image."""
 
-from typing import List, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .interface import SparseModel
-from .neighbours import inverse_depth_range, rank_neighbours
+from weights.mvs.interface import SparseModel
+from weights.mvs.neighbours import inverse_depth_range, rank_neighbours
 
 NEIGHBOURS: int = 6
 """How many neighbours a row names (the sweep takes the first few, the fusion all)."""
@@ -24,11 +24,11 @@ class Frames(NamedTuple):
     """float64 [N, 3], world to camera."""
     focal: float
     """Pixels."""
-    registered: List[bool]
-    reliability: List[float]
-    inverse_depths: List[List[float]]
+    registered: list[bool]
+    reliability: list[float]
+    inverse_depths: list[list[float]]
     """Smallest, median and largest inverse depth of each frame to search."""
-    neighbours: List[List[int]]
+    neighbours: list[list[int]]
     """Of each frame, the most useful first; empty if none is."""
     grey: Tensor
     """float32 [N, H, W] in 0..1."""
@@ -71,18 +71,18 @@ def unpack_state(state: Tensor, size: Tensor, header_length: int = HEADER) -> Fr
     width = int(size[1])
     count = state.size(0)
     header = state[:, :header_length].to(device="cpu", dtype=torch.float64)
-    registered: List[bool] = []
-    reliability: List[float] = []
-    inverse_depths: List[List[float]] = []
-    neighbours: List[List[int]] = []
+    registered: list[bool] = []
+    reliability: list[float] = []
+    inverse_depths: list[list[float]] = []
+    neighbours: list[list[int]] = []
     for i in range(count):
         registered.append(bool(header[i, 13] > 0.5))
         reliability.append(float(header[i, 14]))
         inverse_depths.append([float(header[i, 15]), float(header[i, 16]), float(header[i, 17])])
-        named: List[int] = []
+        named: list[int] = []
         for k in range(18, header_length):
             j = int(header[i, k])
-            if 0 <= j and j < count and j != i:
+            if j >= 0 and j < count and j != i:
                 named.append(j)
         neighbours.append(named)
     return Frames(

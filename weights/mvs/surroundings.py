@@ -1,11 +1,9 @@
 """What the surroundings of a pixel say about its depth."""
 
-from typing import List, Tuple
-
 import torch
 from torch import Tensor
 
-from .box import shifted
+from weights.mvs.box import shifted
 
 SIMILAR: float = 0.03
 """Relative difference of inverse depths on the same surface."""
@@ -18,7 +16,7 @@ def surface_support(inverse_depth: Tensor, known: Tensor, similar: float = SIMIL
     marked = torch.where(known, inverse_depth, torch.full_like(inverse_depth, -1.0))
     tolerance = similar * inverse_depth
     result = torch.zeros_like(inverse_depth)
-    rings: List[int] = [2, 5, 9]
+    rings: list[int] = [2, 5, 9]
     for ring in rings:
         for row in range(-1, 2):
             for column in range(-1, 2):

@@ -5,13 +5,13 @@ warped with its own hypothesis, so on a base surface that is nearly right the wi
 slant (compare the plane-sweeping stereo with slanted windows of Gallup et al., CVPR 2007).
 """
 
-from typing import List, NamedTuple, Tuple
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
-from .box import box_mean, running_sum
+from weights.mvs.box import box_mean, running_sum
 
 SMALL_RADIUS: int = 2
 """Half the side of the small correlation window."""
@@ -59,7 +59,7 @@ class Neighbour(NamedTuple):
 
 def large_windows(small: Tensor, spacing: int = SPACING) -> Tensor:
     """Large windows [B, h, w] from small ones (means) [B, h, w]."""
-    padded = F.pad(small, [spacing, spacing, spacing, spacing], mode="replicate")
+    padded = functional.pad(small, [spacing, spacing, spacing, spacing], mode="replicate")
     width = small.size(2)
     height = small.size(1)
     across = padded[:, :, :width] + padded[:, :, spacing : spacing + width]
@@ -106,10 +106,10 @@ def make_neighbour(
 ) -> Neighbour:
     """`rotation` [3, 3] and `translation` [3] (on the CPU) take reference to this camera."""
     focal = reference.focal
-    turn: List[float] = []
+    turn: list[float] = []
     for i in range(9):
         turn.append(float(rotation[i // 3, i % 3]))
-    step: List[float] = [float(translation[0]), float(translation[1]), float(translation[2])]
+    step: list[float] = [float(translation[0]), float(translation[1]), float(translation[2])]
     u = reference.rays[0]
     v = reference.rays[1]
     z = turn[6] * u + turn[7] * v + turn[8]
@@ -124,7 +124,7 @@ def make_neighbour(
     )
 
 
-def pixel_shift(neighbour: Neighbour, nearer: float, farther: float) -> Tuple[float, float]:
+def pixel_shift(neighbour: Neighbour, nearer: float, farther: float) -> tuple[float, float]:
     """How far pixels move in the neighbour between two inverse depths: the mean over the pixels
     that it sees, and the share of such pixels."""
     rays = neighbour.rays[:, ::4, ::4]
@@ -170,7 +170,7 @@ def correlate(
     grid[..., 0] = x
     grid[..., 1] = y
     images = neighbour.grey.expand(count, 1, height, width)
-    warped = F.grid_sample(
+    warped = functional.grid_sample(
         images, grid, mode="bilinear", padding_mode="border", align_corners=False
     )[:, 0]
     side = 2 * radius + 1
@@ -178,7 +178,7 @@ def correlate(
     stack[:count] = warped
     torch.mul(warped, warped, out=stack[count : 2 * count])
     torch.mul(warped, reference.grey, out=stack[2 * count :])
-    stack = F.pad(stack, [radius, radius, radius, radius], mode="replicate")
+    stack = functional.pad(stack, [radius, radius, radius, radius], mode="replicate")
     small = running_sum(running_sum(stack, side, 2), side, 1).mul_(1.0 / (side * side))
     large = large_windows(small)
     score = one_correlation(small, reference.small_mean, reference.small_scale)
@@ -196,7 +196,7 @@ def one_correlation(windows: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
 
 def matching_cost(
     reference: Reference,
-    neighbours: List[Neighbour],
+    neighbours: list[Neighbour],
     hypotheses: Tensor,
     no_evidence: float = NO_EVIDENCE,
     chunk: int = CHUNK,

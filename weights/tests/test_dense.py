@@ -1,0 +1,119 @@
+"""The dense side as a whole, on a scene with exact depth."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from weights.mvs.dense import dense_frames, fuse_frames
+from weights.mvs.state import HEADER, encode_image, image_length, pack_state, unpack_cameras
+from weights.tests.dense_scene import FOCAL, HEIGHT, SKY_ROWS, WIDTH, DenseScene, make_dense_scene
+
+
+def reconstruct(scene: DenseScene) -> Tensor:
+    """Depth and confidence [N, 2, H, W], frame by frame as the service does it."""
+    state = pack_state(scene.sparse, encode_image(scene.images))
+    count = state.size(0)
+    dense = torch.cat([dense_frames(state, scene.size, i, i + 1) for i in range(count)])
+    fused = [fuse_frames(state, dense, scene.size, i, i + 1) for i in range(count)]
+    return torch.cat(fused)
+
+
+@pytest.fixture(scope="module")
+def scene() -> DenseScene:
+    return make_dense_scene()
+
+
+@pytest.fixture(scope="module")
+def result(scene: DenseScene) -> Tensor:
+    return reconstruct(scene)
+
+
+def test_depth_is_right_where_it_is_confident(scene: DenseScene, result: Tensor) -> None:
+    confident = (result[:, 1] >= 1.05) & (scene.depth > 0)
+    error = (result[:, 0] / scene.depth - 1).abs()[confident]
+    assert error.mean() < 0.01
+    assert (error > 0.05).double().mean() < 0.03
+    assert confident.sum() / (scene.depth > 0).sum() > 0.8
+
+
+def test_sky_is_not_confident(scene: DenseScene, result: Tensor) -> None:
+    assert (scene.depth[:, :SKY_ROWS] == 0).all()
+    assert (result[:, 1, :SKY_ROWS] >= 1.05).double().mean() < 0.02
+
+
+def test_everything_is_finite_and_in_range(result: Tensor) -> None:
+    assert torch.isfinite(result).all()
+    assert (result[:, 0] > 0).all()
+    assert (result[:, 1] >= 1).all()
+
+
+def test_chunks_do_not_matter(scene: DenseScene, result: Tensor) -> None:
+    state = pack_state(scene.sparse, encode_image(scene.images))
+    dense = dense_frames(state, scene.size, 0, 4)
+    assert torch.equal(fuse_frames(state, dense, scene.size, 0, 4), result)
+
+
+def test_scripted_functions_give_the_same(scene: DenseScene, result: Tensor) -> None:
+    state = torch.jit.script(pack_state)(scene.sparse, torch.jit.script(encode_image)(scene.images))
+    dense = torch.jit.script(dense_frames)(state, scene.size, 0, 4)
+    fused = torch.jit.script(fuse_frames)(state, dense, scene.size, 0, 4)
+    torch.testing.assert_close(fused, result, rtol=1e-4, atol=1e-4)
+
+
+def test_confidence_is_one_without_reliability(scene: DenseScene, result: Tensor) -> None:
+    reliability = torch.tensor([1.0, 0.0, 0.5, 1.0])
+    weak = reconstruct(scene._replace(sparse=scene.sparse._replace(reliability=reliability)))
+    assert (weak[1, 1] == 1).all()
+    torch.testing.assert_close(weak[2, 1] - 1, 0.5 * (result[2, 1] - 1))
+
+
+def test_unregistered_frame_is_unknown(scene: DenseScene) -> None:
+    registered = torch.tensor([True, True, False, True])
+    visible = scene.sparse.visible & registered
+    sparse = scene.sparse._replace(registered=registered, visible=visible)
+    result = reconstruct(scene._replace(sparse=sparse))
+    assert (result[2, 1] == 1).all()
+    assert torch.isfinite(result).all() and (result[:, 0] > 0).all()
+    assert (result[[0, 1, 3], 1] >= 1.05).double().mean() > 0.5
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_no_points_no_confidence(scene: DenseScene, count: int) -> None:
+    nothing = scene.sparse._replace(
+        rotations=scene.sparse.rotations[:count],
+        translations=scene.sparse.translations[:count],
+        registered=torch.zeros(count, dtype=torch.bool),
+        points=torch.zeros(0, 3, dtype=torch.float64),
+        visible=torch.zeros(0, count, dtype=torch.bool),
+        reliability=torch.zeros(count),
+    )
+    result = reconstruct(scene._replace(sparse=nothing, images=scene.images[:count]))
+    assert (result[:, 1] == 1).all()
+    assert torch.isfinite(result).all() and (result[:, 0] > 0).all()
+
+
+def test_images_without_texture_are_not_confident(scene: DenseScene) -> None:
+    result = reconstruct(scene._replace(images=torch.full_like(scene.images, 0.5)))
+    assert (result[:, 1] < 1.05).all()
+    assert torch.isfinite(result).all() and (result[:, 0] > 0).all()
+
+
+def test_state_keeps_cameras_and_images(scene: DenseScene) -> None:
+    images = encode_image(scene.images)
+    assert images.shape == (4, image_length(HEIGHT, WIDTH))
+    state = pack_state(scene.sparse, images)
+    assert state.shape == (4, HEADER + HEIGHT * WIDTH)
+    cameras = unpack_cameras(state, scene.size)
+    assert cameras.shape == (4, 22)
+    torch.testing.assert_close(
+        cameras[:, :12].reshape(4, 3, 4)[:, :, 3], scene.sparse.translations.float()
+    )
+    middle = [FOCAL, 0, (WIDTH - 1) / 2, 0, FOCAL, (HEIGHT - 1) / 2, 0, 0, 1]
+    assert cameras[1, 12:21].tolist() == middle
+    assert (cameras[:, 21] == 1).all()
+
+
+def test_encoding_does_not_depend_on_the_batch(scene: DenseScene) -> None:
+    together = encode_image(scene.images)
+    alone = torch.cat([encode_image(scene.images[i : i + 1]) for i in range(4)])
+    assert torch.equal(together, alone)
