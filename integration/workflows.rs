@@ -110,11 +110,11 @@ fn check_against_truth(cameras: &Cameras, contents: &Contents, scene: &Scene) ->
         100.0 * largest(&errors.focal),
         agreement
     );
-    assert!(largest(&errors.rotation) < 1.0, "{errors:?}");
-    assert!(quantile(&mut errors.translation, 0.5) < 2.0, "{errors:?}");
-    assert!(largest(&errors.focal) < 0.03, "{errors:?}");
-    assert!(agreement.median < 0.02, "{agreement:?}");
-    assert!(agreement.third_quartile < 0.08, "{agreement:?}");
+    assert!(largest(&errors.rotation) < 0.5, "{errors:?}");
+    assert!(quantile(&mut errors.translation, 0.5) < 1.0, "{errors:?}");
+    assert!(largest(&errors.focal) < 0.015, "{errors:?}");
+    assert!(agreement.median < 0.01, "{agreement:?}");
+    assert!(agreement.third_quartile < 0.03, "{agreement:?}");
 
     // The camera nodes stand where the metadata say.
     let baseline = (contents.cameras[0].1 - contents.cameras[1].1).norm();
@@ -234,10 +234,10 @@ async fn incremental_updates() {
         let across = cameras.depth_agreement(&contents.points, &scene);
         println!("across results: {across:?}");
         assert!(
-            (across.scale / agreement.scale - 1.0).abs() < 0.02,
+            (across.scale / agreement.scale - 1.0).abs() < 0.01,
             "{across:?}"
         );
-        assert!(across.median < 0.03, "{across:?}");
+        assert!(across.median < 0.01, "{across:?}");
         let (here, there) = (cameras.centres_in_glb(), later.centres_in_glb());
         let length = (here[3] - here[0]).norm();
         for (here, there) in here.iter().zip(&there) {
@@ -279,7 +279,7 @@ async fn live_streaming() {
     assert_eq!(json!(acknowledged), json!(scene.names[..6]));
     for (answer, count) in deltas.iter().zip([3, 6]) {
         let names = &scene.names[..count];
-        let contents = check_metadata(answer, &client.session, names, [252, 182]);
+        let contents = check_metadata(answer, &client.session, names, [252, 196]);
         let cameras = Cameras::read(answer.metadata(), &scene);
         let agreement = cameras.depth_agreement(&contents.points, &scene);
         println!("preview of {count}: {agreement:?}");

@@ -45,7 +45,12 @@ fn visit(node: &gltf::Node, parent: Matrix4<f32>, gltf: &gltf::Gltf, contents: &
                 let colours = reader.read_colors(0).expect("points have colours");
                 contents.colours.extend(colours.into_rgb_u8());
             }
-            Mode::Lines => contents.line_ends += positions.count(),
+            Mode::Lines => {
+                let indices = reader
+                    .read_indices()
+                    .map(|indices| indices.into_u32().count());
+                contents.line_ends += indices.unwrap_or_else(|| positions.count());
+            }
             other => panic!("neither points nor lines: {other:?}"),
         }
     }
