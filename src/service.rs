@@ -161,7 +161,7 @@ fn announce(app: &App, address: SocketAddr) {
             "\nTry it from another terminal:\n  \
              create a session:     curl -X POST {url}/ws/session/create\n  \
              reconstruct photos:   .venv/bin/python examples/websocket_client.py --server {url} \
-             --images PHOTO...\n  \
+             --images examples/sample_scene/*.jpg\n  \
              read on:              README.md and docs/protocol.md\n"
         );
     }

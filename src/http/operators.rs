@@ -19,9 +19,13 @@ pub fn healthz() -> Json {
 pub fn readyz(app: &App) -> Response {
     let readiness = app.system.readiness();
     let ready = readiness.is_ready();
+    let reason = match readiness.reason {
+        None if !ready => Some("no worker has loaded the model yet".to_owned()),
+        reason => reason,
+    };
     let body = warp::reply::json(&json!({
         "status": if ready { "ready" } else { "not ready" },
-        "detail": readiness.reason,
+        "detail": reason,
         "workers": readiness.workers,
         "ready_workers": readiness.ready_workers,
     }));

@@ -32,7 +32,7 @@ enum Message<'a> {
     },
     Progress {
         stage: Stage,
-        progress: f32,
+        progress: f64,
         message: &'a str,
     },
     Pong {
@@ -86,7 +86,8 @@ impl Outgoing {
             },
             SessionEvent::Progress(progress) => Message::Progress {
                 stage: progress.stage,
-                progress: progress.fraction,
+                // More digits would be those of the rounding.
+                progress: (f64::from(progress.fraction) * 1e4).round() / 1e4,
                 message: &progress.message,
             },
             SessionEvent::Result(answer) => return Self::result(answer).map(Some),
