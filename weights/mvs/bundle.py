@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from weights.mvs.geometry import cross_matrix, inverse_3x3, rotation_from_vector
+from weights.mvs.geometry import inverse_3x3, rotation_from_vector
 
 
 class Observations(NamedTuple):

@@ -97,7 +97,7 @@ def detect(
     Returns float [k, 2] pixel indices in the image, int64 [k, 2] (octave, level), float [k]
     strengths (contrast in grey levels of 0..1).
     """
-    threshold = 0.0025
+    threshold = 0.0012
     positions: list[Tensor] = []
     places: list[Tensor] = []
     strengths: list[Tensor] = []

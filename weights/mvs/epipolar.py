@@ -38,18 +38,16 @@ def draw_samples(ratio: Tensor, valid: Tensor, count: int, seed: int) -> Tensor:
     return torch.topk(keys, 5, dim=1).indices
 
 
-def best_essential(
+def hypotheses(
     points1: Tensor, points2: Tensor, samples: Tensor, focal: float, threshold: float
-) -> tuple[Tensor, float]:
-    """The essential matrix [3, 3] with the best truncated score over all of [M, 2] correspondences,
-    and that score."""
+) -> tuple[Tensor, Tensor]:
+    """Essential matrices [k, 3, 3] through samples of the correspondences [M, 2], the at most 40
+    best ones, best first, with their truncated scores [k] over all correspondences."""
     one = torch.ones_like(points1[:, :1])
     rays1 = torch.cat([points1 / focal, one], dim=1)
     rays2 = torch.cat([points2 / focal, one], dim=1)
     matrices, real = five_point(rays1[samples], rays2[samples])
     matrices = matrices[real]
-    if matrices.size(0) == 0:
-        return torch.zeros(3, 3, dtype=points1.dtype, device=points1.device), 0.0
     limit = (threshold / focal) ** 2
     coarse1, coarse2 = rays1.to(torch.float32), rays2.to(torch.float32)
     few = min(128, points1.size(0))
@@ -58,8 +56,8 @@ def best_essential(
     best = torch.topk(scores, min(40, scores.size(0))).indices
     errors = sampson_squared(matrices[best].to(torch.float32), coarse1, coarse2)
     scores = (1.0 - errors / limit).clamp(min=0.0).sum(1)
-    winner = int(scores.argmax())
-    return matrices[best[winner]], float(scores[winner])
+    order = torch.argsort(scores, descending=True, stable=True)
+    return matrices[best[order]], scores[order]
 
 
 def ransac(
@@ -71,10 +69,12 @@ def ransac(
     for pair in range(pairs):
         samples = draw_samples(table.ratio[pair], table.valid[pair], count, pair)
         used = int(table.valid[pair].sum())
-        matrix, _ = best_essential(
+        found, _ = hypotheses(
             table.points1[pair, :used], table.points2[pair, :used], samples, focal, threshold
         )
-        matrices.append(matrix)
+        if found.size(0) == 0:
+            found = torch.zeros(1, 3, 3, dtype=torch.float64, device=samples.device)
+        matrices.append(found[0])
     stacked = torch.stack(matrices)
     scale = torch.tensor(focal, dtype=torch.float64, device=stacked.device)
     rays1, rays2 = rays_of(table.points1, scale), rays_of(table.points2, scale)
@@ -169,7 +169,12 @@ def focal_prior(size: Tensor) -> tuple[Tensor, float]:
 
 
 def refine_relative(
-    poses: RelativePoses, table: Correspondences, size: Tensor, scale: float, iterations: int
+    poses: RelativePoses,
+    table: Correspondences,
+    size: Tensor,
+    scale: float,
+    iterations: int,
+    focal_is_free: bool,
 ) -> RelativePoses:
     """Levenberg-Marquardt on the robust Sampson error of all pairs, poses and shared focal length
     together (each pair's five parameters are eliminated, the focal length remains)."""
@@ -199,6 +204,8 @@ def refine_relative(
         slope = gradient[:, 5].sum() - (coupling * solved[:, :, :1]).sum()
         slope = slope + weight * (log_focal - mean)
         step = (-slope / (information * (1.0 + damping) + weight)).clamp(-0.2, 0.2)
+        if not focal_is_free:
+            step = torch.zeros_like(step)
         change = -solved[:, :, 0] - solved[:, :, 1] * step
         new_rotations = rotation_from_vector(change[:, :3].clamp(-0.3, 0.3)) @ rotations
         along1, along2 = tangents(translations)

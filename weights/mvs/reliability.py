@@ -3,7 +3,8 @@
 Each reason for doubt gives a factor: too few observations, observations that do not agree with the
 model or pairs of frames that contradict it, depths that the observations do not determine, a focal
 length that they do not determine, and correspondences that a homography explains as well as the
-model does (a plane, a camera that only turns or zooms, almost static video). The limits were set on
+model does (a plane, a camera that only turns or zooms, almost static video), and another solution
+that explains nearly as much. The limits were set on
 procedural scenes with known cameras and on real photos.
 """
 
@@ -13,8 +14,8 @@ import torch
 from torch import Tensor
 
 from weights.mvs.bundle import Observations, Scene
+from weights.mvs.completion import model_agreement
 from weights.mvs.correspondences import Correspondences
-from weights.mvs.epipolar import fundamental_of, sampson_residuals
 from weights.mvs.growth import Reconstruction
 from weights.mvs.tracks import Tracks
 from weights.mvs.uncertainty import depth_deviations, focal_deviation, pixel_noise
@@ -36,19 +37,6 @@ def share_by_frame(table: Correspondences, part: Tensor, whole: Tensor, frames: 
     return counts[0] / counts[1].clamp(min=1.0)
 
 
-def model_agreement(model: Reconstruction, table: Correspondences, threshold: float) -> Tensor:
-    """bool [P, M], correspondences that agree with the epipolar geometry of the final poses."""
-    scene = model.scene
-    first, second = table.first, table.second
-    rotations = scene.rotations[second] @ scene.rotations[first].transpose(1, 2)
-    turned = (rotations @ scene.translations[first][:, :, None])[:, :, 0]
-    baselines = scene.translations[second] - turned
-    length = baselines.square().sum(1, keepdim=True).sqrt().clamp(min=1e-9)
-    fundamental = fundamental_of(rotations, baselines / length, scene.log_focal)
-    residuals, _, _ = sampson_residuals(fundamental, table.points1, table.points2)
-    return (residuals.abs() < 2.0 * threshold) & table.valid
-
-
 def relief_share(table: Correspondences, graph: ViewGraph) -> Tensor:
     """Share of the inliers that no homography explains, over pairs with parallax, float64 []."""
     inliers = graph.inliers.sum(1).to(torch.float64).clamp(min=1.0)
@@ -63,9 +51,14 @@ def frame_reliability(
     visible: Tensor,
     table: Correspondences,
     graph: ViewGraph,
+    rival: Tensor,
     threshold: float,
 ) -> Tensor:
-    """float32 [N] in 0..1; `visible` bool [T, N] are the inlier observations."""
+    """float32 [N] in 0..1.
+
+    `visible` bool [T, N] are the inlier observations, `rival` float64 [] is how much another
+    solution explains, relative to this one.
+    """
     frames = tracks.observed.size(1)
     rows = torch.nonzero(visible.sum(1) >= 2)[:, 0]
     seen = visible[rows]
@@ -87,7 +80,7 @@ def frame_reliability(
     counted = seen.sum(0).to(torch.float64)
     precise = ((deviations < 0.1) & seen).sum(0) / counted.clamp(min=1.0)
     both = (model.registered[table.first] & model.registered[table.second])[:, None]
-    agrees = model_agreement(model, table, threshold)
+    agrees = model_agreement(model, table, 2.0 * threshold)
     consistent = share_by_frame(table, agrees, graph.inliers & both, frames)
     distinctive = (table.ratio < 0.8) & table.valid & both
     matched = share_by_frame(table, agrees, distinctive, frames)
@@ -101,5 +94,5 @@ def frame_reliability(
     factors = ramp(counted, 15.0, 50.0) * ramp(counted / observed.clamp(min=1.0), 0.45, 0.8)
     factors = factors * ramp(precise, 0.25, 0.6)
     factors = factors * ramp(consistent, 0.7, 0.95) * ramp(matched, 0.5, 0.8)
-    factors = factors * flatness * certain * model.registered
+    factors = factors * flatness * certain * ramp(rival, 0.97, 0.85) * model.registered
     return torch.nan_to_num(factors, 0.0, 0.0, 0.0).to(torch.float32)

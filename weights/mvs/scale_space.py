@@ -45,7 +45,7 @@ def scale_space(grey: Tensor) -> list[Tensor]:
     scale = base_scale(height, width)
     image = grey[None]
     if scale > 1.0:
-        size = [int(round(height * scale)), int(round(width * scale))]
+        size = [int(height * scale + 0.5), int(width * scale + 0.5)]
         image = functional.interpolate(
             image[None], size=size, mode="bilinear", align_corners=False
         )[0]

@@ -1,10 +1,14 @@
 """Sparse reconstruction: cameras and triangulated tracks from the features of all frames."""
 
+import math
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from weights.mvs.bundle import Scene
-from weights.mvs.correspondences import match_all
+from weights.mvs.completion import complete
+from weights.mvs.correspondences import Correspondences, match_all
 from weights.mvs.features import encode_features, feature_length, unpack_features
 from weights.mvs.growth import (
     Reconstruction,
@@ -15,8 +19,9 @@ from weights.mvs.growth import (
 )
 from weights.mvs.interface import SparseModel
 from weights.mvs.reliability import frame_reliability
-from weights.mvs.tracks import build_tracks
-from weights.mvs.view_graph import build_view_graph, focal_candidates
+from weights.mvs.rivals import is_rival, two_view_rival
+from weights.mvs.tracks import Tracks, build_tracks
+from weights.mvs.view_graph import ViewGraph, build_view_graph, focal_candidates
 
 __all__ = ["encode_features", "feature_length", "reconstruct"]
 
@@ -62,6 +67,73 @@ def in_first_frame(scene: Scene, registered: Tensor, points: Tensor) -> Scene:
     return Scene(rotations, translations / scale, scene.log_focal, moved / scale)
 
 
+class Solution(NamedTuple):
+    """A reconstruction with what it was grown from."""
+
+    model: Reconstruction
+    graph: ViewGraph
+    tracks: Tracks
+
+
+def starting_focals(table: Correspondences, size: Tensor, threshold: float) -> list[float]:
+    """The most likely focal length, and a second one that is nearly as likely, if there is."""
+    candidates = focal_candidates(table, size, threshold)
+    chosen = [candidates[0][0]]
+    for focal, score in candidates:
+        near = abs(math.log(focal / chosen[0])) < 0.12
+        if len(chosen) < 2 and not near and score > 0.97 * candidates[0][1]:
+            chosen.append(focal)
+    return chosen
+
+
+def solve(
+    positions: Tensor, table: Correspondences, size: Tensor, threshold: float
+) -> tuple[list[Solution], list[float]]:
+    """Reconstructions grown from several starts, with their scores, best first."""
+    solutions: list[Solution] = []
+    scores: list[float] = []
+    frames = positions.size(0)
+    for focal in starting_focals(table, size, threshold):
+        graph = build_view_graph(table, focal, size, threshold)
+        tracks = build_tracks(positions, table, graph.inliers, 8000)
+        whole = False
+        for row in seed_pairs(table, graph, 2):
+            # Few frames can hardly contradict a wrong start: then the other one is tried too.
+            if whole and frames > 4:
+                break
+            grown = grow(row, table, graph, tracks, size, threshold)
+            model, joined = complete(grown, tracks, positions, table, graph, size, threshold)
+            whole = whole or bool(model.registered.all())
+            score = agreement(model, joined, 0.5 * threshold)
+            place = 0
+            while place < len(scores) and scores[place] >= score:
+                place += 1
+            scores.insert(place, score)
+            solutions.insert(place, Solution(model, graph, joined))
+    return solutions, scores
+
+
+def rivalry(
+    solutions: list[Solution],
+    scores: list[float],
+    table: Correspondences,
+    size: Tensor,
+    threshold: float,
+) -> Tensor:
+    """How much the best solution that differs explains, relative to the best one, float64 []."""
+    model = solutions[0].model
+    highest = torch.zeros([], dtype=torch.float64, device=table.points1.device)
+    for index in range(1, len(solutions)):
+        if is_rival(model, solutions[index].model):
+            highest = highest.clamp(min=scores[index] / max(scores[0], 1.0))
+    if int(model.registered.sum()) == 2:
+        rows = torch.nonzero(model.registered[table.first] & model.registered[table.second])[:, 0]
+        if rows.size(0) > 0:
+            other = two_view_rival(table, int(rows[0]), model, size, threshold)
+            highest = torch.maximum(highest, other)
+    return highest
+
+
 def reconstruct(features: Tensor, size: Tensor) -> SparseModel:
     """Structure from motion on the rows of `encode_features` of all frames.
 
@@ -76,27 +148,17 @@ def reconstruct(features: Tensor, size: Tensor) -> SparseModel:
     table = match_all(unpacked, 600)
     if table.first.size(0) == 0:
         return unknown_model(frames, size)
-    candidates = focal_candidates(table, size, threshold)
-    graph = build_view_graph(table, candidates[0][0], size, threshold)
-    tracks = build_tracks(unpacked.positions, table, graph.inliers, 8000)
-    best: list[Reconstruction] = []
-    best_score = 0.0
-    for row in seed_pairs(table, graph, 2):
-        if len(best) > 0 and bool(best[0].registered.all()):
-            break
-        model = grow(row, table, graph, tracks, size, threshold)
-        score = agreement(model, tracks, threshold)
-        if score > best_score:
-            best_score = score
-            best = [model]
-    if len(best) == 0:
+    solutions, ranked = solve(unpacked.positions, table, size, threshold)
+    if len(solutions) == 0:
         return unknown_model(frames, size)
-    model = best[0]
+    solution = solutions[0]
+    model, tracks = solution.model, solution.tracks
+    rival = rivalry(solutions, ranked, table, size, threshold)
     visible = inlier_observations(model, tracks, 2.0 * threshold)
     kept = torch.nonzero(visible.sum(1) >= 2)[:, 0]
     if kept.size(0) < 12:
         return unknown_model(frames, size)
-    reliability = frame_reliability(model, tracks, visible, table, graph, threshold)
+    reliability = frame_reliability(model, tracks, visible, table, solution.graph, rival, threshold)
     scene = in_first_frame(model.scene, model.registered, model.scene.points[kept])
     return SparseModel(
         rotations=scene.rotations,

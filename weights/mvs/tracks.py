@@ -15,6 +15,8 @@ class Tracks(NamedTuple):
     """float64 [T, N, 2], pixels from the image centre; 0 where not observed."""
     observed: Tensor
     """bool [T, N]."""
+    capacity: int
+    """The most tracks that were to be kept."""
 
 
 def connected_components(nodes: int, left: Tensor, right: Tensor) -> Tensor:
@@ -57,4 +59,4 @@ def build_tracks(
     length = observed.sum(1)
     order = torch.argsort(length, descending=True, stable=True)
     order = order[length[order] >= 2][:capacity]
-    return Tracks(pixels=pixels[order], observed=observed[order])
+    return Tracks(pixels=pixels[order], observed=observed[order], capacity=capacity)

@@ -59,7 +59,7 @@ def estimate_poses(
     rotations, translations = ransac(table, focal, threshold, samples)
     log_focal = torch.tensor(math.log(focal), dtype=torch.float64, device=rotations.device)
     poses = RelativePoses(rotations, translations, log_focal, torch.zeros_like(log_focal))
-    return refine_relative(poses, table, size, 0.6 * threshold, steps)
+    return refine_relative(poses, table, size, 0.6 * threshold, steps, True)
 
 
 def strongest_pairs(table: Correspondences, count: int) -> Tensor:

@@ -1,0 +1,82 @@
+"""Ambiguity: other solutions that explain nearly as much, as with repeated or mirrored texture, or
+with a plane seen by two cameras."""
+
+import torch
+from torch import Tensor
+
+from weights.mvs.correspondences import Correspondences, select_pairs
+from weights.mvs.epipolar import RelativePoses, draw_samples, hypotheses, refine_relative
+from weights.mvs.essential import decompose
+from weights.mvs.geometry import rays_of, rotation_angle
+from weights.mvs.growth import Reconstruction
+from weights.mvs.view_graph import truncated_score
+
+
+def differs(rotations: Tensor, directions: Tensor, others: Tensor, along: Tensor) -> Tensor:
+    """bool [P], whether relative poses (rotations [P, 3, 3], unit translations [P, 3]) differ by
+    more than the noise of a good estimate: 2 degrees of rotation or 20 of direction."""
+    apart = rotation_angle(others.transpose(1, 2) @ rotations)
+    angle = torch.acos((directions * along).sum(1).clamp(-1.0, 1.0))
+    return (apart > 0.035) | (angle > 0.35)
+
+
+def two_view_rival(
+    table: Correspondences, row: int, model: Reconstruction, size: Tensor, threshold: float
+) -> Tensor:
+    """Score of the best other relative pose of a pair over that of the model's, float64 []."""
+    device = table.points1.device
+    pair = select_pairs(table, torch.tensor([row], device=device))
+    scene = model.scene
+    first, second = int(pair.first[0]), int(pair.second[0])
+    rotation = scene.rotations[second] @ scene.rotations[first].t()
+    baseline = scene.translations[second] - rotation @ scene.translations[first]
+    baseline = baseline / baseline.square().sum().sqrt().clamp(min=1e-9)
+    information = torch.zeros_like(scene.log_focal)
+    chosen = RelativePoses(rotation[None], baseline[None], scene.log_focal, information)
+    reference = truncated_score(chosen, pair, threshold)[0]
+
+    used = int(pair.valid[0].sum())
+    samples = draw_samples(pair.ratio[0], pair.valid[0], 200, 7)
+    focal = float(scene.log_focal.exp())
+    matrices, _ = hypotheses(
+        pair.points1[0, :used], pair.points2[0, :used], samples, focal, threshold
+    )
+    count = matrices.size(0)
+    if count == 0:
+        return torch.zeros_like(reference)
+    copies = select_pairs(pair, torch.zeros(count, dtype=torch.int64, device=device))
+    scale = scene.log_focal.exp()
+    rays1, rays2 = rays_of(copies.points1, scale), rays_of(copies.points2, scale)
+    rotations, directions = decompose(matrices, rays1, rays2, copies.valid)
+    start = RelativePoses(rotations, directions, scene.log_focal, information)
+    found = refine_relative(start, copies, size, 0.6 * threshold, 8, False)
+    scores = truncated_score(found, copies, threshold)
+    other = differs(
+        found.rotations,
+        found.translations,
+        rotation[None].expand(count, 3, 3),
+        baseline[None].expand(count, 3),
+    )
+    return (scores * other).max() / reference.clamp(min=1.0)
+
+
+def is_rival(model: Reconstruction, other: Reconstruction) -> bool:
+    """Whether two reconstructions disagree on the relative poses of frames that both register."""
+    both = model.registered & other.registered
+    index = torch.nonzero(both)[:, 0]
+    count = index.size(0)
+    if count < 2:
+        return True
+    pairs = torch.triu_indices(count, count, 1, device=index.device)
+    first, second = index[pairs[0]], index[pairs[1]]
+    turns: list[Tensor] = []
+    directions: list[Tensor] = []
+    for scene in [model.scene, other.scene]:
+        turn = scene.rotations[second] @ scene.rotations[first].transpose(1, 2)
+        moved = (turn @ scene.translations[first][:, :, None])[:, :, 0]
+        baseline = scene.translations[second] - moved
+        length = baseline.square().sum(1, keepdim=True).sqrt().clamp(min=1e-9)
+        turns.append(turn)
+        directions.append(baseline / length)
+    apart = differs(turns[0], directions[0], turns[1], directions[1])
+    return bool(2 * apart.sum() > count - 1)
