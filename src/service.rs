@@ -159,10 +159,11 @@ fn announce(app: &App, address: SocketAddr) {
         let _ = writeln!(
             io::stderr(),
             "\nTry it from another terminal:\n  \
-             create a session:     curl -X POST {url}/ws/session/create\n  \
-             reconstruct photos:   .venv/bin/python examples/websocket_client.py --server {url} \
-             --images examples/sample_scene/*.jpg\n  \
-             read on:              README.md and docs/protocol.md\n"
+             curl -X POST {url}/ws/session/create\n  \
+             .venv/bin/python -m pip install -r examples/requirements.txt\n  \
+             .venv/bin/python examples/websocket_client.py --server {url} \
+             --images examples/sample_scene/*.jpg\n\
+             README.md and docs/protocol.md say the rest.\n"
         );
     }
 }

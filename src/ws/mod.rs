@@ -2,8 +2,10 @@
 
 mod close;
 mod connection;
+mod fields;
 mod frames;
 mod handshake;
+mod image_data;
 mod protocol;
 
 pub use handshake::{Handshake, accept};

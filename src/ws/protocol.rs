@@ -1,58 +1,33 @@
 //! What clients send: from text to messages.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use base64::Engine;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use pointstream_actors::ClientMessage;
-use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use thiserror::Error;
+
+use super::fields::{Fields, FieldsError};
+use super::image_data::{self, ImageDataError};
 
 /// Longest name of an image in bytes. It is only a label, but every result repeats it.
 const MAX_FILENAME: usize = 16 << 10;
 /// Characters of a client's text that are repeated in an error.
 const SHOWN: usize = 100;
 
-/// Standard base64; padding may be there or not.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
 /// What is wrong with a message.
 #[derive(Debug, Error, PartialEq)]
 enum BadMessage {
-    #[error("message is not valid JSON: {0}")]
-    NotJson(String),
-    #[error("message must be a JSON object, but it is {0}")]
-    NotAnObject(&'static str),
+    #[error(transparent)]
+    Fields(#[from] FieldsError),
+    #[error(transparent)]
+    ImageData(#[from] ImageDataError),
     #[error("message has no \"type\"; known types are image, generate, finalize and ping")]
     NoType,
     #[error("unknown type {0:?}; known types are image, generate, finalize and ping")]
     UnknownType(String),
-    #[error("{kind} message has no \"{field}\"; {expected}")]
-    Missing {
-        kind: &'static str,
-        field: &'static str,
-        expected: &'static str,
-    },
-    #[error("\"{field}\" must be {expected}, but it is {found}")]
-    WrongType {
-        field: &'static str,
-        expected: &'static str,
-        found: &'static str,
-    },
+    #[error("image message has no \"data\"; it holds the image file as base64")]
+    NoData,
     #[error("\"filename\" is longer than {MAX_FILENAME} bytes")]
     LongFilename,
-    #[error("\"data\" is empty; send an image file as base64")]
-    Empty,
-    #[error("\"data\" is a data URL without \";base64,\"")]
-    DataUrl,
-    #[error("\"data\" is not valid base64: {0}")]
-    Base64(base64::DecodeError),
 }
 
 /// Reads a text message. What is no message of the protocol becomes an invalid one, which is
@@ -73,7 +48,7 @@ fn invalid(reason: String) -> ClientMessage {
 }
 
 fn read(text: &str) -> Result<ClientMessage, BadMessage> {
-    let mut fields = fields(text)?;
+    let mut fields = Fields::read(text)?;
     match std::mem::take(&mut fields.kind).string("type")?.as_deref() {
         None => Err(BadMessage::NoType),
         Some("image") => image(fields),
@@ -87,176 +62,15 @@ fn read(text: &str) -> Result<ClientMessage, BadMessage> {
 }
 
 fn image(fields: Fields<'_>) -> Result<ClientMessage, BadMessage> {
-    let data = fields.data.string("data")?.ok_or(BadMessage::Missing {
-        kind: "image",
-        field: "data",
-        expected: "it holds the image file as base64",
-    })?;
+    let data = fields.data.string("data")?.ok_or(BadMessage::NoData)?;
     let name = fields.filename.string("filename")?;
     if name.as_ref().is_some_and(|name| name.len() > MAX_FILENAME) {
         return Err(BadMessage::LongFilename);
     }
     Ok(ClientMessage::Image {
-        bytes: decode(&data)?,
+        bytes: image_data::decode(&data)?,
         name: name.map(Cow::into_owned),
     })
-}
-
-/// Decodes base64, bare or as a data URL, with or without padding and line breaks.
-fn decode(data: &str) -> Result<Vec<u8>, BadMessage> {
-    let encoded = match data.trim_start().strip_prefix("data:") {
-        Some(url) => url.split_once(";base64,").ok_or(BadMessage::DataUrl)?.1,
-        None => data,
-    };
-    let bytes = match BASE64.decode(encoded) {
-        // Only then is a second copy without white space worth its while.
-        Err(base64::DecodeError::InvalidByte(_, byte)) if byte.is_ascii_whitespace() => {
-            let mut dense = encoded.to_owned();
-            dense.retain(|character| !character.is_ascii_whitespace());
-            BASE64.decode(dense)
-        }
-        other => other,
-    }
-    .map_err(BadMessage::Base64)?;
-    if bytes.is_empty() {
-        return Err(BadMessage::Empty);
-    }
-    Ok(bytes)
-}
-
-/// The fields that any message has. Others are ignored.
-#[derive(Default, Deserialize)]
-struct Fields<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Field<'a>,
-    #[serde(borrow, default)]
-    data: Field<'a>,
-    #[serde(borrow, default)]
-    filename: Field<'a>,
-    #[serde(borrow, default)]
-    incremental: Field<'a>,
-}
-
-fn fields(text: &str) -> Result<Fields<'_>, BadMessage> {
-    let not_json = |error: serde_json::Error| BadMessage::NotJson(error.to_string());
-    if text.trim_start().starts_with('{') {
-        return serde_json::from_str(text).map_err(not_json);
-    }
-    let other: Field<'_> = serde_json::from_str(text).map_err(not_json)?;
-    Err(BadMessage::NotAnObject(other.kind()))
-}
-
-/// The value of a field, whatever its type, so that an error can name it.
-#[derive(Default)]
-enum Field<'a> {
-    #[default]
-    Missing,
-    Null,
-    Text(Cow<'a, str>),
-    Boolean(bool),
-    Number,
-    Array,
-    Object,
-}
-
-impl<'a> Field<'a> {
-    /// Its type, with the article.
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Null => "null",
-            Self::Text(_) => "a string",
-            Self::Boolean(_) => "a boolean",
-            Self::Number => "a number",
-            Self::Array => "an array",
-            Self::Object => "an object",
-        }
-    }
-
-    /// A string; null is as good as missing.
-    fn string(self, field: &'static str) -> Result<Option<Cow<'a, str>>, BadMessage> {
-        match self {
-            Self::Missing | Self::Null => Ok(None),
-            Self::Text(text) => Ok(Some(text)),
-            other => Err(BadMessage::WrongType {
-                field,
-                expected: "a string",
-                found: other.kind(),
-            }),
-        }
-    }
-
-    /// A boolean; null is as good as missing.
-    fn boolean(self, field: &'static str) -> Result<Option<bool>, BadMessage> {
-        match self {
-            Self::Missing | Self::Null => Ok(None),
-            Self::Boolean(value) => Ok(Some(value)),
-            other => Err(BadMessage::WrongType {
-                field,
-                expected: "true or false",
-                found: other.kind(),
-            }),
-        }
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(FieldVisitor)
-    }
-}
-
-struct FieldVisitor;
-
-impl<'de> Visitor<'de> for FieldVisitor {
-    type Value = Field<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("any JSON value")
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-        Ok(Field::Null)
-    }
-
-    /// The usual case: a slice of the message, not copied.
-    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Field::Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Field::Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_string<E: de::Error>(self, text: String) -> Result<Self::Value, E> {
-        Ok(Field::Text(Cow::Owned(text)))
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(Field::Boolean(value))
-    }
-
-    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Field::Number)
-    }
-
-    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(Field::Number)
-    }
-
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Field::Number)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
-        while array.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Field::Array)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Field::Object)
-    }
 }
 
 #[cfg(test)]
@@ -306,42 +120,6 @@ mod tests {
             let message =
                 serde_json::json!({"type": "image", "data": "aGVsbG8=", "filename": name});
             assert_eq!(image_of(&message.to_string()).1.as_deref(), Some(name));
-        }
-    }
-
-    #[test]
-    fn base64_comes_in_several_shapes() {
-        for data in [
-            "aGVsbG8=",
-            "aGVsbG8",
-            "aGVs\\nbG8=\\r\\n",
-            "data:image/png;base64,aGVsbG8=",
-            "data:image/png;name=a;base64,aGVsbG8=",
-            "aGVsbG8\\u003d",
-        ] {
-            let text = format!(r#"{{"type": "image", "data": "{data}"}}"#);
-            assert_eq!(image_of(&text).0, b"hello", "{data}");
-        }
-    }
-
-    #[test]
-    fn refuses_base64_rubbish() {
-        for data in [
-            "%%%",
-            "a",
-            "aGVsbG8==x",
-            "____",
-            "data:image/png,abc",
-            "",
-            "  ",
-            "=",
-        ] {
-            let text = format!(r#"{{"type": "image", "data": "{data}"}}"#);
-            assert!(
-                reason(&text).starts_with("\"data\" is "),
-                "{data}: {}",
-                reason(&text)
-            );
         }
     }
 
