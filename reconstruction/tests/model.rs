@@ -17,7 +17,9 @@ fn repository() -> PathBuf {
 }
 
 fn embedded() -> TorchScriptModel {
-    let archive = ModelSource::Mvs.resolve().expect("the embedded archive is sound");
+    let archive = ModelSource::Mvs
+        .resolve()
+        .expect("the embedded archive is sound");
     TorchScriptModel::load(&archive, Device::Cpu).expect("the embedded archive loads")
 }
 
@@ -67,7 +69,12 @@ fn predicts_what_the_contract_says_and_reports_its_steps() {
     assert_eq!(prediction.len(), 3);
     assert_eq!(prediction.depth.len(), 3 * (width * height) as usize);
     assert!(prediction.cameras.iter().any(|camera| camera.registered));
-    assert!(prediction.confidence.iter().any(|confidence| *confidence > 1.05));
+    assert!(
+        prediction
+            .confidence
+            .iter()
+            .any(|confidence| *confidence > 1.05)
+    );
     assert_eq!(steps.first(), Some(&Step::Relating));
     assert!(steps.contains(&Step::Dense { done: 1, total: 3 }));
     assert_eq!(steps.last(), Some(&Step::Fused { done: 3, total: 3 }));
@@ -89,11 +96,20 @@ fn a_break_gives_the_prediction_up() {
 fn frames_must_be_multiples_of_the_patch_size_and_belong_together() {
     let model = embedded();
     let odd = model.encode(&RgbImage::new(100, 98));
-    assert!(matches!(odd, Err(ModelError::Size { width: 100, height: 98, .. })));
+    assert!(matches!(
+        odd,
+        Err(ModelError::Size {
+            width: 100,
+            height: 98,
+            ..
+        })
+    ));
     let empty = model.predict(&[], &mut |_| ControlFlow::Continue(()));
     assert!(matches!(empty, Err(ModelError::Empty)));
     let features = encode(&model, &[RgbImage::new(112, 98), RgbImage::new(98, 98)]);
-    let mixed = model.predict(&[&features[0], &features[1]], &mut |_| ControlFlow::Continue(()));
+    let mixed = model.predict(&[&features[0], &features[1]], &mut |_| {
+        ControlFlow::Continue(())
+    });
     assert!(matches!(mixed, Err(ModelError::Features(_))));
 }
 
@@ -101,7 +117,11 @@ fn frames_must_be_multiples_of_the_patch_size_and_belong_together() {
 fn what_is_no_archive_of_ours_is_refused_before_it_runs() {
     let original = std::fs::read(repository().join("weights/mvs/mvs.pt")).expect("it is there");
     let refused = [
-        ("no zip", b"not a zip file at all".to_vec(), "not a TorchScript archive"),
+        (
+            "no zip",
+            b"not a zip file at all".to_vec(),
+            "not a TorchScript archive",
+        ),
         (
             "no metadata",
             rewrite(&original, |name, content| {
@@ -138,7 +158,10 @@ fn what_is_no_archive_of_ours_is_refused_before_it_runs() {
         let error = ModelSource::Path(path)
             .resolve()
             .expect_err(&format!("{name} must be refused"));
-        assert!(matches!(error, ModelError::Archive { .. }), "{name}: {error}");
+        assert!(
+            matches!(error, ModelError::Archive { .. }),
+            "{name}: {error}"
+        );
         assert!(error.to_string().contains(reason), "{name}: {error}");
     }
     let missing = ModelSource::Path(folder.path().join("nothing.pt")).resolve();

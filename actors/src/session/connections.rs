@@ -19,6 +19,15 @@ pub(super) struct Connection {
     resumes: bool,
 }
 
+/// An error as the protocol words it: clients look for "Session has reached maximum image limit" or
+/// "Out of memory", while errors of ours begin in lower case.
+pub(super) fn wire_text(message: &str) -> String {
+    let mut characters = message.chars();
+    characters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(characters).collect()
+    })
+}
+
 impl State {
     pub(super) fn attach(&mut self, resume: bool) -> Result<(Requests, Events), AttachError> {
         let limit = self.settings.max_connections;
@@ -108,6 +117,7 @@ impl State {
         permit: Option<OwnedSemaphorePermit>,
     ) {
         tracing::debug!(connection, %message, "message refused");
+        let message = wire_text(&message);
         self.tell(connection, SessionEvent::Error { message }, permit);
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use super::connections::wire_text;
 use super::{SessionMessage, State};
 use crate::event::{CloseReason, SessionEvent};
 use crate::mailbox::{Reply, answer};
@@ -36,7 +37,7 @@ impl State {
     /// The system ends: requests that wait are refused, the running one may end.
     pub(super) fn drain(&mut self, reply: Reply<()>) {
         while let Some(request) = self.requests.pop_front() {
-            let message = CloseReason::ShuttingDown.to_string();
+            let message = wire_text(&CloseReason::ShuttingDown.to_string());
             self.answer_request(request.connection, SessionEvent::Error { message });
         }
         if self.running.is_some() {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
+use super::connections::wire_text;
 use super::generation::{self, GenerationError, Outcome, Plan, PlannedFrame};
 use super::{SessionMessage, State};
 use crate::connection::ConnectionId;
@@ -257,6 +258,7 @@ impl State {
         if request.kind == RequestKind::Finalize {
             self.finalizing = false;
         }
+        let message = wire_text(&message);
         self.error = Some(message.clone());
         self.answer_request(request.connection, SessionEvent::Error { message });
     }
