@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Usage: scripts/bench.sh [OPTION OF THE BENCHMARK...]
+# Usage: scripts/bench.sh [--json] [--runs N] [--frames N] [--process-res PIXELS] ...
 source "$(dirname "$0")/common.sh"
 
-scripts/setup.sh --with-python-tools
+scripts/setup.sh --for-tests >&2
 need_rust
-cargo build --release --locked --bin pointstream
+cargo build --release --locked --bin pointstream >&2
 exec .venv/bin/python -m integration.bench "$@"

@@ -1,0 +1,1 @@
+"""Where the time of a reconstruction goes: the bare model beside the whole service, in one run."""

@@ -1,0 +1,202 @@
+"""The server under test, and what a client measures of it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+
+ROOT = Path(__file__).resolve().parents[2]
+START_TIMEOUT = 120.0
+PING_INTERVAL = 0.05
+LOOK_INTERVAL = 0.02
+
+
+@dataclass
+class Photo:
+    """An encoded image and its name."""
+
+    name: str
+    data: bytes
+
+
+@dataclass
+class Measurement:
+    """One session from its first image to its point cloud; times in seconds."""
+
+    upload: list[float]
+    """Of each image: from sending it until it is acknowledged."""
+    request: float
+    """From sending `generate` until the last byte of the answer."""
+    answer_bytes: int
+    metadata: dict[str, Any]
+    pings: list[float]
+    """Of each ping that was answered while the model ran."""
+
+
+class Server:
+    """The release build on a free port, with a data directory of its own."""
+
+    def __init__(self, options: list[str]) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="pointstream-bench-")
+        command = [str(ROOT / "target/release/pointstream"), "--port", "0"]
+        command += ["--data-dir", self.folder.name, "--log-level", "WARNING"]
+        # Machines are told nothing about what to do next.
+        command += ["--log-format", "json", *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.base = ""
+
+    def __enter__(self) -> Server:
+        # Reading a pipe has no timeout, so a server that never listens is ended by the clock.
+        clock = threading.Timer(START_TIMEOUT, self.process.kill)
+        clock.start()
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("listening on "):
+                self.base = line.split()[-1]
+                break
+        clock.cancel()
+        if not self.base:
+            self.close()
+            sys.exit("error: the server did not start")
+        until(lambda: self.rest("GET", "/readyz", {200, 503})["ready_workers"] > 0)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process and remove its files."""
+        self.process.terminate()
+        self.process.wait(timeout=60)
+        self.folder.cleanup()
+
+    def rest(
+        self, method: str, path: str, statuses: frozenset[int] | set[int] = frozenset()
+    ) -> Any:
+        """One REST request; statuses besides success are errors unless they are expected."""
+        request = urllib.request.Request(self.base + path, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            if error.code in statuses:
+                return json.load(error)
+            raise
+
+    def wait_until_idle(self) -> None:
+        """Wait until no worker has anything to do, for two looks: work may be handed over."""
+        for _ in range(2):
+            until(lambda: not _working(self.rest("GET", "/actors")))
+            time.sleep(LOOK_INTERVAL)
+
+    async def measure(self, photos: list[Photo], parameters: dict[str, Any]) -> Measurement:
+        """Upload the photos one by one, ask for a point cloud, and ping meanwhile."""
+        query = urllib.parse.urlencode({**parameters, "max_images": len(photos)})
+        session = self.rest("POST", f"/ws/session/create?{query}")["session_id"]
+        address = f"{self.base.replace('http', 'ws', 1)}/ws/reconstruct/{session}"
+        options: dict[str, Any] = {"max_size": None, "compression": None}
+        async with connect(address, **options) as socket, connect(address, **options) as other:
+            await receive(socket, "connected")
+            await receive(other, "connected")
+            upload = []
+            for photo in photos:
+                upload.append(await upload_one(socket, photo))
+                # Encoding ahead is the model's work, not the upload's: let it end.
+                await asyncio.to_thread(self.wait_until_idle)
+            measuring = asyncio.create_task(ping_for_ever(other))
+            request, text = await generate(socket)
+            measuring.cancel()
+            answer = json.loads(text)
+            pings = await finish(measuring)
+        self.rest("DELETE", f"/ws/session/{session}")
+        return Measurement(upload, request, len(text), answer["metadata"], pings)
+
+
+async def upload_one(socket: ClientConnection, photo: Photo) -> float:
+    """Seconds from sending an image until it is acknowledged."""
+    data = base64.b64encode(photo.data).decode()
+    message = json.dumps({"type": "image", "data": data, "filename": photo.name})
+    begin = time.perf_counter()
+    await socket.send(message)
+    await receive(socket, "ack")
+    return time.perf_counter() - begin
+
+
+async def generate(socket: ClientConnection) -> tuple[float, bytes]:
+    """Seconds from sending the request until the last byte of the answer, and the answer."""
+    begin = time.perf_counter()
+    await socket.send('{"type":"generate","incremental":false}')
+    while True:
+        # As bytes: what this client does with the answer is none of the server's time.
+        text = await socket.recv(decode=False)
+        seconds = time.perf_counter() - begin
+        if len(text) > 1 << 16:
+            return seconds, text
+        message = json.loads(text)
+        if message["type"] != "progress":
+            sys.exit(f"error: the server answers {message}")
+
+
+async def ping_for_ever(socket: ClientConnection) -> list[float]:
+    """Seconds of each ping until the task is cancelled."""
+    seconds: list[float] = []
+    try:
+        while True:
+            begin = time.perf_counter()
+            await socket.send('{"type":"ping"}')
+            await receive(socket, "pong")
+            seconds.append(time.perf_counter() - begin)
+            await asyncio.sleep(PING_INTERVAL)
+    except asyncio.CancelledError:
+        return seconds
+
+
+async def finish(task: asyncio.Task[list[float]]) -> list[float]:
+    """What a cancelled task has collected."""
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return []
+
+
+async def receive(socket: ClientConnection, kind: str) -> dict[str, Any]:
+    """The next message, which has to be of this type."""
+    message = json.loads(await socket.recv())
+    if message["type"] != kind:
+        sys.exit(f"error: {kind} is due, but the server sends {message}")
+    return message
+
+
+def _working(actor: dict[str, Any]) -> bool:
+    """Whether an actor, or one below it, is a worker or a queue with something to do."""
+    busy = actor["kind"] == "worker" and actor["state"] != "idle"
+    waiting = actor.get("queue_depth", 0) > 0
+    return busy or waiting or any(_working(child) for child in actor["children"])
+
+
+def until(condition: Any) -> None:
+    """Wait for something that has to happen."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while not condition():
+        if time.monotonic() > deadline:
+            sys.exit("error: the server does not get ready")
+        time.sleep(LOOK_INTERVAL)
