@@ -22,6 +22,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections import deque
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ class Session:
         self.id: str = created["session_id"]
         self.image_count = 0
         self.received: deque[Message] = deque()
+        self.sockets = ExitStack()
         self.socket = self.open(resume=False)
 
     def rest(self, method: str, path: str) -> Message:
@@ -81,8 +83,10 @@ class Session:
     def open(self, resume: bool) -> ClientConnection:
         """Connect and read the greeting. With `resume`, undelivered answers follow it."""
         address = self.server.replace("http", "ws", 1) + f"/ws/reconstruct/{self.id}"
+        self.sockets.close()
         # No limit for a message: a point cloud of ten million points is about 200 MB.
-        socket = connect(address + "?resume=true" * resume, max_size=None, compression=None)
+        connecting = connect(address + "?resume=true" * resume, max_size=None, compression=None)
+        socket = self.sockets.enter_context(connecting)
         greeting = json.loads(socket.recv(timeout=60))
         if greeting["type"] != "connected":
             raise ClientError(greeting.get("message", f"unexpected greeting {greeting}"))
@@ -154,7 +158,7 @@ class Session:
 
     def close(self, keep: bool) -> None:
         """Leave, and delete the session unless it is to be kept."""
-        self.socket.close()
+        self.sockets.close()
         if keep:
             return
         try:
