@@ -89,7 +89,7 @@ def frame_reliability(
     typical = deviations[seen].median()
     # A plane seen from far apart is no reason for doubt: then focal length and depths are certain.
     settled = ramp(focal, 0.02, 0.008) * ramp(typical, 0.02, 0.01)
-    flatness = torch.maximum(ramp(relief, 0.02, 0.06), settled)
+    flatness = torch.maximum(ramp(relief, 0.04, 0.09), settled)
     certain = ramp(focal.clamp(min=1e-6).log(), math.log(0.3), math.log(0.06))
     factors = ramp(counted, 15.0, 50.0) * ramp(counted / observed.clamp(min=1.0), 0.45, 0.8)
     factors = factors * ramp(precise, 0.25, 0.6)

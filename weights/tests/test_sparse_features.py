@@ -1,0 +1,76 @@
+"""Features of frames, and matching them."""
+
+import torch
+
+from weights.mvs.correspondences import candidate_pairs
+from weights.mvs.descriptor import rolled
+from weights.mvs.features import encode_features, feature_length, unpack_features
+from weights.mvs.matching import match_frames
+from weights.tests.sparse_scene import generator
+
+
+def textured(height: int, width: int, seed: int = 0) -> torch.Tensor:
+    """A picture [3, height, width] with texture of all sizes."""
+    random = generator(seed)
+    picture = torch.zeros(1, 3, height, width)
+    for cells in (4, 9, 20, 45):
+        noise = torch.rand(1, 3, cells, cells, generator=random)
+        picture += torch.nn.functional.interpolate(noise, size=(height, width), mode="bicubic")
+    return (picture[0] / 4.0).clamp(0, 1)
+
+
+def test_rows_do_not_depend_on_the_grouping():
+    images = torch.stack([textured(98, 126, seed) for seed in range(3)])
+    together = encode_features(images)
+    assert together.shape == (3, feature_length(98, 126))
+    apart = torch.cat([encode_features(images[i : i + 1]) for i in range(3)])
+    assert torch.equal(together, apart)
+    assert encode_features(images[:0]).shape == (0, feature_length(98, 126))
+
+
+def test_features_follow_a_shift():
+    big = textured(196, 252)
+    images = torch.stack([big[:, 10:150, 10:210], big[:, 24:164, 38:238]])
+    features = unpack_features(encode_features(images))
+    first, second, _ = match_frames(features, 0, 1)
+    moved = features.positions[1, second] - features.positions[0, first]
+    expected = torch.tensor([-28.0, -14.0])
+    assert first.size(0) > 30
+    assert ((moved - expected).norm(dim=1) < 0.5).float().mean() > 0.95
+
+
+def test_frames_match_after_quarter_turns():
+    picture = textured(126, 126)
+    for turns in (1, 2, 3):
+        images = torch.stack([picture, torch.rot90(picture, turns, [1, 2])])
+        features = unpack_features(encode_features(images))
+        first, second, _ = match_frames(features, 0, 1)
+        expected = features.positions[0, first]
+        for _ in range(turns):
+            expected = torch.stack([expected[:, 1], -expected[:, 0]], dim=1)
+        error = (features.positions[1, second] - expected).norm(dim=1)
+        assert first.size(0) > 30
+        assert (error < 0.5).float().mean() > 0.95
+
+
+def test_four_quarter_turns_change_nothing():
+    descriptors = torch.rand(5, 128, generator=generator(1))
+    turned = rolled(descriptors, 1)
+    assert not torch.equal(turned, descriptors)
+    assert torch.equal(rolled(turned, 3), descriptors)
+
+
+def test_no_texture_gives_no_features():
+    for image in (torch.zeros(1, 3, 56, 70), torch.ones(1, 3, 14, 14), torch.ones(1, 3, 14, 280)):
+        rows = encode_features(image)
+        assert rows.shape == (1, feature_length(image.size(2), image.size(3)))
+        assert not unpack_features(rows).valid.any()
+        assert torch.isfinite(rows).all()
+
+
+def test_all_pairs_of_few_frames_and_not_too_many_of_many():
+    features = unpack_features(torch.zeros(100, feature_length(14, 14)))
+    assert len(candidate_pairs(unpack_features(torch.zeros(8, feature_length(14, 14))))) == 28
+    pairs = candidate_pairs(features)
+    assert len(pairs) < 100 * 20
+    assert all((i, i + 1) in pairs for i in range(99))

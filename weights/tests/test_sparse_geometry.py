@@ -1,0 +1,204 @@
+"""The parts of the sparse reconstruction against answers that are known."""
+
+import math
+
+import pytest
+import torch
+
+from weights.mvs.bundle import Observations, Scene, adjust
+from weights.mvs.correspondences import Correspondences
+from weights.mvs.essential import decompose, essential_of, five_point, two_view_depths
+from weights.mvs.geometry import (
+    inverse_3x3,
+    rays_of,
+    rotation_angle,
+    rotation_from_vector,
+    uniform_hash,
+)
+from weights.mvs.parallax import homography_residuals, rotation_residuals
+from weights.mvs.resection import locate, refine_pose
+from weights.mvs.tracks import build_tracks, connected_components
+from weights.mvs.triangulation import triangulate
+from weights.mvs.uncertainty import depth_deviations
+from weights.tests.sparse_scene import generator, pixels_of, scene
+
+
+def observations_of(truth) -> Observations:
+    pixels, _ = pixels_of(truth)
+    count, frames = pixels.size(0), pixels.size(1)
+    point = torch.arange(count).repeat_interleave(frames)
+    camera = torch.arange(frames).repeat(count)
+    return Observations(camera=camera, point=point, pixels=pixels.reshape(-1, 2))
+
+
+def pair_of(truth):
+    pixels, _ = pixels_of(truth)
+    focal = torch.tensor(truth.focal, dtype=torch.float64)
+    return rays_of(pixels[:, 0], focal), rays_of(pixels[:, 1], focal)
+
+
+def test_rotation_from_vector_is_exact_for_small_and_large_angles():
+    for angle in [0.0, 1e-9, 1e-5, 0.3, 3.0]:
+        vector = torch.tensor([[0.6, 0.0, 0.8]], dtype=torch.float64) * angle
+        rotation = rotation_from_vector(vector)
+        identity = torch.eye(3, dtype=torch.float64)
+        assert torch.allclose(rotation @ rotation.transpose(1, 2), identity, atol=1e-12)
+        expected = torch.matrix_exp(
+            torch.tensor([[0, -0.8, 0], [0.8, 0, -0.6], [0, 0.6, 0]], dtype=torch.float64) * angle
+        )
+        assert torch.allclose(rotation[0], expected, atol=1e-12)
+
+
+def test_inverse_3x3():
+    matrices = torch.randn(20, 3, 3, generator=generator(0), dtype=torch.float64)
+    assert torch.allclose(inverse_3x3(matrices), torch.linalg.inv(matrices), rtol=1e-8)
+    assert torch.isfinite(inverse_3x3(torch.zeros(1, 3, 3, dtype=torch.float64))).all()
+
+
+def test_uniform_hash_is_uniform_and_differs_by_seed():
+    first, second = (uniform_hash(200, 50, seed, torch.device("cpu")) for seed in (0, 1))
+    assert first.min() > 0 and first.max() < 1
+    assert abs(float(first.mean()) - 0.5) < 0.01
+    assert abs(float(torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1])) < 0.05
+
+
+def test_five_point_finds_the_true_essential_matrix():
+    truth = scene(2, count=200)
+    rays1, rays2 = pair_of(truth)
+    found, real = five_point(rays1.reshape(40, 5, 3), rays2.reshape(40, 5, 3))
+    expected = essential_of(truth.rotations[1], truth.translations[1])
+    expected = expected / expected.norm()
+    errors = torch.minimum((found - expected).norm(dim=(2, 3)), (found + expected).norm(dim=(2, 3)))
+    errors[~real] = torch.inf
+    assert (errors.amin(1) < 1e-5).float().mean() > 0.95
+
+
+def test_decompose_puts_points_in_front():
+    truth = scene(2)
+    rays1, rays2 = pair_of(truth)
+    essential = essential_of(truth.rotations[1], truth.translations[1])[None]
+    everything = torch.ones(1, rays1.size(0), dtype=torch.bool)
+    for sign in (1.0, -1.0):
+        rotation, translation = decompose(sign * essential, rays1[None], rays2[None], everything)
+        assert float(rotation_angle(rotation[0].t() @ truth.rotations[1])) < 1e-6
+        direction = truth.translations[1] / truth.translations[1].norm()
+        assert torch.allclose(translation[0], direction, atol=1e-6)
+    depth, _, _ = two_view_depths(truth.rotations[1], truth.translations[1], rays1, rays2)
+    assert torch.allclose(depth, truth.points[:, 2])
+
+
+def test_triangulate_ignores_what_is_not_seen():
+    truth = scene(4)
+    pixels, _ = pixels_of(truth)
+    seen = torch.ones(pixels.shape[:2], dtype=torch.bool)
+    seen[:, 3] = False
+    pixels[:, 3] += 50.0
+    focal = torch.tensor(truth.focal, dtype=torch.float64)
+    points, angles = triangulate(truth.rotations, truth.translations, focal, pixels, seen)
+    assert torch.allclose(points, truth.points, atol=1e-6)
+    assert (angles > math.radians(5)).all() and (angles < math.radians(25)).all()
+
+
+def test_bundle_adjustment_recovers_cameras_points_and_focal_length():
+    truth = scene(4, count=120)
+    random = generator(3)
+    wobble = 0.02 * torch.randn(4, 3, generator=random, dtype=torch.float64)
+    wobble[0] = 0.0
+    start = Scene(
+        rotations=rotation_from_vector(wobble) @ truth.rotations,
+        translations=truth.translations + 2 * wobble,
+        log_focal=torch.tensor(math.log(truth.focal * 1.1), dtype=torch.float64),
+        points=truth.points + 0.05 * torch.randn(120, 3, generator=random, dtype=torch.float64),
+    )
+    fixed = torch.tensor([True, False, False, False])
+    prior = torch.tensor(math.log(truth.focal), dtype=torch.float64)
+    found = adjust(start, observations_of(truth), fixed, prior, 1e-9, 1.0, 60)
+    assert float(found.log_focal.exp()) == pytest.approx(truth.focal, rel=2e-3)
+    apart = rotation_angle(found.rotations.transpose(1, 2) @ truth.rotations)
+    assert math.degrees(float(apart.max())) < 0.05
+    scale = found.translations[3].norm() / truth.translations[3].norm()
+    assert torch.allclose(found.points / scale, truth.points, rtol=0.01, atol=0.01)
+
+
+def test_bundle_adjustment_keeps_the_focal_length_when_told_to():
+    truth = scene(3, count=60)
+    start = Scene(
+        truth.rotations,
+        truth.translations,
+        torch.tensor(math.log(300.0), dtype=torch.float64),
+        truth.points,
+    )
+    fixed = torch.tensor([True, False, False])
+    found = adjust(start, observations_of(truth), fixed, start.log_focal, 0.0, 1.0, 5)
+    assert float(found.log_focal) == float(start.log_focal)
+
+
+def test_depth_deviation_halves_when_the_baseline_doubles():
+    deviations = []
+    for baseline in (0.2, 0.4):
+        truth = scene(2, baseline=baseline)
+        log_focal = torch.tensor(math.log(truth.focal), dtype=torch.float64)
+        known = Scene(truth.rotations, truth.translations, log_focal, truth.points)
+        noise = torch.tensor(0.5, dtype=torch.float64)
+        deviations.append(float(depth_deviations(known, observations_of(truth), noise).median()))
+    assert deviations[0] / deviations[1] == pytest.approx(2.0, rel=0.1)
+    # Depth 4, disparity noise of two views: sqrt(2) * 0.5 * 4 / (320 * 0.2).
+    assert deviations[0] == pytest.approx(0.044, rel=0.15)
+
+
+def test_resection_finds_the_pose_among_outliers():
+    truth = scene(3)
+    pixels = pixels_of(truth)[0][:, 2]
+    pixels[::3] += 40.0
+    focal = torch.tensor(truth.focal, dtype=torch.float64)
+    off = rotation_from_vector(torch.tensor([[0.0, 0.02, 0.0], [0.3, 0.0, 0.5]]).double())
+    candidates = off @ truth.rotations[2]
+    rotation, translation = locate(candidates, focal, truth.points, pixels, 8.0)
+    rotation, translation = refine_pose(rotation, translation, focal, truth.points, pixels, 3.0)
+    assert math.degrees(float(rotation_angle(rotation.t() @ truth.rotations[2]))) < 0.1
+    assert torch.allclose(translation, truth.translations[2], atol=0.01)
+
+
+def test_a_turning_camera_leaves_no_parallax_and_a_plane_no_relief():
+    focal = torch.tensor(320.0, dtype=torch.float64)
+    turning, plane, box = scene(2, baseline=1e-6), scene(2, flat=True), scene(2)
+    turned = turning._replace(
+        rotations=torch.stack(
+            [torch.eye(3).double(), rotation_from_vector(torch.tensor([0.1, 0.2, 0.3]).double())]
+        )
+    )
+    results = {}
+    for name, truth in {"turned": turned, "plane": plane, "box": box}.items():
+        pixels = pixels_of(truth)[0]
+        one, two = pixels[None, :, 0], pixels[None, :, 1]
+        valid = torch.ones(one.shape[:2], dtype=torch.bool)
+        _, left = rotation_residuals(one, two, valid, focal, 1.0)
+        relief = homography_residuals(one, two, valid, 336.0, 1.0)
+        results[name] = (float(left.median()), float(relief.median()))
+    assert results["turned"][0] < 0.1 and results["turned"][1] < 0.1
+    assert results["plane"][0] > 3.0 and results["plane"][1] < 0.1
+    assert results["box"][0] > 3.0 and results["box"][1] > 1.0
+
+
+def test_connected_components():
+    left, right = torch.tensor([0, 1, 5, 7]), torch.tensor([1, 2, 4, 8])
+    labels = connected_components(9, left, right)
+    assert labels.tolist() == [0, 0, 0, 3, 4, 4, 6, 7, 7]
+
+
+def test_tracks_drop_a_frame_that_sees_a_track_twice():
+    # Feature 0 of frames 0, 1, 2 is one track, but frame 2 also joins it with its feature 1.
+    def table(values):
+        return torch.tensor(values)
+
+    slots1, slots2 = table([[0, 1], [0, 2], [0, 2]]), table([[0, 1], [0, 2], [1, 2]])
+    points = torch.zeros(3, 2, 2, dtype=torch.float64)
+    ratio = torch.full((3, 2), 0.5, dtype=torch.float64)
+    valid = ratio < 1
+    pairs = Correspondences(
+        table([0, 1, 0]), table([1, 2, 2]), slots1, slots2, points, points, ratio, valid
+    )
+    inliers = torch.tensor([[True, True], [True, False], [True, False]])
+    positions = torch.rand(3, 4, 2, generator=generator(0))
+    tracks = build_tracks(positions, pairs, inliers, 10)
+    assert sorted(tracks.observed.tolist()) == [[True, True, False], [True, True, False]]
