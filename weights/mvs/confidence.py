@@ -19,23 +19,42 @@ MOST_EVIDENCE: float = 4.5
 """Evidence that still adds to the confidence."""
 KNOWN: float = 1.05
 """The lowest confidence that counts as known."""
-EVIDENT_CORRELATION: float = 0.4
-EVIDENT_TEXTURE: float = 0.006
-"""Correlation and standard deviation of 3x3 grey values (of 0..1) that show texture of the
-pixel's own, not only of its surroundings."""
+OWN_CORRELATION: float = 0.12
+OWN_UNIQUENESS: float = 0.12
+OWN_TEXTURE: float = 0.003
+"""Correlation, uniqueness and standard deviation of 3x3 grey values (0..1) above which a pixel
+shows a texture of its own, not only that of its surroundings. Clear skies stay below."""
+EVIDENT: float = 0.35
+"""Share of such pixels in 7x7 that makes a pixel evident."""
+
+
+def own_texture(
+    correlation: Tensor,
+    uniqueness: Tensor,
+    grey: Tensor,
+    least_correlation: float = OWN_CORRELATION,
+    least_uniqueness: float = OWN_UNIQUENESS,
+    least_texture: float = OWN_TEXTURE,
+    least_share: float = EVIDENT,
+) -> Tensor:
+    """Bool [H, W], where the depth comes from texture that is there and not beside it."""
+    means = box_mean(torch.stack([grey, grey * grey]), 1)
+    textured = means[1] - means[0] * means[0] > least_texture * least_texture
+    textured = textured & (correlation > least_correlation) & (uniqueness > least_uniqueness)
+    share = box_mean(textured.to(torch.float32)[None], 3)[0]
+    return textured & (share > least_share)
 
 
 def evidence(
     agreement: Agreement,
     correlation: Tensor,
+    uniqueness: Tensor,
     grey: Tensor,
     bias: float = BIAS,
     per_correlation: float = PER_CORRELATION,
     per_support: float = PER_SUPPORT,
     per_share: float = PER_SHARE,
     per_conflict: float = PER_CONFLICT,
-    evident_correlation: float = EVIDENT_CORRELATION,
-    evident_texture: float = EVIDENT_TEXTURE,
 ) -> Tensor:
     """Log-odds [H, W] beyond what counts as known.
 
@@ -48,9 +67,7 @@ def evidence(
     log_odds = log_odds + per_support * support
     log_odds = log_odds + per_share * agreement.agreeing / agreement.seen.clamp(min=1.0)
     log_odds = log_odds + per_conflict * agreement.see_through.clamp(max=1.0)
-    means = box_mean(torch.stack([grey, grey * grey]), 1)
-    textured = means[1] - means[0] * means[0] > evident_texture * evident_texture
-    evident = known & textured & (correlation > evident_correlation) & (support > 0.25)
+    evident = known & (support > 0.25) & own_texture(correlation, uniqueness, grey)
     known = known & (evident | enclosed(agreement.inverse_depth, evident))
     known = known & ~part_of_fragment(agreement.inverse_depth, known & (log_odds > 0.0))
     return torch.where(known, log_odds, log_odds.clamp(max=-2.0))

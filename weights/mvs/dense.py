@@ -49,7 +49,7 @@ def fuse_frames(state: Tensor, dense: Tensor, size: Tensor, begin: int, end: int
             result[i - begin, 0] = 1.0 / middle
             continue
         agreement = check_frame(frames, dense, i)
-        log_odds = evidence(agreement, dense[i, 1], frames.grey[i])
+        log_odds = evidence(agreement, dense[i, 1], dense[i, 2], frames.grey[i])
         known = (log_odds > 0.0).to(torch.float32)
         filled = fill(agreement.inverse_depth, known, middle)
         result[i - begin, 0] = 1.0 / filled.clamp(min=1e-6)
