@@ -24,12 +24,12 @@ async fn running_work_is_finished_and_answered() {
     let mut server = Server::with_model("slow", &["--drain-timeout", "100"]).await;
     let mut idle = server.client("").await;
     idle.upload("0.png", &photo(0)).await;
-    let mut client = running(&server, 6).await;
+    let mut client = running(&server, 4).await;
     assert!(!server.files().is_empty());
 
     server.terminate();
     let answer = client.result("delta").await;
-    assert_eq!(answer.metadata()["num_frames"], 6);
+    assert_eq!(answer.metadata()["num_frames"], 4);
     let (_, closed) = client.closed().await;
     assert_eq!(closed.code, GOING_AWAY, "{closed:?}");
     let (_, closed) = idle.closed().await;
@@ -64,7 +64,7 @@ async fn work_that_takes_too_long_is_given_up() {
 #[tokio::test]
 async fn nothing_new_is_taken_while_draining() {
     let mut server = Server::with_model("slow", &["--drain-timeout", "100"]).await;
-    let mut client = running(&server, 8).await;
+    let mut client = running(&server, 6).await;
     server.terminate();
     // Wait until it knows: connections and sessions are refused from then on.
     crate::support::until("the refusal", async || {

@@ -8,10 +8,12 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::support::archives::repository;
+use crate::support::client::Client;
 use crate::support::glb;
+use crate::support::proxy::Proxy;
 use crate::support::scene::Scene;
 use crate::support::server::Server;
-use crate::support::within;
+use crate::support::{until, within};
 
 fn python() -> PathBuf {
     repository().join(".venv/bin/python")
@@ -141,6 +143,36 @@ video.release()
     succeeded(&run(&server, &output, &arguments).await);
     assert_eq!(saved(&output), ["scene.glb", "scene.json"]);
     check(&output, "scene", 4);
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_taken_up_again() {
+    let scene = Scene::load();
+    let server = Server::with_model("slow", &[]).await;
+    let proxy = Proxy::start(&server).await;
+    let folder = TempDir::new().expect("writable");
+    let photos: Vec<_> = (0..6).map(|view| scene.path(view)).collect();
+    let mut arguments = vec!["--server", &proxy.base, "--keep", "--images"];
+    arguments.extend(photos.iter().filter_map(|path| path.to_str()));
+    let cut = async {
+        until("the generation", async || {
+            let list = server.get("/ws/sessions").await.json();
+            (list["sessions"][0]["status"] == "processing").then_some(())
+        })
+        .await;
+        proxy.cut();
+    };
+    let (output, ()) = tokio::join!(run(&server, folder.path(), &arguments), cut);
+    succeeded(&output);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(complaints.contains("connection lost"), "{complaints}");
+    check(folder.path(), "scene", 6);
+    // The request was not made again.
+    let list = server.get("/ws/sessions").await.json();
+    assert_eq!(list["sessions"][0]["image_count"], 6);
+    let session = list["sessions"][0]["session_id"].as_str().expect("text");
+    let mut again = Client::resume(&server, session).await;
+    again.expect_quiet().await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crate::support::pictures::photo;
 use crate::support::server::Server;
 
 /// Seconds of work for the slow model.
-const FRAMES: u32 = 8;
+const FRAMES: u32 = 6;
 
 async fn busy_client(server: &Server) -> Client {
     let mut client = server.client("").await;

@@ -32,7 +32,7 @@ async fn answers_come_in_order_each_once() {
 async fn beyond_the_limit_the_answer_is_busy() {
     let server = Server::with_model("slow", &["--max-pending-requests", "2"]).await;
     let mut client = server.client("").await;
-    for index in 0..8 {
+    for index in 0..4 {
         client.upload("x.png", &photo(index)).await;
     }
     // The first one runs for seconds, two more may wait, the last three are too many.

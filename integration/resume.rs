@@ -4,7 +4,7 @@ use crate::support::client::Client;
 use crate::support::pictures::photo;
 use crate::support::server::Server;
 
-const FRAMES: u32 = 6;
+const FRAMES: u32 = 4;
 
 /// A client whose request runs in the model.
 async fn running(server: &Server) -> Client {

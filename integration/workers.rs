@@ -25,7 +25,7 @@ async fn a_killed_worker_is_restarted_and_its_job_answered() {
     let mut bystander = server.client("").await;
     bystander.upload("b.png", &photo(7)).await;
     let mut client = server.client("").await;
-    for index in 0..6 {
+    for index in 0..4 {
         client.upload("x.png", &photo(index)).await;
     }
     client.generate(true).await;
@@ -37,7 +37,7 @@ async fn a_killed_worker_is_restarted_and_its_job_answered() {
     bystander.expect_quiet().await;
 
     let answer = client.result("delta").await;
-    assert_eq!(answer.metadata()["num_frames"], 6);
+    assert_eq!(answer.metadata()["num_frames"], 4);
     let progress: Vec<_> = answer
         .progress()
         .filter_map(|message| message["progress"].as_f64())
@@ -61,7 +61,7 @@ async fn a_killed_worker_is_restarted_and_its_job_answered() {
 async fn a_worker_that_is_killed_again_and_again_gives_an_error_at_last() {
     let server = Server::with_model("slow", &[]).await;
     let mut client = server.client("").await;
-    for index in 0..6 {
+    for index in 0..4 {
         client.upload("x.png", &photo(index)).await;
     }
     client.generate(true).await;
@@ -165,7 +165,7 @@ async fn the_tree_shows_every_actor() {
     let server = Server::with_model("slow", &["--workers-per-device", "2"]).await;
     let idle = server.session("").await;
     let mut busy = server.client("").await;
-    for index in 0..6 {
+    for index in 0..4 {
         busy.upload("x.png", &photo(index)).await;
     }
     busy.generate(true).await;
@@ -204,7 +204,7 @@ async fn the_tree_shows_every_actor() {
     let job = job.expect("one of them works");
     assert_eq!(job["kind"], "reconstruct");
     assert_eq!(job["session_id"], busy.session.as_str());
-    assert_eq!(job["frames"], 6);
+    assert_eq!(job["frames"], 4);
     assert!(job["running_seconds"].is_f64());
     busy.result("delta").await;
     // What ends leaves the tree.

@@ -5,6 +5,7 @@ pub mod client;
 pub mod geometry;
 pub mod glb;
 pub mod pictures;
+pub mod proxy;
 pub mod rest;
 pub mod scene;
 pub mod server;
