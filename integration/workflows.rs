@@ -2,8 +2,10 @@
 //! back is compared with the truth.
 
 use std::collections::HashSet;
+use std::sync::{Arc, Weak};
 
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use crate::support::client::{Answer, Client};
 use crate::support::geometry::{Cameras, DepthAgreement, largest, quantile};
@@ -14,8 +16,17 @@ use crate::support::server::{Server, new_data_dir};
 /// Every point of a test costs time; this many are enough to judge.
 const MAX_POINTS: usize = 60_000;
 
-async fn start() -> Server {
-    Server::start_in(new_data_dir(), &["--model", "mvs"]).await
+/// One server for all workflows: TorchScript compiles the model in its first runs, which takes
+/// longer than the runs themselves. It ends with the last workflow.
+async fn start() -> Arc<Server> {
+    static SHARED: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
+    let mut shared = SHARED.lock().await;
+    if let Some(server) = shared.upgrade() {
+        return server;
+    }
+    let server = Arc::new(Server::start_in(new_data_dir(), &["--model", "mvs"]).await);
+    *shared = Arc::downgrade(&server);
+    server
 }
 
 async fn client(server: &Server, process_res: u32) -> Client {

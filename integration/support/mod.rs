@@ -14,7 +14,7 @@ use std::future::Future;
 use std::time::Duration;
 
 /// Bounds a hang. Nothing here is expected to take anywhere near as long.
-pub const PATIENCE: Duration = Duration::from_secs(150);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Waits for something that has to happen.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
