@@ -1,0 +1,82 @@
+"""From an official checkpoint to a network: strictly, but for parts that are left out by name."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+CHECKPOINT_PREFIX = "model."
+"""What the names of all tensors of an official checkpoint start with."""
+
+UNUSED_PREFIXES = ("gs_head.", "gs_adapter.")
+"""The Gaussian splatting head of the giant size."""
+
+UNUSED_PARTS = tuple(
+    f"head.scratch.{part}_aux."
+    for part in (
+        "refinenet1",
+        "refinenet2",
+        "refinenet3",
+        "refinenet4",
+        "output_conv1",
+        "output_conv2",
+    )
+)
+"""The auxiliary branch of the depth head: rays, which the camera decoder makes needless."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message says what is wrong."""
+
+
+def load_tensors(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copy a checkpoint's tensors into a network, which must need all of them and no other.
+
+    Raises:
+        CheckpointError: if tensors are missing, left over, of another shape or no floats.
+    """
+    expected = network.state_dict()
+    found = used_tensors(tensors)
+    missing = sorted(expected.keys() - found.keys())
+    unknown = sorted(found.keys() - expected.keys())
+    problems = []
+    if missing:
+        problems.append(f"it lacks {_shorten(missing)}")
+    if unknown:
+        problems.append(f"it has unknown {_shorten(unknown)}")
+    for name in sorted(expected.keys() & found.keys()):
+        if found[name].shape != expected[name].shape:
+            problems.append(
+                f"{name} is {list(found[name].shape)}, expected {list(expected[name].shape)}"
+            )
+        elif not found[name].is_floating_point():
+            problems.append(f"{name} is {found[name].dtype}, expected floating point")
+        elif not bool(found[name].isfinite().all()):
+            problems.append(f"{name} is not finite")
+    if problems:
+        raise CheckpointError("the checkpoint does not fit: " + "; ".join(problems[:5]))
+    network.load_state_dict(found)
+
+
+def used_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors that the network uses, by their names in the network.
+
+    Raises:
+        CheckpointError: if a name does not start as all names of an official checkpoint do.
+    """
+    used: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if not name.startswith(CHECKPOINT_PREFIX):
+            raise CheckpointError(
+                f"the checkpoint has a tensor {name}, expected names that start with "
+                f"{CHECKPOINT_PREFIX}"
+            )
+        inner = name.removeprefix(CHECKPOINT_PREFIX)
+        if not inner.startswith(UNUSED_PREFIXES + UNUSED_PARTS):
+            used[inner] = tensor
+    return used
+
+
+def _shorten(names: list[str], limit: int = 3) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

@@ -1,0 +1,72 @@
+"""Depth Anything 3 behind the contract: pixels in, depth, confidence and cameras out."""
+
+import torch
+from torch import Tensor, nn
+
+from weights.da3.geometry import normalise_extrinsics
+from weights.da3.network import Da3Network
+
+CHANNEL_MEAN = (0.485, 0.456, 0.406)
+CHANNEL_DEVIATION = (0.229, 0.224, 0.225)
+"""Of ImageNet's red, green and blue; the backbone was trained on images normalised by them."""
+
+
+class Da3Model(nn.Module):
+    """The any-view network; `weights/README.md` gives what goes in and comes out.
+
+    The world frame is the one that the network gives: near the camera frame of the reference view.
+    """
+
+    def __init__(self, network: Da3Network) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(CHANNEL_MEAN).view(3, 1, 1))
+        self.register_buffer("deviation", torch.tensor(CHANNEL_DEVIATION).view(3, 1, 1))
+
+    @torch.jit.export
+    def encode(self, pixels: Tensor) -> Tensor:
+        """uint8 [n, 3, H, W] -> [n, 2 + P, width]: the P patches after the per-frame blocks.
+
+        Frames go through one by one, as matrix products round differently with their size.
+        """
+        with torch.no_grad():
+            features: list[Tensor] = []
+            for i in range(pixels.size(0)):
+                image = (pixels[i : i + 1].to(torch.float32) / 255.0 - self.mean) / self.deviation
+                features.append(self.network.encode(image))
+            return torch.cat(features)
+
+    @torch.jit.export
+    def relate(self, features: Tensor, size: Tensor) -> Tensor:
+        """Rows of `encode`, int64 [2] = (H, W) -> [N, 4, 1 + P, 2 * width]: the taps' tokens."""
+        with torch.no_grad():
+            return self.network.relate(features, int(size[0]), int(size[1]))
+
+    @torch.jit.export
+    def relate_posed(self, features: Tensor, cameras: Tensor, size: Tensor) -> Tensor:
+        """`relate` for known cameras, float32 [N, 21 or more] in the layout of `cameras`.
+
+        The result is in the frame of the first camera, in another unit of length.
+        """
+        with torch.no_grad():
+            return self.network.relate_posed(
+                features,
+                normalise_extrinsics(cameras[:, :12].reshape(-1, 3, 4)),
+                cameras[:, 12:21].reshape(-1, 3, 3),
+                int(size[0]),
+                int(size[1]),
+            )
+
+    @torch.jit.export
+    def cameras(self, state: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, 22]: world-to-camera 3 x 4, intrinsics 3 x 3, and 1: all are registered."""
+        with torch.no_grad():
+            rows = self.network.cameras(state, int(size[0]), int(size[1]))
+            return torch.cat([rows, torch.ones_like(rows[:, :1])], 1)
+
+    @torch.jit.export
+    def dense(self, state: Tensor, size: Tensor, frames: Tensor) -> Tensor:
+        """float32 [n, 2, H, W]: depth and confidence of the frames from begin to end."""
+        with torch.no_grad():
+            chunk = state[int(frames[0]) : int(frames[1])]
+            return self.network.dense(chunk, int(size[0]), int(size[1]))

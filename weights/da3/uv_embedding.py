@@ -1,0 +1,43 @@
+"""The fixed embedding of a pixel's place in the image that the depth head adds to its maps."""
+
+import torch
+from torch import Tensor
+
+STRENGTH = 0.1
+LARGEST_WAVELENGTH = 100.0
+
+
+def add_uv_embedding(maps: Tensor, aspect: float) -> Tensor:
+    """Add sines and cosines of the place to maps `[n, C, h, w]` of an image with W / H = `aspect`.
+
+    The first half of the channels depends on the column, the second on the row. Coordinates are
+    in units of half the image's diagonal, from its middle.
+    """
+    channels, height, width = maps.size(1), maps.size(2), maps.size(3)
+    diagonal = (aspect * aspect + 1.0) ** 0.5
+    x = _axis_embedding(aspect / diagonal, width, channels // 2, maps)
+    y = _axis_embedding(1.0 / diagonal, height, channels // 2, maps)
+    embedding = torch.cat(
+        [
+            x[:, None, :].expand(channels // 2, height, width),
+            y[:, :, None].expand(channels // 2, height, width),
+        ]
+    )
+    return maps + embedding
+
+
+def _axis_embedding(
+    span: float,
+    count: int,
+    channels: int,
+    like: Tensor,
+    strength: float = STRENGTH,
+    wavelength: float = LARGEST_WAVELENGTH,
+) -> Tensor:
+    """`[channels, count]` for the centres of `count` cells between `-span` and `span`."""
+    last = span * (count - 1) / count
+    places = torch.linspace(-last, last, count, dtype=torch.float32, device=like.device)
+    exponents = torch.arange(channels // 2, dtype=torch.float32, device=like.device)
+    frequencies = 1.0 / wavelength ** (exponents / (channels / 2.0))
+    angles = frequencies[:, None] * places
+    return (torch.cat([angles.sin(), angles.cos()]) * strength).to(like.dtype)
