@@ -26,8 +26,6 @@ class Agreement(NamedTuple):
     """Number of frames that agree."""
     seen: Tensor
     """Number of frames in whose image the point lies."""
-    closeness: Tensor
-    """0..1, how closely the frames that agree do so (mean)."""
     see_through: Tensor
     """Number of frames that, well correlated, see something farther on the ray to the point."""
 
@@ -77,11 +75,11 @@ def check_pair(
     pixel_tolerance: float = PIXEL_TOLERANCE,
     depth_tolerance: float = DEPTH_TOLERANCE,
     reference_width: float = REFERENCE_WIDTH,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Frame `i`, whose `points` [3, H, W] are in its own camera, against frame `j`.
 
     Returns, all [H, W]: the depth in `i` of what `j` sees where the point projects, whether it
-    agrees, its closeness 0..1, whether the point is in the image, and whether `j` sees through it.
+    agrees, whether the point is in the image, and whether `j` sees through it.
     """
     height = points.size(1)
     width = points.size(2)
@@ -110,11 +108,9 @@ def check_pair(
     off_pixels = (x * x + y * y).sqrt_() * (reference_width / max(width, height))
     off_depth = (z_back - points[2]).abs() / points[2]
     agrees = inside & (off_pixels < pixel_tolerance) & (off_depth < depth_tolerance)
-    error = (off_pixels / pixel_tolerance).square() + (off_depth / depth_tolerance).square()
-    closeness = (1.0 - 0.5 * error).clamp_(min=0.0)
     through = inside & (depth > z * (1.0 + 3.0 * depth_tolerance)) & (found[1] > 0.6)
     through = through & (off_pixels > 2.0 * pixel_tolerance)
-    return z_back, agrees, closeness, inside, through
+    return z_back, agrees, inside, through
 
 
 def check_frame(frames: Frames, dense: Tensor, i: int) -> Agreement:
@@ -127,12 +123,10 @@ def check_frame(frames: Frames, dense: Tensor, i: int) -> Agreement:
     total = own.clone()
     agreeing = torch.zeros_like(own)
     seen = torch.zeros_like(own)
-    closeness = torch.zeros_like(own)
     see_through = torch.zeros_like(own)
     for j in witnesses(frames, i):
-        depth, agrees, close, inside, through = check_pair(frames, dense, points, i, j)
+        depth, agrees, inside, through = check_pair(frames, dense, points, i, j)
         total += torch.where(agrees, 1.0 / depth, torch.zeros_like(depth))
-        closeness += torch.where(agrees, close, torch.zeros_like(close))
         agreeing += agrees
         seen += inside
         see_through += through
@@ -140,6 +134,5 @@ def check_frame(frames: Frames, dense: Tensor, i: int) -> Agreement:
         total / (agreeing + 1.0),
         agreeing,
         seen,
-        closeness / agreeing.clamp(min=1.0),
         see_through,
     )

@@ -23,7 +23,7 @@ SWEPT: int = 4
 COARSE_SIDE: int = 170
 """The full range of depths is searched where the image's longer side is at most this."""
 FEWEST_PLANES: int = 64
-MOST_PLANES: int = 128
+MOST_PLANES: int = 96
 PLANE_STEP: float = 0.6
 """Pixels between planes, in the neighbour with most parallax."""
 EDGE_BIAS: float = 0.03
