@@ -90,7 +90,7 @@ def frame_reliability(
     # A plane seen from far apart is no reason for doubt: then focal length and depths are certain.
     settled = ramp(focal, 0.02, 0.008) * ramp(typical, 0.02, 0.01)
     flatness = torch.maximum(ramp(relief, 0.04, 0.09), settled)
-    certain = ramp(focal.clamp(min=1e-6).log(), math.log(0.3), math.log(0.06))
+    certain = ramp(focal.clamp(min=1e-6).log(), math.log(0.2), math.log(0.04))
     factors = ramp(counted, 15.0, 50.0) * ramp(counted / observed.clamp(min=1.0), 0.45, 0.8)
     factors = factors * ramp(precise, 0.25, 0.6)
     factors = factors * ramp(consistent, 0.7, 0.95) * ramp(matched, 0.5, 0.8)

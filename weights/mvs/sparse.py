@@ -76,12 +76,15 @@ class Solution(NamedTuple):
 
 
 def starting_focals(table: Correspondences, size: Tensor, threshold: float) -> list[float]:
-    """The most likely focal length, and a second one that is nearly as likely, if there is."""
+    """The most likely focal length, and up to two others that are nearly as likely, if there are:
+    the epipolar geometry of near planes or small motions hardly depends on it."""
     candidates = focal_candidates(table, size, threshold)
     chosen = [candidates[0][0]]
     for focal, score in candidates:
-        near = abs(math.log(focal / chosen[0])) < 0.12
-        if len(chosen) < 2 and not near and score > 0.97 * candidates[0][1]:
+        apart = True
+        for other in chosen:
+            apart = apart and abs(math.log(focal / other)) > 0.3
+        if len(chosen) < 3 and apart and score > 0.97 * candidates[0][1]:
             chosen.append(focal)
     return chosen
 
