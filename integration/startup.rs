@@ -3,7 +3,9 @@
 use std::net::TcpListener;
 
 use crate::support::archives::{archive, repository};
+use crate::support::pictures::photo;
 use crate::support::server::{Server, refused_start};
+use crate::support::until;
 
 /// The start is refused with a sentence that has these words, and without a trace of a panic.
 async fn refused(options: &[&str], words: &[&str]) {
@@ -88,4 +90,54 @@ async fn options_that_make_no_sense() {
     refused(&["--max-sessions", "0"], &["--max-sessions"]).await;
     refused(&["--session-timeout", "soon"], &["--session-timeout"]).await;
     refused(&["--no-such-option"], &["--no-such-option"]).await;
+}
+
+/// What the server says of a session's life, once it has said all of it.
+async fn log_of_a_session(options: &[&str]) -> (String, String) {
+    let mut server = Server::start(options).await;
+    let mut client = server.client("").await;
+    client.upload("0.png", &photo(0)).await;
+    client.generate(true).await;
+    client.result("delta").await;
+    let session = client.session.clone();
+    server.terminate();
+    assert!(server.ended().await.success());
+    let log = until("the last line of the log", async || {
+        let log = server.log();
+        log.contains("shut down").then_some(log)
+    })
+    .await;
+    (session, log)
+}
+
+#[tokio::test]
+async fn logs_are_for_people_and_name_the_session() {
+    let (session, log) = log_of_a_session(&[]).await;
+    let debug = log.lines().filter(|line| line.contains(" DEBUG "));
+    assert!(debug.count() > 0, "LOG_LEVEL=DEBUG is set:\n{log}");
+    let ended = log.lines().find(|line| line.contains("generation ends"));
+    assert!(ended.is_some_and(|line| line.contains(&session)), "{log}");
+    assert!(
+        !log.contains('\u{1b}'),
+        "no colours where nobody sees them:\n{log}"
+    );
+}
+
+#[tokio::test]
+async fn logs_are_json_on_request() {
+    let (session, log) = log_of_a_session(&["--log-format", "json"]).await;
+    let mut of_the_session = 0;
+    for line in log
+        .lines()
+        .filter(|line| !line.starts_with("listening on "))
+    {
+        let entry: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(
+            entry["timestamp"].is_string() && entry["level"].is_string(),
+            "{line}"
+        );
+        of_the_session += usize::from(line.contains(&session));
+    }
+    assert!(of_the_session > 2, "{log}");
 }

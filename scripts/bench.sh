@@ -2,7 +2,7 @@
 # Usage: scripts/bench.sh [--json] [--runs N] [--frames N] [--process-res PIXELS] ...
 source "$(dirname "$0")/common.sh"
 
-scripts/setup.sh --for-tests >&2
+scripts/setup.sh --with-python-tools >&2
 need_rust
 cargo build --release --locked --bin pointstream >&2
 exec .venv/bin/python -m integration.bench "$@"

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use serde_json::Value;
@@ -133,6 +133,12 @@ impl Server {
         .await
     }
 
+    /// What the process has said so far.
+    pub fn log(&self) -> String {
+        let log = self.log.lock();
+        log.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Asks the process to end.
     pub fn terminate(&self) {
         let id = libc::pid_t::try_from(self.process.id()).expect("an identifier of Linux");
@@ -174,11 +180,10 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
         if thread::panicking() {
-            let log = self
-                .log
-                .lock()
-                .map_or_else(|poisoned| poisoned.into_inner().clone(), |log| log.clone());
-            eprintln!("---- log of the server ----\n{log}---- end of the log ----");
+            eprintln!(
+                "---- log of the server ----\n{}---- end of the log ----",
+                self.log()
+            );
         }
     }
 }
