@@ -35,6 +35,9 @@ def run_model(
 
     Frames are encoded and their depth is computed `chunk` at a time. `progress` is called after
     each stage with its entry point's name.
+
+    TorchScript's optimiser is off: it specialises the code for the shapes of the first calls,
+    which takes longer than it saves where every scene has other shapes.
     """
     frames, _, height, width = pixels.shape
     ranges = [
@@ -42,7 +45,7 @@ def run_model(
         for begin in range(0, frames, chunk)
     ]
     size = torch.tensor([height, width], device=pixels.device)
-    with torch.no_grad():
+    with torch.no_grad(), torch.jit.optimized_execution(False):
         features = torch.cat([module.encode(pixels[begin:end]) for begin, end in ranges])
         progress("encode")
         state = module.relate(features, size)
