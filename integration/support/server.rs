@@ -259,6 +259,8 @@ fn command(data: &Path, options: &[&str]) -> Command {
     }
     command
         .env("LOG_LEVEL", "DEBUG")
+        // Several servers share the cores here: threads that wait must not keep them busy.
+        .env("OMP_WAIT_POLICY", "PASSIVE")
         .args(options)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
