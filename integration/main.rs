@@ -11,6 +11,7 @@ mod errors;
 mod example_client;
 mod limits;
 mod names;
+mod origins;
 mod progress;
 mod requests;
 mod rest;
