@@ -3,6 +3,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# libtorch's threads sleep while they wait for each other, as in the server; spinning, they slow
+# each other down many times where more threads than cores run.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
+
 # fail MESSAGE...: one sentence on stderr, then the end.
 fail() {
   echo "error: $*" >&2

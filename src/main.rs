@@ -9,6 +9,8 @@ mod ws;
 
 use std::io::{self, Write};
 use std::mem::ManuallyDrop;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use clap::Parser;
 
@@ -17,8 +19,12 @@ use crate::options::Options;
 
 fn main() {
     let options = Options::parse();
+    let waiting = calm_openmp();
     quiet_libtorch();
     logging::start(&options.log_level, options.log_format);
+    if let Err(error) = waiting {
+        tracing::warn!(%error, "threads of the model may spin while they wait");
+    }
     let format = options.log_format;
     let ended = match tokio::runtime::Runtime::new() {
         // Dropping a runtime waits for what still runs on its threads.
@@ -37,6 +43,26 @@ fn main() {
             exit(1)
         }
     }
+}
+
+/// Has libtorch's threads sleep while they wait for each other, unless the operator decided.
+///
+/// By default OpenMP spins, which takes the processor from whatever else the server and its machine
+/// do, and slows the model itself down many times where cores are shared. The OpenMP library reads
+/// the variable when it is loaded, which is before `main`: so the program starts itself anew.
+fn calm_openmp() -> io::Result<()> {
+    const POLICY: &str = "OMP_WAIT_POLICY";
+    if std::env::var_os(POLICY).is_some() {
+        return Ok(());
+    }
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    // Returns only if it fails.
+    Err(Command::new(std::env::current_exe()?)
+        .arg0(name)
+        .args(arguments)
+        .env(POLICY, "PASSIVE")
+        .exec())
 }
 
 /// Keeps libtorch's own warnings off stderr, unless the operator asked for them: they are no lines

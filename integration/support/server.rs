@@ -259,8 +259,8 @@ fn command(data: &Path, options: &[&str]) -> Command {
     }
     command
         .env("LOG_LEVEL", "DEBUG")
-        // Several servers share the cores here: threads that wait must not keep them busy.
-        .env("OMP_WAIT_POLICY", "PASSIVE")
+        // The server decides itself how its threads wait.
+        .env_remove("OMP_WAIT_POLICY")
         .args(options)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

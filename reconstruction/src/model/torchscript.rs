@@ -24,9 +24,15 @@ pub struct TorchScriptModel {
 impl TorchScriptModel {
     /// Loads an archive onto a device. Takes as long as its weights need to get there.
     ///
+    /// Load and run a model on one thread: TorchScript's settings belong to the thread.
+    ///
     /// # Errors
     /// [`ModelError::Load`] if libtorch refuses.
     pub fn load(model: &ResolvedModel, device: Device) -> Result<Self, ModelError> {
+        // TorchScript would profile and rewrite each function in its first calls, which costs the
+        // first reconstructions more than it gains the later ones.
+        tch::jit::f_set_graph_executor_optimize(false)
+            .map_err(|error| load_error(model, &error))?;
         let mut module =
             CModule::load_data_on_device(&mut model.archive.as_ref(), tch::Device::from(device))
                 .map_err(|error| load_error(model, &error))?;
