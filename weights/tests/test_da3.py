@@ -182,3 +182,20 @@ def test_known_poses_change_the_result() -> None:
     assert not torch.allclose(posed, state, rtol=1e-2, atol=1e-2)
     cameras[2, 3] += 0.5
     assert not torch.allclose(model.relate_posed(features, cameras, size), posed)
+
+
+def test_backbone_may_have_another_precision_than_the_heads() -> None:
+    network = random_network(TINY_GATED)
+    model = Da3Model(network)
+    pixels = smooth_frames(3, 28, 42)
+    size = torch.tensor([28, 42])
+    _, state, cameras, dense = run(model, pixels)
+    posed = model.relate_posed(model.encode(pixels), cameras, size)
+    network.backbone.to(torch.float64)
+    features, precise_state, precise_cameras, precise_dense = run(model, pixels)
+    assert features.dtype == precise_state.dtype == torch.float64
+    precise_posed = model.relate_posed(features, cameras, size)
+    torch.testing.assert_close(precise_cameras, cameras, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(precise_dense, dense, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(precise_state.float(), state, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(precise_posed.float(), posed, rtol=1e-3, atol=1e-4)
