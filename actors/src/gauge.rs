@@ -92,8 +92,8 @@ impl Gauge {
         self.sent.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that a message was handled.
-    pub fn message_handled(&self) {
+    /// Notes that a message was taken out of the mailbox to be handled.
+    pub fn message_taken(&self) {
         self.handled.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use tokio::sync::watch;
 
 use crate::gauge::Gauge;
 use crate::mailbox::{Mailbox, Reply, answer};
@@ -30,6 +31,9 @@ const MAX_ATTEMPTS: u32 = 2;
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// A worker that failed this often in a row without getting ready cannot load the model.
 const HOPELESS_FAILURES: u32 = 3;
+
+/// Where the pool is found, also after it was started again.
+pub(crate) type PoolAddress = watch::Receiver<Mailbox<PoolMessage>>;
 
 /// What the pool is told.
 pub(crate) enum PoolMessage {
@@ -318,8 +322,8 @@ impl Actor for Pool {
         message: Self::Msg,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
+        state.mailbox.gauge().message_taken();
         state.handle(message).await;
-        state.mailbox.gauge().message_handled();
         Ok(())
     }
 

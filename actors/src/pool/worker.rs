@@ -154,7 +154,8 @@ impl Actor for Worker {
         message: Self::Msg,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let result = match message {
+        state.args.gauge.message_taken();
+        match message {
             WorkerMessage::Run {
                 work,
                 cancelled,
@@ -174,8 +175,6 @@ impl Actor for Worker {
                     .map_err(|_| "the worker's thread does not take tasks".into())
             }
             WorkerMessage::Thread(event) => Self::on_thread_event(state, event),
-        };
-        state.args.gauge.message_handled();
-        result
+        }
     }
 }

@@ -24,7 +24,7 @@ use crate::features::FeatureBudget;
 use crate::gauge::Gauge;
 use crate::mailbox::{Mailbox, Reply, answer};
 use crate::memory::{MemoryBudget, MemoryLease};
-use crate::pool::PoolMessage;
+use crate::pool::PoolAddress;
 use crate::settings::Settings;
 use crate::spool::Spool;
 use crate::summary::{SessionStatus, SessionSummary};
@@ -96,7 +96,7 @@ pub(crate) struct SessionArgs {
     /// Its folder, made already.
     pub spool: Spool,
     /// The workers.
-    pub pool: Mailbox<PoolMessage>,
+    pub pool: PoolAddress,
     /// Where blocking work is done.
     pub workshop: Workshop,
     /// Memory for encoded frames.
@@ -116,7 +116,7 @@ pub(crate) struct State {
     config: SessionConfig,
     settings: Arc<Settings>,
     spool: Spool,
-    pool: Mailbox<PoolMessage>,
+    pool: PoolAddress,
     workshop: Workshop,
     budget: Arc<FeatureBudget>,
     upload_memory: MemoryBudget,
@@ -341,12 +341,8 @@ impl Actor for Session {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         let span = state.span.clone();
-        async {
-            state.handle(message);
-            state.mailbox.gauge().message_handled();
-        }
-        .instrument(span)
-        .await;
+        state.mailbox.gauge().message_taken();
+        async { state.handle(message) }.instrument(span).await;
         Ok(())
     }
 }

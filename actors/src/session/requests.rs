@@ -163,7 +163,7 @@ impl State {
             world: self.world.clone(),
             model: self.settings.model.clone(),
             spool: self.spool.clone(),
-            pool: self.pool.clone(),
+            pool: self.pool.borrow().clone(),
             workshop: self.workshop.clone(),
             mailbox: self.mailbox.clone(),
             cancelled: cancelled.clone(),

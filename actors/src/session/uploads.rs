@@ -237,7 +237,8 @@ impl State {
         let (reply, result) = oneshot::channel();
         let cancelled = Arc::new(AtomicBool::new(false));
         let job = Job::new(self.id, Work::Encode(frame), cancelled, reply);
-        if self.pool.cast(PoolMessage::Submit(job)).is_err() {
+        let submitted = self.pool.borrow().cast(PoolMessage::Submit(job));
+        if submitted.is_err() {
             return;
         }
         self.encoding += 1;

@@ -1,14 +1,15 @@
 //! The supervisor: spawns the pool and the sessions, and cleans up after a session however it
 //! ended.
 
+mod sessions;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
-use thiserror::Error;
-use uuid::Uuid;
+use tokio::sync::watch;
 
-use crate::config::{OutOfRange, SessionConfig};
+use crate::config::SessionConfig;
 use crate::connection::SessionNotFound;
 use crate::event::{CloseReason, SessionId};
 use crate::features::FeatureBudget;
@@ -16,11 +17,13 @@ use crate::gauge::Gauge;
 use crate::mailbox::{Mailbox, Reply, answer};
 use crate::memory::MemoryBudget;
 use crate::pool::{Pool, PoolArgs, PoolMessage, PoolStatus};
-use crate::session::{Session, SessionArgs, SessionMessage};
+use crate::session::SessionMessage;
 use crate::settings::Settings;
-use crate::spool::{DataDir, Spool};
+use crate::spool::DataDir;
 use crate::summary::ActorReport;
 use crate::workshop::Workshop;
+pub use sessions::CreateSessionError;
+use sessions::Entry;
 
 /// What the supervisor is told.
 pub(crate) enum SupervisorMessage {
@@ -61,29 +64,6 @@ pub(crate) enum SupervisorMessage {
 /// The address of a session.
 pub(crate) type SessionMailbox = Mailbox<SessionMessage>;
 
-/// Why there is no new session.
-#[derive(Debug, Clone, PartialEq, Error)]
-pub enum CreateSessionError {
-    /// A parameter does not fit.
-    #[error(transparent)]
-    OutOfRange(#[from] OutOfRange),
-    /// There are enough sessions.
-    #[error("maximum number of sessions reached ({limit}); delete one or try again later")]
-    AtCapacity {
-        /// How many there may be.
-        limit: usize,
-    },
-    /// The system ends.
-    #[error("server is shutting down")]
-    ShuttingDown,
-    /// The disk refuses.
-    #[error("the session's folder could not be made: {0}")]
-    Storage(String),
-    /// The actor could not be started.
-    #[error("the session could not be started: {0}")]
-    Internal(String),
-}
-
 /// The actor.
 pub(crate) struct Supervisor;
 
@@ -105,7 +85,7 @@ pub(crate) struct State {
     data_dir: DataDir,
     mailbox: Mailbox<SupervisorMessage>,
     pool_status: Arc<PoolStatus>,
-    pool: Mailbox<PoolMessage>,
+    pool: watch::Sender<Mailbox<PoolMessage>>,
     workshop: Workshop,
     features: Arc<FeatureBudget>,
     uploads: MemoryBudget,
@@ -119,13 +99,6 @@ pub(crate) struct State {
     draining: bool,
     /// Who waits until there is no session any more.
     closing: Vec<Reply<()>>,
-}
-
-/// A session and its place in the order of creation.
-struct Entry {
-    mailbox: SessionMailbox,
-    place: u64,
-    deletions: Vec<Reply<Result<(), SessionNotFound>>>,
 }
 
 impl Supervisor {
@@ -163,14 +136,14 @@ impl State {
             SupervisorMessage::FolderRemoved(id) => self.on_folder_removed(id),
             SupervisorMessage::RestartWorker(index, reply) => {
                 // Gone: its workers start again with it.
-                let _ = self.pool.cast(PoolMessage::Restart(index, reply));
+                let _ = self.pool().cast(PoolMessage::Restart(index, reply));
             }
             SupervisorMessage::Report(reply) => self.report(reply),
             SupervisorMessage::Drain(reply) => {
                 self.draining = true;
                 self.mailbox.gauge().state("draining");
                 // Gone: then it has drained itself.
-                let _ = self.pool.cast(PoolMessage::Drain);
+                let _ = self.pool().cast(PoolMessage::Drain);
                 answer(reply, self.list());
             }
             SupervisorMessage::CloseAll(reply) => {
@@ -186,140 +159,9 @@ impl State {
         }
     }
 
-    fn list(&self) -> Vec<SessionMailbox> {
-        let mut entries: Vec<_> = self.sessions.values().collect();
-        entries.sort_by_key(|entry| entry.place);
-        entries
-            .into_iter()
-            .map(|entry| entry.mailbox.clone())
-            .collect()
-    }
-
-    fn create(
-        &mut self,
-        config: SessionConfig,
-        reply: Reply<Result<SessionMailbox, CreateSessionError>>,
-    ) {
-        let limit = self.settings.max_sessions;
-        if self.draining {
-            return answer(reply, Err(CreateSessionError::ShuttingDown));
-        }
-        if self.sessions.len() + self.coming >= limit {
-            return answer(reply, Err(CreateSessionError::AtCapacity { limit }));
-        }
-        self.coming += 1;
-        let id = Uuid::new_v4();
-        let spool = self.data_dir.spool(id);
-        let (workshop, mailbox) = (self.workshop.clone(), self.mailbox.clone());
-        tokio::spawn(async move {
-            let made = match workshop.run(move || spool.create()).await {
-                Ok(made) => made.map_err(|error| error.to_string()),
-                Err(error) => Err(error.to_string()),
-            };
-            // Gone: nobody waits for the session any more.
-            let _ = mailbox.cast(SupervisorMessage::FolderMade {
-                id,
-                config,
-                made,
-                reply,
-            });
-        });
-    }
-
-    async fn spawn(
-        &mut self,
-        myself: ActorCell,
-        id: SessionId,
-        config: SessionConfig,
-    ) -> Result<SessionMailbox, CreateSessionError> {
-        let args = SessionArgs {
-            id,
-            config,
-            settings: self.settings.clone(),
-            spool: self.data_dir.spool(id),
-            pool: self.pool.clone(),
-            workshop: self.workshop.clone(),
-            features: self.features.clone(),
-            uploads: self.uploads.clone(),
-            gauge: Gauge::new("session", id.to_string()),
-        };
-        let mailbox = match Session::spawn(args, myself).await {
-            Ok(mailbox) => mailbox,
-            Err(error) => {
-                self.remove_folder(id, Vec::new());
-                return Err(CreateSessionError::Internal(error.to_string()));
-            }
-        };
-        tracing::info!(session_id = %id, "session created");
-        self.by_actor.insert(mailbox.actor().get_id(), id);
-        let place = self.next_place;
-        self.next_place += 1;
-        self.sessions.insert(
-            id,
-            Entry {
-                mailbox: mailbox.clone(),
-                place,
-                deletions: Vec::new(),
-            },
-        );
-        Ok(mailbox)
-    }
-
-    fn delete(&mut self, id: SessionId, reply: Reply<Result<(), SessionNotFound>>) {
-        match self.sessions.get_mut(&id) {
-            Some(entry) => {
-                entry.deletions.push(reply);
-                // Gone: its end is on its way to us.
-                let _ = entry
-                    .mailbox
-                    .cast(SessionMessage::Close(CloseReason::Deleted));
-            }
-            None => answer(reply, Err(SessionNotFound)),
-        }
-    }
-
-    /// A session's actor ended, for whatever reason: its files go.
-    fn on_session_end(&mut self, actor: &ActorCell) {
-        let Some(id) = self.by_actor.remove(&actor.get_id()) else {
-            return;
-        };
-        if let Some(entry) = self.sessions.remove(&id) {
-            self.remove_folder(id, entry.deletions);
-        }
-    }
-
-    fn remove_folder(&mut self, id: SessionId, waiting: Vec<Reply<Result<(), SessionNotFound>>>) {
-        self.ending.insert(id, waiting);
-        let spool: Spool = self.data_dir.spool(id);
-        let (workshop, mailbox) = (self.workshop.clone(), self.mailbox.clone());
-        tokio::spawn(async move {
-            match workshop.run(move || spool.remove()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::error!(session_id = %id, %error, "a session's files could not be removed");
-                }
-                Err(error) => {
-                    tracing::error!(session_id = %id, %error, "a session's files could not be removed");
-                }
-            }
-            // Gone: nobody waits any more.
-            let _ = mailbox.cast(SupervisorMessage::FolderRemoved(id));
-        });
-    }
-
-    fn on_folder_removed(&mut self, id: SessionId) {
-        for reply in self.ending.remove(&id).into_iter().flatten() {
-            answer(reply, Ok(()));
-        }
-        self.answer_if_empty();
-    }
-
-    fn answer_if_empty(&mut self) {
-        if self.sessions.is_empty() && self.ending.is_empty() && self.coming == 0 {
-            for reply in self.closing.drain(..) {
-                answer(reply, ());
-            }
-        }
+    /// The pool's address now.
+    fn pool(&self) -> Mailbox<PoolMessage> {
+        self.pool.borrow().clone()
     }
 
     /// Reports without asking the sessions, so that a stuck one can be seen.
@@ -330,7 +172,7 @@ impl State {
             .iter()
             .map(|session| session.gauge().report())
             .collect();
-        let pool = self.pool.clone();
+        let pool = self.pool();
         tokio::spawn(async move {
             let pool_report = match pool.ask(PoolMessage::Report).await {
                 Ok(report) => report,
@@ -345,7 +187,7 @@ impl State {
     /// The pool is gone. Its jobs lost their reply ports, so they are answered; a new one starts.
     async fn restart_pool(&mut self, myself: ActorCell, reason: &str) {
         tracing::error!(%reason, "the pool of workers failed and is started again");
-        let gauge = self.pool.gauge().clone();
+        let gauge = self.pool().gauge().clone();
         gauge.restarted(Some(reason.to_owned()));
         let args = PoolArgs {
             settings: self.settings.clone(),
@@ -353,7 +195,9 @@ impl State {
             gauge,
         };
         match Pool::spawn(args, myself).await {
-            Ok(pool) => self.pool = pool,
+            Ok(pool) => {
+                self.pool.send_replace(pool);
+            }
             Err(error) => {
                 tracing::error!(%error, "the pool of workers cannot be started again");
             }
@@ -386,7 +230,7 @@ impl Actor for Supervisor {
             data_dir: args.data_dir,
             mailbox: Mailbox::new(myself, args.gauge),
             pool_status: args.pool_status,
-            pool,
+            pool: watch::Sender::new(pool),
             workshop: Workshop::new(),
             sessions: HashMap::new(),
             by_actor: HashMap::new(),
@@ -404,8 +248,8 @@ impl Actor for Supervisor {
         message: Self::Msg,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
+        state.mailbox.gauge().message_taken();
         state.handle(myself.get_cell(), message).await;
-        state.mailbox.gauge().message_handled();
         Ok(())
     }
 
@@ -420,7 +264,7 @@ impl Actor for Supervisor {
             SupervisionEvent::ActorTerminated(actor, _, _) => (actor, None),
             _ => return Ok(()),
         };
-        if actor.get_id() == state.pool.actor().get_id() {
+        if actor.get_id() == state.pool().actor().get_id() {
             let reason = failure.as_deref().unwrap_or("it was stopped");
             state.restart_pool(myself.get_cell(), reason).await;
             return Ok(());

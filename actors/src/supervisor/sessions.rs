@@ -1,0 +1,185 @@
+//! The sessions of the system: made, found, ended, and cleaned up after.
+
+use ractor::ActorCell;
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::{SessionMailbox, State, SupervisorMessage};
+use crate::config::{OutOfRange, SessionConfig};
+use crate::connection::SessionNotFound;
+use crate::event::{CloseReason, SessionId};
+use crate::gauge::Gauge;
+use crate::mailbox::{Reply, answer};
+use crate::session::{Session, SessionArgs, SessionMessage};
+
+/// Why there is no new session.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum CreateSessionError {
+    /// A parameter does not fit.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+    /// There are enough sessions.
+    #[error("maximum number of sessions reached ({limit}); delete one or try again later")]
+    AtCapacity {
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The system ends.
+    #[error("server is shutting down")]
+    ShuttingDown,
+    /// The disk refuses.
+    #[error("the session's folder could not be made: {0}")]
+    Storage(String),
+    /// The actor could not be started.
+    #[error("the session could not be started: {0}")]
+    Internal(String),
+}
+
+/// A session and its place in the order of creation.
+pub(super) struct Entry {
+    pub mailbox: SessionMailbox,
+    pub place: u64,
+    pub deletions: Vec<Reply<Result<(), SessionNotFound>>>,
+}
+
+impl State {
+    pub(super) fn list(&self) -> Vec<SessionMailbox> {
+        let mut entries: Vec<_> = self.sessions.values().collect();
+        entries.sort_by_key(|entry| entry.place);
+        entries
+            .into_iter()
+            .map(|entry| entry.mailbox.clone())
+            .collect()
+    }
+
+    pub(super) fn create(
+        &mut self,
+        config: SessionConfig,
+        reply: Reply<Result<SessionMailbox, CreateSessionError>>,
+    ) {
+        let limit = self.settings.max_sessions;
+        if self.draining {
+            return answer(reply, Err(CreateSessionError::ShuttingDown));
+        }
+        if self.sessions.len() + self.coming >= limit {
+            return answer(reply, Err(CreateSessionError::AtCapacity { limit }));
+        }
+        self.coming += 1;
+        let id = Uuid::new_v4();
+        let spool = self.data_dir.spool(id);
+        let (workshop, mailbox) = (self.workshop.clone(), self.mailbox.clone());
+        tokio::spawn(async move {
+            let made = match workshop.run(move || spool.create()).await {
+                Ok(made) => made.map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            // Gone: nobody waits for the session any more.
+            let _ = mailbox.cast(SupervisorMessage::FolderMade {
+                id,
+                config,
+                made,
+                reply,
+            });
+        });
+    }
+
+    pub(super) async fn spawn(
+        &mut self,
+        myself: ActorCell,
+        id: SessionId,
+        config: SessionConfig,
+    ) -> Result<SessionMailbox, CreateSessionError> {
+        let args = SessionArgs {
+            id,
+            config,
+            settings: self.settings.clone(),
+            spool: self.data_dir.spool(id),
+            pool: self.pool.subscribe(),
+            workshop: self.workshop.clone(),
+            features: self.features.clone(),
+            uploads: self.uploads.clone(),
+            gauge: Gauge::new("session", id.to_string()),
+        };
+        let mailbox = match Session::spawn(args, myself).await {
+            Ok(mailbox) => mailbox,
+            Err(error) => {
+                self.remove_folder(id, Vec::new());
+                return Err(CreateSessionError::Internal(error.to_string()));
+            }
+        };
+        tracing::info!(session_id = %id, "session created");
+        self.by_actor.insert(mailbox.actor().get_id(), id);
+        let place = self.next_place;
+        self.next_place += 1;
+        self.sessions.insert(
+            id,
+            Entry {
+                mailbox: mailbox.clone(),
+                place,
+                deletions: Vec::new(),
+            },
+        );
+        Ok(mailbox)
+    }
+
+    pub(super) fn delete(&mut self, id: SessionId, reply: Reply<Result<(), SessionNotFound>>) {
+        match self.sessions.get_mut(&id) {
+            Some(entry) => {
+                entry.deletions.push(reply);
+                // Gone: its end is on its way to us.
+                let _ = entry
+                    .mailbox
+                    .cast(SessionMessage::Close(CloseReason::Deleted));
+            }
+            None => answer(reply, Err(SessionNotFound)),
+        }
+    }
+
+    /// A session's actor ended, for whatever reason: its files go.
+    pub(super) fn on_session_end(&mut self, actor: &ActorCell) {
+        let Some(id) = self.by_actor.remove(&actor.get_id()) else {
+            return;
+        };
+        if let Some(entry) = self.sessions.remove(&id) {
+            self.remove_folder(id, entry.deletions);
+        }
+    }
+
+    pub(super) fn remove_folder(
+        &mut self,
+        id: SessionId,
+        waiting: Vec<Reply<Result<(), SessionNotFound>>>,
+    ) {
+        self.ending.insert(id, waiting);
+        let spool = self.data_dir.spool(id);
+        let (workshop, mailbox) = (self.workshop.clone(), self.mailbox.clone());
+        tokio::spawn(async move {
+            match workshop.run(move || spool.remove()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::error!(session_id = %id, %error, "a session's files could not be removed");
+                }
+                Err(error) => {
+                    tracing::error!(session_id = %id, %error, "a session's files could not be removed");
+                }
+            }
+            // Gone: nobody waits any more.
+            let _ = mailbox.cast(SupervisorMessage::FolderRemoved(id));
+        });
+    }
+
+    pub(super) fn on_folder_removed(&mut self, id: SessionId) {
+        for reply in self.ending.remove(&id).into_iter().flatten() {
+            answer(reply, Ok(()));
+        }
+        self.answer_if_empty();
+    }
+
+    pub(super) fn answer_if_empty(&mut self) {
+        if self.sessions.is_empty() && self.ending.is_empty() && self.coming == 0 {
+            for reply in self.closing.drain(..) {
+                answer(reply, ());
+            }
+        }
+    }
+}
