@@ -26,7 +26,16 @@ VIEWS = {6: (0, 1, 2, 3, 4, 5), 3: (0, 2, 4), 2: (1, 3)}
 """Which of six views a measurement with fewer of them uses."""
 DEFAULT_ARCHIVE = FilePath(__file__).parent / "mvs" / "mvs.pt"
 
-HEADINGS = ["rotation", "translation", "AUC@30", "focal", "AbsRel", "confident", "seconds"]
+HEADINGS = [
+    "rotation",
+    "translation",
+    "AUC@30",
+    "focal",
+    "AbsRel",
+    "confident",
+    "confident and wrong",
+    "seconds",
+]
 
 
 class Run(NamedTuple):
@@ -148,6 +157,7 @@ def summary(runs: Sequence[Run]) -> list[str]:
         percent(np.mean([run.errors.focal for run in runs])),
         f"{np.nanmean([run.errors.depth.abs_rel for run in runs]):.3f}",
         percent(np.mean([run.errors.depth.coverage for run in runs]), 0),
+        percent(np.mean([run.errors.depth.wrong for run in runs])),
         f"{np.mean([run.seconds for run in runs]):.1f}",
     ]
 
