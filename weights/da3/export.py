@@ -8,6 +8,7 @@ for GPUs.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -61,6 +62,11 @@ def main() -> int:
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="PATH")
     options = parser.parse_args()
+    if sys.flags.hash_randomization:
+        # TorchScript writes a module's constants in the order of a set: fix it, so that the same
+        # network gives the same bytes.
+        command = [sys.executable, "-m", "weights.da3.export", *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, "PYTHONHASHSEED": "0"})
     try:
         if options.checkpoint:
             network, config = load_checkpoint(options.checkpoint)
