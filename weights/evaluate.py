@@ -213,6 +213,16 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
+def write_between_marks(document: FilePath, report: str) -> None:
+    """Replace what stands between the marks of a Markdown document by the report."""
+    begin, end = "<!-- evaluation:begin -->", "<!-- evaluation:end -->"
+    before, mark, rest = document.read_text().partition(begin)
+    _, other_mark, after = rest.partition(end)
+    if not mark or not other_mark:
+        raise SystemExit(f"{document} has no lines {begin} and {end} to write between")
+    document.write_text(f"{before}{begin}\n{report}\n{end}{after}")
+
+
 def print_progress(text: str) -> None:
     """Tell a person who waits where the measurement is."""
     print(text, file=sys.stderr, flush=True)
@@ -227,17 +237,23 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=SEEDS, help="for development: below 1000")
     parser.add_argument("--threads", type=int, help="of the model on the CPU")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--document", type=FilePath, help="write the tables into it, too")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     model = Model(options.archive, options.device)
     start = time.perf_counter()
-    print(f"{model.metadata.name} {model.metadata.version}, {model.metadata.digest}")
+    metadata = model.metadata
+    parts = [f"`{metadata.name}` {metadata.version}, `{metadata.digest[:19]}`"]
     if options.scenes:
         runs = measure_views(model, options.scenes, options.first_seed)
-        print(f"\n{views_table(runs)}\n\n{fields_table(runs[6])}")
+        parts += [views_table(runs), fields_table(runs[6])]
     if options.special:
-        print(f"\n{special_table(measure_special(model, options.first_seed, options.special))}")
+        parts.append(special_table(measure_special(model, options.first_seed, options.special)))
+    report = "\n\n".join(parts)
+    print(report)
+    if options.document:
+        write_between_marks(options.document, report)
     print_progress(f"took {time.perf_counter() - start:.0f} s")
 
 
