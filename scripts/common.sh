@@ -3,9 +3,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# libtorch's threads sleep while they wait for each other, as in the server; spinning, they slow
-# each other down many times where more threads than cores run.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
+# libtorch's threads spin only for a moment while they wait for each other, as in the server;
+# otherwise they slow each other down many times where more threads than cores run.
+export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-1000}
 
 # fail MESSAGE...: one sentence on stderr, then the end.
 fail() {

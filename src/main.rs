@@ -45,14 +45,20 @@ fn main() {
     }
 }
 
-/// Has libtorch's threads sleep while they wait for each other, unless the operator decided.
+/// Has libtorch's threads spin only for a moment before they sleep while they wait for each other,
+/// unless the operator decided.
 ///
-/// By default OpenMP spins, which takes the processor from whatever else the server and its machine
-/// do, and slows the model itself down many times where cores are shared. The OpenMP library reads
-/// the variable when it is loaded, which is before `main`: so the program starts itself anew.
+/// OpenMP's default takes the processor from whatever else the server and its machine do, and slows
+/// the model itself down many times where cores are shared; sleeping at once leaves all but one
+/// core idle between the model's many short steps. The OpenMP library reads the variable when it is
+/// loaded, which is before `main`: so the program starts itself anew.
 fn calm_openmp() -> io::Result<()> {
     const POLICY: &str = "OMP_WAIT_POLICY";
-    if std::env::var_os(POLICY).is_some() {
+    const SPINS: &str = "GOMP_SPINCOUNT";
+    if [POLICY, SPINS]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some())
+    {
         return Ok(());
     }
     let mut arguments = std::env::args_os();
@@ -61,7 +67,7 @@ fn calm_openmp() -> io::Result<()> {
     Err(Command::new(std::env::current_exe()?)
         .arg0(name)
         .args(arguments)
-        .env(POLICY, "PASSIVE")
+        .env(SPINS, "1000")
         .exec())
 }
 

@@ -261,6 +261,7 @@ fn command(data: &Path, options: &[&str]) -> Command {
         .env("LOG_LEVEL", "DEBUG")
         // The server decides itself how its threads wait.
         .env_remove("OMP_WAIT_POLICY")
+        .env_remove("GOMP_SPINCOUNT")
         .args(options)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
