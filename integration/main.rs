@@ -9,6 +9,7 @@ mod support;
 mod drain;
 mod errors;
 mod example_client;
+mod intake;
 mod limits;
 mod names;
 mod origins;

@@ -120,7 +120,8 @@ pub struct Options {
     )]
     pub feature_cache_mb: usize,
 
-    /// Memory for images between the socket and the disk, over all sessions, in MiB.
+    /// Memory for images between the socket and the disk, over all sessions, in MiB; at least what
+    /// one message may hold.
     #[arg(
         long,
         env = "POINTSTREAM_UPLOAD_BUFFER_MB",
@@ -143,6 +144,12 @@ pub struct Options {
     #[arg(long, env = "POINTSTREAM_SEND_TIMEOUT", value_name = "SECONDS", default_value = "30",
           value_parser = seconds)]
     pub send_timeout: Duration,
+
+    /// A client that sends nothing for this many seconds in the middle of a large message is
+    /// dropped, and so is one whose message gets no memory for so long.
+    #[arg(long, env = "POINTSTREAM_RECEIVE_TIMEOUT", value_name = "SECONDS", default_value = "30",
+          value_parser = seconds)]
+    pub receive_timeout: Duration,
 
     /// Origins of web pages that may use the server: a list such as
     /// https://example.org,http://192.168.0.7:8080, * for every page, or local for pages of this
@@ -205,7 +212,10 @@ impl Options {
                 max_bytes: self.max_image_bytes,
                 max_pixels: self.max_image_pixels,
             },
-            upload_buffer_bytes: self.upload_buffer_mb.saturating_mul(1 << 20),
+            upload_buffer_bytes: self
+                .upload_buffer_mb
+                .saturating_mul(1 << 20)
+                .max(self.message_limit()),
             feature_cache_bytes: self.feature_cache_mb.saturating_mul(1 << 20),
             job_timeout: self.job_timeout,
             drain_timeout: self.drain_timeout,

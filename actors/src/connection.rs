@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::event::{ClientMessage, SessionEvent};
 use crate::mailbox::Mailbox;
-use crate::memory::MemoryBudget;
+use crate::memory::{MemoryBudget, MemoryLease};
 use crate::session::SessionMessage;
 
 /// Identifies a connection within its session; later ones have larger numbers.
@@ -70,6 +70,12 @@ impl Requests {
         }
     }
 
+    /// The memory that the uploads of all connections share. Who buffers large messages takes a
+    /// lease before it does, and passes it on with [`send_holding`](Self::send_holding).
+    pub fn memory(&self) -> &MemoryBudget {
+        &self.shared.uploads
+    }
+
     /// Passes a message on to the session.
     ///
     /// Waits while too many messages of this connection are unanswered or their answers unread, or
@@ -79,17 +85,36 @@ impl Requests {
     /// # Errors
     /// [`SessionNotFound`] if the session has ended.
     pub async fn send(&self, message: ClientMessage) -> Result<(), SessionNotFound> {
+        self.send_holding(message, None).await
+    }
+
+    /// The same for a message whose memory has been counted already, if there is a lease: as much
+    /// of it as an image needs is kept until the image is stored.
+    ///
+    /// # Errors
+    /// [`SessionNotFound`] if the session has ended.
+    pub async fn send_holding(
+        &self,
+        message: ClientMessage,
+        mut lease: Option<MemoryLease>,
+    ) -> Result<(), SessionNotFound> {
         let shared = &self.shared;
+        let size = match &message {
+            ClientMessage::Image { bytes, .. } => bytes.len(),
+            _ => 0,
+        };
+        if let Some(lease) = &mut lease {
+            lease.shrink_to(size);
+        }
         let permit = shared
             .unanswered
             .clone()
             .acquire_owned()
             .await
             .map_err(|_| SessionNotFound)?;
-        let memory = match &message {
-            ClientMessage::Image { bytes, .. } => Some(shared.uploads.take(bytes.len()).await),
-            _ => None,
-        };
+        if lease.is_none() && size > 0 {
+            lease = Some(shared.uploads.take(size).await);
+        }
         let connection = shared.connection;
         shared
             .mailbox
@@ -97,7 +122,7 @@ impl Requests {
                 connection,
                 message,
                 permit,
-                memory,
+                memory: lease,
             })
             .map_err(|_| SessionNotFound)
     }

@@ -35,6 +35,7 @@ pub use event::{
     Answer, AnswerKind, ClientMessage, CloseReason, Progress, ResultMetadata, SessionEvent,
     SessionId, Stage, Timings,
 };
+pub use memory::{MemoryBudget, MemoryLease};
 pub use settings::Settings;
 pub use spool::DataDirError;
 pub use summary::{ActorReport, JobReport, SessionStatus, SessionSummary};

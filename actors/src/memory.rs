@@ -7,22 +7,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Unit in which memory is counted, in bytes: a semaphore counts with 32 bits.
 const UNIT: usize = 1024;
 
-/// A bound on the memory of all uploads together.
+/// A bound on the memory of all uploads together. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct MemoryBudget {
+pub struct MemoryBudget {
     units: Arc<Semaphore>,
     total: u32,
 }
 
 /// A part of the budget, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct MemoryLease {
-    _units: Option<OwnedSemaphorePermit>,
+pub struct MemoryLease {
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl MemoryBudget {
     /// A budget in bytes.
-    pub fn new(bytes: usize) -> Self {
+    pub(crate) fn new(bytes: usize) -> Self {
         let most = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
         let units = (bytes / UNIT).clamp(1, most);
         Self {
@@ -31,13 +31,77 @@ impl MemoryBudget {
         }
     }
 
+    /// How many bytes there are altogether, free or not.
+    pub fn bytes(&self) -> usize {
+        self.total as usize * UNIT
+    }
+
     /// Waits until so many bytes are free. One that asks for more than there is gets everything.
+    ///
+    /// Who waits while it holds a lease must not wait for ever: others may do the same.
     pub async fn take(&self, bytes: usize) -> MemoryLease {
         let units = u32::try_from(bytes.div_ceil(UNIT))
             .unwrap_or(u32::MAX)
             .min(self.total);
         // The semaphore is never closed, so there is always a permit in the end.
         let permit = self.units.clone().acquire_many_owned(units).await.ok();
-        MemoryLease { _units: permit }
+        MemoryLease { permit }
+    }
+}
+
+impl MemoryLease {
+    /// How many bytes it stands for.
+    pub fn bytes(&self) -> usize {
+        self.permit
+            .as_ref()
+            .map_or(0, |permit| permit.num_permits() * UNIT)
+    }
+
+    /// Adds another lease of the same budget.
+    pub fn merge(&mut self, other: MemoryLease) {
+        match (&mut self.permit, other.permit) {
+            (Some(permit), Some(other)) => permit.merge(other),
+            (permit @ None, other) => *permit = other,
+            (Some(_), None) => {}
+        }
+    }
+
+    /// Gives back what is beyond so many bytes.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        if let Some(permit) = &mut self.permit {
+            let beyond = permit.num_permits().saturating_sub(bytes.div_ceil(UNIT));
+            drop(permit.split(beyond));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn leases_are_given_back_in_part_and_whole() {
+        let budget = MemoryBudget::new(10 * UNIT);
+        let mut lease = budget.take(3 * UNIT - 1).await;
+        lease.merge(budget.take(4 * UNIT).await);
+        assert_eq!(
+            (lease.bytes(), budget.units.available_permits()),
+            (7 * UNIT, 3)
+        );
+        lease.shrink_to(2 * UNIT + 1);
+        assert_eq!(
+            (lease.bytes(), budget.units.available_permits()),
+            (3 * UNIT, 7)
+        );
+        lease.shrink_to(5 * UNIT);
+        assert_eq!(lease.bytes(), 3 * UNIT);
+        drop(lease);
+        assert_eq!(budget.units.available_permits(), 10);
+    }
+
+    #[tokio::test]
+    async fn more_than_there_is_means_everything() {
+        let budget = MemoryBudget::new(4 * UNIT);
+        assert_eq!(budget.take(usize::MAX).await.bytes(), budget.bytes());
     }
 }

@@ -6,6 +6,8 @@ use pointstream_actors::CloseReason;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use super::intake::IntakeError;
+
 /// Session unknown.
 const NOT_FOUND: u16 = 4404;
 /// Session ended for want of activity.
@@ -101,6 +103,16 @@ impl Closing {
     }
 }
 
+impl From<IntakeError> for Closing {
+    fn from(error: IntakeError) -> Self {
+        let code = match error {
+            IntakeError::Stalled => CloseCode::Policy,
+            IntakeError::Busy => CloseCode::Again,
+        };
+        Self::announced(code.into(), error.to_string())
+    }
+}
+
 impl From<CloseReason> for Closing {
     fn from(reason: CloseReason) -> Self {
         let text = reason.to_string();
@@ -134,6 +146,8 @@ mod tests {
             Closing::not_utf8(),
             Closing::protocol(String::new()),
             CloseReason::ShuttingDown.into(),
+            IntakeError::Stalled.into(),
+            IntakeError::Busy.into(),
         ] {
             assert!(CloseCode::from(closing.code).is_allowed(), "{closing:?}");
         }

@@ -22,11 +22,14 @@ use tracing::Instrument;
 use super::close::Closing;
 use super::frames::Outgoing;
 use super::handshake::Socket;
+use super::intake::{IntakeError, Meter};
 use super::protocol;
 use crate::http::{App, Query};
 
 /// Messages from this size on are decoded where computing does not hold up other clients.
 const LARGE: usize = 256 << 10;
+/// Bytes of a control frame before its payload, as clients send it.
+const CONTROL_HEAD: usize = 6;
 /// How long a client may take to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -74,12 +77,15 @@ async fn attach(
 }
 
 async fn pump(app: &App, socket: Socket, id: SessionId, requests: Requests, mut events: Events) {
+    let meter = socket.get_ref().meter().clone();
+    meter.begin(requests.memory().clone());
     let (mut sink, stream) = socket.split();
     let stop_reading = CancellationToken::new();
     let stop_writing = CancellationToken::new();
     let reader = Reader {
         stream,
         requests,
+        meter,
         message_limit: app.options.message_limit(),
         stop: stop_reading.clone(),
         stop_writing: stop_writing.clone(),
@@ -192,7 +198,9 @@ async fn linger(sink: SplitSink<Socket, Message>, stream: SplitStream<Socket>, r
     };
     let drained = tokio::time::timeout(CLOSE_TIMEOUT, async {
         if readable {
-            while let Some(Ok(_)) = socket.next().await {}
+            while let Some(Ok(_)) = socket.next().await {
+                socket.get_ref().meter().finish();
+            }
         } else {
             let io = socket.get_mut();
             let mut rubbish = vec![0; 64 << 10];
@@ -222,6 +230,8 @@ enum ReadEnd {
 struct Reader {
     stream: SplitStream<Socket>,
     requests: Requests,
+    /// Holds the memory of the message that is being read.
+    meter: Meter,
     message_limit: usize,
     stop: CancellationToken,
     /// Told when the client is gone or cannot be understood.
@@ -254,10 +264,14 @@ impl Reader {
                 Message::Text(text) => understand(text).await,
                 Message::Binary(_) => protocol::binary(),
                 // Pings are answered, and a close is, by reading on.
-                _ => continue,
+                control => {
+                    self.meter.discount(CONTROL_HEAD + control.len());
+                    continue;
+                }
             };
+            let lease = self.meter.finish();
             tracing::debug!(kind = message.kind(), "message received");
-            if self.requests.send(message).await.is_err() {
+            if self.requests.send_holding(message, lease).await.is_err() {
                 return ReadEnd::Stopped;
             }
         }
@@ -271,6 +285,9 @@ impl Reader {
             Error::Utf8(_) => ReadEnd::Unreadable(Closing::not_utf8()),
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => ReadEnd::Gone,
             Error::Protocol(error) => ReadEnd::Unreadable(Closing::protocol(error.to_string())),
+            Error::Io(error) if let Some(reason) = IntakeError::of(&error) => {
+                ReadEnd::Unreadable(reason.into())
+            }
             error => {
                 tracing::debug!(%error, "cannot read from the client");
                 ReadEnd::Gone

@@ -13,6 +13,7 @@ use warp::reply::{Reply, Response};
 
 use super::connection;
 use super::frames::FRAGMENT;
+use super::intake::Intake;
 use crate::http::{ApiError, App, Connection, Query};
 
 /// Bytes that are read from the network at a time.
@@ -21,7 +22,7 @@ const READ_BUFFER: usize = 64 << 10;
 const WRITE_BUFFER: usize = 4 * FRAGMENT;
 
 /// A WebSocket of a client.
-pub type Socket = WebSocketStream<TokioIo<Upgraded>>;
+pub type Socket = WebSocketStream<Intake<TokioIo<Upgraded>>>;
 
 /// A request for a socket.
 pub struct Handshake {
@@ -61,7 +62,8 @@ pub fn accept(app: &App, handshake: Handshake) -> Result<Response, ApiError> {
         let _place = handshake.connection;
         match on_upgrade.await {
             Ok(upgraded) => {
-                let io = TokioIo::new(upgraded);
+                let timeout = app_of_task.options.receive_timeout;
+                let io = Intake::new(TokioIo::new(upgraded), timeout);
                 let socket = Socket::from_raw_socket(io, Role::Server, Some(config)).await;
                 connection::serve(&app_of_task, socket, id, &handshake.query).await;
             }

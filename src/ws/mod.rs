@@ -6,6 +6,7 @@ mod fields;
 mod frames;
 mod handshake;
 mod image_data;
+mod intake;
 mod protocol;
 
 pub use handshake::{Handshake, accept};
