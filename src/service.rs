@@ -141,7 +141,7 @@ async fn drain(app: App, serving: tokio::task::JoinHandle<()>) {
 /// Tells programs where we listen, and people what to do next.
 fn announce(app: &App, address: SocketAddr) {
     let settings = app.system.settings();
-    let model = &settings.model.metadata;
+    let model = settings.model.metadata();
     let devices: Vec<String> = settings.devices.iter().map(ToString::to_string).collect();
     tracing::info!(
         %address,

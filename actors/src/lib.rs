@@ -29,6 +29,9 @@ mod supervisor;
 mod system;
 mod workshop;
 
+#[cfg(test)]
+mod faults;
+
 pub use config::{ConfigLimits, OutOfRange, SessionConfig};
 pub use connection::{AttachError, Delivery, Events, Requests, SessionNotFound};
 pub use event::{

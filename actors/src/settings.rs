@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pointstream_reconstruction::image::DecodeLimits;
-use pointstream_reconstruction::model::{Device, ResolvedModel};
+use pointstream_reconstruction::model::{Device, LoadModel};
 
 /// Settings of the actor system, fixed for its life.
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ pub struct Settings {
     /// Folder for the sessions' files. Only one running system may use it.
     pub data_dir: PathBuf,
     /// The model that every worker loads.
-    pub model: Arc<ResolvedModel>,
+    pub model: Arc<dyn LoadModel>,
     /// Devices to run on, each with `workers_per_device` workers.
     pub devices: Vec<Device>,
     /// Workers, each with its own copy of the model, per device.

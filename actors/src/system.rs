@@ -90,6 +90,12 @@ impl System {
         })
     }
 
+    /// The actor at the root.
+    #[cfg(test)]
+    pub(crate) fn supervisor(&self) -> &ractor::ActorRef<SupervisorMessage> {
+        self.supervisor.actor()
+    }
+
     /// The operator's settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -97,7 +103,7 @@ impl System {
 
     /// The model that the workers load.
     pub fn model(&self) -> &Metadata {
-        &self.settings.model.metadata
+        self.settings.model.metadata()
     }
 
     /// Largest values that a session may ask for.

@@ -5,9 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use pointstream_reconstruction::model::{
-    Device, Model, ModelError, ResolvedModel, TorchScriptModel,
-};
+use pointstream_reconstruction::model::{Device, LoadModel, ModelError};
 
 use super::job::{JobError, JobOutput, Task};
 
@@ -31,14 +29,14 @@ pub(crate) enum ThreadEvent {
 /// The system's, if there can be no more threads.
 pub(crate) fn spawn(
     name: String,
-    model: Arc<ResolvedModel>,
+    model: Arc<dyn LoadModel>,
     device: Device,
     tell: impl Fn(ThreadEvent) + Send + 'static,
 ) -> std::io::Result<SyncSender<Task>> {
     // One place: a worker gives a task only when the last one is done.
     let (sender, tasks) = sync_channel(1);
     std::thread::Builder::new().name(name).spawn(move || {
-        let run = AssertUnwindSafe(|| serve(&model, device, &tasks, &tell));
+        let run = AssertUnwindSafe(|| serve(model.as_ref(), device, &tasks, &tell));
         if let Err(panic) = catch_unwind(run) {
             tell(ThreadEvent::Panicked(panic_message(panic.as_ref())));
         }
@@ -47,19 +45,18 @@ pub(crate) fn spawn(
 }
 
 fn serve(
-    model: &ResolvedModel,
+    model: &dyn LoadModel,
     device: Device,
     tasks: &Receiver<Task>,
     tell: &impl Fn(ThreadEvent),
 ) {
-    let model = match TorchScriptModel::load(model, device) {
+    let model = match model.load(device) {
         Ok(model) => model,
         Err(error) => return tell(ThreadEvent::LoadFailed(error)),
     };
     tell(ThreadEvent::Loaded);
-    let model: &dyn Model = &model;
     while let Ok(task) = tasks.recv() {
-        tell(ThreadEvent::Done(task.run(model)));
+        tell(ThreadEvent::Done(task.run(model.as_ref())));
     }
 }
 

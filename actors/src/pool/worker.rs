@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 
-use pointstream_reconstruction::model::{Device, ResolvedModel};
+use pointstream_reconstruction::model::{Device, LoadModel};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
 
 use super::PoolMessage;
@@ -53,7 +53,7 @@ pub(crate) struct WorkerArgs {
     /// Which of its lives this is.
     pub incarnation: u64,
     /// The model that it loads.
-    pub model: Arc<ResolvedModel>,
+    pub model: Arc<dyn LoadModel>,
     /// Where it runs.
     pub device: Device,
     /// Its gauge, kept over restarts.

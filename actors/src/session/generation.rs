@@ -10,7 +10,7 @@ use pointstream_reconstruction::cloud::{
 };
 use pointstream_reconstruction::export::glb::{GlbError, write_glb};
 use pointstream_reconstruction::image::common_size;
-use pointstream_reconstruction::model::{FrameSize, ResolvedModel, Step};
+use pointstream_reconstruction::model::{FrameSize, LoadModel, Step};
 use pointstream_reconstruction::prediction::Prediction;
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -35,7 +35,7 @@ pub(super) struct Plan {
     pub frames: Vec<PlannedFrame>,
     pub config: SessionConfig,
     pub world: Option<Arc<WorldFrame>>,
-    pub model: Arc<ResolvedModel>,
+    pub model: Arc<dyn LoadModel>,
     pub spool: Spool,
     pub pool: Mailbox<PoolMessage>,
     pub workshop: Workshop,
@@ -286,7 +286,7 @@ impl Plan {
         timings: Timings,
     ) -> ResultMetadata {
         let cameras = &prediction.cameras;
-        let model = &self.model.metadata;
+        let model = self.model.metadata();
         ResultMetadata {
             num_frames: cameras.len(),
             session_id: self.session,

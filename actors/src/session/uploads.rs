@@ -122,7 +122,7 @@ impl State {
             limits: self.settings.image_limits,
             process_res: self.config.process_res,
             method: self.config.process_res_method,
-            patch_size: self.settings.model.metadata.patch_size,
+            patch_size: self.settings.model.metadata().patch_size,
         };
         let spool = self.spool.clone();
         let (workshop, mailbox) = (self.workshop.clone(), self.mailbox.clone());

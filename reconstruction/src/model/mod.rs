@@ -136,6 +136,20 @@ pub trait Model: Send {
     ) -> Result<Prediction, ModelError>;
 }
 
+/// What a model can be loaded from, as often and wherever it is needed.
+pub trait LoadModel: Send + Sync + std::fmt::Debug {
+    /// What the model says about itself, known before it is loaded.
+    fn metadata(&self) -> &Metadata;
+
+    /// Loads the model onto a device. Takes as long as its weights need to get there.
+    ///
+    /// Load and run a model on one thread.
+    ///
+    /// # Errors
+    /// [`ModelError::Load`] if it cannot be loaded there.
+    fn load(&self, device: Device) -> Result<Box<dyn Model>, ModelError>;
+}
+
 /// Why a model could not be loaded or run.
 #[derive(Debug, Error)]
 pub enum ModelError {

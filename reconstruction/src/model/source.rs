@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::{Metadata, ModelError};
+use super::{Device, LoadModel, Metadata, Model, ModelError, TorchScriptModel};
 
 /// The embedded default: multi-view stereo without learned weights, built by `weights/mvs`.
 static MVS: &[u8] = include_bytes!("../../../weights/mvs/mvs.pt");
@@ -60,6 +60,16 @@ pub struct ResolvedModel {
     pub path: String,
     /// The archive.
     pub(super) archive: Cow<'static, [u8]>,
+}
+
+impl LoadModel for ResolvedModel {
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn load(&self, device: Device) -> Result<Box<dyn Model>, ModelError> {
+        Ok(Box::new(TorchScriptModel::load(self, device)?))
+    }
 }
 
 impl ModelSource {
