@@ -6,6 +6,7 @@
 
 mod support;
 
+mod binary;
 mod drain;
 mod errors;
 mod example_client;

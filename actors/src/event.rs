@@ -18,7 +18,7 @@ pub enum ClientMessage {
     /// Add an image.
     Image {
         /// The encoded image (JPEG, PNG, WebP, ...).
-        bytes: Vec<u8>,
+        bytes: Bytes,
         /// What the client calls it; only a label.
         name: Option<String>,
     },

@@ -215,7 +215,7 @@ impl Client {
             .write_to(&mut bytes, ImageFormat::Png)
             .expect("a PNG");
         self.send(ClientMessage::Image {
-            bytes: bytes.into_inner(),
+            bytes: bytes.into_inner().into(),
             name: None,
         })
         .await;

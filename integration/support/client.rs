@@ -21,6 +21,8 @@ pub struct Client {
     pub session: String,
     /// The message `connected`.
     pub greeting: Value,
+    /// What followed the header of the last message, if that was a binary one.
+    payload: Option<Vec<u8>>,
     socket: Socket,
 }
 
@@ -38,6 +40,8 @@ pub struct Answer {
     pub before: Vec<Value>,
     /// The `delta`, `complete` or `error`.
     pub message: Value,
+    /// The GLB, if the answer came as a binary message.
+    binary: Option<Vec<u8>>,
 }
 
 impl Answer {
@@ -50,10 +54,18 @@ impl Answer {
 
     /// The GLB of a result.
     pub fn glb(&self) -> Vec<u8> {
+        if let Some(bytes) = &self.binary {
+            return bytes.clone();
+        }
         let text = self.message["glb_base64"].as_str().unwrap_or_else(|| {
             panic!("no GLB in the answer {}", brief(&self.message));
         });
         BASE64.decode(text).expect("base64")
+    }
+
+    /// Whether it came as a binary message.
+    pub fn is_binary(&self) -> bool {
+        self.binary.is_some()
     }
 
     pub fn metadata(&self) -> &Value {
@@ -85,6 +97,11 @@ impl Client {
         Self::at(&format!("{}?resume=true", server.socket(session)), session).await
     }
 
+    /// Connects with these parameters in the URL.
+    pub async fn connect_with(server: &Server, session: &str, query: &str) -> Self {
+        Self::at(&format!("{}?{query}", server.socket(session)), session).await
+    }
+
     /// Connects where there is nothing to connect to; returns what is said before the end.
     pub async fn refused(address: &str) -> (Vec<Value>, Closed) {
         Self::raw(address, "").await.closed().await
@@ -101,6 +118,7 @@ impl Client {
         Self {
             session: session.to_owned(),
             greeting: Value::Null,
+            payload: None,
             socket,
         }
     }
@@ -126,6 +144,12 @@ impl Client {
             .await;
     }
 
+    /// Sends a binary message: a header and what it speaks of.
+    pub async fn send_binary(&mut self, header: &str, payload: &[u8]) {
+        self.send_raw(Message::binary(binary(header, payload)))
+            .await;
+    }
+
     /// Sends an image and waits for its acknowledgement.
     pub async fn upload(&mut self, name: &str, bytes: &[u8]) -> Value {
         self.send_image(name, bytes).await;
@@ -141,11 +165,20 @@ impl Client {
 
     /// The next message, or how the connection ended.
     pub async fn event(&mut self) -> Result<Value, Closed> {
+        self.payload = None;
         loop {
             match within("the next message", self.socket.next()).await {
                 Some(Ok(Message::Text(text))) => {
                     let message: Value = serde_json::from_str(&text).expect("messages are JSON");
                     assert!(message["type"].is_string(), "no type: {}", brief(&message));
+                    return Ok(message);
+                }
+                Some(Ok(Message::Binary(bytes))) => {
+                    assert_eq!(&bytes[..4], b"PSB\x01", "no header");
+                    let length = bytes[4..8].try_into().expect("four bytes");
+                    let end = 8 + u32::from_le_bytes(length) as usize;
+                    let message = serde_json::from_slice(&bytes[8..end]).expect("headers are JSON");
+                    self.payload = Some(bytes[end..].to_vec());
                     return Ok(message);
                 }
                 Some(Ok(Message::Close(frame))) => {
@@ -209,7 +242,11 @@ impl Client {
     /// Reads up to the answer of a `generate` or `finalize`.
     pub async fn answer(&mut self) -> Answer {
         let (before, message) = self.up_to(&["delta", "complete", "error"]).await;
-        Answer { before, message }
+        Answer {
+            before,
+            message,
+            binary: self.payload.take(),
+        }
     }
 
     /// Reads up to a result; an error fails the test.
@@ -249,6 +286,18 @@ impl Client {
 
     /// Breaks the connection off, as a lost network does: without a close frame.
     pub fn vanish(self) {}
+}
+
+/// A binary message.
+pub fn binary(header: &str, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(header.len()).expect("a short header");
+    [
+        b"PSB\x01",
+        length.to_le_bytes().as_slice(),
+        header.as_bytes(),
+        payload,
+    ]
+    .concat()
 }
 
 /// A message as text, its long parts cut.

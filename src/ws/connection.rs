@@ -20,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::close::Closing;
-use super::frames::Outgoing;
+use super::frames::{Outgoing, ResultFrames};
 use super::handshake::Socket;
 use super::intake::{IntakeError, Meter};
 use super::protocol;
@@ -38,9 +38,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Without an identifier the client is told that there is no such session.
 pub async fn serve(app: &App, socket: Socket, id: Option<SessionId>, query: &Query) {
     match attach(app, id, query).await {
-        Ok((id, requests, events)) => {
-            pump(app, socket, id, requests, events).await;
-        }
+        Ok(attached) => pump(app, socket, attached).await,
         Err(closing) => {
             tracing::info!(code = closing.code, reason = %closing.reason, "client refused");
             let (mut sink, stream) = socket.split();
@@ -51,16 +49,26 @@ pub async fn serve(app: &App, socket: Socket, id: Option<SessionId>, query: &Que
     }
 }
 
+/// A socket's place in its session.
+struct Attached {
+    id: SessionId,
+    requests: Requests,
+    events: Events,
+    results: ResultFrames,
+}
+
 /// Makes the socket part of its session.
-async fn attach(
-    app: &App,
-    id: Option<SessionId>,
-    query: &Query,
-) -> Result<(SessionId, Requests, Events), Closing> {
-    let resume = query
-        .boolean("resume")
-        .map_err(|error| Closing::invalid(error.detail().to_owned()))?
-        .unwrap_or(false);
+async fn attach(app: &App, id: Option<SessionId>, query: &Query) -> Result<Attached, Closing> {
+    let flag = |name| match query.boolean(name) {
+        Ok(value) => Ok(value.unwrap_or(false)),
+        Err(error) => Err(Closing::invalid(error.detail().to_owned())),
+    };
+    let resume = flag("resume")?;
+    let results = if flag("binary")? {
+        ResultFrames::Binary
+    } else {
+        ResultFrames::Json
+    };
     let id = id.ok_or_else(Closing::session_not_found)?;
     let session = app
         .system
@@ -68,7 +76,12 @@ async fn attach(
         .await
         .ok_or_else(Closing::session_not_found)?;
     match session.attach(resume).await {
-        Ok((requests, events)) => Ok((id, requests, events)),
+        Ok((requests, events)) => Ok(Attached {
+            id,
+            requests,
+            events,
+            results,
+        }),
         Err(AttachError::NotFound(_)) => Err(Closing::session_not_found()),
         Err(error @ AttachError::TooManyConnections { .. }) => {
             Err(Closing::too_many(error.to_string()))
@@ -76,7 +89,13 @@ async fn attach(
     }
 }
 
-async fn pump(app: &App, socket: Socket, id: SessionId, requests: Requests, mut events: Events) {
+async fn pump(app: &App, socket: Socket, attached: Attached) {
+    let Attached {
+        id,
+        requests,
+        mut events,
+        results,
+    } = attached;
     let meter = socket.get_ref().meter().clone();
     meter.begin(requests.memory().clone());
     let (mut sink, stream) = socket.split();
@@ -92,7 +111,7 @@ async fn pump(app: &App, socket: Socket, id: SessionId, requests: Requests, mut 
     };
     let reader = tokio::spawn(reader.run().instrument(tracing::Span::current()));
     let reader = AbortOnDropHandle::new(reader);
-    let written = write(&mut sink, id, &mut events, &stop_writing).await;
+    let written = write(&mut sink, (id, results), &mut events, &stop_writing).await;
     stop_reading.cancel();
     let (read, stream) = match reader.await {
         Ok(ended) => ended,
@@ -132,7 +151,7 @@ enum WriteEnd {
 /// Writes what the session has to say. A message that was begun is always written to its end.
 async fn write(
     sink: &mut SplitSink<Socket, Message>,
-    id: SessionId,
+    (id, results): (SessionId, ResultFrames),
     events: &mut Events,
     stop: &CancellationToken,
 ) -> WriteEnd {
@@ -149,7 +168,7 @@ async fn write(
             delivery.confirm();
             return WriteEnd::SessionEnded(reason);
         }
-        let message = match Outgoing::of(&delivery.event, id) {
+        let message = match Outgoing::of(&delivery.event, id, results) {
             Ok(message) => message,
             Err(error) => {
                 tracing::error!(%error, "an event cannot be written as JSON");
@@ -262,7 +281,7 @@ impl Reader {
             };
             let message = match message {
                 Message::Text(text) => understand(text).await,
-                Message::Binary(_) => protocol::binary(),
+                Message::Binary(bytes) => protocol::parse_binary(&bytes),
                 // Pings are answered, and a close is, by reading on.
                 control => {
                     self.meter.discount(CONTROL_HEAD + control.len());

@@ -74,6 +74,11 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// Whether there is nothing; null is as good as missing.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Missing | Self::Null)
+    }
+
     /// A string; null is as good as missing.
     pub fn string(self, field: &'static str) -> Result<Option<Cow<'a, str>>, FieldsError> {
         match self {

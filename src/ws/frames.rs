@@ -3,6 +3,7 @@
 //! A point cloud can be hundreds of megabytes as base64. So a message is cut into fragments that
 //! are made only when the socket takes them: a result costs one fragment of memory beside the GLB
 //! itself, which all connections share, and the frames of ping and pong get their turn in between.
+//! Clients that ask for it get results as binary messages, whose fragments are views of the GLB.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +13,8 @@ use serde::Serialize;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+use super::binary;
 
 /// Payload of one frame in bytes; a multiple of 4, so that base64 fills it.
 pub const FRAGMENT: usize = 256 << 10;
@@ -24,6 +27,8 @@ enum Message<'a> {
         session_id: SessionId,
         image_count: u32,
         max_images: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        binary: Option<bool>,
     },
     Ack {
         image_count: u32,
@@ -40,10 +45,20 @@ enum Message<'a> {
     },
 }
 
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResultFrames {
+    /// As JSON, the point cloud as base64 in it.
+    Json,
+    /// As binary messages: JSON without the point cloud, and the point cloud as it is.
+    Binary,
+}
+
 /// One message, cut into frames on demand.
 #[derive(Debug)]
 pub struct Outgoing {
-    /// JSON before the point cloud.
+    frames: ResultFrames,
+    /// What stands before the point cloud.
     head: Bytes,
     /// The point cloud, not encoded yet.
     glb: Bytes,
@@ -66,7 +81,11 @@ impl Outgoing {
     ///
     /// # Errors
     /// If the event cannot be written as JSON.
-    pub fn of(event: &SessionEvent, session_id: SessionId) -> serde_json::Result<Option<Self>> {
+    pub fn of(
+        event: &SessionEvent,
+        session_id: SessionId,
+        results: ResultFrames,
+    ) -> serde_json::Result<Option<Self>> {
         let message = match event {
             SessionEvent::Connected {
                 image_count,
@@ -75,6 +94,7 @@ impl Outgoing {
                 session_id,
                 image_count: *image_count,
                 max_images: *max_images,
+                binary: (results == ResultFrames::Binary).then_some(true),
             },
             SessionEvent::Acknowledged {
                 image_count,
@@ -90,7 +110,7 @@ impl Outgoing {
                 progress: (f64::from(progress.fraction) * 1e4).round() / 1e4,
                 message: &progress.message,
             },
-            SessionEvent::Result(answer) => return Self::result(answer).map(Some),
+            SessionEvent::Result(answer) => return Self::result(answer, results).map(Some),
             SessionEvent::Error { message } => return Ok(Some(Self::error(message))),
             SessionEvent::Pong => Message::Pong { session_id },
             SessionEvent::Closed(_) => return Ok(None),
@@ -106,6 +126,7 @@ impl Outgoing {
 
     fn plain(json: String) -> Self {
         Self {
+            frames: ResultFrames::Json,
             head: json.into(),
             glb: Bytes::new(),
             tail: Bytes::new(),
@@ -113,20 +134,26 @@ impl Outgoing {
         }
     }
 
-    fn result(answer: &Answer) -> serde_json::Result<Self> {
+    fn result(answer: &Answer, frames: ResultFrames) -> serde_json::Result<Self> {
         let kind = match answer.kind {
             AnswerKind::Delta => "delta",
             AnswerKind::Complete => "complete",
         };
         let metadata = serde_json::to_string(&*answer.metadata)?;
-        let head = format!(
-            r#"{{"type":"{kind}","image_count":{},"glb_base64":""#,
-            answer.image_count
-        );
+        let start = format!(r#"{{"type":"{kind}","image_count":{}"#, answer.image_count);
+        let end = format!(r#""metadata":{metadata}}}"#);
+        let (head, tail) = match frames {
+            ResultFrames::Json => (
+                format!(r#"{start},"glb_base64":""#).into(),
+                format!(r#"",{end}"#).into(),
+            ),
+            ResultFrames::Binary => (binary::preface(format!("{start},{end}")), Bytes::new()),
+        };
         Ok(Self {
-            head: head.into(),
+            frames,
+            head,
             glb: answer.glb.clone(),
-            tail: format!(r#"","metadata":{metadata}}}"#).into(),
+            tail,
             place: Place::Start,
         })
     }
@@ -135,8 +162,14 @@ impl Outgoing {
     ///
     /// A fragment may end inside a character, as RFC 6455 allows.
     fn fragment(&mut self) -> Bytes {
-        if self.glb.is_empty() && self.tail.is_empty() {
-            return self.head.split_to(self.head.len().min(FRAGMENT));
+        let plain = self.glb.is_empty() && self.tail.is_empty();
+        if plain || self.frames == ResultFrames::Binary {
+            let part = if self.head.is_empty() {
+                &mut self.glb
+            } else {
+                &mut self.head
+            };
+            return part.split_to(part.len().min(FRAGMENT));
         }
         let mut fragment = Vec::with_capacity(FRAGMENT);
         move_part(&mut self.head, &mut fragment);
@@ -172,6 +205,7 @@ impl Iterator for Outgoing {
 
     fn next(&mut self) -> Option<Frame> {
         let opcode = match self.place {
+            Place::Start if self.frames == ResultFrames::Binary => Data::Binary,
             Place::Start => Data::Text,
             Place::Middle => Data::Continue,
             Place::End => return None,
@@ -195,30 +229,29 @@ mod tests {
     use super::*;
 
     /// Puts frames together as a client does, and checks that they are well formed.
-    fn receive(message: Outgoing) -> Value {
+    fn receive(message: Outgoing, first: Data) -> Bytes {
         let frames: Vec<Frame> = message.collect();
         let mut bytes = Vec::new();
         for (index, frame) in frames.iter().enumerate() {
             let header = frame.header();
-            let opcode = if index == 0 {
-                Data::Text
-            } else {
-                Data::Continue
-            };
+            let opcode = if index == 0 { first } else { Data::Continue };
             assert_eq!(header.opcode, OpCode::Data(opcode));
             assert_eq!(header.is_final, index + 1 == frames.len());
             assert!(frame.payload().len() <= FRAGMENT);
             bytes.extend_from_slice(frame.payload());
         }
-        serde_json::from_slice(&bytes).expect("JSON")
+        bytes.into()
+    }
+
+    fn outgoing(event: &SessionEvent, results: ResultFrames) -> Outgoing {
+        Outgoing::of(event, SessionId::nil(), results)
+            .expect("valid")
+            .expect("a message")
     }
 
     fn message(event: &SessionEvent) -> Value {
-        receive(
-            Outgoing::of(event, SessionId::nil())
-                .expect("valid")
-                .expect("a message"),
-        )
+        let bytes = receive(outgoing(event, ResultFrames::Json), Data::Text);
+        serde_json::from_slice(&bytes).expect("JSON")
     }
 
     fn answer(glb: Vec<u8>, frames: usize) -> SessionEvent {
@@ -299,7 +332,7 @@ mod tests {
     fn the_end_of_a_session_is_no_message() {
         let event = SessionEvent::Closed(pointstream_actors::CloseReason::Deleted);
         assert!(
-            Outgoing::of(&event, SessionId::nil())
+            Outgoing::of(&event, SessionId::nil(), ResultFrames::Json)
                 .expect("valid")
                 .is_none()
         );
@@ -321,6 +354,36 @@ mod tests {
             assert_eq!(value["metadata"]["num_frames"], 2);
             assert_eq!(value["metadata"]["extrinsics"][1][3][3], 0.25);
         }
+    }
+
+    #[test]
+    fn a_binary_result_has_the_same_fields_and_the_glb_behind_them() {
+        for length in [0, 1, FRAGMENT, 3 * FRAGMENT + 1] {
+            let glb: Vec<u8> = (0..length).map(|index| (index * 31 % 251) as u8).collect();
+            let event = answer(glb.clone(), 5000);
+            let bytes = receive(outgoing(&event, ResultFrames::Binary), Data::Binary);
+            let (header, payload) = binary::split(&bytes, usize::MAX).expect("a header");
+            let header: Value = serde_json::from_str(header).expect("JSON");
+            assert_eq!(payload, glb, "{length}");
+            let mut expected = message(&event);
+            expected
+                .as_object_mut()
+                .and_then(|fields| fields.remove("glb_base64"))
+                .expect("a field");
+            assert_eq!(header, expected);
+        }
+    }
+
+    #[test]
+    fn only_results_are_binary() {
+        let event = SessionEvent::Connected {
+            image_count: 1,
+            max_images: 2,
+        };
+        let bytes = receive(outgoing(&event, ResultFrames::Binary), Data::Text);
+        let value: Value = serde_json::from_slice(&bytes).expect("JSON");
+        assert_eq!(value["binary"], true);
+        assert_eq!(message(&event).get("binary"), None);
     }
 
     #[test]

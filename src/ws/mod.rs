@@ -1,5 +1,6 @@
 //! The WebSocket: messages in, events out.
 
+mod binary;
 mod close;
 mod connection;
 mod fields;

@@ -2,14 +2,18 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use pointstream_actors::ClientMessage;
 use thiserror::Error;
 
-use super::fields::{Fields, FieldsError};
+use super::binary::{self, BadBinary};
+use super::fields::{Field, Fields, FieldsError};
 use super::image_data::{self, ImageDataError};
 
 /// Longest name of an image in bytes. It is only a label, but every result repeats it.
 const MAX_FILENAME: usize = 16 << 10;
+/// Longest header of a binary message in bytes. The longest name fits, however it is escaped.
+const MAX_HEADER: usize = 128 << 10;
 /// Characters of a client's text that are repeated in an error.
 const SHOWN: usize = 100;
 
@@ -28,6 +32,20 @@ enum BadMessage {
     NoData,
     #[error("\"filename\" is longer than {MAX_FILENAME} bytes")]
     LongFilename,
+    #[error(transparent)]
+    Binary(#[from] BadBinary),
+    #[error("in the header of a binary message: {0}")]
+    Header(FieldsError),
+    #[error("the header of a binary message has no \"type\"; it says \"image\"")]
+    NoBinaryType,
+    #[error("binary messages are images; send {0:?} as JSON text")]
+    NotBinary(String),
+    #[error(
+        "\"data\" has no place in the header of a binary message; the image's bytes follow the header"
+    )]
+    DataInHeader,
+    #[error("binary message has no bytes of an image after its header")]
+    NoPayload,
 }
 
 /// Reads a text message. What is no message of the protocol becomes an invalid one, which is
@@ -38,9 +56,9 @@ pub fn parse(text: &str) -> ClientMessage {
     read(text).unwrap_or_else(|error| invalid(error.to_string()))
 }
 
-/// What a binary message becomes.
-pub fn binary() -> ClientMessage {
-    invalid("binary messages are not part of the protocol; send JSON as text".to_owned())
+/// Reads a binary message: a header, which is short, and an image's bytes, which are not copied.
+pub fn parse_binary(message: &Bytes) -> ClientMessage {
+    read_binary(message).unwrap_or_else(|error| invalid(error.to_string()))
 }
 
 fn invalid(reason: String) -> ClientMessage {
@@ -63,13 +81,43 @@ fn read(text: &str) -> Result<ClientMessage, BadMessage> {
 
 fn image(fields: Fields<'_>) -> Result<ClientMessage, BadMessage> {
     let data = fields.data.string("data")?.ok_or(BadMessage::NoData)?;
-    let name = fields.filename.string("filename")?;
+    let name = filename(fields.filename)?;
+    Ok(ClientMessage::Image {
+        bytes: image_data::decode(&data)?.into(),
+        name,
+    })
+}
+
+fn filename(field: Field<'_>) -> Result<Option<String>, BadMessage> {
+    let name = field.string("filename")?;
     if name.as_ref().is_some_and(|name| name.len() > MAX_FILENAME) {
         return Err(BadMessage::LongFilename);
     }
+    Ok(name.map(Cow::into_owned))
+}
+
+fn read_binary(message: &Bytes) -> Result<ClientMessage, BadMessage> {
+    let (header, payload) = binary::split(message, MAX_HEADER)?;
+    let fields = Fields::read(header).map_err(BadMessage::Header)?;
+    let kind = fields.kind.string("type").map_err(BadMessage::Header)?;
+    match kind.as_deref() {
+        None => return Err(BadMessage::NoBinaryType),
+        Some("image") => {}
+        Some(other) => {
+            let shown = other.chars().take(SHOWN).collect();
+            return Err(BadMessage::NotBinary(shown));
+        }
+    }
+    if !fields.data.is_missing() {
+        return Err(BadMessage::DataInHeader);
+    }
+    let name = filename(fields.filename)?;
+    if payload.is_empty() {
+        return Err(BadMessage::NoPayload);
+    }
     Ok(ClientMessage::Image {
-        bytes: image_data::decode(&data)?,
-        name: name.map(Cow::into_owned),
+        bytes: payload,
+        name,
     })
 }
 
@@ -84,7 +132,7 @@ mod tests {
         }
     }
 
-    fn image_of(text: &str) -> (Vec<u8>, Option<String>) {
+    fn image_of(text: &str) -> (Bytes, Option<String>) {
         match parse(text) {
             ClientMessage::Image { bytes, name } => (bytes, name),
             other => panic!("{other:?} should be an image"),
@@ -95,7 +143,7 @@ mod tests {
     fn reads_an_image() {
         let (bytes, name) =
             image_of(r#"{"type": "image", "data": "aGVsbG8=", "filename": "image_001.png"}"#);
-        assert_eq!(bytes, b"hello");
+        assert_eq!(bytes, b"hello"[..]);
         assert_eq!(name.as_deref(), Some("image_001.png"));
     }
 
@@ -220,6 +268,82 @@ mod tests {
             assert_eq!(reason(text), expected);
         }
         assert!(reason(r#"{"type": "ping", "type": "ping"}"#).contains("duplicate field"));
+    }
+
+    fn binary_reason(header: &str, payload: &[u8]) -> String {
+        let message = [&binary::preface(header.to_owned()), payload].concat();
+        match parse_binary(&message.into()) {
+            ClientMessage::Invalid { reason } => reason,
+            other => panic!("{other:?} should be invalid"),
+        }
+    }
+
+    #[test]
+    fn reads_a_binary_image_without_copying_it() {
+        let header = r#"{"type": "image", "filename": "ü.png", "unknown": [1]}"#;
+        let message = Bytes::from([&binary::preface(header.to_owned()), &b"hello"[..]].concat());
+        match parse_binary(&message) {
+            ClientMessage::Image { bytes, name } => {
+                assert_eq!(bytes, b"hello"[..]);
+                assert_eq!(bytes.as_ptr_range().end, message.as_ptr_range().end);
+                assert_eq!(name.as_deref(), Some("ü.png"));
+            }
+            other => panic!("{other:?} should be an image"),
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_the_header_of_a_binary_message() {
+        let long = format!(
+            r#"{{"type": "image", "filename": "{}"}}"#,
+            "n".repeat(MAX_FILENAME + 1)
+        );
+        for (header, payload, expected) in [
+            (
+                "{",
+                "x",
+                "in the header of a binary message: message is not valid JSON: ",
+            ),
+            (
+                "[]",
+                "x",
+                "in the header of a binary message: message must be a JSON object, but it is an array",
+            ),
+            (
+                r#"{"type": 1}"#,
+                "x",
+                "in the header of a binary message: \"type\" must be a string, but it is a number",
+            ),
+            (
+                "{}",
+                "x",
+                "the header of a binary message has no \"type\"; it says \"image\"",
+            ),
+            (
+                r#"{"type": "ping"}"#,
+                "",
+                "binary messages are images; send \"ping\" as JSON text",
+            ),
+            (
+                r#"{"type": "image", "data": "aGVsbG8="}"#,
+                "x",
+                "\"data\" has no place in the header of a binary message",
+            ),
+            (
+                r#"{"type": "image", "filename": 1}"#,
+                "x",
+                "\"filename\" must be a string, but it is a number",
+            ),
+            (&long, "x", "\"filename\" is longer than 16384 bytes"),
+            (
+                r#"{"type": "image"}"#,
+                "",
+                "binary message has no bytes of an image after its header",
+            ),
+        ] {
+            let reason = binary_reason(header, payload.as_bytes());
+            assert!(reason.starts_with(expected), "{header}: {reason}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use bytes::Bytes;
 use pointstream_reconstruction::image::{
     DecodeError, DecodeLimits, PreprocessError, ProcessResMethod, decode, preprocess,
 };
@@ -99,7 +100,7 @@ impl State {
     pub(super) fn on_image(
         &mut self,
         connection: ConnectionId,
-        (bytes, memory): (Vec<u8>, Option<MemoryLease>),
+        (bytes, memory): (Bytes, Option<MemoryLease>),
         name: Option<String>,
         permit: OwnedSemaphorePermit,
     ) {
