@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::base_dirs::base_dir;
+
 /// A folder that exists. The actors lock it against other servers.
 #[derive(Debug)]
 pub struct DataDir {
@@ -58,13 +60,7 @@ impl DataDir {
 /// A folder of its own for each address, so that servers on several ports do not meet, and a later
 /// server on the same one clears what a killed one left behind.
 fn default_path(address: SocketAddr) -> PathBuf {
-    let absolute = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    absolute("XDG_STATE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+    base_dir("XDG_STATE_HOME", ".local/state")
         .unwrap_or_else(std::env::temp_dir)
         .join("pointstream")
         // Colons would be at odds with lists of paths and with other file systems.

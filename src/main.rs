@@ -1,36 +1,58 @@
 //! The command `pointstream`: serves sessions that turn photos into point clouds.
 
+mod base_dirs;
+mod cli;
 mod data_dir;
 mod http;
 mod logging;
+mod models;
 mod options;
 mod service;
 mod ws;
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::mem::ManuallyDrop;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process;
 
 use clap::Parser;
 
+use crate::cli::{Cli, Command};
 use crate::logging::LogFormat;
-use crate::options::Options;
 
 fn main() {
-    let options = Options::parse();
-    let waiting = calm_openmp();
-    quiet_libtorch();
-    logging::start(&options.log_level, options.log_format);
-    if let Err(error) = waiting {
-        tracing::warn!(%error, "threads of the model may spin while they wait");
+    let cli = Cli::parse();
+    match cli.command {
+        None => {
+            let waiting = calm_openmp();
+            quiet_libtorch();
+            let log = cli.serve.log.clone();
+            logging::start(&log.level, log.format);
+            if let Err(error) = waiting {
+                tracing::warn!(%error, "threads of the model may spin while they wait");
+            }
+            end(run(service::run(cli.serve)), log.format)
+        }
+        Some(Command::Models(options)) => {
+            let log = options.command.log().clone();
+            logging::start(&log.level, log.format);
+            end(run(models::run(options.command)), log.format)
+        }
     }
-    let format = options.log_format;
-    let ended = match tokio::runtime::Runtime::new() {
-        // Dropping a runtime waits for what still runs on its threads.
-        Ok(runtime) => ManuallyDrop::new(runtime).block_on(service::run(options)),
-        Err(error) => Err(error.into()),
-    };
+}
+
+/// Runs a command to its end.
+fn run<E: Error + 'static>(
+    command: impl Future<Output = Result<(), E>>,
+) -> Result<(), Box<dyn Error>> {
+    // Dropping a runtime waits for what still runs on its threads.
+    let runtime = ManuallyDrop::new(tokio::runtime::Runtime::new()?);
+    Ok(runtime.block_on(command)?)
+}
+
+/// Ends the process, with the reason if it failed.
+fn end(ended: Result<(), Box<dyn Error>>, format: LogFormat) -> ! {
     match ended {
         Ok(()) => exit(0),
         Err(error) => {
@@ -64,7 +86,7 @@ fn calm_openmp() -> io::Result<()> {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_default();
     // Returns only if it fails.
-    Err(Command::new(std::env::current_exe()?)
+    Err(process::Command::new(std::env::current_exe()?)
         .arg0(name)
         .args(arguments)
         .env(SPINS, "1000")

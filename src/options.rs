@@ -1,23 +1,19 @@
-//! Everything that the operator decides: command line options and environment variables.
+//! Everything that the operator of a server decides.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::Args;
 use pointstream_actors::Settings;
 use pointstream_reconstruction::image::DecodeLimits;
-use pointstream_reconstruction::model::{Device, DeviceChoice, ModelSource, ResolvedModel};
+use pointstream_reconstruction::model::{Device, ResolvedModel};
 
+use crate::cli::{LogOptions, ModelOptions};
 use crate::http::OriginPolicy;
-use crate::logging::{LogFormat, LogLevel};
 
-/// Turns a live stream of photos into a 3D point cloud.
-///
-/// Serves the protocol of docs/protocol.md. Each option can also be given as the environment
-/// variable behind it.
-#[derive(Debug, Clone, Parser)]
-#[command(name = "pointstream", version, max_term_width = 100)]
+/// The options of the server, each also an environment variable.
+#[derive(Debug, Clone, Args)]
 pub struct Options {
     /// Address or host name to listen on; 0.0.0.0 or :: for all of the machine's.
     #[arg(long, env = "POINTSTREAM_HOST", default_value = "127.0.0.1")]
@@ -33,14 +29,8 @@ pub struct Options {
     #[arg(long, env = "POINTSTREAM_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
 
-    /// The model: auto, mvs (embedded) or the path of a TorchScript archive.
-    #[arg(long, env = "POINTSTREAM_MODEL", default_value = "auto")]
-    pub model: ModelSource,
-
-    /// Where the model runs: auto (every GPU, else the CPU), cpu, cuda, or a list such as
-    /// cuda:0,cuda:1.
-    #[arg(long, env = "POINTSTREAM_DEVICE", default_value = "auto")]
-    pub device: DeviceChoice,
+    #[command(flatten)]
+    pub model: ModelOptions,
 
     /// Workers per device, each with its own copy of the model.
     #[arg(long, env = "POINTSTREAM_WORKERS_PER_DEVICE", value_name = "COUNT", default_value_t = 1,
@@ -162,19 +152,8 @@ pub struct Options {
     )]
     pub cors_origins: OriginPolicy,
 
-    /// What is logged: ERROR, WARNING, INFO, DEBUG, TRACE, or a filter such as
-    /// info,pointstream_actors=debug.
-    #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL", default_value = "INFO")]
-    pub log_level: LogLevel,
-
-    /// How it is logged: text for people, json for machines.
-    #[arg(
-        long,
-        env = "POINTSTREAM_LOG_FORMAT",
-        value_name = "FORMAT",
-        default_value = "text"
-    )]
-    pub log_format: LogFormat,
+    #[command(flatten)]
+    pub log: LogOptions,
 }
 
 impl Options {
@@ -232,7 +211,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 /// Seconds, fractions allowed, more than none and at most a year.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub fn seconds(text: &str) -> Result<Duration, String> {
     const YEAR: f64 = 366.0 * 86400.0;
     match text.trim().parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds <= YEAR => Ok(Duration::from_secs_f64(seconds)),
@@ -242,31 +221,13 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::cli::Cli;
 
     fn parse(arguments: &[&str]) -> Result<Options, clap::Error> {
-        Options::try_parse_from([&["pointstream"], arguments].concat())
-    }
-
-    #[test]
-    fn the_struct_is_consistent() {
-        use clap::CommandFactory;
-        Options::command().debug_assert();
-    }
-
-    #[test]
-    fn every_option_is_an_environment_variable() {
-        use clap::CommandFactory;
-        for option in Options::command().get_arguments() {
-            let variable = option
-                .get_env()
-                .map(|name| name.to_string_lossy().into_owned());
-            let expected = match option.get_id().as_str() {
-                "log_level" => "LOG_LEVEL".to_owned(),
-                id => format!("POINTSTREAM_{}", id.to_uppercase()),
-            };
-            assert_eq!(variable, Some(expected));
-        }
+        Cli::try_parse_from([&["pointstream"], arguments].concat()).map(|cli| cli.serve)
     }
 
     #[test]

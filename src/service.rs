@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pointstream_actors::{StartError, System};
-use pointstream_reconstruction::model::{Device, DeviceError, ModelError, ResolvedModel};
+use pointstream_reconstruction::model::{Device, DeviceError, ResolvedModel};
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::http::{App, Server};
 use crate::logging::LogFormat;
+use crate::models::{self, ModelsError};
 use crate::options::Options;
 
 /// How long sockets and requests may take to end once the actors have.
@@ -28,7 +29,7 @@ pub enum ServiceError {
     Device(#[from] DeviceError),
     /// The model was refused.
     #[error(transparent)]
-    Model(#[from] ModelError),
+    Model(#[from] ModelsError),
     /// The address cannot be listened on.
     #[error("cannot listen on {host}:{port}: {source}{advice}")]
     Address {
@@ -116,8 +117,8 @@ fn prepare(
     address: SocketAddr,
 ) -> impl FnOnce() -> Result<(Vec<Device>, ResolvedModel, DataDir), ServiceError> {
     move || {
-        let devices = options.device.resolve()?;
-        let model = options.model.resolve()?;
+        let devices = options.model.device.resolve()?;
+        let model = models::resolve(&options.model, &devices)?;
         let data_dir = DataDir::open(options.data_dir.as_deref(), address)?;
         Ok((devices, model, data_dir))
     }
@@ -154,7 +155,7 @@ fn announce(app: &App, address: SocketAddr) {
     );
     // Nobody may be reading, which is no reason to end.
     let _ = writeln!(io::stdout(), "listening on http://{address}");
-    if app.options.log_format == LogFormat::Text {
+    if app.options.log.format == LogFormat::Text {
         let url = format!("http://{}", reachable(address));
         let _ = writeln!(
             io::stderr(),

@@ -10,7 +10,8 @@ use image::{ImageFormat, RgbImage};
 use nalgebra::{Matrix3, Matrix4};
 use pointstream_reconstruction::image::DecodeLimits;
 use pointstream_reconstruction::model::{
-    Device, Features, FrameSize, LoadModel, Metadata, Model, ModelError, ModelSource, OnStep, Step,
+    Device, Features, FrameSize, LoadModel, Metadata, Model, ModelError, OnStep, ResolvedModel,
+    Step,
 };
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 use ractor::ActorCell;
@@ -32,7 +33,7 @@ struct Faulty {
 impl Faulty {
     fn new(panics_in_encode: u32, panics_in_predict: u32) -> Self {
         Self {
-            metadata: ModelSource::Mvs.resolve().expect("embedded").metadata,
+            metadata: ResolvedModel::embedded().expect("embedded").metadata,
             panics_in_encode: Arc::new(AtomicU32::new(panics_in_encode)),
             panics_in_predict: Arc::new(AtomicU32::new(panics_in_predict)),
         }

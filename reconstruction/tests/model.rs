@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 use pointstream_reconstruction::image::{DecodeLimits, ProcessResMethod, decode, preprocess};
 use pointstream_reconstruction::model::{
-    Device, Features, Model, ModelError, ModelSource, Step, TorchScriptModel,
+    Device, Features, Model, ModelError, ResolvedModel, Step, TorchScriptModel,
 };
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
@@ -17,9 +17,7 @@ fn repository() -> PathBuf {
 }
 
 fn embedded() -> TorchScriptModel {
-    let archive = ModelSource::Mvs
-        .resolve()
-        .expect("the embedded archive is sound");
+    let archive = ResolvedModel::embedded().expect("the embedded archive is sound");
     TorchScriptModel::load(&archive, Device::Cpu).expect("the embedded archive loads")
 }
 
@@ -155,16 +153,14 @@ fn what_is_no_archive_of_ours_is_refused_before_it_runs() {
     for (name, archive, reason) in refused {
         let path = folder.path().join("model.pt");
         std::fs::write(&path, archive).expect("the archive is written");
-        let error = ModelSource::Path(path)
-            .resolve()
-            .expect_err(&format!("{name} must be refused"));
+        let error = ResolvedModel::open(&path).expect_err(&format!("{name} must be refused"));
         assert!(
             matches!(error, ModelError::Archive { .. }),
             "{name}: {error}"
         );
         assert!(error.to_string().contains(reason), "{name}: {error}");
     }
-    let missing = ModelSource::Path(folder.path().join("nothing.pt")).resolve();
+    let missing = ResolvedModel::open(&folder.path().join("nothing.pt"));
     assert!(matches!(missing, Err(ModelError::Read { .. })));
 }
 

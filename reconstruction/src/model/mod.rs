@@ -16,7 +16,7 @@ use thiserror::Error;
 
 pub use device::{Device, DeviceChoice, DeviceError};
 pub use metadata::{Metadata, Precision, Scale};
-pub use source::{ModelSource, ResolvedModel, SourceError};
+pub use source::ResolvedModel;
 pub use torchscript::TorchScriptModel;
 
 use crate::prediction::Prediction;

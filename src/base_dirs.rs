@@ -1,0 +1,15 @@
+//! The user's folders, as the XDG Base Directory Specification places them.
+
+use std::path::PathBuf;
+
+/// The folder that an XDG variable names, or its default below the user's home.
+///
+/// None if neither is an absolute path; the specification has relative ones ignored.
+pub fn base_dir(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)))
+}

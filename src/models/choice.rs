@@ -1,0 +1,120 @@
+//! What the operator asked for.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use pointstream_reconstruction::model::{Device, Precision, ResolvedModel};
+use thiserror::Error;
+
+use super::error::ModelsError;
+use super::registry::{ModelId, UnknownModel};
+use super::store::Store;
+
+/// What the operator asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelChoice {
+    /// The best archive in the store, else the embedded one.
+    Auto,
+    /// The embedded multi-view stereo.
+    Mvs,
+    /// An archive of the store.
+    Named(ModelId),
+    /// An archive of the operator's.
+    Path(PathBuf),
+}
+
+/// A choice that is no word, no name and no path.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ChoiceError {
+    /// Nothing at all.
+    #[error(
+        "the model is empty; use auto, mvs, the name of a model or the path of a TorchScript \
+         archive (.pt)"
+    )]
+    Empty,
+    /// Neither a name nor clearly a path.
+    #[error("{0}; or auto, mvs or the path of an archive, which has a / or a . in it")]
+    Unknown(#[from] UnknownModel),
+}
+
+impl FromStr for ModelChoice {
+    type Err = ChoiceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "" => Err(ChoiceError::Empty),
+            "auto" => Ok(Self::Auto),
+            "mvs" => Ok(Self::Mvs),
+            path if path.contains(['/', '.']) => Ok(Self::Path(path.into())),
+            name => Ok(Self::Named(name.parse()?)),
+        }
+    }
+}
+
+impl fmt::Display for ModelChoice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => formatter.write_str("auto"),
+            Self::Mvs => formatter.write_str("mvs"),
+            Self::Named(id) => id.fmt(formatter),
+            Self::Path(path) => path.display().fmt(formatter),
+        }
+    }
+}
+
+/// The best archive in the store that runs on these devices, else the embedded one.
+///
+/// Better are larger networks; of one network, half precision on GPUs. An archive that is damaged
+/// is passed over with a warning. Blocks on the file system.
+pub(super) fn best(
+    store: Option<&Store>,
+    devices: &[Device],
+) -> Result<ResolvedModel, ModelsError> {
+    let on_gpus = devices
+        .iter()
+        .all(|device| matches!(device, Device::Cuda(_)));
+    let mut stored: Vec<ModelId> = ModelId::all()
+        .filter(|id| on_gpus || id.precision == Precision::Fp32)
+        .collect();
+    if on_gpus {
+        // The sort is stable: the order of the networks stays.
+        let rank = |id: &ModelId| ModelId::all().position(|other| other.known == id.known);
+        stored.sort_by_key(|id| (rank(id), id.precision == Precision::Fp32));
+    }
+    for id in stored {
+        match store.map_or(Ok(None), |store| store.load(id)) {
+            Ok(Some(model)) => {
+                tracing::info!(model = %id, "the best model in the store");
+                return Ok(model);
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "a model in the store is passed over"),
+        }
+    }
+    tracing::info!(
+        "the embedded model mvs runs; `pointstream models fetch da3-small` or --model da3-small \
+         gets Depth Anything 3"
+    );
+    Ok(ResolvedModel::embedded()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_names_and_paths() {
+        let parse = |text: &str| text.parse::<ModelChoice>();
+        assert_eq!(parse("auto"), Ok(ModelChoice::Auto));
+        assert_eq!(parse("mvs"), Ok(ModelChoice::Mvs));
+        assert!(matches!(parse("da3-small"), Ok(ModelChoice::Named(_))));
+        assert!(matches!(parse("da3-large-bf16"), Ok(ModelChoice::Named(_))));
+        for path in ["model.pt", "./da3-small", "/models/mine", "folder/mvs"] {
+            assert_eq!(parse(path), Ok(ModelChoice::Path(path.into())));
+        }
+        for wrong in ["", "da3-smal", "DA3-SMALL", "mine"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! `pointstream models`: what is in the store, for people.
+
+use std::io::{self, Write};
+
+use clap::{Args, Subcommand};
+
+use super::error::ModelsError;
+use super::registry::{ModelId, known};
+use super::store::{Store, StoreOptions};
+use crate::cli::LogOptions;
+
+/// What to do with the store.
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// Shows the models that there are, and which of them are in the store.
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Reads the models in the store and compares them with their checksums.
+    Verify {
+        /// Which ones; all of the store if none is given.
+        names: Vec<ModelId>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Removes a model from the store.
+    Remove {
+        /// Which one.
+        name: ModelId,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Prints the path of a model's archive in the store.
+    Path {
+        /// Which one.
+        name: ModelId,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// What all commands take.
+#[derive(Debug, Args)]
+pub struct Common {
+    #[command(flatten)]
+    store: StoreOptions,
+    #[command(flatten)]
+    log: LogOptions,
+}
+
+impl ModelsCommand {
+    /// What is logged, and how.
+    pub fn log(&self) -> &LogOptions {
+        &self.common().log
+    }
+
+    fn common(&self) -> &Common {
+        match self {
+            Self::List { common }
+            | Self::Verify { common, .. }
+            | Self::Remove { common, .. }
+            | Self::Path { common, .. } => common,
+        }
+    }
+}
+
+/// Runs a command. Its result goes to stdout.
+///
+/// # Errors
+/// [`ModelsError`].
+pub async fn run(command: ModelsCommand) -> Result<(), ModelsError> {
+    let store = command.common().store.store()?;
+    match command {
+        ModelsCommand::List { .. } => list(&store),
+        ModelsCommand::Verify { names, .. } => return verify(&store, names),
+        ModelsCommand::Remove { name, .. } => {
+            if !store.root().is_dir() {
+                return Err(missing(&store, name));
+            }
+            let lock = store.lock(name, "pointstream models remove").await?;
+            if !store.remove(name, &lock)? {
+                return Err(missing(&store, name));
+            }
+            say(&format!("{name} is removed"));
+        }
+        ModelsCommand::Path { name, .. } => {
+            let record = store.record(name)?.ok_or_else(|| missing(&store, name))?;
+            say(&store.path(name, &record).display().to_string());
+        }
+    }
+    Ok(())
+}
+
+fn missing(store: &Store, id: ModelId) -> ModelsError {
+    ModelsError::Missing {
+        id,
+        store: store.root().to_owned(),
+    }
+}
+
+/// One line on stdout. Nobody may be reading, which is no failure.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+fn list(store: &Store) {
+    say(&format!("the store is {}", store.root().display()));
+    let mut rows = vec![["NAME", "IN THE STORE", "LICENCE", "FROM"].map(str::to_owned)];
+    for id in ModelId::all() {
+        let license = id.known.license.clone();
+        match store.record(id) {
+            Ok(Some(record)) => {
+                let size = megabytes(record.archive.bytes);
+                rows.push([id.to_string(), size, license, record.origin()]);
+            }
+            // Half precisions are shown once there is one: they are many.
+            Ok(None) if known().iter().any(|known| id.to_string() == known.name) => {
+                let from = id.known.repository.clone();
+                rows.push([id.to_string(), "no".to_owned(), license, from]);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                rows.push([
+                    id.to_string(),
+                    "damaged".to_owned(),
+                    license,
+                    error.to_string(),
+                ]);
+            }
+        }
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let (name, state, license) = (width(0), width(1), width(2));
+    for row in &rows {
+        say(&format!(
+            "{:name$}  {:state$}  {:license$}  {}",
+            row[0], row[1], row[2], row[3]
+        ));
+    }
+}
+
+fn verify(store: &Store, names: Vec<ModelId>) -> Result<(), ModelsError> {
+    let all = names.is_empty();
+    let ids = if all { ModelId::all().collect() } else { names };
+    let mut damaged = 0;
+    for id in ids {
+        match store.load(id) {
+            Ok(Some(model)) => say(&format!("{id}: sound, {}", model.metadata.digest)),
+            Ok(None) if all => {}
+            Ok(None) => return Err(missing(store, id)),
+            Err(error) => {
+                damaged += 1;
+                say(&format!("{id}: {error}"));
+            }
+        }
+    }
+    match damaged {
+        0 => Ok(()),
+        damaged => Err(ModelsError::SomeDamaged(damaged)),
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
