@@ -96,6 +96,12 @@ pub struct Options {
           value_parser = at_least_one)]
     pub max_clients: usize,
 
+    /// Frames that the model encodes, or estimates the depth of, in one call. Default: 1 on the
+    /// processor, 8 on a GPU.
+    #[arg(long, env = "POINTSTREAM_FRAMES_PER_CALL", value_name = "COUNT",
+          value_parser = at_least_one)]
+    pub frames_per_call: Option<usize>,
+
     /// Jobs that may wait for a worker, over all sessions.
     #[arg(long, env = "POINTSTREAM_QUEUE_CAPACITY", value_name = "COUNT", default_value_t = 256,
           value_parser = at_least_one)]
@@ -186,6 +192,7 @@ impl Options {
             max_pending_requests: self.max_pending_requests,
             max_connections: self.max_connections,
             max_unanswered_messages: self.max_unanswered_messages,
+            frames_per_call: self.frames_per_call,
             queue_capacity: self.queue_capacity,
             image_limits: DecodeLimits {
                 max_bytes: self.max_image_bytes,

@@ -30,7 +30,7 @@ mod system;
 mod workshop;
 
 #[cfg(test)]
-mod faults;
+mod tests;
 
 pub use config::{ConfigLimits, OutOfRange, SessionConfig};
 pub use connection::{AttachError, Delivery, Events, Requests, SessionNotFound};

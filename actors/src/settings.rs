@@ -35,6 +35,8 @@ pub struct Settings {
     /// Memory for encoded images between the socket and the disk, over all sessions, in bytes. An
     /// upload waits while it is spent; one larger image is let through alone.
     pub upload_buffer_bytes: usize,
+    /// Frames that a model encodes, or estimates the depth of, in one call; by the device if none.
+    pub frames_per_call: Option<usize>,
     /// Jobs that may wait for a worker, over all sessions.
     pub queue_capacity: usize,
     /// Limits of images, checked before they are decoded.
@@ -45,4 +47,24 @@ pub struct Settings {
     pub job_timeout: Duration,
     /// How long running work may take to end when the system shuts down.
     pub drain_timeout: Duration,
+}
+
+impl Settings {
+    /// Frames that a model on this device encodes in one call. A GPU is kept busy only by several;
+    /// a processor gains nothing, and one at a time shows finer progress.
+    pub fn frames_per_call(&self, device: Device) -> usize {
+        self.frames_per_call.unwrap_or(match device {
+            Device::Cpu => 1,
+            Device::Cuda(_) => 8,
+        })
+    }
+
+    /// Frames of one session that may be with the pool for encoding at once.
+    pub(crate) fn encoding_ahead(&self) -> usize {
+        let calls = self
+            .devices
+            .iter()
+            .map(|device| self.frames_per_call(*device));
+        2 * calls.max().unwrap_or(1)
+    }
 }

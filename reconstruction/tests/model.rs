@@ -17,8 +17,13 @@ fn repository() -> PathBuf {
 }
 
 fn embedded() -> TorchScriptModel {
+    embedded_with(1)
+}
+
+fn embedded_with(frames_per_call: usize) -> TorchScriptModel {
     let archive = ResolvedModel::embedded().expect("the embedded archive is sound");
-    TorchScriptModel::load(&archive, Device::Cpu).expect("the embedded archive loads")
+    TorchScriptModel::load(&archive, Device::Cpu, frames_per_call)
+        .expect("the embedded archive loads")
 }
 
 /// The first photos of the sample scene, small.
@@ -44,7 +49,10 @@ fn photos(count: usize) -> Vec<RgbImage> {
 fn encode(model: &dyn Model, frames: &[RgbImage]) -> Vec<Features> {
     frames
         .iter()
-        .map(|frame| model.encode(frame).expect("a frame is encoded"))
+        .flat_map(|frame| {
+            let one = std::slice::from_ref(frame);
+            model.encode(one).expect("a frame is encoded")
+        })
         .collect()
 }
 
@@ -79,6 +87,30 @@ fn predicts_what_the_contract_says_and_reports_its_steps() {
 }
 
 #[test]
+fn several_frames_in_a_call_give_what_one_at_a_time_gives() {
+    let frames = photos(3);
+    let one = embedded();
+    let features = encode(&one, &frames);
+    let expected = one
+        .predict(&features.iter().collect::<Vec<_>>(), &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .expect("a prediction");
+    let several = embedded_with(2);
+    let features = several.encode(&frames).expect("frames are encoded");
+    let mut steps = Vec::new();
+    let found = several
+        .predict(&features.iter().collect::<Vec<_>>(), &mut |step| {
+            steps.push(step);
+            ControlFlow::Continue(())
+        })
+        .expect("a prediction");
+    assert_eq!(found, expected);
+    assert!(!steps.contains(&Step::Dense { done: 1, total: 3 }));
+    assert!(steps.contains(&Step::Dense { done: 2, total: 3 }));
+}
+
+#[test]
 fn a_break_gives_the_prediction_up() {
     let model = embedded();
     let features = encode(&model, &photos(2));
@@ -93,7 +125,7 @@ fn a_break_gives_the_prediction_up() {
 #[test]
 fn frames_must_be_multiples_of_the_patch_size_and_belong_together() {
     let model = embedded();
-    let odd = model.encode(&RgbImage::new(100, 98));
+    let odd = model.encode(&[RgbImage::new(100, 98)]);
     assert!(matches!(
         odd,
         Err(ModelError::Size {
@@ -102,6 +134,9 @@ fn frames_must_be_multiples_of_the_patch_size_and_belong_together() {
             ..
         })
     ));
+    let unlike = model.encode(&[RgbImage::new(112, 98), RgbImage::new(98, 98)]);
+    assert!(matches!(unlike, Err(ModelError::Features(_))));
+    assert!(matches!(model.encode(&[]), Err(ModelError::Empty)));
     let empty = model.predict(&[], &mut |_| ControlFlow::Continue(()));
     assert!(matches!(empty, Err(ModelError::Empty)));
     let features = encode(&model, &[RgbImage::new(112, 98), RgbImage::new(98, 98)]);

@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::event::SessionId;
 use crate::features::FeatureCell;
 use crate::gauge::CurrentJob;
-use crate::mailbox::Reply;
+use crate::mailbox::{Reply, answer};
 use crate::spool::Spool;
 
 /// A prepared frame on disk.
@@ -55,8 +55,8 @@ pub(crate) struct JobFrame {
 /// The work itself, shared so that it can be tried again.
 #[derive(Clone)]
 pub(crate) enum Work {
-    /// Encode one frame while its client still uploads.
-    Encode(JobFrame),
+    /// Encode frames of one size while their clients still upload.
+    Encode(Vec<JobFrame>),
     /// Predict depth and cameras of frames.
     Reconstruct {
         /// The frames.
@@ -127,6 +127,9 @@ pub(crate) enum JobError {
         "the model took longer than {0} seconds and was stopped; use fewer images or a smaller process_res"
     )]
     TimedOut(u64),
+    /// The job that it was joined to failed.
+    #[error("it was done together with others, and they failed: {0}")]
+    Joined(String),
     /// There are too many jobs already.
     #[error("the server is busy: {capacity} jobs are waiting; try again later")]
     QueueFull {
@@ -168,7 +171,9 @@ pub(crate) struct Job {
     /// How often a worker has taken it up.
     pub attempts: u32,
     /// Where the result goes.
-    pub reply: Reply<Result<JobOutput, JobError>>,
+    reply: Reply<Result<JobOutput, JobError>>,
+    /// Who else waits for it: the jobs that were joined to this one.
+    joined: Vec<Reply<Result<JobOutput, JobError>>>,
 }
 
 impl Job {
@@ -186,19 +191,64 @@ impl Job {
             submitted: Instant::now(),
             attempts: 0,
             reply,
+            joined: Vec::new(),
         }
+    }
+
+    /// The frames' size, of a job that encodes.
+    pub fn encoded_size(&self) -> Option<FrameSize> {
+        match &self.work {
+            Work::Encode(frames) => frames.first().map(|frame| frame.pixels.size),
+            Work::Reconstruct { .. } => None,
+        }
+    }
+
+    /// How many frames it is about.
+    pub fn frames(&self) -> usize {
+        match &self.work {
+            Work::Encode(frames) => frames.len(),
+            Work::Reconstruct { frames, .. } => frames.len(),
+        }
+    }
+
+    /// Does another job that encodes frames of the same size together with this one. They share
+    /// their fate; any other kind of job is given back.
+    pub fn join(&mut self, other: Self) -> Result<(), Box<Self>> {
+        if self.encoded_size().is_none() || self.encoded_size() != other.encoded_size() {
+            return Err(Box::new(other));
+        }
+        if let (Work::Encode(frames), Work::Encode(others)) = (&mut self.work, other.work) {
+            frames.extend(others);
+            self.joined.push(other.reply);
+            self.joined.extend(other.joined);
+        }
+        Ok(())
+    }
+
+    /// Answers everybody who waits for it.
+    pub fn answer(self, result: Result<JobOutput, JobError>) {
+        for reply in self.joined {
+            answer(
+                reply,
+                match &result {
+                    Ok(_) => Ok(JobOutput::Encoded),
+                    Err(error) => Err(JobError::Joined(error.to_string())),
+                },
+            );
+        }
+        answer(self.reply, result);
     }
 
     /// What a gauge shows of it.
     pub fn current(&self) -> CurrentJob {
-        let (kind, frames) = match &self.work {
-            Work::Encode(_) => ("encode", 1),
-            Work::Reconstruct { frames, .. } => ("reconstruct", frames.len()),
+        let kind = match &self.work {
+            Work::Encode(_) => "encode",
+            Work::Reconstruct { .. } => "reconstruct",
         };
         CurrentJob {
             kind,
             session: self.session,
-            frames,
+            frames: self.frames(),
             since: Instant::now(),
         }
     }
@@ -237,12 +287,14 @@ impl Task {
     /// Does the work. Blocks for as long as it takes.
     pub fn run(&self, model: &dyn Model) -> Result<JobOutput, JobError> {
         match &self.work {
-            Work::Encode(frame) => {
-                if self.stop.check().is_break() {
-                    return Err(ModelError::Cancelled.into());
+            Work::Encode(frames) => {
+                for part in frames.chunks(model.frames_per_call()) {
+                    if self.stop.check().is_break() {
+                        return Err(ModelError::Cancelled.into());
+                    }
+                    let size = part[0].pixels.size;
+                    encode(model, &part.iter().collect::<Vec<_>>(), size)?;
                 }
-                let image = frame.pixels.read(frame.pixels.size)?;
-                frame.features.keep(Arc::new(model.encode(&image)?));
                 Ok(JobOutput::Encoded)
             }
             Work::Reconstruct {
@@ -268,29 +320,31 @@ impl Task {
             ..JobTimings::default()
         };
         let total = frames.len();
-        let mut features = Vec::with_capacity(total);
-        for (index, frame) in frames.iter().enumerate() {
+        let mut features: Vec<_> = frames
+            .iter()
+            .map(|frame| frame.features.get(size))
+            .collect();
+        let missing: Vec<usize> = (0..total)
+            .filter(|&index| features[index].is_none())
+            .collect();
+        let mut done = total - missing.len();
+        on_progress(JobProgress::Encoded { done, total });
+        for part in missing.chunks(model.frames_per_call()) {
             if self.stop.check().is_break() {
                 return Err(ModelError::Cancelled.into());
             }
-            features.push(match frame.features.get(size) {
-                Some(known) => known,
-                None => {
-                    let start = Instant::now();
-                    let image = frame.pixels.read(size)?;
-                    timings.frames += start.elapsed().as_secs_f64();
-                    let start = Instant::now();
-                    let encoded = Arc::new(model.encode(&image)?);
-                    timings.encode += start.elapsed().as_secs_f64();
-                    frame.features.keep(encoded.clone());
-                    encoded
-                }
-            });
-            let done = index + 1;
+            let part_frames: Vec<_> = part.iter().map(|&index| &frames[index]).collect();
+            let encoded = encode(model, &part_frames, size)?;
+            timings.frames += encoded.read_seconds;
+            timings.encode += encoded.encode_seconds;
+            for (&index, encoded) in part.iter().zip(encoded.features) {
+                features[index] = Some(encoded);
+            }
+            done += part.len();
             on_progress(JobProgress::Encoded { done, total });
         }
         let start = Instant::now();
-        let rows: Vec<&Features> = features.iter().map(Arc::as_ref).collect();
+        let rows: Vec<&Features> = features.iter().flatten().map(Arc::as_ref).collect();
         let prediction = model.predict(&rows, &mut |step| {
             on_progress(JobProgress::Model(step));
             self.stop.check()
@@ -301,4 +355,32 @@ impl Task {
             timings,
         })
     }
+}
+
+/// Encoded frames, and where the time went.
+struct Encoded {
+    features: Vec<Arc<Features>>,
+    read_seconds: f64,
+    encode_seconds: f64,
+}
+
+/// Reads frames, encodes them in one call, and keeps what comes of it for later jobs.
+fn encode(model: &dyn Model, frames: &[&JobFrame], size: FrameSize) -> Result<Encoded, JobError> {
+    let start = Instant::now();
+    let images = frames
+        .iter()
+        .map(|frame| frame.pixels.read(size))
+        .collect::<Result<Vec<_>, _>>()?;
+    let read_seconds = start.elapsed().as_secs_f64();
+    let start = Instant::now();
+    let features: Vec<_> = model.encode(&images)?.into_iter().map(Arc::new).collect();
+    let encode_seconds = start.elapsed().as_secs_f64();
+    for (frame, features) in frames.iter().zip(&features) {
+        frame.features.keep(features.clone());
+    }
+    Ok(Encoded {
+        features,
+        read_seconds,
+        encode_seconds,
+    })
 }

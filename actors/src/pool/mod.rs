@@ -127,7 +127,7 @@ impl PoolState {
             self.hopeless().map(JobError::NoWorker)
         };
         match refusal {
-            Some(error) => answer(job.reply, Err(error)),
+            Some(error) => job.answer(Err(error)),
             None => self.queue.push_back(job),
         }
     }
@@ -136,14 +136,15 @@ impl PoolState {
     fn dispatch(&mut self) {
         for slot in &mut self.slots {
             while slot.is_idle() {
-                let Some(job) = self.queue.pop_front() else {
+                let Some(mut job) = self.queue.pop_front() else {
                     return;
                 };
                 if job.cancelled.load(Ordering::Relaxed) {
                     let cancelled = pointstream_reconstruction::model::ModelError::Cancelled;
-                    answer(job.reply, Err(cancelled.into()));
+                    job.answer(Err(cancelled.into()));
                     continue;
                 }
+                join_waiting(&mut self.queue, &mut job, slot.frames_per_call);
                 if let Err(job) = slot.give(job) {
                     // The worker has just died; its supervision event will follow.
                     self.queue.push_front(*job);
@@ -168,7 +169,7 @@ impl PoolState {
             WorkerEvent::Finished(result) => {
                 let in_doubt = result.as_ref().is_err_and(JobError::needs_restart);
                 if let Some(job) = slot.finished(in_doubt) {
-                    answer(job.reply, result);
+                    job.answer(result);
                 }
             }
         }
@@ -183,7 +184,7 @@ impl PoolState {
         let lost = slot.ended(reason);
         if self.draining {
             if let Some(job) = lost {
-                answer(job.reply, Err(JobError::ShuttingDown));
+                job.answer(Err(JobError::ShuttingDown));
             }
             return;
         }
@@ -195,7 +196,7 @@ impl PoolState {
         }
         if let Some(reason) = self.hopeless() {
             for job in self.queue.drain(..) {
-                answer(job.reply, Err(JobError::NoWorker(reason.clone())));
+                job.answer(Err(JobError::NoWorker(reason.clone())));
             }
         }
     }
@@ -204,7 +205,7 @@ impl PoolState {
         if job.attempts < MAX_ATTEMPTS {
             self.queue.push_front(job);
         } else {
-            answer(job.reply, Err(JobError::WorkerDied(reason.to_owned())));
+            job.answer(Err(JobError::WorkerDied(reason.to_owned())));
         }
     }
 
@@ -251,7 +252,7 @@ impl PoolState {
             if slot.busy_for().is_some_and(|busy| busy > limit)
                 && let Some(job) = slot.take_job()
             {
-                answer(job.reply, Err(JobError::TimedOut(limit.as_secs())));
+                job.answer(Err(JobError::TimedOut(limit.as_secs())));
                 slot.kill();
             }
         }
@@ -261,7 +262,7 @@ impl PoolState {
     fn drain(&mut self) {
         self.draining = true;
         for job in self.queue.drain(..) {
-            answer(job.reply, Err(JobError::ShuttingDown));
+            job.answer(Err(JobError::ShuttingDown));
         }
     }
 
@@ -298,7 +299,7 @@ impl Actor for Pool {
             .iter()
             .flat_map(|device| std::iter::repeat_n(*device, settings.workers_per_device))
             .enumerate()
-            .map(|(index, device)| Slot::new(index, device))
+            .map(|(index, device)| Slot::new(index, device, settings.frames_per_call(device)))
             .collect();
         let mut state = PoolState {
             settings,
@@ -345,6 +346,20 @@ impl Actor for Pool {
         state.dispatch();
         state.publish();
         Ok(())
+    }
+}
+
+/// Joins jobs that wait to one that encodes, of whichever session, up to so many frames.
+fn join_waiting(queue: &mut VecDeque<Job>, job: &mut Job, most_frames: usize) {
+    if job.encoded_size().is_none() || most_frames <= 1 {
+        return;
+    }
+    for other in std::mem::take(queue) {
+        if job.frames() + other.frames() > most_frames {
+            queue.push_back(other);
+        } else if let Err(other) = job.join(other) {
+            queue.push_back(*other);
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Slot {
     index: usize,
     /// Where its worker runs.
     pub device: Device,
+    /// How many frames it encodes in one call.
+    pub frames_per_call: usize,
     /// Which life the worker lives.
     pub incarnation: u64,
     /// What people see of it.
@@ -48,12 +50,13 @@ enum Phase {
 
 impl Slot {
     /// A place without a worker yet.
-    pub fn new(index: usize, device: Device) -> Self {
+    pub fn new(index: usize, device: Device, frames_per_call: usize) -> Self {
         let gauge = Gauge::new("worker", index.to_string());
         gauge.device(device.to_string());
         Self {
             index,
             device,
+            frames_per_call,
             incarnation: 0,
             gauge,
             failures: 0,
@@ -75,6 +78,7 @@ impl Slot {
             incarnation: self.incarnation,
             model: settings.model.clone(),
             device: self.device,
+            frames_per_call: self.frames_per_call,
             gauge: self.gauge.clone(),
             pool: pool.clone(),
         };

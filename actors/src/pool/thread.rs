@@ -31,12 +31,14 @@ pub(crate) fn spawn(
     name: String,
     model: Arc<dyn LoadModel>,
     device: Device,
+    frames_per_call: usize,
     tell: impl Fn(ThreadEvent) + Send + 'static,
 ) -> std::io::Result<SyncSender<Task>> {
     // One place: a worker gives a task only when the last one is done.
     let (sender, tasks) = sync_channel(1);
     std::thread::Builder::new().name(name).spawn(move || {
-        let run = AssertUnwindSafe(|| serve(model.as_ref(), device, &tasks, &tell));
+        let run =
+            AssertUnwindSafe(|| serve(model.as_ref(), device, frames_per_call, &tasks, &tell));
         if let Err(panic) = catch_unwind(run) {
             tell(ThreadEvent::Panicked(panic_message(panic.as_ref())));
         }
@@ -47,10 +49,11 @@ pub(crate) fn spawn(
 fn serve(
     model: &dyn LoadModel,
     device: Device,
+    frames_per_call: usize,
     tasks: &Receiver<Task>,
     tell: &impl Fn(ThreadEvent),
 ) {
-    let model = match model.load(device) {
+    let model = match model.load(device, frames_per_call) {
         Ok(model) => model,
         Err(error) => return tell(ThreadEvent::LoadFailed(error)),
     };

@@ -56,6 +56,8 @@ pub(crate) struct WorkerArgs {
     pub model: Arc<dyn LoadModel>,
     /// Where it runs.
     pub device: Device,
+    /// How many frames it encodes in one call.
+    pub frames_per_call: usize,
     /// Its gauge, kept over restarts.
     pub gauge: Arc<Gauge>,
     /// The pool.
@@ -136,6 +138,7 @@ impl Actor for Worker {
             format!("worker-{}", args.index),
             args.model.clone(),
             args.device,
+            args.frames_per_call,
             move |event| {
                 // Gone: the worker was given up, and its job is somebody else's now.
                 let _ = mailbox.cast(WorkerMessage::Thread(event));

@@ -22,8 +22,6 @@ use crate::pool::job::{Job, JobFrame, SpooledFrame, Work};
 use crate::spool::Spool;
 use crate::workshop::WorkFailed;
 
-/// Frames of one session that may be with the pool for encoding at once.
-const MAX_ENCODING: usize = 2;
 /// Longest name that is kept of an image, in characters.
 const MAX_NAME_CHARS: usize = 4096;
 
@@ -217,7 +215,7 @@ impl State {
         let Some(size) = self.images.first().map(|image| image.size) else {
             return;
         };
-        while self.encoding < MAX_ENCODING
+        while self.encoding < self.settings.encoding_ahead()
             && self.running.is_none()
             && !self.completed
             && !self.budget.is_spent()
@@ -237,7 +235,7 @@ impl State {
     fn encode(&mut self, frame: JobFrame) {
         let (reply, result) = oneshot::channel();
         let cancelled = Arc::new(AtomicBool::new(false));
-        let job = Job::new(self.id, Work::Encode(frame), cancelled, reply);
+        let job = Job::new(self.id, Work::Encode(vec![frame]), cancelled, reply);
         let submitted = self.pool.borrow().cast(PoolMessage::Submit(job));
         if submitted.is_err() {
             return;

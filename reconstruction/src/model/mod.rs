@@ -115,12 +115,17 @@ pub trait Model: Send {
     /// The device it runs on.
     fn device(&self) -> Device;
 
-    /// Encodes one frame. What comes of it depends on this frame only.
+    /// How many frames are worth encoding in one call. Depth is estimated for as many at once.
+    fn frames_per_call(&self) -> usize;
+
+    /// Encodes frames of one size, in one call. What comes of a frame depends on this frame only.
     ///
     /// # Errors
-    /// [`ModelError::Size`] if the sides are not multiples of the patch size;
-    /// [`ModelError::Call`] or [`ModelError::OutOfMemory`] if the model fails.
-    fn encode(&self, frame: &RgbImage) -> Result<Features, ModelError>;
+    /// [`ModelError::Size`] if the sides are not multiples of the patch size,
+    /// [`ModelError::Features`] if the frames differ in size, [`ModelError::Output`] if what the
+    /// model returns breaks its contract; [`ModelError::Call`] or [`ModelError::OutOfMemory`] if
+    /// the model fails.
+    fn encode(&self, frames: &[RgbImage]) -> Result<Vec<Features>, ModelError>;
 
     /// Predicts depth, confidence and cameras of frames that were encoded by this model.
     ///
@@ -142,12 +147,13 @@ pub trait LoadModel: Send + Sync + std::fmt::Debug {
     fn metadata(&self) -> &Metadata;
 
     /// Loads the model onto a device. Takes as long as its weights need to get there.
+    /// `frames_per_call` is what [`Model::frames_per_call`] will say.
     ///
     /// Load and run a model on one thread.
     ///
     /// # Errors
     /// [`ModelError::Load`] if it cannot be loaded there.
-    fn load(&self, device: Device) -> Result<Box<dyn Model>, ModelError>;
+    fn load(&self, device: Device, frames_per_call: usize) -> Result<Box<dyn Model>, ModelError>;
 }
 
 /// Why a model could not be loaded or run.

@@ -26,8 +26,9 @@ impl LoadModel for ResolvedModel {
         &self.metadata
     }
 
-    fn load(&self, device: Device) -> Result<Box<dyn Model>, ModelError> {
-        Ok(Box::new(TorchScriptModel::load(self, device)?))
+    fn load(&self, device: Device, frames_per_call: usize) -> Result<Box<dyn Model>, ModelError> {
+        let model = TorchScriptModel::load(self, device, frames_per_call)?;
+        Ok(Box::new(model))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Runs a model that is a TorchScript archive, by libtorch.
 
-use std::ops::ControlFlow;
+use std::borrow::Cow;
+use std::ops::{ControlFlow, Range};
 
 use ::image::RgbImage;
 use nalgebra::{Matrix3, Matrix4};
@@ -19,6 +20,7 @@ pub struct TorchScriptModel {
     module: CModule,
     metadata: Metadata,
     device: Device,
+    frames_per_call: usize,
 }
 
 impl TorchScriptModel {
@@ -28,7 +30,11 @@ impl TorchScriptModel {
     ///
     /// # Errors
     /// [`ModelError::Load`] if libtorch refuses.
-    pub fn load(model: &ResolvedModel, device: Device) -> Result<Self, ModelError> {
+    pub fn load(
+        model: &ResolvedModel,
+        device: Device,
+        frames_per_call: usize,
+    ) -> Result<Self, ModelError> {
         // TorchScript would profile and rewrite each function in its first calls, which costs the
         // first reconstructions more than it gains the later ones.
         tch::jit::f_set_graph_executor_optimize(false)
@@ -43,6 +49,7 @@ impl TorchScriptModel {
             module,
             metadata: model.metadata.clone(),
             device,
+            frames_per_call: frames_per_call.max(1),
         })
     }
 
@@ -64,6 +71,60 @@ impl TorchScriptModel {
             .map_err(|error| call_error("the copy to the device", &error, work))
     }
 
+    /// Frames of one size as uint8 `[n, 3, H, W]` on the model's device, where they are laid out
+    /// anew: that is quicker there than on the processor.
+    fn pixels(&self, frames: &[RgbImage], work: Work) -> Result<Tensor, ModelError> {
+        let shape = [
+            frames.len() as i64,
+            i64::from(work.size.height),
+            i64::from(work.size.width),
+            3,
+        ];
+        let bytes: Cow<'_, [u8]> = match frames {
+            [frame] => Cow::Borrowed(frame.as_raw()),
+            _ => {
+                let parts: Vec<&[u8]> = frames
+                    .iter()
+                    .map(|frame| frame.as_raw().as_slice())
+                    .collect();
+                Cow::Owned(parts.concat())
+            }
+        };
+        let failed = |error| call_error("encode", &error, work);
+        let pixels = Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8).map_err(failed)?;
+        self.to_device(pixels, work)?
+            .f_permute([0, 3, 1, 2])
+            .and_then(|pixels| pixels.f_contiguous())
+            .map_err(failed)
+    }
+
+    /// Calls an entry point for all frames, some at a time, and hands over what it gives for which
+    /// frames, in their order.
+    ///
+    /// On a GPU it is handed over only when the next call is under way: the processor copies and
+    /// checks while the GPU computes.
+    fn for_all_frames(
+        &self,
+        work: Work,
+        mut call: impl FnMut(&Tensor) -> Result<Tensor, ModelError>,
+        mut take: impl FnMut(Tensor, Range<usize>) -> Result<(), ModelError>,
+    ) -> Result<(), ModelError> {
+        let mut under_way = None;
+        for begin in (0..work.frames).step_by(self.frames_per_call) {
+            let frames = begin..(begin + self.frames_per_call).min(work.frames);
+            let range = self.integers([frames.start as i64, frames.end as i64], work)?;
+            let maps = call(&range)?;
+            let due = match self.device {
+                Device::Cpu => Some((maps, frames)),
+                Device::Cuda(_) => under_way.replace((maps, frames)),
+            };
+            if let Some((maps, frames)) = due {
+                take(maps, frames)?;
+            }
+        }
+        under_way.map_or(Ok(()), |(maps, frames)| take(maps, frames))
+    }
+
     /// One contiguous tensor of integers on the model's device.
     fn integers(&self, values: [i64; 2], work: Work) -> Result<Tensor, ModelError> {
         let tensor = Tensor::f_from_slice(&values)
@@ -77,13 +138,7 @@ impl TorchScriptModel {
             .iter()
             .map(|frame| {
                 if frame.size() != work.size {
-                    return Err(ModelError::Features(format!(
-                        "one is of {}x{} pixels, another of {}x{}",
-                        work.size.width,
-                        work.size.height,
-                        frame.size().width,
-                        frame.size().height
-                    )));
+                    return Err(differing(work.size, frame.size()));
                 }
                 let row = frame.content::<EncodedFrame>().ok_or_else(|| {
                     ModelError::Features("they were encoded by another model".to_owned())
@@ -124,8 +179,12 @@ impl Model for TorchScriptModel {
         self.device
     }
 
-    fn encode(&self, frame: &RgbImage) -> Result<Features, ModelError> {
-        let size = FrameSize::of(frame);
+    fn frames_per_call(&self) -> usize {
+        self.frames_per_call
+    }
+
+    fn encode(&self, frames: &[RgbImage]) -> Result<Vec<Features>, ModelError> {
+        let size = frames.first().map(FrameSize::of).ok_or(ModelError::Empty)?;
         let patch_size = self.metadata.patch_size;
         if !is_positive_multiple(size.width, patch_size)
             || !is_positive_multiple(size.height, patch_size)
@@ -136,19 +195,35 @@ impl Model for TorchScriptModel {
                 patch_size,
             });
         }
-        let work = Work { frames: 1, size };
-        let shape = [1, i64::from(size.height), i64::from(size.width), 3];
-        let pixels = Tensor::f_from_data_size(frame.as_raw(), &shape, Kind::Uint8)
-            .and_then(|pixels| pixels.f_permute([0, 3, 1, 2]))
-            .and_then(|pixels| pixels.f_contiguous())
-            .map_err(|error| call_error("encode", &error, work))?;
-        let pixels = self.to_device(pixels, work)?;
-        let row = self.call("encode", &[&pixels], work)?;
-        if row.size().first() != Some(&1) {
+        if let Some(other) = frames
+            .iter()
+            .map(FrameSize::of)
+            .find(|other| *other != size)
+        {
+            return Err(differing(size, other));
+        }
+        let work = Work {
+            frames: frames.len(),
+            size,
+        };
+        let pixels = self.pixels(frames, work)?;
+        let rows = self.call("encode", &[&pixels], work)?;
+        if rows.size().first() != Some(&(frames.len() as i64)) {
             return Err(broken("encode", "its first dimension is not the frame"));
         }
-        let bytes = row.numel() * row.kind().elt_size_in_bytes();
-        Ok(Features::new(size, bytes, Box::new(EncodedFrame(row))))
+        (0..frames.len() as i64)
+            .map(|index| {
+                // A row of several is copied: as a view it would keep the memory of all of them.
+                let row = if frames.len() == 1 {
+                    Ok(rows.shallow_clone())
+                } else {
+                    rows.f_narrow_copy(0, index, 1)
+                };
+                let row = row.map_err(|error| call_error("encode", &error, work))?;
+                let bytes = row.numel() * row.kind().elt_size_in_bytes();
+                Ok(Features::new(size, bytes, Box::new(EncodedFrame(row))))
+            })
+            .collect()
     }
 
     fn predict(
@@ -173,28 +248,34 @@ impl Model for TorchScriptModel {
         let cameras = self.cameras(&state, &size, work)?;
 
         let mut maps = Maps::with_capacity(work);
-        let mut dense = Vec::with_capacity(total);
-        for frame in 0..total {
-            step(on_step, Step::Dense { done: frame, total })?;
-            let range = self.integers([frame as i64, frame as i64 + 1], work)?;
-            let map = self.call("dense", &[&state, &size, &range], work)?;
-            if self.metadata.fuse {
-                dense.push(map);
-            } else {
-                maps.push(&map, "dense")?;
-            }
-        }
-        step(on_step, Step::Dense { done: total, total })?;
+        let mut dense = Vec::new();
+        step(on_step, Step::Dense { done: 0, total })?;
+        self.for_all_frames(
+            work,
+            |range| self.call("dense", &[&state, &size, range], work),
+            |map, frames| {
+                if self.metadata.fuse {
+                    dense.push(map);
+                } else {
+                    maps.push(&map, frames.len(), "dense")?;
+                }
+                let done = frames.end;
+                step(on_step, Step::Dense { done, total })
+            },
+        )?;
         if self.metadata.fuse {
             let dense =
                 Tensor::f_cat(&dense, 0).map_err(|error| call_error("fuse", &error, work))?;
-            for frame in 0..total {
-                step(on_step, Step::Fused { done: frame, total })?;
-                let range = self.integers([frame as i64, frame as i64 + 1], work)?;
-                let map = self.call("fuse", &[&state, &dense, &size, &range], work)?;
-                maps.push(&map, "fuse")?;
-            }
-            step(on_step, Step::Fused { done: total, total })?;
+            step(on_step, Step::Fused { done: 0, total })?;
+            self.for_all_frames(
+                work,
+                |range| self.call("fuse", &[&state, &dense, &size, range], work),
+                |map, frames| {
+                    maps.push(&map, frames.len(), "fuse")?;
+                    let done = frames.end;
+                    step(on_step, Step::Fused { done, total })
+                },
+            )?;
         }
         Ok(Prediction {
             width: work.size.width as usize,
@@ -237,15 +318,33 @@ impl Maps {
         }
     }
 
-    /// Appends one frame: `[1, C >= 2, H, W]`, depth in channel 0 and confidence in channel 1.
-    fn push(&mut self, map: &Tensor, entry_point: &'static str) -> Result<(), ModelError> {
+    /// Appends so many frames: `[frames, C >= 2, H, W]`, depth in channel 0 and confidence in
+    /// channel 1.
+    fn push(
+        &mut self,
+        maps: &Tensor,
+        frames: usize,
+        entry_point: &'static str,
+    ) -> Result<(), ModelError> {
         let work = self.work;
         let (height, width) = (work.size.height as usize, work.size.width as usize);
-        let channels = map
+        let channels = maps
             .f_narrow(1, 0, 2)
             .map_err(|_| broken(entry_point, "it gives fewer than two channels"))?;
-        let numbers = to_vec(&channels, entry_point, &[1, 2, height, width], work)?;
-        let (depth, confidence) = numbers.split_at(height * width);
+        let numbers = to_vec(&channels, entry_point, &[frames, 2, height, width], work)?;
+        for frame in numbers.chunks_exact(2 * height * width) {
+            let (depth, confidence) = frame.split_at(height * width);
+            self.push_frame(depth, confidence, entry_point)?;
+        }
+        Ok(())
+    }
+
+    fn push_frame(
+        &mut self,
+        depth: &[f32],
+        confidence: &[f32],
+        entry_point: &'static str,
+    ) -> Result<(), ModelError> {
         if !depth.iter().all(|value| value.is_finite() && *value > 0.0) {
             return Err(broken(entry_point, "a depth is not finite and positive"));
         }
@@ -311,6 +410,13 @@ fn camera(row: &[f32]) -> Camera {
         intrinsics: Matrix3::from_row_iterator(row[12..21].iter().map(|&number| f64::from(number))),
         registered: row[21] > 0.5,
     }
+}
+
+fn differing(one: FrameSize, another: FrameSize) -> ModelError {
+    ModelError::Features(format!(
+        "one is of {}x{} pixels, another of {}x{}",
+        one.width, one.height, another.width, another.height
+    ))
 }
 
 fn is_positive_multiple(side: u32, patch_size: u32) -> bool {

@@ -1,9 +1,12 @@
-//! What happens when parts fail that no client can make fail: seen through the system's door.
+//! The system seen through its door, with a model whose behaviour is made up.
+
+mod faults;
+mod joining;
 
 use std::io::Cursor;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use image::{ImageFormat, RgbImage};
@@ -16,26 +19,42 @@ use pointstream_reconstruction::model::{
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 use ractor::ActorCell;
 
-use crate::settings::Settings;
 use crate::{
-    ActorReport, ClientMessage, CloseReason, Events, Requests, SessionConfig, SessionEvent,
-    SessionId, System,
+    ActorReport, ClientMessage, Events, Requests, SessionConfig, SessionEvent, SessionId, Settings,
+    System,
 };
 
-/// A model that panics as often as it is told, and sees a plane otherwise.
+/// A model that sees a plane, unless it is told otherwise.
 #[derive(Debug, Clone)]
-struct Faulty {
+struct FakeModel {
     metadata: Metadata,
+    frames_per_call: usize,
+    /// How often it is still to panic.
     panics_in_encode: Arc<AtomicU32>,
     panics_in_predict: Arc<AtomicU32>,
+    /// How many frames each call of `encode` got.
+    encoded: Arc<Mutex<Vec<usize>>>,
+    /// If there is one, each call of `encode` waits for something to come out.
+    gate: Option<Arc<Mutex<mpsc::Receiver<()>>>>,
 }
 
-impl Faulty {
-    fn new(panics_in_encode: u32, panics_in_predict: u32) -> Self {
+impl FakeModel {
+    fn new() -> Self {
         Self {
             metadata: ResolvedModel::embedded().expect("embedded").metadata,
-            panics_in_encode: Arc::new(AtomicU32::new(panics_in_encode)),
-            panics_in_predict: Arc::new(AtomicU32::new(panics_in_predict)),
+            frames_per_call: 1,
+            panics_in_encode: Arc::default(),
+            panics_in_predict: Arc::default(),
+            encoded: Arc::default(),
+            gate: None,
+        }
+    }
+
+    fn panicking(in_encode: u32, in_predict: u32) -> Self {
+        Self {
+            panics_in_encode: Arc::new(AtomicU32::new(in_encode)),
+            panics_in_predict: Arc::new(AtomicU32::new(in_predict)),
+            ..Self::new()
         }
     }
 }
@@ -47,17 +66,17 @@ fn panic_if_told(left: &AtomicU32) {
     assert!(told.is_err(), "told to panic");
 }
 
-impl LoadModel for Faulty {
+impl LoadModel for FakeModel {
     fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    fn load(&self, _: Device) -> Result<Box<dyn Model>, ModelError> {
+    fn load(&self, _: Device, _: usize) -> Result<Box<dyn Model>, ModelError> {
         Ok(Box::new(self.clone()))
     }
 }
 
-impl Model for Faulty {
+impl Model for FakeModel {
     fn metadata(&self) -> &Metadata {
         &self.metadata
     }
@@ -66,9 +85,18 @@ impl Model for Faulty {
         Device::Cpu
     }
 
-    fn encode(&self, frame: &RgbImage) -> Result<Features, ModelError> {
+    fn frames_per_call(&self) -> usize {
+        self.frames_per_call
+    }
+
+    fn encode(&self, frames: &[RgbImage]) -> Result<Vec<Features>, ModelError> {
+        if let Some(gate) = &self.gate {
+            let _ = gate.lock().expect("one worker").recv();
+        }
         panic_if_told(&self.panics_in_encode);
-        Ok(Features::new(FrameSize::of(frame), 1, Box::new(())))
+        self.encoded.lock().expect("no panic").push(frames.len());
+        let features = |frame| Features::new(FrameSize::of(frame), 1, Box::new(()));
+        Ok(frames.iter().map(features).collect())
     }
 
     fn predict(
@@ -104,11 +132,10 @@ struct Fixture {
 }
 
 impl Fixture {
-    async fn new(model: Faulty, workers: usize) -> Self {
+    async fn new(model: FakeModel, workers: usize) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let settings = Settings {
             data_dir: folder.path().to_owned(),
-            model: Arc::new(model),
             devices: vec![Device::Cpu],
             workers_per_device: workers,
             max_sessions: 10,
@@ -118,6 +145,8 @@ impl Fixture {
             max_pending_requests: 4,
             max_connections: 4,
             max_unanswered_messages: 16,
+            frames_per_call: Some(model.frames_per_call),
+            model: Arc::new(model),
             queue_capacity: 16,
             image_limits: DecodeLimits {
                 max_bytes: 1 << 20,
@@ -229,72 +258,4 @@ impl Client {
             .await;
         self.next().await
     }
-}
-
-#[tokio::test]
-async fn a_panicking_model_restarts_its_worker_and_the_job_is_tried_again() {
-    let fixture = Fixture::new(Faulty::new(0, 1), 1).await;
-    let mut client = fixture.client().await;
-    client.upload().await;
-    let answer = client.generate().await;
-    let SessionEvent::Result(answer) = answer else {
-        panic!("the second attempt succeeds, but it is {answer:?}");
-    };
-    assert_eq!(answer.image_count, 1);
-    let pool = fixture.pool().await;
-    assert_eq!(pool.restarts, 0, "the pool itself is untouched");
-    assert_eq!(pool.children[0].restarts, 1);
-}
-
-#[tokio::test]
-async fn a_model_that_always_panics_is_a_clear_error_and_its_neighbour_works() {
-    let fixture = Fixture::new(Faulty::new(0, 2), 2).await;
-    let (mut client, mut neighbour) = (fixture.client().await, fixture.client().await);
-    client.upload().await;
-    neighbour.upload().await;
-    let answer = client.generate().await;
-    let SessionEvent::Error { message } = answer else {
-        panic!("an error is due, but it is {answer:?}");
-    };
-    assert!(message.contains("told to panic"), "{message}");
-    let answer = neighbour.generate().await;
-    assert!(matches!(answer, SessionEvent::Result(_)), "{answer:?}");
-    // And the one that failed is served again.
-    let answer = client.generate().await;
-    assert!(matches!(answer, SessionEvent::Result(_)), "{answer:?}");
-}
-
-#[tokio::test]
-async fn a_panic_while_frames_are_encoded_ahead_costs_no_answer() {
-    let fixture = Fixture::new(Faulty::new(2, 0), 1).await;
-    let mut client = fixture.client().await;
-    client.upload().await;
-    client.upload().await;
-    let answer = client.generate().await;
-    assert!(matches!(answer, SessionEvent::Result(_)), "{answer:?}");
-}
-
-#[tokio::test]
-async fn a_session_that_dies_tells_its_client_and_touches_nobody_else() {
-    let fixture = Fixture::new(Faulty::new(0, 0), 1).await;
-    let mut client = fixture.client().await;
-    client.upload().await;
-    let victim = fixture.session_actor();
-    let mut neighbour = fixture.client().await;
-    neighbour.upload().await;
-
-    victim.kill();
-    match client.maybe_next().await {
-        None | Some(SessionEvent::Closed(CloseReason::Failed)) => {}
-        other => panic!("the end is due, but it is {other:?}"),
-    }
-    assert!(client.requests.send(ClientMessage::Ping).await.is_err());
-    assert!(fixture.system.session(client.id).await.is_none());
-
-    let answer = neighbour.generate().await;
-    assert!(matches!(answer, SessionEvent::Result(_)), "{answer:?}");
-    let left = fixture.system.sessions().await;
-    assert_eq!(left.len(), 1);
-    assert_eq!(left[0].id, neighbour.id);
-    fixture.client().await;
 }

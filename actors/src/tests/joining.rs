@@ -1,0 +1,63 @@
+//! Frames of several sessions that are encoded in one call.
+
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use super::{FakeModel, Fixture};
+use crate::SessionEvent;
+
+#[tokio::test]
+async fn waiting_frames_of_several_sessions_are_encoded_together() {
+    let (go_on, gate) = mpsc::channel();
+    let model = FakeModel {
+        frames_per_call: 4,
+        gate: Some(Arc::new(Mutex::new(gate))),
+        ..FakeModel::new()
+    };
+    let encoded = model.encoded.clone();
+    let fixture = Fixture::new(model, 1).await;
+    let (mut one, mut another) = (fixture.client().await, fixture.client().await);
+    one.upload().await;
+    // The worker is held up by the first frame, and the others wait.
+    while fixture.pool().await.children[0].state != "busy" {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for _ in 0..2 {
+        one.upload().await;
+        another.upload().await;
+    }
+    another.upload().await;
+    while fixture.pool().await.queue_depth != Some(5) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for _ in 0..3 {
+        go_on.send(()).expect("the model waits");
+    }
+    drop(go_on);
+    for client in [&mut one, &mut another] {
+        let answer = client.generate().await;
+        assert!(matches!(answer, SessionEvent::Result(_)), "{answer:?}");
+    }
+    assert_eq!(*encoded.lock().expect("no panic"), [1, 4, 1]);
+}
+
+#[tokio::test]
+async fn frames_that_fail_together_are_tried_again_by_their_own_sessions() {
+    let (go_on, gate) = mpsc::channel();
+    let model = FakeModel {
+        frames_per_call: 4,
+        gate: Some(Arc::new(Mutex::new(gate))),
+        ..FakeModel::panicking(3, 0)
+    };
+    let fixture = Fixture::new(model, 1).await;
+    let (mut one, mut another) = (fixture.client().await, fixture.client().await);
+    for _ in 0..2 {
+        one.upload().await;
+        another.upload().await;
+    }
+    drop(go_on);
+    for client in [&mut one, &mut another] {
+        let answer = client.generate().await;
+        assert!(matches!(answer, SessionEvent::Result(_)), "{answer:?}");
+    }
+}
