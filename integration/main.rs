@@ -12,6 +12,7 @@ mod errors;
 mod example_client;
 mod intake;
 mod limits;
+mod metrics;
 mod names;
 mod origins;
 mod progress;

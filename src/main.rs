@@ -5,6 +5,7 @@ mod cli;
 mod data_dir;
 mod http;
 mod logging;
+mod metrics;
 mod models;
 mod options;
 mod service;

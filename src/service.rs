@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::http::{App, Server};
 use crate::logging::LogFormat;
+use crate::metrics::ServiceMetrics;
 use crate::models::{self, ModelsError};
 use crate::options::Options;
 
@@ -70,9 +71,12 @@ pub async fn run(options: Options) -> Result<(), ServiceError> {
     let settings = options.settings(data_dir.path().to_owned(), Arc::new(model), devices);
     let system = System::start(settings).await?;
 
+    let metrics = ServiceMetrics::new(system.metrics().registry(), system.model())
+        .map_err(StartError::from)?;
     let app = App {
         system,
         options,
+        metrics: Arc::new(metrics),
         sockets: TaskTracker::new(),
     };
     let stop = CancellationToken::new();

@@ -83,6 +83,24 @@ pub enum SessionEvent {
     Closed(CloseReason),
 }
 
+impl SessionEvent {
+    /// The name of its kind, as the protocol has it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Connected { .. } => "connected",
+            Self::Acknowledged { .. } => "ack",
+            Self::Progress(_) => "progress",
+            Self::Result(answer) => match answer.kind {
+                AnswerKind::Delta => "delta",
+                AnswerKind::Complete => "complete",
+            },
+            Self::Error { .. } => "error",
+            Self::Pong => "pong",
+            Self::Closed(_) => "closed",
+        }
+    }
+}
+
 /// The parts of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]

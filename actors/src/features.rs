@@ -5,17 +5,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pointstream_reconstruction::model::{Features, FrameSize};
 
+use crate::metrics::BudgetMetrics;
+
 /// How much memory encoded frames may hold, over all sessions.
 #[derive(Debug)]
 pub(crate) struct FeatureBudget {
     limit: usize,
     used: AtomicUsize,
+    metrics: BudgetMetrics,
 }
 
 impl FeatureBudget {
     /// A budget in bytes.
-    pub fn new(limit: usize) -> Arc<Self> {
+    pub fn new(limit: usize, metrics: BudgetMetrics) -> Arc<Self> {
+        metrics.limit(limit);
         Arc::new(Self {
+            metrics,
             limit,
             used: AtomicUsize::new(0),
         })
@@ -32,9 +37,12 @@ impl FeatureBudget {
                 used.checked_add(bytes).filter(|total| *total <= self.limit)
             })
             .ok()
-            .map(|_| Lease {
-                budget: self.clone(),
-                bytes,
+            .map(|_| {
+                self.metrics.taken(bytes);
+                Lease {
+                    budget: self.clone(),
+                    bytes,
+                }
             })
     }
 }
@@ -49,6 +57,7 @@ struct Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.metrics.given_back(self.bytes);
     }
 }
 

@@ -28,6 +28,7 @@ struct Face {
     started: Instant,
     state: &'static str,
     device: Option<String>,
+    busy_seconds: Option<f64>,
     job: Option<CurrentJob>,
     last_error: Option<String>,
 }
@@ -69,6 +70,7 @@ impl Gauge {
                 started: Instant::now(),
                 state: "starting",
                 device: None,
+                busy_seconds: None,
                 job: None,
                 last_error: None,
             }),
@@ -126,6 +128,11 @@ impl Gauge {
         self.face().device = Some(device);
     }
 
+    /// Notes how long the actor has worked on jobs, over all its lives.
+    pub fn busy(&self, seconds: f64) {
+        self.face().busy_seconds = Some(seconds);
+    }
+
     /// Notes what the actor works on, or that it rests.
     pub fn job(&self, job: Option<CurrentJob>) {
         self.face().job = job;
@@ -154,6 +161,7 @@ impl Gauge {
                 .map(|queued| queued.load(Ordering::Relaxed)),
             restarts: self.restarts.load(Ordering::Relaxed),
             device: face.device.clone(),
+            busy_seconds: face.busy_seconds,
             current_job: face.job.map(|job| JobReport {
                 kind: job.kind,
                 session_id: job.session,

@@ -20,6 +20,7 @@ mod features;
 mod gauge;
 mod mailbox;
 mod memory;
+mod metrics;
 mod pool;
 mod session;
 mod settings;
@@ -39,6 +40,7 @@ pub use event::{
     SessionId, Stage, Timings,
 };
 pub use memory::{MemoryBudget, MemoryLease};
+pub use metrics::{ErrorKind, ErrorReport, MemoryUse, Metrics, Quantiles, StageLatencies, Totals};
 pub use settings::Settings;
 pub use spool::DataDirError;
 pub use summary::{ActorReport, JobReport, SessionStatus, SessionSummary};

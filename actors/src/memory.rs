@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::metrics::BudgetMetrics;
+
 /// Unit in which memory is counted, in bytes: a semaphore counts with 32 bits.
 const UNIT: usize = 1024;
 
@@ -12,20 +14,30 @@ const UNIT: usize = 1024;
 pub struct MemoryBudget {
     units: Arc<Semaphore>,
     total: u32,
+    metrics: BudgetMetrics,
 }
 
 /// A part of the budget, given back when dropped.
 #[derive(Debug)]
 pub struct MemoryLease {
     permit: Option<OwnedSemaphorePermit>,
+    metrics: BudgetMetrics,
+}
+
+impl Drop for MemoryLease {
+    fn drop(&mut self) {
+        self.metrics.given_back(self.bytes());
+    }
 }
 
 impl MemoryBudget {
     /// A budget in bytes.
-    pub(crate) fn new(bytes: usize) -> Self {
+    pub(crate) fn new(bytes: usize, metrics: BudgetMetrics) -> Self {
         let most = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
         let units = (bytes / UNIT).clamp(1, most);
+        metrics.limit(units * UNIT);
         Self {
+            metrics,
             units: Arc::new(Semaphore::new(units)),
             total: u32::try_from(units).unwrap_or(u32::MAX),
         }
@@ -45,7 +57,12 @@ impl MemoryBudget {
             .min(self.total);
         // The semaphore is never closed, so there is always a permit in the end.
         let permit = self.units.clone().acquire_many_owned(units).await.ok();
-        MemoryLease { permit }
+        let lease = MemoryLease {
+            permit,
+            metrics: self.metrics.clone(),
+        };
+        self.metrics.taken(lease.bytes());
+        lease
     }
 }
 
@@ -58,8 +75,8 @@ impl MemoryLease {
     }
 
     /// Adds another lease of the same budget.
-    pub fn merge(&mut self, other: MemoryLease) {
-        match (&mut self.permit, other.permit) {
+    pub fn merge(&mut self, mut other: MemoryLease) {
+        match (&mut self.permit, other.permit.take()) {
             (Some(permit), Some(other)) => permit.merge(other),
             (permit @ None, other) => *permit = other,
             (Some(_), None) => {}
@@ -70,7 +87,9 @@ impl MemoryLease {
     pub fn shrink_to(&mut self, bytes: usize) {
         if let Some(permit) = &mut self.permit {
             let beyond = permit.num_permits().saturating_sub(bytes.div_ceil(UNIT));
-            drop(permit.split(beyond));
+            if let Some(part) = permit.split(beyond) {
+                self.metrics.given_back(part.num_permits() * UNIT);
+            }
         }
     }
 }
@@ -78,30 +97,43 @@ impl MemoryLease {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Metrics;
+
+    fn budget(bytes: usize) -> (MemoryBudget, Arc<Metrics>) {
+        let metrics = Metrics::new().expect("valid metrics");
+        let budget = MemoryBudget::new(bytes, metrics.memory.uploads.clone());
+        (budget, metrics)
+    }
 
     #[tokio::test]
     async fn leases_are_given_back_in_part_and_whole() {
-        let budget = MemoryBudget::new(10 * UNIT);
+        let (budget, metrics) = budget(10 * UNIT);
+        let shown = || metrics.upload_memory().used as usize;
         let mut lease = budget.take(3 * UNIT - 1).await;
         lease.merge(budget.take(4 * UNIT).await);
         assert_eq!(
             (lease.bytes(), budget.units.available_permits()),
             (7 * UNIT, 3)
         );
+        assert_eq!(shown(), 7 * UNIT);
         lease.shrink_to(2 * UNIT + 1);
         assert_eq!(
             (lease.bytes(), budget.units.available_permits()),
             (3 * UNIT, 7)
         );
+        assert_eq!(shown(), 3 * UNIT);
         lease.shrink_to(5 * UNIT);
         assert_eq!(lease.bytes(), 3 * UNIT);
         drop(lease);
         assert_eq!(budget.units.available_permits(), 10);
+        assert_eq!(shown(), 0);
     }
 
     #[tokio::test]
     async fn more_than_there_is_means_everything() {
-        let budget = MemoryBudget::new(4 * UNIT);
+        let (budget, metrics) = budget(4 * UNIT);
         assert_eq!(budget.take(usize::MAX).await.bytes(), budget.bytes());
+        let memory = metrics.upload_memory();
+        assert_eq!((memory.used, memory.limit), (0, 4 * UNIT as u64));
     }
 }

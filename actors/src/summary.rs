@@ -86,6 +86,9 @@ pub struct ActorReport {
     /// The device, of a worker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// Seconds that it has worked on jobs, of a worker, over all its lives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub busy_seconds: Option<f64>,
     /// What it works on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_job: Option<JobReport>,

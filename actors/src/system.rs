@@ -13,6 +13,7 @@ use crate::connection::{AttachError, Events, Requests, SessionNotFound};
 use crate::event::{Answer, SessionId};
 use crate::gauge::Gauge;
 use crate::mailbox::Mailbox;
+use crate::metrics::Metrics;
 use crate::pool::PoolStatus;
 use crate::session::SessionMessage;
 use crate::settings::Settings;
@@ -31,6 +32,7 @@ pub struct System {
     settings: Arc<Settings>,
     supervisor: Mailbox<SupervisorMessage>,
     pool: Arc<PoolStatus>,
+    metrics: Arc<Metrics>,
 }
 
 /// Why the system does not start.
@@ -39,6 +41,9 @@ pub enum StartError {
     /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    /// The figures for operators cannot be set up.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
     /// An actor could not be started.
     #[error("the actors could not be started: {0}")]
     Actors(String),
@@ -74,11 +79,13 @@ impl System {
             .await
             .map_err(|error| StartError::Actors(error.to_string()))??;
         let pool = Arc::new(PoolStatus::default());
+        let metrics = Metrics::new()?;
         let args = SupervisorArgs {
             settings: settings.clone(),
             data_dir,
             pool_status: pool.clone(),
             gauge: Gauge::new("supervisor", "supervisor".to_owned()),
+            metrics: metrics.clone(),
         };
         let supervisor = Supervisor::spawn(args)
             .await
@@ -87,6 +94,7 @@ impl System {
             settings,
             supervisor,
             pool,
+            metrics,
         })
     }
 
@@ -99,6 +107,11 @@ impl System {
     /// The operator's settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// What the system counts and measures.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// The model that the workers load.

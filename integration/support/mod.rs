@@ -8,6 +8,7 @@ pub mod pictures;
 pub mod proxy;
 pub mod rest;
 pub mod scene;
+pub mod scrape;
 pub mod server;
 
 use std::future::Future;

@@ -8,6 +8,8 @@ mod results;
 mod routes;
 mod server;
 mod sessions;
+mod stats;
+mod templates;
 
 pub use errors::ApiError;
 pub use origins::OriginPolicy;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use pointstream_actors::System;
 use tokio_util::task::TaskTracker;
 
+use crate::metrics::ServiceMetrics;
 use crate::options::Options;
 
 /// What every handler can reach.
@@ -28,6 +31,8 @@ pub struct App {
     pub system: System,
     /// What the operator decided.
     pub options: Arc<Options>,
+    /// What is counted around the actors.
+    pub metrics: Arc<ServiceMetrics>,
     /// The tasks behind the open sockets.
     pub sockets: TaskTracker,
 }

@@ -3,9 +3,11 @@
 use pointstream_reconstruction::model::CONTRACT_VERSION;
 use serde_json::json;
 use warp::http::StatusCode;
+use warp::http::header::CONTENT_TYPE;
 use warp::reply::{Json, Reply, Response};
 
 use super::{ApiError, App};
+use crate::metrics;
 
 /// Version of the protocol that is served.
 const PROTOCOL_VERSION: &str = "1.0.0";
@@ -71,6 +73,17 @@ pub async fn actors(app: App) -> Result<Json, ApiError> {
         || ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "server is shutting down");
     let tree = app.system.actors().await.ok_or_else(shutting_down)?;
     Ok(warp::reply::json(&tree))
+}
+
+/// `GET /metrics`: everything that is counted, for Prometheus.
+pub async fn metrics(app: App) -> Result<Response, ApiError> {
+    // Reads files of the kernel.
+    let rendered = tokio::task::spawn_blocking(move || app.metrics.render())
+        .await
+        .map_err(|error| ApiError::internal(&error))?
+        .map_err(|error| ApiError::internal(&error))?;
+    let typed = warp::reply::with_header(rendered, CONTENT_TYPE, metrics::CONTENT_TYPE);
+    Ok(typed.into_response())
 }
 
 /// `POST /actors/workers/{index}/restart`

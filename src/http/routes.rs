@@ -3,13 +3,16 @@
 use std::convert::Infallible;
 
 use hyper::upgrade::OnUpgrade;
+use pointstream_actors::ErrorKind;
 use warp::filters::BoxedFilter;
-use warp::http::Method;
 use warp::http::header::HeaderMap;
+use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
 use warp::{Filter, Rejection};
 
-use super::{ApiError, App, Connection, Query, errors, operators, results, sessions};
+use super::{
+    ApiError, App, Connection, Query, errors, operators, results, sessions, stats, templates,
+};
 use crate::ws;
 
 /// The whole service as one filter. It never rejects.
@@ -29,10 +32,12 @@ pub fn routes(
         .unify()
         .or(restart_worker(app))
         .unify();
+    let app_of_log = app.clone();
     allowed_page(app)
         .and(resources)
         .recover(errors::recover)
-        .with(warp::log::custom(|request| {
+        .with(warp::log::custom(move |request| {
+            note(&app_of_log, &request);
             tracing::debug!(
                 method = %request.method(),
                 path = request.path(),
@@ -41,6 +46,20 @@ pub fn routes(
                 "request"
             );
         }))
+}
+
+/// Counts an answered request.
+fn note(app: &App, request: &warp::log::Info<'_>) {
+    let (method, status) = (request.method(), request.status());
+    let route = templates::template_of(request.path());
+    app.metrics
+        .http
+        .answered(method.as_str(), route, status.as_u16(), request.elapsed());
+    // That the service is full or ends is no error of the server.
+    if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+        let message = format!("{method} {route} was answered with {status}");
+        app.system.metrics().error(ErrorKind::Http, None, &message);
+    }
 }
 
 /// Lets a request pass unless it comes from a page that may not make it.
@@ -167,7 +186,10 @@ fn operators(app: &App) -> BoxedFilter<(Response,)> {
         .and_then(move |page: String, method: Method| {
             let app = app.clone();
             async move {
-                let known = matches!(page.as_str(), "healthz" | "readyz" | "info" | "actors");
+                let known = matches!(
+                    page.as_str(),
+                    "healthz" | "readyz" | "info" | "actors" | "stats" | "metrics"
+                );
                 Ok(match page.as_str() {
                     _ if !known => return Err(warp::reject::not_found()),
                     _ if method != Method::GET => {
@@ -176,6 +198,8 @@ fn operators(app: &App) -> BoxedFilter<(Response,)> {
                     "healthz" => operators::healthz().into_response(),
                     "readyz" => operators::readyz(&app),
                     "info" => operators::info(&app).into_response(),
+                    "stats" => stats::stats(app).await.into_response(),
+                    "metrics" => operators::metrics(app).await.into_response(),
                     _ => operators::actors(app).await.into_response(),
                 })
             }

@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
@@ -24,6 +25,7 @@ use warp::http::{Request, Response};
 use warp::reply::Reply;
 
 use super::{ApiError, App, routes};
+use crate::metrics::{NetworkMetrics, Open};
 
 /// How long a client may take to send the head of its next request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,7 +40,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// connection, also when that becomes a WebSocket.
 #[derive(Debug, Clone)]
 pub struct Connection {
-    _place: Arc<OwnedSemaphorePermit>,
+    _place: Arc<(OwnedSemaphorePermit, Open)>,
 }
 
 /// A bound address that can be served.
@@ -77,10 +79,11 @@ impl Server {
             .service(warp::service(routes::routes(app)));
         while let Some((stream, place)) = next(&self.listener, &places, &stop).await {
             let connection = Connection {
-                _place: Arc::new(place),
+                _place: Arc::new((place, app.metrics.network.opened())),
             };
             let service = AddExtension::new(service.clone(), connection);
-            let task = serve(stream, app.options.send_timeout, service, stop.clone());
+            let stream = configure(stream, app.options.send_timeout, &app.metrics.network);
+            let task = serve(stream, service, stop.clone());
             connections.spawn(task);
         }
         drop(self.listener);
@@ -118,26 +121,20 @@ async fn next(
 }
 
 /// Serves one connection until it ends, is upgraded, or no more requests are wanted.
-async fn serve<S, B>(stream: TcpStream, send_timeout: Duration, service: S, stop: CancellationToken)
+async fn serve<I, S, B>(stream: I, service: S, stop: CancellationToken)
 where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send,
     S::Future: Send + 'static,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    configure(&stream);
-    let mut stream = TimeoutStream::new(stream);
-    // Time without a byte of progress, so that a slow client is served and a dead one is not.
-    stream.set_write_timeout(Some(send_timeout));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER)
-        .serve_connection(
-            TokioIo::new(Box::pin(stream)),
-            TowerToHyperService::new(service),
-        )
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
@@ -152,15 +149,24 @@ where
     }
 }
 
-fn configure(stream: &TcpStream) {
+/// Bounds what a connection may cost, and counts its bytes.
+fn configure(
+    stream: TcpStream,
+    send_timeout: Duration,
+    metrics: &NetworkMetrics,
+) -> impl AsyncRead + AsyncWrite + Send + Unpin + use<> {
     // A small answer must not wait for the acknowledgement of the one before it.
     let configured = stream.set_nodelay(true).and_then(|()| {
         let keepalive = TcpKeepalive::new()
             .with_time(KEEPALIVE)
             .with_interval(KEEPALIVE / 4);
-        SockRef::from(stream).set_tcp_keepalive(&keepalive)
+        SockRef::from(&stream).set_tcp_keepalive(&keepalive)
     });
     if let Err(error) = configured {
         tracing::debug!(%error, "cannot configure a connection");
     }
+    let mut stream = TimeoutStream::new(metrics.counted(stream));
+    // Time without a byte of progress, so that a slow client is served and a dead one is not.
+    stream.set_write_timeout(Some(send_timeout));
+    Box::pin(stream)
 }

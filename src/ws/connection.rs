@@ -5,12 +5,13 @@
 //! tells the client. The writer takes events from the session and writes them, as fast as the
 //! client takes them; no event is taken before the one before it is written.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use pointstream_actors::{
-    AttachError, ClientMessage, CloseReason, Events, Requests, SessionEvent, SessionId,
+    AttachError, ClientMessage, CloseReason, ErrorKind, Events, Requests, SessionEvent, SessionId,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
@@ -25,6 +26,7 @@ use super::handshake::Socket;
 use super::intake::{IntakeError, Meter};
 use super::protocol;
 use crate::http::{App, Query};
+use crate::metrics::ServiceMetrics;
 
 /// Messages from this size on are decoded where computing does not hold up other clients.
 const LARGE: usize = 256 << 10;
@@ -41,6 +43,9 @@ pub async fn serve(app: &App, socket: Socket, id: Option<SessionId>, query: &Que
         Ok(attached) => pump(app, socket, attached).await,
         Err(closing) => {
             tracing::info!(code = closing.code, reason = %closing.reason, "client refused");
+            app.system
+                .metrics()
+                .error(ErrorKind::Socket, id, &closing.reason);
             let (mut sink, stream) = socket.split();
             if say_goodbye(&mut sink, &closing).await.is_ok() {
                 linger(sink, stream, true).await;
@@ -98,6 +103,7 @@ async fn pump(app: &App, socket: Socket, attached: Attached) {
     } = attached;
     let meter = socket.get_ref().meter().clone();
     meter.begin(requests.memory().clone());
+    let _open = app.metrics.sockets.opened();
     let (mut sink, stream) = socket.split();
     let stop_reading = CancellationToken::new();
     let stop_writing = CancellationToken::new();
@@ -108,10 +114,11 @@ async fn pump(app: &App, socket: Socket, attached: Attached) {
         message_limit: app.options.message_limit(),
         stop: stop_reading.clone(),
         stop_writing: stop_writing.clone(),
+        metrics: app.metrics.clone(),
     };
     let reader = tokio::spawn(reader.run().instrument(tracing::Span::current()));
     let reader = AbortOnDropHandle::new(reader);
-    let written = write(&mut sink, (id, results), &mut events, &stop_writing).await;
+    let written = write(app, &mut sink, (id, results), &mut events, &stop_writing).await;
     stop_reading.cancel();
     let (read, stream) = match reader.await {
         Ok(ended) => ended,
@@ -127,7 +134,12 @@ async fn pump(app: &App, socket: Socket, attached: Attached) {
             (Closing::too_slow(), true)
         }
         (WriteEnd::GivenUp, _) => (CloseReason::Failed.into(), true),
-        (WriteEnd::Stopped, ReadEnd::Unreadable(closing)) => (closing, false),
+        (WriteEnd::Stopped, ReadEnd::Unreadable(closing)) => {
+            app.system
+                .metrics()
+                .error(ErrorKind::Socket, Some(id), &closing.reason);
+            (closing, false)
+        }
     };
     tracing::debug!(code = closing.code, reason = %closing.reason, "closing the socket");
     if say_goodbye(&mut sink, &closing).await.is_ok() {
@@ -150,6 +162,7 @@ enum WriteEnd {
 
 /// Writes what the session has to say. A message that was begun is always written to its end.
 async fn write(
+    app: &App,
     sink: &mut SplitSink<Socket, Message>,
     (id, results): (SessionId, ResultFrames),
     events: &mut Events,
@@ -168,6 +181,7 @@ async fn write(
             delivery.confirm();
             return WriteEnd::SessionEnded(reason);
         }
+        let kind = delivery.event.kind();
         let message = match Outgoing::of(&delivery.event, id, results) {
             Ok(message) => message,
             Err(error) => {
@@ -177,11 +191,12 @@ async fn write(
                 ))
             }
         };
-        if let Some(message) = message
-            && let Err(error) = send(sink, message).await
-        {
-            tracing::debug!(%error, "cannot write to the client");
-            return WriteEnd::Lost;
+        if let Some(message) = message {
+            if let Err(error) = send(sink, message).await {
+                tracing::debug!(%error, "cannot write to the client");
+                return WriteEnd::Lost;
+            }
+            app.metrics.sockets.sent(kind);
         }
         delivery.confirm();
     }
@@ -255,6 +270,7 @@ struct Reader {
     stop: CancellationToken,
     /// Told when the client is gone or cannot be understood.
     stop_writing: CancellationToken,
+    metrics: Arc<ServiceMetrics>,
 }
 
 impl Reader {
@@ -290,6 +306,7 @@ impl Reader {
             };
             let lease = self.meter.finish();
             tracing::debug!(kind = message.kind(), "message received");
+            self.metrics.sockets.received(message.kind());
             if self.requests.send_holding(message, lease).await.is_err() {
                 return ReadEnd::Stopped;
             }

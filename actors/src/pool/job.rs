@@ -15,6 +15,7 @@ use crate::event::SessionId;
 use crate::features::FeatureCell;
 use crate::gauge::CurrentJob;
 use crate::mailbox::{Reply, answer};
+use crate::metrics::{JobOutcome, PoolMetrics};
 use crate::spool::Spool;
 
 /// A prepared frame on disk.
@@ -225,8 +226,10 @@ impl Job {
         Ok(())
     }
 
-    /// Answers everybody who waits for it.
-    pub fn answer(self, result: Result<JobOutput, JobError>) {
+    /// Answers everybody who waits for it, and counts how it ended.
+    pub fn answer(self, metrics: &PoolMetrics, result: Result<JobOutput, JobError>) {
+        let jobs = 1 + self.joined.len();
+        metrics.jobs_ended(self.kind(), JobOutcome::of(&result), jobs);
         for reply in self.joined {
             answer(
                 reply,
@@ -239,14 +242,18 @@ impl Job {
         answer(self.reply, result);
     }
 
-    /// What a gauge shows of it.
-    pub fn current(&self) -> CurrentJob {
-        let kind = match &self.work {
+    /// What kind of work it is, in one word.
+    pub fn kind(&self) -> &'static str {
+        match &self.work {
             Work::Encode(_) => "encode",
             Work::Reconstruct { .. } => "reconstruct",
-        };
+        }
+    }
+
+    /// What a gauge shows of it.
+    pub fn current(&self) -> CurrentJob {
         CurrentJob {
-            kind,
+            kind: self.kind(),
             session: self.session,
             frames: self.frames(),
             since: Instant::now(),

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::gauge::Gauge;
 use crate::mailbox::{Mailbox, Reply, answer};
+use crate::metrics::{ErrorKind, Metrics};
 use crate::settings::Settings;
 use crate::summary::ActorReport;
 use job::{Job, JobError};
@@ -73,6 +74,8 @@ pub(crate) struct PoolArgs {
     pub status: Arc<PoolStatus>,
     /// Its gauge.
     pub gauge: Arc<Gauge>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Its state.
@@ -83,6 +86,7 @@ pub(crate) struct PoolState {
     queue: VecDeque<Job>,
     slots: Vec<Slot>,
     draining: bool,
+    metrics: Arc<Metrics>,
 }
 
 impl Pool {
@@ -127,7 +131,7 @@ impl PoolState {
             self.hopeless().map(JobError::NoWorker)
         };
         match refusal {
-            Some(error) => job.answer(Err(error)),
+            Some(error) => job.answer(&self.metrics.pool, Err(error)),
             None => self.queue.push_back(job),
         }
     }
@@ -141,7 +145,7 @@ impl PoolState {
                 };
                 if job.cancelled.load(Ordering::Relaxed) {
                     let cancelled = pointstream_reconstruction::model::ModelError::Cancelled;
-                    job.answer(Err(cancelled.into()));
+                    job.answer(&self.metrics.pool, Err(cancelled.into()));
                     continue;
                 }
                 join_waiting(&mut self.queue, &mut job, slot.frames_per_call);
@@ -169,7 +173,7 @@ impl PoolState {
             WorkerEvent::Finished(result) => {
                 let in_doubt = result.as_ref().is_err_and(JobError::needs_restart);
                 if let Some(job) = slot.finished(in_doubt) {
-                    job.answer(result);
+                    job.answer(&self.metrics.pool, result);
                 }
             }
         }
@@ -184,19 +188,21 @@ impl PoolState {
         let lost = slot.ended(reason);
         if self.draining {
             if let Some(job) = lost {
-                job.answer(Err(JobError::ShuttingDown));
+                job.answer(&self.metrics.pool, Err(JobError::ShuttingDown));
             }
             return;
         }
         let delay = slot.restart_delay();
         tracing::error!(worker = index, %reason, ?delay, "worker failed and is started again");
+        let session = lost.as_ref().map(|job| job.session);
+        self.metrics.error(ErrorKind::Worker, session, reason);
         self.mailbox.cast_after(delay, PoolMessage::Respawn(index));
         if let Some(job) = lost {
             self.retry(job, reason);
         }
         if let Some(reason) = self.hopeless() {
             for job in self.queue.drain(..) {
-                job.answer(Err(JobError::NoWorker(reason.clone())));
+                job.answer(&self.metrics.pool, Err(JobError::NoWorker(reason.clone())));
             }
         }
     }
@@ -205,7 +211,10 @@ impl PoolState {
         if job.attempts < MAX_ATTEMPTS {
             self.queue.push_front(job);
         } else {
-            job.answer(Err(JobError::WorkerDied(reason.to_owned())));
+            job.answer(
+                &self.metrics.pool,
+                Err(JobError::WorkerDied(reason.to_owned())),
+            );
         }
     }
 
@@ -233,6 +242,8 @@ impl PoolState {
         if let Err(error) = slot.spawn(&settings, &mailbox).await {
             let delay = slot.restart_delay();
             tracing::error!(worker = index, %error, ?delay, "worker cannot be started");
+            self.metrics
+                .error(ErrorKind::Worker, None, &error.to_string());
             self.mailbox.cast_after(delay, PoolMessage::Respawn(index));
         }
     }
@@ -249,10 +260,11 @@ impl PoolState {
     fn watch(&mut self) {
         let limit = self.settings.job_timeout;
         for slot in &mut self.slots {
+            slot.count_time();
             if slot.busy_for().is_some_and(|busy| busy > limit)
                 && let Some(job) = slot.take_job()
             {
-                job.answer(Err(JobError::TimedOut(limit.as_secs())));
+                job.answer(&self.metrics.pool, Err(JobError::TimedOut(limit.as_secs())));
                 slot.kill();
             }
         }
@@ -262,13 +274,16 @@ impl PoolState {
     fn drain(&mut self) {
         self.draining = true;
         for job in self.queue.drain(..) {
-            job.answer(Err(JobError::ShuttingDown));
+            job.answer(&self.metrics.pool, Err(JobError::ShuttingDown));
         }
     }
 
     fn publish(&self) {
         let gauge = self.mailbox.gauge();
         gauge.queue(self.queue.len());
+        let metrics = &self.metrics.pool;
+        metrics.queue(self.queue.len());
+        metrics.workers(self.slots.iter().map(Slot::state));
         gauge.state(if self.draining { "draining" } else { "running" });
         let ready = self.slots.iter().filter(|slot| slot.is_ready()).count();
         self.status.ready.store(ready, Ordering::Relaxed);
@@ -294,12 +309,16 @@ impl Actor for Pool {
         args.gauge.started(&myself.get_id());
         let mailbox = Mailbox::new(myself, args.gauge);
         let settings = args.settings;
+        args.metrics.pool.capacity(settings.queue_capacity);
         let slots = settings
             .devices
             .iter()
             .flat_map(|device| std::iter::repeat_n(*device, settings.workers_per_device))
             .enumerate()
-            .map(|(index, device)| Slot::new(index, device, settings.frames_per_call(device)))
+            .map(|(index, device)| {
+                let metrics = args.metrics.pool.worker(index, &device.to_string());
+                Slot::new(index, device, settings.frames_per_call(device), metrics)
+            })
             .collect();
         let mut state = PoolState {
             settings,
@@ -308,6 +327,7 @@ impl Actor for Pool {
             queue: VecDeque::new(),
             slots,
             draining: false,
+            metrics: args.metrics,
         };
         for index in 0..state.slots.len() {
             state.spawn_worker(index).await;

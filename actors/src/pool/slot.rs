@@ -11,6 +11,7 @@ use super::job::Job;
 use super::worker::{Worker, WorkerArgs, WorkerMessage};
 use crate::gauge::Gauge;
 use crate::mailbox::Mailbox;
+use crate::metrics::WorkerMetrics;
 use crate::settings::Settings;
 
 /// The longest pause before a worker that keeps failing is started again.
@@ -34,6 +35,9 @@ pub(super) struct Slot {
     pub last_failure: Option<String>,
     worker: Option<Mailbox<WorkerMessage>>,
     phase: Phase,
+    metrics: WorkerMetrics,
+    /// Up to when the worker's time is counted.
+    counted: Instant,
 }
 
 /// What the worker does.
@@ -50,9 +54,15 @@ enum Phase {
 
 impl Slot {
     /// A place without a worker yet.
-    pub fn new(index: usize, device: Device, frames_per_call: usize) -> Self {
+    pub fn new(
+        index: usize,
+        device: Device,
+        frames_per_call: usize,
+        metrics: WorkerMetrics,
+    ) -> Self {
         let gauge = Gauge::new("worker", index.to_string());
         gauge.device(device.to_string());
+        gauge.busy(metrics.busy.get());
         Self {
             index,
             device,
@@ -63,6 +73,8 @@ impl Slot {
             last_failure: None,
             worker: None,
             phase: Phase::Down,
+            metrics,
+            counted: Instant::now(),
         }
     }
 
@@ -122,6 +134,27 @@ impl Slot {
         }
     }
 
+    /// Counts the time of a running job up to now, so that a long one shows while it runs.
+    pub fn count_time(&mut self) {
+        let now = Instant::now();
+        if matches!(self.phase, Phase::Busy(..)) {
+            let busy = now.duration_since(self.counted);
+            self.metrics.busy.inc_by(busy.as_secs_f64());
+            self.gauge.busy(self.metrics.busy.get());
+        }
+        self.counted = now;
+    }
+
+    /// What the worker does, in one word.
+    pub fn state(&self) -> &'static str {
+        match self.phase {
+            Phase::Down => "down",
+            Phase::Loading => "loading",
+            Phase::Idle => "idle",
+            Phase::Busy(..) => "busy",
+        }
+    }
+
     /// The model is loaded.
     pub fn became_ready(&mut self) {
         self.failures = 0;
@@ -158,6 +191,7 @@ impl Slot {
 
     /// Takes the job away from the worker, which is of no use until it is started again.
     pub fn take_job(&mut self) -> Option<Box<Job>> {
+        self.count_time();
         match std::mem::replace(&mut self.phase, Phase::Down) {
             Phase::Busy(job, _) => Some(job),
             other => {
@@ -177,6 +211,7 @@ impl Slot {
         }
         self.last_failure = Some(reason.to_owned());
         self.gauge.restarted(Some(reason.to_owned()));
+        self.metrics.restarts.inc();
         self.enter(Phase::Down);
         job.map(|job| *job)
     }
@@ -201,14 +236,12 @@ impl Slot {
     }
 
     fn enter(&mut self, phase: Phase) {
-        let (state, job) = match &phase {
-            Phase::Down => ("down", None),
-            Phase::Loading => ("loading", None),
-            Phase::Idle => ("idle", None),
-            Phase::Busy(job, _) => ("busy", Some(job.current())),
-        };
-        self.gauge.state(state);
-        self.gauge.job(job);
+        self.count_time();
         self.phase = phase;
+        self.gauge.state(self.state());
+        self.gauge.job(match &self.phase {
+            Phase::Busy(job, _) => Some(job.current()),
+            _ => None,
+        });
     }
 }

@@ -5,6 +5,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::State;
 use crate::connection::{AttachError, ConnectionId, Delivery, Events, Requests};
 use crate::event::SessionEvent;
+use crate::metrics::ErrorKind;
 
 /// Places in a connection's outbox that only answers may take, so that progress never displaces
 /// one.
@@ -113,11 +114,13 @@ impl State {
     pub(super) fn refuse(
         &mut self,
         connection: ConnectionId,
+        kind: ErrorKind,
         message: String,
         permit: Option<OwnedSemaphorePermit>,
     ) {
         tracing::debug!(connection, %message, "message refused");
         let message = wire_text(&message);
+        self.metrics.error(kind, Some(self.id), &message);
         self.tell(connection, SessionEvent::Error { message }, permit);
     }
 
@@ -172,10 +175,10 @@ impl State {
                 self.connections.remove(&connection);
             }
             Err(mpsc::error::TrySendError::Full(_)) => {
-                tracing::warn!(
-                    connection,
-                    "client does not read; its connection is given up"
-                );
+                let message = "client does not read; its connection is given up";
+                tracing::warn!(connection, message);
+                self.metrics
+                    .error(ErrorKind::SlowClient, Some(self.id), message);
                 self.connections.remove(&connection);
             }
         }

@@ -10,7 +10,7 @@ use pointstream_reconstruction::cloud::{
 };
 use pointstream_reconstruction::export::glb::{GlbError, write_glb};
 use pointstream_reconstruction::image::common_size;
-use pointstream_reconstruction::model::{FrameSize, LoadModel, Step};
+use pointstream_reconstruction::model::{FrameSize, LoadModel, ModelError, Step};
 use pointstream_reconstruction::prediction::Prediction;
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -19,6 +19,7 @@ use super::SessionMessage;
 use crate::config::SessionConfig;
 use crate::event::{Answer, AnswerKind, Progress, ResultMetadata, SessionId, Stage, Timings};
 use crate::mailbox::Mailbox;
+use crate::metrics::ErrorKind;
 use crate::pool::PoolMessage;
 use crate::pool::job::{Job, JobError, JobFrame, JobOutput, JobProgress, JobTimings, Work};
 use crate::spool::Spool;
@@ -77,6 +78,23 @@ pub(crate) enum GenerationError {
     /// Something of ours panicked.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+impl GenerationError {
+    /// What it counts as.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Job(JobError::Model(ModelError::OutOfMemory { .. })) => ErrorKind::OutOfMemory,
+            Self::Job(JobError::Model(_) | JobError::Joined(_)) => ErrorKind::Model,
+            Self::Job(JobError::Frame(_)) | Self::Store(_) => ErrorKind::Storage,
+            Self::Job(JobError::WorkerDied(_) | JobError::NoWorker(_)) => ErrorKind::Worker,
+            Self::Job(JobError::TimedOut(_)) => ErrorKind::Timeout,
+            Self::Job(JobError::QueueFull { .. }) => ErrorKind::Busy,
+            Self::Job(JobError::ShuttingDown) => ErrorKind::Refused,
+            Self::Cloud(_) => ErrorKind::Cloud,
+            Self::Glb(_) | Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
 }
 
 impl From<WorkFailed> for GenerationError {

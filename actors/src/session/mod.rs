@@ -24,6 +24,7 @@ use crate::features::FeatureBudget;
 use crate::gauge::Gauge;
 use crate::mailbox::{Mailbox, Reply, answer};
 use crate::memory::{MemoryBudget, MemoryLease};
+use crate::metrics::{ErrorKind, Metrics, SessionShare};
 use crate::pool::PoolAddress;
 use crate::settings::Settings;
 use crate::spool::Spool;
@@ -105,6 +106,8 @@ pub(crate) struct SessionArgs {
     pub uploads: MemoryBudget,
     /// Its gauge.
     pub gauge: Arc<Gauge>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The actor.
@@ -122,6 +125,8 @@ pub(crate) struct State {
     upload_memory: MemoryBudget,
     mailbox: Mailbox<SessionMessage>,
     span: tracing::Span,
+    metrics: Arc<Metrics>,
+    share: SessionShare,
 
     created_at: SystemTime,
     last_activity: (SystemTime, Instant),
@@ -186,6 +191,8 @@ impl State {
             budget: args.features,
             upload_memory: args.uploads,
             mailbox,
+            share: SessionShare::new(args.metrics.clone(), SessionStatus::Created),
+            metrics: args.metrics,
             created_at: SystemTime::now(),
             last_activity: (SystemTime::now(), Instant::now()),
             visited: false,
@@ -237,7 +244,9 @@ impl State {
             SessionMessage::Drain(reply) => self.drain(reply),
             SessionMessage::Close(reason) => self.close(reason),
         }
-        self.mailbox.gauge().state(self.status().wire_name());
+        let status = self.status();
+        self.mailbox.gauge().state(status.wire_name());
+        self.share.state(status);
     }
 
     fn on_client(
@@ -250,7 +259,9 @@ impl State {
         self.touch();
         match message {
             ClientMessage::Ping => self.tell(connection, SessionEvent::Pong, Some(permit)),
-            ClientMessage::Invalid { reason } => self.refuse(connection, reason, Some(permit)),
+            ClientMessage::Invalid { reason } => {
+                self.refuse(connection, ErrorKind::Message, reason, Some(permit));
+            }
             ClientMessage::Image { bytes, name } => {
                 self.on_image(connection, (bytes, memory), name, permit);
             }
@@ -299,6 +310,7 @@ impl State {
     /// Ends the session; the supervisor removes its files.
     fn close(&mut self, reason: CloseReason) {
         tracing::info!(%reason, "session ends");
+        self.metrics.sessions.ended(reason);
         self.cancel_running();
         let connections: Vec<_> = self.connections.keys().copied().collect();
         for connection in connections {

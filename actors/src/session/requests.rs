@@ -13,6 +13,7 @@ use super::{SessionMessage, State};
 use crate::connection::ConnectionId;
 use crate::event::{AnswerKind, CloseReason, Progress, SessionEvent};
 use crate::gauge::CurrentJob;
+use crate::metrics::ErrorKind;
 
 /// A request that waits or runs.
 pub(super) struct Request {
@@ -94,7 +95,7 @@ impl State {
             None
         };
         if let Some(reason) = refusal {
-            return self.refuse(connection, reason, Some(permit));
+            return self.refuse(connection, ErrorKind::Refused, reason, Some(permit));
         }
         // The request counts among those that wait from now on, not among unanswered messages.
         drop(permit);
@@ -123,7 +124,7 @@ impl State {
             };
             if self.images.is_empty() {
                 let message = "none of the images could be used; send at least one that can";
-                self.fail(&request, message.to_owned());
+                self.fail(&request, ErrorKind::Image, message.to_owned());
             } else {
                 self.start(request);
             }
@@ -216,6 +217,11 @@ impl State {
                     seconds = answer.metadata.timings.total,
                     "generation ends"
                 );
+                self.metrics.generations.succeeded(
+                    answer.kind,
+                    answer.metadata.num_frames,
+                    &answer.metadata.timings,
+                );
                 self.keep_outcome(running.number, *outcome);
                 if request.kind == RequestKind::Finalize {
                     self.complete();
@@ -224,7 +230,7 @@ impl State {
             }
             Err(error) => {
                 tracing::warn!(%error, "generation failed");
-                self.fail(&request, error.to_string());
+                self.fail(&request, error.kind(), error.to_string());
             }
         }
         self.drained();
@@ -254,19 +260,24 @@ impl State {
         }
     }
 
-    fn fail(&mut self, request: &Request, message: String) {
+    fn fail(&mut self, request: &Request, kind: ErrorKind, message: String) {
         if request.kind == RequestKind::Finalize {
             self.finalizing = false;
         }
         let message = wire_text(&message);
+        self.metrics.generations.failed(request.kind.answer());
+        self.metrics.error(kind, Some(self.id), &message);
         self.error = Some(message.clone());
         self.answer_request(request.connection, SessionEvent::Error { message });
     }
 
     /// Gives the running generation up; nobody will be answered.
     pub(super) fn cancel_running(&mut self) {
-        if let Some(running) = &self.running {
+        if let Some(running) = self.running.take() {
             running.cancelled.store(true, Ordering::Relaxed);
+            self.metrics
+                .generations
+                .cancelled(running.request.kind.answer());
         }
     }
 }

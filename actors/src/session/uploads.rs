@@ -17,6 +17,7 @@ use crate::connection::ConnectionId;
 use crate::event::SessionEvent;
 use crate::features::FeatureCell;
 use crate::memory::MemoryLease;
+use crate::metrics::ErrorKind;
 use crate::pool::PoolMessage;
 use crate::pool::job::{Job, JobFrame, SpooledFrame, Work};
 use crate::spool::Spool;
@@ -73,6 +74,17 @@ pub(crate) enum StoreError {
     Work(#[from] WorkFailed),
 }
 
+impl StoreError {
+    /// What it counts as.
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Decode(_) | Self::Preprocess(_) => ErrorKind::Image,
+            Self::Store(_) => ErrorKind::Storage,
+            Self::Work(_) => ErrorKind::Internal,
+        }
+    }
+}
+
 /// How images are stored.
 struct Recipe {
     limits: DecodeLimits,
@@ -102,11 +114,12 @@ impl State {
         name: Option<String>,
         permit: OwnedSemaphorePermit,
     ) {
-        if let Some(reason) = self.closed_to_work() {
-            return self.refuse(connection, reason, Some(permit));
-        }
-        if self.is_full() {
-            return self.refuse(connection, self.full_message(), Some(permit));
+        let refusal = self
+            .closed_to_work()
+            .or_else(|| self.is_full().then(|| self.full_message()));
+        if let Some(reason) = refusal {
+            self.metrics.sessions.image_refused();
+            return self.refuse(connection, ErrorKind::Refused, reason, Some(permit));
         }
         let number = self.next_upload;
         self.next_upload += 1;
@@ -162,7 +175,9 @@ impl State {
         match upload.outcome {
             Some(Ok(_)) if self.is_full() => {
                 self.forget_files(upload.number);
-                self.refuse(connection, self.full_message(), Some(upload.permit));
+                self.metrics.sessions.image_refused();
+                let message = self.full_message();
+                self.refuse(connection, ErrorKind::Refused, message, Some(upload.permit));
             }
             Some(Ok(stored)) => {
                 let name = upload
@@ -177,13 +192,18 @@ impl State {
                     size: stored.size,
                     features: FeatureCell::new(self.budget.clone()),
                 });
+                self.share.image_accepted(stored.bytes);
                 let acknowledged = SessionEvent::Acknowledged {
                     image_count: self.image_count(),
                     image_path: name,
                 };
                 self.tell(connection, acknowledged, Some(upload.permit));
             }
-            Some(Err(error)) => self.refuse(connection, error.to_string(), Some(upload.permit)),
+            Some(Err(error)) => {
+                self.metrics.sessions.image_refused();
+                let kind = error.kind();
+                self.refuse(connection, kind, error.to_string(), Some(upload.permit));
+            }
             None => {}
         }
     }

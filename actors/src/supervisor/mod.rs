@@ -16,6 +16,7 @@ use crate::features::FeatureBudget;
 use crate::gauge::Gauge;
 use crate::mailbox::{Mailbox, Reply, answer};
 use crate::memory::MemoryBudget;
+use crate::metrics::{ErrorKind, Metrics};
 use crate::pool::{Pool, PoolArgs, PoolMessage, PoolStatus};
 use crate::session::SessionMessage;
 use crate::settings::Settings;
@@ -77,6 +78,8 @@ pub(crate) struct SupervisorArgs {
     pub pool_status: Arc<PoolStatus>,
     /// Its gauge.
     pub gauge: Arc<Gauge>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Its state.
@@ -89,6 +92,7 @@ pub(crate) struct State {
     workshop: Workshop,
     features: Arc<FeatureBudget>,
     uploads: MemoryBudget,
+    metrics: Arc<Metrics>,
     sessions: HashMap<SessionId, Entry>,
     by_actor: HashMap<ActorId, SessionId>,
     /// Sessions that have ended but whose files are not gone yet, with those who wait for it.
@@ -189,10 +193,13 @@ impl State {
         tracing::error!(%reason, "the pool of workers failed and is started again");
         let gauge = self.pool().gauge().clone();
         gauge.restarted(Some(reason.to_owned()));
+        self.metrics.pool.restarted();
+        self.metrics.error(ErrorKind::Internal, None, reason);
         let args = PoolArgs {
             settings: self.settings.clone(),
             status: self.pool_status.clone(),
             gauge,
+            metrics: self.metrics.clone(),
         };
         match Pool::spawn(args, myself).await {
             Ok(pool) => {
@@ -221,11 +228,19 @@ impl Actor for Supervisor {
             settings: args.settings.clone(),
             status: args.pool_status.clone(),
             gauge: Gauge::with_queue("pool", "workers".to_owned()),
+            metrics: args.metrics.clone(),
         };
         let pool = Pool::spawn(pool_args, myself.get_cell()).await?;
         Ok(State {
-            features: FeatureBudget::new(args.settings.feature_cache_bytes),
-            uploads: MemoryBudget::new(args.settings.upload_buffer_bytes),
+            features: FeatureBudget::new(
+                args.settings.feature_cache_bytes,
+                args.metrics.memory.features.clone(),
+            ),
+            uploads: MemoryBudget::new(
+                args.settings.upload_buffer_bytes,
+                args.metrics.memory.uploads.clone(),
+            ),
+            metrics: args.metrics,
             settings: args.settings,
             data_dir: args.data_dir,
             mailbox: Mailbox::new(myself, args.gauge),
@@ -269,10 +284,7 @@ impl Actor for Supervisor {
             state.restart_pool(myself.get_cell(), reason).await;
             return Ok(());
         }
-        if let Some(error) = failure {
-            tracing::error!(%error, "a session failed");
-        }
-        state.on_session_end(&actor);
+        state.on_session_end(&actor, failure.as_deref());
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use crate::connection::SessionNotFound;
 use crate::event::{CloseReason, SessionId};
 use crate::gauge::Gauge;
 use crate::mailbox::{Reply, answer};
+use crate::metrics::ErrorKind;
 use crate::session::{Session, SessionArgs, SessionMessage};
 
 /// Why there is no new session.
@@ -99,6 +100,7 @@ impl State {
             features: self.features.clone(),
             uploads: self.uploads.clone(),
             gauge: Gauge::new("session", id.to_string()),
+            metrics: self.metrics.clone(),
         };
         let mailbox = match Session::spawn(args, myself).await {
             Ok(mailbox) => mailbox,
@@ -136,8 +138,14 @@ impl State {
     }
 
     /// A session's actor ended, for whatever reason: its files go.
-    pub(super) fn on_session_end(&mut self, actor: &ActorCell) {
-        let Some(id) = self.by_actor.remove(&actor.get_id()) else {
+    pub(super) fn on_session_end(&mut self, actor: &ActorCell, failure: Option<&str>) {
+        let id = self.by_actor.remove(&actor.get_id());
+        if let Some(error) = failure {
+            tracing::error!(session_id = id.map(tracing::field::display), %error, "a session failed");
+            self.metrics.error(ErrorKind::Session, id, error);
+            self.metrics.sessions.ended(CloseReason::Failed);
+        }
+        let Some(id) = id else {
             return;
         };
         if let Some(entry) = self.sessions.remove(&id) {

@@ -1,0 +1,80 @@
+//! Memory with a bound of its own.
+
+use prometheus::{IntGauge, Registry, register_int_gauge_with_registry};
+
+use super::MemoryUse;
+
+/// The budgets of the system.
+#[derive(Debug)]
+pub(crate) struct MemoryMetrics {
+    /// Images between the socket and the disk.
+    pub uploads: BudgetMetrics,
+    /// Encoded frames that wait for a generation.
+    pub features: BudgetMetrics,
+}
+
+impl MemoryMetrics {
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            uploads: BudgetMetrics {
+                used: register_int_gauge_with_registry!(
+                    "pointstream_upload_buffer_used_bytes",
+                    "Memory of images between the socket and the disk.",
+                    registry
+                )?,
+                limit: register_int_gauge_with_registry!(
+                    "pointstream_upload_buffer_limit_bytes",
+                    "Memory that images between the socket and the disk may take.",
+                    registry
+                )?,
+            },
+            features: BudgetMetrics {
+                used: register_int_gauge_with_registry!(
+                    "pointstream_feature_cache_used_bytes",
+                    "Memory of encoded frames that wait for a generation.",
+                    registry
+                )?,
+                limit: register_int_gauge_with_registry!(
+                    "pointstream_feature_cache_limit_bytes",
+                    "Memory that encoded frames may take.",
+                    registry
+                )?,
+            },
+        })
+    }
+}
+
+/// One budget; clones show the same.
+#[derive(Debug, Clone)]
+pub(crate) struct BudgetMetrics {
+    used: IntGauge,
+    limit: IntGauge,
+}
+
+impl BudgetMetrics {
+    /// Notes how much there is.
+    pub fn limit(&self, bytes: usize) {
+        self.limit.set(signed(bytes));
+    }
+
+    /// Notes that a part was taken.
+    pub fn taken(&self, bytes: usize) {
+        self.used.add(signed(bytes));
+    }
+
+    /// Notes that a part was given back.
+    pub fn given_back(&self, bytes: usize) {
+        self.used.sub(signed(bytes));
+    }
+
+    pub fn in_use(&self) -> MemoryUse {
+        MemoryUse {
+            used: u64::try_from(self.used.get()).unwrap_or(0),
+            limit: u64::try_from(self.limit.get()).unwrap_or(0),
+        }
+    }
+}
+
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,84 @@
+//! What a server counts, read with Prometheus' own parser.
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+
+use serde::Deserialize;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use super::archives::repository;
+use super::server::Server;
+use super::within;
+
+/// The metrics of one moment.
+pub struct Scrape(Vec<Sample>);
+
+#[derive(Debug, Deserialize)]
+struct Sample {
+    name: String,
+    labels: std::collections::BTreeMap<String, String>,
+    value: f64,
+}
+
+impl Scrape {
+    /// Reads the metrics of a server. A text that is not as it should be fails the test.
+    pub async fn of(server: &Server) -> Self {
+        let reply = server.get("/metrics").await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let kind = reply.header("content-type").unwrap_or_default();
+        assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
+        let parsed = within("parsing", parse(&reply.body)).await;
+        Self(serde_json::from_slice(&parsed).expect("the parser prints JSON"))
+    }
+
+    /// The sum of the samples with this name and, among others, these labels. Fails if there is
+    /// none.
+    pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let mut found = self.0.iter().filter(|sample| {
+            sample.name == name
+                && labels
+                    .iter()
+                    .all(|(label, value)| sample.labels.get(*label).is_some_and(|it| it == value))
+        });
+        let first = found.next();
+        let first = first.unwrap_or_else(|| panic!("there is no {name} with {labels:?}"));
+        first.value + found.map(|sample| sample.value).sum::<f64>()
+    }
+
+    /// All values of a label, over all metrics.
+    pub fn label_values(&self, label: &str) -> BTreeSet<&str> {
+        let values = self.0.iter().filter_map(|sample| sample.labels.get(label));
+        values.map(String::as_str).collect()
+    }
+
+    /// The value of a label of a metric that has one sample.
+    pub fn label(&self, name: &str, label: &str) -> &str {
+        let sample = self.0.iter().find(|sample| sample.name == name);
+        sample
+            .and_then(|sample| sample.labels.get(label))
+            .unwrap_or_else(|| panic!("there is no {name} with a {label}"))
+    }
+}
+
+async fn parse(text: &[u8]) -> Vec<u8> {
+    let mut parser = Command::new(repository().join(".venv/bin/python"))
+        .arg(repository().join("integration/exposition/parse.py"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("Python starts");
+    let mut stdin = parser.stdin.take().expect("stdin is a pipe");
+    let text = text.to_owned();
+    let writing = tokio::spawn(async move { stdin.write_all(&text).await });
+    let output = parser.wait_with_output().await.expect("Python ends");
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaints}");
+    writing
+        .await
+        .expect("no panic")
+        .expect("the parser reads all");
+    output.stdout
+}

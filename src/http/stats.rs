@@ -1,0 +1,217 @@
+//! `GET /stats`: the figures of the service in one small answer, for people and their pages.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pointstream_actors::{ErrorReport, MemoryUse, Quantiles, SessionId};
+use serde::Serialize;
+use warp::reply::Json;
+
+use super::App;
+
+/// `GET /stats`
+pub async fn stats(app: App) -> Json {
+    let figures = app.system.metrics();
+    let totals = figures.totals();
+    let latencies = figures.stage_latencies();
+    // Reads a file of the kernel.
+    let resident = tokio::task::spawn_blocking(resident_bytes).await;
+    warp::reply::json(&Stats {
+        time: seconds(SystemTime::now()),
+        uptime_seconds: app.metrics.uptime().as_secs_f64(),
+        totals: Totals {
+            sessions: totals.sessions,
+            images: totals.images,
+            image_bytes: totals.image_bytes,
+            generations_succeeded: totals.generations_succeeded,
+            generations_failed: totals.generations_failed,
+            generations_cancelled: totals.generations_cancelled,
+            messages_received: app.metrics.sockets.messages_received(),
+            messages_sent: app.metrics.sockets.messages_sent(),
+            bytes_received: app.metrics.network.bytes_received(),
+            bytes_sent: app.metrics.network.bytes_sent(),
+            worker_restarts: totals.worker_restarts,
+            errors: totals.errors,
+        },
+        latencies: Latencies {
+            generations: latencies.generations,
+            seconds: latencies
+                .stages
+                .iter()
+                .map(|(stage, quantiles)| (*stage, Seconds::from(quantiles)))
+                .collect(),
+        },
+        memory: Memory {
+            resident_bytes: resident.unwrap_or_default(),
+            upload_buffer: Budget::from(figures.upload_memory()),
+            feature_cache: Budget::from(figures.feature_memory()),
+        },
+        queue: Queue {
+            jobs: figures.queued_jobs(),
+            capacity: app.system.settings().queue_capacity,
+        },
+        connections: Connections {
+            network: app.metrics.network.open(),
+            websockets: app.metrics.sockets.open(),
+        },
+        errors: figures
+            .recent_errors()
+            .into_iter()
+            .map(Error::from)
+            .collect(),
+    })
+}
+
+/// Resident memory of the process, if the kernel tells.
+fn resident_bytes() -> Option<u64> {
+    let stat = procfs::process::Process::myself().and_then(|process| process.stat());
+    Some(stat.ok()?.rss * procfs::page_size())
+}
+
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
+}
+
+/// Figures of the service.
+#[derive(Serialize)]
+struct Stats {
+    /// The server's clock, in seconds since 1970-01-01 UTC.
+    time: f64,
+    /// Seconds since the server started.
+    uptime_seconds: f64,
+    totals: Totals,
+    latencies: Latencies,
+    memory: Memory,
+    queue: Queue,
+    connections: Connections,
+    /// The last 50 errors, the newest first.
+    errors: Vec<Error>,
+}
+
+/// What has happened since the start.
+#[derive(Serialize)]
+struct Totals {
+    /// Sessions that were created.
+    sessions: u64,
+    /// Images that were accepted.
+    images: u64,
+    /// Bytes of these images.
+    image_bytes: u64,
+    /// Generations that gave a result.
+    generations_succeeded: u64,
+    /// Generations that ended with an error.
+    generations_failed: u64,
+    /// Generations whose session ended before them.
+    generations_cancelled: u64,
+    /// Messages from clients over WebSockets.
+    messages_received: u64,
+    /// Messages to clients over WebSockets.
+    messages_sent: u64,
+    /// Bytes that came over all connections.
+    bytes_received: u64,
+    /// Bytes that went over all connections.
+    bytes_sent: u64,
+    /// Lives of workers that ended before the service did.
+    worker_restarts: u64,
+    /// Errors of all kinds.
+    errors: u64,
+}
+
+/// How long the parts of the last generations took.
+#[derive(Serialize)]
+struct Latencies {
+    /// How many generations this is about, at most 100.
+    generations: usize,
+    /// By stage (`queued`, `frames`, `encode`, `model`, `cloud`, `glb`, `store`) and for the
+    /// `total`; empty without a generation.
+    seconds: BTreeMap<&'static str, Seconds>,
+}
+
+/// Seconds that half and nearly all stay below.
+#[derive(Serialize)]
+struct Seconds {
+    /// The median.
+    p50: f64,
+    /// 95 of 100 take no longer.
+    p95: f64,
+}
+
+impl From<&Quantiles> for Seconds {
+    fn from(quantiles: &Quantiles) -> Self {
+        Self {
+            p50: quantiles.p50,
+            p95: quantiles.p95,
+        }
+    }
+}
+
+/// Memory in use.
+#[derive(Serialize)]
+struct Memory {
+    /// Resident memory of the process; null if the kernel does not tell.
+    resident_bytes: Option<u64>,
+    upload_buffer: Budget,
+    feature_cache: Budget,
+}
+
+/// A part of the memory that has a bound of its own.
+#[derive(Serialize)]
+struct Budget {
+    /// Bytes in use.
+    used_bytes: u64,
+    /// Bytes that may be in use.
+    limit_bytes: u64,
+}
+
+impl From<MemoryUse> for Budget {
+    fn from(memory: MemoryUse) -> Self {
+        Self {
+            used_bytes: memory.used,
+            limit_bytes: memory.limit,
+        }
+    }
+}
+
+/// Jobs that wait for a worker.
+#[derive(Serialize)]
+struct Queue {
+    /// How many wait.
+    jobs: u64,
+    /// How many may wait.
+    capacity: usize,
+}
+
+/// Connections at the moment.
+#[derive(Serialize)]
+struct Connections {
+    /// Network connections, the WebSockets among them.
+    network: u64,
+    /// WebSockets.
+    websockets: u64,
+}
+
+/// An error that happened.
+#[derive(Serialize)]
+struct Error {
+    /// When, in seconds since 1970-01-01 UTC.
+    time: f64,
+    /// What went wrong, in one word.
+    kind: &'static str,
+    /// The session that it concerns, or null.
+    session_id: Option<SessionId>,
+    /// For people, cut if it is long. It may repeat what a client sent.
+    message: String,
+}
+
+impl From<ErrorReport> for Error {
+    fn from(report: ErrorReport) -> Self {
+        Self {
+            time: seconds(report.time),
+            kind: report.kind.name(),
+            session_id: report.session,
+            message: report.message,
+        }
+    }
+}

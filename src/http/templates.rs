@@ -1,0 +1,61 @@
+//! Routes as templates, so that what is counted by route has few names.
+
+/// Every route that is served.
+const TEMPLATES: [&str; 12] = [
+    "/ws/session/create",
+    "/ws/session/{session_id}",
+    "/ws/session/{session_id}/result",
+    "/ws/sessions",
+    "/ws/reconstruct/{session_id}",
+    "/healthz",
+    "/readyz",
+    "/info",
+    "/actors",
+    "/actors/workers/{index}/restart",
+    "/stats",
+    "/metrics",
+];
+
+/// The route of a path; one word for all paths that have none.
+pub fn template_of(path: &str) -> &'static str {
+    TEMPLATES
+        .into_iter()
+        .find(|template| matches(template, path))
+        .unwrap_or("unknown")
+}
+
+/// Whether a path is one of the template's, in which a segment in braces stands for any.
+fn matches(template: &str, path: &str) -> bool {
+    let mut wanted = template.split('/');
+    let mut found = path.split('/');
+    loop {
+        match (wanted.next(), found.next()) {
+            (None, None) => return true,
+            (Some(wanted), Some(found)) if wanted == found || wanted.starts_with('{') => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_share_the_name_of_their_route() {
+        for (path, template) in [
+            ("/ws/session/create", "/ws/session/create"),
+            ("/ws/session/1234", "/ws/session/{session_id}"),
+            ("/ws/session/1234/result", "/ws/session/{session_id}/result"),
+            (
+                "/actors/workers/0/restart",
+                "/actors/workers/{index}/restart",
+            ),
+            ("/ws/session", "unknown"),
+            ("/ws/session/1/result/2", "unknown"),
+            ("/../../etc/passwd", "unknown"),
+        ] {
+            assert_eq!(template_of(path), template, "{path}");
+        }
+    }
+}

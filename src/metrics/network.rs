@@ -1,0 +1,95 @@
+//! Network connections and the bytes on them.
+
+use prometheus::{
+    IntCounter, IntGauge, Registry, register_int_counter_with_registry,
+    register_int_gauge_with_registry,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::io::{InspectReader, InspectWriter};
+
+/// Counts connections and bytes.
+#[derive(Debug)]
+pub struct NetworkMetrics {
+    open: IntGauge,
+    accepted: IntCounter,
+    received: IntCounter,
+    sent: IntCounter,
+}
+
+impl NetworkMetrics {
+    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            open: register_int_gauge_with_registry!(
+                "pointstream_connections",
+                "Open network connections, WebSockets among them.",
+                registry
+            )?,
+            accepted: register_int_counter_with_registry!(
+                "pointstream_connections_accepted_total",
+                "Network connections that were accepted.",
+                registry
+            )?,
+            received: register_int_counter_with_registry!(
+                "pointstream_received_bytes_total",
+                "Bytes that came over all connections.",
+                registry
+            )?,
+            sent: register_int_counter_with_registry!(
+                "pointstream_sent_bytes_total",
+                "Bytes that went over all connections.",
+                registry
+            )?,
+        })
+    }
+
+    /// Counts a connection for as long as the value lives.
+    #[must_use]
+    pub fn opened(&self) -> Open {
+        self.accepted.inc();
+        Open::new(&self.open)
+    }
+
+    /// A stream whose bytes are counted.
+    pub fn counted<S: AsyncRead + AsyncWrite>(
+        &self,
+        stream: S,
+    ) -> impl AsyncRead + AsyncWrite + use<S> {
+        let (received, sent) = (self.received.clone(), self.sent.clone());
+        let stream = InspectReader::new(stream, move |bytes: &[u8]| {
+            received.inc_by(bytes.len() as u64);
+        });
+        InspectWriter::new(stream, move |bytes: &[u8]| sent.inc_by(bytes.len() as u64))
+    }
+
+    /// Connections at the moment.
+    pub fn open(&self) -> u64 {
+        u64::try_from(self.open.get()).unwrap_or(0)
+    }
+
+    /// Bytes from clients so far.
+    pub fn bytes_received(&self) -> u64 {
+        self.received.get()
+    }
+
+    /// Bytes to clients so far.
+    pub fn bytes_sent(&self) -> u64 {
+        self.sent.get()
+    }
+}
+
+/// Something that is open; dropping it takes it off the gauge.
+#[derive(Debug)]
+pub struct Open(IntGauge);
+
+impl Open {
+    pub(super) fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,113 @@
+//! WebSockets and the messages on them.
+
+use prometheus::core::Collector;
+use prometheus::{
+    IntCounterVec, IntGauge, Registry, register_int_counter_vec_with_registry,
+    register_int_gauge_with_registry,
+};
+
+use super::network::Open;
+
+const RECEIVED: &str = "received";
+const SENT: &str = "sent";
+
+/// Counts sockets and messages.
+#[derive(Debug)]
+pub struct SocketMetrics {
+    open: IntGauge,
+    messages: IntCounterVec,
+}
+
+impl SocketMetrics {
+    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let messages = register_int_counter_vec_with_registry!(
+            "pointstream_messages_total",
+            "Messages on WebSockets by direction, seen from the server, and type.",
+            &["direction", "type"],
+            registry
+        )?;
+        for kind in ["image", "generate", "finalize", "ping", "invalid"] {
+            messages.with_label_values(&[RECEIVED, kind]);
+        }
+        for kind in [
+            "connected",
+            "ack",
+            "progress",
+            "delta",
+            "complete",
+            "error",
+            "pong",
+        ] {
+            messages.with_label_values(&[SENT, kind]);
+        }
+        Ok(Self {
+            open: register_int_gauge_with_registry!(
+                "pointstream_websockets",
+                "Open WebSockets.",
+                registry
+            )?,
+            messages,
+        })
+    }
+
+    /// Counts a socket for as long as the value lives.
+    #[must_use]
+    pub fn opened(&self) -> Open {
+        Open::new(&self.open)
+    }
+
+    /// Sockets at the moment.
+    pub fn open(&self) -> u64 {
+        u64::try_from(self.open.get()).unwrap_or(0)
+    }
+
+    /// Notes a message from a client. Its type is one of the protocol's.
+    pub fn received(&self, kind: &'static str) {
+        self.messages.with_label_values(&[RECEIVED, kind]).inc();
+    }
+
+    /// Notes a message to a client.
+    pub fn sent(&self, kind: &'static str) {
+        self.messages.with_label_values(&[SENT, kind]).inc();
+    }
+
+    /// Messages from clients so far.
+    pub fn messages_received(&self) -> u64 {
+        self.sum(RECEIVED)
+    }
+
+    /// Messages to clients so far.
+    pub fn messages_sent(&self) -> u64 {
+        self.sum(SENT)
+    }
+
+    fn sum(&self, direction: &str) -> u64 {
+        let families = self.messages.collect();
+        families
+            .iter()
+            .flat_map(|family| family.get_metric())
+            .filter(|metric| {
+                let mut labels = metric.get_label().iter();
+                labels.any(|label| label.value() == direction)
+            })
+            .map(|metric| metric.get_counter().get_value() as u64)
+            .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directions_are_counted_apart() {
+        let metrics = SocketMetrics::new(&Registry::new()).expect("valid metrics");
+        metrics.received("image");
+        metrics.received("ping");
+        metrics.sent("ack");
+        assert_eq!(
+            (metrics.messages_received(), metrics.messages_sent()),
+            (2, 1)
+        );
+    }
+}
