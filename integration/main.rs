@@ -7,6 +7,7 @@
 mod support;
 
 mod binary;
+mod downloads;
 mod drain;
 mod errors;
 mod example_client;

@@ -150,6 +150,8 @@ pub enum AnswerKind {
 /// A point cloud with what there is to know about it.
 #[derive(Debug, Clone)]
 pub struct Answer {
+    /// Counts the session's results, with gaps where a generation failed.
+    pub number: u64,
     /// Delta or complete.
     pub kind: AnswerKind,
     /// Images that the session held when the point cloud was asked for.

@@ -16,6 +16,7 @@
 mod config;
 mod connection;
 mod event;
+mod export;
 mod features;
 mod gauge;
 mod mailbox;
@@ -39,8 +40,10 @@ pub use event::{
     Answer, AnswerKind, ClientMessage, CloseReason, Progress, ResultMetadata, SessionEvent,
     SessionId, Stage, Timings,
 };
+pub use export::{ExportFailed, ResultFile};
 pub use memory::{MemoryBudget, MemoryLease};
 pub use metrics::{ErrorKind, ErrorReport, MemoryUse, Metrics, Quantiles, StageLatencies, Totals};
+pub use pointstream_reconstruction::export::{ResultFormat, UnknownFormat};
 pub use settings::Settings;
 pub use spool::DataDirError;
 pub use summary::{ActorReport, JobReport, SessionStatus, SessionSummary};

@@ -5,6 +5,8 @@
 //! <data dir>/sessions/<id>/1.image     an image as the client sent it
 //! <data dir>/sessions/<id>/1.rgb       the same, oriented and resized: rows of RGB bytes
 //! <data dir>/sessions/<id>/2.glb       the newest result
+//! <data dir>/sessions/<id>/2.npz       what its other formats are made of, and one of them
+//! <data dir>/sessions/<id>/2.ply       another format, if somebody asked for it
 //! ```
 //!
 //! Names are numbers of ours, never a client's. All functions block.
@@ -16,6 +18,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use image::RgbImage;
 use memmap2::Mmap;
+use pointstream_reconstruction::export::ResultFormat;
 use pointstream_reconstruction::model::FrameSize;
 use thiserror::Error;
 
@@ -133,22 +136,32 @@ impl Spool {
         })
     }
 
-    /// Stores a result and gives it back as a view of the file, which costs no memory of ours.
-    pub fn store_result(&self, number: u64, glb: &[u8]) -> io::Result<Bytes> {
-        let path = self.result(number);
-        fs::write(&path, glb)?;
-        let file = File::open(&path)?;
-        // SAFETY: the folder is this process's own and nobody writes to a result after this;
-        // removing the file leaves the mapping valid.
+    /// Makes the file of a result in one format, or empties it.
+    pub fn create_result(&self, number: u64, format: ResultFormat) -> io::Result<File> {
+        File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(self.result(number, format))
+    }
+
+    /// The file of a result as a view, which costs no memory of ours. It must not be written to
+    /// any more; removing it leaves the view valid.
+    pub fn view_result(&self, number: u64, format: ResultFormat) -> io::Result<Bytes> {
+        let file = File::open(self.result(number, format))?;
+        // SAFETY: the folder is this process's own and nobody writes to a result after this.
         let view = unsafe { Mmap::map(&file)? };
         Ok(Bytes::from_owner(view))
     }
 
-    /// Removes a result that a newer one replaced.
-    pub fn remove_result(&self, number: u64) {
-        let path = self.result(number);
-        if let Err(error) = fs::remove_file(&path) {
-            tracing::warn!(path = %path.display(), %error, "an old result cannot be removed");
+    /// Removes a result in one format, if it is there.
+    pub fn remove_result(&self, number: u64, format: ResultFormat) {
+        let path = self.result(number, format);
+        if let Err(error) = fs::remove_file(&path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %path.display(), %error, "a result cannot be removed");
         }
     }
 
@@ -160,7 +173,7 @@ impl Spool {
         self.folder.join(format!("{number}.rgb"))
     }
 
-    fn result(&self, number: u64) -> PathBuf {
-        self.folder.join(format!("{number}.glb"))
+    fn result(&self, number: u64, format: ResultFormat) -> PathBuf {
+        self.folder.join(format!("{number}.{}", format.extension()))
     }
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use pointstream_reconstruction::export::ResultFormat;
 use pointstream_reconstruction::model::Metadata;
 use thiserror::Error;
 use tokio::task::JoinSet;
@@ -11,6 +12,7 @@ use tokio::task::JoinSet;
 use crate::config::{ConfigLimits, SessionConfig};
 use crate::connection::{AttachError, Events, Requests, SessionNotFound};
 use crate::event::{Answer, SessionId};
+use crate::export::{ExportFailed, ResultFile};
 use crate::gauge::Gauge;
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
@@ -291,6 +293,19 @@ impl SessionHandle {
             .ask(SessionMessage::Result)
             .await
             .map_err(|_| SessionNotFound)
+    }
+
+    /// Its newest result in a format, or nothing if it has none. Written at the first request for
+    /// the format, which may take long; from then on the file is there.
+    ///
+    /// # Errors
+    /// [`ExportFailed`] if the session has ended meanwhile or the file cannot be written.
+    pub async fn export(&self, format: ResultFormat) -> Result<Option<ResultFile>, ExportFailed> {
+        let (reply, file) = tokio::sync::oneshot::channel();
+        self.mailbox
+            .cast(SessionMessage::Export { format, reply })
+            .map_err(|_| SessionNotFound)?;
+        file.await.map_err(|_| SessionNotFound)?
     }
 
     /// Connects to it. The first event is always

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
-/// Runs computations and file work on threads of their own, as many at once as there are cores.
+/// Runs computations and file work on threads of their own, so many at once as there are places.
 #[derive(Debug, Clone)]
 pub(crate) struct Workshop {
     places: Arc<Semaphore>,
@@ -19,9 +19,17 @@ pub(crate) struct WorkFailed(String);
 impl Workshop {
     /// A workshop with one place per core.
     pub fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::with_places(cores())
+    }
+
+    /// A workshop for work that takes long and can wait: half of the cores stay free of it.
+    pub fn for_long_work() -> Self {
+        Self::with_places(cores().div_ceil(2))
+    }
+
+    fn with_places(places: usize) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(cores)),
+            places: Arc::new(Semaphore::new(places)),
         }
     }
 
@@ -47,4 +55,8 @@ impl Workshop {
         .await
         .map_err(|error| WorkFailed(error.to_string()))
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }

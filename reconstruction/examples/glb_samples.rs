@@ -10,6 +10,7 @@ use std::{env, fs};
 
 use common::{HEIGHT, WIDTH, predict};
 use nalgebra::{Isometry3, Matrix3, Similarity3, Vector3};
+use pointstream_reconstruction::cloud::sample::Pixel;
 use pointstream_reconstruction::cloud::{Alignment, CloudOptions, Scene, build_scene};
 use pointstream_reconstruction::export::glb::write_glb;
 
@@ -111,6 +112,9 @@ fn two_million_points() -> Scene {
         colors: points
             .iter()
             .map(|point| point.map(|x| (x * 100.0) as u8))
+            .collect(),
+        pixels: (0..points.len() as u32)
+            .map(|index| Pixel { frame: 0, index })
             .collect(),
         points,
         cameras: Vec::new(),

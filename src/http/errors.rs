@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 
-use pointstream_actors::{CreateSessionError, OutOfRange, SessionNotFound};
+use pointstream_actors::{CreateSessionError, ExportFailed, OutOfRange, SessionNotFound};
 use serde_json::json;
 use warp::http::StatusCode;
 use warp::http::header::{ALLOW, HeaderValue};
@@ -79,6 +79,15 @@ impl From<OutOfRange> for ApiError {
 impl From<SessionNotFound> for ApiError {
     fn from(_: SessionNotFound) -> Self {
         Self::session_not_found()
+    }
+}
+
+impl From<ExportFailed> for ApiError {
+    fn from(error: ExportFailed) -> Self {
+        match error {
+            ExportFailed::SessionNotFound(error) => error.into(),
+            ExportFailed::Write { .. } | ExportFailed::Internal(_) => Self::internal(&error),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The service over HTTP: routes, handlers and the connections that carry them.
 
+mod download;
 mod errors;
 mod operators;
 mod origins;
@@ -11,6 +12,7 @@ mod sessions;
 mod stats;
 mod templates;
 
+pub use download::Download;
 pub use errors::ApiError;
 pub use origins::OriginPolicy;
 pub use query::Query;

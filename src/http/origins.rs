@@ -130,8 +130,19 @@ impl OriginPolicy {
         CorsLayer::new()
             .allow_origin(origins)
             .allow_methods([Method::GET, Method::POST, Method::DELETE])
-            .allow_headers([header::CONTENT_TYPE])
-            .expose_headers([header::CONTENT_DISPOSITION])
+            .allow_headers([
+                header::CONTENT_TYPE,
+                header::IF_MATCH,
+                header::IF_NONE_MATCH,
+                header::IF_RANGE,
+                header::RANGE,
+            ])
+            .expose_headers([
+                header::ACCEPT_RANGES,
+                header::CONTENT_DISPOSITION,
+                header::CONTENT_RANGE,
+                header::ETAG,
+            ])
             .max_age(MaxAge::exact(Duration::from_secs(600)))
     }
 }

@@ -1,23 +1,19 @@
 //! REST: a session's last result.
 
-use std::convert::Infallible;
-
-use futures_util::stream;
-use pointstream_actors::{Answer, AnswerKind, ResultMetadata};
+use bytes::Bytes;
+use pointstream_actors::{Answer, AnswerKind, ResultFile, ResultFormat, ResultMetadata};
 use serde::Serialize;
-use warp::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use warp::reply::{Reply, Response};
+use warp::http::Method;
+use warp::http::header::HeaderMap;
+use warp::reply::Response;
 
-use super::{ApiError, App, Query, sessions};
-
-/// Bytes that are handed to the connection at a time.
-const PIECE: usize = 256 << 10;
+use super::{ApiError, App, Download, Query, sessions};
 
 /// What a result can be fetched as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
-    /// The point cloud.
-    Glb,
+    /// A file.
+    File(ResultFormat),
     /// All but the point cloud.
     Json,
 }
@@ -25,51 +21,58 @@ enum Format {
 impl Format {
     fn from_query(query: &Query) -> Result<Self, ApiError> {
         match query.text("format") {
-            None | Some("glb") => Ok(Self::Glb),
+            None => Ok(Self::File(ResultFormat::Glb)),
             Some("json") => Ok(Self::Json),
-            Some(other) => {
-                let shown: String = other.chars().take(100).collect();
-                Err(ApiError::invalid(format!(
-                    "format must be glb or json, but it is {shown:?}"
-                )))
-            }
+            Some(name) => name.parse().map(Self::File).map_err(|_| {
+                let shown: String = name.chars().take(100).collect();
+                let names = ResultFormat::ALL.map(ResultFormat::name).join(", ");
+                ApiError::invalid(format!(
+                    "format must be {names} or json, but it is {shown:?}"
+                ))
+            }),
         }
     }
 }
 
 /// `GET /ws/session/{session_id}/result`
-pub async fn fetch(app: App, id: String, query: Query) -> Result<Response, ApiError> {
+pub async fn fetch(
+    app: App,
+    id: String,
+    query: Query,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let format = Format::from_query(&query)?;
     let session = sessions::find(&app, &id).await?;
-    let result = session.result().await?.ok_or_else(|| {
-        ApiError::not_found("Session has no result yet; send a generate message first")
-    })?;
-    Ok(match format {
-        Format::Glb => glb(&result),
-        Format::Json => json(&result),
-    })
+    let download = match format {
+        Format::File(format) => session.export(format).await?.map(file),
+        Format::Json => session
+            .result()
+            .await?
+            .map(|result| json(&result))
+            .transpose()?,
+    };
+    download
+        .ok_or_else(|| {
+            ApiError::not_found("Session has no result yet; send a generate message first")
+        })?
+        .respond(&method, &headers)
 }
 
-/// The bytes are a view of the file, sent piece by piece: what the client has not taken yet costs
-/// no memory.
-fn glb(result: &Answer) -> Response {
-    let mut rest = result.glb.clone();
-    let pieces = std::iter::from_fn(move || {
-        let piece = rest.split_to(rest.len().min(PIECE));
-        (!piece.is_empty()).then_some(Ok::<_, Infallible>(piece))
-    });
-    let mut response = warp::reply::stream(stream::iter(pieces)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("model/gltf-binary"));
-    headers.insert(CONTENT_LENGTH, result.glb.len().into());
-    let name = format!(
-        "attachment; filename=\"{}.glb\"",
-        result.metadata.session_id
-    );
-    if let Ok(name) = HeaderValue::try_from(name) {
-        headers.insert(CONTENT_DISPOSITION, name);
+/// A result as a client downloads it.
+pub fn file(file: ResultFile) -> Download {
+    let ResultFile {
+        session,
+        number,
+        format,
+        bytes,
+    } = file;
+    Download {
+        bytes,
+        tag: format!("{session}-{number}-{format}"),
+        content_type: format.content_type(),
+        file_name: Some(format!("{session}.{}", format.extension())),
     }
-    response
 }
 
 /// The message that carried the result, without the point cloud.
@@ -81,13 +84,19 @@ struct Description<'a> {
     metadata: &'a ResultMetadata,
 }
 
-fn json(result: &Answer) -> Response {
-    warp::reply::json(&Description {
+fn json(result: &Answer) -> Result<Download, ApiError> {
+    let description = Description {
         kind: result.kind,
         image_count: result.image_count,
         metadata: &result.metadata,
+    };
+    let text = serde_json::to_vec(&description).map_err(|error| ApiError::internal(&error))?;
+    Ok(Download {
+        bytes: Bytes::from(text),
+        tag: format!("{}-{}-json", result.metadata.session_id, result.number),
+        content_type: "application/json",
+        file_name: None,
     })
-    .into_response()
 }
 
 #[cfg(test)]
@@ -100,16 +109,19 @@ mod tests {
 
     #[test]
     fn the_point_cloud_is_the_default() {
-        assert_eq!(Format::from_query(&Query::default()), Ok(Format::Glb));
-        assert_eq!(format("glb"), Ok(Format::Glb));
+        let glb = Ok(Format::File(ResultFormat::Glb));
+        assert_eq!(Format::from_query(&Query::default()), glb);
         assert_eq!(format("json"), Ok(Format::Json));
+        for one in ResultFormat::ALL {
+            assert_eq!(format(one.name()), Ok(Format::File(one)));
+        }
     }
 
     #[test]
     fn names_the_formats_that_there_are() {
         assert_eq!(
             format("obj").expect_err("unknown").detail(),
-            "format must be glb or json, but it is \"obj\""
+            "format must be glb, ply, colmap, npz, nerfstudio or json, but it is \"obj\""
         );
     }
 }

@@ -117,15 +117,21 @@ fn result(app: &App) -> BoxedFilter<(Response,)> {
     warp::path!("ws" / "session" / String / "result")
         .and(warp::method())
         .and(query())
-        .then(move |id: String, method: Method, query: Query| {
-            let app = app.clone();
-            async move {
-                match method {
-                    Method::GET => results::fetch(app, id, query).await.into_response(),
-                    _ => ApiError::method_not_allowed("GET").into_response(),
+        .and(warp::header::headers_cloned())
+        .then(
+            move |id: String, method: Method, query: Query, headers: HeaderMap| {
+                let app = app.clone();
+                async move {
+                    match method {
+                        Method::GET | Method::HEAD => {
+                            let fetched = results::fetch(app, id, query, method, headers);
+                            fetched.await.into_response()
+                        }
+                        _ => ApiError::method_not_allowed("GET, HEAD").into_response(),
+                    }
                 }
-            }
-        })
+            },
+        )
         .boxed()
 }
 

@@ -274,6 +274,7 @@ mod tests {
             timings: Timings::default(),
         };
         SessionEvent::Result(Arc::new(Answer {
+            number: 1,
             kind: AnswerKind::Delta,
             image_count: 5,
             glb: glb.into(),

@@ -1,14 +1,18 @@
 //! One generation: from stored frames to a result on disk.
 
+use std::io::{BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use bytes::Bytes;
 use image::RgbImage;
 use pointstream_reconstruction::cloud::{
     Alignment, CloudError, CloudOptions, Region, Scene, SceneFrame, WorldFrame, build_scene, rows,
 };
 use pointstream_reconstruction::export::glb::{GlbError, write_glb};
+use pointstream_reconstruction::export::npz::NpzWriter;
+use pointstream_reconstruction::export::{Cameras, ExportError, ResultFormat};
 use pointstream_reconstruction::image::common_size;
 use pointstream_reconstruction::model::{FrameSize, LoadModel, ModelError, Step};
 use pointstream_reconstruction::prediction::Prediction;
@@ -16,6 +20,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use super::SessionMessage;
+use super::result::StoredResult;
 use crate::config::SessionConfig;
 use crate::event::{Answer, AnswerKind, Progress, ResultMetadata, SessionId, Stage, Timings};
 use crate::mailbox::Mailbox;
@@ -54,8 +59,8 @@ pub(super) struct PlannedFrame {
 
 /// What comes of a generation.
 pub(crate) struct Outcome {
-    /// For the client.
-    pub answer: Arc<Answer>,
+    /// The result, stored.
+    pub result: Arc<StoredResult>,
     /// The session's world with what this result added.
     pub world: Arc<WorldFrame>,
 }
@@ -72,6 +77,9 @@ pub(crate) enum GenerationError {
     /// The cloud cannot be written.
     #[error(transparent)]
     Glb(#[from] GlbError),
+    /// What the model said cannot be stored.
+    #[error("the result could not be stored: {0}")]
+    Npz(#[from] ExportError),
     /// The disk refuses.
     #[error("the result could not be stored: {0}")]
     Store(#[from] std::io::Error),
@@ -86,7 +94,7 @@ impl GenerationError {
         match self {
             Self::Job(JobError::Model(ModelError::OutOfMemory { .. })) => ErrorKind::OutOfMemory,
             Self::Job(JobError::Model(_) | JobError::Joined(_)) => ErrorKind::Model,
-            Self::Job(JobError::Frame(_)) | Self::Store(_) => ErrorKind::Storage,
+            Self::Job(JobError::Frame(_)) | Self::Store(_) | Self::Npz(_) => ErrorKind::Storage,
             Self::Job(JobError::WorkerDied(_) | JobError::NoWorker(_)) => ErrorKind::Worker,
             Self::Job(JobError::TimedOut(_)) => ErrorKind::Timeout,
             Self::Job(JobError::QueueFull { .. }) => ErrorKind::Busy,
@@ -222,8 +230,22 @@ impl Plan {
         }));
     }
 
-    /// Makes the point cloud, writes it and stores it. Blocks.
+    /// Makes the point cloud, writes it and stores it, all or nothing. Blocks.
     fn export(
+        self,
+        size: FrameSize,
+        prediction: &Prediction,
+        job: JobTimings,
+    ) -> Result<Outcome, GenerationError> {
+        let (spool, number) = (self.spool.clone(), self.number);
+        self.store(size, prediction, job).inspect_err(|_| {
+            for format in StoredResult::FORMATS {
+                spool.remove_result(number, format);
+            }
+        })
+    }
+
+    fn store(
         self,
         size: FrameSize,
         prediction: &Prediction,
@@ -242,33 +264,69 @@ impl Plan {
             frames: job.frames + start.elapsed().as_secs_f64(),
             ..Timings::default()
         };
-        let start = Instant::now();
-        let (scene, world) = self.scene(size, prediction, &images)?;
-        timings.cloud = start.elapsed().as_secs_f64();
-        let start = Instant::now();
-        let glb = write_glb(&scene)?;
-        timings.glb = start.elapsed().as_secs_f64();
+        let file = self.spool.create_result(self.number, ResultFormat::Npz)?;
+        // Depth and confidence go to the disk while the cloud is made of them.
+        let (made, stored) = std::thread::scope(|scope| {
+            let storing = scope.spawn(|| NpzWriter::begin(prediction, BufWriter::new(file)));
+            let made = self.glb(size, prediction, &images, &mut timings);
+            let start = Instant::now();
+            let stored = storing.join();
+            timings.store = start.elapsed().as_secs_f64();
+            (made, stored)
+        });
+        let (scene, world, glb) = made?;
+        let npz =
+            stored.map_err(|_| GenerationError::Internal("storing panicked".to_owned()))??;
+        drop(images);
         self.progress(
             Stage::Finalizing,
             share::FINALIZE,
             format!("Storing {} points", scene.points.len()),
         );
         let start = Instant::now();
-        let glb = self.spool.store_result(self.number, &glb)?;
-        timings.store = start.elapsed().as_secs_f64();
+        npz.finish(&scene)?.flush()?;
+        let glb = self.store_glb(&glb)?;
+        timings.store += start.elapsed().as_secs_f64();
         timings.total = self.asked.elapsed().as_secs_f64();
         self.progress(Stage::Finalizing, 1.0, "Done".to_owned());
         let metadata = self.metadata(&scene, prediction, glb.len(), timings);
+        let answer = Answer {
+            number: self.number,
+            kind: self.kind,
+            // Never more than `max_images`, which is a u32.
+            image_count: u32::try_from(self.frames.len()).unwrap_or(u32::MAX),
+            glb,
+            metadata: Arc::new(metadata),
+        };
+        let frames = self.frames.into_iter().map(|frame| frame.job.pixels);
+        let cameras = Cameras::of(&scene);
+        let result = StoredResult::new(answer, self.spool, cameras, frames.collect(), size)?;
         Ok(Outcome {
-            answer: Arc::new(Answer {
-                kind: self.kind,
-                // Never more than `max_images`, which is a u32.
-                image_count: u32::try_from(self.frames.len()).unwrap_or(u32::MAX),
-                glb,
-                metadata: Arc::new(metadata),
-            }),
+            result: Arc::new(result),
             world: Arc::new(world),
         })
+    }
+
+    fn glb(
+        &self,
+        size: FrameSize,
+        prediction: &Prediction,
+        images: &[RgbImage],
+        timings: &mut Timings,
+    ) -> Result<(Scene, WorldFrame, Vec<u8>), GenerationError> {
+        let start = Instant::now();
+        let (scene, world) = self.scene(size, prediction, images)?;
+        timings.cloud = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        let glb = write_glb(&scene)?;
+        timings.glb = start.elapsed().as_secs_f64();
+        Ok((scene, world, glb))
+    }
+
+    fn store_glb(&self, glb: &[u8]) -> std::io::Result<Bytes> {
+        let mut file = self.spool.create_result(self.number, ResultFormat::Glb)?;
+        file.write_all(glb)?;
+        self.spool.view_result(self.number, ResultFormat::Glb)
     }
 
     fn scene(

@@ -23,7 +23,10 @@ impl State {
     }
 
     pub(super) fn check_idle(&mut self) {
-        let busy = self.running.is_some() || !self.requests.is_empty() || !self.uploads.is_empty();
+        let busy = self.running.is_some()
+            || !self.requests.is_empty()
+            || !self.uploads.is_empty()
+            || self.exports.are_written();
         if busy {
             self.touch();
         }

@@ -4,9 +4,11 @@
 //! back as messages, so a session answers at once whatever runs.
 
 mod connections;
+mod exports;
 mod generation;
 mod idle;
 mod requests;
+mod result;
 mod uploads;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,6 +22,7 @@ use tracing::Instrument;
 use crate::config::SessionConfig;
 use crate::connection::{AttachError, ConnectionId, Events, Requests};
 use crate::event::{Answer, ClientMessage, CloseReason, Progress, SessionEvent, SessionId};
+use crate::export::ExportFailed;
 use crate::features::FeatureBudget;
 use crate::gauge::Gauge;
 use crate::mailbox::{Mailbox, Reply, answer};
@@ -31,11 +34,16 @@ use crate::spool::Spool;
 use crate::summary::{SessionStatus, SessionSummary};
 use crate::workshop::Workshop;
 use connections::Connection;
+pub(crate) use exports::ExportReply;
+use exports::Exports;
 use generation::{GenerationError, Outcome};
 use requests::{Request, Running};
+use result::StoredResult;
 use uploads::{Image, StoreError, StoredImage, Upload};
 
+use bytes::Bytes;
 use pointstream_reconstruction::cloud::WorldFrame;
+use pointstream_reconstruction::export::ResultFormat;
 
 /// What a session is told.
 pub(crate) enum SessionMessage {
@@ -78,6 +86,22 @@ pub(crate) enum SessionMessage {
     Summary(Reply<SessionSummary>),
     /// Give the newest result.
     Result(Reply<Option<Arc<Answer>>>),
+    /// Give the newest result in a format; written first, if need be.
+    Export {
+        /// Which one.
+        format: ResultFormat,
+        /// Answers with the file, or none if there is no result.
+        reply: ExportReply,
+    },
+    /// A result is written, or not.
+    ExportEnded {
+        /// Of which result.
+        number: u64,
+        /// In which format.
+        format: ResultFormat,
+        /// The file.
+        outcome: Result<Bytes, ExportFailed>,
+    },
     /// Look whether anything happened lately.
     CheckIdle,
     /// Take no new requests and answer when nothing runs any more.
@@ -100,6 +124,8 @@ pub(crate) struct SessionArgs {
     pub pool: PoolAddress,
     /// Where blocking work is done.
     pub workshop: Workshop,
+    /// Where results are written in other formats.
+    pub exports: Workshop,
     /// Memory for encoded frames.
     pub features: Arc<FeatureBudget>,
     /// Memory for images that are being stored.
@@ -121,6 +147,7 @@ pub(crate) struct State {
     spool: Spool,
     pool: PoolAddress,
     workshop: Workshop,
+    export_workshop: Workshop,
     budget: Arc<FeatureBudget>,
     upload_memory: MemoryBudget,
     mailbox: Mailbox<SessionMessage>,
@@ -156,9 +183,11 @@ pub(crate) struct State {
     running: Option<Running>,
     /// The coordinates of the session's results, fixed by the first one.
     world: Option<Arc<WorldFrame>>,
-    /// The newest result and its number.
-    result: Option<(u64, Arc<Answer>)>,
+    /// The newest result.
+    result: Option<Arc<StoredResult>>,
     next_result: u64,
+    /// Formats of results that were asked for.
+    exports: Exports,
 
     connections: BTreeMap<ConnectionId, Connection>,
     next_connection: ConnectionId,
@@ -188,6 +217,7 @@ impl State {
             spool: args.spool,
             pool: args.pool,
             workshop: args.workshop,
+            export_workshop: args.exports,
             budget: args.features,
             upload_memory: args.uploads,
             mailbox,
@@ -210,6 +240,7 @@ impl State {
             world: None,
             result: None,
             next_result: 1,
+            exports: Exports::default(),
             connections: BTreeMap::new(),
             next_connection: 1,
             undelivered: VecDeque::new(),
@@ -235,11 +266,15 @@ impl State {
             SessionMessage::Undelivered(event) => self.on_undelivered(event),
             SessionMessage::Summary(reply) => answer(reply, self.summary()),
             SessionMessage::Result(reply) => {
-                answer(
-                    reply,
-                    self.result.as_ref().map(|(_, result)| result.clone()),
-                );
+                let result = self.result.as_ref();
+                answer(reply, result.map(|result| result.answer().clone()));
             }
+            SessionMessage::Export { format, reply } => self.on_export(format, reply),
+            SessionMessage::ExportEnded {
+                number,
+                format,
+                outcome,
+            } => self.on_export_ended(number, format, outcome),
             SessionMessage::CheckIdle => self.check_idle(),
             SessionMessage::Drain(reply) => self.drain(reply),
             SessionMessage::Close(reason) => self.close(reason),
@@ -322,9 +357,10 @@ impl State {
 }
 
 impl Drop for State {
-    /// However the session ends, its running generation is given up.
+    /// However the session ends, its running generation and exports are given up.
     fn drop(&mut self) {
         self.cancel_running();
+        self.exports.cancel();
     }
 }
 

@@ -44,7 +44,6 @@ impl RequestKind {
 pub(super) struct Running {
     request: Request,
     cancelled: Arc<AtomicBool>,
-    number: u64,
     /// The furthest progress that was shown.
     fraction: f32,
 }
@@ -173,7 +172,6 @@ impl State {
         self.running = Some(Running {
             request,
             cancelled,
-            number,
             fraction: 0.0,
         });
         let mailbox = self.mailbox.clone();
@@ -211,7 +209,7 @@ impl State {
         let request = running.request;
         match result {
             Ok(outcome) => {
-                let answer = outcome.answer.clone();
+                let answer = outcome.result.answer().clone();
                 tracing::info!(
                     points = answer.metadata.num_points,
                     seconds = answer.metadata.timings.total,
@@ -222,7 +220,7 @@ impl State {
                     answer.metadata.num_frames,
                     &answer.metadata.timings,
                 );
-                self.keep_outcome(running.number, *outcome);
+                self.keep_outcome(*outcome);
                 if request.kind == RequestKind::Finalize {
                     self.complete();
                 }
@@ -238,17 +236,11 @@ impl State {
         self.encode_ahead();
     }
 
-    fn keep_outcome(&mut self, number: u64, outcome: Outcome) {
+    fn keep_outcome(&mut self, outcome: Outcome) {
         self.error = None;
         self.world = Some(outcome.world);
-        if let Some((old, _)) = self.result.replace((number, outcome.answer)) {
-            let spool = self.spool.clone();
-            let workshop = self.workshop.clone();
-            tokio::spawn(async move {
-                if let Err(error) = workshop.run(move || spool.remove_result(old)).await {
-                    tracing::warn!(%error, "an old result could not be removed");
-                }
-            });
+        if let Some(old) = self.result.replace(outcome.result) {
+            self.forget_result(&old);
         }
     }
 

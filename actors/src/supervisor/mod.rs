@@ -90,6 +90,8 @@ pub(crate) struct State {
     pool_status: Arc<PoolStatus>,
     pool: watch::Sender<Mailbox<PoolMessage>>,
     workshop: Workshop,
+    /// Where results are written in other formats.
+    exports: Workshop,
     features: Arc<FeatureBudget>,
     uploads: MemoryBudget,
     metrics: Arc<Metrics>,
@@ -247,6 +249,7 @@ impl Actor for Supervisor {
             pool_status: args.pool_status,
             pool: watch::Sender::new(pool),
             workshop: Workshop::new(),
+            exports: Workshop::for_long_work(),
             sessions: HashMap::new(),
             by_actor: HashMap::new(),
             ending: HashMap::new(),

@@ -97,6 +97,7 @@ impl State {
             spool: self.data_dir.spool(id),
             pool: self.pool.subscribe(),
             workshop: self.workshop.clone(),
+            exports: self.exports.clone(),
             features: self.features.clone(),
             uploads: self.uploads.clone(),
             gauge: Gauge::new("session", id.to_string()),

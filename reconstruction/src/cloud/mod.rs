@@ -31,5 +31,6 @@ pub use confident::ConfidentPixels;
 pub use matrix::rows;
 pub use scene::{CloudError, CloudOptions, Scene, SceneCamera, SceneFrame, build_scene};
 pub use similarity::estimate_similarity;
+pub(crate) use unproject::FrameMap;
 pub use view::View;
 pub use world::{FrameSource, Placement, WorldFrame, axes_flip};

@@ -51,6 +51,8 @@ pub struct Scene {
     pub points: Vec<[f32; 3]>,
     /// sRGB colours of the points.
     pub colors: Vec<[u8; 3]>,
+    /// The pixel that each point was made of, ordered by frame and index.
+    pub pixels: Vec<Pixel>,
     /// One per frame of the prediction, in its order.
     pub cameras: Vec<SceneCamera>,
     /// Processed width and height in pixels, which the intrinsics refer to.
@@ -144,6 +146,7 @@ pub fn build_scene(
         show_cameras: options.show_cameras,
         points,
         colors,
+        pixels: sample,
         world_to_glb,
         alignment,
         confidence_threshold: pixels.threshold(),

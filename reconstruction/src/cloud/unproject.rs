@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::confident::ConfidentPixels;
 use super::sample::Pixel;
+use super::view::View;
 
 /// Pixels that one task unprojects.
 const CHUNK: usize = 16 * 1024;
@@ -20,56 +21,60 @@ pub fn unproject(
     sample: &[Pixel],
     to: &Similarity3<f64>,
 ) -> Vec<[f32; 3]> {
-    let maps: Vec<FrameMap> = (0..pixels.views().len())
-        .map(|frame| FrameMap::new(pixels, frame, to))
+    let maps: Vec<_> = pixels
+        .views()
+        .iter()
+        .map(|view| Some(FrameMap::new(view.as_ref()?, to)))
         .collect();
-    let width = pixels.prediction().width as u32;
+    let prediction = pixels.prediction();
+    let width = prediction.width as u32;
     let mut points = vec![[0.0; 3]; sample.len()];
     sample
         .par_chunks(CHUNK)
         .zip(points.par_chunks_mut(CHUNK))
         .for_each(|(sample, points)| {
             for (pixel, point) in sample.iter().zip(points) {
-                let map = &maps[pixel.frame as usize];
-                let depth = map.depth[pixel.index as usize];
-                let (u, v) = (pixel.index % width, pixel.index / width);
-                let ray = map.ray * Vector3::new(f64::from(u), f64::from(v), 1.0);
-                let position = ray * f64::from(depth) + map.centre;
-                *point = [position.x as f32, position.y as f32, position.z as f32];
-                if !point.iter().all(|value| value.is_finite()) {
-                    *point = [f32::NAN; 3];
-                }
+                let frame = pixel.frame as usize;
+                let depth = prediction.frame_depth(frame)[pixel.index as usize];
+                *point = match &maps[frame] {
+                    Some(map) => map.point(pixel.index, width, depth),
+                    None => [f32::NAN; 3],
+                };
             }
         });
     points
 }
 
 /// What is common to all pixels of a frame.
-struct FrameMap<'a> {
+#[derive(Debug, Clone)]
+pub(crate) struct FrameMap {
     /// Maps (u, v, 1) to the ray of the pixel, in the wanted coordinates.
     ray: Matrix3<f64>,
     centre: Vector3<f64>,
-    depth: &'a [f32],
 }
 
-impl<'a> FrameMap<'a> {
-    fn new(pixels: &ConfidentPixels<'a>, frame: usize, to: &Similarity3<f64>) -> Self {
-        let depth = pixels.prediction().frame_depth(frame);
-        match &pixels.views()[frame] {
-            Some(view) => {
-                let camera_to_target = to * view.camera_to_world;
-                let rotation = camera_to_target.isometry.rotation.to_rotation_matrix();
-                FrameMap {
-                    ray: rotation.matrix() * view.inverse_intrinsics * camera_to_target.scaling(),
-                    centre: camera_to_target.isometry.translation.vector,
-                    depth,
-                }
-            }
-            None => FrameMap {
-                ray: Matrix3::from_element(f64::NAN),
-                centre: Vector3::from_element(f64::NAN),
-                depth,
-            },
+impl FrameMap {
+    /// `to` maps the world of the model run to the wanted coordinates.
+    pub fn new(view: &View, to: &Similarity3<f64>) -> Self {
+        let camera_to_target = to * view.camera_to_world;
+        let rotation = camera_to_target.isometry.rotation.to_rotation_matrix();
+        FrameMap {
+            ray: rotation.matrix() * view.inverse_intrinsics * camera_to_target.scaling(),
+            centre: camera_to_target.isometry.translation.vector,
+        }
+    }
+
+    /// The point of the pixel with this row-major index in a frame of this width. NaN if it
+    /// overflows single precision.
+    pub fn point(&self, index: u32, width: u32, depth: f32) -> [f32; 3] {
+        let (u, v) = (index % width, index / width);
+        let ray = self.ray * Vector3::new(f64::from(u), f64::from(v), 1.0);
+        let position = ray * f64::from(depth) + self.centre;
+        let point = [position.x as f32, position.y as f32, position.z as f32];
+        if point.iter().all(|value| value.is_finite()) {
+            point
+        } else {
+            [f32::NAN; 3]
         }
     }
 }

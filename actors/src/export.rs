@@ -1,0 +1,42 @@
+//! A result as a file, free of any wire format.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pointstream_reconstruction::export::{ExportError, ResultFormat};
+use thiserror::Error;
+
+use crate::connection::SessionNotFound;
+use crate::event::SessionId;
+
+/// A result in one format.
+#[derive(Debug, Clone)]
+pub struct ResultFile {
+    /// The session.
+    pub session: SessionId,
+    /// Which of its results. With session and format it names these bytes and no others.
+    pub number: u64,
+    /// The format.
+    pub format: ResultFormat,
+    /// The file: a view of the disk, not memory.
+    pub bytes: Bytes,
+}
+
+/// Why there is no file.
+#[derive(Debug, Clone, Error)]
+pub enum ExportFailed {
+    /// The session has ended meanwhile.
+    #[error(transparent)]
+    SessionNotFound(#[from] SessionNotFound),
+    /// It was not written.
+    #[error("the result could not be written as {format}: {source}")]
+    Write {
+        /// The format.
+        format: ResultFormat,
+        /// What went wrong.
+        source: Arc<ExportError>,
+    },
+    /// Something of ours panicked.
+    #[error("internal error: {0}")]
+    Internal(String),
+}

@@ -1,0 +1,293 @@
+//! Results as files: formats, validators, conditional requests and ranges.
+
+use serde_json::Value;
+
+use crate::support::client::Client;
+use crate::support::pictures::photo;
+use crate::support::rest::{self, Reply};
+use crate::support::server::Server;
+use crate::support::until;
+
+/// Formats, their media types, and what their files are called after the session.
+const FORMATS: [(&str, &str, &str); 5] = [
+    ("glb", "model/gltf-binary", "glb"),
+    ("ply", "application/octet-stream", "ply"),
+    ("colmap", "application/zip", "colmap.zip"),
+    ("npz", "application/octet-stream", "npz"),
+    ("nerfstudio", "application/zip", "nerfstudio.zip"),
+];
+
+fn path(session: &str, format: &str) -> String {
+    format!("/ws/session/{session}/result?format={format}")
+}
+
+async fn ask(server: &Server, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
+    rest::request(method, &format!("{}{path}", server.base()), headers).await
+}
+
+/// A client whose session has a result.
+async fn with_result(server: &Server) -> Client {
+    let mut client = server.client("").await;
+    client.upload("a.png", &photo(1)).await;
+    client.upload("b.png", &photo(2)).await;
+    client.generate(true).await;
+    client.result("delta").await;
+    client
+}
+
+#[tokio::test]
+async fn every_format_is_a_file_with_a_name_and_a_tag() {
+    let server = Server::start(&[]).await;
+    let client = with_result(&server).await;
+    let session = &client.session;
+    let mut tags = Vec::new();
+    for (format, content_type, extension) in FORMATS {
+        let path = path(session, format);
+        let reply = server.get(&path).await;
+        assert_eq!(reply.status, 200, "{format}: {}", reply.text());
+        assert_eq!(reply.header("content-type"), Some(content_type));
+        let name = format!("attachment; filename=\"{session}.{extension}\"");
+        assert_eq!(reply.header("content-disposition"), Some(&*name));
+        assert_eq!(reply.header("accept-ranges"), Some("bytes"));
+        assert_eq!(reply.header("cache-control"), Some("no-cache"));
+        let length = reply.body.len().to_string();
+        assert_eq!(reply.header("content-length"), Some(&*length));
+        let tag = reply.header("etag").expect("a tag").to_owned();
+        assert!(tag.starts_with('"') && tag.ends_with('"'), "strong: {tag}");
+
+        let head = ask(&server, "HEAD", &path, &[]).await;
+        assert_eq!(head.status, 200);
+        assert!(head.body.is_empty());
+        for header in [
+            "content-type",
+            "content-length",
+            "content-disposition",
+            "etag",
+        ] {
+            assert_eq!(head.header(header), reply.header(header), "{header}");
+        }
+        let again = server.get(&path).await;
+        assert_eq!(again.body, reply.body, "{format} is the same every time");
+        assert_eq!(again.header("etag"), Some(&*tag));
+        assert!(!tags.contains(&tag), "every format has a tag of its own");
+        tags.push(tag);
+    }
+    let json = server.get(&path(session, "json")).await;
+    assert!(json.header("etag").is_some());
+    assert_eq!(json.header("content-disposition"), None);
+    let posted = server.post(&path(session, "ply")).await;
+    assert_eq!(posted.status, 405);
+    assert_eq!(posted.header("allow"), Some("GET, HEAD"));
+}
+
+#[tokio::test]
+async fn unknown_formats_are_named_with_the_known_ones() {
+    let server = Server::start(&[]).await;
+    let session = server.session("").await;
+    for format in ["obj", "GLB", "", "colmap.zip"] {
+        let reply = server.get(&path(&session, format)).await;
+        assert_eq!(reply.status, 422, "{format}");
+        let detail = reply.detail();
+        for (known, _, _) in FORMATS {
+            assert!(detail.contains(known), "{detail}");
+        }
+    }
+    for (format, _, _) in FORMATS {
+        let reply = server.get(&path(&session, format)).await;
+        assert_eq!(reply.status, 404, "no result yet");
+        assert!(reply.detail().contains("no result yet"));
+    }
+}
+
+#[tokio::test]
+async fn a_kept_copy_is_fetched_again_only_if_it_is_old() {
+    let server = Server::start(&[]).await;
+    let mut client = with_result(&server).await;
+    for format in ["glb", "ply", "json"] {
+        let path = path(&client.session, format);
+        let first = server.get(&path).await;
+        let tag = first.header("etag").expect("a tag").to_owned();
+        let weak = format!("W/{tag}");
+        let listed = format!("\"other\", {tag}");
+        for known in [&tag, &weak, &listed, "*"] {
+            for method in ["GET", "HEAD"] {
+                let reply = ask(&server, method, &path, &[("If-None-Match", known)]).await;
+                assert_eq!(reply.status, 304, "{known}");
+                assert!(reply.body.is_empty());
+                assert_eq!(reply.header("etag"), Some(&*tag));
+            }
+        }
+        let both = [("If-None-Match", &*tag), ("Range", "bytes=0-3")];
+        assert_eq!(ask(&server, "GET", &path, &both).await.status, 304);
+        let other = ask(&server, "GET", &path, &[("If-None-Match", "\"other\"")]).await;
+        assert_eq!(other.status, 200);
+        assert_eq!(other.body, first.body);
+        let matched = ask(&server, "GET", &path, &[("If-Match", &tag)]).await;
+        assert_eq!(matched.status, 200);
+
+        client.generate(true).await;
+        client.result("delta").await;
+        let newer = ask(&server, "GET", &path, &[("If-None-Match", &tag)]).await;
+        assert_eq!(newer.status, 200, "a newer result has another tag");
+        assert_ne!(newer.header("etag"), Some(&*tag));
+        let failed = ask(&server, "GET", &path, &[("If-Match", &tag)]).await;
+        assert_eq!(failed.status, 412);
+        failed.detail();
+    }
+}
+
+#[tokio::test]
+async fn a_file_can_be_fetched_in_parts() {
+    let server = Server::start(&[]).await;
+    let mut client = with_result(&server).await;
+    let path = path(&client.session, "ply");
+    let whole = server.get(&path).await;
+    let tag = whole.header("etag").expect("a tag").to_owned();
+    let length = whole.body.len();
+    let last = length - 1;
+    for (range, expected) in [
+        ("bytes=0-0".to_owned(), 0..1),
+        ("bytes=10-99".to_owned(), 10..100),
+        ("bytes=100-".to_owned(), 100..length),
+        (format!("bytes={last}-{}", last + 50), last..length),
+        ("bytes=-7".to_owned(), length - 7..length),
+        (format!("bytes=-{}", length + 1), 0..length),
+    ] {
+        let reply = ask(&server, "GET", &path, &[("Range", &range)]).await;
+        assert_eq!(reply.status, 206, "{range}: {}", reply.text());
+        let content = format!("bytes {}-{}/{length}", expected.start, expected.end - 1);
+        assert_eq!(reply.header("content-range"), Some(&*content));
+        let part_length = expected.len().to_string();
+        assert_eq!(reply.header("content-length"), Some(&*part_length));
+        assert_eq!(reply.header("etag"), Some(&*tag));
+        assert_eq!(reply.body, whole.body[expected], "{range}");
+    }
+    for range in [format!("bytes={length}-"), "bytes=-0".to_owned()] {
+        let reply = ask(&server, "GET", &path, &[("Range", &range)]).await;
+        assert_eq!(reply.status, 416, "{range}");
+        let content = format!("bytes */{length}");
+        assert_eq!(reply.header("content-range"), Some(&*content));
+        reply.detail();
+    }
+    // What is not understood, and several ranges, mean the whole file, and so does a HEAD.
+    for range in ["bytes=5-2", "bytes=x-y", "lines=1-2", "bytes=0-1,5-6"] {
+        let reply = ask(&server, "GET", &path, &[("Range", range)]).await;
+        assert_eq!(reply.status, 200, "{range}");
+        assert_eq!(reply.body.len(), length);
+    }
+    let head = ask(&server, "HEAD", &path, &[("Range", "bytes=0-1")]).await;
+    assert_eq!(head.status, 200);
+
+    let with = |tag: &str| {
+        [
+            ("Range", "bytes=1-2".to_owned()),
+            ("If-Range", tag.to_owned()),
+        ]
+    };
+    for (condition, status) in [
+        (with(&tag), 206),
+        (with("\"other\""), 200),
+        (with(&format!("W/{tag}")), 200),
+        (with("Sat, 29 Oct 1994 19:43:31 GMT"), 200),
+        (with("nonsense"), 200),
+    ] {
+        let headers = condition.each_ref().map(|(name, value)| (*name, &**value));
+        let reply = ask(&server, "GET", &path, &headers).await;
+        assert_eq!(reply.status, status, "{condition:?}");
+    }
+    // The rest of an old file is not glued to a newer one.
+    client.generate(true).await;
+    client.result("delta").await;
+    let headers = [("Range", "bytes=100-"), ("If-Range", &*tag)];
+    assert_eq!(ask(&server, "GET", &path, &headers).await.status, 200);
+}
+
+/// The files of results, by their extension.
+fn results(server: &Server) -> Vec<String> {
+    let is_result = |file: &String| !file.ends_with(".image") && !file.ends_with(".rgb");
+    let names = server.files().into_iter().filter(is_result);
+    names
+        .filter_map(|file| file.rsplit('/').next().map(str::to_owned))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_format_is_written_once_and_goes_with_its_result() {
+    let server = Server::start(&[]).await;
+    let mut client = with_result(&server).await;
+    assert_eq!(
+        results(&server),
+        ["1.glb", "1.npz"],
+        "nobody asked for more"
+    );
+    let path = path(&client.session, "colmap");
+    let asked = (0..8).map(|_| server.get(&path));
+    let replies = futures_util::future::join_all(asked).await;
+    for reply in &replies {
+        assert_eq!(reply.status, 200);
+        assert_eq!(reply.body, replies[0].body);
+    }
+    let written = server.log().matches("result written").count();
+    assert_eq!(written, 1, "eight requests at once, one file");
+    assert_eq!(results(&server), ["1.colmap.zip", "1.glb", "1.npz"]);
+
+    client.generate(true).await;
+    client.result("delta").await;
+    until("the old files to go", async || {
+        (results(&server) == ["2.glb", "2.npz"]).then_some(())
+    })
+    .await;
+    let newer = server.get(&path).await;
+    assert_eq!(newer.status, 200);
+    server
+        .delete(&format!("/ws/session/{}", client.session))
+        .await;
+    assert_eq!(server.files(), Vec::<String>::new());
+    assert_eq!(server.get(&path).await.status, 404);
+}
+
+#[tokio::test]
+async fn pages_may_read_what_they_need_to_download() {
+    let server = Server::start(&[]).await;
+    let client = with_result(&server).await;
+    let origin = ("Origin", "http://localhost:1234");
+    let path = path(&client.session, "npz");
+    let reply = ask(&server, "GET", &path, &[origin]).await;
+    let exposed = reply
+        .header("access-control-expose-headers")
+        .unwrap_or_default();
+    for header in [
+        "etag",
+        "content-range",
+        "content-disposition",
+        "accept-ranges",
+    ] {
+        assert!(exposed.contains(header), "{header} is not in {exposed}");
+    }
+    let asks = [
+        origin,
+        ("Access-Control-Request-Method", "GET"),
+        (
+            "Access-Control-Request-Headers",
+            "if-none-match,if-range,range",
+        ),
+    ];
+    let reply = ask(&server, "OPTIONS", &path, &asks).await;
+    let allowed = reply
+        .header("access-control-allow-headers")
+        .unwrap_or_default();
+    for header in ["range", "if-range", "if-none-match"] {
+        assert!(allowed.contains(header), "{header} is not in {allowed}");
+    }
+}
+
+/// What is asked for before any answer is given belongs together.
+#[tokio::test]
+async fn a_result_and_its_description_name_the_same_points() {
+    let server = Server::start(&[]).await;
+    let client = with_result(&server).await;
+    let json: Value = server.get(&path(&client.session, "json")).await.json();
+    let ply = server.get(&path(&client.session, "ply")).await.text();
+    let points = &json["metadata"]["num_points"];
+    assert!(ply.contains(&format!("element vertex {points}\n")));
+}

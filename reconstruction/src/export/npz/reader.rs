@@ -1,0 +1,153 @@
+//! Reading a file back, frame by frame.
+
+use std::io::{self, Cursor, Read};
+use std::ops::Range;
+
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use super::npy::MAGIC;
+
+/// A file that [`NpzWriter`](super::NpzWriter) wrote, as bytes that need not be in memory.
+#[derive(Debug)]
+pub struct NpzReader<B> {
+    bytes: B,
+    pixels_per_frame: usize,
+    depth: Range<usize>,
+    confidence: Range<usize>,
+    points: Range<usize>,
+    /// Index of the first point of each frame, and at the end the number of points.
+    first_points: Vec<usize>,
+}
+
+impl<B: AsRef<[u8]>> NpzReader<B> {
+    /// Finds the arrays of this many frames.
+    ///
+    /// # Errors
+    /// If it is another kind of file, or its arrays have other lengths.
+    pub fn new(bytes: B, frames: usize, pixels_per_frame: usize) -> io::Result<Self> {
+        let mut archive = ZipArchive::new(Cursor::new(bytes.as_ref())).map_err(into_io)?;
+        let mut find = |name: &str, item_bytes: usize| {
+            let values = values(&mut archive, name)?;
+            if values.len().is_multiple_of(item_bytes) {
+                Ok(values)
+            } else {
+                Err(invalid(format!("{name} has another length")))
+            }
+        };
+        let map_bytes = frames * pixels_per_frame * size_of::<f32>();
+        let depth = find("depth.npy", 1)?;
+        let confidence = find("confidence.npy", 1)?;
+        let points = find("points.npy", size_of::<[u32; 2]>())?;
+        if depth.len() != map_bytes || confidence.len() != map_bytes {
+            return Err(invalid("depth or confidence has another length".to_owned()));
+        }
+        let pairs: &[[[u8; 4]; 2]] = bytes.as_ref()[points.clone()].as_chunks().0.as_chunks().0;
+        let first_points = (0..=frames)
+            .map(|frame| {
+                pairs.partition_point(|pair| (u32::from_le_bytes(pair[0]) as usize) < frame)
+            })
+            .collect();
+        Ok(Self {
+            bytes,
+            pixels_per_frame,
+            depth,
+            confidence,
+            points,
+            first_points,
+        })
+    }
+
+    /// All of the file.
+    pub fn bytes(&self) -> &B {
+        &self.bytes
+    }
+
+    /// The depth of a frame, row-major.
+    ///
+    /// # Errors
+    /// If there is no such frame; likewise below.
+    pub fn depth(&self, frame: usize) -> io::Result<Vec<f32>> {
+        self.map(&self.depth, frame)
+    }
+
+    /// The confidence of a frame, row-major.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn confidence(&self, frame: usize) -> io::Result<Vec<f32>> {
+        self.map(&self.confidence, frame)
+    }
+
+    /// How many pixels of a frame are points.
+    pub fn point_count(&self, frame: usize) -> usize {
+        match self.first_points.get(frame..frame + 2) {
+            Some([first, end]) => end - first,
+            _ => 0,
+        }
+    }
+
+    /// The row-major indices of those pixels.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn pixels(&self, frame: usize) -> io::Result<Vec<u32>> {
+        let first = self.first_points.get(frame).ok_or_else(no_such_frame)?;
+        let words = self.words(&self.points, 2 * first, 2 * self.point_count(frame))?;
+        Ok(words
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|pair| u32::from_le_bytes(pair[1]))
+            .collect())
+    }
+
+    fn map(&self, array: &Range<usize>, frame: usize) -> io::Result<Vec<f32>> {
+        let count = self.pixels_per_frame;
+        let words = self.words(array, frame * count, count)?;
+        Ok(words.iter().map(|&word| f32::from_le_bytes(word)).collect())
+    }
+
+    /// Some of an array's 32-bit values.
+    fn words(&self, array: &Range<usize>, first: usize, count: usize) -> io::Result<&[[u8; 4]]> {
+        let array = &self.bytes.as_ref()[array.clone()];
+        let words = array.as_chunks().0;
+        words.get(first..first + count).ok_or_else(no_such_frame)
+    }
+}
+
+/// Where the values of an array are: after the header, to the end of the entry.
+fn values(archive: &mut ZipArchive<Cursor<&[u8]>>, name: &str) -> io::Result<Range<usize>> {
+    let mut entry = archive.by_name(name).map_err(into_io)?;
+    let mut head = [0; MAGIC.len() + 2];
+    entry.read_exact(&mut head)?;
+    let (magic, length) = head.split_at(MAGIC.len());
+    if magic != MAGIC || entry.compressed_size() != entry.size() {
+        return Err(invalid(format!("{name} is no plain NumPy array")));
+    }
+    let length = u16::from_le_bytes([length[0], length[1]]);
+    let into = |bytes: u64| usize::try_from(bytes).map_err(io::Error::other);
+    let start = into(entry.data_start())?;
+    let end = start + into(entry.size())?;
+    let values = start + head.len() + usize::from(length);
+    if values <= end {
+        Ok(values..end)
+    } else {
+        Err(invalid(format!("{name} ends within its header")))
+    }
+}
+
+fn no_such_frame() -> io::Error {
+    invalid("there is no such frame".to_owned())
+}
+
+fn invalid(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+fn into_io(error: ZipError) -> io::Error {
+    match error {
+        ZipError::Io(error) => error,
+        other => io::Error::new(io::ErrorKind::InvalidData, other),
+    }
+}

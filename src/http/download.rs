@@ -1,0 +1,230 @@
+//! Files over HTTP: validators, conditional requests and ranges (RFC 9110, sections 8.8, 13 and
+//! 14).
+
+use std::convert::Infallible;
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures_util::stream;
+use headers::{
+    AcceptRanges, CacheControl, ContentLength, ContentRange, ETag, Header, HeaderMapExt, IfMatch,
+    IfNoneMatch, IfRange,
+};
+use warp::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
+use warp::http::{Method, StatusCode};
+use warp::reply::{Reply, Response};
+
+use super::ApiError;
+
+/// Bytes that are handed to the connection at a time.
+const PIECE: usize = 256 << 10;
+
+/// A file that a client asks for.
+#[derive(Debug, Clone)]
+pub struct Download {
+    /// Its content. A view of a file on disk costs no memory however slowly the client reads.
+    pub bytes: Bytes,
+    /// Names these bytes and no others, without quotes.
+    pub tag: String,
+    /// The media type.
+    pub content_type: &'static str,
+    /// What a browser should call it when it saves it: ASCII without quotes. None shows it.
+    pub file_name: Option<String>,
+}
+
+impl Download {
+    /// The answer to a `GET` or `HEAD` with these headers: all of it, one range of it, or what
+    /// the conditions of the request ask for instead.
+    ///
+    /// # Errors
+    /// 412 if `If-Match` names other bytes, 500 if the tag cannot be sent.
+    pub fn respond(self, method: &Method, request: &HeaderMap) -> Result<Response, ApiError> {
+        let etag: ETag = format!("\"{}\"", self.tag)
+            .parse()
+            .map_err(|_| ApiError::internal(&format!("{:?} is no entity tag", self.tag)))?;
+        if let Some(condition) = request.typed_get::<IfMatch>()
+            && !condition.precondition_passes(&etag)
+        {
+            return Err(ApiError::new(
+                StatusCode::PRECONDITION_FAILED,
+                "the file has changed; fetch it without If-Match",
+            ));
+        }
+        let mut response = match request.typed_get::<IfNoneMatch>() {
+            Some(condition) if !condition.precondition_passes(&etag) => {
+                let mut response = Response::default();
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+                response
+            }
+            _ => self.content(self.wanted(method, request, &etag)),
+        };
+        let headers = response.headers_mut();
+        headers.typed_insert(etag);
+        headers.typed_insert(AcceptRanges::bytes());
+        // Kept copies are asked for again: the same address gives a newer result later.
+        headers.typed_insert(CacheControl::new().with_no_cache());
+        Ok(response)
+    }
+
+    fn wanted(&self, method: &Method, request: &HeaderMap, etag: &ETag) -> Wanted {
+        let changed =
+            request
+                .get(IfRange::name())
+                .is_some_and(|_| match request.typed_get::<IfRange>() {
+                    Some(condition) => condition.is_modified(Some(etag), None),
+                    None => true,
+                });
+        match request.get(RANGE).map(HeaderValue::to_str) {
+            Some(Ok(range)) if *method == Method::GET && !changed => {
+                Wanted::parse(range, self.bytes.len())
+            }
+            _ => Wanted::Whole,
+        }
+    }
+
+    fn content(&self, wanted: Wanted) -> Response {
+        let total = self.bytes.len() as u64;
+        let (status, bytes, range) = match wanted {
+            Wanted::Whole => (StatusCode::OK, self.bytes.clone(), None),
+            Wanted::Part(part) => (
+                StatusCode::PARTIAL_CONTENT,
+                self.bytes.slice(part.clone()),
+                ContentRange::bytes(part.start as u64..part.end as u64, total).ok(),
+            ),
+            Wanted::Unsatisfiable => {
+                let detail = format!("the file has {total} bytes, and the range is beyond them");
+                let mut response =
+                    ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, detail).into_response();
+                let headers = response.headers_mut();
+                headers.typed_insert(ContentRange::unsatisfied_bytes(total));
+                return response;
+            }
+        };
+        let length = bytes.len() as u64;
+        let mut response = warp::reply::stream(stream::iter(pieces(bytes))).into_response();
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.typed_insert(ContentLength(length));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        if let Some(range) = range {
+            headers.typed_insert(range);
+        }
+        if let Some(name) = &self.file_name
+            && let Ok(name) = HeaderValue::try_from(format!("attachment; filename=\"{name}\""))
+        {
+            headers.insert(CONTENT_DISPOSITION, name);
+        }
+        response
+    }
+}
+
+/// The connection takes the next piece when the client has taken the one before.
+fn pieces(mut rest: Bytes) -> impl Iterator<Item = Result<Bytes, Infallible>> {
+    std::iter::from_fn(move || {
+        let piece = rest.split_to(rest.len().min(PIECE));
+        (!piece.is_empty()).then_some(Ok(piece))
+    })
+}
+
+/// What a request asks for of a file.
+#[derive(Debug, PartialEq, Eq)]
+enum Wanted {
+    Whole,
+    Part(Range<usize>),
+    Unsatisfiable,
+}
+
+impl Wanted {
+    /// Understands one range of bytes. Anything else, several ranges among it, may be answered
+    /// with the whole file (RFC 9110, section 14.2).
+    fn parse(range: &str, length: usize) -> Self {
+        let Some((unit, range)) = range.split_once('=') else {
+            return Self::Whole;
+        };
+        let Some((first, last)) = range.trim().split_once('-') else {
+            return Self::Whole;
+        };
+        if !unit.trim().eq_ignore_ascii_case("bytes") {
+            return Self::Whole;
+        }
+        let (Ok(first), Ok(last)) = (number(first), number(last)) else {
+            return Self::Whole;
+        };
+        let part = match (first, last) {
+            (Some(first), Some(last)) if first > last => return Self::Whole,
+            (Some(first), Some(last)) => first..last.saturating_add(1).min(length),
+            (Some(first), None) => first..length,
+            (None, Some(suffix)) => length.saturating_sub(suffix)..length,
+            (None, None) => return Self::Whole,
+        };
+        if part.is_empty() {
+            Self::Unsatisfiable
+        } else {
+            Self::Part(part)
+        }
+    }
+}
+
+/// Something else than digits.
+struct NotANumber;
+
+/// A number, or none where there is nothing. One that is too large is larger than any file.
+fn number(text: &str) -> Result<Option<usize>, NotANumber> {
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(NotANumber);
+    }
+    Ok((!text.is_empty()).then(|| text.parse().unwrap_or(usize::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_range_is_understood() {
+        for (range, expected) in [
+            ("bytes=0-0", 0..1),
+            ("bytes=2-5", 2..6),
+            ("Bytes = 2-5", 2..6),
+            ("bytes=2-", 2..10),
+            ("bytes=2-100", 2..10),
+            ("bytes=9-99999999999999999999999", 9..10),
+            ("bytes=-3", 7..10),
+            ("bytes=-100", 0..10),
+        ] {
+            assert_eq!(Wanted::parse(range, 10), Wanted::Part(expected), "{range}");
+        }
+    }
+
+    #[test]
+    fn ranges_beyond_the_end_are_unsatisfiable() {
+        for range in [
+            "bytes=10-",
+            "bytes=10-20",
+            "bytes=99999999999999999999999-",
+            "bytes=-0",
+        ] {
+            assert_eq!(Wanted::parse(range, 10), Wanted::Unsatisfiable, "{range}");
+        }
+        assert_eq!(Wanted::parse("bytes=0-", 0), Wanted::Unsatisfiable);
+    }
+
+    #[test]
+    fn everything_else_means_the_whole() {
+        for range in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=5-2",
+            "bytes=1",
+            "bytes=a-b",
+            "bytes=-1-2",
+            "bytes=+1-2",
+            "bytes=0-1,3-4",
+            "items=0-1",
+        ] {
+            assert_eq!(Wanted::parse(range, 10), Wanted::Whole, "{range}");
+        }
+    }
+}
