@@ -14,3 +14,4 @@ lock() {
 lock libtorch --no-deps
 lock cuda --no-deps
 lock test --constraint libtorch.txt --constraint cuda.txt
+lock oracle --no-deps

@@ -52,7 +52,10 @@ case "${WITH_CUDA:-auto}" in
   0) ;;
   *) fail "WITH_CUDA is '$WITH_CUDA', but must be 0 or 1." ;;
 esac
-if $python_tools; then install test; fi
+if $python_tools; then
+  install test
+  install oracle --no-deps --ignore-requires-python
+fi
 
 # Relative, so that the checkout can be moved.
 for torch in .venv/lib/python3.*/site-packages/torch; do

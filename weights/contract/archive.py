@@ -75,8 +75,7 @@ def load_archive(
         module = torch.jit.load(os.fspath(path), map_location=device)
     except (RuntimeError, torch.jit.Error) as error:
         raise ContractError(f"{path} is not a TorchScript archive: {error}") from error
-    required = ["encode", "relate", "cameras", "dense"] + ["fuse"] * metadata.fuse
-    missing = [name for name in required if not hasattr(module, name)]
+    missing = [name for name in metadata.entry_points() if not hasattr(module, name)]
     if missing:
         raise ContractError(f"{path} has no entry point {', '.join(missing)}")
     return module.eval(), metadata

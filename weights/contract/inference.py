@@ -30,11 +30,13 @@ def run_model(
     pixels: Tensor,
     chunk: int = 1,
     progress: Callable[[str], None] = lambda stage: None,
+    poses: Tensor | None = None,
 ) -> Reconstruction:
     """Reconstruct uint8 frames `[N, 3, H, W]`, whose sides are multiples of the patch size.
 
     Frames are encoded and their depth is computed `chunk` at a time. `progress` is called after
-    each stage with its entry point's name.
+    each stage with its entry point's name. `poses`, float32 `[N, 21]`, are the cameras if they are
+    known and the model has the entry point `relate_posed`.
 
     TorchScript's optimiser is off: it specialises the code for the shapes of the first calls,
     which takes longer than it saves where every scene has other shapes.
@@ -48,12 +50,18 @@ def run_model(
     with torch.no_grad(), torch.jit.optimized_execution(False):
         features = torch.cat([module.encode(pixels[begin:end]) for begin, end in ranges])
         progress("encode")
-        state = module.relate(features, size)
+        if poses is None:
+            state = module.relate(features, size)
+        else:
+            state = module.relate_posed(features, poses, size)
         progress("relate")
         cameras = module.cameras(state, size)
         progress("cameras")
         dense = torch.cat([module.dense(state, size, part) for part in ranges])
         progress("dense")
+        if metadata.align:
+            cameras = module.align(cameras, dense, size)
+            progress("align")
         if metadata.fuse:
             dense = torch.cat([module.fuse(state, dense, size, part) for part in ranges])
             progress("fuse")

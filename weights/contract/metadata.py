@@ -2,8 +2,11 @@
 
 import dataclasses
 import json
+import math
+import re
+import types
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 CONTRACT_VERSION = 1
 """The version of the contract that this code writes and accepts."""
@@ -11,12 +14,31 @@ CONTRACT_VERSION = 1
 METADATA_ENTRY = "extra/pointstream.json"
 """Path of the metadata in the archive, below the archive's top folder."""
 
+SHA256 = re.compile("sha256:[0-9a-f]{64}")
 SCALES = ("relative", "metric")
 PRECISIONS = ("fp32", "fp16", "bf16")
 
 
 class ContractError(ValueError):
     """An archive that does not follow the contract; the message says what is wrong."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What the model's `encode` does to pixels in 0..1: subtract the mean, divide by the deviation.
+
+    Each is of red, green and blue. The service does not need it; it is for those who compare.
+    """
+
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        for values in (self.mean, self.deviation):
+            if len(values) != 3 or not all(_is_number(value) for value in values):
+                raise ContractError(f"normalisation has {values!r}, expected three finite numbers")
+        if min(self.deviation) <= 0:
+            raise ContractError(f"normalisation has the deviation {self.deviation!r}, expected > 0")
 
 
 @dataclass(frozen=True)
@@ -39,6 +61,14 @@ class Metadata:
     """Of the computation: `fp32`, `fp16` or `bf16`."""
     fuse: bool
     """Whether the archive has the entry point `fuse`."""
+    align: bool = False
+    """Whether the archive has the entry point `align`, which goes with `fuse`."""
+    poses: bool = False
+    """Whether the archive has the entry point `relate_posed`."""
+    normalisation: Normalisation | None = None
+    """Of the pixels, by the model itself."""
+    source_digest: str = ""
+    """`sha256:` and the SHA-256 of the file of weights that it was exported from, if any."""
     digest: str = ""
     """`sha256:` and the SHA-256 of the archive's content; set when the archive is written."""
     contract_version: int = CONTRACT_VERSION
@@ -46,9 +76,9 @@ class Metadata:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if type(value) is not field.type:
+            if type(value) not in (get_args(field.type) or (field.type,)):
                 raise ContractError(
-                    f"metadata field {field.name} is {value!r}, expected {field.type.__name__}"
+                    f"metadata field {field.name} is {value!r}, expected {_type_name(field.type)}"
                 )
         if self.contract_version != CONTRACT_VERSION:
             raise ContractError(
@@ -65,16 +95,36 @@ class Metadata:
                 "expected patch_size <= default_process_res <= max_process_res, found "
                 f"{self.patch_size}, {self.default_process_res}, {self.max_process_res}"
             )
+        if self.align and not self.fuse:
+            raise ContractError("metadata field align is True, but fuse is False")
+        if self.source_digest and not SHA256.fullmatch(self.source_digest):
+            raise ContractError(
+                f"metadata field source_digest is {self.source_digest!r}, expected sha256: and "
+                "64 hexadecimal digits"
+            )
         _require_one_of("scale", self.scale, SCALES)
         _require_one_of("precision", self.precision, PRECISIONS)
 
+    def entry_points(self) -> list[str]:
+        """The entry points that the archive must have."""
+        return [
+            *("encode", "relate", "cameras", "dense"),
+            *["relate_posed"] * self.poses,
+            *["align"] * self.align,
+            *["fuse"] * self.fuse,
+        ]
+
     def to_json(self) -> str:
         """The text of the metadata entry."""
-        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
+        values = dataclasses.asdict(self)
+        absent = [field.name for field in OPTIONAL if values[field.name] == field.default]
+        for name in absent:
+            del values[name]
+        return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Metadata":
-        """Parse the metadata entry; unknown fields are ignored.
+        """Parse the metadata entry; unknown fields are ignored, optional ones may be absent.
 
         Raises:
             ContractError: if it is no JSON object, a field is missing or a value is not allowed.
@@ -93,10 +143,40 @@ class Metadata:
                 f"only version {CONTRACT_VERSION} is supported"
             )
         names = [field.name for field in dataclasses.fields(cls)]
-        missing = [name for name in names if name not in values]
+        optional = [field.name for field in OPTIONAL]
+        missing = [name for name in names if name not in values and name not in optional]
         if missing:
             raise ContractError(f"the metadata lacks {', '.join(missing)}")
-        return cls(**{name: values[name] for name in names})
+        found = {name: values[name] for name in names if name in values}
+        if found.get("normalisation") is not None:
+            found["normalisation"] = _normalisation(found["normalisation"])
+        return cls(**found)
+
+
+OPTIONAL = tuple(
+    field
+    for field in dataclasses.fields(Metadata)
+    if field.name in ("align", "poses", "normalisation", "source_digest")
+)
+"""The fields that the metadata entry need not have."""
+
+
+def _normalisation(values: Any) -> Normalisation:
+    """Parse the field of this name."""
+    names = [field.name for field in dataclasses.fields(Normalisation)]
+    if not isinstance(values, dict) or not all(isinstance(values.get(n), list) for n in names):
+        raise ContractError(f"normalisation is {values!r}, expected lists {' and '.join(names)}")
+    return Normalisation(**{name: tuple(values[name]) for name in names})
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _type_name(expected: Any) -> str:
+    if isinstance(expected, types.UnionType):
+        return " or ".join(_type_name(option) for option in get_args(expected))
+    return "null" if expected is types.NoneType else expected.__name__
 
 
 def _require_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from weights.da3.blocks import Block
-from weights.da3.config import PATCH_SIZE, POSITION_GRID, Da3Config
+from weights.da3.config import PATCH_SIZE, POSITION_GRID, Da3Config, MetricConfig, VitConfig
 from weights.da3.reference import reference_view
 from weights.da3.rope import class_rotation, grid_rotations
 
@@ -26,27 +26,72 @@ class PatchEmbedding(nn.Module):
         return self.proj(images).flatten(2).transpose(1, 2)
 
 
-class VisionTransformer(nn.Module):
-    """The blocks in two parts: `encode` sees each frame alone, `relate` all frames together."""
+class PlainTransformer(nn.Module):
+    """The parts that every vision transformer here has; what runs when is up to the others."""
 
-    def __init__(self, config: Da3Config) -> None:
+    def __init__(self, config: VitConfig, first_related: int) -> None:
         super().__init__()
         self.patch_size = PATCH_SIZE
         self.position_grid = POSITION_GRID
         self.interpolation_offset = INTERPOLATION_OFFSET
         self.width = config.width
-        self.head_channels = config.width // config.heads
-        self.first_related = config.first_related
         self.taps = list(config.taps)
         self.patch_embed = PatchEmbedding(config.width)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
-        self.camera_token = nn.Parameter(torch.zeros(1, 2, config.width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + POSITION_GRID**2, config.width))
         self.blocks = nn.ModuleList(
-            Block(config.width, config.heads, i >= config.first_related, config.swiglu)
+            Block(config.width, config.heads, i >= first_related, config.swiglu)
             for i in range(config.depth)
         )
         self.norm = nn.LayerNorm(config.width)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Normalised images `[n, 3, H, W]` -> `[n, 1 + P, width]`: class token and P patches."""
+        rows = images.size(2) // self.patch_size
+        columns = images.size(3) // self.patch_size
+        patches = self.patch_embed(images.to(self.cls_token.dtype))
+        x = torch.cat([self.cls_token.expand(patches.size(0), 1, self.width), patches], 1)
+        return x + self.position_embedding(rows, columns)
+
+    def position_embedding(self, rows: int, columns: int) -> Tensor:
+        """The learned embedding `[1, 1 + rows * columns, width]`, interpolated to the grid."""
+        grid = self.position_grid
+        if rows == grid and columns == grid:
+            return self.pos_embed
+        learned = self.pos_embed[:, 1:].to(torch.float32)
+        learned = learned.view(1, grid, grid, self.width).permute(0, 3, 1, 2)
+        scale_y = (rows + self.interpolation_offset) / grid
+        scale_x = (columns + self.interpolation_offset) / grid
+        patches = F.interpolate(learned, scale_factor=[scale_y, scale_x], mode="bicubic")
+        patches = patches.permute(0, 2, 3, 1).reshape(1, rows * columns, self.width)
+        return torch.cat([self.pos_embed[:, :1], patches.to(self.pos_embed.dtype)], 1)
+
+
+class MonocularTransformer(PlainTransformer):
+    """Every block sees one frame alone."""
+
+    def __init__(self, config: MetricConfig) -> None:
+        super().__init__(config, config.depth)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images `[n, 3, H, W]` -> the P patches of the taps `[n, 4, P, width]`."""
+        x = self.embed(images)
+        taps: list[Tensor] = []
+        for i, block in enumerate(self.blocks):
+            x = block(x, None, False)
+            if i in self.taps:
+                taps.append(self.norm(x[:, 1:]))
+        return torch.stack(taps, 1)
+
+
+class VisionTransformer(PlainTransformer):
+    """The blocks in two parts: `encode` sees each frame alone, `relate` all frames together."""
+
+    def __init__(self, config: Da3Config) -> None:
+        super().__init__(config, config.first_related)
+        self.head_channels = config.width // config.heads
+        self.first_related = config.first_related
+        self.camera_token = nn.Parameter(torch.zeros(1, 2, config.width))
 
     def encode(self, images: Tensor) -> Tensor:
         """Normalised images `[n, 3, H, W]` -> `[n, 1 + T, width]`, where T = 1 + patches.
@@ -54,11 +99,7 @@ class VisionTransformer(nn.Module):
         Row 0 is the class token as it enters the last block that sees one frame only, which is
         what the reference view is chosen by; then come the T tokens as they leave that block.
         """
-        rows = images.size(2) // self.patch_size
-        columns = images.size(3) // self.patch_size
-        patches = self.patch_embed(images.to(self.cls_token.dtype))
-        x = torch.cat([self.cls_token.expand(patches.size(0), 1, self.width), patches], 1)
-        x = x + self.position_embedding(rows, columns)
+        x = self.embed(images)
         class_tokens = x[:, :1]
         for i, block in enumerate(self.blocks):
             if i < self.first_related:
@@ -106,23 +147,13 @@ class VisionTransformer(nn.Module):
                     tap += 1
         return taps
 
-    def position_embedding(self, rows: int, columns: int) -> Tensor:
-        """The learned embedding `[1, 1 + rows * columns, width]`, interpolated to the grid."""
-        grid = self.position_grid
-        if rows == grid and columns == grid:
-            return self.pos_embed
-        learned = self.pos_embed[:, 1:].to(torch.float32)
-        learned = learned.view(1, grid, grid, self.width).permute(0, 3, 1, 2)
-        scale_y = (rows + self.interpolation_offset) / grid
-        scale_x = (columns + self.interpolation_offset) / grid
-        patches = F.interpolate(learned, scale_factor=[scale_y, scale_x], mode="bicubic")
-        patches = patches.permute(0, 2, 3, 1).reshape(1, rows * columns, self.width)
-        return torch.cat([self.pos_embed[:, :1], patches.to(self.pos_embed.dtype)], 1)
-
 
 class Backbone(nn.Module):
-    """Holds the transformer under the name that it has in checkpoints."""
+    """Holds a transformer under the name that it has in checkpoints."""
 
-    def __init__(self, config: Da3Config) -> None:
+    def __init__(self, config: Da3Config | MetricConfig) -> None:
         super().__init__()
-        self.pretrained = VisionTransformer(config)
+        if isinstance(config, MetricConfig):
+            self.pretrained = MonocularTransformer(config)
+        else:
+            self.pretrained = VisionTransformer(config)

@@ -1,26 +1,36 @@
 """Reading an official checkpoint: a folder with `config.json` and `model.safetensors`."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from weights.da3.config import CONFIGS, Da3Config
+from weights.da3.config import CONFIGS, AnyConfig, Da3Config, NestedConfig
 from weights.da3.loading import CheckpointError, load_tensors
-from weights.da3.network import Da3Network
+from weights.da3.variants import Network, build_network
 
 CONFIG_FILE = "config.json"
 TENSOR_FILE = "model.safetensors"
 
 
-def load_checkpoint(folder: str | os.PathLike[str]) -> tuple[Da3Network, Da3Config]:
-    """The network that a folder holds, and its size.
+class Checkpoint(NamedTuple):
+    """What a folder holds."""
+
+    network: Network
+    config: AnyConfig
+    digest: str
+    """`sha256:` and the SHA-256 of the file of tensors."""
+
+
+def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
+    """Read a folder.
 
     Raises:
-        CheckpointError: if the files are not those of a Depth Anything 3 any-view network.
+        CheckpointError: if the files are not those of a network of Depth Anything 3.
         OSError: if a file cannot be read.
     """
     folder = Path(folder)
@@ -29,13 +39,22 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> tuple[Da3Network, Da3Conf
         tensors = load_file(folder / TENSOR_FILE)
     except SafetensorError as error:
         raise CheckpointError(f"{folder / TENSOR_FILE} is no safetensors file: {error}") from error
-    network = Da3Network(config).eval()
+    network = build_network(config)
     load_tensors(network, tensors)
-    return network, config
+    return Checkpoint(network, config, file_digest(folder / TENSOR_FILE))
 
 
-def read_config(path: Path) -> Da3Config:
-    """The size of the network that a `config.json` names.
+def file_digest(path: Path) -> str:
+    """`sha256:` and the SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def read_config(path: Path) -> AnyConfig:
+    """The configuration of the network that a `config.json` names.
 
     Raises:
         CheckpointError: if it names none, an unsupported one, or describes another network.
@@ -51,15 +70,26 @@ def read_config(path: Path) -> Da3Config:
     if name not in CONFIGS:
         raise CheckpointError(f"{path} is of {name}, supported are {', '.join(CONFIGS)}")
     config = CONFIGS[name]
-    details = values.get("config")
-    backbone = details.get("net") if isinstance(details, dict) else None
-    if isinstance(backbone, dict):
-        for field, expected in (
-            ("alt_start", config.first_related),
-            ("out_layers", list(config.taps)),
-        ):
-            if backbone.get(field, expected) != expected:
-                raise CheckpointError(
-                    f"{path} has {field} {backbone[field]}, expected {expected} for {name}"
-                )
+    for *place, field, expected in _described(config):
+        found: Any = values
+        for key in ("config", *place, field):
+            found = found.get(key, expected) if isinstance(found, dict) else expected
+        if found != expected:
+            raise CheckpointError(
+                f"{path} has {'.'.join([*place, field])} {found}, expected {expected} for {name}"
+            )
     return config
+
+
+def _described(config: AnyConfig) -> list[tuple[Any, ...]]:
+    """Fields of `config.json`, their names from the outermost on, with what is expected there."""
+    if isinstance(config, NestedConfig):
+        return [
+            *(("anyview", *field) for field in _described(config.any_view)),
+            *(("metric", *field) for field in _described(config.metric)),
+        ]
+    first_related = config.first_related if isinstance(config, Da3Config) else -1
+    return [
+        ("net", "alt_start", first_related),
+        ("net", "out_layers", list(config.taps)),
+    ]

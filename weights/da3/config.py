@@ -1,4 +1,4 @@
-"""The sizes of the Depth Anything 3 any-view network."""
+"""The networks of Depth Anything 3 and their sizes."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ POSITION_GRID = 37
 
 
 @dataclass(frozen=True)
-class Da3Config:
-    """What distinguishes one size of the network from another."""
+class VitConfig:
+    """A vision transformer and a depth head on four of its blocks."""
 
     name: str
     width: int
@@ -20,16 +20,23 @@ class Da3Config:
     """Attention heads of a block."""
     swiglu: bool
     """Whether the blocks have a SwiGLU instead of a two-layer perceptron."""
-    first_related: int
-    """Blocks before it see one frame each; from it on every odd block sees all frames."""
     taps: tuple[int, int, int, int]
-    """The blocks whose output the depth head reads; each is one that sees all frames."""
+    """The blocks whose output the depth head reads."""
     head_width: int
     """Channels of the depth head's fusion."""
     head_stages: tuple[int, int, int, int]
     """Channels of the depth head's four stages, from fine to coarse."""
     license: str
     """SPDX identifier of the official checkpoint's licence."""
+
+
+@dataclass(frozen=True)
+class Da3Config(VitConfig):
+    """One size of the any-view network."""
+
+    first_related: int
+    """Blocks before it see one frame each; from it on every odd block sees all frames. Each tap is
+    one that sees all frames."""
 
     def __post_init__(self) -> None:
         for tap in self.taps:
@@ -85,5 +92,47 @@ GIANT = Da3Config(
     head_stages=(256, 512, 1024, 1024),
     license="CC-BY-NC-4.0",
 )
-CONFIGS = {config.name: config for config in (SMALL, BASE, LARGE, GIANT)}
-"""Every size by its name."""
+ANY_VIEW = {config.name: config for config in (SMALL, BASE, LARGE, GIANT)}
+"""Every size of the any-view network by its name."""
+
+
+@dataclass(frozen=True)
+class MetricConfig(VitConfig):
+    """The monocular network, which sees one frame at a time, and knows metres and the sky."""
+
+
+@dataclass(frozen=True)
+class NestedConfig:
+    """An any-view network whose unit of length is that of a monocular one: metres."""
+
+    name: str
+    any_view: Da3Config
+    metric: MetricConfig
+    license: str
+    """SPDX identifier of the official checkpoint's licence."""
+
+
+METRIC_LARGE = MetricConfig(
+    name="da3metric-large",
+    width=1024,
+    depth=24,
+    heads=16,
+    swiglu=False,
+    taps=(4, 11, 17, 23),
+    head_width=256,
+    head_stages=(256, 512, 1024, 1024),
+    license="Apache-2.0",
+)
+NESTED_GIANT_LARGE = NestedConfig(
+    name="da3nested-giant-large",
+    any_view=GIANT,
+    metric=METRIC_LARGE,
+    license="CC-BY-NC-4.0",
+)
+AnyConfig = Da3Config | MetricConfig | NestedConfig
+CONFIGS: dict[str, AnyConfig] = {
+    **ANY_VIEW,
+    METRIC_LARGE.name: METRIC_LARGE,
+    NESTED_GIANT_LARGE.name: NESTED_GIANT_LARGE,
+}
+"""Every network by its name."""

@@ -1,133 +1,43 @@
-"""The depth head: the main branch of a dual dense prediction transformer (DPT, arXiv 2103.13413).
+"""The any-view network's depth head: depth and confidence.
 
 The official head has a second branch for rays, of which nothing is used once the camera decoder
 gives the poses. It is left out.
 """
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from weights.da3.config import PATCH_SIZE, Da3Config
+from weights.da3.config import Da3Config
+from weights.da3.dpt import Scratch, Stages, output_layers
 from weights.da3.uv_embedding import add_uv_embedding
 
-OUTPUT_WIDTH = 32
-"""Channels before the last layer."""
-LARGEST_EXPONENT = 60.0
-"""Keeps depth and confidence finite whatever the weights and the images are."""
 
+class DualScratch(Scratch):
+    """With the layers that give depth and confidence."""
 
-class ResidualConvolutions(nn.Module):
-    """Two convolutions whose result is added to their input."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`[n, width, h, w]`, and so is the result."""
-        return x + self.conv2(F.relu(self.conv1(F.relu(x))))
-
-
-class Fusion(nn.Module):
-    """Refine coarse maps and enlarge them."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.resConfUnit2 = ResidualConvolutions(width)
-        self.out_conv = nn.Conv2d(width, width, 1)
-
-    def forward(self, x: Tensor, height: int, width: int) -> Tensor:
-        """`[n, C, h, w]` -> `[n, C, height, width]`."""
-        return self.out_conv(_resize(self.resConfUnit2(x), height, width))
-
-
-class SkipFusion(Fusion):
-    """Add a finer stage to coarse maps, refine and enlarge them."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__(width)
-        self.resConfUnit1 = ResidualConvolutions(width)
-
-    def fuse(self, x: Tensor, finer: Tensor, height: int, width: int) -> Tensor:
-        """`x` and `finer` `[n, C, h, w]` -> `[n, C, height, width]`."""
-        return self.forward(x + self.resConfUnit1(finer), height, width)
-
-
-class Scratch(nn.Module):
-    """Everything after the four stages, under the name that it has in checkpoints."""
-
-    def __init__(self, stages: tuple[int, int, int, int], width: int) -> None:
-        super().__init__()
-        self.layer1_rn = nn.Conv2d(stages[0], width, 3, padding=1, bias=False)
-        self.layer2_rn = nn.Conv2d(stages[1], width, 3, padding=1, bias=False)
-        self.layer3_rn = nn.Conv2d(stages[2], width, 3, padding=1, bias=False)
-        self.layer4_rn = nn.Conv2d(stages[3], width, 3, padding=1, bias=False)
-        self.refinenet1 = SkipFusion(width)
-        self.refinenet2 = SkipFusion(width)
-        self.refinenet3 = SkipFusion(width)
-        self.refinenet4 = Fusion(width)
-        self.output_conv1 = nn.Conv2d(width, width // 2, 3, padding=1)
-        self.output_conv2 = nn.Sequential(
-            nn.Conv2d(width // 2, OUTPUT_WIDTH, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(OUTPUT_WIDTH, 2, 1),
-        )
+    def __init__(self, config: Da3Config) -> None:
+        super().__init__(config.head_stages, config.head_width)
+        self.output_conv2 = output_layers(config.head_width // 2, 2)
 
     def forward(self, stages: list[Tensor], height: int, width: int) -> Tensor:
         """Four stages, from fine to coarse -> logits `[n, 2, height, width]`."""
-        level1 = self.layer1_rn(stages[0])
-        level2 = self.layer2_rn(stages[1])
-        level3 = self.layer3_rn(stages[2])
-        level4 = self.layer4_rn(stages[3])
-        x = self.refinenet4(level4, level3.size(2), level3.size(3))
-        x = self.refinenet3.fuse(x, level3, level2.size(2), level2.size(3))
-        x = self.refinenet2.fuse(x, level2, level1.size(2), level1.size(3))
-        x = self.refinenet1.fuse(x, level1, 2 * level1.size(2), 2 * level1.size(3))
-        x = _resize(self.output_conv1(x), height, width)
+        x = self.merge(stages, height, width)
         return self.output_conv2(add_uv_embedding(x, width / height))
 
 
-class DualDpt(nn.Module):
+class DualDpt(Stages):
     """Depth and confidence of every pixel from the taps of the backbone."""
 
     def __init__(self, config: Da3Config) -> None:
-        super().__init__()
-        stages = config.head_stages
-        self.patch_size = PATCH_SIZE
-        self.largest_exponent = LARGEST_EXPONENT
-        self.norm = nn.LayerNorm(2 * config.width)
-        self.projects = nn.ModuleList(nn.Conv2d(2 * config.width, stage, 1) for stage in stages)
-        self.resize_layers = nn.ModuleList(
-            [
-                nn.ConvTranspose2d(stages[0], stages[0], 4, 4),
-                nn.ConvTranspose2d(stages[1], stages[1], 2, 2),
-                nn.Identity(),
-                nn.Conv2d(stages[3], stages[3], 3, 2, padding=1),
-            ]
-        )
-        self.scratch = Scratch(stages, config.head_width)
+        token_width = 2 * config.width
+        super().__init__(config, token_width, nn.LayerNorm(token_width), placed=True)
+        self.scratch = DualScratch(config)
 
     def forward(self, taps: Tensor, height: int, width: int) -> Tensor:
         """Float32 taps `[n, 4, P, 2 * width]` of P patches -> `[n, 2, H, W]`.
 
         Channel 0 is depth > 0, channel 1 is confidence >= 1.
         """
-        rows = height // self.patch_size
-        columns = width // self.patch_size
-        stages: list[Tensor] = []
-        for i, project in enumerate(self.projects):
-            tokens = self.norm(taps[:, i])
-            maps = tokens.transpose(1, 2).reshape(taps.size(0), tokens.size(2), rows, columns)
-            stages.append(add_uv_embedding(project(maps), width / height))
-        for i, resize in enumerate(self.resize_layers):
-            stages[i] = resize(stages[i])
-        logits = self.scratch(stages, height, width)
-        values = logits.clamp(-self.largest_exponent, self.largest_exponent).exp()
+        logits = self.scratch(self.stages(taps, height, width), height, width)
+        values = self.exponential(logits)
         return torch.stack([values[:, 0], values[:, 1] + 1.0], 1)
-
-
-def _resize(x: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear, corners on corners."""
-    return F.interpolate(x, [height, width], mode="bilinear", align_corners=True)

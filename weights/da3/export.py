@@ -15,25 +15,35 @@ from pathlib import Path
 import torch
 
 from weights.contract import Metadata, save_archive
-from weights.contract.metadata import PRECISIONS
+from weights.contract.metadata import PRECISIONS, Normalisation
+from weights.da3.backbone import Backbone
 from weights.da3.checkpoint import load_checkpoint
 from weights.da3.config import CONFIGS, PATCH_SIZE
 from weights.da3.loading import CheckpointError
-from weights.da3.model import Da3Model
-from weights.da3.network import Da3Network
+from weights.da3.pixels import CHANNEL_DEVIATION, CHANNEL_MEAN
 from weights.da3.random_weights import randomise
+from weights.da3.variants import Network, abilities, build_model, build_network
 
 VERSION = "1.0.0"
 RANDOM_LICENSE = "Apache-2.0"
 DEFAULT_PROCESS_RES = 504
 MAX_PROCESS_RES = 1008
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-SIZES = {name.removeprefix("da3-"): config for name, config in CONFIGS.items()}
+SIZES = {name.removeprefix("da3-").removeprefix("da3"): config for name, config in CONFIGS.items()}
 
 
-def export(network: Da3Network, name: str, license_id: str, precision: str, path: Path) -> Metadata:
+def export(
+    network: Network,
+    name: str,
+    license_id: str,
+    precision: str,
+    path: Path,
+    source_digest: str = "",
+) -> Metadata:
     """Script a network and write the archive; returns its metadata with the digest."""
-    network.backbone.to(DTYPES[precision])
+    for module in network.modules():
+        if isinstance(module, Backbone):
+            module.to(DTYPES[precision])
     network.requires_grad_(False)
     metadata = Metadata(
         name=name,
@@ -42,11 +52,36 @@ def export(network: Da3Network, name: str, license_id: str, precision: str, path
         patch_size=PATCH_SIZE,
         default_process_res=DEFAULT_PROCESS_RES,
         max_process_res=MAX_PROCESS_RES,
-        scale="relative",
         precision=precision,
-        fuse=False,
+        normalisation=Normalisation(CHANNEL_MEAN, CHANNEL_DEVIATION),
+        source_digest=source_digest,
+        **abilities(network),
     )
-    return save_archive(torch.jit.script(Da3Model(network).eval()), metadata, path)
+    return save_archive(torch.jit.script(build_model(network)), metadata, path)
+
+
+def export_checkpoint(
+    folder: Path, path: Path, precision: str = "fp32", name: str | None = None
+) -> Metadata:
+    """Export an official checkpoint, under its own name unless another is given.
+
+    Raises:
+        CheckpointError: if it cannot be used.
+        OSError: if a file cannot be read or written.
+    """
+    checkpoint = load_checkpoint(folder)
+    config = checkpoint.config
+    return export(
+        checkpoint.network, name or config.name, config.license, precision, path, checkpoint.digest
+    )
+
+
+def export_random(size: str, path: Path, precision: str = "fp32", seed: int = 0) -> Metadata:
+    """Export a network of one of `SIZES` with random weights."""
+    config = SIZES[size]
+    network = build_network(config)
+    randomise(network, seed)
+    return export(network, f"{config.name}-random", RANDOM_LICENSE, precision, path)
 
 
 def main() -> int:
@@ -59,9 +94,12 @@ def main() -> int:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--checkpoint", type=Path, metavar="DIR")
     source.add_argument("--random", choices=SIZES, metavar="|".join(SIZES))
+    parser.add_argument("--name", help="of the archive, if not the checkpoint's model_name")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="PATH")
     options = parser.parse_args()
+    if options.random and options.name:
+        parser.error("--name goes with --checkpoint")
     if sys.flags.hash_randomization:
         # TorchScript writes a module's constants in the order of a set: fix it, so that the same
         # network gives the same bytes.
@@ -69,14 +107,11 @@ def main() -> int:
         os.execve(sys.executable, command, {**os.environ, "PYTHONHASHSEED": "0"})
     try:
         if options.checkpoint:
-            network, config = load_checkpoint(options.checkpoint)
-            name, license_id = config.name, config.license
+            metadata = export_checkpoint(
+                options.checkpoint, options.output, options.precision, options.name
+            )
         else:
-            config = SIZES[options.random]
-            network = Da3Network(config).eval()
-            randomise(network)
-            name, license_id = f"{config.name}-random", RANDOM_LICENSE
-        metadata = export(network, name, license_id, options.precision, options.output)
+            metadata = export_random(options.random, options.output, options.precision)
     except (CheckpointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -49,12 +49,19 @@ def normalise_extrinsics(
 
     The network was trained on known poses in this form: the median distance is one.
     """
+    relative = relative_to_first(extrinsics)
+    translations = relative[:, :, 3:]
+    distances = torch.linalg.vector_norm(translations, dim=[1, 2])
+    scale = distances.median().clamp(min=smallest_distance)
+    return torch.cat([relative[:, :, :3], translations / scale], 2)
+
+
+def relative_to_first(extrinsics: Tensor) -> Tensor:
+    """Extrinsics `[N, 3, 4]` with the first camera's frame as the world."""
     first = extrinsics[:1, :, :3].transpose(1, 2)
     rotations = extrinsics[:, :, :3] @ first
     translations = extrinsics[:, :, 3:] - rotations @ extrinsics[:1, :, 3:]
-    distances = torch.linalg.vector_norm(translations, dim=[1, 2])
-    scale = distances.median().clamp(min=smallest_distance)
-    return torch.cat([rotations, translations / scale], 2)
+    return torch.cat([rotations, translations], 2)
 
 
 def rotation_from_quaternion(quaternion: Tensor) -> Tensor:

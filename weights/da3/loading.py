@@ -1,5 +1,6 @@
 """From an official checkpoint to a network: strictly, but for parts that are left out by name."""
 
+import re
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -7,21 +8,13 @@ from torch import Tensor, nn
 CHECKPOINT_PREFIX = "model."
 """What the names of all tensors of an official checkpoint start with."""
 
-UNUSED_PREFIXES = ("gs_head.", "gs_adapter.")
-"""The Gaussian splatting head of the giant size."""
-
-UNUSED_PARTS = tuple(
-    f"head.scratch.{part}_aux."
-    for part in (
-        "refinenet1",
-        "refinenet2",
-        "refinenet3",
-        "refinenet4",
-        "output_conv1",
-        "output_conv2",
-    )
+UNUSED = re.compile(
+    # The Gaussian splatting head of the giant size.
+    r"(da3\.)?(gs_head|gs_adapter)\."
+    # The auxiliary branch of the depth head: rays, which the camera decoder makes needless.
+    r"|(da3\.)?head\.scratch\.(refinenet[1-4]|output_conv[12])_aux\."
 )
-"""The auxiliary branch of the depth head: rays, which the camera decoder makes needless."""
+"""Names of tensors that are left out, without the prefix. `da3.` is of the nested pair."""
 
 
 class CheckpointError(ValueError):
@@ -71,7 +64,7 @@ def used_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 f"{CHECKPOINT_PREFIX}"
             )
         inner = name.removeprefix(CHECKPOINT_PREFIX)
-        if not inner.startswith(UNUSED_PREFIXES + UNUSED_PARTS):
+        if not UNUSED.match(inner):
             used[inner] = tensor
     return used
 

@@ -1,17 +1,14 @@
 """Depth Anything 3 behind the contract: pixels in, depth, confidence and cameras out."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from weights.da3.geometry import normalise_extrinsics
 from weights.da3.network import Da3Network
-
-CHANNEL_MEAN = (0.485, 0.456, 0.406)
-CHANNEL_DEVIATION = (0.229, 0.224, 0.225)
-"""Of ImageNet's red, green and blue; the backbone was trained on images normalised by them."""
+from weights.da3.pixels import PixelModel
 
 
-class Da3Model(nn.Module):
+class Da3Model(PixelModel):
     """The any-view network; `weights/README.md` gives what goes in and comes out.
 
     The world frame is the one that the network gives: near the camera frame of the reference view.
@@ -20,21 +17,12 @@ class Da3Model(nn.Module):
     def __init__(self, network: Da3Network) -> None:
         super().__init__()
         self.network = network
-        self.register_buffer("mean", torch.tensor(CHANNEL_MEAN).view(3, 1, 1))
-        self.register_buffer("deviation", torch.tensor(CHANNEL_DEVIATION).view(3, 1, 1))
 
     @torch.jit.export
     def encode(self, pixels: Tensor) -> Tensor:
-        """uint8 [n, 3, H, W] -> [n, 2 + P, width]: the P patches after the per-frame blocks.
-
-        Frames go through one by one, as matrix products round differently with their size.
-        """
+        """uint8 [n, 3, H, W] -> [n, 2 + P, width]: the P patches after the per-frame blocks."""
         with torch.no_grad():
-            features: list[Tensor] = []
-            for i in range(pixels.size(0)):
-                image = (pixels[i : i + 1].to(torch.float32) / 255.0 - self.mean) / self.deviation
-                features.append(self.network.encode(image))
-            return torch.cat(features)
+            return torch.cat([self.network.encode(images) for images in self.batches(pixels)])
 
     @torch.jit.export
     def relate(self, features: Tensor, size: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Random weights with which every part of the network has a say in the result.
 
 A new network has layer scales of one, zero tokens and a camera that points anywhere; these weights
-give activations of moderate size, quaternions near the identity and fields of view near one radian.
+give activations of moderate size, quaternions near the identity, fields of view near one radian,
+and sky in a part of the image.
 """
 
 import math
@@ -28,6 +29,8 @@ def _values(name: str, parameter: Tensor, generator: torch.Generator) -> Tensor:
         return 1.0 + 0.05 * noise
     if name.endswith("fc_qvec.bias"):
         return torch.tensor([0.0, 0.0, 0.0, 1.0]) + 0.05 * noise
+    if name.endswith("sky_output_conv2.2.bias"):
+        return -0.7 + 0.1 * noise
     if name.endswith("bias"):
         return 0.1 * noise
     if parameter.ndim == 1:  # of a norm

@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from weights.da3.config import Da3Config
-from weights.da3.network import Da3Network
+from weights.da3.config import AnyConfig, Da3Config, MetricConfig, NestedConfig
 from weights.da3.random_weights import randomise
+from weights.da3.variants import Network, build_network
 
 TINY = Da3Config(
     name="tiny",
@@ -35,9 +35,25 @@ TINY_GATED = Da3Config(
 """Like the giant size: gated blocks, and the first block after the per-frame ones sees all."""
 
 
-def random_network(config: Da3Config, seed: int = 0) -> Da3Network:
+TINY_METRIC = MetricConfig(
+    name="tiny-metric",
+    width=32,
+    depth=6,
+    heads=2,
+    swiglu=False,
+    taps=(1, 2, 3, 5),
+    head_width=16,
+    head_stages=(8, 12, 16, 24),
+    license="Apache-2.0",
+)
+TINY_NESTED = NestedConfig(
+    name="tiny-nested", any_view=TINY_GATED, metric=TINY_METRIC, license="CC-BY-NC-4.0"
+)
+
+
+def random_network(config: AnyConfig, seed: int = 0) -> Network:
     """A network with lively random weights."""
-    network = Da3Network(config).eval().requires_grad_(False)
+    network = build_network(config).requires_grad_(False)
     randomise(network, seed)
     return network
 

@@ -22,6 +22,7 @@ from weights.contract import (
 )
 from weights.contract.archive import ALIGNMENT, LOCAL_HEADER_LENGTH
 from weights.contract.check import noise_frames
+from weights.contract.metadata import OPTIONAL, Normalisation
 from weights.tests.archives import METADATA, FlatModel, write_all
 
 
@@ -48,6 +49,11 @@ def test_metadata_survives_the_way_through_json() -> None:
         ("precision", "fp8", "expected one of fp32"),
         ("max_process_res", 100, "default_process_res <= max_process_res"),
         ("license", "", "license is empty"),
+        ("poses", None, "poses is None, expected bool"),
+        ("source_digest", "sha256:12", "expected sha256: and 64 hex"),
+        ("normalisation", [0.5], "expected lists mean and deviation"),
+        ("normalisation", {"mean": [1, 2], "deviation": [1, 1, 1]}, "three finite numbers"),
+        ("normalisation", {"mean": [1, 2, 3], "deviation": [1, 1, 0]}, "expected > 0"),
     ],
 )
 def test_metadata_refuses_wrong_values(field: str, value: object, message: str) -> None:
@@ -59,6 +65,23 @@ def test_metadata_refuses_wrong_values(field: str, value: object, message: str) 
 def test_metadata_names_missing_fields() -> None:
     with pytest.raises(ContractError, match=r"lacks .*name.*digest"):
         Metadata.from_json('{"contract_version": 1}')
+
+
+def test_optional_metadata_survive_and_are_left_out_where_they_say_nothing() -> None:
+    full = dataclasses.replace(
+        METADATA,
+        align=True,
+        poses=True,
+        normalisation=Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
+        source_digest="sha256:" + 64 * "0",
+    )
+    assert Metadata.from_json(full.to_json()) == full
+    assert json.loads(METADATA.to_json()).keys().isdisjoint(field.name for field in OPTIONAL)
+
+
+def test_align_needs_fuse() -> None:
+    with pytest.raises(ContractError, match="align is True, but fuse is False"):
+        dataclasses.replace(METADATA, align=True, fuse=False)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", b"\xff\xfe"])
@@ -167,6 +190,46 @@ def test_checker_reports_violations(tmp_path: Path) -> None:
         "intrinsics are not upper triangular",
     ):
         assert expected in violations
+
+
+class Posed(FlatModel):
+    """Takes known cameras as they are, and moves all once depth is known."""
+
+    @torch.jit.export
+    def relate(self, features: Tensor, size: Tensor) -> Tensor:
+        row = torch.tensor([1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 9, 0, 1, 0, 9, 1, 0, 0, 1])
+        return self.relate_posed(features, row.float().repeat(features.shape[0], 1), size)
+
+    @torch.jit.export
+    def relate_posed(self, features: Tensor, cameras: Tensor, size: Tensor) -> Tensor:
+        known = torch.zeros_like(features[:, :1])
+        known.view(known.shape[0], -1)[:, :21] = cameras
+        known.view(known.shape[0], -1)[:, 21] = 1.0
+        return torch.cat([features, known], 1)
+
+    @torch.jit.export
+    def cameras(self, state: Tensor, size: Tensor) -> Tensor:
+        return state[:, 3].flatten(1)[:, :22]
+
+    @torch.jit.export
+    def align(self, cameras: Tensor, dense: Tensor, size: Tensor) -> Tensor:
+        moved = cameras.clone()
+        moved[:, 3] = torch.arange(cameras.shape[0]) * dense[:, 0].mean((1, 2))
+        return moved
+
+
+def test_known_poses_are_checked_and_aligned(tmp_path: Path) -> None:
+    metadata = dataclasses.replace(METADATA, poses=True, align=True)
+    save_archive(torch.jit.script(Posed()), metadata, tmp_path / "posed.pt")
+    module, _ = load_archive(tmp_path / "posed.pt")
+    result = run_model(module, metadata, noise_frames(2, 28, 28))
+    assert result.extrinsics[0, 0, 3] == 0
+    assert 1.5 < result.extrinsics[1, 0, 3] < 2
+    violations = check_archive(tmp_path / "posed.pt")
+    assert violations and all(
+        violation.endswith("with known poses: no frame has extrinsics near the identity")
+        for violation in violations
+    )
 
 
 class Raising(FlatModel):

@@ -1,5 +1,6 @@
 """Official checkpoints load strictly; what the network does not need is dropped by its name."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,13 +10,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from weights.contract import check_archive, load_archive
+from weights.contract import check_archive, load_archive, read_metadata
+from weights.contract.metadata import Normalisation
+from weights.da3.camera import CameraDecoder
 from weights.da3.checkpoint import load_checkpoint, read_config
-from weights.da3.config import BASE, CONFIGS, SMALL, Da3Config
-from weights.da3.export import export
+from weights.da3.config import BASE, CONFIGS, SMALL, AnyConfig, Da3Config
+from weights.da3.export import export, export_checkpoint
 from weights.da3.loading import CheckpointError, load_tensors
 from weights.da3.network import Da3Network
-from weights.tests.da3_networks import TINY, random_network
+from weights.tests.da3_networks import TINY, TINY_METRIC, TINY_NESTED, random_network
 
 UNUSED = (
     "model.head.scratch.refinenet1_aux.out_conv.weight",
@@ -76,8 +79,10 @@ def test_folder_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CONFIGS, TINY.name, TINY)
     save_file(checkpoint(), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text('{"model_name": "tiny"}')
-    network, config = load_checkpoint(tmp_path)
+    network, config, digest = load_checkpoint(tmp_path)
     assert config == TINY
+    content = (tmp_path / "model.safetensors").read_bytes()
+    assert digest == f"sha256:{hashlib.sha256(content).hexdigest()}"
     expected = random_network(TINY, seed=1).cam_dec.fc_t.weight
     assert torch.equal(network.cam_dec.fc_t.weight, expected)
 
@@ -117,10 +122,17 @@ def test_config_names_the_size(tmp_path: Path, text: str, expected: Da3Config) -
     [
         ({}, "has no model_name"),
         ([], "has no model_name"),
-        ({"model_name": "da3metric-large"}, "is of da3metric-large, supported are da3-small"),
+        ({"model_name": "da3mono-large"}, "is of da3mono-large, supported are da3-small"),
         (
             {"model_name": "da3-small", "config": {"net": {"alt_start": 8}}},
-            "has alt_start 8, expected 4",
+            "has net.alt_start 8, expected 4",
+        ),
+        (
+            {
+                "model_name": "da3nested-giant-large",
+                "config": {"metric": {"net": {"out_layers": [1, 2, 3, 4]}}},
+            },
+            r"has metric.net.out_layers \[1, 2, 3, 4\], expected \[4, 11, 17, 23\]",
         ),
     ],
 )
@@ -136,30 +148,48 @@ def test_config_that_is_no_json_is_refused(tmp_path: Path) -> None:
         read_config(tmp_path / "config.json")
 
 
-def test_exported_archive_keeps_the_contract(tmp_path: Path) -> None:
+def test_export_says_what_it_was_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CONFIGS, TINY.name, TINY)
+    save_file(checkpoint(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"model_name": "tiny"}')
+    export_checkpoint(tmp_path, tmp_path / "tiny.pt", name="tiny-1.1")
+    metadata = read_metadata(tmp_path / "tiny.pt")
+    assert (metadata.name, metadata.license) == ("tiny-1.1", "Apache-2.0")
+    assert metadata.source_digest == load_checkpoint(tmp_path).digest
+    assert metadata.normalisation == Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert metadata.poses
+
+
+@pytest.mark.parametrize("config", [TINY, TINY_METRIC, TINY_NESTED], ids=lambda c: c.name)
+def test_exported_archive_keeps_the_contract(tmp_path: Path, config: AnyConfig) -> None:
     path = tmp_path / "tiny.pt"
-    network = random_network(TINY)
+    network = random_network(config)
     # Such poses as a trained network gives: the reference view is near the world frame.
-    network.cam_dec.fc_t.bias.zero_()
-    network.cam_dec.fc_qvec.bias.copy_(torch.tensor([0.0, 0.0, 0.0, 1.0]))
-    network.cam_dec.fc_t.weight.mul_(0.1)
-    network.cam_dec.fc_qvec.weight.mul_(0.1)
+    for module in network.modules():
+        if isinstance(module, CameraDecoder):
+            module.fc_t.bias.zero_()
+            module.fc_qvec.bias.copy_(torch.tensor([0.0, 0.0, 0.0, 1.0]))
+            module.fc_t.weight.mul_(0.1)
+            module.fc_qvec.weight.mul_(0.1)
     written = export(network, "tiny", "Apache-2.0", "fp32", path)
     _, metadata = load_archive(path)
     assert metadata == written
-    assert (metadata.name, metadata.scale, metadata.fuse) == ("tiny", "relative", False)
+    scale = "relative" if config is TINY else "metric"
+    nested = config is TINY_NESTED
+    assert (metadata.name, metadata.scale) == ("tiny", scale)
+    assert (metadata.fuse, metadata.align, metadata.poses) == (nested, nested, True)
     assert check_archive(path) == []
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_half_precision_is_of_the_backbone_only(tmp_path: Path, precision: str) -> None:
     path = tmp_path / "tiny.pt"
-    export(random_network(TINY), "tiny", "Apache-2.0", precision, path)
+    export(random_network(TINY_NESTED), "tiny", "Apache-2.0", precision, path)
     module, metadata = load_archive(path)
     assert metadata.precision == precision
     expected = {"fp16": torch.float16, "bf16": torch.bfloat16}[precision]
     for name, parameter in module.named_parameters():
-        in_backbone = name.startswith("network.backbone.")
+        in_backbone = name.startswith(("network.da3.backbone.", "network.da3_metric.backbone."))
         assert parameter.dtype == (expected if in_backbone else torch.float32), name
 
 

@@ -35,8 +35,18 @@ pub enum Precision {
     Bf16,
 }
 
+/// What a model itself does to pixels in 0..1: it subtracts the mean and divides by the deviation,
+/// each of red, green and blue.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Normalisation {
+    /// Subtracted.
+    pub mean: [f64; 3],
+    /// What the difference is divided by.
+    pub deviation: [f64; 3],
+}
+
 /// What an archive says about itself (see `weights/README.md`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
     /// Version of the contract between archive and service.
     pub contract_version: u32,
@@ -58,6 +68,19 @@ pub struct Metadata {
     pub precision: Precision,
     /// Whether the archive has the entry point `fuse`.
     pub fuse: bool,
+    /// Whether the archive has the entry point `align`, which goes with `fuse`.
+    #[serde(default)]
+    pub align: bool,
+    /// Whether the archive has the entry point `relate_posed`.
+    #[serde(default)]
+    pub poses: bool,
+    /// Of the pixels, by the model itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalisation: Option<Normalisation>,
+    /// `sha256:` and the hexadecimal digest of the file of weights that the archive was exported
+    /// from, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_digest: Option<String>,
     /// `sha256:` and the hexadecimal digest of the archive's content.
     pub digest: String,
 }
@@ -120,6 +143,9 @@ impl Metadata {
                 "default_process_res {} is not in {}..{}",
                 self.default_process_res, self.patch_size, self.max_process_res
             ));
+        }
+        if self.align && !self.fuse {
+            return Err("it has align without fuse".to_owned());
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use ::image::RgbImage;
 use thiserror::Error;
 
 pub use device::{Device, DeviceChoice, DeviceError};
-pub use metadata::{Metadata, Precision, Scale};
+pub use metadata::{Metadata, Normalisation, Precision, Scale};
 pub use source::ResolvedModel;
 pub use torchscript::TorchScriptModel;
 

@@ -149,21 +149,21 @@ impl TorchScriptModel {
         Tensor::f_cat(&rows, 0).map_err(|error| call_error("relate", &error, work))
     }
 
+    /// Reads the rows that an entry point gave.
     fn cameras(
         &self,
-        state: &Tensor,
-        size: &Tensor,
+        rows: &Tensor,
+        entry_point: &'static str,
         work: Work,
     ) -> Result<Vec<Camera>, ModelError> {
-        let rows = self.call("cameras", &[state, size], work)?;
-        let numbers = to_vec(&rows, "cameras", &[work.frames, CAMERA_NUMBERS], work)?;
+        let numbers = to_vec(rows, entry_point, &[work.frames, CAMERA_NUMBERS], work)?;
         numbers
             .chunks_exact(CAMERA_NUMBERS)
             .map(|row| {
                 if row.iter().all(|number| number.is_finite()) {
                     Ok(camera(row))
                 } else {
-                    Err(broken("cameras", "a camera is not finite"))
+                    Err(broken(entry_point, "a camera is not finite"))
                 }
             })
             .collect()
@@ -245,7 +245,8 @@ impl Model for TorchScriptModel {
         )?;
         let state = self.call("relate", &[&rows, &size], work)?;
         drop(rows);
-        let cameras = self.cameras(&state, &size, work)?;
+        let rows = self.call("cameras", &[&state, &size], work)?;
+        let mut cameras = self.cameras(&rows, "cameras", work)?;
 
         let mut maps = Maps::with_capacity(work);
         let mut dense = Vec::new();
@@ -266,6 +267,10 @@ impl Model for TorchScriptModel {
         if self.metadata.fuse {
             let dense =
                 Tensor::f_cat(&dense, 0).map_err(|error| call_error("fuse", &error, work))?;
+            if self.metadata.align {
+                let rows = self.call("align", &[&rows, &dense, &size], work)?;
+                cameras = self.cameras(&rows, "align", work)?;
+            }
             step(on_step, Step::Fused { done: 0, total })?;
             self.for_all_frames(
                 work,

@@ -1,0 +1,136 @@
+"""What the depth heads share: a dense prediction transformer (DPT, arXiv 2103.13413).
+
+Tokens of four taps become maps of four sizes, which are merged from coarse to fine.
+"""
+
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from weights.da3.config import PATCH_SIZE, VitConfig
+from weights.da3.uv_embedding import add_uv_embedding
+
+OUTPUT_WIDTH = 32
+"""Channels before the last layer."""
+LARGEST_EXPONENT = 60.0
+"""Keeps what a head gives finite whatever the weights and the images are."""
+
+
+class ResidualConvolutions(nn.Module):
+    """Two convolutions whose result is added to their input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[n, width, h, w]`, and so is the result."""
+        return x + self.conv2(F.relu(self.conv1(F.relu(x))))
+
+
+class Fusion(nn.Module):
+    """Refine coarse maps and enlarge them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.resConfUnit2 = ResidualConvolutions(width)
+        self.out_conv = nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Tensor, height: int, width: int) -> Tensor:
+        """`[n, C, h, w]` -> `[n, C, height, width]`."""
+        # They commute, as the weights of an interpolation sum to one; this way is less work.
+        return resize(self.out_conv(self.resConfUnit2(x)), height, width)
+
+
+class SkipFusion(Fusion):
+    """Add a finer stage to coarse maps, refine and enlarge them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.resConfUnit1 = ResidualConvolutions(width)
+
+    def fuse(self, x: Tensor, finer: Tensor, height: int, width: int) -> Tensor:
+        """`x` and `finer` `[n, C, h, w]` -> `[n, C, height, width]`."""
+        return self.forward(x + self.resConfUnit1(finer), height, width)
+
+
+class Scratch(nn.Module):
+    """Merges the four stages; under the name that it has in checkpoints."""
+
+    def __init__(self, stages: tuple[int, int, int, int], width: int) -> None:
+        super().__init__()
+        self.layer1_rn = nn.Conv2d(stages[0], width, 3, padding=1, bias=False)
+        self.layer2_rn = nn.Conv2d(stages[1], width, 3, padding=1, bias=False)
+        self.layer3_rn = nn.Conv2d(stages[2], width, 3, padding=1, bias=False)
+        self.layer4_rn = nn.Conv2d(stages[3], width, 3, padding=1, bias=False)
+        self.refinenet1 = SkipFusion(width)
+        self.refinenet2 = SkipFusion(width)
+        self.refinenet3 = SkipFusion(width)
+        self.refinenet4 = Fusion(width)
+        self.output_conv1 = nn.Conv2d(width, width // 2, 3, padding=1)
+
+    def merge(self, stages: list[Tensor], height: int, width: int) -> Tensor:
+        """Four stages, from fine to coarse -> `[n, C / 2, height, width]`."""
+        level1 = self.layer1_rn(stages[0])
+        level2 = self.layer2_rn(stages[1])
+        level3 = self.layer3_rn(stages[2])
+        level4 = self.layer4_rn(stages[3])
+        x = self.refinenet4(level4, level3.size(2), level3.size(3))
+        x = self.refinenet3.fuse(x, level3, level2.size(2), level2.size(3))
+        x = self.refinenet2.fuse(x, level2, level1.size(2), level1.size(3))
+        x = self.refinenet1.fuse(x, level1, 2 * level1.size(2), 2 * level1.size(3))
+        return resize(self.output_conv1(x), height, width)
+
+
+class Stages(nn.Module):
+    """From the tokens of four taps to maps of four sizes; the base of every head."""
+
+    def __init__(self, config: VitConfig, token_width: int, norm: nn.Module, placed: bool) -> None:
+        """`placed`: whether maps are told where in the image their cells are."""
+        super().__init__()
+        stages = config.head_stages
+        self.patch_size = PATCH_SIZE
+        self.largest_exponent = LARGEST_EXPONENT
+        self.placed = placed
+        self.norm = norm
+        self.projects = nn.ModuleList(nn.Conv2d(token_width, stage, 1) for stage in stages)
+        self.resize_layers = nn.ModuleList(
+            [
+                nn.ConvTranspose2d(stages[0], stages[0], 4, 4),
+                nn.ConvTranspose2d(stages[1], stages[1], 2, 2),
+                nn.Identity(),
+                nn.Conv2d(stages[3], stages[3], 3, 2, padding=1),
+            ]
+        )
+
+    def stages(self, taps: Tensor, height: int, width: int) -> list[Tensor]:
+        """Taps `[n, 4, P, C]` of P patches -> four maps, from fine to coarse."""
+        rows = height // self.patch_size
+        columns = width // self.patch_size
+        stages: list[Tensor] = []
+        for i, project in enumerate(self.projects):
+            tokens = self.norm(taps[:, i])
+            maps = tokens.transpose(1, 2).reshape(taps.size(0), tokens.size(2), rows, columns)
+            maps = project(maps)
+            stages.append(add_uv_embedding(maps, width / height) if self.placed else maps)
+        for i, resize_layer in enumerate(self.resize_layers):
+            stages[i] = resize_layer(stages[i])
+        return stages
+
+    def exponential(self, logits: Tensor) -> Tensor:
+        """A finite and positive value of each logit."""
+        return logits.clamp(-self.largest_exponent, self.largest_exponent).exp()
+
+
+def output_layers(width: int, channels: int) -> nn.Sequential:
+    """The last layers of a head, at the size of the image."""
+    return nn.Sequential(
+        nn.Conv2d(width, OUTPUT_WIDTH, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(OUTPUT_WIDTH, channels, 1),
+    )
+
+
+def resize(x: Tensor, height: int, width: int) -> Tensor:
+    """Bilinear, corners on corners."""
+    return F.interpolate(x, [height, width], mode="bilinear", align_corners=True)

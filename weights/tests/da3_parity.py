@@ -1,0 +1,56 @@
+"""Comparing results with those of the official network."""
+
+import torch
+from torch import Tensor
+
+from weights.da3.config import AnyConfig
+from weights.da3.variants import build_model
+from weights.tests.da3_networks import random_network
+from weights.tests.da3_official import official_network
+
+TOLERANCE = 1e-4
+"""Largest relative error."""
+
+
+class Pair:
+    """Our model and the official network with the same weights."""
+
+    def __init__(self, config: AnyConfig) -> None:
+        self.network = random_network(config)
+        self.model = build_model(self.network)
+        self.official = official_network(config).requires_grad_(False)
+        self.official.load_state_dict({**self.official.state_dict(), **self.network.state_dict()})
+
+    def images(self, pixels: Tensor) -> Tensor:
+        """What the official network takes, `[1, N, 3, H, W]`."""
+        return ((pixels / 255.0 - self.model.mean) / self.model.deviation)[None]
+
+
+def assert_same(found: Tensor, expected: Tensor, name: str) -> None:
+    """Every value within the tolerance, relative to itself."""
+    error = float(((found - expected).abs() / expected.abs()).max())
+    assert error < TOLERANCE, f"{name} differs by {error:.1e}"
+
+
+def assert_same_results(cameras: Tensor, dense: Tensor, expected: dict[str, Tensor]) -> None:
+    """Depth, confidence and cameras as the official network gives them."""
+    extrinsics = cameras[:, :12].reshape(-1, 3, 4)
+    assert_same(dense[:, 0], expected["depth"][0], "depth")
+    assert_same(dense[:, 1], expected["depth_conf"][0], "confidence")
+    assert_same(cameras[:, [12, 14, 16, 17, 20]], _entries(expected["intrinsics"][0]), "intrinsics")
+    assert int((cameras[:, 12:21] != 0).sum()) == 5 * len(cameras)
+    for part, name in ((slice(0, 3), "rotation"), (slice(3, 4), "translation")):
+        difference = extrinsics[:, :, part] - expected["extrinsics"][0, :, :3, part]
+        norm = torch.linalg.vector_norm(expected["extrinsics"][0, :, :3, part], dim=(1, 2))
+        error = float((torch.linalg.vector_norm(difference, dim=(1, 2)) / norm).max())
+        assert error < TOLERANCE, f"{name} differs by {error:.1e}"
+
+
+def assert_alive(values: Tensor) -> None:
+    """They differ: otherwise nearly everything would count as the same."""
+    assert float(values.quantile(0.9) / values.quantile(0.1)) > 1.2
+
+
+def _entries(intrinsics: Tensor) -> Tensor:
+    """The entries of `[N, 3, 3]` that are not 0."""
+    return intrinsics.flatten(1)[:, [0, 2, 4, 5, 8]]
