@@ -11,6 +11,7 @@ mod downloads;
 mod drain;
 mod errors;
 mod example_client;
+mod formats;
 mod intake;
 mod limits;
 mod metrics;

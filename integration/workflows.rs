@@ -16,9 +16,9 @@ use crate::support::server::{Server, new_data_dir};
 /// Every point of a test costs time; this many are enough to judge.
 const MAX_POINTS: usize = 60_000;
 
-/// One server for all workflows: TorchScript compiles the model in its first runs, which takes
-/// longer than the runs themselves. It ends with the last workflow.
-async fn start() -> Arc<Server> {
+/// One server for all tests with the embedded model: TorchScript compiles the model in its first
+/// runs, which takes longer than the runs themselves. It ends with the last test.
+pub async fn start() -> Arc<Server> {
     static SHARED: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
     let mut shared = SHARED.lock().await;
     if let Some(server) = shared.upgrade() {

@@ -28,6 +28,19 @@ pub fn sized(width: u32, height: u32) -> Vec<u8> {
     }))
 }
 
+/// A PNG that fits no photo: every pixel has another colour.
+pub fn noise(width: u32, height: u32) -> Vec<u8> {
+    let mut state = 1_u32;
+    let mut next = || {
+        // A linear congruential generator (Numerical Recipes).
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    png(&RgbImage::from_fn(width, height, |_, _| {
+        Rgb([next(), next(), next()])
+    }))
+}
+
 /// A PNG of a few bytes that says to have 60000 x 60000 pixels: 10.8 GB if somebody believed it.
 pub fn decompression_bomb() -> Vec<u8> {
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();

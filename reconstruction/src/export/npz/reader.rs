@@ -81,10 +81,7 @@ impl<B: AsRef<[u8]>> NpzReader<B> {
 
     /// How many pixels of a frame are points.
     pub fn point_count(&self, frame: usize) -> usize {
-        match self.first_points.get(frame..frame + 2) {
-            Some([first, end]) => end - first,
-            _ => 0,
-        }
+        self.points_of(frame).map_or(0, |points| points.len())
     }
 
     /// The row-major indices of those pixels.
@@ -92,14 +89,21 @@ impl<B: AsRef<[u8]>> NpzReader<B> {
     /// # Errors
     /// As above.
     pub fn pixels(&self, frame: usize) -> io::Result<Vec<u32>> {
-        let first = self.first_points.get(frame).ok_or_else(no_such_frame)?;
-        let words = self.words(&self.points, 2 * first, 2 * self.point_count(frame))?;
+        let points = self.points_of(frame).ok_or_else(no_such_frame)?;
+        let words = self.words(&self.points, 2 * points.start, 2 * points.len())?;
         Ok(words
             .as_chunks::<2>()
             .0
             .iter()
             .map(|pair| u32::from_le_bytes(pair[1]))
             .collect())
+    }
+
+    fn points_of(&self, frame: usize) -> Option<Range<usize>> {
+        match self.first_points.get(frame..frame + 2)? {
+            &[first, end] => Some(first..end),
+            _ => None,
+        }
     }
 
     fn map(&self, array: &Range<usize>, frame: usize) -> io::Result<Vec<f32>> {

@@ -1,0 +1,34 @@
+"""The result that is looked at."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .result import Result
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the folder with the files."""
+    parser.addoption("--result", required=True, help="folder with a result in every format")
+
+
+@pytest.fixture(scope="session")
+def result(request: pytest.FixtureRequest) -> Result:
+    """What the other formats are compared with: metadata, NPZ and GLB."""
+    return Result.load(request.config.getoption("--result"))
+
+
+@pytest.fixture(scope="session")
+def unpacked(result: Result, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Unpack an archive of the result."""
+
+    def unpack(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        with zipfile.ZipFile(result.folder / f"result.{name}.zip") as archive:
+            assert archive.testzip() is None
+            archive.extractall(folder)
+        return folder
+
+    return unpack

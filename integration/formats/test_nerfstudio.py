@@ -1,0 +1,83 @@
+"""nerfstudio: cameras as its loader takes them, points and images."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from plyfile import PlyData
+
+from .result import Result
+
+
+@pytest.fixture(scope="module")
+def folder(unpacked: Callable[[str], Path]) -> Path:
+    """The archive's content."""
+    return unpacked("nerfstudio")
+
+
+@pytest.fixture(scope="module")
+def transforms(folder: Path) -> dict[str, Any]:
+    """The description."""
+    return json.loads((folder / "transforms.json").read_text())
+
+
+def test_has_what_the_loader_asks_for(
+    result: Result, folder: Path, transforms: dict[str, Any]
+) -> None:
+    """Keys and files, one frame for each registered one; nothing else is in the folder."""
+    assert transforms["camera_model"] == "PINHOLE"
+    names = [result.metadata["frames"][frame] for frame in result.registered]
+    assert [frame["original_name"] for frame in transforms["frames"]] == names
+    for frame in transforms["frames"]:
+        assert (frame["w"], frame["h"]) == result.size
+        assert Image.open(folder / frame["file_path"]).size == result.size
+    files = sorted(path.name for path in folder.iterdir())
+    assert files == ["images", transforms["ply_file_path"], "transforms.json"]
+    assert len(list((folder / "images").iterdir())) == len(names)
+
+
+def test_points_are_those_of_the_ply(
+    result: Result, folder: Path, transforms: dict[str, Any]
+) -> None:
+    """The very same file."""
+    path = folder / transforms["ply_file_path"]
+    assert path.read_bytes() == (result.folder / "result.ply").read_bytes()
+
+
+def test_points_land_on_the_pixels_that_they_came_from(
+    result: Result, folder: Path, transforms: dict[str, Any]
+) -> None:
+    """By rays as nerfstudio makes them.
+
+    Its camera looks along -z with y up, and sends the ray of the pixel in column u and row v
+    through ((u + 0.5 - cx) / fl_x, -(v + 0.5 - cy) / fl_y, -1).
+    """
+    vertices = PlyData.read(folder / transforms["ply_file_path"])["vertex"].data
+    points = np.stack([vertices[axis] for axis in "xyz"], axis=1).astype(np.float64)
+    colors = np.stack([vertices[channel] for channel in ["red", "green", "blue"]], axis=1)
+    for index, frame in zip(result.registered, transforms["frames"], strict=True):
+        mine = result.frames == index
+        pose = np.array(frame["transform_matrix"])
+        np.testing.assert_allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-9)
+        assert np.linalg.det(pose) == pytest.approx(1.0)
+        pixels = result.pixels[mine]
+        rays = np.stack(
+            [
+                (pixels[:, 0] + 0.5 - frame["cx"]) / frame["fl_x"],
+                -(pixels[:, 1] + 0.5 - frame["cy"]) / frame["fl_y"],
+                np.full(len(pixels), -1.0),
+            ],
+            axis=1,
+        )
+        camera = (points[mine] - pose[:3, 3]) @ pose[:3, :3]
+        assert (camera[:, 2] < 0).all(), "points are in front of the camera"
+        at_ray = rays * -camera[:, 2:]
+        focal = np.array([frame["fl_x"], frame["fl_y"]])
+        apart = np.abs(camera - at_ray)[:, :2] / -camera[:, 2:] * focal
+        assert apart.max() < 0.01, "pixels"
+        image = np.asarray(Image.open(folder / frame["file_path"]))
+        np.testing.assert_array_equal(image[pixels[:, 1], pixels[:, 0]], colors[mine])
