@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import struct
 import sys
 import time
 import urllib.error
@@ -32,6 +33,8 @@ from websockets.sync.client import ClientConnection, connect
 
 Message = dict[str, Any]
 
+# What a binary message begins with: three letters, a version, and the length of its header.
+PREFIX = struct.Struct("<3sBI")
 RECONNECT_ATTEMPTS = 6
 ANSWER_TYPES = ("delta", "complete", "error")
 METHODS = (
@@ -53,8 +56,9 @@ class UnreachableError(ClientError):
 class Session:
     """One reconstruction on the server, over a socket that is opened again when it drops."""
 
-    def __init__(self, server: str, parameters: dict[str, Any]) -> None:
+    def __init__(self, server: str, parameters: dict[str, Any], binary: bool = False) -> None:
         self.server = server.rstrip("/")
+        self.binary = binary
         query = urllib.parse.urlencode(parameters)
         created = self.rest("POST", f"/ws/session/create?{query}")
         self.id: str = created["session_id"]
@@ -85,12 +89,16 @@ class Session:
         address = self.server.replace("http", "ws", 1) + f"/ws/reconstruct/{self.id}"
         self.sockets.close()
         # No limit for a message: a point cloud of ten million points is about 200 MB.
-        connecting = connect(address + "?resume=true" * resume, max_size=None, compression=None)
+        flags = {"resume": resume, "binary": self.binary}
+        query = urllib.parse.urlencode({name: "true" for name, given in flags.items() if given})
+        connecting = connect(f"{address}?{query}", max_size=None, compression=None)
         socket = self.sockets.enter_context(connecting)
-        greeting = json.loads(socket.recv(timeout=60))
+        greeting = read_message(socket.recv(timeout=60))
         if greeting["type"] != "connected":
             raise ClientError(greeting.get("message", f"unexpected greeting {greeting}"))
         self.image_count = greeting["image_count"]
+        # Servers that do not know of binary messages go on in JSON.
+        self.binary = greeting.get("binary", False)
         return socket
 
     def reconnect(self) -> bool:
@@ -106,7 +114,7 @@ class Session:
                 # Asked before the ping: what ends in between is delivered before the pong.
                 running = self.rest("GET", f"/ws/session/{self.id}")["status"] == "processing"
                 self.send({"type": "ping"})
-                while (message := json.loads(self.socket.recv()))["type"] != "pong":
+                while (message := read_message(self.socket.recv()))["type"] != "pong":
                     self.received.append(message)
             except (OSError, ConnectionClosed, InvalidHandshake, UnreachableError):
                 continue
@@ -119,15 +127,23 @@ class Session:
 
     def receive(self) -> Message:
         """Wait for one message."""
-        return self.received.popleft() if self.received else json.loads(self.socket.recv())
+        return self.received.popleft() if self.received else read_message(self.socket.recv())
+
+    def send_image(self, photo: Photo) -> None:
+        """Send a photo as it is, or as base64 in JSON."""
+        header = {"type": "image", "filename": photo.name}
+        if self.binary:
+            text = json.dumps(header).encode()
+            self.socket.send(PREFIX.pack(b"PSB", 1, len(text)) + text + photo.data)
+        else:
+            self.send({**header, "data": base64.b64encode(photo.data).decode()})
 
     def upload(self, photo: Photo) -> str | None:
         """Send a photo until it is acknowledged; returns why the server does not want it."""
-        data = base64.b64encode(photo.data).decode()
         before = self.image_count
         while True:
             try:
-                self.send({"type": "image", "data": data, "filename": photo.name})
+                self.send_image(photo)
                 while (reply := self.receive())["type"] not in ("ack", "error"):
                     pass
                 self.image_count = reply.get("image_count", before)
@@ -167,6 +183,18 @@ class Session:
             print(f"the session could not be deleted: {error}", file=sys.stderr)
 
 
+def read_message(received: str | bytes) -> Message:
+    """A message, the bytes of a point cloud as `glb` in it, however it came."""
+    if isinstance(received, bytes):
+        _, _, length = PREFIX.unpack_from(received)
+        end = PREFIX.size + length
+        return {**json.loads(received[PREFIX.size : end]), "glb": received[end:]}
+    message = json.loads(received)
+    if "glb_base64" in message:
+        message["glb"] = base64.b64decode(message.pop("glb_base64"))
+    return message
+
+
 def show_progress(message: Message) -> None:
     """Draw the bar on a terminal; elsewhere print nothing."""
     if sys.stderr.isatty():
@@ -186,7 +214,7 @@ def save(answer: Message, folder: Path, name: str) -> None:
     """Write the GLB, and its metadata beside it, and print what there is to know."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.glb"
-    path.write_bytes(base64.b64decode(answer["glb_base64"]))
+    path.write_bytes(answer["glb"])
     metadata = answer["metadata"]
     path.with_suffix(".json").write_text(json.dumps(metadata, indent=1) + "\n")
     print(f"{answer['type']}: {path}")
@@ -209,7 +237,7 @@ def reconstruct(options: argparse.Namespace) -> None:
     parameters["max_images"] = max(len(photos), 1)
     parameters["show_cameras"] = "true" if options.show_cameras else "false"
 
-    session = Session(options.server, parameters)
+    session = Session(options.server, parameters, options.binary)
     print(f"session {session.id}")
     try:
         size = options.batch_size if options.incremental else max(len(photos), 1)
@@ -243,6 +271,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--incremental", action="store_true", help="a point cloud after each batch")
     add("--batch-size", type=positive, default=4, help="photos of a batch (default: 4)")
     add("--server", default="http://127.0.0.1:8000", help="default: http://127.0.0.1:8000")
+    add("--binary", action="store_true", help="images and results as they are, without base64")
     add("--output-dir", type=Path, default=Path("output"), help="for the GLBs (default: output)")
     add("--keep", action="store_true", help="do not delete the session at the end")
     add("--process-res", type=int)

@@ -91,6 +91,23 @@ async fn photos_become_a_point_cloud() {
 }
 
 #[tokio::test]
+async fn binary_messages_carry_the_same() {
+    let scene = Scene::load();
+    let server = Server::start(&[]).await;
+    let photos: Vec<_> = (0..3).map(|view| scene.path(view)).collect();
+    let mut arguments = vec!["--binary", "--incremental", "--batch-size", "2", "--images"];
+    arguments.extend(photos.iter().filter_map(|path| path.to_str()));
+    let folder = TempDir::new().expect("writable");
+    succeeded(&run(&server, folder.path(), &arguments).await);
+    for (name, frames) in [("delta_001", 2), ("delta_002", 3), ("scene", 3)] {
+        check(folder.path(), name, frames);
+    }
+    let log = server.log();
+    assert!(log.contains("kind=\"image\" binary=true"), "no binary image");
+    assert!(!log.contains("kind=\"image\" binary=false"), "an image as JSON");
+}
+
+#[tokio::test]
 async fn batches_become_deltas() {
     let scene = Scene::load();
     let server = Server::start(&[]).await;

@@ -295,6 +295,7 @@ impl Reader {
                 Some(Ok(message)) => message,
                 Some(Err(error)) => return self.failed(error),
             };
+            let binary = message.is_binary();
             let message = match message {
                 Message::Text(text) => understand(text).await,
                 Message::Binary(bytes) => protocol::parse_binary(&bytes),
@@ -305,7 +306,7 @@ impl Reader {
                 }
             };
             let lease = self.meter.finish();
-            tracing::debug!(kind = message.kind(), "message received");
+            tracing::debug!(kind = message.kind(), binary, "message received");
             self.metrics.sockets.received(message.kind());
             if self.requests.send_holding(message, lease).await.is_err() {
                 return ReadEnd::Stopped;
