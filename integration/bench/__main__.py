@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ import torch
 from .bare_model import BareModel, embedded
 from .report import Report, summarize
 from .service import ROOT, Measurement, Photo, Server
+from .wire import WireReport, measure_wire
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -32,8 +34,8 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(options: argparse.Namespace) -> Report:
-    """Run the bare model and the service in turns."""
+def measure(options: argparse.Namespace) -> tuple[Report, WireReport]:
+    """Run the bare model and the service in turns, and then both kinds of messages."""
     # The service's workers use what libtorch takes by default: every core.
     threads = len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
@@ -56,14 +58,18 @@ def measure(options: argparse.Namespace) -> Report:
             if run > 0:
                 served.append(measurement)
                 bare.append(seconds)
-    return summarize(bare, served, threads)
+        wire = measure_wire(server, photos, options.num_max_points, options.runs)
+    return summarize(bare, served, threads), wire
 
 
 def main() -> None:
     """Run the command."""
     options = parse_arguments()
-    report = measure(options)
-    print(json.dumps(report.as_dict(), indent=1) if options.json else report.as_table())
+    report, wire = measure(options)
+    if options.json:
+        print(json.dumps({**report.as_dict(), "wire": asdict(wire)}, indent=1))
+    else:
+        print(report.as_table(), wire.as_table(), sep="\n\n")
 
 
 if __name__ == "__main__":

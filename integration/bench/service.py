@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT = 120.0
 PING_INTERVAL = 0.05
 LOOK_INTERVAL = 0.02
+CLIENT_OPTIONS: dict[str, Any] = {"max_size": None, "compression": None}
 
 
 @dataclass
@@ -113,7 +114,7 @@ class Server:
         query = urllib.parse.urlencode({**parameters, "max_images": len(photos)})
         session = self.rest("POST", f"/ws/session/create?{query}")["session_id"]
         address = f"{self.base.replace('http', 'ws', 1)}/ws/reconstruct/{session}"
-        options: dict[str, Any] = {"max_size": None, "compression": None}
+        options = CLIENT_OPTIONS
         async with connect(address, **options) as socket, connect(address, **options) as other:
             await receive(socket, "connected")
             await receive(other, "connected")

@@ -1,0 +1,214 @@
+"""What images and results cost between client and server: JSON beside binary messages.
+
+Each figure is of the message alone. Images are sent to a session that is full, which reads them and
+refuses them before it looks at a pixel. Results are those of a client that left before they were
+ready, so that no model runs while another client takes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import statistics
+import struct
+import time
+import urllib.parse
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from websockets.asyncio.client import ClientConnection, connect
+
+from .service import CLIENT_OPTIONS, Photo, Server, receive, until
+
+PREFIX = struct.Struct("<3sBI")
+# What a camera of 12 megapixels makes.
+PHOTO_SIZE = (4000, 3000)
+NOISE = 4.0
+QUALITY = 90
+# Acknowledged and confirmed is not yet accounted for.
+SETTLE_SECONDS = 0.1
+
+
+@dataclass
+class Cost:
+    """What one message costs; times in seconds of CPU."""
+
+    bytes: float
+    client: float
+    server: float
+
+
+@dataclass
+class Exchange:
+    """The messages of one run."""
+
+    image: Cost
+    result: Cost
+
+
+class Meter:
+    """CPU time of the server and of this process since the last look."""
+
+    def __init__(self, server: Server) -> None:
+        # How Linux names the clock of another process's CPU time; finer than /proc.
+        self.clock = (~server.process.pid << 3) | 2
+        self.begin()
+
+    def begin(self) -> None:
+        """Start anew."""
+        self.server = time.clock_gettime(self.clock)
+        self.client = time.process_time()
+
+    def cost(self, size: float, count: int) -> Cost:
+        """Of each of so many messages of this size."""
+        time.sleep(SETTLE_SECONDS)
+        client = time.process_time() - self.client
+        server = time.clock_gettime(self.clock) - self.server
+        return Cost(size, client / count, server / count)
+
+
+def enlarged(photos: list[Photo]) -> list[Photo]:
+    """The photos in the size that cameras make, with a sensor's noise."""
+    random = np.random.default_rng(0)
+    results = []
+    for photo in photos:
+        image = Image.open(io.BytesIO(photo.data)).convert("RGB").resize(PHOTO_SIZE)
+        noisy = np.asarray(image) + random.normal(0, NOISE, (*PHOTO_SIZE[::-1], 3))
+        file = io.BytesIO()
+        pixels = noisy.clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(file, "JPEG", quality=QUALITY)
+        results.append(Photo(photo.name, file.getvalue()))
+    return results
+
+
+async def exchange(
+    server: Server, photos: list[Photo], large: list[Photo], points: int, binary: bool
+) -> Exchange:
+    """Send the large photos for nothing, the others for a point cloud, and fetch it."""
+    query = urllib.parse.urlencode({"num_max_points": points, "max_images": len(photos)})
+    session = server.rest("POST", f"/ws/session/create?{query}")["session_id"]
+    address = f"{server.base.replace('http', 'ws', 1)}/ws/reconstruct/{session}"
+    encode = encode_binary if binary else encode_json
+    async with connect(address, **CLIENT_OPTIONS) as socket:
+        await receive(socket, "connected")
+        for photo in photos:
+            await socket.send(encode(photo))
+            await receive(socket, "ack")
+        await asyncio.to_thread(server.wait_until_idle)
+        image = await send_for_nothing(Meter(server), socket, large, encode)
+        await socket.send('{"type":"generate","incremental":false}')
+        await receive(socket, "progress")
+    until(lambda: server.rest("GET", f"/ws/session/{session}")["status"] != "processing")
+    server.wait_until_idle()
+    meter = Meter(server)
+    flag = "true" if binary else "false"
+    async with connect(f"{address}?resume=true&binary={flag}", **CLIENT_OPTIONS) as socket:
+        await receive(socket, "connected")
+        received = await socket.recv()
+        glb = decode_binary(received) if isinstance(received, bytes) else decode_json(received)
+        result = meter.cost(len(received), 1)
+    assert glb[:4] == b"glTF"
+    server.rest("DELETE", f"/ws/session/{session}")
+    return Exchange(image, result)
+
+
+async def send_for_nothing(
+    meter: Meter,
+    socket: ClientConnection,
+    photos: list[Photo],
+    encode: Callable[[Photo], str | bytes],
+) -> Cost:
+    """Send photos to a session that takes no more."""
+    size = 0
+    for photo in photos:
+        message = encode(photo)
+        size += len(message)
+        await socket.send(message)
+        await receive(socket, "error")
+    return meter.cost(size / len(photos), len(photos))
+
+
+def encode_json(photo: Photo) -> str:
+    """A photo as base64 in JSON."""
+    data = base64.b64encode(photo.data).decode()
+    return json.dumps({"type": "image", "data": data, "filename": photo.name})
+
+
+def encode_binary(photo: Photo) -> bytes:
+    """A photo as it is, behind a header."""
+    header = json.dumps({"type": "image", "filename": photo.name}).encode()
+    return PREFIX.pack(b"PSB", 1, len(header)) + header + photo.data
+
+
+def decode_json(message: str) -> bytes:
+    """The GLB of a result in JSON."""
+    return base64.b64decode(json.loads(message)["glb_base64"])
+
+
+def decode_binary(message: bytes) -> bytes:
+    """The GLB of a result behind a header."""
+    _, _, length = PREFIX.unpack_from(message)
+    json.loads(message[PREFIX.size : PREFIX.size + length])
+    return message[PREFIX.size + length :]
+
+
+@dataclass
+class WireReport:
+    """Medians over the runs."""
+
+    runs: int
+    photo_bytes: int
+    json: Exchange
+    binary: Exchange
+
+    def as_table(self) -> str:
+        """For people."""
+        lines = [
+            f"images of {self.photo_bytes / 1e6:.1f} MB and one result, CPU time of each message, "
+            f"medians of {self.runs} runs",
+            "",
+            f"{'':26} {'JSON':>10} {'binary':>10}  saved",
+        ]
+        for name, plain, binary in (
+            ("image", self.json.image, self.binary.image),
+            ("result", self.json.result, self.binary.result),
+        ):
+            lines += [
+                _line(f"{name}: megabytes", plain.bytes / 1e6, binary.bytes / 1e6),
+                _line(f"{name}: client, ms", 1e3 * plain.client, 1e3 * binary.client),
+                _line(f"{name}: server, ms", 1e3 * plain.server, 1e3 * binary.server),
+            ]
+        return "\n".join(lines)
+
+
+def measure_wire(server: Server, photos: list[Photo], points: int, runs: int) -> WireReport:
+    """Exchange messages in both ways, in turns."""
+    large = enlarged(photos)
+    found: dict[bool, list[Exchange]] = {False: [], True: []}
+    for run in range(runs + 1):
+        for binary in (False, True):
+            measured = asyncio.run(exchange(server, photos, large, points, binary))
+            # The first run warms up.
+            if run > 0:
+                found[binary].append(measured)
+    size = statistics.mean(len(photo.data) for photo in large)
+    return WireReport(runs, round(size), _median(found[False]), _median(found[True]))
+
+
+def _median(exchanges: list[Exchange]) -> Exchange:
+    def of(costs: list[Cost]) -> Cost:
+        return Cost(
+            statistics.median(cost.bytes for cost in costs),
+            statistics.median(cost.client for cost in costs),
+            statistics.median(cost.server for cost in costs),
+        )
+
+    return Exchange(of([one.image for one in exchanges]), of([one.result for one in exchanges]))
+
+
+def _line(name: str, plain: float, binary: float) -> str:
+    return f"{name:26} {plain:10.2f} {binary:10.2f} {1 - binary / plain:6.1%}"
