@@ -103,8 +103,14 @@ async fn binary_messages_carry_the_same() {
         check(folder.path(), name, frames);
     }
     let log = server.log();
-    assert!(log.contains("kind=\"image\" binary=true"), "no binary image");
-    assert!(!log.contains("kind=\"image\" binary=false"), "an image as JSON");
+    assert!(
+        log.contains("kind=\"image\" binary=true"),
+        "no binary image"
+    );
+    assert!(
+        !log.contains("kind=\"image\" binary=false"),
+        "an image as JSON"
+    );
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod intake;
 mod limits;
 mod metrics;
 mod names;
+mod one_shot;
 mod origins;
 mod progress;
 mod requests;

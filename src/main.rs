@@ -7,6 +7,7 @@ mod http;
 mod logging;
 mod metrics;
 mod models;
+mod one_shot;
 mod options;
 mod service;
 mod ws;

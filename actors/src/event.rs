@@ -9,6 +9,8 @@ use pointstream_reconstruction::model::Scale;
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::metrics::ErrorKind;
+
 /// Identifies a session.
 pub type SessionId = Uuid;
 
@@ -74,6 +76,8 @@ pub enum SessionEvent {
     Result(Arc<Answer>),
     /// A message could not be honoured. Of a `generate` or `finalize` it is the one answer.
     Error {
+        /// What kind of error it is.
+        kind: ErrorKind,
         /// What was wrong and what would work.
         message: String,
     },

@@ -37,13 +37,44 @@ impl Reply {
     }
 }
 
-/// Makes one request. Every status is a reply.
+/// A file in a form: the field's name, the file's name if it has one, and its bytes.
+pub type Part<'a> = (&'a str, Option<&'a str>, &'a [u8]);
+
+/// The content type of [`form`].
+pub const FORM: &str = "multipart/form-data; boundary=frontier";
+
+/// A body of type `multipart/form-data`.
+pub fn form(parts: &[Part<'_>]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (field, file, bytes) in parts {
+        let file = file.map_or(String::new(), |file| format!("; filename=\"{file}\""));
+        let head =
+            format!("--frontier\r\nContent-Disposition: form-data; name=\"{field}\"{file}\r\n\r\n");
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(bytes);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(b"--frontier--\r\n");
+    body
+}
+
+/// Makes one request without a body. Every status is a reply.
 pub async fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Reply {
+    request_with(method, url, headers, Vec::new()).await
+}
+
+/// Makes one request. Every status is a reply.
+pub async fn request_with(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> Reply {
     let mut builder = ureq::http::Request::builder().method(method).uri(url);
     for (name, value) in headers {
         builder = builder.header(*name, *value);
     }
-    let request = builder.body(()).expect("the test's own request is right");
+    let request = builder.body(body).expect("the test's own request is right");
     let called = tokio::task::spawn_blocking(move || {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)

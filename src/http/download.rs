@@ -66,6 +66,11 @@ impl Download {
         Ok(response)
     }
 
+    /// The answer to a request that made the file: all of it, nowhere to be fetched again.
+    pub fn whole(&self) -> Response {
+        self.content(Wanted::Whole)
+    }
+
     fn wanted(&self, method: &Method, request: &HeaderMap, etag: &ETag) -> Wanted {
         let changed =
             request

@@ -6,9 +6,12 @@ use std::fmt;
 use pointstream_actors::{CreateSessionError, ExportFailed, OutOfRange, SessionNotFound};
 use serde_json::json;
 use warp::http::StatusCode;
-use warp::http::header::{ALLOW, HeaderValue};
+use warp::http::header::{ALLOW, HeaderValue, RETRY_AFTER};
 use warp::reject::{Reject, Rejection};
 use warp::reply::{Reply, Response};
+
+/// When a client that met a limit may ask again.
+const RETRY_SECONDS: &str = "10";
 
 /// A status and `{"detail": "..."}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub struct ApiError {
     detail: String,
     /// Methods that would have worked.
     allow: Option<&'static str>,
+    /// Whether it may work later.
+    later: bool,
 }
 
 impl ApiError {
@@ -26,6 +31,15 @@ impl ApiError {
             status,
             detail: detail.into(),
             allow: None,
+            later: false,
+        }
+    }
+
+    /// 503: it may work later.
+    pub fn busy(detail: impl Into<String>) -> Self {
+        Self {
+            later: true,
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
         }
     }
 
@@ -96,7 +110,7 @@ impl From<CreateSessionError> for ApiError {
         match error {
             CreateSessionError::OutOfRange(error) => error.into(),
             CreateSessionError::AtCapacity { .. } | CreateSessionError::ShuttingDown => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+                Self::busy(error.to_string())
             }
             CreateSessionError::Storage(_) | CreateSessionError::Internal(_) => {
                 Self::internal(&error)
@@ -115,6 +129,11 @@ impl Reply for ApiError {
             response
                 .headers_mut()
                 .insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if self.later {
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
         }
         response
     }

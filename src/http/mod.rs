@@ -2,9 +2,11 @@
 
 mod download;
 mod errors;
+mod multipart;
 mod operators;
 mod origins;
 mod query;
+mod reconstruct;
 mod results;
 mod routes;
 mod server;

@@ -142,6 +142,8 @@ impl OriginPolicy {
                 header::CONTENT_DISPOSITION,
                 header::CONTENT_RANGE,
                 header::ETAG,
+                header::LOCATION,
+                header::RETRY_AFTER,
             ])
             .max_age(MaxAge::exact(Duration::from_secs(600)))
     }

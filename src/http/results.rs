@@ -1,7 +1,9 @@
 //! REST: a session's last result.
 
 use bytes::Bytes;
-use pointstream_actors::{Answer, AnswerKind, ResultFile, ResultFormat, ResultMetadata};
+use pointstream_actors::{
+    Answer, AnswerKind, ResultFile, ResultFormat, ResultMetadata, SessionHandle,
+};
 use serde::Serialize;
 use warp::http::Method;
 use warp::http::header::HeaderMap;
@@ -11,7 +13,7 @@ use super::{ApiError, App, Download, Query, sessions};
 
 /// What a result can be fetched as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+pub enum Format {
     /// A file.
     File(ResultFormat),
     /// All but the point cloud.
@@ -19,7 +21,19 @@ enum Format {
 }
 
 impl Format {
-    fn from_query(query: &Query) -> Result<Self, ApiError> {
+    /// Its name in a query.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::File(format) => format.name(),
+            Self::Json => "json",
+        }
+    }
+
+    /// The one that a query asks for.
+    ///
+    /// # Errors
+    /// 422 if there is no such format.
+    pub fn from_query(query: &Query) -> Result<Self, ApiError> {
         match query.text("format") {
             None => Ok(Self::File(ResultFormat::Glb)),
             Some("json") => Ok(Self::Json),
@@ -44,6 +58,14 @@ pub async fn fetch(
 ) -> Result<Response, ApiError> {
     let format = Format::from_query(&query)?;
     let session = sessions::find(&app, &id).await?;
+    download(&session, format).await?.respond(&method, &headers)
+}
+
+/// A session's newest result in a format.
+///
+/// # Errors
+/// 404 if there is none or the session has ended, 500 if the file cannot be written.
+pub async fn download(session: &SessionHandle, format: Format) -> Result<Download, ApiError> {
     let download = match format {
         Format::File(format) => session.export(format).await?.map(file),
         Format::Json => session
@@ -52,11 +74,9 @@ pub async fn fetch(
             .map(|result| json(&result))
             .transpose()?,
     };
-    download
-        .ok_or_else(|| {
-            ApiError::not_found("Session has no result yet; send a generate message first")
-        })?
-        .respond(&method, &headers)
+    download.ok_or_else(|| {
+        ApiError::not_found("Session has no result yet; send a generate message first")
+    })
 }
 
 /// A result as a client downloads it.

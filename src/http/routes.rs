@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 
+use bytes::Buf;
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use hyper::upgrade::OnUpgrade;
 use pointstream_actors::ErrorKind;
 use warp::filters::BoxedFilter;
@@ -10,8 +12,10 @@ use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
 use warp::{Filter, Rejection};
 
+use super::multipart::Body;
 use super::{
-    ApiError, App, Connection, Query, errors, operators, results, sessions, stats, templates,
+    ApiError, App, Connection, Query, errors, operators, reconstruct, results, sessions, stats,
+    templates,
 };
 use crate::ws;
 
@@ -23,6 +27,8 @@ pub fn routes(
         .or(session(app))
         .unify()
         .or(result(app))
+        .unify()
+        .or(reconstruct(app))
         .unify()
         .or(list(app))
         .unify()
@@ -132,6 +138,33 @@ fn result(app: &App) -> BoxedFilter<(Response,)> {
                 }
             },
         )
+        .boxed()
+}
+
+fn reconstruct(app: &App) -> BoxedFilter<(Response,)> {
+    let app = app.clone();
+    warp::path!("reconstruct")
+        .and(warp::method())
+        .and(query())
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(move |method: Method, query: Query, headers, body| {
+            let app = app.clone();
+            async move {
+                match method {
+                    Method::POST => reconstruct::reconstruct(app, query, headers, whole(body))
+                        .await
+                        .into_response(),
+                    _ => ApiError::method_not_allowed("POST").into_response(),
+                }
+            }
+        })
+        .boxed()
+}
+
+/// A body's pieces in one type.
+fn whole<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static) -> Body {
+    body.map_ok(|mut piece| piece.copy_to_bytes(piece.remaining()))
         .boxed()
 }
 

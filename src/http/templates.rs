@@ -1,11 +1,12 @@
 //! Routes as templates, so that what is counted by route has few names.
 
 /// Every route that is served.
-const TEMPLATES: [&str; 12] = [
+const TEMPLATES: [&str; 13] = [
     "/ws/session/create",
     "/ws/session/{session_id}",
     "/ws/session/{session_id}/result",
     "/ws/sessions",
+    "/reconstruct",
     "/ws/reconstruct/{session_id}",
     "/healthz",
     "/readyz",

@@ -111,7 +111,7 @@ impl Outgoing {
                 message: &progress.message,
             },
             SessionEvent::Result(answer) => return Self::result(answer, results).map(Some),
-            SessionEvent::Error { message } => return Ok(Some(Self::error(message))),
+            SessionEvent::Error { message, .. } => return Ok(Some(Self::error(message))),
             SessionEvent::Pong => Message::Pong { session_id },
             SessionEvent::Closed(_) => return Ok(None),
         };
@@ -221,7 +221,7 @@ impl Iterator for Outgoing {
 mod tests {
     use std::sync::Arc;
 
-    use pointstream_actors::{Progress, ResultMetadata, Timings};
+    use pointstream_actors::{ErrorKind, Progress, ResultMetadata, Timings};
     use pointstream_reconstruction::cloud::Alignment;
     use pointstream_reconstruction::model::Scale;
     use serde_json::Value;
@@ -315,6 +315,7 @@ mod tests {
             ),
             (
                 SessionEvent::Error {
+                    kind: ErrorKind::Model,
                     message: "no".to_owned(),
                 },
                 json!({"type": "error", "message": "no"}),

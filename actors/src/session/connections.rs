@@ -121,7 +121,7 @@ impl State {
         tracing::debug!(connection, %message, "message refused");
         let message = wire_text(&message);
         self.metrics.error(kind, Some(self.id), &message);
-        self.tell(connection, SessionEvent::Error { message }, permit);
+        self.tell(connection, SessionEvent::Error { kind, message }, permit);
     }
 
     /// Gives the one answer of a request to who asked or to the one that resumed, else keeps it.

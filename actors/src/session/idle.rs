@@ -6,6 +6,7 @@ use super::connections::wire_text;
 use super::{SessionMessage, State};
 use crate::event::{CloseReason, SessionEvent};
 use crate::mailbox::{Reply, answer};
+use crate::metrics::ErrorKind;
 
 /// Time-outs are checked this much late rather than early.
 const GRACE: Duration = Duration::from_millis(10);
@@ -41,7 +42,8 @@ impl State {
     pub(super) fn drain(&mut self, reply: Reply<()>) {
         while let Some(request) = self.requests.pop_front() {
             let message = wire_text(&CloseReason::ShuttingDown.to_string());
-            self.answer_request(request.connection, SessionEvent::Error { message });
+            let kind = ErrorKind::Refused;
+            self.answer_request(request.connection, SessionEvent::Error { kind, message });
         }
         if self.running.is_some() {
             self.draining.get_or_insert_default().push(reply);

@@ -260,7 +260,7 @@ impl State {
         self.metrics.generations.failed(request.kind.answer());
         self.metrics.error(kind, Some(self.id), &message);
         self.error = Some(message.clone());
-        self.answer_request(request.connection, SessionEvent::Error { message });
+        self.answer_request(request.connection, SessionEvent::Error { kind, message });
     }
 
     /// Gives the running generation up; nobody will be answered.

@@ -25,7 +25,7 @@ async fn a_model_that_always_panics_is_a_clear_error_and_its_neighbour_works() {
     client.upload().await;
     neighbour.upload().await;
     let answer = client.generate().await;
-    let SessionEvent::Error { message } = answer else {
+    let SessionEvent::Error { message, .. } = answer else {
         panic!("an error is due, but it is {answer:?}");
     };
     assert!(message.contains("told to panic"), "{message}");

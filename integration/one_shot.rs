@@ -1,0 +1,297 @@
+//! `POST /reconstruct`: photos in, a file out, and nothing left behind.
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::pictures::{photo, sized};
+use crate::support::rest::{self, FORM, Part, Reply};
+use crate::support::server::Server;
+use crate::support::{glb, until, within};
+
+async fn reconstruct(server: &Server, query: &str, parts: &[Part<'_>]) -> Reply {
+    let url = format!("{}/reconstruct?process_res=56&{query}", server.base());
+    rest::request_with("POST", &url, &[("content-type", FORM)], rest::form(parts)).await
+}
+
+fn image<'a>(name: &'a str, bytes: &'a [u8]) -> Part<'a> {
+    ("images", Some(name), bytes)
+}
+
+/// Three photos, in the fields that take them.
+fn three() -> [Vec<u8>; 3] {
+    [photo(0), photo(1), photo(2)]
+}
+
+async fn sessions(server: &Server) -> Vec<Value> {
+    let list = server.get("/ws/sessions").await.json();
+    list["sessions"].as_array().expect("a list").clone()
+}
+
+/// Waits until all sessions and their files are gone.
+async fn all_gone(server: &Server) {
+    until("the end of the session", async || {
+        let gone = sessions(server).await.is_empty() && server.files().is_empty();
+        gone.then_some(())
+    })
+    .await;
+}
+
+/// Sends the head of a request that promises more than this part of its body.
+async fn begin(server: &Server, promised: usize, sent: &[u8]) -> TcpStream {
+    let address = server.base().strip_prefix("http://").expect("an address");
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let head = format!(
+        "POST /reconstruct?process_res=56 HTTP/1.1\r\nHost: {address}\r\nContent-Type: {FORM}\r\n\
+         Content-Length: {promised}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("open");
+    stream.write_all(sent).await.expect("open");
+    stream
+}
+
+#[tokio::test]
+async fn photos_in_and_a_file_out() {
+    let server = Server::start(&[]).await;
+    let [first, second, third] = three();
+    let parts: &[Part<'_>] = &[
+        ("images", Some("a.png"), &first),
+        ("image", None, &second),
+        ("file", Some("Straße.png"), &third),
+    ];
+    let reply = reconstruct(&server, "", parts).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.header("content-type"), Some("model/gltf-binary"));
+    let contents = glb::read(&reply.body);
+    assert!(!contents.points.is_empty());
+    assert_eq!(contents.cameras.len(), 3);
+    all_gone(&server).await;
+
+    let reply = reconstruct(&server, "format=json&show_cameras=false", parts).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let told = reply.json();
+    assert_eq!(told["type"], "complete");
+    assert_eq!(
+        told["metadata"]["frames"],
+        json!(["a.png", "image_002", "Straße.png"])
+    );
+    all_gone(&server).await;
+}
+
+#[tokio::test]
+async fn a_client_may_come_back_for_the_result() {
+    let server = Server::with_model("slow", &[]).await;
+    let pictures = three();
+    let parts = pictures
+        .each_ref()
+        .map(|picture| ("images", None, &picture[..]));
+    let reply = reconstruct(&server, "async=true", &parts).await;
+    assert_eq!(reply.status, 202, "{}", reply.text());
+    let told = reply.json();
+    let id = told["session_id"].as_str().expect("an identifier");
+    let status_url = format!("/ws/session/{id}");
+    assert_eq!(told["status_url"], status_url);
+    assert_eq!(reply.header("location"), Some(&status_url[..]));
+    assert_eq!(server.info(id).await["image_count"], 3);
+    assert_eq!(server.settled(id).await["status"], "completed");
+    let result = server
+        .get(told["result_url"].as_str().expect("a place"))
+        .await;
+    assert_eq!(result.status, 200);
+    assert!(!glb::read(&result.body).points.is_empty());
+    assert_eq!(sessions(&server).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_named_and_nothing_stays() {
+    let server =
+        Server::start(&["--max-image-bytes", "50000", "--max-image-pixels", "20000"]).await;
+    let good = photo(0);
+    let cut_off = &good[..good.len() / 2];
+    let large = vec![1; 60_000];
+    let many_pixels = sized(200, 150);
+    let cases: &[(&str, &[Part<'_>], u16, &[&str])] = &[
+        ("", &[], 422, &["no images"]),
+        (
+            "",
+            &[image("a.png", &good), image("notes.txt", b"just words")],
+            422,
+            &["notes.txt", "image"],
+        ),
+        (
+            "",
+            &[image("bad.png", cut_off), image("b.png", &good)],
+            422,
+            &["bad.png"],
+        ),
+        ("", &[("images", None, b"rubbish")], 422, &["image 1"]),
+        ("", &[image("none.png", b"")], 422, &["none.png", "empty"]),
+        (
+            "",
+            &[image("a.png", &good), ("process_res", None, b"504")],
+            422,
+            &["process_res", "query"],
+        ),
+        (
+            "",
+            &[image("a.png", &good), image("large.png", &large)],
+            413,
+            &["large.png", "50000"],
+        ),
+        (
+            "",
+            &[image("wide.png", &many_pixels)],
+            422,
+            &["wide.png", "pixels", "20000"],
+        ),
+        (
+            "max_images=2",
+            &[
+                image("0", &good),
+                image("1", &good),
+                image("2", &good),
+                image("3", &good),
+            ],
+            422,
+            &["max_images", "2"],
+        ),
+        (
+            "conf_thresh_percentile=101",
+            &[image("a.png", &good)],
+            422,
+            &["conf_thresh_percentile", "100"],
+        ),
+        (
+            "format=obj",
+            &[image("a.png", &good)],
+            422,
+            &["format", "glb"],
+        ),
+        ("async=perhaps", &[image("a.png", &good)], 422, &["async"]),
+    ];
+    for (query, parts, status, words) in cases {
+        let reply = reconstruct(&server, query, parts).await;
+        let detail = reply.detail();
+        assert_eq!(reply.status, *status, "{detail}");
+        for word in *words {
+            assert!(detail.contains(word), "{word:?} is missing in {detail:?}");
+        }
+        all_gone(&server).await;
+    }
+    let reply = reconstruct(&server, "", &[image("a.png", &good)]).await;
+    assert_eq!(reply.status, 200);
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_forms() {
+    let server = Server::start(&[]).await;
+    let url = format!("{}/reconstruct", server.base());
+    let post = async |content_type: &str, body: &[u8]| {
+        let headers = [("content-type", content_type)];
+        rest::request_with("POST", &url, &headers, body.to_vec()).await
+    };
+    let reply = post("image/png", &photo(0)).await;
+    assert_eq!(reply.status, 415);
+    assert!(reply.detail().contains("multipart/form-data"));
+    let reply = server.post("/reconstruct").await;
+    assert_eq!(reply.status, 415);
+    let whole = rest::form(&[("images", None, &photo(0))]);
+    let reply = post(FORM, &whole[..whole.len() - 20]).await;
+    assert_eq!(reply.status, 400, "{}", reply.text());
+    assert!(reply.detail().contains("ended early"));
+    // Nobody has to keep what may be the beginning of something.
+    let reply = post(FORM, &vec![b'x'; 1 << 20]).await;
+    assert_eq!(reply.status, 400, "{}", reply.text());
+    assert!(reply.detail().contains("131072"));
+    let reply = server.get("/reconstruct").await;
+    assert_eq!((reply.status, reply.header("allow")), (405, Some("POST")));
+    all_gone(&server).await;
+}
+
+#[tokio::test]
+async fn a_full_server_says_when_to_come_again() {
+    let server = Server::start(&["--max-sessions", "1"]).await;
+    let taken = server.session("").await;
+    let parts: &[Part<'_>] = &[("images", None, &photo(0))];
+    let reply = reconstruct(&server, "", parts).await;
+    assert_eq!(reply.status, 503);
+    assert!(reply.detail().contains('1'));
+    assert!(reply.header("retry-after").is_some());
+    server.delete(&format!("/ws/session/{taken}")).await;
+    assert_eq!(reconstruct(&server, "", parts).await.status, 200);
+}
+
+#[tokio::test]
+async fn clients_that_leave_take_their_session_along() {
+    let server = Server::with_model("slow", &[]).await;
+    let pictures = three();
+    let parts = pictures
+        .each_ref()
+        .map(|picture| ("images", None, &picture[..]));
+    let body = rest::form(&parts);
+
+    // In the middle of an image.
+    let stream = begin(&server, body.len(), &body[..body.len() - 100]).await;
+    until("the first images", async || {
+        let sessions = sessions(&server).await;
+        (sessions.first()?["image_count"] == 2).then_some(())
+    })
+    .await;
+    drop(stream);
+    all_gone(&server).await;
+
+    // While the model runs.
+    let stream = begin(&server, body.len(), &body).await;
+    until("the generation", async || {
+        let sessions = sessions(&server).await;
+        (sessions.first()?["status"] == "processing").then_some(())
+    })
+    .await;
+    drop(stream);
+    all_gone(&server).await;
+}
+
+#[tokio::test]
+async fn clients_that_fall_silent_are_told() {
+    let server = Server::start(&["--receive-timeout", "0.5"]).await;
+    let body = rest::form(&[("images", None, &photo(0))]);
+    let mut stream = begin(&server, body.len(), &body[..body.len() - 100]).await;
+    let mut reply = vec![0; 12];
+    within("the reply", stream.read_exact(&mut reply))
+        .await
+        .expect("a status");
+    assert_eq!(&reply, b"HTTP/1.1 408");
+    all_gone(&server).await;
+}
+
+#[tokio::test]
+async fn uploads_share_their_memory_in_turns() {
+    let server = Server::start(&["--upload-buffer-mb", "1", "--max-message-bytes", "100000"]).await;
+    // Each image alone takes all the memory there is.
+    let noise: Vec<Vec<u8>> = (0..6).map(|seed| noisy_png(seed, 700)).collect();
+    assert!(noise[0].len() > 1 << 20, "{} bytes", noise[0].len());
+    let parts: Vec<Part<'_>> = noise.iter().map(|png| ("images", None, &png[..])).collect();
+    let (one, two) = tokio::join!(
+        reconstruct(&server, "", &parts),
+        reconstruct(&server, "", &parts)
+    );
+    for reply in [one, two] {
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        assert_eq!(glb::read(&reply.body).cameras.len(), 6);
+    }
+    all_gone(&server).await;
+}
+
+/// A PNG that cannot be compressed.
+fn noisy_png(seed: u32, size: u32) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
+    let image = image::RgbImage::from_fn(size, size, |_, _| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        image::Rgb([(state >> 24) as u8, (state >> 16) as u8, (state >> 8) as u8])
+    });
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .expect("memory is writable");
+    bytes.into_inner()
+}

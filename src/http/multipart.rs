@@ -1,0 +1,349 @@
+//! Images in the body of a request: `multipart/form-data`, read one image at a time.
+//!
+//! The body is never in memory as a whole. An image takes its memory from the budget of all uploads
+//! while it arrives, and the client is not read from while there is none.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt};
+use multer::{Field, Multipart};
+use pointstream_actors::{MemoryBudget, MemoryLease};
+use thiserror::Error;
+use warp::http::HeaderValue;
+
+/// A body as it arrives.
+pub type Body = BoxStream<'static, Result<Bytes, warp::Error>>;
+
+/// Names of the fields that hold images.
+const FIELDS: [&str; 3] = ["images", "image", "file"];
+/// Memory is taken in parts of this many bytes.
+const GRANT: usize = 1 << 20;
+/// Longest head of a part in bytes, and what the parser may hold beside it.
+const MAX_HEAD: usize = 128 << 10;
+
+/// Why a body cannot be read (any further).
+#[derive(Debug, Error)]
+pub enum MultipartError {
+    /// It is something else.
+    #[error("send the images as multipart/form-data, in fields called images")]
+    NotMultipart,
+    /// It does not follow the format.
+    #[error("the body is not valid multipart/form-data: {0}")]
+    Malformed(multer::Error),
+    /// The client left or broke off.
+    #[error("the body ended early: {0}")]
+    Broken(String),
+    /// Nobody can say where this part begins.
+    #[error("the head of a part is longer than {MAX_HEAD} bytes")]
+    LongHead,
+    /// A field that nobody asked for.
+    #[error(
+        "unknown field {0:?}; images go in fields called images, parameters in the query of the URL"
+    )]
+    UnknownField(String),
+    /// An image with no bytes.
+    #[error("{0} is empty; send an image file")]
+    Empty(String),
+    /// An image is too large.
+    #[error("{name} is larger than {limit} bytes; send a smaller image")]
+    TooLarge {
+        /// What the client calls it, or its place.
+        name: String,
+        /// How large it may be.
+        limit: usize,
+    },
+    /// The client fell silent.
+    #[error("nothing came for too long; send the images again")]
+    Stalled,
+    /// Other uploads hold all the memory, and have for too long.
+    #[error("the server is busy with other uploads; try again later")]
+    Busy,
+}
+
+/// What separates the parts of a body of this content type.
+///
+/// # Errors
+/// [`MultipartError::NotMultipart`].
+pub fn boundary(content_type: Option<&HeaderValue>) -> Result<String, MultipartError> {
+    content_type
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| multer::parse_boundary(text).ok())
+        .ok_or(MultipartError::NotMultipart)
+}
+
+/// The images of a body.
+pub struct Images<'a> {
+    multipart: Multipart<'a>,
+    unparsed: Arc<AtomicUsize>,
+    timeout: Duration,
+    count: usize,
+}
+
+impl<'a> Images<'a> {
+    /// Reads a body with this boundary, as long as the client does not fall silent for too long.
+    pub fn new(body: &'a mut Body, boundary: String, timeout: Duration) -> Self {
+        let unparsed = Arc::new(AtomicUsize::new(0));
+        let paced = Paced {
+            body,
+            unparsed: unparsed.clone(),
+            rest: false,
+        };
+        Self {
+            multipart: Multipart::new(paced, boundary),
+            unparsed,
+            timeout,
+            count: 0,
+        }
+    }
+
+    /// The next image, or none after the last.
+    ///
+    /// # Errors
+    /// [`MultipartError`]; nothing can be read afterwards.
+    pub async fn next(&mut self) -> Result<Option<Image<'a>>, MultipartError> {
+        let next = tokio::time::timeout(self.timeout, self.multipart.next_field());
+        let field = next.await.map_err(|_| MultipartError::Stalled)??;
+        let Some(field) = field else {
+            return Ok(None);
+        };
+        self.unparsed.store(0, Ordering::Relaxed);
+        let known = field.name().is_some_and(|name| FIELDS.contains(&name));
+        if !known {
+            let shown = field.name().unwrap_or_default().chars().take(100);
+            return Err(MultipartError::UnknownField(shown.collect()));
+        }
+        self.count += 1;
+        Ok(Some(Image {
+            name: field.file_name().map(str::to_owned),
+            field,
+            unparsed: self.unparsed.clone(),
+            timeout: self.timeout,
+            number: self.count,
+        }))
+    }
+}
+
+/// An image that arrives.
+pub struct Image<'a> {
+    /// The name of its file, if the client told.
+    pub name: Option<String>,
+    field: Field<'a>,
+    unparsed: Arc<AtomicUsize>,
+    timeout: Duration,
+    number: usize,
+}
+
+impl Image<'_> {
+    /// What to call it in an error.
+    fn shown(&self) -> String {
+        match &self.name {
+            Some(name) if !name.is_empty() => name.clone(),
+            _ => format!("image {}", self.number),
+        }
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, MultipartError> {
+        let chunk = tokio::time::timeout(self.timeout, self.field.chunk());
+        let chunk = chunk.await.map_err(|_| MultipartError::Stalled)??;
+        self.unparsed.store(0, Ordering::Relaxed);
+        Ok(chunk)
+    }
+
+    /// Reads it to its end, with as much memory as it takes.
+    ///
+    /// # Errors
+    /// If it has more than so many bytes or none, or the body cannot be read.
+    pub async fn read(
+        &mut self,
+        max_bytes: usize,
+        memory: &MemoryBudget,
+    ) -> Result<(Bytes, Option<MemoryLease>), MultipartError> {
+        let mut bytes = Vec::new();
+        let mut lease = None;
+        while let Some(chunk) = self.chunk().await? {
+            let size = bytes.len() + chunk.len();
+            if size > max_bytes {
+                return Err(MultipartError::TooLarge {
+                    name: self.shown(),
+                    limit: max_bytes,
+                });
+            }
+            grow(&mut lease, size, memory, self.timeout).await?;
+            bytes.extend_from_slice(&chunk);
+        }
+        if bytes.is_empty() {
+            return Err(MultipartError::Empty(self.shown()));
+        }
+        Ok((bytes.into(), lease))
+    }
+}
+
+/// Takes memory until there is enough for so many bytes.
+async fn grow(
+    lease: &mut Option<MemoryLease>,
+    size: usize,
+    memory: &MemoryBudget,
+    timeout: Duration,
+) -> Result<(), MultipartError> {
+    let wanted = size.next_multiple_of(GRANT).min(memory.bytes());
+    let due = wanted.saturating_sub(lease.as_ref().map_or(0, MemoryLease::bytes));
+    if due == 0 {
+        return Ok(());
+    }
+    // Others may hold parts and wait as well, so nobody waits for ever.
+    let taken = tokio::time::timeout(timeout, memory.take(due))
+        .await
+        .map_err(|_| MultipartError::Busy)?;
+    match lease {
+        Some(lease) => lease.merge(taken),
+        None => *lease = Some(taken),
+    }
+    Ok(())
+}
+
+impl From<multer::Error> for MultipartError {
+    fn from(error: multer::Error) -> Self {
+        match error {
+            multer::Error::StreamReadFailed(error) => match error.downcast::<HeadTooLong>() {
+                Ok(_) => Self::LongHead,
+                Err(error) => Self::Broken(error.to_string()),
+            },
+            multer::Error::IncompleteStream
+            | multer::Error::IncompleteHeaders
+            | multer::Error::IncompleteFieldData { .. } => {
+                Self::Broken("there is no final boundary".to_owned())
+            }
+            error => Self::Malformed(error),
+        }
+    }
+}
+
+/// The parser got more than it can make sense of.
+#[derive(Debug, Error)]
+#[error("too long a head")]
+struct HeadTooLong;
+
+/// Gives the parser one piece at a time, and not without an end: it takes whatever it can get, and
+/// keeps what it cannot parse.
+struct Paced<'a> {
+    body: &'a mut Body,
+    /// Bytes given since the parser last made something of them.
+    unparsed: Arc<AtomicUsize>,
+    /// Whether it has to come again for the next piece.
+    rest: bool,
+}
+
+impl Stream for Paced<'_> {
+    type Item = Result<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if std::mem::take(&mut self.rest) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let Some(piece) = ready!(self.body.poll_next_unpin(context)) else {
+            return Poll::Ready(None);
+        };
+        self.rest = true;
+        let piece = piece?;
+        let unparsed = self.unparsed.fetch_add(piece.len(), Ordering::Relaxed) + piece.len();
+        if unparsed > MAX_HEAD {
+            return Poll::Ready(Some(Err(HeadTooLong.into())));
+        }
+        Poll::Ready(Some(Ok(piece)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    /// Reads a body that comes in pieces of this many bytes: the images' names and contents.
+    async fn read(
+        body: &[u8],
+        piece: usize,
+    ) -> Result<Vec<(Option<String>, Vec<u8>)>, MultipartError> {
+        let pieces: Vec<_> = body.chunks(piece).map(Bytes::copy_from_slice).collect();
+        let mut body = stream::iter(pieces).map(Ok).boxed();
+        let mut images = Images::new(&mut body, "b".to_owned(), Duration::from_secs(60));
+        let mut read = Vec::new();
+        while let Some(mut image) = images.next().await? {
+            let mut content = Vec::new();
+            while let Some(chunk) = image.chunk().await? {
+                content.extend_from_slice(&chunk);
+            }
+            read.push((image.name, content));
+        }
+        Ok(read)
+    }
+
+    #[test]
+    fn other_content_types_are_refused() {
+        let boundary = |text| boundary(Some(&HeaderValue::from_static(text)));
+        assert_eq!(
+            boundary("multipart/form-data; boundary=\"a b\"").expect("valid"),
+            "a b"
+        );
+        for other in [
+            "",
+            "image/jpeg",
+            "multipart/form-data",
+            "multipart/mixed; boundary=b",
+        ] {
+            let refused = boundary(other).expect_err(other);
+            assert!(refused.to_string().contains("multipart/form-data"));
+        }
+    }
+
+    fn part(head: &str, content: &[u8]) -> Vec<u8> {
+        [b"--b\r\n", head.as_bytes(), b"\r\n\r\n", content, b"\r\n"].concat()
+    }
+
+    const HEAD: &str = "Content-Disposition: form-data; name=\"images\"";
+
+    #[tokio::test]
+    async fn images_come_whole_however_the_body_is_cut() {
+        let content: Vec<u8> = (0..3000).map(|index| (index % 7) as u8 + 10).collect();
+        let named = format!("{HEAD}; filename=\"a b.jpg\"\r\nContent-Type: image/jpeg");
+        let other = HEAD.replace("images", "file");
+        let body = [
+            part(&named, &content),
+            part(&other, b"\r\n--\r\n--c"),
+            b"--b--\r\n".to_vec(),
+        ]
+        .concat();
+        for piece in [1, 3, 100, 10_000] {
+            let images = read(&body, piece).await.expect("valid");
+            assert_eq!(images.len(), 2, "{piece}");
+            assert_eq!(images[0], (Some("a b.jpg".to_owned()), content.clone()));
+            assert_eq!(images[1], (None, b"\r\n--\r\n--c".to_vec()));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_said() {
+        let refusal = async |body: &[u8]| {
+            let read = read(body, 5000).await;
+            read.expect_err("should be refused").to_string()
+        };
+        let field = part(
+            "Content-Disposition: form-data; name=\"process_res\"",
+            b"504",
+        );
+        assert!(refusal(&field).await.contains("\"process_res\""));
+        let cut = part(HEAD, b"whole");
+        assert!(refusal(&cut).await.contains("ended early"));
+        let endless_head = format!("--b\r\n{HEAD}; filename=\"{}", "x".repeat(1 << 20));
+        assert!(refusal(endless_head.as_bytes()).await.contains("131072"));
+        let endless_preamble = vec![b'x'; 1 << 20];
+        assert!(refusal(&endless_preamble).await.contains("131072"));
+    }
+}
