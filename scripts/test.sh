@@ -18,6 +18,9 @@ cargo test --locked --workspace
 say "Python tests"
 .venv/bin/python -m pytest
 
+say "The pages: checks, unit tests, and whether they are what their sources give"
+web/check.sh
+
 say "Validation of GLB files"
 integration/glb/run.sh
 

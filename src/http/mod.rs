@@ -5,6 +5,7 @@ mod errors;
 mod multipart;
 mod operators;
 mod origins;
+mod pages;
 mod query;
 mod reconstruct;
 mod results;

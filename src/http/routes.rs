@@ -1,6 +1,7 @@
 //! Which request goes to which handler.
 
 use std::convert::Infallible;
+use std::sync::LazyLock;
 
 use bytes::Buf;
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -13,9 +14,10 @@ use warp::reply::{Reply, Response};
 use warp::{Filter, Rejection};
 
 use super::multipart::Body;
+use super::pages::Page;
 use super::{
-    ApiError, App, Connection, Query, errors, operators, reconstruct, results, sessions, stats,
-    templates,
+    ApiError, App, Connection, Query, errors, operators, pages, reconstruct, results, sessions,
+    stats, templates,
 };
 use crate::ws;
 
@@ -23,7 +25,9 @@ use crate::ws;
 pub fn routes(
     app: &App,
 ) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone + Send + Sync + 'static {
-    let resources = create(app)
+    let resources = page()
+        .or(create(app))
+        .unify()
         .or(session(app))
         .unify()
         .or(result(app))
@@ -82,6 +86,23 @@ fn allowed_page(app: &App) -> impl Filter<Extract = (), Error = Rejection> + Clo
 
 fn query() -> impl Filter<Extract = (Query,), Error = Rejection> + Copy {
     warp::query::<Vec<(String, String)>>().map(Query::from)
+}
+
+fn page() -> BoxedFilter<(Response,)> {
+    warp::path::end()
+        .map(|| &pages::CLIENT)
+        .and(warp::method())
+        .and(warp::header::headers_cloned())
+        .map(
+            |page: &'static LazyLock<Page>, method: Method, headers: HeaderMap| {
+                if method == Method::GET || method == Method::HEAD {
+                    page.answer(&headers)
+                } else {
+                    ApiError::method_not_allowed("GET").into_response()
+                }
+            },
+        )
+        .boxed()
 }
 
 fn create(app: &App) -> BoxedFilter<(Response,)> {

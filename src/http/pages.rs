@@ -1,0 +1,173 @@
+//! The pages for people: files that are built from `web/` and lie in the program.
+//!
+//! A page is one HTML file with its script and style inside. It names what it may do in a
+//! `Content-Security-Policy` of its own, for it is also given out as a file; served from here, it
+//! may talk to this server only.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use warp::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue,
+    IF_NONE_MATCH, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use warp::http::{Response as HttpResponse, StatusCode};
+use warp::reply::Response;
+
+/// A page in the form in which it is served.
+pub struct Page {
+    body: Bytes,
+    etag: HeaderValue,
+    policy: HeaderValue,
+}
+
+/// `GET /`: the client.
+pub static CLIENT: LazyLock<Page> =
+    LazyLock::new(|| Page::new(include_str!("../../examples/websocket_client.html")));
+
+/// What a page finds out from that it was served by the server to talk to.
+const UNSERVED: &str = r#"<meta name="pointstream-server" content="">"#;
+const SERVED: &str = r#"<meta name="pointstream-server" content="self">"#;
+/// Where the page's own policy lets it connect to, and where it may from here.
+const ANYWHERE: &str = "connect-src http: https: ws: wss:";
+const HERE: &str = "connect-src 'self'";
+/// What stands before and after the page's own policy.
+const POLICY: [&str; 2] = ["http-equiv=\"Content-Security-Policy\" content=\"", "\""];
+
+impl Page {
+    fn new(file: &str) -> Self {
+        let body = Bytes::from(file.replacen(UNSERVED, SERVED, 1));
+        let digest: String = Sha256::digest(&body)
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Self {
+            etag: header(&format!("\"{digest}\"")),
+            policy: header(&policy(file)),
+            body,
+        }
+    }
+
+    /// The page, or 304 if the client has it already.
+    pub fn answer(&self, request: &HeaderMap) -> Response {
+        let known = request
+            .get_all(IF_NONE_MATCH)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(|tag| tag.trim().trim_start_matches("W/"))
+            .any(|tag| tag == "*" || tag.as_bytes() == self.etag.as_bytes());
+        let body = if known {
+            Bytes::new()
+        } else {
+            self.body.clone()
+        };
+        let mut response = HttpResponse::new(body.into());
+        if known {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        }
+        let headers = response.headers_mut();
+        for (name, value) in [
+            (CONTENT_TYPE, "text/html; charset=utf-8"),
+            // It may be kept, but another version of the program has another page.
+            (CACHE_CONTROL, "no-cache"),
+            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (REFERRER_POLICY, "no-referrer"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        headers.insert(ETAG, self.etag.clone());
+        headers.insert(CONTENT_SECURITY_POLICY, self.policy.clone());
+        response
+    }
+}
+
+/// The page's own policy, narrowed to this server, and that no other page may frame it.
+fn policy(file: &str) -> String {
+    let own = file
+        .split_once(POLICY[0])
+        .and_then(|(_, rest)| rest.split_once(POLICY[1]))
+        .map_or("default-src 'none'", |(own, _)| own);
+    format!("{}; frame-ancestors 'none'", own.replace(ANYWHERE, HERE))
+}
+
+/// A header of text that is known to be fit for one; nothing is allowed if it is not.
+fn header(text: &str) -> HeaderValue {
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
+
+    use super::*;
+
+    const PAGES: [&LazyLock<Page>; 1] = [&CLIENT];
+
+    fn text(page: &Page) -> &str {
+        std::str::from_utf8(&page.body).expect("a page is text")
+    }
+
+    /// What stands between two marks, which the page has once.
+    fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
+        let (_, rest) = text.split_once(begin).expect("the page has the mark");
+        rest.split_once(end).expect("the page has the other mark").0
+    }
+
+    #[test]
+    fn a_page_may_run_its_own_script_and_style_and_nothing_else() {
+        for page in PAGES {
+            let policy = page.policy.to_str().expect("text");
+            for (tag, directive) in [("script", "script-src"), ("style", "style-src")] {
+                let inside = between(text(page), &format!("<{tag}>"), &format!("</{tag}>"));
+                let hash = BASE64_STANDARD.encode(Sha256::digest(inside));
+                let allowed = between(policy, &format!("{directive} "), ";");
+                assert!(
+                    allowed.starts_with(&format!("'sha256-{hash}'")),
+                    "{allowed}"
+                );
+                assert!(!allowed.contains("unsafe-inline") && !allowed.contains("'unsafe-eval'"));
+            }
+            assert!(policy.starts_with("default-src 'none'; "), "{policy}");
+            assert!(policy.contains("; connect-src 'self'; "), "{policy}");
+            assert!(policy.ends_with("; frame-ancestors 'none'"), "{policy}");
+        }
+    }
+
+    #[test]
+    fn a_page_loads_nothing_from_elsewhere() {
+        for page in PAGES {
+            for attribute in ["src=\"", "<link rel=\"stylesheet\"", "@import"] {
+                let html = text(page).split("<script>").next().expect("a page");
+                assert!(!html.contains(attribute), "{attribute}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_knows_that_it_is_served() {
+        for page in PAGES {
+            assert!(text(page).contains(SERVED));
+        }
+    }
+
+    #[test]
+    fn who_has_the_page_gets_it_not_again() {
+        for page in PAGES {
+            let tag = page.etag.to_str().expect("text");
+            for (asked, status) in [
+                (tag.to_owned(), 304),
+                (format!("\"other\", W/{tag}"), 304),
+                ("*".to_owned(), 304),
+                ("\"other\"".to_owned(), 200),
+            ] {
+                let mut headers = HeaderMap::new();
+                headers.insert(IF_NONE_MATCH, header(&asked));
+                assert_eq!(page.answer(&headers).status(), status, "{asked}");
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+// Builds the pages: node build.mjs [FOLDER]
+//
+// Each page is one HTML file with its style and its script inside, so that it can be served from
+// the program's memory and works from any static server. The same sources give the same bytes.
+// With a folder, the files are written there instead of where they are committed.
+
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const here = dirname(fileURLToPath(import.meta.url));
+
+const PAGES = [{ name: 'client', output: '../examples/websocket_client.html' }];
+
+/** The text of one bundled file of a page. */
+async function bundle(entry) {
+  const result = await build({
+    absWorkingDir: here,
+    entryPoints: [entry],
+    bundle: true,
+    minify: true,
+    write: false,
+    format: 'iife',
+    target: ['chrome111', 'firefox113', 'safari16.4'],
+    legalComments: 'inline',
+    charset: 'ascii',
+    logLevel: 'warning',
+  });
+  return result.outputFiles[0].text.trim();
+}
+
+function hash(text) {
+  return `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
+}
+
+/** What the page may do. A server that serves the page narrows `connect-src` to itself. */
+function policy(script, style) {
+  return [
+    "default-src 'none'",
+    `script-src ${hash(script)} 'wasm-unsafe-eval'`,
+    `style-src ${hash(style)}`,
+    'connect-src http: https: ws: wss:',
+    'img-src blob: data:',
+    'media-src blob: mediastream:',
+    "base-uri 'none'",
+    "form-action 'none'",
+  ].join('; ');
+}
+
+/** Puts text where the template has its marker, a comment. */
+function fill(template, marker, text) {
+  const parts = template.split(`/* ${marker} */`);
+  if (parts.length !== 2) {
+    throw new Error(`the template must have /* ${marker} */ once`);
+  }
+  return parts.join(text);
+}
+
+async function page(name) {
+  const folder = join('src', name);
+  const script = (await bundle(join(folder, 'main.ts'))).replaceAll('</script', '<\\/script');
+  const style = await bundle(join(folder, 'style.css'));
+  let html = await readFile(join(here, folder, 'page.html'), 'utf8');
+  html = fill(html, 'policy', policy(script, style));
+  html = fill(html, 'style', style);
+  return fill(html, 'script', script);
+}
+
+const folder = process.argv[2];
+for (const { name, output } of PAGES) {
+  const path = folder ? resolve(folder, `${name}.html`) : join(here, output);
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, await page(name));
+}

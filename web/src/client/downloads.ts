@@ -1,0 +1,66 @@
+/** Saving the result in the format that a tool reads. */
+
+import type { Server } from '../shared/api';
+import { create, element } from '../shared/dom';
+import { bytes } from '../shared/format';
+
+/** The formats that the server makes, beside the GLB that the page already has. */
+const FORMATS = [
+  { format: 'ply', name: 'PLY', for: 'point cloud with colour and confidence' },
+  { format: 'colmap', name: 'COLMAP', for: 'cameras, images and points' },
+  { format: 'npz', name: 'NPZ', for: 'depth, confidence and cameras for NumPy' },
+  { format: 'nerfstudio', name: 'nerfstudio', for: 'transforms.json with the images' },
+];
+
+export class Downloads {
+  private readonly menu = element<HTMLDetailsElement>('save');
+  private readonly list = element('formats');
+  private url = '';
+
+  constructor() {
+    // As of other menus: it closes when one goes elsewhere.
+    document.addEventListener('click', ({ target }) => {
+      if (!(target instanceof Node && this.menu.querySelector('summary')?.contains(target))) {
+        this.menu.open = false;
+      }
+    });
+    this.menu.addEventListener('keydown', ({ key }) => {
+      if (key === 'Escape') {
+        this.menu.open = false;
+        this.menu.querySelector('summary')?.focus();
+      }
+    });
+  }
+
+  /** Offers the newest result of a session. */
+  offer(server: Server, session: string, glb: ArrayBuffer): void {
+    URL.revokeObjectURL(this.url);
+    this.url = URL.createObjectURL(new Blob([glb], { type: 'model/gltf-binary' }));
+    const own = link('GLB', `for any glTF viewer, ${bytes(glb.byteLength)}`, this.url);
+    own.querySelector('a')?.setAttribute('download', `${session}.glb`);
+    const path = `/ws/session/${session}/result`;
+    const others = FORMATS.map(({ format, name, for: purpose }) => {
+      const item = link(name, purpose, server.url(path, { format }));
+      item.querySelector('a')?.setAttribute('download', '');
+      return item;
+    });
+    this.list.replaceChildren(own, ...others);
+    this.menu.hidden = false;
+  }
+
+  clear(): void {
+    URL.revokeObjectURL(this.url);
+    this.url = '';
+    this.menu.hidden = true;
+    this.menu.open = false;
+  }
+}
+
+function link(name: string, purpose: string, href: string): HTMLLIElement {
+  const item = create('li');
+  const anchor = create('a', '', name);
+  anchor.href = href;
+  anchor.append(create('small', '', purpose));
+  item.append(anchor);
+  return item;
+}

@@ -1,0 +1,73 @@
+/** The view by keyboard, and tabs as assistive technology knows them. */
+
+import { element } from '../shared/dom';
+import type { Viewer } from '../viewer/viewer';
+
+const TURN = Math.PI / 24;
+const STEP = 0.05;
+const ZOOM = 0.88;
+
+/** Arrows turn, with shift they move; `+` and `-` zoom; letters press the buttons. */
+export function controlView(viewer: Viewer): void {
+  const press = (id: string) => () => element(id).click();
+  const points = (change: number) => () => {
+    const slider = element<HTMLInputElement>('point-size');
+    slider.value = String(Number(slider.value) + change);
+    slider.dispatchEvent(new Event('input'));
+  };
+  const actions: Record<string, () => void> = {
+    ArrowLeft: () => viewer.orbit(-TURN, 0),
+    ArrowRight: () => viewer.orbit(TURN, 0),
+    ArrowUp: () => viewer.orbit(0, TURN),
+    ArrowDown: () => viewer.orbit(0, -TURN),
+    'Shift+ArrowLeft': () => viewer.pan(-STEP, 0),
+    'Shift+ArrowRight': () => viewer.pan(STEP, 0),
+    'Shift+ArrowUp': () => viewer.pan(0, STEP),
+    'Shift+ArrowDown': () => viewer.pan(0, -STEP),
+    '+': () => viewer.zoom(ZOOM),
+    '=': () => viewer.zoom(ZOOM),
+    '-': () => viewer.zoom(1 / ZOOM),
+    f: press('fit'),
+    r: press('reset'),
+    c: press('cameras'),
+    i: press('pictures'),
+    '[': points(-1),
+    ']': points(1),
+  };
+  viewer.canvas.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey) {
+      return;
+    }
+    const arrow = event.shiftKey && event.key.startsWith('Arrow');
+    const action = actions[arrow ? `Shift+${event.key}` : event.key];
+    if (action) {
+      event.preventDefault();
+      action();
+    }
+  });
+}
+
+/** Tabs: arrows go from one to the next, and only the chosen one is in the tab order. */
+export function controlTabs(changed: (panel: string) => void): void {
+  const tabs = [...document.querySelectorAll<HTMLButtonElement>('[role="tab"]')];
+  const choose = (chosen: HTMLButtonElement) => {
+    for (const tab of tabs) {
+      const selected = tab === chosen;
+      tab.setAttribute('aria-selected', String(selected));
+      tab.tabIndex = selected ? 0 : -1;
+      element(tab.getAttribute('aria-controls') ?? '').hidden = !selected;
+    }
+    changed(chosen.id);
+  };
+  tabs.forEach((tab, index) => {
+    tab.addEventListener('click', () => choose(tab));
+    tab.addEventListener('keydown', ({ key }) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[key];
+      const next = step && tabs[(index + step + tabs.length) % tabs.length];
+      if (next) {
+        next.focus();
+        choose(next);
+      }
+    });
+  });
+}

@@ -1,0 +1,14 @@
+/** The client: photos, a video or a camera in, a point cloud out. */
+
+import { connectIntake } from './intake';
+import { controlTabs } from './keyboard';
+import { Reconstruction } from './reconstruction';
+
+const reconstruction = new Reconstruction();
+const intake = connectIntake(reconstruction);
+controlTabs((tab) => {
+  if (tab !== 'tab-camera') {
+    intake.stopCamera();
+  }
+});
+void reconstruction.start();

@@ -1,0 +1,86 @@
+/** The images, each with what became of it. */
+
+import type { Image, ImageState } from '../protocol/uploads';
+import { create, element, setText } from '../shared/dom';
+import { count } from '../shared/format';
+
+const LABELS: Record<ImageState, string> = {
+  preparing: 'preparing',
+  queued: 'queued',
+  sent: 'sent',
+  acknowledged: 'stored',
+  refused: 'refused',
+};
+
+interface Tile {
+  item: HTMLLIElement;
+  state: HTMLElement;
+  why: HTMLElement;
+  picture: HTMLCanvasElement | undefined;
+}
+
+export class Thumbnails {
+  private readonly list = element('thumbnails');
+  private readonly counts = element('counts');
+  private readonly tiles = new Map<string, Tile>();
+
+  show(image: Image): void {
+    const tile = this.tile(image.name);
+    tile.item.dataset.state = image.state;
+    setText(tile.state, LABELS[image.state]);
+    setText(tile.why, image.state === 'refused' ? image.reason : '');
+    this.count();
+  }
+
+  setPicture(name: string, picture: HTMLCanvasElement): void {
+    const tile = this.tile(name);
+    picture.setAttribute('aria-hidden', 'true');
+    tile.picture?.remove();
+    tile.picture = picture;
+    tile.item.prepend(picture);
+  }
+
+  /** The picture of an image, for the viewer. */
+  picture(name: string): HTMLCanvasElement | undefined {
+    return this.tiles.get(name)?.picture;
+  }
+
+  clear(): void {
+    this.tiles.clear();
+    this.list.replaceChildren();
+    this.count();
+  }
+
+  private tile(name: string): Tile {
+    let tile = this.tiles.get(name);
+    if (!tile) {
+      const item = create('li', 'thumbnail');
+      const label = create('span', 'name', name);
+      label.title = name;
+      tile = {
+        item,
+        state: create('span', 'state'),
+        why: create('span', 'why'),
+        picture: undefined,
+      };
+      item.append(tile.state, label, tile.why);
+      this.tiles.set(name, tile);
+      this.list.append(item);
+    }
+    return tile;
+  }
+
+  private count(): void {
+    const states = [...this.tiles.values()].map(({ item }) => item.dataset.state);
+    const of = (state: ImageState) => states.filter((other) => other === state).length;
+    const stored = of('acknowledged');
+    const parts = [];
+    if (states.length > 0) {
+      parts.push(`${count(stored)} of ${count(states.length)} stored`);
+    }
+    if (of('refused') > 0) {
+      parts.push(`${count(of('refused'))} refused`);
+    }
+    setText(this.counts, parts.join(', '));
+  }
+}

@@ -1,0 +1,40 @@
+/** Numbers for people. */
+
+const COUNT = new Intl.NumberFormat('en');
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+
+/** 1234567 as `1,234,567`. */
+export function count(value: number): string {
+  return COUNT.format(value);
+}
+
+/** `1 photo`, `2 photos`. */
+export function plural(value: number, noun: string): string {
+  return `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
+}
+
+/** Bytes in the largest unit that keeps them at 1 or more. */
+export function bytes(value: number): string {
+  let unit = 0;
+  let rest = value;
+  while (rest >= 1024 && unit + 1 < UNITS.length) {
+    rest /= 1024;
+    unit += 1;
+  }
+  return `${unit > 0 && rest < 100 ? rest.toFixed(1) : Math.round(rest)} ${UNITS[unit]}`;
+}
+
+/** Seconds with as much precision as they deserve: `8 ms`, `1.4 s`, `3 min 05 s`, `2 h 10 min`. */
+export function duration(seconds: number): string {
+  if (seconds < 1) {
+    return `${Math.round(seconds * 1000)} ms`;
+  }
+  if (seconds < 60) {
+    return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  }
+  const two = (value: number) => String(Math.floor(value)).padStart(2, '0');
+  if (seconds < 3600) {
+    return `${Math.floor(seconds / 60)} min ${two(seconds % 60)} s`;
+  }
+  return `${count(Math.floor(seconds / 3600))} h ${two((seconds % 3600) / 60)} min`;
+}

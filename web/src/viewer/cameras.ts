@@ -1,0 +1,198 @@
+/** The cameras of a result: a frustum each, with its image on it. */
+
+import {
+  BufferGeometry,
+  CanvasTexture,
+  Color,
+  DoubleSide,
+  Float32BufferAttribute,
+  Group,
+  LinearFilter,
+  LineBasicMaterial,
+  LineSegments,
+  Matrix3,
+  Matrix4,
+  Mesh,
+  MeshBasicMaterial,
+  NoColorSpace,
+  Vector3,
+} from 'three';
+
+import type { Matrix, Metadata } from '../protocol/messages';
+
+/** Draws the picture of an image, if it is there. */
+export type Picture = (name: string) => HTMLCanvasElement | undefined;
+
+/** From the camera's centre to the corners, and around the image. */
+const EDGES = [0, 1, 0, 2, 0, 3, 0, 4, 1, 2, 2, 3, 3, 4, 4, 1];
+const PICTURE_OPACITY = 0.85;
+
+/** A camera in the coordinates of the GLB. */
+export interface Pose {
+  name: string;
+  center: Vector3;
+  /** Rays through the corners of the image, to a depth of 1: top left, then clockwise. */
+  corners: Vector3[];
+}
+
+/** The cameras that could be placed. */
+export function poses(metadata: Metadata): Pose[] {
+  const { intrinsics, extrinsics, world_to_glb, processed_size, frames } = metadata;
+  if (!intrinsics || !extrinsics || !world_to_glb || !processed_size) {
+    return [];
+  }
+  const lost = new Set(metadata.unregistered_frames);
+  const toGlb = matrix4(world_to_glb);
+  const [width, height] = processed_size;
+  const found: Pose[] = [];
+  extrinsics.forEach((extrinsic, index) => {
+    const name = frames?.[index] ?? `image ${index + 1}`;
+    const intrinsic = intrinsics[index];
+    if (!intrinsic || lost.has(name)) {
+      return;
+    }
+    const toWorld = matrix4(extrinsic).invert().premultiply(toGlb);
+    const toRay = matrix3(intrinsic).invert();
+    const center = new Vector3().setFromMatrixPosition(toWorld);
+    // Pixel centres are whole numbers, so the image reaches half a pixel beyond them.
+    const corners = [
+      [-0.5, -0.5],
+      [width - 0.5, -0.5],
+      [width - 0.5, height - 0.5],
+      [-0.5, height - 0.5],
+    ].map(([u = 0, v = 0]) =>
+      new Vector3(u, v, 1).applyMatrix3(toRay).applyMatrix4(toWorld).sub(center),
+    );
+    // A similarity scales the rays, too; a depth of 1 is meant in the GLB.
+    const scale = toWorld.getMaxScaleOnAxis();
+    for (const corner of corners) {
+      corner.divideScalar(scale);
+    }
+    if ([center, ...corners].every((point) => point.toArray().every(Number.isFinite))) {
+      found.push({ name, center, corners });
+    }
+  });
+  return found;
+}
+
+/** The drawn cameras. */
+export class Cameras {
+  readonly group = new Group();
+  private poses: Pose[] = [];
+  private pictures: Mesh<BufferGeometry, MeshBasicMaterial>[] = [];
+  private withPictures = true;
+
+  /** Replaces the cameras. `depth` is how far the frustums reach. */
+  show(poses: Pose[], depth: number, picture: Picture): void {
+    this.clear();
+    this.poses = poses;
+    if (poses.length > 0) {
+      this.group.add(frustums(poses, depth));
+    }
+    for (const pose of poses) {
+      const canvas = picture(pose.name);
+      if (canvas) {
+        this.pictures.push(pictureMesh(pose, depth, canvas));
+      }
+    }
+    this.setPictures(this.withPictures);
+  }
+
+  get positions(): Vector3[] {
+    return this.poses.map(({ center }) => center);
+  }
+
+  setPictures(visible: boolean): void {
+    this.withPictures = visible;
+    for (const mesh of this.pictures) {
+      if (visible) {
+        this.group.add(mesh);
+      } else {
+        this.group.remove(mesh);
+        // Its memory on the GPU; it comes back when it is shown again.
+        mesh.material.map?.dispose();
+      }
+    }
+  }
+
+  clear(): void {
+    for (const mesh of this.pictures) {
+      mesh.material.map?.dispose();
+      mesh.material.dispose();
+      mesh.geometry.dispose();
+    }
+    this.pictures = [];
+    this.poses = [];
+    for (const child of this.group.children) {
+      if (child instanceof LineSegments) {
+        child.geometry.dispose();
+        child.material.dispose();
+      }
+    }
+    this.group.clear();
+  }
+}
+
+function frustums(poses: Pose[], depth: number): LineSegments {
+  const positions: number[] = [];
+  const colors: number[] = [];
+  poses.forEach((pose, index) => {
+    const vertices = [pose.center, ...corners(pose, depth)];
+    const color = new Color().setHSL((index + 0.5) / poses.length, 0.8, 0.55);
+    for (const vertex of EDGES) {
+      positions.push(...(vertices[vertex]?.toArray() ?? []));
+      colors.push(...color.toArray());
+    }
+  });
+  const geometry = new BufferGeometry();
+  geometry.setAttribute('position', new Float32BufferAttribute(positions, 3));
+  geometry.setAttribute('color', new Float32BufferAttribute(colors, 3));
+  const lines = new LineSegments(geometry, new LineBasicMaterial({ vertexColors: true }));
+  lines.frustumCulled = false;
+  return lines;
+}
+
+function corners({ center, corners }: Pose, depth: number): Vector3[] {
+  return corners.map((corner) => corner.clone().multiplyScalar(depth).add(center));
+}
+
+function pictureMesh(pose: Pose, depth: number, canvas: HTMLCanvasElement) {
+  const [topLeft, topRight, bottomRight, bottomLeft] = corners(pose, depth) as [
+    Vector3,
+    Vector3,
+    Vector3,
+    Vector3,
+  ];
+  const geometry = new BufferGeometry();
+  const vertices = [topLeft, bottomLeft, bottomRight, topLeft, bottomRight, topRight];
+  const position = vertices.flatMap((vertex) => vertex.toArray());
+  geometry.setAttribute('position', new Float32BufferAttribute(position, 3));
+  // The model sees the middle of the picture in its own aspect.
+  const aspect = topLeft.distanceTo(topRight) / topLeft.distanceTo(bottomLeft);
+  const own = canvas.width / canvas.height;
+  const u = Math.min(1, aspect / own) / 2;
+  const v = Math.min(1, own / aspect) / 2;
+  const [left, right, bottom, top] = [0.5 - u, 0.5 + u, 0.5 - v, 0.5 + v];
+  const uv = [left, top, left, bottom, right, bottom, left, top, right, bottom, right, top];
+  geometry.setAttribute('uv', new Float32BufferAttribute(uv, 2));
+  const map = new CanvasTexture(canvas);
+  map.colorSpace = NoColorSpace;
+  map.generateMipmaps = false;
+  map.minFilter = LinearFilter;
+  const material = new MeshBasicMaterial({
+    map,
+    side: DoubleSide,
+    transparent: true,
+    opacity: PICTURE_OPACITY,
+    depthWrite: false,
+  });
+  return new Mesh(geometry, material);
+}
+
+function matrix4(rows: Matrix): Matrix4 {
+  return new Matrix4().fromArray(rows.flat()).transpose();
+}
+
+function matrix3(rows: Matrix): Matrix3 {
+  return new Matrix3().fromArray(rows.flat()).transpose();
+}

@@ -1,0 +1,96 @@
+/** The points of a result, ready to be drawn. */
+
+import {
+  Box3,
+  type BufferGeometry,
+  type Mesh,
+  Points,
+  ShaderMaterial,
+  Sphere,
+  Vector3,
+} from 'three';
+import { MeshoptDecoder } from 'three/addons/libs/meshopt_decoder.module.js';
+import { type GLTF, GLTFLoader } from 'three/addons/loaders/GLTFLoader.js';
+
+/** Points that are looked at to find out where most of them lie. */
+const SAMPLE = 20_000;
+/** Share of the points on each side that does not count for the extent: they fly about. */
+const OUTLIERS = 0.02;
+
+/**
+ * Draws points as discs of a size in the world, but never smaller than about a pixel, in their own
+ * colours: these are the bytes of the images, which are sRGB, so they go to the screen as they are.
+ */
+export function pointMaterial(): ShaderMaterial {
+  return new ShaderMaterial({
+    uniforms: { size: { value: 0 }, smallest: { value: 1 }, pixels: { value: 1 } },
+    vertexShader: `
+      uniform float size;
+      uniform float smallest;
+      uniform float pixels;
+      attribute vec4 color;
+      varying vec3 shade;
+      void main() {
+        shade = color.rgb;
+        vec4 seen = modelViewMatrix * vec4(position, 1.0);
+        gl_Position = projectionMatrix * seen;
+        gl_PointSize = max(smallest, size * pixels * projectionMatrix[1][1] / gl_Position.w);
+      }`,
+    fragmentShader: `
+      varying vec3 shade;
+      void main() {
+        vec2 offset = gl_PointCoord - 0.5;
+        if (dot(offset, offset) > 0.25) discard;
+        gl_FragColor = vec4(shade, 1.0);
+      }`,
+  });
+}
+
+/** The points of a GLB; none if nothing was confident enough. */
+export async function readPoints(
+  glb: ArrayBuffer,
+  material: ShaderMaterial,
+): Promise<Points<BufferGeometry, ShaderMaterial> | undefined> {
+  const loader = new GLTFLoader().setMeshoptDecoder(MeshoptDecoder);
+  const { scene }: GLTF = await loader.parseAsync(glb, '');
+  scene.updateMatrixWorld(true);
+  let found: Points<BufferGeometry, ShaderMaterial> | undefined;
+  scene.traverse((node) => {
+    if (node instanceof Points && !found) {
+      found = new Points(node.geometry as BufferGeometry, material);
+      // Quantized positions have their scale in the node.
+      found.matrixAutoUpdate = false;
+      found.matrix.copy(node.matrixWorld);
+      // One object, which is hardly ever out of sight.
+      found.frustumCulled = false;
+    } else if ('geometry' in node) {
+      (node as Mesh).geometry.dispose();
+    }
+  });
+  return found;
+}
+
+/** Where most points lie: a sphere that a few strays do not blow up. */
+export function extent(points: Points): Sphere {
+  const position = points.geometry.getAttribute('position');
+  const step = Math.max(1, Math.floor(position.count / SAMPLE));
+  const axes: [number[], number[], number[]] = [[], [], []];
+  const point = new Vector3();
+  for (let index = 0; index < position.count; index += step) {
+    point.fromBufferAttribute(position, index).applyMatrix4(points.matrix);
+    axes[0].push(point.x);
+    axes[1].push(point.y);
+    axes[2].push(point.z);
+  }
+  const [x, y, z] = axes.map(middle) as [Range, Range, Range];
+  const box = new Box3(new Vector3(x[0], y[0], z[0]), new Vector3(x[1], y[1], z[1]));
+  return box.getBoundingSphere(new Sphere());
+}
+
+type Range = [number, number];
+
+function middle(values: number[]): Range {
+  const sorted = values.sort((a, b) => a - b);
+  const cut = Math.floor(sorted.length * OUTLIERS);
+  return [sorted[cut] ?? 0, sorted[sorted.length - 1 - cut] ?? 0];
+}

@@ -1,0 +1,257 @@
+/** The live view: a point cloud and its cameras, drawn when something changes. */
+
+import {
+  type BufferGeometry,
+  Color,
+  ColorManagement,
+  LinearSRGBColorSpace,
+  PerspectiveCamera,
+  type Points,
+  Scene,
+  type ShaderMaterial,
+  Sphere,
+  Spherical,
+  Vector3,
+  WebGLRenderer,
+} from 'three';
+import { OrbitControls } from 'three/addons/controls/OrbitControls.js';
+
+import type { Metadata } from '../protocol/messages';
+import { Cameras, type Picture, poses } from './cameras';
+import { extent, pointMaterial, readPoints } from './cloud';
+
+const FIELD_OF_VIEW = 50;
+/** More pixels than this per CSS pixel cost time and show nothing more. */
+const MOST_PIXELS = 2;
+/** Size of a point of size 1, as a share of how far apart points are that cover the scene. */
+const POINT_SHARE = 1.1;
+/** Depth of a frustum, as a share of the scene's radius. */
+const FRUSTUM_SHARE = 0.09;
+/** Where one looks from at first: a little above and beside the first camera. */
+const FIRST_DIRECTION = new Vector3(0.35, 0.3, 1).normalize();
+/** A scene hardly ever fills the corners of its sphere. */
+const FIT_MARGIN = 0.85;
+
+// All colours are sRGB already, as those of the images, and go to the screen as they are.
+ColorManagement.enabled = false;
+
+/** The view cannot be shown. */
+export class NoWebGlError extends Error {}
+
+export class Viewer {
+  private readonly renderer: WebGLRenderer;
+  private readonly scene = new Scene();
+  private readonly camera = new PerspectiveCamera(FIELD_OF_VIEW, 1, 0.01, 1000);
+  private readonly controls: OrbitControls;
+  private readonly material: ShaderMaterial = pointMaterial();
+  private readonly cameras = new Cameras();
+  private points: Points<BufferGeometry, ShaderMaterial> | undefined;
+  /** Where the scene lies. The first result decides about sizes, so that they do not jump. */
+  private sphere = new Sphere(new Vector3(), 1);
+  private unit = 1;
+  private framed = false;
+  private pointSize = 2;
+  private drawn = true;
+  private generation = 0;
+
+  /** @throws NoWebGlError if the browser cannot draw. */
+  constructor(private readonly host: HTMLElement) {
+    try {
+      this.renderer = new WebGLRenderer({ antialias: true, powerPreference: 'high-performance' });
+    } catch {
+      throw new NoWebGlError('this browser has no WebGL 2, so the point cloud cannot be shown');
+    }
+    this.renderer.outputColorSpace = LinearSRGBColorSpace;
+    const canvas = this.renderer.domElement;
+    canvas.tabIndex = 0;
+    canvas.setAttribute('role', 'img');
+    host.prepend(canvas);
+    this.controls = new OrbitControls(this.camera, canvas);
+    this.controls.zoomToCursor = true;
+    this.controls.addEventListener('change', () => this.draw());
+    this.scene.add(this.cameras.group);
+    this.reset();
+    new ResizeObserver(() => this.resize()).observe(host);
+    canvas.addEventListener('webglcontextrestored', () => this.draw());
+  }
+
+  get canvas(): HTMLCanvasElement {
+    return this.renderer.domElement;
+  }
+
+  /**
+   * Replaces the cloud and its cameras. The view stays where it is, but for the first one.
+   * Returns the number of points.
+   */
+  async show(glb: ArrayBuffer, metadata: Metadata, picture: Picture): Promise<number> {
+    this.generation += 1;
+    const { generation } = this;
+    const points = await readPoints(glb, this.material);
+    if (generation !== this.generation) {
+      // A newer one came while this one was read.
+      points?.geometry.dispose();
+      return 0;
+    }
+    this.removePoints();
+    const placed = poses(metadata);
+    if (points) {
+      this.points = points;
+      this.scene.add(points);
+      this.sphere = extent(points);
+    }
+    if (!this.framed && points) {
+      this.framed = true;
+      this.unit = this.sphere.radius || 1;
+      this.reset();
+    }
+    this.cameras.show(placed, this.unit * FRUSTUM_SHARE, picture);
+    this.setPointSize(this.pointSize);
+    this.canvas.setAttribute('aria-label', `Point cloud of ${this.count} points`);
+    return this.count;
+  }
+
+  /** Back to an empty view. */
+  clear(): void {
+    this.generation += 1;
+    this.removePoints();
+    this.cameras.clear();
+    this.framed = false;
+    this.sphere = new Sphere(new Vector3(), 1);
+    this.reset();
+  }
+
+  /** Looks at all points from where the view is. */
+  fit(): void {
+    const direction = this.camera.position.clone().sub(this.controls.target).normalize();
+    this.look(direction);
+  }
+
+  /** Looks at all points from the first direction. */
+  reset(): void {
+    this.look(FIRST_DIRECTION);
+  }
+
+  setPointSize(size: number): void {
+    this.pointSize = size;
+    const { uniforms } = this.material;
+    if (uniforms.size && uniforms.smallest) {
+      uniforms.size.value = (size * this.unit * POINT_SHARE) / Math.sqrt(this.count || 1);
+      uniforms.smallest.value = (0.6 + 0.4 * size) * this.renderer.getPixelRatio();
+    }
+    this.draw();
+  }
+
+  setCameras(visible: boolean): void {
+    this.cameras.group.visible = visible;
+    this.draw();
+  }
+
+  setPictures(visible: boolean): void {
+    this.cameras.setPictures(visible);
+    this.draw();
+  }
+
+  setBackground(color: string): void {
+    this.scene.background = new Color(color);
+    this.draw();
+  }
+
+  /** Turns the view around its target, in radians. */
+  orbit(right: number, up: number): void {
+    const offset = this.camera.position.clone().sub(this.controls.target);
+    const around = new Spherical().setFromVector3(offset);
+    around.theta -= right;
+    around.phi -= up;
+    offset.setFromSpherical(around.makeSafe());
+    this.camera.position.copy(this.controls.target).add(offset);
+    this.moved();
+  }
+
+  /** Moves the view, in shares of its height. */
+  pan(right: number, up: number): void {
+    const distance = this.camera.position.distanceTo(this.controls.target);
+    const height = 2 * distance * Math.tan(((FIELD_OF_VIEW / 2) * Math.PI) / 180);
+    const step = new Vector3(right * height, up * height, 0).applyQuaternion(
+      this.camera.quaternion,
+    );
+    this.camera.position.add(step);
+    this.controls.target.add(step);
+    this.moved();
+  }
+
+  /** Brings the view nearer to its target (factor below 1) or away from it. */
+  zoom(factor: number): void {
+    const { target } = this.controls;
+    this.camera.position.sub(target).multiplyScalar(factor).add(target);
+    this.moved();
+  }
+
+  private moved(): void {
+    this.camera.lookAt(this.controls.target);
+    this.controls.update();
+    this.draw();
+  }
+
+  private look(direction: Vector3): void {
+    const half = ((FIELD_OF_VIEW / 2) * Math.PI) / 180;
+    const narrow = Math.min(half, Math.atan(Math.tan(half) * this.camera.aspect));
+    const distance = (FIT_MARGIN * (this.sphere.radius || 1)) / Math.sin(narrow);
+    this.controls.target.copy(this.sphere.center);
+    this.camera.position.copy(this.sphere.center).addScaledVector(direction, distance);
+    this.moved();
+  }
+
+  private get count(): number {
+    return this.points?.geometry.getAttribute('position').count ?? 0;
+  }
+
+  private removePoints(): void {
+    if (this.points) {
+      this.scene.remove(this.points);
+      this.points.geometry.dispose();
+      this.points = undefined;
+    }
+  }
+
+  private resize(): void {
+    const { clientWidth: width, clientHeight: height } = this.host;
+    if (width > 0 && height > 0) {
+      this.camera.aspect = width / height;
+      this.camera.updateProjectionMatrix();
+      this.renderer.setPixelRatio(Math.min(devicePixelRatio, MOST_PIXELS));
+      this.renderer.setSize(width, height);
+      const { uniforms } = this.material;
+      if (uniforms.pixels) {
+        // Half the height in pixels: what the projection maps to 1.
+        uniforms.pixels.value = (height * this.renderer.getPixelRatio()) / 2;
+      }
+      this.setPointSize(this.pointSize);
+    }
+  }
+
+  /** Draws with the next frame of the screen. */
+  private draw(): void {
+    if (!this.drawn) {
+      return;
+    }
+    this.drawn = false;
+    requestAnimationFrame(() => {
+      this.drawn = true;
+      const distance = this.camera.position.distanceTo(this.sphere.center);
+      this.camera.near = Math.max(distance - 20 * this.unit, distance * 1e-3, this.unit * 1e-3);
+      this.camera.far = distance + 50 * this.unit;
+      this.camera.updateProjectionMatrix();
+      this.renderer.render(this.scene, this.camera);
+      this.report();
+    });
+  }
+
+  /** What the tests look at: where the view is, and what the GPU holds. */
+  private report(): void {
+    const { memory } = this.renderer.info;
+    const view = [...this.camera.position.toArray(), ...this.controls.target.toArray()];
+    this.canvas.dataset.view = view.map((value) => value.toFixed(4)).join(' ');
+    this.canvas.dataset.geometries = String(memory.geometries);
+    this.canvas.dataset.textures = String(memory.textures);
+  }
+}

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { type Image, Uploads } from '../src/protocol/uploads';
+
+const FILE = new Blob(['picture']);
+
+/** Uploads with these images, of which as many as possible are under way. */
+function sending(...names: string[]): { uploads: Uploads; images: Image[] } {
+  const uploads = new Uploads(() => {});
+  const images = names.map((name) => uploads.reserve(name));
+  for (const image of images) {
+    uploads.ready(image, FILE);
+  }
+  sendAll(uploads);
+  return { uploads, images };
+}
+
+function sendAll(uploads: Uploads): string[] {
+  const sent = [];
+  for (let image = uploads.next(); image; image = uploads.next()) {
+    uploads.sent(image);
+    sent.push(image.name);
+  }
+  return sent;
+}
+
+function states(images: Image[]): string {
+  return images.map(({ state }) => state).join(' ');
+}
+
+test('images go in the order in which they were added, a few at a time', () => {
+  const names = Array.from({ length: 12 }, (_, index) => `${index}.jpg`);
+  const { uploads } = sending(...names);
+  assert.equal(uploads.in('sent').length, 8);
+  assert.equal(uploads.next(), undefined);
+  uploads.acknowledged('0.jpg', 1);
+  assert.deepEqual(sendAll(uploads), ['8.jpg']);
+});
+
+test('one that is still being made holds back those behind it', () => {
+  const uploads = new Uploads(() => {});
+  const first = uploads.reserve('a');
+  uploads.ready(uploads.reserve('b'), FILE);
+  assert.equal(uploads.next(), undefined);
+  assert.equal(uploads.drained, false);
+  uploads.ready(first, FILE);
+  assert.deepEqual(sendAll(uploads), ['a', 'b']);
+  assert.equal(uploads.drained, true);
+});
+
+test('names are unique, so that an acknowledgement says whose it is', () => {
+  const { images } = sending('a.jpg', 'a.jpg', 'a.jpg');
+  assert.deepEqual(
+    images.map(({ name }) => name),
+    ['a.jpg', 'a.jpg (2)', 'a.jpg (3)'],
+  );
+});
+
+test('a refusal is that of the oldest, until an acknowledgement shows otherwise', () => {
+  const { uploads, images } = sending('a', 'b', 'c');
+  uploads.refused('it is no picture');
+  assert.equal(states(images), 'refused sent sent');
+  uploads.acknowledged('a', 1);
+  assert.equal(states(images), 'acknowledged refused sent');
+  assert.equal(images[1]?.reason, 'it is no picture');
+  assert.equal(images[0]?.reason, '');
+  uploads.acknowledged('c', 2);
+  assert.equal(states(images), 'acknowledged refused acknowledged');
+});
+
+test('a refusal without an image under way is somebody else’s', () => {
+  const { uploads } = sending();
+  assert.equal(uploads.refused('what?'), false);
+});
+
+test('after a drop, what did not arrive is sent again, and only that', () => {
+  const { uploads, images } = sending('a', 'b', 'c', 'd');
+  uploads.acknowledged('a', 1);
+  uploads.reconnected(3);
+  assert.equal(states(images), 'acknowledged acknowledged acknowledged queued');
+  assert.deepEqual(sendAll(uploads), ['d']);
+});
+
+test('images of others in the session do not count as arrived', () => {
+  const { uploads, images } = sending('a', 'b');
+  uploads.foreign = 5;
+  uploads.reconnected(6);
+  assert.equal(states(images), 'acknowledged queued');
+});
+
+test('what is beyond the limit is refused without being sent', () => {
+  const uploads = new Uploads(() => {});
+  uploads.connected(0, 2);
+  const images = ['a', 'b', 'c'].map((name) => uploads.reserve(name));
+  for (const image of images) {
+    uploads.ready(image, FILE);
+  }
+  assert.deepEqual(sendAll(uploads), ['a', 'b']);
+  uploads.acknowledged('a', 1);
+  uploads.acknowledged('b', 2);
+  assert.equal(states(images), 'acknowledged acknowledged refused');
+  assert.match(images[2]?.reason ?? '', /2 images/);
+});
+
+test('a refusal makes room for one more', () => {
+  const uploads = new Uploads(() => {});
+  uploads.connected(0, 1);
+  for (const name of ['a', 'b']) {
+    uploads.ready(uploads.reserve(name), FILE);
+  }
+  assert.deepEqual(sendAll(uploads), ['a']);
+  uploads.refused('broken');
+  assert.deepEqual(sendAll(uploads), ['b']);
+});
