@@ -12,7 +12,10 @@ import { build } from 'esbuild';
 
 const here = dirname(fileURLToPath(import.meta.url));
 
-const PAGES = [{ name: 'client', output: '../examples/websocket_client.html' }];
+const PAGES = [
+  { name: 'client', output: '../examples/websocket_client.html' },
+  { name: 'dashboard', output: 'dist/dashboard.html' },
+];
 
 /** The text of one bundled file of a page. */
 async function bundle(entry) {

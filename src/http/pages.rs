@@ -26,6 +26,10 @@ pub struct Page {
 pub static CLIENT: LazyLock<Page> =
     LazyLock::new(|| Page::new(include_str!("../../examples/websocket_client.html")));
 
+/// `GET /dashboard`: what the server does, for operators.
+pub static DASHBOARD: LazyLock<Page> =
+    LazyLock::new(|| Page::new(include_str!("../../web/dist/dashboard.html")));
+
 /// What a page finds out from that it was served by the server to talk to.
 const UNSERVED: &str = r#"<meta name="pointstream-server" content="">"#;
 const SERVED: &str = r#"<meta name="pointstream-server" content="self">"#;
@@ -105,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    const PAGES: [&LazyLock<Page>; 1] = [&CLIENT];
+    const PAGES: [&LazyLock<Page>; 2] = [&CLIENT, &DASHBOARD];
 
     fn text(page: &Page) -> &str {
         std::str::from_utf8(&page.body).expect("a page is text")

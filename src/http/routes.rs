@@ -89,8 +89,11 @@ fn query() -> impl Filter<Extract = (Query,), Error = Rejection> + Copy {
 }
 
 fn page() -> BoxedFilter<(Response,)> {
-    warp::path::end()
-        .map(|| &pages::CLIENT)
+    let client = warp::path::end().map(|| &pages::CLIENT);
+    let dashboard = warp::path!("dashboard").map(|| &pages::DASHBOARD);
+    client
+        .or(dashboard)
+        .unify()
         .and(warp::method())
         .and(warp::header::headers_cloned())
         .map(

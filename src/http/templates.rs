@@ -1,7 +1,9 @@
 //! Routes as templates, so that what is counted by route has few names.
 
 /// Every route that is served.
-const TEMPLATES: [&str; 13] = [
+const TEMPLATES: [&str; 15] = [
+    "/",
+    "/dashboard",
     "/ws/session/create",
     "/ws/session/{session_id}",
     "/ws/session/{session_id}/result",
@@ -52,6 +54,7 @@ mod tests {
                 "/actors/workers/0/restart",
                 "/actors/workers/{index}/restart",
             ),
+            ("/", "/"),
             ("/ws/session", "unknown"),
             ("/ws/session/1/result/2", "unknown"),
             ("/../../etc/passwd", "unknown"),

@@ -6,11 +6,11 @@ import { type Link, type RequestKind, Session, type SessionEvents } from '../pro
 import { reason, type Server } from '../shared/api';
 import { element, setText } from '../shared/dom';
 import { bytes, count, duration, plural } from '../shared/format';
+import { Notice } from '../shared/notice';
 import { initialServer, isServed, offerChoice } from './address';
 import { Downloads } from './downloads';
 import { ParameterForm, type ServerInfo } from './form';
 import { Log } from './log';
-import { Notice } from './notice';
 import { ProgressBar } from './progress';
 import { Thumbnails } from './thumbnails';
 import { makeView, type View } from './view';

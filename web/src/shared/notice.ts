@@ -1,6 +1,6 @@
 /** A sentence that deserves attention, for a while. */
 
-import { element, setText } from '../shared/dom';
+import { element, setText } from './dom';
 
 const SHOWN_MS = 7000;
 
