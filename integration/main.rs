@@ -13,6 +13,7 @@ mod errors;
 mod example_client;
 mod formats;
 mod intake;
+mod known_cameras;
 mod limits;
 mod metrics;
 mod names;

@@ -177,7 +177,12 @@ impl OneShot {
         let shown = name.clone().filter(|name| !name.is_empty());
         self.unanswered
             .push_back(shown.unwrap_or_else(|| format!("image {}", self.sent)));
-        self.send(ClientMessage::Image { bytes, name }, lease).await
+        let image = ClientMessage::Image {
+            bytes,
+            name,
+            camera: None,
+        };
+        self.send(image, lease).await
     }
 
     /// Waits until all images are stored and the reconstruction has begun.

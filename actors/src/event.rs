@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pointstream_reconstruction::cloud::Alignment;
-use pointstream_reconstruction::model::Scale;
+use pointstream_reconstruction::model::{KnownCamera, Scale};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -23,6 +23,9 @@ pub enum ClientMessage {
         bytes: Bytes,
         /// What the client calls it; only a label.
         name: Option<String>,
+        /// Its camera, at the image's size after its orientation was applied, if the client
+        /// knows it.
+        camera: Option<Box<KnownCamera>>,
     },
     /// Make a point cloud of the images so far.
     Generate {
@@ -196,6 +199,9 @@ pub struct ResultMetadata {
     pub aligned: bool,
     /// How it was brought there, and how well it fits.
     pub alignment: Alignment,
+    /// Whether the clients' own cameras were given to the model: all frames have one, and the model
+    /// takes them.
+    pub known_cameras: bool,
     /// Unit of length: arbitrary or metres.
     pub scale: Scale,
     /// The model that made it, name and version.

@@ -64,7 +64,7 @@ fn predicts_what_the_contract_says_and_reports_its_steps() {
     assert!(features.iter().all(|frame| frame.bytes() > 0));
     let mut steps = Vec::new();
     let prediction = model
-        .predict(&features.iter().collect::<Vec<_>>(), &mut |step| {
+        .predict(&features.iter().collect::<Vec<_>>(), None, &mut |step| {
             steps.push(step);
             ControlFlow::Continue(())
         })
@@ -92,7 +92,7 @@ fn several_frames_in_a_call_give_what_one_at_a_time_gives() {
     let one = embedded();
     let features = encode(&one, &frames);
     let expected = one
-        .predict(&features.iter().collect::<Vec<_>>(), &mut |_| {
+        .predict(&features.iter().collect::<Vec<_>>(), None, &mut |_| {
             ControlFlow::Continue(())
         })
         .expect("a prediction");
@@ -100,7 +100,7 @@ fn several_frames_in_a_call_give_what_one_at_a_time_gives() {
     let features = several.encode(&frames).expect("frames are encoded");
     let mut steps = Vec::new();
     let found = several
-        .predict(&features.iter().collect::<Vec<_>>(), &mut |step| {
+        .predict(&features.iter().collect::<Vec<_>>(), None, &mut |step| {
             steps.push(step);
             ControlFlow::Continue(())
         })
@@ -115,7 +115,7 @@ fn a_break_gives_the_prediction_up() {
     let model = embedded();
     let features = encode(&model, &photos(2));
     let rows: Vec<_> = features.iter().collect();
-    let result = model.predict(&rows, &mut |step| match step {
+    let result = model.predict(&rows, None, &mut |step| match step {
         Step::Dense { done: 1, .. } => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });
@@ -137,10 +137,10 @@ fn frames_must_be_multiples_of_the_patch_size_and_belong_together() {
     let unlike = model.encode(&[RgbImage::new(112, 98), RgbImage::new(98, 98)]);
     assert!(matches!(unlike, Err(ModelError::Features(_))));
     assert!(matches!(model.encode(&[]), Err(ModelError::Empty)));
-    let empty = model.predict(&[], &mut |_| ControlFlow::Continue(()));
+    let empty = model.predict(&[], None, &mut |_| ControlFlow::Continue(()));
     assert!(matches!(empty, Err(ModelError::Empty)));
     let features = encode(&model, &[RgbImage::new(112, 98), RgbImage::new(98, 98)]);
-    let mixed = model.predict(&[&features[0], &features[1]], &mut |_| {
+    let mixed = model.predict(&[&features[0], &features[1]], None, &mut |_| {
         ControlFlow::Continue(())
     });
     assert!(matches!(mixed, Err(ModelError::Features(_))));

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use thiserror::Error;
 
 /// Why a text has no such fields.
@@ -33,6 +34,10 @@ pub struct Fields<'a> {
     pub filename: Field<'a>,
     #[serde(borrow, default)]
     pub incremental: Field<'a>,
+    #[serde(borrow, default)]
+    pub intrinsics: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub extrinsics: Option<&'a RawValue>,
 }
 
 impl<'a> Fields<'a> {
@@ -45,6 +50,29 @@ impl<'a> Fields<'a> {
         let other: Field<'_> = serde_json::from_str(text).map_err(not_json)?;
         Err(FieldsError::NotAnObject(other.kind()))
     }
+}
+
+/// A matrix of so many rows, if there is one.
+pub fn matrix<T: DeserializeOwned>(
+    value: Option<&RawValue>,
+    field: &'static str,
+    expected: &'static str,
+) -> Result<Option<T>, FieldsError> {
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    serde_json::from_str(value.get()).map(Some).map_err(|_| {
+        // Anything that stands in valid JSON can be named.
+        let found = serde_json::from_str::<Field<'_>>(value.get());
+        FieldsError::WrongType {
+            field,
+            expected,
+            found: found.map_or("something else", |found| match found {
+                Field::Array => "another array",
+                other => other.kind(),
+            }),
+        }
+    })
 }
 
 /// The value of a field, whatever its type, so that an error can name it.

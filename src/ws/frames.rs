@@ -268,6 +268,7 @@ mod tests {
             num_points: 7,
             confidence_threshold: 1.05,
             aligned: true,
+            known_cameras: false,
             alignment: Alignment::Origin,
             scale: Scale::Relative,
             model: "mvs 1".to_owned(),

@@ -4,10 +4,12 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use pointstream_actors::ClientMessage;
+use pointstream_reconstruction::model::{KnownCamera, KnownCameraError};
+use serde_json::value::RawValue;
 use thiserror::Error;
 
 use super::binary::{self, BadBinary};
-use super::fields::{Field, Fields, FieldsError};
+use super::fields::{Field, Fields, FieldsError, matrix};
 use super::image_data::{self, ImageDataError};
 
 /// Longest name of an image in bytes. It is only a label, but every result repeats it.
@@ -32,6 +34,10 @@ enum BadMessage {
     NoData,
     #[error("\"filename\" is longer than {MAX_FILENAME} bytes")]
     LongFilename,
+    #[error("\"intrinsics\" and \"extrinsics\" belong together; send both or neither")]
+    HalfACamera,
+    #[error(transparent)]
+    Camera(#[from] KnownCameraError),
     #[error(transparent)]
     Binary(#[from] BadBinary),
     #[error("in the header of a binary message: {0}")]
@@ -81,11 +87,30 @@ fn read(text: &str) -> Result<ClientMessage, BadMessage> {
 
 fn image(fields: Fields<'_>) -> Result<ClientMessage, BadMessage> {
     let data = fields.data.string("data")?.ok_or(BadMessage::NoData)?;
+    let camera = camera(fields.intrinsics, fields.extrinsics)?;
     let name = filename(fields.filename)?;
     Ok(ClientMessage::Image {
         bytes: image_data::decode(&data)?.into(),
         name,
+        camera,
     })
+}
+
+/// The camera that a client knows of its image: both matrices or neither.
+fn camera(
+    intrinsics: Option<&RawValue>,
+    extrinsics: Option<&RawValue>,
+) -> Result<Option<Box<KnownCamera>>, BadMessage> {
+    let intrinsics = matrix(intrinsics, "intrinsics", "3 rows of 3 numbers")?;
+    let extrinsics = matrix(extrinsics, "extrinsics", "4 rows of 4 numbers")?;
+    match (intrinsics, extrinsics) {
+        (None, None) => Ok(None),
+        (Some(intrinsics), Some(extrinsics)) => {
+            let camera = KnownCamera::new(intrinsics, extrinsics)?;
+            Ok(Some(Box::new(camera)))
+        }
+        _ => Err(BadMessage::HalfACamera),
+    }
 }
 
 fn filename(field: Field<'_>) -> Result<Option<String>, BadMessage> {
@@ -111,6 +136,7 @@ fn read_binary(message: &Bytes) -> Result<ClientMessage, BadMessage> {
     if !fields.data.is_missing() {
         return Err(BadMessage::DataInHeader);
     }
+    let camera = camera(fields.intrinsics, fields.extrinsics)?;
     let name = filename(fields.filename)?;
     if payload.is_empty() {
         return Err(BadMessage::NoPayload);
@@ -118,6 +144,7 @@ fn read_binary(message: &Bytes) -> Result<ClientMessage, BadMessage> {
     Ok(ClientMessage::Image {
         bytes: payload,
         name,
+        camera,
     })
 }
 
@@ -134,7 +161,7 @@ mod tests {
 
     fn image_of(text: &str) -> (Bytes, Option<String>) {
         match parse(text) {
-            ClientMessage::Image { bytes, name } => (bytes, name),
+            ClientMessage::Image { bytes, name, .. } => (bytes, name),
             other => panic!("{other:?} should be an image"),
         }
     }
@@ -283,7 +310,7 @@ mod tests {
         let header = r#"{"type": "image", "filename": "ü.png", "unknown": [1]}"#;
         let message = Bytes::from([&binary::preface(header.to_owned()), &b"hello"[..]].concat());
         match parse_binary(&message) {
-            ClientMessage::Image { bytes, name } => {
+            ClientMessage::Image { bytes, name, .. } => {
                 assert_eq!(bytes, b"hello"[..]);
                 assert_eq!(bytes.as_ptr_range().end, message.as_ptr_range().end);
                 assert_eq!(name.as_deref(), Some("ü.png"));

@@ -1,6 +1,7 @@
 """Small archives to test the service with: `python -m weights.tests.archives OUTDIR`.
 
-`flat.pt` keeps the contract without looking at the photos; the others each break one thing.
+`flat.pt` keeps the contract without looking at the photos, `posed.pt` also takes known cameras; the
+others each break one thing.
 """
 
 import argparse
@@ -49,6 +50,10 @@ class FlatModel(nn.Module):
 
     @torch.jit.export
     def cameras(self, state: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, 22]."""
+        return self.line(state, size)
+
+    def line(self, state: Tensor, size: Tensor) -> Tensor:
         """float32 [N, 22]: frame i stands 0.1 i to the right of the first one."""
         height, width = int(size[0]), int(size[1])
         rows = torch.zeros([state.shape[0], 22], device=state.device)
@@ -90,6 +95,30 @@ class FlatModel(nn.Module):
         return product.sum() - 512.0
 
 
+class PosedModel(FlatModel):
+    """Takes known cameras, and answers with them."""
+
+    @torch.jit.export
+    def relate(self, features: Tensor, size: Tensor) -> Tensor:
+        """The state of a frame is its image, and a channel that holds its camera, if known."""
+        return torch.nn.functional.pad(features, [0, 0, 0, 0, 0, 1])
+
+    @torch.jit.export
+    def relate_posed(self, features: Tensor, cameras: Tensor, size: Tensor) -> Tensor:
+        """The same with the camera's 21 numbers in the last channel."""
+        state = self.relate(features, size)
+        state[:, -1].flatten(1)[:, :21] = cameras
+        return state
+
+    @torch.jit.export
+    def cameras(self, state: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, 22]: the known cameras, else those of the flat model."""
+        known = state[:, -1].flatten(1)[:, :21]
+        if float(known.abs().max()) == 0.0:
+            return self.line(state, size)
+        return torch.cat([known, torch.ones_like(known[:, :1])], 1)
+
+
 def write_all(folder: Path) -> None:
     """Write every archive into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -101,6 +130,8 @@ def write_all(folder: Path) -> None:
         black,
         folder / "raises_on_black.pt",
     )
+    posed = dataclasses.replace(METADATA, name="posed", poses=True)
+    save_archive(torch.jit.script(PosedModel().eval()), posed, folder / "posed.pt")
     slow = dataclasses.replace(METADATA, name="slow")
     save_archive(
         torch.jit.script(FlatModel(products=SLOW_PRODUCTS).eval()), slow, folder / "slow.pt"

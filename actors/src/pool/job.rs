@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use image::RgbImage;
+use pointstream_reconstruction::cloud::Region;
 use pointstream_reconstruction::image::center_crop;
-use pointstream_reconstruction::model::{Features, FrameSize, Model, ModelError, Step};
+use pointstream_reconstruction::model::{
+    Features, FrameSize, KnownCamera, Model, ModelError, Step,
+};
 use pointstream_reconstruction::prediction::Prediction;
 use thiserror::Error;
 
@@ -49,6 +52,8 @@ impl SpooledFrame {
 pub(crate) struct JobFrame {
     /// Its pixels.
     pub pixels: SpooledFrame,
+    /// Its camera, if the client knows it.
+    pub camera: Option<KnownCamera>,
     /// Where a worker may have left what it made of it earlier.
     pub features: Arc<FeatureCell>,
 }
@@ -352,7 +357,8 @@ impl Task {
         }
         let start = Instant::now();
         let rows: Vec<&Features> = features.iter().flatten().map(Arc::as_ref).collect();
-        let prediction = model.predict(&rows, &mut |step| {
+        let cameras = known_cameras(frames, size);
+        let prediction = model.predict(&rows, cameras.as_deref(), &mut |step| {
             on_progress(JobProgress::Model(step));
             self.stop.check()
         })?;
@@ -362,6 +368,19 @@ impl Task {
             timings,
         })
     }
+}
+
+/// The cameras of all frames at the size that they are cut to, if all are known.
+pub(crate) fn known_cameras(frames: &[JobFrame], size: FrameSize) -> Option<Vec<KnownCamera>> {
+    let cut = (size.width, size.height);
+    frames
+        .iter()
+        .map(|frame| {
+            let whole = (frame.pixels.size.width, frame.pixels.size.height);
+            let region = Region::of_center_crop(whole, cut);
+            Some(frame.camera?.of_region(whole, region, cut))
+        })
+        .collect()
 }
 
 /// Encoded frames, and where the time went.

@@ -389,6 +389,8 @@ impl Plan {
             confidence_threshold: scene.confidence_threshold,
             aligned: !matches!(scene.alignment, Alignment::Unaligned { .. }),
             alignment: scene.alignment.clone(),
+            known_cameras: model.poses
+                && self.frames.iter().all(|frame| frame.job.camera.is_some()),
             scale: model.scale,
             model: format!("{} {}", model.name, model.version),
             timings,

@@ -39,7 +39,7 @@ use exports::Exports;
 use generation::{GenerationError, Outcome};
 use requests::{Request, Running};
 use result::StoredResult;
-use uploads::{Image, StoreError, StoredImage, Upload};
+use uploads::{Image, NewImage, StoreError, StoredImage, Upload};
 
 use bytes::Bytes;
 use pointstream_reconstruction::cloud::WorldFrame;
@@ -297,8 +297,18 @@ impl State {
             ClientMessage::Invalid { reason } => {
                 self.refuse(connection, ErrorKind::Message, reason, Some(permit));
             }
-            ClientMessage::Image { bytes, name } => {
-                self.on_image(connection, (bytes, memory), name, permit);
+            ClientMessage::Image {
+                bytes,
+                name,
+                camera,
+            } => {
+                let image = NewImage {
+                    bytes,
+                    memory,
+                    name,
+                    camera,
+                };
+                self.on_image(connection, image, permit);
             }
             ClientMessage::Generate { incremental } => {
                 self.on_generate(connection, incremental, permit);

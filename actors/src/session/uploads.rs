@@ -6,8 +6,9 @@ use std::sync::atomic::AtomicBool;
 use bytes::Bytes;
 use pointstream_reconstruction::image::{
     DecodeError, DecodeLimits, PreprocessError, ProcessResMethod, decode, preprocess,
+    processed_region,
 };
-use pointstream_reconstruction::model::FrameSize;
+use pointstream_reconstruction::model::{FrameSize, KnownCamera};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::Instrument;
@@ -36,6 +37,15 @@ pub(super) struct Upload {
     outcome: Option<Result<StoredImage, StoreError>>,
 }
 
+/// An image that a client has sent.
+pub(super) struct NewImage {
+    pub bytes: Bytes,
+    pub memory: Option<MemoryLease>,
+    pub name: Option<String>,
+    /// At the image's own size.
+    pub camera: Option<Box<KnownCamera>>,
+}
+
 /// An image of the session.
 pub(super) struct Image {
     /// The number of its upload, which names its files.
@@ -46,6 +56,8 @@ pub(super) struct Image {
     pub bytes: u64,
     /// Size of the prepared frame.
     pub size: FrameSize,
+    /// The camera of the prepared frame, if the client knows it.
+    pub camera: Option<KnownCamera>,
     /// What a worker made of it.
     pub features: Arc<FeatureCell>,
 }
@@ -55,6 +67,7 @@ pub(super) struct Image {
 pub(crate) struct StoredImage {
     bytes: u64,
     size: FrameSize,
+    camera: Option<KnownCamera>,
 }
 
 /// Why an image is not accepted.
@@ -91,6 +104,7 @@ struct Recipe {
     process_res: u32,
     method: ProcessResMethod,
     patch_size: u32,
+    camera: Option<Box<KnownCamera>>,
 }
 
 impl Recipe {
@@ -99,9 +113,23 @@ impl Recipe {
         let image = decode(bytes, &self.limits)?;
         let prepared = preprocess(&image, self.process_res, self.method, self.patch_size)?;
         spool.store_image(number, bytes, &prepared)?;
+        let size = FrameSize::of(&prepared);
+        let (width, height) = image.dimensions();
+        let region = processed_region(
+            width,
+            height,
+            self.process_res,
+            self.method,
+            self.patch_size,
+        )?;
+        let camera = self
+            .camera
+            .as_ref()
+            .map(|camera| camera.of_region((width, height), region, (size.width, size.height)));
         Ok(StoredImage {
             bytes: bytes.len() as u64,
-            size: FrameSize::of(&prepared),
+            size,
+            camera,
         })
     }
 }
@@ -110,8 +138,7 @@ impl State {
     pub(super) fn on_image(
         &mut self,
         connection: ConnectionId,
-        (bytes, memory): (Bytes, Option<MemoryLease>),
-        name: Option<String>,
+        image: NewImage,
         permit: OwnedSemaphorePermit,
     ) {
         let refusal = self
@@ -121,6 +148,12 @@ impl State {
             self.metrics.sessions.image_refused();
             return self.refuse(connection, ErrorKind::Refused, reason, Some(permit));
         }
+        let NewImage {
+            bytes,
+            memory,
+            name,
+            camera,
+        } = image;
         let number = self.next_upload;
         self.next_upload += 1;
         self.uploads.push_back(Upload {
@@ -135,6 +168,7 @@ impl State {
             process_res: self.config.process_res,
             method: self.config.process_res_method,
             patch_size: self.settings.model.metadata().patch_size,
+            camera,
         };
         let spool = self.spool.clone();
         let (workshop, mailbox) = (self.workshop.clone(), self.mailbox.clone());
@@ -190,6 +224,7 @@ impl State {
                     name: name.clone(),
                     bytes: stored.bytes,
                     size: stored.size,
+                    camera: stored.camera,
                     features: FeatureCell::new(self.budget.clone()),
                 });
                 self.share.image_accepted(stored.bytes);
@@ -284,6 +319,7 @@ impl State {
                 number: image.number,
                 size: image.size,
             },
+            camera: image.camera,
             features: image.features.clone(),
         }
     }

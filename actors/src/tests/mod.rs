@@ -13,8 +13,8 @@ use image::{ImageFormat, RgbImage};
 use nalgebra::{Matrix3, Matrix4};
 use pointstream_reconstruction::image::DecodeLimits;
 use pointstream_reconstruction::model::{
-    Device, Features, FrameSize, LoadModel, Metadata, Model, ModelError, OnStep, ResolvedModel,
-    Step,
+    Device, Features, FrameSize, KnownCamera, LoadModel, Metadata, Model, ModelError, OnStep,
+    ResolvedModel, Step,
 };
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 use ractor::ActorCell;
@@ -102,6 +102,7 @@ impl Model for FakeModel {
     fn predict(
         &self,
         features: &[&Features],
+        _: Option<&[KnownCamera]>,
         on_step: &mut OnStep<'_>,
     ) -> Result<Prediction, ModelError> {
         if on_step(Step::Relating) == ControlFlow::Break(()) {
@@ -247,6 +248,7 @@ impl Client {
         self.send(ClientMessage::Image {
             bytes: bytes.into_inner().into(),
             name: None,
+            camera: None,
         })
         .await;
         let event = self.next().await;

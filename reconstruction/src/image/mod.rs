@@ -19,6 +19,6 @@ pub use decode::{DecodeError, DecodeLimits, decode};
 pub use format::Format;
 pub use preprocess::{
     MAX_PROCESSED_PIXELS, PreprocessError, ProcessResMethod, UnknownProcessResMethod, preprocess,
-    processed_size,
+    processed_region, processed_size,
 };
 pub use unify::{center_crop, center_margin, common_size};

@@ -7,6 +7,8 @@ use ::image::{RgbImage, imageops};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::cloud::Region;
+
 use super::resize::{Interpolation, resize};
 
 /// Most pixels that preprocessing makes of one image, also on the way to a smaller result.
@@ -175,6 +177,39 @@ pub fn processed_size(
     patch_size: u32,
 ) -> Result<(u32, u32), PreprocessError> {
     plan(width, height, process_res, method, patch_size).map(|steps| steps.result)
+}
+
+/// Which part of an image of `width` x `height` pixels [`preprocess`] keeps.
+///
+/// # Errors
+///
+/// Those of [`processed_size`].
+pub fn processed_region(
+    width: u32,
+    height: u32,
+    process_res: u32,
+    method: ProcessResMethod,
+    patch_size: u32,
+) -> Result<Region, PreprocessError> {
+    let steps = plan(width, height, process_res, method, patch_size)?;
+    if !method.crops() {
+        return Ok(Region::WHOLE);
+    }
+    let part = |side: u32, kept: u32| {
+        let start = (side - kept) / 2;
+        (
+            f64::from(start) / f64::from(side),
+            f64::from(kept) / f64::from(side),
+        )
+    };
+    let (left, kept_width) = part(steps.scaled.0, steps.result.0);
+    let (top, kept_height) = part(steps.scaled.1, steps.result.1);
+    Ok(Region {
+        left,
+        top,
+        width: kept_width,
+        height: kept_height,
+    })
 }
 
 /// The sizes, (width, height), after each of the two steps.

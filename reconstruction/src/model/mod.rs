@@ -4,6 +4,7 @@
 //! archive ([`torchscript`]) that follows the contract of `weights/README.md`.
 
 mod device;
+mod known;
 mod metadata;
 mod source;
 mod torchscript;
@@ -15,6 +16,7 @@ use ::image::RgbImage;
 use thiserror::Error;
 
 pub use device::{Device, DeviceChoice, DeviceError};
+pub use known::{KnownCamera, KnownCameraError};
 pub use metadata::{Metadata, Normalisation, Precision, Scale};
 pub use source::ResolvedModel;
 pub use torchscript::TorchScriptModel;
@@ -129,6 +131,10 @@ pub trait Model: Send {
 
     /// Predicts depth, confidence and cameras of frames that were encoded by this model.
     ///
+    /// Cameras that are known, one per frame and at the frames' size, help a model whose metadata
+    /// says that it takes [`poses`](Metadata::poses); others do not look at them. What the model
+    /// answers need not be equal to them.
+    ///
     /// # Errors
     /// [`ModelError::Empty`] without frames, [`ModelError::Features`] if they differ in size or
     /// were made by something else, [`ModelError::Cancelled`] after a `Break`,
@@ -137,6 +143,7 @@ pub trait Model: Send {
     fn predict(
         &self,
         features: &[&Features],
+        known_cameras: Option<&[KnownCamera]>,
         on_step: &mut OnStep<'_>,
     ) -> Result<Prediction, ModelError>;
 }

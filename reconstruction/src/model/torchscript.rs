@@ -8,12 +8,16 @@ use nalgebra::{Matrix3, Matrix4};
 use tch::{CModule, Kind, TchError, Tensor};
 
 use super::{
-    Device, Features, FrameSize, Metadata, Model, ModelError, OnStep, ResolvedModel, Step,
+    Device, Features, FrameSize, KnownCamera, Metadata, Model, ModelError, OnStep, ResolvedModel,
+    Step,
 };
 use crate::prediction::{Camera, Prediction};
 
 /// Numbers in a row of `cameras`: extrinsics 3x4, intrinsics 3x3, registered.
 const CAMERA_NUMBERS: usize = 22;
+
+/// Numbers of a known camera: the same without the last.
+const KNOWN_CAMERA_NUMBERS: usize = CAMERA_NUMBERS - 1;
 
 /// A TorchScript archive, loaded onto a device.
 pub struct TorchScriptModel {
@@ -149,6 +153,29 @@ impl TorchScriptModel {
         Tensor::f_cat(&rows, 0).map_err(|error| call_error("relate", &error, work))
     }
 
+    /// Known cameras as float32 `[N, 21]`: extrinsics 3x4 and intrinsics 3x3, both by rows.
+    fn known_cameras(&self, cameras: &[KnownCamera], work: Work) -> Result<Tensor, ModelError> {
+        if cameras.len() != work.frames {
+            return Err(ModelError::Features(format!(
+                "there are {} of them, but {} known cameras",
+                work.frames,
+                cameras.len()
+            )));
+        }
+        let mut numbers = Vec::with_capacity(cameras.len() * KNOWN_CAMERA_NUMBERS);
+        for camera in cameras {
+            let extrinsics = camera.extrinsics.fixed_view::<3, 4>(0, 0).transpose();
+            let intrinsics = camera.intrinsics.transpose();
+            let both = extrinsics.iter().chain(intrinsics.iter());
+            numbers.extend(both.map(|number| *number as f32));
+        }
+        let shape = [cameras.len() as i64, KNOWN_CAMERA_NUMBERS as i64];
+        let tensor = Tensor::f_from_slice(&numbers)
+            .and_then(|tensor| tensor.f_reshape(shape))
+            .map_err(|error| call_error("relate_posed", &error, work))?;
+        self.to_device(tensor, work)
+    }
+
     /// Reads the rows that an entry point gave.
     fn cameras(
         &self,
@@ -229,6 +256,7 @@ impl Model for TorchScriptModel {
     fn predict(
         &self,
         features: &[&Features],
+        known_cameras: Option<&[KnownCamera]>,
         on_step: &mut OnStep<'_>,
     ) -> Result<Prediction, ModelError> {
         let first = features.first().ok_or(ModelError::Empty)?;
@@ -243,7 +271,13 @@ impl Model for TorchScriptModel {
             [i64::from(work.size.height), i64::from(work.size.width)],
             work,
         )?;
-        let state = self.call("relate", &[&rows, &size], work)?;
+        let state = match known_cameras.filter(|_| self.metadata.poses) {
+            Some(cameras) => {
+                let cameras = self.known_cameras(cameras, work)?;
+                self.call("relate_posed", &[&rows, &cameras, &size], work)?
+            }
+            None => self.call("relate", &[&rows, &size], work)?,
+        };
         drop(rows);
         let rows = self.call("cameras", &[&state, &size], work)?;
         let mut cameras = self.cameras(&rows, "cameras", work)?;

@@ -1,0 +1,149 @@
+//! Cameras that are known before a model has seen anything.
+
+use nalgebra::{Matrix3, Matrix4};
+use thiserror::Error;
+
+use crate::cloud::Region;
+
+/// How far a rotation may be from one: clients send rounded numbers.
+const TOLERANCE: f64 = 1e-3;
+
+/// A pinhole camera that a client knows, for a model that takes such cameras.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct KnownCamera {
+    /// From camera coordinates to pixel indices of its image: the centre of the top left pixel is
+    /// (0, 0).
+    pub intrinsics: Matrix3<f64>,
+    /// World-to-camera transform; camera axes are x right, y down, z forward. All cameras of a
+    /// reconstruction share one world, whose unit of length is up to the client.
+    pub extrinsics: Matrix4<f64>,
+}
+
+/// Why matrices are no camera.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum KnownCameraError {
+    /// Infinite or not a number.
+    #[error("\"{0}\" has numbers that are not finite")]
+    NotFinite(&'static str),
+    /// Not `[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]`.
+    #[error("\"intrinsics\" must be [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with fx and fy above 0")]
+    Intrinsics,
+    /// Not a rotation and a translation.
+    #[error(
+        "\"extrinsics\" must be a rotation and a translation from the world to the camera, with \
+         the last row [0, 0, 0, 1]"
+    )]
+    Extrinsics,
+}
+
+impl KnownCamera {
+    /// Checks that the matrices, arrays of rows, are a pinhole camera and its pose.
+    ///
+    /// # Errors
+    /// [`KnownCameraError`].
+    pub fn new(
+        intrinsics: [[f64; 3]; 3],
+        extrinsics: [[f64; 4]; 4],
+    ) -> Result<Self, KnownCameraError> {
+        let intrinsics = Matrix3::from_fn(|row, column| intrinsics[row][column]);
+        let extrinsics = Matrix4::from_fn(|row, column| extrinsics[row][column]);
+        if !intrinsics.iter().all(|number| number.is_finite()) {
+            return Err(KnownCameraError::NotFinite("intrinsics"));
+        }
+        if !extrinsics.iter().all(|number| number.is_finite()) {
+            return Err(KnownCameraError::NotFinite("extrinsics"));
+        }
+        let (fx, fy) = (intrinsics[(0, 0)], intrinsics[(1, 1)]);
+        let zeros = [(0, 1), (1, 0), (2, 0), (2, 1)];
+        if fx <= 0.0
+            || fy <= 0.0
+            || zeros
+                .iter()
+                .any(|&place| intrinsics[place].abs() > TOLERANCE)
+            || (intrinsics[(2, 2)] - 1.0).abs() > TOLERANCE
+        {
+            return Err(KnownCameraError::Intrinsics);
+        }
+        let rotation = extrinsics.fixed_view::<3, 3>(0, 0);
+        let off = (rotation * rotation.transpose() - Matrix3::identity()).amax();
+        let last = extrinsics.row(3) - Matrix4::identity().row(3);
+        if off > TOLERANCE || rotation.determinant() < 0.0 || last.amax() > TOLERANCE {
+            return Err(KnownCameraError::Extrinsics);
+        }
+        Ok(Self {
+            intrinsics,
+            extrinsics,
+        })
+    }
+
+    /// The camera of an image of `size` that shows a `region` of the image that this is the camera
+    /// of. Sizes are (width, height) in pixels.
+    pub fn of_region(&self, source: (u32, u32), region: Region, size: (u32, u32)) -> Self {
+        let axis = |source: u32, start: f64, extent: f64, size: u32| {
+            // In coordinates in which pixels are squares that begin at integers.
+            let scale = f64::from(size) / (extent * f64::from(source));
+            let shift = (0.5 - start * f64::from(source)) * scale - 0.5;
+            (scale, shift)
+        };
+        let (sx, tx) = axis(source.0, region.left, region.width, size.0);
+        let (sy, ty) = axis(source.1, region.top, region.height, size.1);
+        let resample = Matrix3::new(sx, 0.0, tx, 0.0, sy, ty, 0.0, 0.0, 1.0);
+        Self {
+            intrinsics: resample * self.intrinsics,
+            extrinsics: self.extrinsics,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTRINSICS: [[f64; 3]; 3] = [[500.0, 0.0, 319.5], [0.0, 510.0, 239.5], [0.0, 0.0, 1.0]];
+    const POSE: [[f64; 4]; 4] = [
+        [0.0, -1.0, 0.0, 1.0],
+        [1.0, 0.0, 0.0, 2.0],
+        [0.0, 0.0, 1.0, 3.0],
+        [0.0, 0.0, 0.0, 1.0],
+    ];
+
+    #[test]
+    fn follows_a_resize_and_a_crop_of_the_middle() {
+        let camera = KnownCamera::new(INTRINSICS, POSE).expect("a camera");
+        let half = camera.of_region((640, 480), Region::WHOLE, (320, 240));
+        assert!((half.intrinsics[(0, 0)] - 250.0).abs() < 1e-9);
+        assert!((half.intrinsics[(1, 1)] - 255.0).abs() < 1e-9);
+        // The centre stays the centre.
+        assert!((half.intrinsics[(0, 2)] - 159.5).abs() < 1e-9);
+        assert!((half.intrinsics[(1, 2)] - 119.5).abs() < 1e-9);
+
+        let region = Region::of_center_crop((640, 480), (600, 480));
+        let cropped = camera.of_region((640, 480), region, (600, 480));
+        assert!((cropped.intrinsics[(0, 0)] - 500.0).abs() < 1e-9);
+        assert!((cropped.intrinsics[(0, 2)] - 299.5).abs() < 1e-9);
+        assert!((cropped.intrinsics[(1, 2)] - 239.5).abs() < 1e-9);
+        assert_eq!(cropped.extrinsics, camera.extrinsics);
+    }
+
+    #[test]
+    fn refuses_what_is_no_camera() {
+        let with = |row: usize, column: usize, value: f64| {
+            let mut pose = POSE;
+            pose[row][column] = value;
+            KnownCamera::new(INTRINSICS, pose)
+        };
+        assert_eq!(
+            with(0, 0, f64::NAN),
+            Err(KnownCameraError::NotFinite("extrinsics"))
+        );
+        assert_eq!(with(2, 2, -1.0), Err(KnownCameraError::Extrinsics));
+        assert_eq!(with(0, 1, -2.0), Err(KnownCameraError::Extrinsics));
+        assert_eq!(with(3, 3, 0.0), Err(KnownCameraError::Extrinsics));
+        for (row, column, value) in [(0, 0, 0.0), (1, 1, -5.0), (0, 1, 3.0), (2, 2, 2.0)] {
+            let mut intrinsics = INTRINSICS;
+            intrinsics[row][column] = value;
+            let refused = KnownCamera::new(intrinsics, POSE);
+            assert_eq!(refused, Err(KnownCameraError::Intrinsics), "{row} {column}");
+        }
+    }
+}
