@@ -1,6 +1,6 @@
 # Thin: each target is one script under scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test bench evaluate sample-scene golden model lock clean
+.PHONY: help setup serve models test bench evaluate sample-scene golden model lock clean
 
 # Passed on to the program behind a target: make serve ARGS="--port 9000"
 ARGS ?=
@@ -13,6 +13,9 @@ setup: ## Make the virtual environment with libtorch, so that plain cargo works.
 
 serve: ## Build in release mode and start the server. Options: ARGS="--port 9000"
 	@scripts/serve.sh $(ARGS)
+
+models: ## Look after the models in the store: ARGS="fetch da3-small"
+	@scripts/models.sh $(ARGS)
 
 test: ## Run formatters, linters and all tests.
 	@scripts/test.sh

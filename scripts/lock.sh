@@ -13,5 +13,6 @@ lock() {
 }
 lock libtorch --no-deps
 lock cuda --no-deps
-lock test --constraint libtorch.txt --constraint cuda.txt
+lock models --constraint libtorch.txt --constraint cuda.txt
+lock test --constraint models.txt
 lock oracle --no-deps

@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# Usage: scripts/setup.sh [--with-python-tools]
+# Usage: scripts/setup.sh [--with-model-tools | --with-python-tools]
 #
 # Makes .venv with libtorch from the locked requirements, and the link .libtorch that cargo is told
-# of in .cargo/config.toml. With --with-python-tools also what the project's Python code and its
-# tests need. What is installed already is left alone, so a second run is over at once.
+# of in .cargo/config.toml. With --with-model-tools also what fetching models by name needs, with
+# --with-python-tools what the project's other Python code and its tests need besides. What is
+# installed already is left alone, so a second run is over at once.
 #
 # WITH_CUDA=1 installs the CUDA libraries on a machine without an NVIDIA GPU, 0 never does.
 source "$(dirname "$0")/common.sh"
 
 case "${1:-}" in
-  "") python_tools=false ;;
-  --with-python-tools) python_tools=true ;;
-  *) fail "unknown option '$1'; only --with-python-tools is known." ;;
+  "") tools= ;;
+  --with-model-tools) tools=models ;;
+  --with-python-tools) tools=test ;;
+  *) fail "unknown option '$1'; known are --with-model-tools and --with-python-tools." ;;
 esac
 
 [ "$(uname -s)" = Linux ] || fail "pointstream runs on Linux, and this is $(uname -s)."
@@ -52,10 +54,8 @@ case "${WITH_CUDA:-auto}" in
   0) ;;
   *) fail "WITH_CUDA is '$WITH_CUDA', but must be 0 or 1." ;;
 esac
-if $python_tools; then
-  install test
-  install oracle --no-deps --ignore-requires-python
-fi
+if [ -n "$tools" ]; then install "$tools"; fi
+if [ "$tools" = test ]; then install oracle --no-deps --ignore-requires-python; fi
 
 # Relative, so that the checkout can be moved.
 for torch in .venv/lib/python3.*/site-packages/torch; do

@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use pointstream_reconstruction::model::DeviceChoice;
 
 use crate::logging::{LogFormat, LogLevel};
-use crate::models::{ModelChoice, ModelsCommand, StoreOptions};
+use crate::models::{FetchOptions, ModelChoice, ModelsCommand, StoreOptions};
 use crate::options::Options;
 
 /// Turns a live stream of photos into a 3D point cloud.
@@ -30,7 +30,7 @@ pub struct Cli {
 /// What the program does beside serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Lists, verifies and removes the models in the store.
+    /// Lists, fetches, verifies and removes the models in the store.
     Models(ModelsOptions),
 }
 
@@ -45,7 +45,8 @@ pub struct ModelsOptions {
 #[derive(Debug, Clone, Args)]
 pub struct ModelOptions {
     /// The model: auto (the best one in the store, else mvs), mvs (embedded), a name that
-    /// `pointstream models list` shows, or the path of a TorchScript archive.
+    /// `pointstream models list` shows, which is fetched if need be, or the path of a TorchScript
+    /// archive.
     #[arg(long, env = "POINTSTREAM_MODEL", default_value = "auto")]
     pub model: ModelChoice,
 
@@ -56,6 +57,9 @@ pub struct ModelOptions {
 
     #[command(flatten)]
     pub store: StoreOptions,
+
+    #[command(flatten)]
+    pub fetch: FetchOptions,
 }
 
 /// What is logged, and how.

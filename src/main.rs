@@ -10,6 +10,7 @@ mod models;
 mod one_shot;
 mod options;
 mod service;
+mod signals;
 mod ws;
 
 use std::error::Error;

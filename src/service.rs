@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pointstream_actors::{StartError, System};
 use pointstream_reconstruction::model::{Device, DeviceError, ResolvedModel};
 use thiserror::Error;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +18,7 @@ use crate::logging::LogFormat;
 use crate::metrics::ServiceMetrics;
 use crate::models::{self, ModelsError};
 use crate::options::Options;
+use crate::signals::Signals;
 
 /// How long sockets and requests may take to end once the actors have.
 const GOODBYE: Duration = Duration::from_secs(10);
@@ -64,10 +65,22 @@ pub async fn run(options: Options) -> Result<(), ServiceError> {
     let server = bind(&options).await?;
     let address = server.address();
 
-    let prepared = prepare(options.clone(), address);
-    let (devices, model, data_dir) = tokio::task::spawn_blocking(prepared)
-        .await
-        .map_err(io::Error::other)??;
+    let stop = CancellationToken::new();
+    let (devices, model, data_dir) = {
+        let mut prepared = pin!(prepare(options.clone(), address, stop.clone()));
+        tokio::select! {
+            prepared = &mut prepared => prepared?,
+            () = signals.next() => {
+                // A model that is being fetched leaves nothing behind.
+                stop.cancel();
+                prepared.await?
+            }
+        }
+    };
+    if stop.is_cancelled() {
+        data_dir.close();
+        return Ok(());
+    }
     let settings = options.settings(data_dir.path().to_owned(), Arc::new(model), devices);
     let system = System::start(settings).await?;
 
@@ -79,7 +92,6 @@ pub async fn run(options: Options) -> Result<(), ServiceError> {
         metrics: Arc::new(metrics),
         sockets: TaskTracker::new(),
     };
-    let stop = CancellationToken::new();
     let serving = {
         let (app, stop) = (app.clone(), stop.clone());
         tokio::spawn(async move { server.run(&app, stop).await })
@@ -115,17 +127,22 @@ async fn bind(options: &Options) -> Result<Server, ServiceError> {
         })
 }
 
-/// What blocks on the file system and on drivers, the devices first: loading CUDA tells most.
-fn prepare(
+/// The devices, the model and the folder, the devices first: loading CUDA tells most.
+async fn prepare(
     options: Arc<Options>,
     address: SocketAddr,
-) -> impl FnOnce() -> Result<(Vec<Device>, ResolvedModel, DataDir), ServiceError> {
-    move || {
-        let devices = options.model.device.resolve()?;
-        let model = models::resolve(&options.model, &devices)?;
-        let data_dir = DataDir::open(options.data_dir.as_deref(), address)?;
-        Ok((devices, model, data_dir))
-    }
+    stop: CancellationToken,
+) -> Result<(Vec<Device>, ResolvedModel, DataDir), ServiceError> {
+    let device = options.model.device.clone();
+    let devices = tokio::task::spawn_blocking(move || device.resolve())
+        .await
+        .map_err(io::Error::other)??;
+    let model = models::resolve(&options.model, &devices, &stop).await?;
+    let data_dir =
+        tokio::task::spawn_blocking(move || DataDir::open(options.data_dir.as_deref(), address))
+            .await
+            .map_err(io::Error::other)??;
+    Ok((devices, model, data_dir))
 }
 
 /// Ends what runs, in bounded time.
@@ -181,26 +198,4 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, address.port())
-}
-
-/// The signals that ask us to end.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

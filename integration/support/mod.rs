@@ -5,11 +5,13 @@ pub mod client;
 pub mod geometry;
 pub mod glb;
 pub mod pictures;
+pub mod program;
 pub mod proxy;
 pub mod rest;
 pub mod scene;
 pub mod scrape;
 pub mod server;
+pub mod store;
 
 use std::future::Future;
 use std::time::Duration;

@@ -259,6 +259,8 @@ fn command(data: &Path, options: &[&str]) -> Command {
     }
     command
         .env("LOG_LEVEL", "DEBUG")
+        // Nor are the models that the user has.
+        .env("POINTSTREAM_MODEL_STORE", data.join("models"))
         // The server decides itself how its threads wait.
         .env_remove("OMP_WAIT_POLICY")
         .env_remove("GOMP_SPINCOUNT")

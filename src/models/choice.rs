@@ -71,9 +71,7 @@ pub(super) fn best(
     store: Option<&Store>,
     devices: &[Device],
 ) -> Result<ResolvedModel, ModelsError> {
-    let on_gpus = devices
-        .iter()
-        .all(|device| matches!(device, Device::Cuda(_)));
+    let on_gpus = !devices.contains(&Device::Cpu);
     let mut stored: Vec<ModelId> = ModelId::all()
         .filter(|id| on_gpus || id.precision == Precision::Fp32)
         .collect();

@@ -1,19 +1,46 @@
 //! `pointstream models`: what is in the store, for people.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use tokio_util::sync::CancellationToken;
 
 use super::error::ModelsError;
+use super::fetch::{FetchOptions, Request, fetch};
 use super::registry::{ModelId, known};
 use super::store::{Store, StoreOptions};
 use crate::cli::LogOptions;
+use crate::signals::Signals;
 
 /// What to do with the store.
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
     /// Shows the models that there are, and which of them are in the store.
     List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Downloads the official checkpoint of a model and exports it into the store.
+    Fetch {
+        /// Which one; with -fp16 or -bf16 behind the name in half precision, for GPUs.
+        name: ModelId,
+        /// Take the checkpoint from this folder, which has its config.json and model.safetensors.
+        #[arg(long, value_name = "FOLDER")]
+        from: Option<PathBuf>,
+        /// Branch, tag or commit of the official repository.
+        #[arg(
+            long,
+            value_name = "NAME",
+            default_value = "main",
+            conflicts_with = "from"
+        )]
+        revision: String,
+        /// Fetch it also if the store has it, and replace that.
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        fetch: FetchOptions,
         #[command(flatten)]
         common: Common,
     },
@@ -58,6 +85,7 @@ impl ModelsCommand {
     fn common(&self) -> &Common {
         match self {
             Self::List { common }
+            | Self::Fetch { common, .. }
             | Self::Verify { common, .. }
             | Self::Remove { common, .. }
             | Self::Path { common, .. } => common,
@@ -73,6 +101,28 @@ pub async fn run(command: ModelsCommand) -> Result<(), ModelsError> {
     let store = command.common().store.store()?;
     match command {
         ModelsCommand::List { .. } => list(&store),
+        ModelsCommand::Fetch {
+            name,
+            from,
+            revision,
+            force,
+            fetch: options,
+            ..
+        } => {
+            let request = Request {
+                id: name,
+                folder: from,
+                revision,
+                again: force,
+            };
+            let stop = stop_on_signals()?;
+            let model = fetch(&store, &options, request, &stop).await?;
+            let license = &model.metadata.license;
+            say(&format!(
+                "{name} ({license}) is in the store: {}",
+                model.path
+            ));
+        }
         ModelsCommand::Verify { names, .. } => return verify(&store, names),
         ModelsCommand::Remove { name, .. } => {
             if !store.root().is_dir() {
@@ -90,6 +140,18 @@ pub async fn run(command: ModelsCommand) -> Result<(), ModelsError> {
         }
     }
     Ok(())
+}
+
+/// Cancelled once a signal asks us to end.
+fn stop_on_signals() -> Result<CancellationToken, ModelsError> {
+    let mut signals = Signals::new().map_err(|error| ModelsError::Internal(error.to_string()))?;
+    let stop = CancellationToken::new();
+    let cancel = stop.clone();
+    tokio::spawn(async move {
+        signals.next().await;
+        cancel.cancel();
+    });
+    Ok(stop)
 }
 
 fn missing(store: &Store, id: ModelId) -> ModelsError {

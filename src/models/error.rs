@@ -72,6 +72,44 @@ pub enum ModelsError {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// It could not be downloaded or exported.
+    #[error(
+        "cannot fetch {id}: {reason}. `pointstream models fetch {id} --from FOLDER` takes a \
+         checkpoint that is there already; --model mvs needs none"
+    )]
+    Fetch {
+        /// Which one.
+        id: ModelId,
+        /// What went wrong.
+        reason: String,
+    },
+    /// A licence that was not agreed to.
+    #[error(
+        "{id} is licensed under {license}, which does not allow every use; read {url} and agree to \
+         it with --accept-license",
+        license = .id.known.license,
+        url = .id.known.license_url()
+    )]
+    License {
+        /// Which one.
+        id: ModelId,
+    },
+    /// A model for GPUs on a processor.
+    #[error(
+        "{0} computes in half precision, which is for GPUs; on the processor use an archive in fp32"
+    )]
+    Precision(String),
+    /// What the exporter made is not what was asked for.
+    #[error("the checkpoint is not of {id}: {reason}")]
+    Other {
+        /// What was asked for.
+        id: ModelId,
+        /// What it is instead.
+        reason: String,
+    },
+    /// A task of ours broke.
+    #[error("models cannot be looked after: {0}")]
+    Internal(String),
     /// Some of several archives are damaged; the report says which.
     #[error("{0} of the models in the store cannot be used")]
     SomeDamaged(usize),

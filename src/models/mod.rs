@@ -3,40 +3,78 @@
 mod choice;
 mod commands;
 mod error;
+mod fetch;
+mod files;
 mod lock;
 mod record;
 mod registry;
 mod store;
+mod tools;
 mod trusted;
+
+use pointstream_reconstruction::model::{Device, Precision, ResolvedModel};
+use tokio_util::sync::CancellationToken;
 
 pub use choice::ModelChoice;
 pub use commands::{ModelsCommand, run};
 pub use error::ModelsError;
+pub use fetch::FetchOptions;
 pub use store::StoreOptions;
-
-use pointstream_reconstruction::model::{Device, ResolvedModel};
 
 use crate::cli::ModelOptions;
 
-/// Reads and checks the model that was asked for. Blocks on the file system.
+/// Reads and checks the model that was asked for; one of a name that is not in the store is
+/// fetched first.
 ///
 /// # Errors
-/// [`ModelsError`] if there is none or it is refused.
-pub fn resolve(options: &ModelOptions, devices: &[Device]) -> Result<ResolvedModel, ModelsError> {
+/// [`ModelsError`] if there is none or it is refused, or once `stop` is cancelled.
+pub async fn resolve(
+    options: &ModelOptions,
+    devices: &[Device],
+    stop: &CancellationToken,
+) -> Result<ResolvedModel, ModelsError> {
+    if let ModelChoice::Named(id) = &options.model {
+        runs_on(id.precision, devices, &id.to_string())?;
+    }
+    let model = find(options, devices, stop).await?;
+    runs_on(model.metadata.precision, devices, &model.path)?;
+    Ok(model)
+}
+
+/// Refuses half precision on processors: many lack its instructions, which would end the process.
+fn runs_on(precision: Precision, devices: &[Device], model: &str) -> Result<(), ModelsError> {
+    match precision == Precision::Fp32 || !devices.contains(&Device::Cpu) {
+        true => Ok(()),
+        false => Err(ModelsError::Precision(model.to_owned())),
+    }
+}
+
+async fn find(
+    options: &ModelOptions,
+    devices: &[Device],
+    stop: &CancellationToken,
+) -> Result<ResolvedModel, ModelsError> {
     match &options.model {
         ModelChoice::Auto => {
             // Without a place for a store, there is nothing in it.
             let store = options.store.store().ok();
-            choice::best(store.as_ref(), devices)
+            let devices = devices.to_vec();
+            fetch::blocking(move || choice::best(store.as_ref(), &devices)).await
         }
         ModelChoice::Mvs => Ok(ResolvedModel::embedded()?),
-        ModelChoice::Path(path) => Ok(ResolvedModel::open(path)?),
+        ModelChoice::Path(path) => {
+            let path = path.clone();
+            fetch::blocking(move || Ok(ResolvedModel::open(&path)?)).await
+        }
         ModelChoice::Named(id) => {
             let store = options.store.store()?;
-            store.load(*id)?.ok_or_else(|| ModelsError::Missing {
-                id: *id,
-                store: store.root().to_owned(),
-            })
+            match fetch::in_store(&store, *id).await? {
+                Some(model) => Ok(model),
+                None => {
+                    let request = fetch::Request::official(*id);
+                    fetch::fetch(&store, &options.fetch, request, stop).await
+                }
+            }
         }
     }
 }

@@ -21,6 +21,13 @@ pub struct KnownModel {
     pub needs_acceptance: bool,
 }
 
+impl KnownModel {
+    /// Where the licence can be read.
+    pub fn license_url(&self) -> String {
+        format!("https://spdx.org/licenses/{}.html", self.license)
+    }
+}
+
 /// Every model, the best first.
 static KNOWN: LazyLock<Vec<KnownModel>> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../../weights/da3/registry.json"))

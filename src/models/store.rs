@@ -4,14 +4,14 @@
 //! <store>/da3-small/record.json          what the archive is, its length and its SHA-256
 //! <store>/da3-small/<sha256>.pt          the archive
 //! <store>/.locks/da3-small               held while something there is changed
+//! <store>/.work/da3-small/               downloads and exports that are not finished
 //! ```
 //!
 //! Archives are code. One is loaded only if its record and it agree, and both are files that nobody
 //! else could have written.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,8 +20,9 @@ use pointstream_reconstruction::model::ResolvedModel;
 use sha2::{Digest, Sha256};
 
 use super::error::ModelsError;
+use super::files::{Workspace, create_folder, keep_only, now, persist, write};
 use super::lock::Lock;
-use super::record::Record;
+use super::record::{ArchiveFile, FORMAT, Record, Source};
 use super::registry::ModelId;
 use super::trusted;
 use crate::base_dirs::base_dir;
@@ -31,6 +32,8 @@ use crate::options::seconds;
 const RECORD: &str = "record.json";
 /// The folder for locks; no archive is called so.
 const LOCKS: &str = ".locks";
+/// The folder for what is not finished.
+const WORK: &str = ".work";
 /// A record is a few hundred bytes.
 const MAX_RECORD_BYTES: u64 = 64 * 1024;
 
@@ -67,7 +70,7 @@ impl StoreOptions {
     }
 }
 
-/// A folder of archives. All functions block on the file system.
+/// A folder of archives. All functions but [`Store::lock`] block on the file system.
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
@@ -169,12 +172,84 @@ impl Store {
     /// [`ModelsError::Busy`] or [`ModelsError::File`].
     pub async fn lock(&self, id: ModelId, task: &str) -> Result<Lock, ModelsError> {
         let locks = self.root.join(LOCKS);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(&locks)
-            .map_err(|error| ModelsError::file("create", &locks, error))?;
+        create_folder(&locks, 0o755)?;
         Lock::acquire(&locks.join(id.to_string()), id, task, self.patience).await
+    }
+
+    /// Whether the operator agreed to the licence of a model that is in the store.
+    pub fn accepted(&self, id: ModelId) -> bool {
+        let same = ModelId::all().filter(|other| other.known == id.known);
+        same.filter_map(|other| self.record(other).ok().flatten())
+            .any(|record| record.license_accepted)
+    }
+
+    /// A place for the files of a fetch, swept but for downloads that can be gone on with.
+    ///
+    /// # Errors
+    /// [`ModelsError::File`].
+    pub fn workspace(&self, id: ModelId, _lock: &Lock) -> Result<Workspace, ModelsError> {
+        let workspace = Workspace {
+            folder: self.work(id),
+        };
+        workspace.sweep()?;
+        create_folder(&workspace.downloads(), 0o700)?;
+        Ok(workspace)
+    }
+
+    fn work(&self, id: ModelId) -> PathBuf {
+        self.root.join(WORK).join(id.to_string())
+    }
+
+    /// Checks the archive of a workspace and puts it into the store, in place of an older one.
+    ///
+    /// The record's renaming is the moment in which it is there; before, the store is as it was.
+    ///
+    /// # Errors
+    /// [`ModelsError`].
+    pub fn install(
+        &self,
+        id: ModelId,
+        source: Source,
+        license_accepted: bool,
+        workspace: Workspace,
+        _lock: &Lock,
+    ) -> Result<ResolvedModel, ModelsError> {
+        let made = workspace.archive();
+        let wrong = |reason: String| ModelsError::Other { id, reason };
+        let archive = trusted::read(&made, u64::MAX - 1)?
+            .ok_or_else(|| wrong("the exporter wrote no archive".to_owned()))?;
+        let (bytes, sha256) = (archive.len() as u64, sha256(&archive));
+        let folder = self.folder(id);
+        let file = format!("{sha256}.pt");
+        let path = folder.join(&file);
+        let model = ResolvedModel::from_bytes(archive, path.display().to_string())?;
+        let record = Record {
+            format: FORMAT,
+            name: id.known.name.clone(),
+            precision: id.precision,
+            license: id.known.license.clone(),
+            license_accepted,
+            source,
+            exporter: model.metadata.version.clone(),
+            archive: ArchiveFile {
+                file,
+                bytes,
+                sha256,
+            },
+            stored_at: now(),
+        };
+        record.agrees(&model.metadata).map_err(wrong)?;
+        let json = serde_json::to_vec_pretty(&record)
+            .map_err(|error| ModelsError::Internal(error.to_string()))?;
+
+        create_folder(&folder, 0o755)?;
+        persist(&made, &path)?;
+        let fresh = workspace.folder.join(RECORD);
+        write(&fresh, &json)?;
+        persist(&fresh, &folder.join(RECORD))?;
+        keep_only(&folder, &[RECORD, &record.archive.file])?;
+        workspace.remove();
+        Ok(model)
     }
 
     /// Removes an archive with all that belongs to it, whatever state it is in; whether there was
@@ -183,6 +258,10 @@ impl Store {
     /// # Errors
     /// [`ModelsError::File`].
     pub fn remove(&self, id: ModelId, _lock: &Lock) -> Result<bool, ModelsError> {
+        Workspace {
+            folder: self.work(id),
+        }
+        .remove();
         let folder = self.folder(id);
         let removed = match fs::symlink_metadata(&folder) {
             Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&folder),
@@ -199,6 +278,18 @@ impl Store {
 
 /// The SHA-256 of some bytes, hexadecimal.
 fn sha256(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
+    hex(&Sha256::digest(bytes))
+}
+
+/// The SHA-256 of a file, hexadecimal.
+pub fn sha256_of_file(path: &Path) -> Result<String, ModelsError> {
+    let mut hasher = Sha256::new();
+    File::open(path)
+        .and_then(|mut file| io::copy(&mut file, &mut hasher))
+        .map_err(|error| ModelsError::file("read", path, error))?;
+    Ok(hex(&hasher.finalize()))
+}
+
+fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

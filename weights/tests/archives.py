@@ -137,6 +137,10 @@ def write_all(folder: Path) -> None:
         torch.jit.script(FlatModel(products=SLOW_PRODUCTS).eval()), slow, folder / "slow.pt"
     )
 
+    # Stands in for an export of the official checkpoint.
+    small = dataclasses.replace(METADATA, name="da3-small")
+    save_archive(flat, small, folder / "da3_small.pt")
+
     entries = read_entries(folder / "flat.pt")
     without = {name: data for name, data in entries.items() if name != METADATA_ENTRY}
     write_entries(folder / "no_metadata.pt", without)

@@ -1,0 +1,202 @@
+//! How models come into the store, through the command line: from a folder or a hub, wholly or not
+//! at all.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::support::archives::{archive, repository};
+use crate::support::program::{ended, program};
+use crate::support::server::{Server, new_data_dir, refused_start};
+use crate::support::store::{Place, small};
+use crate::support::until;
+
+#[tokio::test]
+async fn an_export_of_something_else_is_refused() {
+    let other = archive("flat");
+    let place = Place::new(&format!("cp '{}' \"$output\"", other.display()));
+    let refused = place.models(&["fetch", "da3-small"]).await;
+    refused.refused(&["not of da3-small", "\"flat\""]);
+    place.set_export("head -c 1000 /dev/zero > \"$output\"");
+    let refused = place.models(&["fetch", "da3-small"]).await;
+    refused.refused(&["not a TorchScript archive"]);
+    place.set_export("echo 'error: the checkpoint does not fit' >&2; exit 1");
+    let refused = place.models(&["fetch", "da3-small"]).await;
+    refused.refused(&[
+        "the checkpoint does not fit",
+        "--from FOLDER",
+        "--model mvs",
+    ]);
+    assert!(!place.record().exists() && place.unfinished().is_empty());
+}
+
+#[tokio::test]
+async fn two_fetches_at_once_do_the_work_once() {
+    let place = Place::new(&format!("sleep 1; cp '{}' \"$output\"", small().display()));
+    let start = || {
+        let child = place.command(&["fetch", "da3-small"]).spawn();
+        ended(child.expect("it starts"))
+    };
+    let (first, second) = tokio::join!(start(), start());
+    first.done();
+    second.done();
+    let calls = fs::read_to_string(place.folder.path().join("calls")).expect("one");
+    assert_eq!(calls.lines().count(), 1);
+}
+
+#[tokio::test]
+async fn a_fetch_that_takes_too_long_is_named_to_others() {
+    let place = Place::new("sleep 600");
+    let mut first = place
+        .command(&["fetch", "da3-small"])
+        .spawn()
+        .expect("it starts");
+    running(&place).await;
+    let options = ["fetch", "da3-small", "--model-lock-timeout", "0.3"];
+    let process = format!("process {}", first.id().expect("it runs"));
+    let refused = place.models(&options).await;
+    refused.refused(&["da3-small is in use by", &process, "--model-lock-timeout"]);
+    first.kill().await.expect("ours");
+}
+
+#[tokio::test]
+async fn an_interrupted_fetch_leaves_nothing_half() {
+    let half = "echo $$ > \"$output.pid\"; echo half > \"$output\"; sleep 600";
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGKILL] {
+        let place = Place::new(half);
+        let child = place
+            .command(&["fetch", "da3-small"])
+            .spawn()
+            .expect("it starts");
+        let work = place.store().join(".work/da3-small");
+        let exporter = until("the export", async || {
+            let id = fs::read_to_string(work.join("archive.pt.pid")).ok()?;
+            id.trim().parse::<u32>().ok()
+        })
+        .await;
+        let id = child.id().and_then(|id| libc::pid_t::try_from(id).ok());
+        // SAFETY: a plain system call; the process is ours and not waited for yet.
+        let sent = unsafe { libc::kill(id.expect("it runs"), signal) };
+        assert_eq!(sent, 0, "the process is there");
+        let said = ended(child).await;
+        until("the exporter's end", async || {
+            let status = fs::read_to_string(format!("/proc/{exporter}/status"));
+            status
+                .map_or(true, |status| status.contains("State:\tZ"))
+                .then_some(())
+        })
+        .await;
+        assert!(!place.record().exists());
+        if signal != libc::SIGKILL {
+            assert!(said.stderr.contains("interrupted"), "{}", said.stderr);
+            assert_eq!(place.unfinished(), Vec::<String>::new());
+        }
+        place.set_export(&format!("cp '{}' \"$output\"", small().display()));
+        place.fetched().await;
+        assert_eq!(place.unfinished(), Vec::<String>::new());
+    }
+}
+
+/// Waits until the exporter runs.
+async fn running(place: &Place) {
+    until("the export", async || {
+        place.folder.path().join("calls").exists().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn restricted_licences_are_agreed_to_once() {
+    let place = Place::working();
+    let refused = place.models(&["fetch", "da3-large"]).await;
+    refused.refused(&["CC-BY-NC-4.0", "--accept-license"]);
+    let (code, said) = refused_start(&["--model", "da3-giant", "--model-store", "/nowhere"]).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("--accept-license"), "{said}");
+    // Agreed to, it goes on: the stand-in exports another model.
+    let accepted = place
+        .models(&["fetch", "da3-large", "--accept-license"])
+        .await;
+    accepted.refused(&["not of da3-large"]);
+}
+
+#[tokio::test]
+async fn without_a_network_it_says_so() {
+    let cache = new_data_dir();
+    let fetch = |arguments: &'static [&str]| {
+        let mut command = program(cache.path(), arguments);
+        command.env("HF_ENDPOINT", "http://127.0.0.1:9");
+        ended(command.spawn().expect("it starts"))
+    };
+    let refused = fetch(&["models", "fetch", "da3-small"]).await;
+    refused.refused(&["cannot be reached", "HF_ENDPOINT", "--from FOLDER"]);
+    let refused = fetch(&["models", "fetch", "da3-small", "--offline"]).await;
+    refused.refused(&["HF_HUB_OFFLINE", "--from FOLDER"]);
+    let refused = fetch(&["--model", "da3-small", "--port", "0"]).await;
+    refused.refused(&[
+        "cannot be reached",
+        "models fetch da3-small --from",
+        "--model mvs",
+    ]);
+    let refused = fetch(&["models", "fetch", "da3-small", "--from", "/no/folder"]).await;
+    refused.refused(&["/no/folder"]);
+}
+
+#[tokio::test]
+async fn without_the_tools_it_says_how_to_get_them() {
+    let cache = new_data_dir();
+    let arguments = ["models", "fetch", "da3-small", "--python", "/no/python"];
+    let child = program(cache.path(), &arguments).spawn();
+    let refused = ended(child.expect("it starts")).await;
+    refused.refused(&["/no/python", "setup.sh --with-model-tools"]);
+}
+
+/// A random checkpoint of the size SMALL from a hub whose connections break, all the way into a
+/// running server.
+#[tokio::test]
+async fn a_checkpoint_comes_from_the_hub_into_the_server() {
+    let cache = new_data_dir();
+    let checkpoint = cache.path().join("checkpoint");
+    let python = repository().join(".venv/bin/python");
+    let written = Command::new(&python)
+        .args(["-m", "weights.tests.checkpoints"])
+        .arg(&checkpoint)
+        .current_dir(repository())
+        .stdin(Stdio::null())
+        .status()
+        .expect("the virtual environment is there");
+    assert!(written.success());
+    let mut hub = tokio::process::Command::new(&python)
+        .args(["-m", "weights.tests.hub_server", "--cut", "100000000"])
+        .arg(&checkpoint)
+        .current_dir(repository())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the virtual environment is there");
+    let mut said = BufReader::new(hub.stdout.take().expect("a pipe")).lines();
+    let address = said
+        .next_line()
+        .await
+        .expect("a pipe")
+        .expect("its address");
+    // Nobody reads on, and the pipe holds far more than it says.
+
+    let fetch = ["models", "fetch", "da3-small"];
+    let child = program(cache.path(), &fetch)
+        .env("HF_ENDPOINT", address)
+        .spawn()
+        .expect("it starts");
+    ended(child).await.done();
+    hub.kill().await.expect("ours");
+
+    let child = program(cache.path(), &["models", "verify", "da3-small"]).spawn();
+    ended(child.expect("it starts")).await.done();
+    let store = cache.path().join("pointstream/models");
+    let store = store.to_str().expect("a plain name");
+    let server = Server::start_in(new_data_dir(), &["--model-store", store]).await;
+    let model = server.get("/info").await.json()["model"].clone();
+    assert_eq!(model["name"], "da3-small");
+    assert_eq!(model["license"], "Apache-2.0");
+}

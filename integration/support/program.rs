@@ -1,0 +1,71 @@
+//! The program as a command that runs to its end.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Stdio;
+
+use tokio::process::{Child, Command};
+
+use super::within;
+
+/// What a command left behind.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit status; none if a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    /// The command did what it was asked for; returns what it said on stdout.
+    pub fn done(self) -> String {
+        assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
+        self.stdout
+    }
+
+    /// The command refused, with all these words and without a panic.
+    pub fn refused(self, words: &[&str]) {
+        let said = format!("{}{}", self.stdout, self.stderr);
+        assert_eq!(self.code, Some(1), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+        for word in words {
+            assert!(said.contains(word), "{word:?} is missing:\n{said}");
+        }
+    }
+}
+
+/// The program with these arguments, nothing of the environment's settings, and a cache of its own.
+pub fn program(cache: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pointstream"));
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if ["POINTSTREAM_", "HF_", "HTTP_", "HTTPS_", "LOG_"]
+            .iter()
+            .any(|prefix| name.to_uppercase().starts_with(prefix))
+        {
+            command.env_remove(&*name);
+        }
+    }
+    command
+        .env("XDG_CACHE_HOME", cache)
+        .env("HF_HOME", cache.join("hub"))
+        .args(arguments.iter().map(OsStr::new))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// Waits for a command's end.
+pub async fn ended(child: Child) -> Ended {
+    let output = within("the command's end", child.wait_with_output())
+        .await
+        .expect("its output can be read");
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}

@@ -1,0 +1,268 @@
+//! From a checkpoint, on the hub or in a folder, to an archive in the store.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use pointstream_reconstruction::model::{Precision, ResolvedModel};
+use serde::Deserialize;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::error::ModelsError;
+use super::files::Workspace;
+use super::record::Source;
+use super::registry::ModelId;
+use super::store::{Store, sha256_of_file};
+use super::tools::{ToolError, Tools};
+
+/// The file of a checkpoint that its digest is of.
+const WEIGHTS: &str = "model.safetensors";
+/// Time between two lines of progress in the log.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How models are fetched.
+#[derive(Debug, Clone, Args)]
+pub struct FetchOptions {
+    /// Agree to the licence of a model that is not free for every use. The store remembers it.
+    #[arg(long, env = "POINTSTREAM_ACCEPT_LICENSE", value_parser = BoolishValueParser::new())]
+    pub accept_license: bool,
+
+    /// Never use the network. HF_HUB_OFFLINE does the same.
+    #[arg(long, env = "POINTSTREAM_OFFLINE", value_parser = BoolishValueParser::new())]
+    pub offline: bool,
+
+    /// Python with the tools that download and export checkpoints. Default: .venv/bin/python of the
+    /// checkout that the program lies in.
+    #[arg(long, env = "POINTSTREAM_PYTHON", value_name = "PROGRAM")]
+    pub python: Option<PathBuf>,
+}
+
+/// What is to be fetched.
+#[derive(Debug)]
+pub struct Request {
+    /// The model in its precision.
+    pub id: ModelId,
+    /// A folder with the checkpoint; otherwise it comes from the hub.
+    pub folder: Option<PathBuf>,
+    /// Branch, tag or commit on the hub.
+    pub revision: String,
+    /// Whether to fetch it also if the store has it.
+    pub again: bool,
+}
+
+impl Request {
+    /// The official checkpoint, unless it is in the store.
+    pub fn official(id: ModelId) -> Self {
+        Self {
+            id,
+            folder: None,
+            revision: "main".to_owned(),
+            again: false,
+        }
+    }
+}
+
+/// Brings a model into the store, unless it is there. Tells its licence and its progress in the
+/// log.
+///
+/// # Errors
+/// [`ModelsError`]; the store is then as it was before.
+pub async fn fetch(
+    store: &Store,
+    options: &FetchOptions,
+    request: Request,
+    stop: &CancellationToken,
+) -> Result<ResolvedModel, ModelsError> {
+    let id = request.id;
+    let failed = |error: ToolError| ModelsError::Fetch {
+        id,
+        reason: error.to_string(),
+    };
+    let accepted = options.accept_license || store.accepted(id);
+    if id.known.needs_acceptance && !accepted {
+        return Err(ModelsError::License { id });
+    }
+    let lock = tokio::select! {
+        lock = store.lock(id, "which fetches it") => lock?,
+        () = stop.cancelled() => return Err(failed(ToolError::Interrupted)),
+    };
+    if !request.again {
+        match in_store(store, id).await {
+            Ok(Some(model)) => return Ok(model),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "fetching it again"),
+        }
+    }
+    tracing::info!(
+        model = %id,
+        license = id.known.license,
+        "fetching the model, under the licence {}",
+        id.known.license_url()
+    );
+    let tools = Tools::find(options.python.as_deref()).map_err(failed)?;
+    let workspace = store.workspace(id, &lock)?;
+    let checkpoint = checkpoint(&tools, options, &request, &workspace, stop)
+        .await
+        .map_err(failed)?;
+    export(&tools, id, &checkpoint.folder, &workspace, stop)
+        .await
+        .map_err(failed)?;
+    let store = store.clone();
+    blocking(move || {
+        let source = Source {
+            weights_sha256: sha256_of_file(&checkpoint.folder.join(WEIGHTS))?,
+            repository: checkpoint.repository,
+            revision: checkpoint.revision,
+            folder: request
+                .folder
+                .map(|_| checkpoint.folder.display().to_string()),
+        };
+        store.install(id, source, accepted, workspace, &lock)
+    })
+    .await
+}
+
+/// Reads and checks a model, if the store has it.
+///
+/// # Errors
+/// As [`Store::load`].
+pub async fn in_store(store: &Store, id: ModelId) -> Result<Option<ResolvedModel>, ModelsError> {
+    let store = store.clone();
+    blocking(move || store.load(id)).await
+}
+
+/// Does what blocks on the file system.
+pub async fn blocking<T: Send + 'static>(
+    task: impl FnOnce() -> Result<T, ModelsError> + Send + 'static,
+) -> Result<T, ModelsError> {
+    match tokio::task::spawn_blocking(task).await {
+        Ok(done) => done,
+        Err(error) => Err(ModelsError::Internal(error.to_string())),
+    }
+}
+
+/// Where a checkpoint lies, and where it came from.
+#[derive(Deserialize)]
+struct Checkpoint {
+    folder: PathBuf,
+    repository: Option<String>,
+    revision: Option<String>,
+}
+
+async fn checkpoint(
+    tools: &Tools,
+    options: &FetchOptions,
+    request: &Request,
+    workspace: &Workspace,
+    stop: &CancellationToken,
+) -> Result<Checkpoint, ToolError> {
+    if let Some(folder) = &request.folder {
+        return Ok(Checkpoint {
+            // The tools run in another folder.
+            folder: std::path::absolute(folder).unwrap_or_else(|_| folder.clone()),
+            repository: None,
+            revision: None,
+        });
+    }
+    let mut progress = Progress::new(request.id);
+    let mut found = None;
+    let downloads = workspace.downloads();
+    let arguments: [&OsStr; 5] = [
+        request.id.known.name.as_ref(),
+        "--revision".as_ref(),
+        request.revision.as_ref(),
+        "--output".as_ref(),
+        downloads.as_os_str(),
+    ];
+    let module = "weights.da3.download";
+    tools
+        .run(
+            module,
+            &arguments,
+            options.offline,
+            stop,
+            |line| match serde_json::from_str(line) {
+                Ok(Said::Progress(part)) => progress.report(&part),
+                Ok(Said::Downloaded(checkpoint)) => found = Some(checkpoint),
+                Err(error) => tracing::debug!(%error, line, "unknown words of a tool"),
+            },
+        )
+        .await?;
+    found.ok_or_else(|| ToolError::Failed(format!("{module} named no checkpoint")))
+}
+
+async fn export(
+    tools: &Tools,
+    id: ModelId,
+    checkpoint: &Path,
+    workspace: &Workspace,
+    stop: &CancellationToken,
+) -> Result<(), ToolError> {
+    tracing::info!(model = %id, checkpoint = %checkpoint.display(), "exporting the checkpoint");
+    let precision = match id.precision {
+        Precision::Fp32 => "fp32",
+        Precision::Fp16 => "fp16",
+        Precision::Bf16 => "bf16",
+    };
+    let archive = workspace.archive();
+    let arguments: [&OsStr; 6] = [
+        "--checkpoint".as_ref(),
+        checkpoint.as_os_str(),
+        "--precision".as_ref(),
+        precision.as_ref(),
+        "--output".as_ref(),
+        archive.as_os_str(),
+    ];
+    tools
+        .run("weights.da3.export", &arguments, true, stop, |line| {
+            tracing::debug!("{line}");
+        })
+        .await
+}
+
+/// A line of the download.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Said {
+    Progress(Part),
+    Downloaded(Checkpoint),
+}
+
+#[derive(Deserialize)]
+struct Part {
+    file: String,
+    done: u64,
+    total: u64,
+}
+
+/// Tells the log how far a download is, now and then.
+struct Progress {
+    id: ModelId,
+    told: Option<Instant>,
+}
+
+impl Progress {
+    fn new(id: ModelId) -> Self {
+        Self { id, told: None }
+    }
+
+    fn report(&mut self, part: &Part) {
+        let due = self
+            .told
+            .is_none_or(|told| told.elapsed() >= REPORT_INTERVAL);
+        if due || part.done == part.total {
+            self.told = Some(Instant::now());
+            let megabytes = |bytes: u64| bytes as f64 / 1e6;
+            tracing::info!(
+                model = %self.id,
+                "downloading {}: {:.1} of {:.1} MB",
+                part.file,
+                megabytes(part.done),
+                megabytes(part.total)
+            );
+        }
+    }
+}

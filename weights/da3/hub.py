@@ -1,0 +1,243 @@
+"""Downloads of official checkpoints: resumed, verified, and only if they are not there already.
+
+The hub's own variables hold: `HF_ENDPOINT` (a mirror), `HF_TOKEN`, `HTTPS_PROXY`, `HF_HUB_OFFLINE`,
+`HF_HOME` and `HF_HUB_CACHE` (a checkpoint in the hub's cache is used, but none is put there).
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.file_download import HfFileMetadata, http_get
+from huggingface_hub.utils import build_hf_headers
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds until a hub that does not answer counts as out of reach."""
+ATTEMPTS = 3
+"""How often a download that breaks off is taken up again, each with the library's own retries."""
+REPORT_INTERVAL = 0.5
+"""Seconds between reports of progress."""
+CHUNK_BYTES = 1 << 20
+COMMIT = re.compile("[0-9a-f]{40}")
+SHA256 = re.compile("[0-9a-f]{64}")
+
+Report = Callable[[str, int, int], None]
+"""Is told a file's name, how many of its bytes are there, and how many it has."""
+
+
+class DownloadError(Exception):
+    """A download that is not possible; the message says why."""
+
+
+@dataclass(frozen=True)
+class Located:
+    """Files of one commit, of which the hub has said what they are."""
+
+    repository: str
+    commit: str
+    files: dict[str, HfFileMetadata]
+    """By their names; empty if the hub must not be asked."""
+
+
+def locate(repository: str, revision: str, names: list[str]) -> Located:
+    """Ask the hub for files, without downloading them; offline, look for them in the hub's cache.
+
+    Raises:
+        DownloadError: if they cannot be had.
+    """
+    if constants.HF_HUB_OFFLINE:
+        return Located(repository, _cached(repository, revision, names).name, {})
+    first = _metadata(repository, names[0], revision)
+    commit = first.commit_hash
+    if commit is None or not COMMIT.fullmatch(commit):
+        raise DownloadError(f"{constants.ENDPOINT} does not answer as the hub: it names no commit")
+    rest = {name: _metadata(repository, name, commit) for name in names[1:]}
+    return Located(repository, commit, {names[0]: first, **rest})
+
+
+def download(located: Located, names: list[str], folder: Path, report: Report) -> Path:
+    """Get files that were located; returns the folder that they lie in.
+
+    A download that breaks off leaves a file that ends in `.incomplete`, from which the next one
+    goes on. What belongs to other commits is removed from `folder`.
+
+    Raises:
+        DownloadError: if a file cannot be had, or is not what the hub says that it is.
+        OSError: if it cannot be written.
+    """
+    repository, commit = located.repository, located.commit
+    if not located.files:
+        return _cached(repository, commit, names)
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if entry.name != commit:
+            shutil.rmtree(entry)
+    paths = [try_to_load_from_cache(repository, name, revision=commit) for name in names]
+    if all(isinstance(path, str) for path in paths):
+        for name, path in zip(names, paths, strict=True):
+            _verify(Path(str(path)), located.files[name])
+        return Path(str(paths[0])).parent
+    for name in names:
+        _fetch(repository, commit, name, located.files[name], folder / commit, report)
+    return folder / commit
+
+
+def _cached(repository: str, revision: str, names: list[str]) -> Path:
+    """The folder of the files in the hub's cache, where large ones are named by their SHA-256."""
+    for name in names:
+        path = try_to_load_from_cache(repository, name, revision=revision)
+        if not isinstance(path, str):
+            raise DownloadError(
+                f"{name} of {repository} is not in the hub's cache {constants.HF_HUB_CACHE}, and "
+                "the hub must not be asked, as HF_HUB_OFFLINE is set"
+            )
+        expected = Path(path).resolve().name
+        if SHA256.fullmatch(expected) and sha256_of(Path(path)) != expected:
+            raise DownloadError(f"{path} is damaged: its SHA-256 is not {expected}")
+    return Path(path).parent
+
+
+def _metadata(repository: str, name: str, revision: str) -> HfFileMetadata:
+    """What the hub says of a file."""
+    url = hf_hub_url(repository, name, revision=revision)
+    try:
+        return get_hf_file_metadata(url, timeout=CONNECT_TIMEOUT)
+    except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
+        raise DownloadError(_explain(error, repository, name, revision)) from error
+
+
+def _fetch(
+    repository: str, commit: str, name: str, metadata: HfFileMetadata, folder: Path, report: Report
+) -> None:
+    """Download one file, from where the last download broke off."""
+    target = folder / name
+    partial = folder / f"{name}.incomplete"
+    if metadata.size is None:
+        raise DownloadError(f"{constants.ENDPOINT} does not say how large {name} is")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not target.is_file():
+        done = partial.stat().st_size if partial.exists() else 0
+        if done > metadata.size:
+            partial.unlink()
+            done = 0
+        free = shutil.disk_usage(folder).free
+        # As much again is needed for the archive.
+        needed = 2 * metadata.size - done
+        if free < needed:
+            raise DownloadError(
+                f"{folder} has {free / 1e6:.0f} MB free, but {name} and the archive made from it "
+                f"need {needed / 1e6:.0f} MB"
+            )
+        url = hf_hub_url(repository, name, revision=commit)
+        for attempt in range(ATTEMPTS):
+            try:
+                _transfer(url, partial, metadata.size, name, report)
+                break
+            except (HfHubHTTPError, httpx2.HTTPError) as error:
+                if attempt + 1 == ATTEMPTS or not isinstance(error, httpx2.TransportError):
+                    raise DownloadError(_explain(error, repository, name, commit)) from error
+        os.replace(partial, target)
+    try:
+        _verify(target, metadata)
+    except DownloadError:
+        target.unlink()
+        raise
+
+
+def _transfer(url: str, partial: Path, size: int, name: str, report: Report) -> None:
+    headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+    with partial.open("ab") as file:
+        http_get(
+            url,
+            file,
+            resume_size=file.tell(),
+            headers=headers,
+            expected_size=size,
+            displayed_filename=name,
+            tqdm_class=_progress(name, size, report),
+        )
+
+
+def _progress(name: str, size: int, report: Report) -> type:
+    """A stand-in for the library's progress bar."""
+
+    class Progress:
+        def __init__(self, initial: int = 0, **_: Any) -> None:
+            self.done = initial
+            self.told = 0.0
+
+        def __enter__(self) -> "Progress":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def update(self, count: int) -> None:
+            self.done += count
+            if self.done > size:
+                raise DownloadError(f"the hub sends more than the {size} bytes of {name}")
+            if self.done == size or time.monotonic() - self.told > REPORT_INTERVAL:
+                self.told = time.monotonic()
+                report(name, self.done, size)
+
+    return Progress
+
+
+def _verify(path: Path, metadata: HfFileMetadata) -> None:
+    """Compare a file with its length, and with its SHA-256 if the hub knows that."""
+    size = path.stat().st_size
+    if metadata.size is not None and size != metadata.size:
+        raise DownloadError(f"{path} has {size} bytes, but the hub says {metadata.size}")
+    if metadata.etag and SHA256.fullmatch(metadata.etag):
+        found = sha256_of(path)
+        if found != metadata.etag:
+            raise DownloadError(
+                f"{path.name} came damaged, with the SHA-256 {found}, but the hub says "
+                f"{metadata.etag}; the next fetch downloads it anew"
+            )
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _explain(error: Exception, repository: str, name: str, revision: str) -> str:
+    """Why the hub does not give a file, in one sentence."""
+    hub = constants.ENDPOINT
+    if isinstance(error, GatedRepoError):
+        return f"{repository} is only for who asked for it; set HF_TOKEN to the token of an account"
+    if isinstance(error, RepositoryNotFoundError):
+        return f"{hub} has no {repository}, or only for who sets HF_TOKEN"
+    if isinstance(error, RevisionNotFoundError):
+        return f"{repository} has no revision {revision}"
+    if isinstance(error, RemoteEntryNotFoundError):
+        return f"{repository} has no {name} at {revision}"
+    if isinstance(error, HfHubHTTPError):
+        return f"{hub} answers {error.response.status_code} for {name} of {repository}"
+    if isinstance(error, httpx2.ProxyError):
+        return f"the proxy does not let through to {hub} ({error}); see HTTPS_PROXY"
+    if isinstance(error, httpx2.TimeoutException):
+        return f"{hub} does not answer; see HF_ENDPOINT for a mirror, HTTPS_PROXY for a proxy"
+    detail = str(error).strip() or type(error).__name__
+    return (
+        f"{hub} cannot be reached ({detail}); see HF_ENDPOINT for a mirror, HTTPS_PROXY for a proxy"
+    )
