@@ -39,8 +39,8 @@ async fn a_fetched_model_is_recorded_verified_and_removed() {
     assert_eq!(record["source"]["repository"], "owner/name");
     assert_eq!(record["source"]["revision"], "0123456789abcdef");
     assert_eq!(
-        record["source"]["weights_sha256"],
-        "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c"
+        record["source"]["digest"],
+        format!("sha256:{}", "0".repeat(64))
     );
     let listed = place.models(&["list"]).await.done();
     assert!(listed.contains("owner/name@0123456789ab"), "{listed}");

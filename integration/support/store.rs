@@ -45,9 +45,6 @@ impl Place {
              {export} ;;\n\
              esac\n"
         );
-        let checkpoint = self.folder.path().join("checkpoint");
-        fs::create_dir_all(&checkpoint).expect("writable");
-        fs::write(checkpoint.join("model.safetensors"), b"weights").expect("writable");
         fs::write(self.python(), script).expect("writable");
         fs::set_permissions(self.python(), PermissionsExt::from_mode(0o755)).expect("ours");
     }

@@ -73,7 +73,7 @@ pub(super) fn best(
 ) -> Result<ResolvedModel, ModelsError> {
     let on_gpus = !devices.contains(&Device::Cpu);
     let mut stored: Vec<ModelId> = ModelId::all()
-        .filter(|id| on_gpus || id.precision == Precision::Fp32)
+        .filter(|id| id.known.automatic && (on_gpus || id.precision == Precision::Fp32))
         .collect();
     if on_gpus {
         // The sort is stable: the order of the networks stays.

@@ -15,11 +15,9 @@ use super::error::ModelsError;
 use super::files::Workspace;
 use super::record::Source;
 use super::registry::ModelId;
-use super::store::{Store, sha256_of_file};
+use super::store::Store;
 use super::tools::{ToolError, Tools};
 
-/// The file of a checkpoint that its digest is of.
-const WEIGHTS: &str = "model.safetensors";
 /// Time between two lines of progress in the log.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -111,18 +109,15 @@ pub async fn fetch(
         .await
         .map_err(failed)?;
     let store = store.clone();
-    blocking(move || {
-        let source = Source {
-            weights_sha256: sha256_of_file(&checkpoint.folder.join(WEIGHTS))?,
-            repository: checkpoint.repository,
-            revision: checkpoint.revision,
-            folder: request
-                .folder
-                .map(|_| checkpoint.folder.display().to_string()),
-        };
-        store.install(id, source, accepted, workspace, &lock)
-    })
-    .await
+    let source = Source {
+        folder: request
+            .folder
+            .map(|_| checkpoint.folder.display().to_string()),
+        repository: checkpoint.repository,
+        revision: checkpoint.revision,
+        digest: None,
+    };
+    blocking(move || store.install(id, source, accepted, workspace, &lock)).await
 }
 
 /// Reads and checks a model, if the store has it.

@@ -40,8 +40,8 @@ pub struct Source {
     pub revision: Option<String>,
     /// The folder of the operator's.
     pub folder: Option<String>,
-    /// SHA-256 of the checkpoint's file of weights, hexadecimal.
-    pub weights_sha256: String,
+    /// `sha256:` and the hexadecimal digest of the checkpoint's file of weights.
+    pub digest: Option<String>,
 }
 
 /// The archive's file.

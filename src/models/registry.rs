@@ -19,6 +19,8 @@ pub struct KnownModel {
     pub license: String,
     /// Whether the licence restricts the use so much that the operator has to agree to it first.
     pub needs_acceptance: bool,
+    /// Whether `auto` may take it: it reconstructs scenes from photos alone.
+    pub automatic: bool,
 }
 
 impl KnownModel {

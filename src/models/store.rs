@@ -10,7 +10,7 @@
 //! Archives are code. One is loaded only if its record and it agree, and both are files that nobody
 //! else could have written.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -229,7 +229,10 @@ impl Store {
             precision: id.precision,
             license: id.known.license.clone(),
             license_accepted,
-            source,
+            source: Source {
+                digest: model.metadata.source_digest.clone(),
+                ..source
+            },
             exporter: model.metadata.version.clone(),
             archive: ArchiveFile {
                 file,
@@ -278,18 +281,6 @@ impl Store {
 
 /// The SHA-256 of some bytes, hexadecimal.
 fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// The SHA-256 of a file, hexadecimal.
-pub fn sha256_of_file(path: &Path) -> Result<String, ModelsError> {
-    let mut hasher = Sha256::new();
-    File::open(path)
-        .and_then(|mut file| io::copy(&mut file, &mut hasher))
-        .map_err(|error| ModelsError::file("read", path, error))?;
-    Ok(hex(&hasher.finalize()))
-}
-
-fn hex(digest: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -259,8 +259,15 @@ fn reason(module: &str, status: ExitStatus, said: &VecDeque<String>) -> String {
         return format!("{module} was ended by signal {signal}, perhaps for want of memory");
     }
     let lines = || said.iter().rev().map(|line| line.trim());
-    lines()
-        .find_map(|line| line.strip_prefix("error: "))
-        .or_else(|| lines().find(|line| !line.is_empty()))
-        .map_or_else(|| format!("{module} failed: {status}"), str::to_owned)
+    if let Some(error) = lines().find_map(|line| line.strip_prefix("error: ")) {
+        return error.to_owned();
+    }
+    match lines().find(|line| !line.is_empty()) {
+        None => format!("{module} failed: {status}"),
+        // What Python says where a package or a library of one is missing.
+        Some(line) if line.starts_with("ModuleNotFoundError") || line.contains("shared object") => {
+            format!("{line}; `scripts/setup.sh --with-model-tools` installs what is missing")
+        }
+        Some(line) => line.to_owned(),
+    }
 }

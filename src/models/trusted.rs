@@ -55,15 +55,22 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, ModelsError> {
     let Some(file) = open(path)? else {
         return Ok(None);
     };
-    let mut content = Vec::new();
+    let too_long = || ModelsError::Untrusted {
+        path: path.to_owned(),
+        reason: format!("it is longer than {limit} bytes"),
+    };
+    let fail = |error| ModelsError::file("read", path, error);
+    let length = file.metadata().map_err(fail)?.len();
+    if length > limit {
+        return Err(too_long());
+    }
+    let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    // It may grow while it is read.
     file.take(limit + 1)
         .read_to_end(&mut content)
-        .map_err(|error| ModelsError::file("read", path, error))?;
+        .map_err(fail)?;
     if content.len() as u64 > limit {
-        return Err(ModelsError::Untrusted {
-            path: path.to_owned(),
-            reason: format!("it is longer than {limit} bytes"),
-        });
+        return Err(too_long());
     }
     Ok(Some(content))
 }

@@ -1,6 +1,5 @@
 """Reading an official checkpoint: a folder with `config.json` and `model.safetensors`."""
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from weights.da3.config import CONFIGS, AnyConfig, Da3Config, NestedConfig
+from weights.da3.digest import file_digest
 from weights.da3.loading import CheckpointError, load_tensors
 from weights.da3.variants import Network, build_network
 
@@ -42,15 +42,6 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     network = build_network(config)
     load_tensors(network, tensors)
     return Checkpoint(network, config, file_digest(folder / TENSOR_FILE))
-
-
-def file_digest(path: Path) -> str:
-    """`sha256:` and the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return f"sha256:{digest.hexdigest()}"
 
 
 def read_config(path: Path) -> AnyConfig:

@@ -4,7 +4,6 @@ The hub's own variables hold: `HF_ENDPOINT` (a mirror), `HF_TOKEN`, `HTTPS_PROXY
 `HF_HOME` and `HF_HUB_CACHE` (a checkpoint in the hub's cache is used, but none is put there).
 """
 
-import hashlib
 import os
 import re
 import shutil
@@ -26,13 +25,14 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import HfFileMetadata, http_get
 from huggingface_hub.utils import build_hf_headers
 
+from weights.da3.digest import file_digest
+
 CONNECT_TIMEOUT = 5.0
 """Seconds until a hub that does not answer counts as out of reach."""
 ATTEMPTS = 3
 """How often a download that breaks off is taken up again, each with the library's own retries."""
 REPORT_INTERVAL = 0.5
 """Seconds between reports of progress."""
-CHUNK_BYTES = 1 << 20
 COMMIT = re.compile("[0-9a-f]{40}")
 SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -106,7 +106,7 @@ def _cached(repository: str, revision: str, names: list[str]) -> Path:
                 "the hub must not be asked, as HF_HUB_OFFLINE is set"
             )
         expected = Path(path).resolve().name
-        if SHA256.fullmatch(expected) and sha256_of(Path(path)) != expected:
+        if SHA256.fullmatch(expected) and file_digest(Path(path)) != f"sha256:{expected}":
             raise DownloadError(f"{path} is damaged: its SHA-256 is not {expected}")
     return Path(path).parent
 
@@ -203,21 +203,12 @@ def _verify(path: Path, metadata: HfFileMetadata) -> None:
     if metadata.size is not None and size != metadata.size:
         raise DownloadError(f"{path} has {size} bytes, but the hub says {metadata.size}")
     if metadata.etag and SHA256.fullmatch(metadata.etag):
-        found = sha256_of(path)
-        if found != metadata.etag:
+        expected, found = f"sha256:{metadata.etag}", file_digest(path)
+        if found != expected:
             raise DownloadError(
-                f"{path.name} came damaged, with the SHA-256 {found}, but the hub says "
-                f"{metadata.etag}; the next fetch downloads it anew"
+                f"{path.name} came damaged, as {found}, but the hub says {expected}; the next "
+                "fetch downloads it anew"
             )
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _explain(error: Exception, repository: str, name: str, revision: str) -> str:

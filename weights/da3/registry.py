@@ -19,6 +19,8 @@ class KnownModel:
     """SPDX identifier of the checkpoint's licence."""
     needs_acceptance: bool
     """Whether the licence restricts the use so much that the operator has to agree to it first."""
+    automatic: bool
+    """Whether `--model auto` may take it: it reconstructs scenes from photos alone."""
 
 
 def known_models() -> dict[str, KnownModel]:
