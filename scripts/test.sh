@@ -24,4 +24,7 @@ web/check.sh
 say "Validation of GLB files"
 integration/glb/run.sh
 
+say "The pages in a real Chromium"
+integration/browser/run.sh
+
 say "All checks passed"

@@ -15,7 +15,7 @@ if [ ! -f node_modules/.package-lock.json ] ||
 fi
 
 node_modules/.bin/tsc
-node_modules/.bin/biome check --error-on-warnings .
+node_modules/.bin/biome check --error-on-warnings . ../integration/browser
 node test/run.mjs
 
 if [ "${1:-}" = --write ]; then

@@ -1,0 +1,235 @@
+// The client, served by the program: photos in, points on the screen, files out.
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { after, before, test } from 'node:test';
+import { validateBytes } from 'gltf-validator';
+import { startChromium } from './support/chromium.mjs';
+import { openPage } from './support/page.mjs';
+import { drawn } from './support/pixels.mjs';
+import { chooseResolution, drop, logged, photos, sessionOf, stored } from './support/scene.mjs';
+import { archive, startServer } from './support/server.mjs';
+
+let server;
+let browser;
+
+before(async () => {
+  server = await startServer('--model', archive('flat'));
+  browser = await startChromium();
+});
+
+after(async () => {
+  await browser?.stop();
+  await server?.stop();
+});
+
+test('dropped photos become a point cloud that grows, and a valid file', async () => {
+  const real = await startServer('--model', 'mvs');
+  const { page, well } = await openPage(browser.context, `${real.base}/`);
+  await chooseResolution(page, 140);
+  const empty = await drawn(page);
+  await drop(page, photos(6));
+  await stored(page, 6);
+  await page.locator('#progress').waitFor();
+  await logged(page, 'update, 4 images');
+  const view = await page.locator('#view canvas').getAttribute('data-view');
+  await logged(page, 'update, 6 images');
+  await page.locator('#facts', { hasText: '6 cameras' }).waitFor();
+
+  const full = await drawn(page);
+  assert.ok(full.share > empty.share + 0.1, `${full.share} of the view is drawn on`);
+  assert.ok(full.colors > 1000, `${full.colors} colours`);
+  const canvas = page.locator('#view canvas');
+  assert.equal(await canvas.getAttribute('data-view'), view, 'the view stays where it was');
+  // The points, the frustums, and an image on each of six: nothing is left of the first cloud.
+  assert.equal(await canvas.getAttribute('data-geometries'), '8');
+  assert.equal(await canvas.getAttribute('data-textures'), '6');
+
+  await page.getByRole('button', { name: 'Finish' }).click();
+  await logged(page, 'final result, 6 images');
+  await page.getByRole('button', { name: 'Update' }).waitFor({ state: 'hidden' });
+  const { body } = await real.json(`/ws/session/${sessionOf(page)}`);
+  assert.equal(body.status, 'completed');
+
+  await page.locator('#save > summary').click();
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('link', { name: 'GLB' }).click(),
+  ]);
+  assert.equal(download.suggestedFilename(), `${sessionOf(page)}.glb`);
+  const file = new Uint8Array(await readFile(await download.path()));
+  const { issues, info } = await validateBytes(file);
+  assert.equal(issues.numErrors + issues.numWarnings, 0, JSON.stringify(issues.messages));
+  assert.ok(info.totalVertexCount > 10_000, `${info.totalVertexCount} vertices`);
+  well();
+  await page.close();
+  await real.stop();
+});
+
+test('the other formats are offered and come', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 112);
+  await page.locator('#photos').setInputFiles(photos(3));
+  await logged(page, 'update, 3 images');
+  const session = sessionOf(page);
+  for (const [name, ending] of [
+    ['PLY', 'ply'],
+    ['COLMAP', 'zip'],
+    ['NPZ', 'npz'],
+    ['nerfstudio', 'zip'],
+  ]) {
+    await page.locator('#save > summary').click();
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('link', { name }).click(),
+    ]);
+    const suggested = download.suggestedFilename();
+    assert.ok(suggested.startsWith(session) && suggested.endsWith(`.${ending}`), suggested);
+    const bytes = await readFile(await download.path());
+    assert.ok(bytes.length > 1000, `${name}: ${bytes.length} bytes`);
+  }
+  well();
+  await page.close();
+});
+
+test('an image that cannot be taken is refused, and says why; the others go on', async () => {
+  const strict = await startServer('--model', archive('flat'), '--max-image-pixels', '100000');
+  const { page, well } = await openPage(browser.context, `${strict.base}/`);
+  await chooseResolution(page, 112);
+  await page.getByText('All at once').click();
+  const [first, second, third] = photos(3);
+  const text = { name: '000.png', mimeType: 'image/png', buffer: Buffer.from('no picture') };
+  await page.locator('#photos').setInputFiles(text);
+  await page.locator('#photos').setInputFiles(first);
+  await stored(page, 1);
+  const refused = page.locator('.thumbnail[data-state="refused"]');
+  assert.match(await refused.first().innerText(), /000\.png[\s\S]*no picture/);
+  // In its own size the server does not want it.
+  await page.getByText('Make large images smaller').click();
+  await page.locator('#photos').setInputFiles(second);
+  await page.getByText('Make large images smaller').click();
+  await page.locator('#photos').setInputFiles(third);
+  await stored(page, 2);
+  assert.match(await refused.nth(1).innerText(), /001\.jpg[\s\S]*pixels/);
+  assert.equal(await page.locator('#counts').innerText(), '2 of 4 stored, 2 refused');
+  await page.getByRole('button', { name: 'Finish' }).click();
+  await logged(page, 'final result, 2 images');
+  well();
+  await page.close();
+  await strict.stop();
+});
+
+test('large images are made smaller, unless one does not want it', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 56);
+  await page.getByText('All at once').click();
+  const [first, second] = photos(2);
+  await page.locator('#photos').setInputFiles(first);
+  await stored(page, 1);
+  const path = `/ws/session/${sessionOf(page)}`;
+  const small = (await server.json(path)).body.image_bytes;
+  await page.getByText('Make large images smaller').click();
+  await page.locator('#photos').setInputFiles(second);
+  await stored(page, 2);
+  const original = (await readFile(second)).length;
+  assert.equal((await server.json(path)).body.image_bytes - small, original);
+  assert.ok(small < original / 4, `${small} bytes instead of ${original}`);
+  well();
+  await page.close();
+});
+
+test('reloading comes back to the session and its result', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 112);
+  await page.locator('#photos').setInputFiles(photos(3));
+  await logged(page, 'update, 3 images');
+  const facts = await page.locator('#facts').innerText();
+  const session = sessionOf(page);
+  await page.reload();
+  await page.locator('#facts', { hasText: facts }).waitFor();
+  assert.equal(sessionOf(page), session);
+  assert.equal(await page.locator('#parameter-process_res').inputValue(), '112');
+  await page.getByRole('button', { name: 'Finish' }).click();
+  await logged(page, 'final result, 3 images');
+  well();
+  await page.close();
+});
+
+test('frames of a video become images', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 112);
+  await page.getByText('All at once').click();
+  const video = await record(page);
+  await page.getByRole('tab', { name: 'Video' }).click();
+  await page.getByLabel('Frames to take').fill('5');
+  await page.locator('#video').setInputFiles({
+    name: 'walk.webm',
+    mimeType: 'video/webm',
+    buffer: Buffer.from(video, 'base64'),
+  });
+  await stored(page, 5);
+  const names = await page.locator('.thumbnail .name').allInnerTexts();
+  assert.deepEqual(
+    names,
+    [1, 2, 3, 4, 5].map((number) => `walk_${number}.jpg`),
+  );
+  well();
+  await page.close();
+});
+
+test('the view and the tabs work by keyboard', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  const canvas = page.locator('#view canvas');
+  await canvas.focus();
+  const view = () => canvas.getAttribute('data-view');
+  const changed = (before) =>
+    page.waitForFunction(
+      (before) => document.querySelector('#view canvas').dataset.view !== before,
+      before,
+    );
+  const first = await view();
+  for (const key of ['ArrowLeft', 'Shift+ArrowUp', '+']) {
+    const before = await view();
+    await page.keyboard.press(key);
+    await changed(before);
+  }
+  await page.keyboard.press('r');
+  await page.waitForFunction(
+    (first) => document.querySelector('#view canvas').dataset.view === first,
+    first,
+  );
+  await page.keyboard.press('c');
+  assert.equal(await page.locator('#cameras').isChecked(), false);
+  await page.getByRole('tab', { name: 'Photos' }).focus();
+  await page.keyboard.press('ArrowRight');
+  assert.equal(await page.getByLabel('Frames to take').isVisible(), true);
+  well();
+  await page.close();
+});
+
+/** A short video of moving squares, as base64. */
+function record(page) {
+  return page.evaluate(async () => {
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [320, 240];
+    const context = canvas.getContext('2d');
+    const recorder = new MediaRecorder(canvas.captureStream(20), { mimeType: 'video/webm' });
+    const pieces = [];
+    recorder.ondataavailable = ({ data }) => pieces.push(data);
+    recorder.start();
+    for (let frame = 0; frame < 30; frame += 1) {
+      context.fillStyle = `hsl(${frame * 12} 80% 50%)`;
+      context.fillRect(0, 0, 320, 240);
+      context.fillStyle = 'white';
+      context.fillRect(frame * 8, 60, 60, 60);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const stopped = new Promise((resolve) => {
+      recorder.onstop = resolve;
+    });
+    recorder.stop();
+    await stopped;
+    const bytes = new Uint8Array(await new Blob(pieces).arrayBuffer());
+    return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
+  });
+}

@@ -1,0 +1,61 @@
+// The same page as a plain file from a static web server, with a server elsewhere.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startChromium } from './support/chromium.mjs';
+import { serveFiles } from './support/files.mjs';
+import { openPage } from './support/page.mjs';
+import { chooseResolution, logged, photos } from './support/scene.mjs';
+import { archive, REPOSITORY, startServer } from './support/server.mjs';
+
+const PAGE = '/examples/websocket_client.html';
+
+let server;
+let files;
+let browser;
+
+before(async () => {
+  server = await startServer('--model', archive('flat'));
+  files = await serveFiles(REPOSITORY);
+  browser = await startChromium();
+});
+
+after(async () => {
+  await browser?.stop();
+  await files?.stop();
+  await server?.stop();
+});
+
+test('the example talks to the server of its address', async () => {
+  const address = `${files.base}${PAGE}?server=${encodeURIComponent(server.base)}`;
+  const { page, well } = await openPage(browser.context, address);
+  assert.equal(await page.getByLabel('Server').inputValue(), server.base);
+  await chooseResolution(page, 112);
+  await page.locator('#photos').setInputFiles(photos(3));
+  await logged(page, 'update, 3 images');
+  well();
+  await page.close();
+});
+
+test('the example remembers the server that was entered', async () => {
+  // Nothing may listen where it looks first.
+  const refused = [/ERR_CONNECTION_REFUSED/];
+  const { page, well } = await openPage(browser.context, `${files.base}${PAGE}`, {
+    allowed: refused,
+  });
+  await page.getByLabel('Server').fill(server.base);
+  await page.getByRole('button', { name: 'Use' }).click();
+  await logged(page, `server ${server.base}`);
+  await page.reload();
+  await logged(page, `server ${server.base}`);
+  assert.equal(await page.getByLabel('Server').inputValue(), server.base);
+  well();
+  await page.close();
+});
+
+test('the example is the page that the server serves', async () => {
+  const served = await (await fetch(`${server.base}/`)).text();
+  const file = await (await fetch(`${files.base}${PAGE}`)).text();
+  const mark = /<meta name="pointstream-server" content="(self)?">/;
+  assert.equal(served.replace(mark, ''), file.replace(mark, ''), 'it is the same page');
+});

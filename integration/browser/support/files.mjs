@@ -1,0 +1,30 @@
+// A web server that knows nothing but files.
+
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { join, normalize } from 'node:path';
+
+/** Serves the files of a folder. */
+export async function serveFiles(folder) {
+  const server = createServer(async (request, response) => {
+    const path = normalize(new URL(request.url, 'http://files').pathname);
+    try {
+      const body = await readFile(join(folder, path));
+      response.setHeader('Content-Type', 'text/html; charset=utf-8');
+      response.end(body);
+    } catch {
+      response.statusCode = 404;
+      response.end();
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    base: `http://127.0.0.1:${server.address().port}`,
+    async stop() {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}

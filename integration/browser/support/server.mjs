@@ -1,0 +1,54 @@
+// The real program, with a data directory of its own.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+
+export const REPOSITORY = resolve(import.meta.dirname, '../../..');
+const PROGRAM = process.env.POINTSTREAM_PROGRAM ?? join(REPOSITORY, 'target/debug/pointstream');
+
+/** A model made for tests, by its name; run.sh writes them. */
+export function archive(name) {
+  return join(process.env.POINTSTREAM_TEST_ARCHIVES ?? '', `${name}.pt`);
+}
+
+/** Starts the program; `base` is its address, and `stop` ends it. */
+export async function startServer(...options) {
+  const data = await mkdtemp(join(tmpdir(), 'pointstream-data-'));
+  const settings = ['--port', '0', '--data-dir', data, '--device', 'cpu', ...options];
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !name.startsWith('POINTSTREAM_')),
+  );
+  const server = spawn(PROGRAM, settings, { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = once(server, 'exit');
+  const base = await Promise.race([
+    address(server),
+    ended.then(([code]) => Promise.reject(new Error(`the program ended with ${code}`))),
+  ]);
+  return {
+    base,
+    async json(path) {
+      const response = await fetch(`${base}${path}`);
+      return { status: response.status, body: await response.json() };
+    },
+    async stop() {
+      server.kill('SIGKILL');
+      await ended;
+      await rm(data, { recursive: true, force: true });
+    },
+  };
+}
+
+function address(server) {
+  return new Promise((found) => {
+    createInterface({ input: server.stdout }).on('line', (line) => {
+      const match = /http:\/\/[\d.]+:\d+/.exec(line);
+      if (match) {
+        found(match[0]);
+      }
+    });
+  });
+}
