@@ -21,6 +21,7 @@ mod models;
 mod names;
 mod one_shot;
 mod origins;
+mod point_options;
 mod progress;
 mod requests;
 mod rest;

@@ -47,7 +47,12 @@ async fn a_session_is_created_with_the_defaults_of_the_protocol() {
             "process_res_method": "upper_bound_resize",
             "conf_thresh_percentile": 10.0,
             "num_max_points": 10_000_000,
-            "show_cameras": true
+            "show_cameras": true,
+            "filter_edges": false,
+            "voxel_size": 0.0,
+            "filter_black_bg": false,
+            "filter_white_bg": false,
+            "glb_compression": "none"
         })
     );
     let at = created["created_at"].as_f64().expect("seconds since 1970");
@@ -66,7 +71,9 @@ async fn a_session_is_created_as_asked() {
     ] {
         let query = format!(
             "max_images=7&process_res=336&process_res_method={method}\
-             &conf_thresh_percentile=42.5&num_max_points=1234&show_cameras=false"
+             &conf_thresh_percentile=42.5&num_max_points=1234&show_cameras=false\
+             &filter_edges=true&voxel_size=0.25&filter_black_bg=true&filter_white_bg=true\
+             &glb_compression=quantized"
         );
         let reply = server.post(&format!("/ws/session/create?{query}")).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
@@ -79,9 +86,18 @@ async fn a_session_is_created_as_asked() {
                 "process_res_method": method,
                 "conf_thresh_percentile": 42.5,
                 "num_max_points": 1234,
-                "show_cameras": false
+                "show_cameras": false,
+                "filter_edges": true,
+                "voxel_size": 0.25,
+                "filter_black_bg": true,
+                "filter_white_bg": true,
+                "glb_compression": "quantized"
             })
         );
+        let shown = server
+            .info(created["session_id"].as_str().expect("text"))
+            .await;
+        assert_eq!(shown["config"], created["config"]);
     }
 }
 
@@ -103,6 +119,10 @@ async fn parameters_out_of_range_are_named_with_their_range() {
         ("conf_thresh_percentile=inf", ["0", "100"]),
         ("num_max_points=0", ["1", "2000"]),
         ("num_max_points=2001", ["1", "2000"]),
+        ("voxel_size=-0.001", ["0", "1000000"]),
+        ("voxel_size=1000001", ["0", "1000000"]),
+        ("voxel_size=NaN", ["0", "1000000"]),
+        ("voxel_size=inf", ["0", "1000000"]),
     ];
     for (query, range) in cases {
         // What is not asked for would be out of these narrow ranges.
@@ -136,6 +156,14 @@ async fn parameters_that_are_none() {
         ("max_images=2.5", &["max_images"]),
         ("process_res=big", &["process_res"]),
         ("show_cameras=perhaps", &["show_cameras"]),
+        ("filter_edges=perhaps", &["filter_edges"]),
+        ("filter_black_bg=", &["filter_black_bg"]),
+        ("filter_white_bg=2", &["filter_white_bg"]),
+        ("voxel_size=small", &["voxel_size"]),
+        (
+            "glb_compression=gzip",
+            &["glb_compression", "none", "quantized", "meshopt"],
+        ),
         ("conf_thresh_percentile=low", &["conf_thresh_percentile"]),
         (
             "process_res_method=stretch",

@@ -1,5 +1,7 @@
 //! What a client decides about its session.
 
+use pointstream_reconstruction::cloud::{CloudOptions, PointFilters, VoxelSize};
+use pointstream_reconstruction::export::glb::GlbCompression;
 use pointstream_reconstruction::image::ProcessResMethod;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -20,7 +22,30 @@ pub struct SessionConfig {
     pub num_max_points: u64,
     /// Whether a result shows the cameras as lines.
     pub show_cameras: bool,
+    /// What else to do to the point cloud.
+    #[serde(flatten)]
+    pub points: PointOptions,
 }
+
+/// Parameters of a session that the protocol does not have: what is done to its point clouds if
+/// the client asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PointOptions {
+    /// Whether points at discontinuities of the depth are left out.
+    pub filter_edges: bool,
+    /// Edge of the cubes of which each keeps one point, in units of the GLB; 0 keeps all points.
+    pub voxel_size: f64,
+    /// Whether black points are left out.
+    pub filter_black_bg: bool,
+    /// Whether white points are left out.
+    pub filter_white_bg: bool,
+    /// How a GLB holds its points.
+    pub glb_compression: GlbCompression,
+}
+
+/// Largest `voxel_size`. Sessions have worlds of a few units, or of metres.
+pub const MAX_VOXEL_SIZE: f64 = 1e6;
 
 impl Default for SessionConfig {
     fn default() -> Self {
@@ -31,6 +56,7 @@ impl Default for SessionConfig {
             conf_thresh_percentile: 10.0,
             num_max_points: 10_000_000,
             show_cameras: true,
+            points: PointOptions::default(),
         }
     }
 }
@@ -63,6 +89,21 @@ pub struct OutOfRange {
 }
 
 impl SessionConfig {
+    /// How a point cloud is made of a prediction.
+    pub fn cloud_options(&self) -> CloudOptions {
+        CloudOptions {
+            conf_thresh_percentile: self.conf_thresh_percentile,
+            num_max_points: usize::try_from(self.num_max_points).unwrap_or(usize::MAX),
+            show_cameras: self.show_cameras,
+            filters: PointFilters {
+                edges: self.points.filter_edges,
+                black_background: self.points.filter_black_bg,
+                white_background: self.points.filter_white_bg,
+                voxel_size: VoxelSize::new(self.points.voxel_size),
+            },
+        }
+    }
+
     /// Checks every parameter against its range.
     ///
     /// # Errors
@@ -93,6 +134,7 @@ impl SessionConfig {
                 1.0,
                 limits.num_max_points as f64,
             ),
+            ("voxel_size", self.points.voxel_size, 0.0, MAX_VOXEL_SIZE),
         ];
         for (parameter, value, min, max) in ranges {
             // Written so that NaN is refused too.
@@ -145,5 +187,21 @@ mod tests {
             ..SessionConfig::default()
         };
         assert!(config.check(&LIMITS).is_err());
+        for voxel_size in [f64::NAN, f64::INFINITY, -1.0] {
+            let points = PointOptions {
+                voxel_size,
+                ..PointOptions::default()
+            };
+            let config = SessionConfig {
+                points,
+                ..SessionConfig::default()
+            };
+            assert!(config.check(&LIMITS).is_err(), "{voxel_size}");
+        }
+    }
+
+    #[test]
+    fn no_filter_is_on_by_default() {
+        assert!(SessionConfig::default().cloud_options().filters.is_off());
     }
 }

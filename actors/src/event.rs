@@ -9,6 +9,7 @@ use pointstream_reconstruction::model::{KnownCamera, Scale};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::config::PointOptions;
 use crate::metrics::ErrorKind;
 
 /// Identifies a session.
@@ -206,6 +207,8 @@ pub struct ResultMetadata {
     pub scale: Scale,
     /// The model that made it, name and version.
     pub model: String,
+    /// What was done to the point cloud because the client asked for it.
+    pub options: PointOptions,
     /// Where the time went.
     pub timings: Timings,
 }

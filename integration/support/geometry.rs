@@ -104,6 +104,51 @@ impl Cameras {
         }
     }
 
+    /// Of each point the relative error of its depth in the view where that is smallest: small for
+    /// all points on a surface, hidden or not, if some view shows them. Places at the edge of a
+    /// thing have its depth and that of what is behind it.
+    pub fn best_depth_errors(&self, points: &[Point3<f32>], scene: &Scene) -> Vec<f64> {
+        let scale = self.metres_per_unit(scene);
+        let to_world = self
+            .world_to_glb
+            .try_inverse()
+            .expect("world_to_glb can be inverted");
+        let around = [-1.0, 0.0, 1.0];
+        let error = |point: &Point3<f32>| {
+            let world = to_world.transform_point(&point.cast());
+            let errors = self.views.iter().enumerate().flat_map(|(index, &view)| {
+                let camera = self.extrinsics[index].transform_point(&world);
+                let pixel = self.intrinsics[index] * (camera.coords / camera.z);
+                let seen = around.iter().flat_map(move |dx| {
+                    around.map(|dy| self.at_full_size(pixel + Vector3::new(*dx, dy, 0.0), scene))
+                });
+                seen.filter_map(move |pixel| scene.depth_at(view, pixel))
+                    .filter(move |_| camera.z > 0.0)
+                    .map(move |depth| (depth / camera.z / scale - 1.0).abs())
+            });
+            errors.min_by(f64::total_cmp)
+        };
+        points.iter().filter_map(error).collect()
+    }
+
+    /// From the distances between the cameras.
+    fn metres_per_unit(&self, scene: &Scene) -> f64 {
+        let (mut metres, mut units) = (0.0, 0.0);
+        for second in 0..self.views.len() {
+            for first in 0..second {
+                let [first_view, second_view] = [self.views[first], self.views[second]];
+                let truth = relative(
+                    &scene.extrinsics[first_view],
+                    &scene.extrinsics[second_view],
+                );
+                let found = relative(&self.extrinsics[first], &self.extrinsics[second]);
+                metres += translation(&truth).norm();
+                units += translation(&found).norm();
+            }
+        }
+        metres / units
+    }
+
     /// A pixel of the processed image as a pixel of the photo.
     fn at_full_size(&self, pixel: Vector3<f64>, scene: &Scene) -> [f64; 2] {
         let scale = [

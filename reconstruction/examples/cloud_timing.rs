@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use common::{HEIGHT, WIDTH, predict};
 use nalgebra::{Similarity3, Vector3};
-use pointstream_reconstruction::cloud::{CloudOptions, build_scene};
-use pointstream_reconstruction::export::glb::write_glb;
+use pointstream_reconstruction::cloud::{CloudOptions, PointFilters, build_scene};
+use pointstream_reconstruction::export::glb::{GlbCompression, write_glb};
 
 const RUNS: usize = 7;
 
@@ -27,19 +27,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             conf_thresh_percentile: 10.0,
             num_max_points,
             show_cameras: true,
+            filters: PointFilters::OFF,
         };
         let first = || build_scene(&synthetic.prediction, &synthetic.frames(), None, &options);
         let (scene, world) = first()?;
         let align =
             || build_scene(&later.prediction, &later.frames(), Some(&world), &options).map(drop);
-        let glb = write_glb(&scene)?;
+        let glb = write_glb(&scene, GlbCompression::None)?;
         println!(
             "{} points: first scene {:.1} ms, later scene {:.1} ms, glb of {:.1} MB {:.1} ms",
             scene.points.len(),
             median_ms(|| first().map(drop))?,
             median_ms(align)?,
             glb.len() as f64 / 1e6,
-            median_ms(|| write_glb(&scene).map(drop))?,
+            median_ms(|| write_glb(&scene, GlbCompression::None).map(drop))?,
         );
     }
     Ok(())

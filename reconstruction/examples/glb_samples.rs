@@ -1,4 +1,5 @@
-//! Writes GLB files of all kinds into a folder, for a validator:
+//! Writes GLB files of all kinds into a folder, for a validator and a viewer. Of each scene there
+//! are `NAME.glb` and, compressed, `NAME.quantized.glb` and `NAME.meshopt.glb`:
 //!
 //! `cargo run -p pointstream-reconstruction --example glb_samples -- FOLDER`
 
@@ -11,8 +12,10 @@ use std::{env, fs};
 use common::{HEIGHT, WIDTH, predict};
 use nalgebra::{Isometry3, Matrix3, Similarity3, Vector3};
 use pointstream_reconstruction::cloud::sample::Pixel;
-use pointstream_reconstruction::cloud::{Alignment, CloudOptions, Scene, build_scene};
-use pointstream_reconstruction::export::glb::write_glb;
+use pointstream_reconstruction::cloud::{
+    Alignment, CloudOptions, PointFilters, Scene, build_scene,
+};
+use pointstream_reconstruction::export::glb::{GlbCompression, write_glb};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -21,7 +24,13 @@ fn main() -> Result<(), Error> {
     let folder = Path::new(&folder);
     fs::create_dir_all(folder)?;
     for (name, scene) in scenes()? {
-        fs::write(folder.join(name).with_extension("glb"), write_glb(&scene)?)?;
+        for compression in GlbCompression::ALL {
+            let name = match compression {
+                GlbCompression::None => format!("{name}.glb"),
+                _ => format!("{name}.{compression}.glb"),
+            };
+            fs::write(folder.join(name), write_glb(&scene, compression)?)?;
+        }
     }
     Ok(())
 }
@@ -91,6 +100,7 @@ fn scene(frames: u64, show_cameras: bool) -> Result<Scene, Error> {
         conf_thresh_percentile: 10.0,
         num_max_points: 10_000,
         show_cameras,
+        filters: PointFilters::OFF,
     };
     let (scene, _) = build_scene(&synthetic.prediction, &synthetic.frames(), None, &options)?;
     Ok(scene)

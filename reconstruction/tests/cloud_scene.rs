@@ -5,13 +5,14 @@ mod common;
 use common::{HEIGHT, WIDTH, pose, predict, wall};
 use nalgebra::{Point3, Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{
-    Alignment, CloudError, CloudOptions, Scene, axes_flip, build_scene,
+    Alignment, CloudError, CloudOptions, PointFilters, Scene, axes_flip, build_scene,
 };
 
 const OPTIONS: CloudOptions = CloudOptions {
     conf_thresh_percentile: 0.0,
     num_max_points: usize::MAX,
     show_cameras: true,
+    filters: PointFilters::OFF,
 };
 
 const SIZE: (usize, usize) = (WIDTH, HEIGHT);

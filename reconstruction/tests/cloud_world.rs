@@ -6,8 +6,8 @@ use common::{HEIGHT, Synthetic, WIDTH, predict};
 use image::imageops;
 use nalgebra::{Point3, Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{
-    Alignment, AlignmentQuality, CloudOptions, Region, Scene, SceneFrame, Unaligned, WorldFrame,
-    build_scene,
+    Alignment, AlignmentQuality, CloudOptions, PointFilters, Region, Scene, SceneFrame, Unaligned,
+    WorldFrame, build_scene,
 };
 
 const SIZE: (usize, usize) = (WIDTH, HEIGHT);
@@ -49,6 +49,7 @@ fn build_frames(
         conf_thresh_percentile: 10.0,
         num_max_points: 100_000,
         show_cameras: true,
+        filters: PointFilters::OFF,
     };
     build_scene(&synthetic.prediction, frames, world, &options).unwrap()
 }

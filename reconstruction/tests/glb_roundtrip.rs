@@ -7,8 +7,8 @@ use gltf::camera::Projection;
 use gltf::mesh::Mode;
 use gltf::{Glb, Gltf, Node};
 use nalgebra::{Matrix4, Point3, SMatrix, Similarity3, Vector3};
-use pointstream_reconstruction::cloud::{CloudOptions, Scene, build_scene};
-use pointstream_reconstruction::export::glb::{GlbError, write_glb};
+use pointstream_reconstruction::cloud::{CloudOptions, PointFilters, Scene, build_scene};
+use pointstream_reconstruction::export::glb::{GlbCompression, GlbError, write_glb};
 use serde_json::Value;
 
 fn scene(show_cameras: bool) -> Scene {
@@ -23,6 +23,7 @@ fn scene(show_cameras: bool) -> Scene {
         conf_thresh_percentile: 10.0,
         num_max_points: 5000,
         show_cameras,
+        filters: PointFilters::OFF,
     };
     let (scene, _) =
         build_scene(&synthetic.prediction, &synthetic.frames(), None, &options).unwrap();
@@ -49,7 +50,7 @@ fn assert_matrix<const R: usize, const C: usize>(json: &Value, expected: &SMatri
 #[test]
 fn points_and_colors_come_back_exactly() {
     let scene = scene(true);
-    let bytes = write_glb(&scene).unwrap();
+    let bytes = write_glb(&scene, GlbCompression::None).unwrap();
     let gltf = read(&bytes);
     let mesh = node(&gltf, "points").mesh().unwrap();
     let primitive = mesh.primitives().next().unwrap();
@@ -77,7 +78,7 @@ fn points_and_colors_come_back_exactly() {
 #[test]
 fn camera_nodes_see_what_the_cameras_saw() {
     let scene = scene(false);
-    let gltf = read(&write_glb(&scene).unwrap());
+    let gltf = read(&write_glb(&scene, GlbCompression::None).unwrap());
     // The third frame was not placed, and frustums were not asked for.
     let names: Vec<_> = gltf
         .nodes()
@@ -128,7 +129,7 @@ fn camera_nodes_see_what_the_cameras_saw() {
 #[test]
 fn frustums_are_colored_lines_that_start_at_the_cameras() {
     let scene = scene(true);
-    let gltf = read(&write_glb(&scene).unwrap());
+    let gltf = read(&write_glb(&scene, GlbCompression::None).unwrap());
     let mesh = node(&gltf, "frustums").mesh().unwrap();
     let primitive = mesh.primitives().next().unwrap();
     assert_eq!(primitive.mode(), Mode::Lines);
@@ -157,7 +158,7 @@ fn frustums_are_colored_lines_that_start_at_the_cameras() {
 #[test]
 fn the_asset_says_what_it_is() {
     let scene = scene(true);
-    let bytes = write_glb(&scene).unwrap();
+    let bytes = write_glb(&scene, GlbCompression::None).unwrap();
     let glb = Glb::from_slice(&bytes).unwrap();
     assert_eq!(glb.header.length as usize, bytes.len());
     let json: Value = serde_json::from_slice(&glb.json).unwrap();
@@ -166,7 +167,7 @@ fn the_asset_says_what_it_is() {
     assert_eq!(json["asset"]["extras"]["color_space"], "srgb");
     let world_to_glb = scene.world_to_glb.to_homogeneous();
     assert_matrix(&json["asset"]["extras"]["world_to_glb"], &world_to_glb);
-    assert_eq!(bytes, write_glb(&scene).unwrap());
+    assert_eq!(bytes, write_glb(&scene, GlbCompression::None).unwrap());
 }
 
 #[test]
@@ -174,13 +175,13 @@ fn empty_scenes_are_valid() {
     let mut without_points = scene(true);
     without_points.points.clear();
     without_points.colors.clear();
-    let gltf = read(&write_glb(&without_points).unwrap());
+    let gltf = read(&write_glb(&without_points, GlbCompression::None).unwrap());
     assert_eq!(gltf.meshes().len(), 1);
     assert_eq!(gltf.cameras().len(), 2);
 
     let mut empty = without_points;
     empty.cameras.clear();
-    let gltf = read(&write_glb(&empty).unwrap());
+    let gltf = read(&write_glb(&empty, GlbCompression::None).unwrap());
     assert_eq!((gltf.nodes().len(), gltf.accessors().len()), (1, 0));
     assert!(node(&gltf, "points").mesh().is_none());
     assert!(gltf.blob.is_none());
@@ -190,7 +191,7 @@ fn empty_scenes_are_valid() {
 fn broken_scenes_are_refused() {
     let mut missing_color = scene(true);
     missing_color.colors.pop();
-    let error = write_glb(&missing_color).unwrap_err();
+    let error = write_glb(&missing_color, GlbCompression::None).unwrap_err();
     assert!(matches!(
         error,
         GlbError::ColorCount {
@@ -202,7 +203,7 @@ fn broken_scenes_are_refused() {
     let mut not_finite = scene(true);
     not_finite.points[7][1] = f32::NAN;
     assert!(matches!(
-        write_glb(&not_finite).unwrap_err(),
+        write_glb(&not_finite, GlbCompression::None).unwrap_err(),
         GlbError::NotFinite
     ));
 }

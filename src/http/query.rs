@@ -1,9 +1,10 @@
 //! Parameters in the query of a URL.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::str::FromStr;
 
-use pointstream_actors::{ConfigLimits, OutOfRange, SessionConfig};
+use pointstream_actors::{ConfigLimits, OutOfRange, PointOptions, SessionConfig};
 
 use super::ApiError;
 
@@ -64,6 +65,19 @@ impl Query {
             .transpose()
     }
 
+    /// One of several names.
+    fn choice<T>(&self, name: &str) -> Result<Option<T>, ApiError>
+    where
+        T: FromStr<Err: Display>,
+    {
+        self.text(name)
+            .map(|text| {
+                text.parse()
+                    .map_err(|error| ApiError::invalid(format!("{name}: {error}")))
+            })
+            .transpose()
+    }
+
     /// A whole number that fits its type; the range is for the message.
     fn bounded<T: TryFrom<i128>>(
         &self,
@@ -92,7 +106,6 @@ impl Query {
     /// 422 for the first one that is of the wrong type or out of its range.
     pub fn session_config(&self, limits: &ConfigLimits) -> Result<SessionConfig, ApiError> {
         let default = SessionConfig::default();
-        let method = "process_res_method";
         let config = SessionConfig {
             max_images: self.bounded(
                 "max_images",
@@ -106,12 +119,9 @@ impl Query {
                 limits.min_process_res.into(),
                 limits.max_process_res.into(),
             )?,
-            process_res_method: match self.text(method) {
-                None => default.process_res_method,
-                Some(text) => text
-                    .parse()
-                    .map_err(|error| ApiError::invalid(format!("{method}: {error}")))?,
-            },
+            process_res_method: self
+                .choice("process_res_method")?
+                .unwrap_or(default.process_res_method),
             conf_thresh_percentile: self
                 .float("conf_thresh_percentile")?
                 .unwrap_or(default.conf_thresh_percentile),
@@ -124,9 +134,23 @@ impl Query {
             show_cameras: self
                 .boolean("show_cameras")?
                 .unwrap_or(default.show_cameras),
+            points: self.point_options(default.points)?,
         };
         config.check(limits)?;
         Ok(config)
+    }
+
+    fn point_options(&self, default: PointOptions) -> Result<PointOptions, ApiError> {
+        let switch = |name, default| self.boolean(name).map(|value| value.unwrap_or(default));
+        Ok(PointOptions {
+            filter_edges: switch("filter_edges", default.filter_edges)?,
+            voxel_size: self.float("voxel_size")?.unwrap_or(default.voxel_size),
+            filter_black_bg: switch("filter_black_bg", default.filter_black_bg)?,
+            filter_white_bg: switch("filter_white_bg", default.filter_white_bg)?,
+            glb_compression: self
+                .choice("glb_compression")?
+                .unwrap_or(default.glb_compression),
+        })
     }
 }
 
@@ -138,6 +162,7 @@ fn wrong_type(name: &str, kind: &str, text: &str) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pointstream_reconstruction::export::glb::GlbCompression;
     use pointstream_reconstruction::image::ProcessResMethod;
 
     const LIMITS: ConfigLimits = ConfigLimits {
@@ -189,6 +214,11 @@ mod tests {
             ("conf_thresh_percentile", "12.5"),
             ("num_max_points", "1000"),
             ("show_cameras", "False"),
+            ("filter_edges", "1"),
+            ("voxel_size", "0.05"),
+            ("filter_black_bg", "yes"),
+            ("filter_white_bg", "on"),
+            ("glb_compression", "meshopt"),
             ("unknown", "ignored"),
         ])
         .session_config(&LIMITS)
@@ -200,6 +230,13 @@ mod tests {
             conf_thresh_percentile: 12.5,
             num_max_points: 1000,
             show_cameras: false,
+            points: PointOptions {
+                filter_edges: true,
+                voxel_size: 0.05,
+                filter_black_bg: true,
+                filter_white_bg: true,
+                glb_compression: GlbCompression::Meshopt,
+            },
         };
         assert_eq!(config, expected);
     }
@@ -228,11 +265,19 @@ mod tests {
             refusal("conf_thresh_percentile", ""),
             "conf_thresh_percentile must be a number, but it is \"\""
         );
-        assert_eq!(
-            refusal("show_cameras", "maybe"),
-            "show_cameras must be true or false, but it is \"maybe\""
-        );
+        for name in [
+            "show_cameras",
+            "filter_edges",
+            "filter_black_bg",
+            "filter_white_bg",
+        ] {
+            assert_eq!(
+                refusal(name, "maybe"),
+                format!("{name} must be true or false, but it is \"maybe\"")
+            );
+        }
         assert!(refusal("process_res_method", "stretch").starts_with("process_res_method: "));
+        assert!(refusal("glb_compression", "gzip").starts_with("glb_compression: "));
     }
 
     #[test]
@@ -243,6 +288,9 @@ mod tests {
             assert!(detail.starts_with(expected), "{detail}");
         }
         assert!(refusal("conf_thresh_percentile", "NaN").contains("between 0 and 100"));
+        for value in ["NaN", "inf", "-0.1", "1e7"] {
+            assert!(refusal("voxel_size", value).contains("between 0 and 1000000"));
+        }
         assert!(refusal("process_res", "13").contains("between 14 and 1008"));
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pointstream_actors::{SessionConfig, SessionHandle, SessionId, SessionStatus, SessionSummary};
+use pointstream_actors::{
+    PointOptions, SessionConfig, SessionHandle, SessionId, SessionStatus, SessionSummary,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 use warp::reply::Json;
@@ -108,6 +110,8 @@ struct Config {
     conf_thresh_percentile: f64,
     num_max_points: u64,
     show_cameras: bool,
+    #[serde(flatten)]
+    points: PointOptions,
 }
 
 impl From<&SessionConfig> for Config {
@@ -118,6 +122,7 @@ impl From<&SessionConfig> for Config {
             conf_thresh_percentile: config.conf_thresh_percentile,
             num_max_points: config.num_max_points,
             show_cameras: config.show_cameras,
+            points: config.points,
         }
     }
 }
@@ -208,6 +213,11 @@ mod tests {
             "conf_thresh_percentile": 10.0,
             "num_max_points": 10_000_000,
             "show_cameras": true,
+            "filter_edges": false,
+            "voxel_size": 0.0,
+            "filter_black_bg": false,
+            "filter_white_bg": false,
+            "glb_compression": "none",
         });
         assert_eq!(config, expected);
     }

@@ -221,7 +221,7 @@ impl Iterator for Outgoing {
 mod tests {
     use std::sync::Arc;
 
-    use pointstream_actors::{ErrorKind, Progress, ResultMetadata, Timings};
+    use pointstream_actors::{ErrorKind, PointOptions, Progress, ResultMetadata, Timings};
     use pointstream_reconstruction::cloud::Alignment;
     use pointstream_reconstruction::model::Scale;
     use serde_json::Value;
@@ -272,6 +272,7 @@ mod tests {
             alignment: Alignment::Origin,
             scale: Scale::Relative,
             model: "mvs 1".to_owned(),
+            options: PointOptions::default(),
             timings: Timings::default(),
         };
         SessionEvent::Result(Arc::new(Answer {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use image::RgbImage;
 use pointstream_reconstruction::cloud::{
-    Alignment, CloudError, CloudOptions, Region, Scene, SceneFrame, WorldFrame, build_scene, rows,
+    Alignment, CloudError, Region, Scene, SceneFrame, WorldFrame, build_scene, rows,
 };
 use pointstream_reconstruction::export::glb::{GlbError, write_glb};
 use pointstream_reconstruction::export::npz::NpzWriter;
@@ -318,7 +318,7 @@ impl Plan {
         let (scene, world) = self.scene(size, prediction, images)?;
         timings.cloud = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        let glb = write_glb(&scene)?;
+        let glb = write_glb(&scene, self.config.points.glb_compression)?;
         timings.glb = start.elapsed().as_secs_f64();
         Ok((scene, world, glb))
     }
@@ -346,11 +346,7 @@ impl Plan {
                 region: Region::of_center_crop(dimensions(frame.job.pixels.size), dimensions(size)),
             })
             .collect();
-        let options = CloudOptions {
-            conf_thresh_percentile: self.config.conf_thresh_percentile,
-            num_max_points: usize::try_from(self.config.num_max_points).unwrap_or(usize::MAX),
-            show_cameras: self.config.show_cameras,
-        };
+        let options = self.config.cloud_options();
         build_scene(prediction, &frames, self.world.as_deref(), &options)
     }
 
@@ -393,6 +389,7 @@ impl Plan {
                 && self.frames.iter().all(|frame| frame.job.camera.is_some()),
             scale: model.scale,
             model: format!("{} {}", model.name, model.version),
+            options: self.config.points,
             timings,
         }
     }

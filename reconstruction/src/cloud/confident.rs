@@ -90,10 +90,11 @@ impl<'a> ConfidentPixels<'a> {
     }
 
     fn accepts(&self, confidence: f32, depth: f32) -> bool {
-        confidence >= self.threshold
-            && confidence > NOT_KNOWN
-            && confidence.is_finite()
-            && depth > 0.0
-            && depth.is_finite()
+        confidence >= self.threshold && is_known(confidence, depth)
     }
+}
+
+/// Whether the model says anything about a pixel at all.
+pub fn is_known(confidence: f32, depth: f32) -> bool {
+    confidence > NOT_KNOWN && confidence.is_finite() && depth > 0.0 && depth.is_finite()
 }

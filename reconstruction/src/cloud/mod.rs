@@ -1,8 +1,9 @@
 //! From a model's prediction to a coloured point cloud in the session's fixed world.
 //!
 //! [`build_scene`] does it all: it keeps the pixels whose confidence reaches the
-//! [`threshold`], brings the result into the session's [world](WorldFrame), chooses
-//! pixels [without bias](sample), and [unprojects](unproject) only these.
+//! [`threshold`], brings the result into the session's [world](WorldFrame), leaves out what the
+//! client does not want ([`filters`]), chooses pixels [without bias](sample), and
+//! [unprojects](unproject) only these.
 //!
 //! Three frames of coordinates occur:
 //!
@@ -15,6 +16,7 @@ pub mod align;
 mod alignment;
 mod anchors;
 mod confident;
+pub mod filters;
 mod matrix;
 mod overlap;
 pub mod sample;
@@ -28,6 +30,7 @@ mod world;
 pub use alignment::{Alignment, AlignmentQuality, Unaligned};
 pub use anchors::Region;
 pub use confident::ConfidentPixels;
+pub use filters::{PointFilters, VoxelSize};
 pub use matrix::rows;
 pub use scene::{CloudError, CloudOptions, Scene, SceneCamera, SceneFrame, build_scene};
 pub use similarity::estimate_similarity;

@@ -69,6 +69,15 @@ pub fn sample_pixels(pixels: &ConfidentPixels, limit: usize, seed: u64) -> Vec<P
     sample
 }
 
+/// As [`sample_pixels`], of the pixels given, in their order.
+pub fn sample_of(mut pixels: Vec<Pixel>, limit: usize, seed: u64) -> Vec<Pixel> {
+    if pixels.len() > limit {
+        let mut sampler = SelectionSampler::new(pixels.len(), limit, seed);
+        pixels.retain(|_| sampler.take_next());
+    }
+    pixels
+}
+
 fn pixels_of_frame(pixels: &ConfidentPixels, frame: usize) -> impl Iterator<Item = Pixel> {
     pixels.of_frame(frame).map(move |index| Pixel {
         frame: frame as u32,

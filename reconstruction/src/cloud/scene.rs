@@ -6,7 +6,8 @@ use nalgebra::{Isometry3, Matrix3, Matrix4, Similarity3};
 use super::alignment::Alignment;
 use super::anchors::Region;
 use super::confident::ConfidentPixels;
-use super::sample::{Pixel, sample_pixels};
+use super::filters::PointFilters;
+use super::sample::{Pixel, sample_of, sample_pixels};
 use super::threshold::percentile;
 use super::unproject::unproject;
 use super::world::{FrameSource, Placement, WorldFrame};
@@ -29,6 +30,8 @@ pub struct CloudOptions {
     pub num_max_points: usize,
     /// Whether to draw the cameras.
     pub show_cameras: bool,
+    /// What to leave out.
+    pub filters: PointFilters,
 }
 
 /// One frame of a prediction, as the session knows it.
@@ -112,7 +115,8 @@ pub enum CloudError {
 /// result returned, `None` at the first.
 ///
 /// Deterministic, and parallel on rayon's pool. An empty prediction or one without confident
-/// pixels gives a scene without points.
+/// pixels gives a scene without points. The [filters](PointFilters) come before the limit of
+/// points, and change nothing else: threshold and world are those of all confident pixels.
 pub fn build_scene(
     prediction: &Prediction,
     frames: &[SceneFrame],
@@ -134,7 +138,13 @@ pub fn build_scene(
         world,
     } = WorldFrame::place(world, &pixels, &sources);
 
-    let mut sample = sample_pixels(&pixels, options.num_max_points, SAMPLE_SEED);
+    let mut sample = if options.filters.is_off() {
+        sample_pixels(&pixels, options.num_max_points, SAMPLE_SEED)
+    } else {
+        let images: Vec<_> = frames.iter().map(|frame| frame.image).collect();
+        let passing = options.filters.apply(&pixels, &images, &world_to_glb);
+        sample_of(passing, options.num_max_points, SAMPLE_SEED)
+    };
     let mut points = unproject(&pixels, &sample, &world_to_glb);
     drop_overflown(&mut sample, &mut points);
     let colors = colors(&sample, frames);

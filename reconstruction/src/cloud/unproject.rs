@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::confident::ConfidentPixels;
 use super::sample::Pixel;
 use super::view::View;
+use crate::prediction::Prediction;
 
 /// Pixels that one task unprojects.
 const CHUNK: usize = 16 * 1024;
@@ -21,28 +22,47 @@ pub fn unproject(
     sample: &[Pixel],
     to: &Similarity3<f64>,
 ) -> Vec<[f32; 3]> {
-    let maps: Vec<_> = pixels
-        .views()
-        .iter()
-        .map(|view| Some(FrameMap::new(view.as_ref()?, to)))
-        .collect();
-    let prediction = pixels.prediction();
-    let width = prediction.width as u32;
+    let unprojector = Unprojector::new(pixels, to);
     let mut points = vec![[0.0; 3]; sample.len()];
     sample
         .par_chunks(CHUNK)
         .zip(points.par_chunks_mut(CHUNK))
         .for_each(|(sample, points)| {
-            for (pixel, point) in sample.iter().zip(points) {
-                let frame = pixel.frame as usize;
-                let depth = prediction.frame_depth(frame)[pixel.index as usize];
-                *point = match &maps[frame] {
-                    Some(map) => map.point(pixel.index, width, depth),
-                    None => [f32::NAN; 3],
-                };
+            for (&pixel, point) in sample.iter().zip(points) {
+                *point = unprojector.point(pixel);
             }
         });
     points
+}
+
+/// Unprojects pixel by pixel, as [`unproject`] does.
+pub struct Unprojector<'a> {
+    prediction: &'a Prediction,
+    maps: Vec<Option<FrameMap>>,
+    width: u32,
+}
+
+impl<'a> Unprojector<'a> {
+    /// For the pixels of a prediction; `to` maps the world of the model run to the wanted
+    /// coordinates.
+    pub fn new(pixels: &ConfidentPixels<'a>, to: &Similarity3<f64>) -> Self {
+        let map = |view: &Option<View>| Some(FrameMap::new(view.as_ref()?, to));
+        Unprojector {
+            prediction: pixels.prediction(),
+            maps: pixels.views().iter().map(map).collect(),
+            width: pixels.prediction().width as u32,
+        }
+    }
+
+    /// The point of a pixel, or NaN.
+    pub fn point(&self, pixel: Pixel) -> [f32; 3] {
+        let frame = pixel.frame as usize;
+        let depth = self.prediction.frame_depth(frame)[pixel.index as usize];
+        match &self.maps[frame] {
+            Some(map) => map.point(pixel.index, self.width, depth),
+            None => [f32::NAN; 3],
+        }
+    }
 }
 
 /// What is common to all pixels of a frame.

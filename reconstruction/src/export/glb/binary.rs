@@ -2,24 +2,24 @@
 
 use std::ops::Range;
 
-use super::GlbError;
 use super::frustum;
+use super::points::{COLOR_BYTES, POSITION_BYTES, Points};
+use super::{GlbCompression, GlbError};
 use crate::cloud::Scene;
 
-const POSITION_BYTES: usize = 12;
-const COLOR_BYTES: usize = 4;
 const INDEX_BYTES: usize = 4;
+const ALIGNMENT: usize = 4;
 
-/// Bytes of a point.
+/// Bytes of a point at most.
 pub const POINT_BYTES: usize = POSITION_BYTES + COLOR_BYTES;
 
 /// Bytes of a drawn camera.
 pub const FRUSTUM_BYTES: usize =
     frustum::VERTICES * (POSITION_BYTES + COLOR_BYTES) + frustum::INDICES * INDEX_BYTES;
 
-/// The content of the binary chunk. All parts are multiples of 4 bytes long.
+/// The content of the binary chunk. All parts begin at multiples of 4 bytes.
 pub struct Binary<'a> {
-    pub points: Vertices<&'a [[f32; 3]], &'a [[u8; 3]]>,
+    pub points: Points<'a>,
     pub frustums: Vertices<Vec<[f32; 3]>, Vec<[u8; 3]>>,
     /// Pairs of frustum vertices.
     pub lines: Vec<u32>,
@@ -43,7 +43,7 @@ pub struct Layout {
 }
 
 impl<'a> Binary<'a> {
-    pub fn new(scene: &'a Scene) -> Result<Self, GlbError> {
+    pub fn new(scene: &'a Scene, compression: GlbCompression) -> Result<Self, GlbError> {
         let mut positions = Vec::new();
         let mut colors = Vec::new();
         let mut lines = Vec::new();
@@ -60,8 +60,9 @@ impl<'a> Binary<'a> {
                 colors.extend([frustum::color(index, count); frustum::VERTICES]);
             }
         }
+        let points = Vertices::new(&scene.points[..], &scene.colors[..])?;
         Ok(Binary {
-            points: Vertices::new(&scene.points[..], &scene.colors[..])?,
+            points: Points::new(points, compression)?,
             frustums: Vertices::new(positions, colors)?,
             lines,
         })
@@ -71,29 +72,30 @@ impl<'a> Binary<'a> {
         let mut end = 0;
         let mut next = |bytes: usize| {
             let start = end;
-            end += bytes;
-            start..end
+            end = (start + bytes).next_multiple_of(ALIGNMENT);
+            start..start + bytes
         };
         Layout {
-            point_positions: next(self.points.positions.len() * POSITION_BYTES),
-            point_colors: next(self.points.positions.len() * COLOR_BYTES),
+            point_positions: next(self.points.position_bytes()),
+            point_colors: next(self.points.color_bytes()),
             frustum_positions: next(self.frustums.positions.len() * POSITION_BYTES),
             frustum_colors: next(self.frustums.positions.len() * COLOR_BYTES),
             lines: next(self.lines.len() * INDEX_BYTES),
         }
     }
 
-    /// Length in bytes.
+    /// Length in bytes, a multiple of 4.
     pub fn len(&self) -> usize {
         self.layout().lines.end
     }
 
-    /// Appends the chunk's bytes, in the order of the [`Layout`].
+    /// Appends the chunk's bytes, in the order of the [`Layout`], to a file that has a multiple of
+    /// 4 bytes.
     pub fn write(&self, file: &mut Vec<u8>) {
-        write_words(file, self.points.positions.as_flattened(), |x| {
-            x.to_le_bytes()
-        });
-        write_words(file, self.points.colors, opaque);
+        self.points.write_positions(file);
+        pad(file);
+        self.points.write_colors(file);
+        pad(file);
         write_words(file, self.frustums.positions.as_flattened(), |x| {
             x.to_le_bytes()
         });
@@ -120,17 +122,27 @@ impl<P: AsRef<[[f32; 3]]>, C: AsRef<[[u8; 3]]>> Vertices<P, C> {
     }
 }
 
-/// Appends one 32-bit word for each value. Growing first and filling then compiles to wide copies.
-fn write_words<T: Copy>(file: &mut Vec<u8>, values: &[T], word: impl Fn(T) -> [u8; 4]) {
+fn pad(file: &mut Vec<u8>) {
+    file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
+}
+
+/// Appends one word of some bytes for each value. Growing first and filling then compiles to wide
+/// copies.
+pub fn write_words<T: Copy, const BYTES: usize>(
+    file: &mut Vec<u8>,
+    values: &[T],
+    word: impl Fn(T) -> [u8; BYTES],
+) {
     let start = file.len();
-    file.resize(start + values.len() * 4, 0);
+    file.resize(start + values.len() * BYTES, 0);
     let (words, _) = file[start..].as_chunks_mut();
     for (target, &value) in words.iter_mut().zip(values) {
         *target = word(value);
     }
 }
 
-fn opaque([red, green, blue]: [u8; 3]) -> [u8; 4] {
+/// A colour with its alpha channel.
+pub fn opaque([red, green, blue]: [u8; 3]) -> [u8; 4] {
     [red, green, blue, 255]
 }
 

@@ -1,13 +1,8 @@
 //! The JSON part: what the bytes mean, and the cameras.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
-
-use gltf_json::accessor::{ComponentType, GenericComponentType, Type};
-use gltf_json::buffer::Target;
 use gltf_json::camera::Perspective;
 use gltf_json::extensions::material::Unlit;
-use gltf_json::mesh::{Mode, Semantic};
+use gltf_json::mesh::Mode;
 use gltf_json::scene::UnitQuaternion;
 use gltf_json::validation::Checked::Valid;
 use gltf_json::validation::USize64;
@@ -17,8 +12,9 @@ use gltf_json::{
 use serde_json::json;
 use serde_json::value::to_raw_value;
 
-use super::binary::{Binary, Vertices};
+use super::binary::Binary;
 use super::names::{self, safe_names};
+use super::views::{self, Attributes};
 use crate::cloud::{Scene, SceneCamera, axes_flip, rows};
 
 const UNLIT: &str = "KHR_materials_unlit";
@@ -33,17 +29,26 @@ const NEAR_PLANE: f64 = 0.1;
 pub fn build(scene: &Scene, binary: &Binary) -> Result<Root, serde_json::Error> {
     let mut document = Document::new(scene, binary.len())?;
     let layout = binary.layout();
-    if !binary.points.positions.is_empty() {
-        let attributes =
-            document.vertices(&binary.points, layout.point_positions, layout.point_colors);
-        document.mesh(names::POINTS, Mode::Points, attributes, None);
+    if binary.points.len() > 0 {
+        let attributes = views::points(&mut document.root, &binary.points, &layout);
+        let mesh = document.mesh(names::POINTS, Mode::Points, attributes, None);
+        let grid = binary.points.grid();
+        document.node(Node {
+            mesh: Some(mesh),
+            name: Some(names::POINTS.to_owned()),
+            translation: grid.map(|grid| grid.origin),
+            scale: grid.map(|grid| grid.step),
+            ..Node::default()
+        });
     }
     if !binary.lines.is_empty() {
-        let (positions, colors) = (layout.frustum_positions, layout.frustum_colors);
-        let attributes = document.vertices(&binary.frustums, positions, colors);
-        let view = document.view(layout.lines, Target::ElementArrayBuffer);
-        let lines = document.accessor(view, binary.lines.len(), ComponentType::U32, Type::Scalar);
-        document.mesh(names::FRUSTUMS, Mode::Lines, attributes, Some(lines));
+        let (attributes, lines) = views::frustums(&mut document.root, binary, &layout);
+        let mesh = document.mesh(names::FRUSTUMS, Mode::Lines, attributes, Some(lines));
+        document.node(Node {
+            mesh: Some(mesh),
+            name: Some(names::FRUSTUMS.to_owned()),
+            ..Node::default()
+        });
     }
     let names = safe_names(scene.cameras.iter().map(|camera| camera.name.as_str()));
     for (camera, name) in scene.cameras.iter().zip(names) {
@@ -51,8 +56,6 @@ pub fn build(scene: &Scene, binary: &Binary) -> Result<Root, serde_json::Error> 
     }
     Ok(document.finish())
 }
-
-type Attributes = BTreeMap<gltf_json::validation::Checked<Semantic>, Index<Accessor>>;
 
 struct Document {
     root: Root,
@@ -90,71 +93,14 @@ impl Document {
         })
     }
 
-    fn vertices<P: AsRef<[[f32; 3]]>, C>(
-        &mut self,
-        vertices: &Vertices<P, C>,
-        positions: Range<usize>,
-        colors: Range<usize>,
-    ) -> Attributes {
-        let count = vertices.positions.as_ref().len();
-        let view = self.view(positions, Target::ArrayBuffer);
-        let positions = self.accessor(view, count, ComponentType::F32, Type::Vec3);
-        let view = self.view(colors, Target::ArrayBuffer);
-        let colors = self.accessor(view, count, ComponentType::U8, Type::Vec4);
-        let [low, high] = vertices.bounds;
-        self.root.accessors[positions.value()].min = Some(json!(low));
-        self.root.accessors[positions.value()].max = Some(json!(high));
-        self.root.accessors[colors.value()].normalized = true;
-        Attributes::from([
-            (Valid(Semantic::Positions), positions),
-            (Valid(Semantic::Colors(0)), colors),
-        ])
-    }
-
-    fn view(&mut self, bytes: Range<usize>, target: Target) -> Index<gltf_json::buffer::View> {
-        self.root.push(gltf_json::buffer::View {
-            buffer: Index::new(0),
-            byte_length: USize64::from(bytes.len()),
-            byte_offset: Some(USize64::from(bytes.start)),
-            byte_stride: None,
-            name: None,
-            target: Some(Valid(target)),
-            extensions: None,
-            extras: None,
-        })
-    }
-
-    fn accessor(
-        &mut self,
-        view: Index<gltf_json::buffer::View>,
-        count: usize,
-        component: ComponentType,
-        type_: Type,
-    ) -> Index<Accessor> {
-        self.root.push(Accessor {
-            buffer_view: Some(view),
-            byte_offset: None,
-            count: USize64::from(count),
-            component_type: Valid(GenericComponentType(component)),
-            extensions: None,
-            extras: None,
-            type_: Valid(type_),
-            min: None,
-            max: None,
-            name: None,
-            normalized: false,
-            sparse: None,
-        })
-    }
-
     fn mesh(
         &mut self,
         name: &str,
         mode: Mode,
         attributes: Attributes,
         indices: Option<Index<Accessor>>,
-    ) {
-        let mesh = self.root.push(Mesh {
+    ) -> Index<Mesh> {
+        self.root.push(Mesh {
             extensions: None,
             extras: None,
             name: Some(name.to_owned()),
@@ -168,12 +114,7 @@ impl Document {
                 targets: None,
             }],
             weights: None,
-        });
-        self.node(Node {
-            mesh: Some(mesh),
-            name: Some(name.to_owned()),
-            ..Node::default()
-        });
+        })
     }
 
     /// Adds a camera node, unless the frame has no pose or one that glTF cannot express.

@@ -13,12 +13,22 @@
 //! that takes the specification at its word shows them too bright. `asset.extras.color_space`
 //! says `srgb`, for viewers that want to do better. Materials are unlit (`KHR_materials_unlit`,
 //! optional), because points and lines have no normals.
+//!
+//! The points may be stored [compressed](GlbCompression); the file then requires the extensions
+//! for it. Their node gets a translation and a scale, which lead from the grid that the positions
+//! are rounded to into GLB coordinates.
 
 mod binary;
+mod compression;
 mod document;
 mod frustum;
+mod meshopt;
 mod names;
+mod points;
+mod quantized;
+mod views;
 
+pub use compression::{GlbCompression, UnknownGlbCompression};
 pub use names::safe_names;
 
 use crate::cloud::Scene;
@@ -42,6 +52,8 @@ pub enum GlbError {
     ColorCount { points: usize, colors: usize },
     #[error("the scene has points that are not finite")]
     NotFinite,
+    #[error("the points could not be compressed: {0}")]
+    Compression(#[from] ::meshopt::Error),
     #[error("could not write the glb's description: {0}")]
     Json(#[from] serde_json::Error),
 }
@@ -49,9 +61,9 @@ pub enum GlbError {
 /// Writes a scene as one GLB file.
 ///
 /// The same scene gives the same bytes.
-pub fn write_glb(scene: &Scene) -> Result<Vec<u8>, GlbError> {
+pub fn write_glb(scene: &Scene, compression: GlbCompression) -> Result<Vec<u8>, GlbError> {
     check_size(data_bytes(scene.points.len(), scene.cameras.len()))?;
-    let binary = Binary::new(scene)?;
+    let binary = Binary::new(scene, compression)?;
     let json = serde_json::to_vec(&document::build(scene, &binary)?)?;
     let json_bytes = json.len().next_multiple_of(4);
     let binary_bytes = binary.len();

@@ -1,0 +1,165 @@
+//! Thinning a cloud to one point for each cube of a grid.
+
+use rayon::prelude::*;
+
+use crate::cloud::confident::ConfidentPixels;
+use crate::cloud::sample::Pixel;
+use crate::cloud::unproject::Unprojector;
+
+/// Edge of the cubes, in units of the GLB: finite and greater than 0.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct VoxelSize(f64);
+
+impl VoxelSize {
+    /// `None` if the number is no size.
+    pub fn new(size: f64) -> Option<VoxelSize> {
+        (size.is_finite() && size > 0.0).then_some(VoxelSize(size))
+    }
+
+    /// The number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+
+    /// The voxel `i, j, k` of a point `x, y, z` is the one with `i <= x / size < i + 1`, and so
+    /// on: a corner of eight voxels lies in the origin. The point has to be finite.
+    fn voxel_of(self, point: [f32; 3]) -> Voxel {
+        /// Larger numbers have no digits after the point in double precision.
+        const EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
+        /// Keeps coordinates apart from positions in the grid.
+        const COORDINATE: i64 = 1 << 62;
+        point.map(|coordinate| {
+            let position = (f64::from(coordinate) / self.0).floor();
+            if position.abs() < EXACT {
+                position as i64
+            } else {
+                // Single precision does not tell apart two numbers in one so small a voxel.
+                COORDINATE | i64::from(coordinate.to_bits())
+            }
+        })
+    }
+}
+
+/// Place in the grid along each axis.
+type Voxel = [i64; 3];
+
+/// A pixel, and a number that is the same for all pixels of a voxel. Other voxels may have it, too.
+#[derive(Debug, Clone, Copy)]
+struct Hashed {
+    hash: u64,
+    pixel: Pixel,
+}
+
+/// Of those pixels whose points lie in one voxel, the most confident one, and the first one of
+/// equally confident ones. Ordered by frame and index. Pixels without a finite point are left out.
+///
+/// Sorts by a hash of the voxel instead of filling a table of voxels: that needs a third of the
+/// memory if the voxels are so small that nearly each point has its own.
+pub fn most_confident(
+    sample: &[Pixel],
+    pixels: &ConfidentPixels,
+    unprojector: &Unprojector,
+    size: VoxelSize,
+) -> Vec<Pixel> {
+    let voxel_of = |pixel: Pixel| size.voxel_of(unprojector.point(pixel));
+    let confidence = |pixel: Pixel| {
+        let frame = pixels.prediction().frame_confidence(pixel.frame as usize);
+        frame[pixel.index as usize]
+    };
+    let mut hashed: Vec<Hashed> = sample
+        .par_iter()
+        .filter_map(|&pixel| {
+            let point = unprojector.point(pixel);
+            (!point[0].is_nan()).then(|| Hashed {
+                hash: hash(size.voxel_of(point)),
+                pixel,
+            })
+        })
+        .collect();
+    hashed.par_sort_unstable_by_key(|hashed| (hashed.hash, hashed.pixel));
+    let mut kept: Vec<Pixel> = hashed
+        .par_chunk_by(|a, b| a.hash == b.hash)
+        .flat_map_iter(|group| {
+            let mut best: Vec<(Voxel, Pixel)> = Vec::with_capacity(1);
+            for &Hashed { pixel, .. } in group {
+                let voxel = voxel_of(pixel);
+                match best.iter_mut().find(|(known, _)| *known == voxel) {
+                    Some((_, best)) if confidence(pixel) > confidence(*best) => *best = pixel,
+                    Some(_) => {}
+                    None => best.push((voxel, pixel)),
+                }
+            }
+            best.into_iter().map(|(_, pixel)| pixel)
+        })
+        .collect();
+    kept.par_sort_unstable();
+    kept
+}
+
+/// Mixes the place of a voxel into 64 bits, with the finaliser of SplitMix64 (Steele, Lea and
+/// Flood, "Fast splittable pseudorandom number generators", 2014) after each axis.
+fn hash(voxel: Voxel) -> u64 {
+    voxel.iter().fold(0, |state: u64, &axis| {
+        let mut z = state.wrapping_add(0x9e37_79b9_7f4a_7c15) ^ axis as u64;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sizes_are_sizes() {
+        for no_size in [0.0, -0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(VoxelSize::new(no_size), None, "{no_size}");
+        }
+        assert_eq!(VoxelSize::new(0.25).map(VoxelSize::get), Some(0.25));
+        assert!(VoxelSize::new(f64::MIN_POSITIVE).is_some());
+        assert!(VoxelSize::new(f64::MAX).is_some());
+    }
+
+    #[test]
+    fn voxels_are_half_open_cubes() {
+        let size = VoxelSize::new(0.5).unwrap();
+        assert_eq!(size.voxel_of([0.0, 0.49, 0.5]), [0, 0, 1]);
+        assert_eq!(size.voxel_of([-0.0, -0.01, -0.5]), [0, -1, -1]);
+        assert_eq!(size.voxel_of([1e3, -1e3, 7.3]), [2000, -2000, 14]);
+    }
+
+    #[test]
+    fn a_tiny_voxel_holds_one_number_and_a_huge_one_a_half_axis() {
+        let points = [
+            f32::MIN,
+            -1.0,
+            -1e-40,
+            0.0,
+            1e-40,
+            1.0,
+            1.0 + f32::EPSILON,
+            f32::MAX,
+        ];
+        for size in [f64::MIN_POSITIVE, 1e-310, 1e-60] {
+            let size = VoxelSize::new(size).unwrap();
+            let voxels = points.map(|x| size.voxel_of([x; 3])[0]);
+            for (i, a) in voxels.iter().enumerate() {
+                assert!(!voxels[..i].contains(a), "{size:?} joins {}", points[i]);
+            }
+        }
+        let huge = VoxelSize::new(1e200).unwrap();
+        let voxels = points.map(|x| huge.voxel_of([x; 3])[0]);
+        assert_eq!(voxels, [-1, -1, -1, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn hashes_spread() {
+        let mut hashes: Vec<u64> = (0..64_000)
+            .map(|i| hash([i % 40 - 20, i / 40 % 40 - 20, i / 1600 - 20]))
+            .collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        assert_eq!(hashes.len(), 64_000);
+    }
+}

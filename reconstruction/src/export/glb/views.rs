@@ -1,0 +1,202 @@
+//! Buffer views and accessors: where in the chunk a mesh's numbers lie, and of what kind they are.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use gltf_json::accessor::{ComponentType, GenericComponentType, Type};
+use gltf_json::buffer::{Stride, Target, View};
+use gltf_json::mesh::Semantic;
+use gltf_json::validation::Checked::{self, Valid};
+use gltf_json::validation::USize64;
+use gltf_json::{Accessor, Buffer, Index, Root};
+use serde_json::{Map, Value, json};
+
+use super::binary::{Binary, Layout};
+use super::points::{COLOR_BYTES, Points, QUANTIZED_BYTES};
+
+const QUANTIZATION: &str = "KHR_mesh_quantization";
+const MESHOPT: &str = "EXT_meshopt_compression";
+
+/// The buffer of the binary chunk.
+const CHUNK: u32 = 0;
+
+pub type Attributes = BTreeMap<Checked<Semantic>, Index<Accessor>>;
+
+/// Describes the points, and names the extensions that reading them requires.
+pub fn points(root: &mut Root, points: &Points, layout: &Layout) -> Attributes {
+    let count = points.len();
+    let (position_bytes, color_bytes) =
+        (layout.point_positions.clone(), layout.point_colors.clone());
+    match points {
+        Points::Plain(vertices) => {
+            let positions = view(root, position_bytes, Target::ArrayBuffer);
+            let colors = view(root, color_bytes, Target::ArrayBuffer);
+            attributes(root, count, positions, colors, vertices.bounds)
+        }
+        Points::Quantized { bounds, .. } => {
+            require(root, QUANTIZATION);
+            let positions = view(root, position_bytes, Target::ArrayBuffer);
+            root.buffer_views[positions.value()].byte_stride = Some(Stride(QUANTIZED_BYTES));
+            let colors = view(root, color_bytes, Target::ArrayBuffer);
+            quantized_attributes(root, count, positions, colors, *bounds)
+        }
+        Points::Meshopt { bounds, .. } => {
+            require(root, QUANTIZATION);
+            require(root, MESHOPT);
+            let fallback = fallback_buffer(root, count * (QUANTIZED_BYTES + COLOR_BYTES));
+            let mut decoded = 0;
+            let mut compressed_view = |bytes, stride| {
+                let view = compressed_view(root, bytes, (fallback, decoded), count, stride);
+                decoded += count * stride;
+                view
+            };
+            let positions = compressed_view(position_bytes, QUANTIZED_BYTES);
+            let colors = compressed_view(color_bytes, COLOR_BYTES);
+            quantized_attributes(root, count, positions, colors, *bounds)
+        }
+    }
+}
+
+/// Describes the drawn cameras: their vertices, and which of them the lines join.
+pub fn frustums(
+    root: &mut Root,
+    binary: &Binary,
+    layout: &Layout,
+) -> (Attributes, Index<Accessor>) {
+    let vertices = &binary.frustums;
+    let positions = view(root, layout.frustum_positions.clone(), Target::ArrayBuffer);
+    let colors = view(root, layout.frustum_colors.clone(), Target::ArrayBuffer);
+    let count = vertices.positions.len();
+    let attributes = attributes(root, count, positions, colors, vertices.bounds);
+    let lines = view(root, layout.lines.clone(), Target::ElementArrayBuffer);
+    let count = binary.lines.len();
+    let lines = accessor(root, lines, count, ComponentType::U32, Type::Scalar);
+    (attributes, lines)
+}
+
+/// Attributes of vertices whose positions are numbers of single precision.
+fn attributes(
+    root: &mut Root,
+    count: usize,
+    positions: Index<View>,
+    colors: Index<View>,
+    [low, high]: [[f32; 3]; 2],
+) -> Attributes {
+    let positions = accessor(root, positions, count, ComponentType::F32, Type::Vec3);
+    root.accessors[positions.value()].min = Some(json!(low));
+    root.accessors[positions.value()].max = Some(json!(high));
+    with_colors(root, count, positions, colors)
+}
+
+/// Attributes of vertices whose positions are whole numbers.
+fn quantized_attributes(
+    root: &mut Root,
+    count: usize,
+    positions: Index<View>,
+    colors: Index<View>,
+    [low, high]: [[i16; 3]; 2],
+) -> Attributes {
+    let positions = accessor(root, positions, count, ComponentType::I16, Type::Vec3);
+    root.accessors[positions.value()].min = Some(json!(low));
+    root.accessors[positions.value()].max = Some(json!(high));
+    with_colors(root, count, positions, colors)
+}
+
+fn with_colors(
+    root: &mut Root,
+    count: usize,
+    positions: Index<Accessor>,
+    colors: Index<View>,
+) -> Attributes {
+    let colors = accessor(root, colors, count, ComponentType::U8, Type::Vec4);
+    root.accessors[colors.value()].normalized = true;
+    Attributes::from([
+        (Valid(Semantic::Positions), positions),
+        (Valid(Semantic::Colors(0)), colors),
+    ])
+}
+
+fn require(root: &mut Root, extension: &str) {
+    root.extensions_used.push(extension.to_owned());
+    root.extensions_required.push(extension.to_owned());
+}
+
+/// A buffer without content that stands for what compressed views contain once they are decoded.
+fn fallback_buffer(root: &mut Root, bytes: usize) -> Index<Buffer> {
+    root.push(Buffer {
+        byte_length: USize64::from(bytes),
+        name: None,
+        uri: None,
+        extensions: Some(gltf_json::extensions::buffer::Buffer {
+            others: Map::from_iter([(MESHOPT.to_owned(), json!({ "fallback": true }))]),
+        }),
+        extras: None,
+    })
+}
+
+/// A view of `count` elements of `stride` bytes that lie encoded at `bytes` of the chunk, and
+/// decoded at an offset of the fallback buffer.
+fn compressed_view(
+    root: &mut Root,
+    bytes: Range<usize>,
+    (fallback, offset): (Index<Buffer>, usize),
+    count: usize,
+    stride: usize,
+) -> Index<View> {
+    let compression: Value = json!({
+        "buffer": CHUNK,
+        "byteOffset": bytes.start,
+        "byteLength": bytes.len(),
+        "byteStride": stride,
+        "count": count,
+        "mode": "ATTRIBUTES",
+    });
+    root.push(View {
+        buffer: fallback,
+        byte_length: USize64::from(count * stride),
+        byte_offset: Some(USize64::from(offset)),
+        byte_stride: Some(Stride(stride)),
+        name: None,
+        target: Some(Valid(Target::ArrayBuffer)),
+        extensions: Some(gltf_json::extensions::buffer::View {
+            others: Map::from_iter([(MESHOPT.to_owned(), compression)]),
+        }),
+        extras: None,
+    })
+}
+
+fn view(root: &mut Root, bytes: Range<usize>, target: Target) -> Index<View> {
+    root.push(View {
+        buffer: Index::new(CHUNK),
+        byte_length: USize64::from(bytes.len()),
+        byte_offset: Some(USize64::from(bytes.start)),
+        byte_stride: None,
+        name: None,
+        target: Some(Valid(target)),
+        extensions: None,
+        extras: None,
+    })
+}
+
+fn accessor(
+    root: &mut Root,
+    view: Index<View>,
+    count: usize,
+    component: ComponentType,
+    type_: Type,
+) -> Index<Accessor> {
+    root.push(Accessor {
+        buffer_view: Some(view),
+        byte_offset: None,
+        count: USize64::from(count),
+        component_type: Valid(GenericComponentType(component)),
+        extensions: None,
+        extras: None,
+        type_: Valid(type_),
+        min: None,
+        max: None,
+        name: None,
+        normalized: false,
+        sparse: None,
+    })
+}
