@@ -28,7 +28,7 @@ async fn start() -> Arc<Server> {
 
 /// The result of a session with these options.
 async fn result(server: &Server, scene: &Scene, options: &str) -> Answer {
-    let query = format!("process_res=252&{options}");
+    let query = format!("process_res=336&{options}");
     let reply = server
         .post(&format!("/ws/session/create?{query}"))
         .await
@@ -95,7 +95,7 @@ async fn edges_lose_their_flying_points() {
     let cameras = Cameras::read(plain.metadata(), &scene);
     let off = |points: &[Point3<f32>]| {
         let errors = cameras.best_depth_errors(points, &scene);
-        errors.iter().filter(|error| **error > 0.02).count() as f64 / errors.len() as f64
+        errors.iter().filter(|error| **error > 0.05).count() as f64 / errors.len() as f64
     };
     let (off_cut, off_kept) = (off(&cut), off(&kept.points));
     println!(
