@@ -1,6 +1,6 @@
 #!/bin/sh
-# Writes GLB files of all kinds with the real writer and validates them, and checks that the
-# validation can fail. Needs Node.js 20 and cargo.
+# Writes GLB files of all kinds with the real writer, validates them, and compares the compressed
+# ones with the plain ones in three.js. Checks that both can fail. Needs Node.js 20 and cargo.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,15 +17,30 @@ fi
 cd "$repository"
 cargo run --quiet --package pointstream-reconstruction --example glb_samples -- "$files"
 
-# A file that is cut off, or that is not there, must not pass.
-mkdir "$files/broken"
-head -c 1000 "$files/cameras.glb" > "$files/broken/cut.glb"
-for broken in "$files/broken/cut.glb" "$files/broken/absent.glb"; do
-    if node "$here/validate.mjs" "$broken" > "$files/broken/report" 2>&1; then
+# Runs a check that has to fail.
+must_fail() {
+    if node "$@" > "$files/broken/report" 2>&1; then
         cat "$files/broken/report"
-        echo "the validator accepts $(basename "$broken")" >&2
+        echo "accepted: $*" >&2
         exit 1
     fi
-done
+}
 
+# A file that is cut off, that is not there, or that needs an unexpected extension.
+mkdir "$files/broken"
+head -c 1000 "$files/cameras.glb" > "$files/broken/cut.glb"
+cp "$files/cameras.meshopt.glb" "$files/broken/unexpected.glb"
+for broken in cut absent unexpected; do
+    must_fail "$here/validate.mjs" "$files/broken/$broken.glb"
+done
 node "$here/validate.mjs" "$files"/*.glb
+
+# A file of another scene, or one that is not compressed.
+cp "$files/cameras.glb" "$files/broken/plain.quantized.glb"
+for broken in one_camera.meshopt no_points.quantized no_frustums.meshopt broken/plain.quantized; do
+    must_fail "$here/compare.mjs" "$files/cameras.glb" "$files/$broken.glb"
+done
+for plain in "$files"/*.glb; do
+    case $plain in *.quantized.glb | *.meshopt.glb) continue ;; esac
+    node "$here/compare.mjs" "$plain" "${plain%.glb}.quantized.glb" "${plain%.glb}.meshopt.glb"
+done
