@@ -9,7 +9,7 @@ use image::RgbImage;
 use nalgebra::{
     Isometry3, Matrix4, Point3, Quaternion, Similarity3, Translation3, UnitQuaternion, Vector3,
 };
-use pointstream_reconstruction::cloud::{CloudOptions, Scene, build_scene};
+use pointstream_reconstruction::cloud::{CloudOptions, PointFilters, Scene, build_scene};
 use pointstream_reconstruction::export::colmap::write_colmap;
 use pointstream_reconstruction::export::nerfstudio::write_nerfstudio;
 use pointstream_reconstruction::export::npz::{NpzReader, NpzWriter};
@@ -101,6 +101,7 @@ fn build(
         conf_thresh_percentile: 10.0,
         num_max_points,
         show_cameras: true,
+        filters: PointFilters::OFF,
     };
     build_scene(&synthetic.prediction, &synthetic.frames(), world, &options).unwrap()
 }
