@@ -63,12 +63,16 @@ async fn a_fetch_that_takes_too_long_is_named_to_others() {
 #[tokio::test]
 async fn an_interrupted_fetch_leaves_nothing_half() {
     let half = "echo $$ > \"$output.pid\"; echo half > \"$output\"; sleep 600";
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGKILL] {
+    let fetch: &[&str] = &["models", "fetch", "da3-small"];
+    let serve: &[&str] = &["--model", "da3-small", "--port", "0"];
+    for (arguments, signal) in [
+        (fetch, libc::SIGINT),
+        (fetch, libc::SIGTERM),
+        (fetch, libc::SIGKILL),
+        (serve, libc::SIGTERM),
+    ] {
         let place = Place::new(half);
-        let child = place
-            .command(&["fetch", "da3-small"])
-            .spawn()
-            .expect("it starts");
+        let child = place.program(arguments).spawn().expect("it starts");
         let work = place.store().join(".work/da3-small");
         let exporter = until("the export", async || {
             let id = fs::read_to_string(work.join("archive.pt.pid")).ok()?;
@@ -139,8 +143,28 @@ async fn without_a_network_it_says_so() {
         "models fetch da3-small --from",
         "--model mvs",
     ]);
-    let refused = fetch(&["models", "fetch", "da3-small", "--from", "/no/folder"]).await;
-    refused.refused(&["/no/folder"]);
+}
+
+#[tokio::test]
+async fn folders_without_a_checkpoint_are_refused() {
+    let cache = new_data_dir();
+    let folder = cache.path().join("checkpoint");
+    let path = folder.to_str().expect("a plain name");
+    let fetch = async || {
+        let arguments = ["models", "fetch", "da3-small", "--from", path];
+        let child = program(cache.path(), &arguments).spawn();
+        ended(child.expect("it starts")).await
+    };
+    fetch().await.refused(&[path, "config.json"]);
+    fs::create_dir(&folder).expect("writable");
+    fs::write(folder.join("config.json"), r#"{"model_name": "da3-small"}"#).expect("writable");
+    fetch().await.refused(&[path, "model.safetensors"]);
+    // Pickled data would be code, and is never read.
+    let pickle = b"\x80\x04\x95\x1c\x00\x00\x00\x00\x00\x00\x00cposix\nsystem\n";
+    fs::write(folder.join("model.safetensors"), pickle).expect("writable");
+    fetch().await.refused(&[path, "no safetensors file"]);
+    let pointstream = cache.path().join("pointstream/models/da3-small");
+    assert!(!pointstream.exists());
 }
 
 #[tokio::test]

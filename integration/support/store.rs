@@ -79,10 +79,15 @@ impl Place {
             .collect()
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = program(self.folder.path(), &[&["models"], arguments].concat());
+    /// The program with this store and the script.
+    pub fn program(&self, arguments: &[&str]) -> Command {
+        let mut command = program(self.folder.path(), arguments);
         command.env("POINTSTREAM_PYTHON", self.python());
         command
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        self.program(&[&["models"], arguments].concat())
     }
 
     pub async fn models(&self, arguments: &[&str]) -> Ended {

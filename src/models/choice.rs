@@ -8,7 +8,7 @@ use pointstream_reconstruction::model::{Device, Precision, ResolvedModel};
 use thiserror::Error;
 
 use super::error::ModelsError;
-use super::registry::{ModelId, UnknownModel};
+use super::registry::{ModelId, UnknownModel, known};
 use super::store::Store;
 
 /// What the operator asked for.
@@ -65,22 +65,12 @@ impl fmt::Display for ModelChoice {
 
 /// The best archive in the store that runs on these devices, else the embedded one.
 ///
-/// Better are larger networks; of one network, half precision on GPUs. An archive that is damaged
-/// is passed over with a warning. Blocks on the file system.
+/// An archive that is damaged is passed over with a warning. Blocks on the file system.
 pub(super) fn best(
     store: Option<&Store>,
     devices: &[Device],
 ) -> Result<ResolvedModel, ModelsError> {
-    let on_gpus = !devices.contains(&Device::Cpu);
-    let mut stored: Vec<ModelId> = ModelId::all()
-        .filter(|id| id.known.automatic && (on_gpus || id.precision == Precision::Fp32))
-        .collect();
-    if on_gpus {
-        // The sort is stable: the order of the networks stays.
-        let rank = |id: &ModelId| ModelId::all().position(|other| other.known == id.known);
-        stored.sort_by_key(|id| (rank(id), id.precision == Precision::Fp32));
-    }
-    for id in stored {
+    for id in candidates(!devices.contains(&Device::Cpu)) {
         match store.map_or(Ok(None), |store| store.load(id)) {
             Ok(Some(model)) => {
                 tracing::info!(model = %id, "the best model in the store");
@@ -97,9 +87,49 @@ pub(super) fn best(
     Ok(ResolvedModel::embedded()?)
 }
 
+/// What `auto` may take, the best first: larger networks, and of one network half precision, which
+/// is for GPUs only.
+fn candidates(on_gpus: bool) -> Vec<ModelId> {
+    let automatic = known().iter().filter(|known| known.automatic);
+    let precisions: &[Precision] = match on_gpus {
+        true => &[Precision::Fp16, Precision::Bf16, Precision::Fp32],
+        false => &[Precision::Fp32],
+    };
+    automatic
+        .flat_map(|known| {
+            let of = |&precision| ModelId { known, precision };
+            precisions.iter().map(of)
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn larger_networks_are_better_and_half_precision_is_for_gpus() {
+        let names = |on_gpus| -> Vec<String> {
+            let ids = candidates(on_gpus);
+            ids.iter().map(ModelId::to_string).collect()
+        };
+        assert_eq!(
+            names(false),
+            [
+                "da3nested-giant-large",
+                "da3-giant",
+                "da3-large",
+                "da3-base",
+                "da3-small"
+            ]
+        );
+        let on_gpus = names(true);
+        assert_eq!(on_gpus.len(), 15);
+        assert_eq!(
+            on_gpus[12..],
+            ["da3-small-fp16", "da3-small-bf16", "da3-small"]
+        );
+    }
 
     #[test]
     fn words_names_and_paths() {
