@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::client::Client;
-use crate::support::pictures::photo;
+use crate::support::pictures::{photo, sized};
 use crate::support::rest::{self, Reply};
 use crate::support::server::Server;
 use crate::support::until;
@@ -244,6 +244,35 @@ async fn a_format_is_written_once_and_goes_with_its_result() {
         .await;
     assert_eq!(server.files(), Vec::<String>::new());
     assert_eq!(server.get(&path).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_session_can_be_deleted_while_a_format_is_written() {
+    let server = Server::start(&[]).await;
+    let mut client = server.client("process_res=504").await;
+    for name in 0..24 {
+        client.upload(&name.to_string(), &sized(504, 378)).await;
+    }
+    client.generate(true).await;
+    client.result("delta").await;
+    let path = path(&client.session, "colmap");
+    let delete = async {
+        until("the writing to begin", async || {
+            let files = results(&server);
+            files.contains(&"1.colmap.zip".to_owned()).then_some(())
+        })
+        .await;
+        let session = format!("/ws/session/{}", client.session);
+        server.delete(&session).await
+    };
+    let (fetched, deleted) = tokio::join!(server.get(&path), delete);
+    assert_eq!(deleted.status, 200);
+    assert_eq!(server.files(), Vec::<String>::new());
+    assert_eq!(
+        fetched.status, 404,
+        "two million points take longer than a request"
+    );
+    assert_eq!(server.log().matches("result written").count(), 0);
 }
 
 #[tokio::test]
