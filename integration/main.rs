@@ -16,6 +16,7 @@ mod formats;
 mod intake;
 mod known_cameras;
 mod limits;
+mod memory;
 mod metrics;
 mod models;
 mod names;

@@ -42,6 +42,34 @@ class Normalisation:
 
 
 @dataclass(frozen=True)
+class MemoryNeed:
+    """Bytes at the peak of a prediction, beside the loaded model.
+
+    For N frames of which n are in a call of `encode`, `dense` or `fuse`:
+    `fixed + per_pixel * N * H * W + per_call_pixel * n * H * W + per_pair * N * N`.
+    """
+
+    fixed: float
+    per_pixel: float
+    per_call_pixel: float
+    per_pair: float
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not _is_number(value) or value < 0:
+                raise ContractError(f"memory has {field.name} {value!r}, expected a number >= 0")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a prediction needs, by kind of device; none where it was not measured."""
+
+    cpu: MemoryNeed | None = None
+    cuda: MemoryNeed | None = None
+
+
+@dataclass(frozen=True)
 class Metadata:
     """What the service must know of a model before it runs it."""
 
@@ -67,6 +95,8 @@ class Metadata:
     """Whether the archive has the entry point `relate_posed`."""
     normalisation: Normalisation | None = None
     """Of the pixels, by the model itself."""
+    memory: Memory | None = None
+    """What its predictions need, where that was measured."""
     source_digest: str = ""
     """`sha256:` and the SHA-256 of the file of weights that it was exported from, if any."""
     digest: str = ""
@@ -150,13 +180,15 @@ class Metadata:
         found = {name: values[name] for name in names if name in values}
         if found.get("normalisation") is not None:
             found["normalisation"] = _normalisation(found["normalisation"])
+        if found.get("memory") is not None:
+            found["memory"] = _memory(found["memory"])
         return cls(**found)
 
 
 OPTIONAL = tuple(
     field
     for field in dataclasses.fields(Metadata)
-    if field.name in ("align", "poses", "normalisation", "source_digest")
+    if field.name in ("align", "poses", "normalisation", "memory", "source_digest")
 )
 """The fields that the metadata entry need not have."""
 
@@ -167,6 +199,22 @@ def _normalisation(values: Any) -> Normalisation:
     if not isinstance(values, dict) or not all(isinstance(values.get(n), list) for n in names):
         raise ContractError(f"normalisation is {values!r}, expected lists {' and '.join(names)}")
     return Normalisation(**{name: tuple(values[name]) for name in names})
+
+
+def _memory(values: Any) -> Memory:
+    """Parse the field of this name."""
+    if not isinstance(values, dict):
+        raise ContractError(f"memory is {values!r}, expected an object")
+    names = [field.name for field in dataclasses.fields(MemoryNeed)]
+    needs = {}
+    for device in (field.name for field in dataclasses.fields(Memory)):
+        need = values.get(device)
+        if need is None:
+            continue
+        if not isinstance(need, dict) or not all(name in need for name in names):
+            raise ContractError(f"memory of {device} is {need!r}, expected {', '.join(names)}")
+        needs[device] = MemoryNeed(**{name: need[name] for name in names})
+    return Memory(**needs)
 
 
 def _is_number(value: Any) -> bool:

@@ -1,7 +1,7 @@
 """Small archives to test the service with: `python -m weights.tests.archives OUTDIR`.
 
-`flat.pt` keeps the contract without looking at the photos, `posed.pt` also takes known cameras; the
-others each break one thing.
+`flat.pt` keeps the contract without looking at the photos, `posed.pt` also takes known cameras,
+`hungry.pt` says that it needs 1 GB for each pair of frames; the others each break one thing.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from weights.contract import Metadata, save_archive
 from weights.contract.archive import read_entries, write_entries
-from weights.contract.metadata import METADATA_ENTRY
+from weights.contract.metadata import METADATA_ENTRY, Memory, MemoryNeed
 
 METADATA = Metadata(
     name="flat",
@@ -132,6 +132,9 @@ def write_all(folder: Path) -> None:
     )
     posed = dataclasses.replace(METADATA, name="posed", poses=True)
     save_archive(torch.jit.script(PosedModel().eval()), posed, folder / "posed.pt")
+    need = MemoryNeed(fixed=0, per_pixel=0, per_call_pixel=0, per_pair=1e9)
+    hungry = dataclasses.replace(METADATA, name="hungry", memory=Memory(cpu=need))
+    save_archive(flat, hungry, folder / "hungry.pt")
     slow = dataclasses.replace(METADATA, name="slow")
     save_archive(
         torch.jit.script(FlatModel(products=SLOW_PRODUCTS).eval()), slow, folder / "slow.pt"

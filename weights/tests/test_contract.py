@@ -22,7 +22,7 @@ from weights.contract import (
 )
 from weights.contract.archive import ALIGNMENT, LOCAL_HEADER_LENGTH
 from weights.contract.check import noise_frames
-from weights.contract.metadata import OPTIONAL, Normalisation
+from weights.contract.metadata import OPTIONAL, Memory, MemoryNeed, Normalisation
 from weights.tests.archives import METADATA, FlatModel, write_all
 
 
@@ -54,6 +54,13 @@ def test_metadata_survives_the_way_through_json() -> None:
         ("normalisation", [0.5], "expected lists mean and deviation"),
         ("normalisation", {"mean": [1, 2], "deviation": [1, 1, 1]}, "three finite numbers"),
         ("normalisation", {"mean": [1, 2, 3], "deviation": [1, 1, 0]}, "expected > 0"),
+        ("memory", 5, "expected an object"),
+        ("memory", {"cpu": {"fixed": 1}}, "expected fixed, per_pixel, per_call_pixel, per_pair"),
+        (
+            "memory",
+            {"cpu": {"fixed": -1, "per_pixel": 0, "per_call_pixel": 0, "per_pair": 0}},
+            "expected a number >= 0",
+        ),
     ],
 )
 def test_metadata_refuses_wrong_values(field: str, value: object, message: str) -> None:
@@ -73,6 +80,7 @@ def test_optional_metadata_survive_and_are_left_out_where_they_say_nothing() -> 
         align=True,
         poses=True,
         normalisation=Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
+        memory=Memory(cuda=MemoryNeed(fixed=1, per_pixel=2.5, per_call_pixel=0, per_pair=0)),
         source_digest="sha256:" + 64 * "0",
     )
     assert Metadata.from_json(full.to_json()) == full

@@ -63,7 +63,9 @@ impl JobOutcome {
         match result {
             Ok(_) => Self::Succeeded,
             Err(JobError::Model(ModelError::Cancelled)) => Self::Cancelled,
-            Err(JobError::Model(ModelError::OutOfMemory { .. })) => Self::OutOfMemory,
+            Err(JobError::Model(ModelError::OutOfMemory { .. }) | JobError::Memory(_)) => {
+                Self::OutOfMemory
+            }
             Err(JobError::Model(_) | JobError::Frame(_) | JobError::Joined(_)) => Self::Failed,
             Err(JobError::WorkerDied(_)) => Self::WorkerDied,
             Err(JobError::TimedOut(_)) => Self::TimedOut,

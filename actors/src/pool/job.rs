@@ -9,7 +9,7 @@ use image::RgbImage;
 use pointstream_reconstruction::cloud::Region;
 use pointstream_reconstruction::image::center_crop;
 use pointstream_reconstruction::model::{
-    Features, FrameSize, KnownCamera, Model, ModelError, Step,
+    Features, FrameSize, KnownCamera, Model, ModelError, Shortage, Step,
 };
 use pointstream_reconstruction::prediction::Prediction;
 use thiserror::Error;
@@ -128,6 +128,9 @@ pub(crate) enum JobError {
     /// The worker died, and again on the second try.
     #[error("the worker failed twice on this request: {0}")]
     WorkerDied(String),
+    /// There is not enough memory, so nothing was begun.
+    #[error("{} images need more memory than is free", .0.frames)]
+    Memory(Shortage),
     /// The job took too long.
     #[error(
         "the model took longer than {0} seconds and was stopped; use fewer images or a smaller process_res"
@@ -332,6 +335,7 @@ impl Task {
             ..JobTimings::default()
         };
         let total = frames.len();
+        model.check_memory(total, size).map_err(JobError::Memory)?;
         let mut features: Vec<_> = frames
             .iter()
             .map(|frame| frame.features.get(size))

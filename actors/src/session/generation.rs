@@ -20,6 +20,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use super::SessionMessage;
+use super::memory_advice::MemoryAdvice;
 use super::result::StoredResult;
 use crate::config::SessionConfig;
 use crate::event::{Answer, AnswerKind, Progress, ResultMetadata, SessionId, Stage, Timings};
@@ -71,6 +72,9 @@ pub(crate) enum GenerationError {
     /// The job did.
     #[error(transparent)]
     Job(#[from] JobError),
+    /// There is not enough memory, so nothing was begun.
+    #[error("{0}")]
+    Memory(MemoryAdvice),
     /// No cloud can be made of the prediction.
     #[error("the model's output cannot be used: {0}")]
     Cloud(#[from] CloudError),
@@ -92,7 +96,8 @@ impl GenerationError {
     /// What it counts as.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Job(JobError::Model(ModelError::OutOfMemory { .. })) => ErrorKind::OutOfMemory,
+            Self::Job(JobError::Model(ModelError::OutOfMemory { .. }) | JobError::Memory(_))
+            | Self::Memory(_) => ErrorKind::OutOfMemory,
             Self::Job(JobError::Model(_) | JobError::Joined(_)) => ErrorKind::Model,
             Self::Job(JobError::Frame(_)) | Self::Store(_) | Self::Npz(_) => ErrorKind::Storage,
             Self::Job(JobError::WorkerDied(_) | JobError::NoWorker(_)) => ErrorKind::Worker,
@@ -170,7 +175,17 @@ async fn predict(
     plan.pool
         .cast(PoolMessage::Submit(job))
         .map_err(|_| lost())?;
-    match result.await.map_err(|_| lost())?? {
+    let output = match result.await.map_err(|_| lost())? {
+        Err(JobError::Memory(shortage)) => {
+            return Err(GenerationError::Memory(MemoryAdvice {
+                shortage,
+                process_res: plan.config.process_res,
+                patch_size: plan.model.metadata().patch_size,
+            }));
+        }
+        other => other?,
+    };
+    match output {
         JobOutput::Prediction {
             prediction,
             timings,

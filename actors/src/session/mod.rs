@@ -7,6 +7,7 @@ mod connections;
 mod exports;
 mod generation;
 mod idle;
+mod memory_advice;
 mod requests;
 mod result;
 mod uploads;

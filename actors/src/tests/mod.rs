@@ -14,7 +14,7 @@ use nalgebra::{Matrix3, Matrix4};
 use pointstream_reconstruction::image::DecodeLimits;
 use pointstream_reconstruction::model::{
     Device, Features, FrameSize, KnownCamera, LoadModel, Metadata, Model, ModelError, OnStep,
-    ResolvedModel, Step,
+    ResolvedModel, Shortage, Step,
 };
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 use ractor::ActorCell;
@@ -87,6 +87,10 @@ impl Model for FakeModel {
 
     fn frames_per_call(&self) -> usize {
         self.frames_per_call
+    }
+
+    fn check_memory(&self, _: usize, _: FrameSize) -> Result<(), Shortage> {
+        Ok(())
     }
 
     fn encode(&self, frames: &[RgbImage]) -> Result<Vec<Features>, ModelError> {

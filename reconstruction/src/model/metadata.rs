@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zip::ZipArchive;
 
-use super::{CONTRACT_VERSION, ModelError};
+use super::{CONTRACT_VERSION, Memory, ModelError};
 
 /// Where the metadata lie below the archive's top folder.
 const ENTRY: &str = "extra/pointstream.json";
@@ -81,6 +81,9 @@ pub struct Metadata {
     /// from, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_digest: Option<String>,
+    /// What its predictions need, where that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
     /// `sha256:` and the hexadecimal digest of the archive's content.
     pub digest: String,
 }
@@ -143,6 +146,9 @@ impl Metadata {
                 "default_process_res {} is not in {}..{}",
                 self.default_process_res, self.patch_size, self.max_process_res
             ));
+        }
+        if !self.memory.unwrap_or_default().is_sound() {
+            return Err("its memory has numbers that are negative or not finite".to_owned());
         }
         if self.align && !self.fuse {
             return Err("it has align without fuse".to_owned());

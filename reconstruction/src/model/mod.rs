@@ -4,7 +4,9 @@
 //! archive ([`torchscript`]) that follows the contract of `weights/README.md`.
 
 mod device;
+mod free_memory;
 mod known;
+mod memory;
 mod metadata;
 mod source;
 mod torchscript;
@@ -17,6 +19,7 @@ use thiserror::Error;
 
 pub use device::{Device, DeviceChoice, DeviceError};
 pub use known::{KnownCamera, KnownCameraError};
+pub use memory::{Memory, MemoryNeed, Shortage};
 pub use metadata::{Metadata, Normalisation, Precision, Scale};
 pub use source::ResolvedModel;
 pub use torchscript::TorchScriptModel;
@@ -119,6 +122,12 @@ pub trait Model: Send {
 
     /// How many frames are worth encoding in one call. Depth is estimated for as many at once.
     fn frames_per_call(&self) -> usize;
+
+    /// Whether there is memory for a prediction of so many frames of this size.
+    ///
+    /// # Errors
+    /// [`Shortage`] with what would fit.
+    fn check_memory(&self, frames: usize, size: FrameSize) -> Result<(), Shortage>;
 
     /// Encodes frames of one size, in one call. What comes of a frame depends on this frame only.
     ///

@@ -9,7 +9,7 @@ use tch::{CModule, Kind, TchError, Tensor};
 
 use super::{
     Device, Features, FrameSize, KnownCamera, Metadata, Model, ModelError, OnStep, ResolvedModel,
-    Step,
+    Shortage, Step,
 };
 use crate::prediction::{Camera, Prediction};
 
@@ -208,6 +208,11 @@ impl Model for TorchScriptModel {
 
     fn frames_per_call(&self) -> usize {
         self.frames_per_call
+    }
+
+    fn check_memory(&self, frames: usize, size: FrameSize) -> Result<(), Shortage> {
+        let memory = self.metadata.memory.unwrap_or_default();
+        memory.check(self.device, frames, size, self.frames_per_call)
     }
 
     fn encode(&self, frames: &[RgbImage]) -> Result<Vec<Features>, ModelError> {

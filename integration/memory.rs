@@ -1,0 +1,55 @@
+//! Requests that need more memory than there is.
+
+use serde_json::json;
+
+use crate::support::pictures::sized;
+use crate::support::server::Server;
+
+/// Their pairs need 3.6 TB, says the model.
+const IMAGES: usize = 60;
+
+#[tokio::test]
+async fn what_does_not_fit_is_refused_with_what_does() {
+    let server = Server::with_model("hungry", &[]).await;
+    let mut client = server.client("process_res=28").await;
+    let picture = sized(28, 28);
+    for index in 0..IMAGES {
+        client.upload(&format!("{index}.png"), &picture).await;
+    }
+    client.generate(true).await;
+    let answer = client.answer().await;
+    assert_eq!(answer.message["type"], "error");
+    let text = answer.message["message"]
+        .as_str()
+        .expect("an error has a message");
+    assert!(
+        text.contains("60 images at process_res 28 need about 3600 GB"),
+        "{text}"
+    );
+    assert!(text.contains("GB are free"), "{text}");
+    assert!(
+        answer
+            .progress()
+            .all(|progress| progress["stage"] != "inference"),
+        "nothing was begun"
+    );
+
+    // As many as it says do fit.
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let place = words.iter().rposition(|word| word.starts_with("image"));
+    let count: usize = words[place.expect("images are advised") - 1]
+        .parse()
+        .expect("a number");
+    assert!((1..IMAGES).contains(&count), "{text}");
+    let mut modest = server.client("process_res=28").await;
+    for index in 0..count {
+        modest.upload(&format!("{index}.png"), &picture).await;
+    }
+    modest.send(json!({"type": "finalize"})).await;
+    modest.result("complete").await;
+
+    // And the session that was refused lives on.
+    client.expect_quiet().await;
+    let metrics = server.get("/metrics").await.text();
+    assert!(metrics.contains("kind=\"out_of_memory\""), "{metrics}");
+}

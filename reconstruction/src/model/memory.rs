@@ -1,0 +1,182 @@
+//! How much memory a prediction takes, and how much there is.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Device, FrameSize, free_memory};
+
+/// What an archive says of its need, by kind of device. Without it nothing is refused beforehand.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Memory {
+    /// On the processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<MemoryNeed>,
+    /// On a GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cuda: Option<MemoryNeed>,
+}
+
+/// Bytes at the peak of a prediction, beside the loaded model:
+/// `fixed + per_pixel * N * H * W + per_call_pixel * n * H * W + per_pair * N * N` for `N` frames of
+/// which `n` are in a call.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MemoryNeed {
+    /// Whatever is asked for.
+    pub fixed: f64,
+    /// For each pixel of all frames.
+    pub per_pixel: f64,
+    /// For each pixel of the frames in a call.
+    pub per_call_pixel: f64,
+    /// For each pair of frames.
+    pub per_pair: f64,
+}
+
+/// A prediction that there is not enough memory for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shortage {
+    /// Frames asked for.
+    pub frames: usize,
+    /// Bytes that they need.
+    pub needed: u64,
+    /// Bytes that there are.
+    pub free: u64,
+    /// How many frames of this size fit.
+    pub fitting_frames: usize,
+    /// By how much the sides of the frames have to shrink for all of them to fit, above 0 and below
+    /// 1; none if no size does.
+    pub fitting_scale: Option<f64>,
+}
+
+impl Memory {
+    /// The need on a device, if it is known.
+    pub fn on(&self, device: Device) -> Option<&MemoryNeed> {
+        match device {
+            Device::Cpu => self.cpu.as_ref(),
+            Device::Cuda(_) => self.cuda.as_ref(),
+        }
+    }
+
+    /// Whether the numbers can be reckoned with.
+    pub(super) fn is_sound(&self) -> bool {
+        let needs = [self.cpu, self.cuda];
+        needs.iter().flatten().all(|need| {
+            let numbers = [
+                need.fixed,
+                need.per_pixel,
+                need.per_call_pixel,
+                need.per_pair,
+            ];
+            numbers
+                .iter()
+                .all(|number| number.is_finite() && *number >= 0.0)
+        })
+    }
+
+    /// Compares the need of a prediction with the memory that is free now.
+    ///
+    /// # Errors
+    /// [`Shortage`] if it does not fit. What cannot be known is not in the way.
+    pub fn check(
+        &self,
+        device: Device,
+        frames: usize,
+        size: FrameSize,
+        frames_per_call: usize,
+    ) -> Result<(), Shortage> {
+        match (self.on(device), free_memory::free_memory(device)) {
+            (Some(need), Some(free)) => need.check(frames, size, frames_per_call, free),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl MemoryNeed {
+    fn bytes(&self, frames: usize, pixels: f64, frames_per_call: usize) -> f64 {
+        let (all, call) = (frames as f64, frames.min(frames_per_call) as f64);
+        self.fixed
+            + (self.per_pixel * all + self.per_call_pixel * call) * pixels
+            + self.per_pair * all * all
+    }
+
+    fn check(
+        &self,
+        frames: usize,
+        size: FrameSize,
+        frames_per_call: usize,
+        free: u64,
+    ) -> Result<(), Shortage> {
+        let pixels = f64::from(size.width) * f64::from(size.height);
+        let needed = self.bytes(frames, pixels, frames_per_call);
+        let available = free as f64;
+        if needed <= available {
+            return Ok(());
+        }
+        // The need rises with the number of frames.
+        let fits = |count: usize| self.bytes(count, pixels, frames_per_call) <= available;
+        let (mut fitting_frames, mut too_many) = (0, frames);
+        while too_many - fitting_frames > 1 {
+            let middle = fitting_frames.midpoint(too_many);
+            if fits(middle) {
+                fitting_frames = middle;
+            } else {
+                too_many = middle;
+            }
+        }
+        let without_pixels = self.bytes(frames, 0.0, frames_per_call);
+        let share = (available - without_pixels) / (needed - without_pixels);
+        Err(Shortage {
+            frames,
+            needed: needed as u64,
+            free,
+            fitting_frames,
+            fitting_scale: (share > 0.0).then(|| share.sqrt()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEED: MemoryNeed = MemoryNeed {
+        fixed: 1000.0,
+        per_pixel: 10.0,
+        per_call_pixel: 100.0,
+        per_pair: 5.0,
+    };
+    const SIZE: FrameSize = FrameSize {
+        width: 20,
+        height: 10,
+    };
+
+    #[test]
+    fn what_fits_is_let_through_and_what_does_not_is_told_what_would() {
+        // 1000 + 200 * (10 * 10 + 100 * 2) + 5 * 100
+        assert_eq!(NEED.check(10, SIZE, 2, 61_500), Ok(()));
+        let shortage = NEED.check(10, SIZE, 2, 61_499).expect_err("too little");
+        assert_eq!((shortage.needed, shortage.free), (61_500, 61_499));
+        assert_eq!(shortage.fitting_frames, 9);
+        let scale = shortage.fitting_scale.expect("smaller ones fit");
+        assert!(scale < 1.0);
+        let smaller = 200.0 * scale * scale;
+        assert!(NEED.bytes(10, smaller, 2) <= 61_499.5);
+        assert!(NEED.bytes(10, smaller * 1.001, 2) > 61_499.0);
+    }
+
+    #[test]
+    fn sometimes_nothing_fits() {
+        let shortage = NEED.check(10, SIZE, 2, 900).expect_err("far too little");
+        assert_eq!(shortage.fitting_frames, 0);
+        assert_eq!(shortage.fitting_scale, None);
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_reckoned_with_are_found() {
+        let with = |per_pair| Memory {
+            cpu: None,
+            cuda: Some(MemoryNeed { per_pair, ..NEED }),
+        };
+        assert!(with(0.0).is_sound());
+        assert!(!with(-1.0).is_sound());
+        assert!(!with(f64::INFINITY).is_sound());
+    }
+}
