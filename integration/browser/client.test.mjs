@@ -92,6 +92,22 @@ test('the other formats are offered and come', async () => {
   await page.close();
 });
 
+test('compressed results are drawn as well', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 112);
+  await page.getByLabel('Compression').selectOption('meshopt');
+  await page.getByText('All at once').click();
+  await page.locator('#photos').setInputFiles(photos(2));
+  await stored(page, 2);
+  const empty = await drawn(page);
+  await page.getByRole('button', { name: 'Finish' }).click();
+  await page.locator('#facts', { hasText: '2 cameras' }).waitFor();
+  const full = await drawn(page);
+  assert.ok(full.share > empty.share + 0.1, `${full.share} of the view is drawn on`);
+  well();
+  await page.close();
+});
+
 test('an image that cannot be taken is refused, and says why; the others go on', async () => {
   const strict = await startServer('--model', archive('flat'), '--max-image-pixels', '100000');
   const { page, well } = await openPage(browser.context, `${strict.base}/`);

@@ -1,86 +1,8 @@
-/** The parameters of a session, with their defaults and ranges. */
+/** The form with the parameters of the next session. */
 
 import type { Config } from '../protocol/messages';
 import { create, element } from '../shared/dom';
-
-/** What `GET /info` says about a server. */
-export interface ServerInfo {
-  version: string;
-  model?: { name?: string; version?: string } | string;
-  limits: {
-    max_images: number;
-    min_process_res: number;
-    max_process_res: number;
-    num_max_points: number;
-  };
-}
-
-interface Field {
-  name: string;
-  label: string;
-  help: string;
-  value: string | boolean;
-  min?: number;
-  max?: number;
-  step?: number | 'any';
-  options?: string[];
-}
-
-/** The parameters of the protocol; a default larger than the server's limit becomes that limit. */
-function fields({ limits }: ServerInfo): Field[] {
-  const within = (value: number, limit: number) => String(Math.min(value, limit));
-  return [
-    {
-      name: 'process_res',
-      label: 'Resolution',
-      help: 'pixels of the processed images; less is faster',
-      value: within(504, limits.max_process_res),
-      min: limits.min_process_res,
-      max: limits.max_process_res,
-      step: 1,
-    },
-    {
-      name: 'process_res_method',
-      label: 'Method',
-      help: 'whether the longer (upper) or the shorter side (lower) gets the resolution',
-      value: 'upper_bound_resize',
-      options: ['upper_bound_resize', 'upper_bound_crop', 'lower_bound_resize', 'lower_bound_crop'],
-    },
-    {
-      name: 'conf_thresh_percentile',
-      label: 'Least confident, %',
-      help: 'share of the pixels that is left out',
-      value: '10',
-      min: 0,
-      max: 100,
-      step: 'any',
-    },
-    {
-      name: 'num_max_points',
-      label: 'Most points',
-      help: 'a random choice of more',
-      value: within(10_000_000, limits.num_max_points),
-      min: 1,
-      max: limits.num_max_points,
-      step: 1,
-    },
-    {
-      name: 'max_images',
-      label: 'Most images',
-      help: 'images that the session takes',
-      value: within(100, limits.max_images),
-      min: 1,
-      max: limits.max_images,
-      step: 1,
-    },
-    {
-      name: 'show_cameras',
-      label: 'Cameras in the file',
-      help: 'draws them in the GLB, too',
-      value: true,
-    },
-  ];
-}
+import { type Field, fields, type ServerInfo } from './parameters';
 
 type Control = HTMLInputElement | HTMLSelectElement;
 

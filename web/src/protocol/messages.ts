@@ -56,6 +56,7 @@ export interface SessionInfo {
   max_images: number;
   error_message: string | null;
   requests?: number;
+  connections?: number;
   has_result?: boolean;
   config?: Config;
 }

@@ -51,6 +51,8 @@ export class Session {
   /** Whether the server speaks binary messages; those that only know JSON are served as well. */
   private binary = false;
   private settling = false;
+  /** Counts connections and drops, so that what was begun on an earlier one is given up. */
+  private epoch = 0;
   private sending = false;
   private lastError = '';
   /** Resolved by the next pong after a reconnection. */
@@ -70,7 +72,8 @@ export class Session {
     session.uploads.foreign = info.image_count;
     if (info.status === 'completed') {
       session.state = 'completed';
-    } else if (info.requests || info.status === 'processing') {
+    } else if (info.status === 'processing' && !info.connections) {
+      // Nobody else waits for it, so its answer comes here.
       session.pending = 'update';
     }
     return { session, info };
@@ -302,6 +305,7 @@ export class Session {
   }
 
   private opened(again: boolean): void {
+    this.epoch += 1;
     this.greeted = false;
     this.settling = again;
   }
@@ -319,35 +323,42 @@ export class Session {
 
   /** Finds out what became of the images and the request under way when the connection dropped. */
   private async settle(stored: number): Promise<void> {
-    try {
-      let arrived = stored;
-      let info = await this.info();
-      while (this.uploads.in('sent').length > 0) {
-        await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-        info = await this.info();
-        if (info.image_count === arrived) {
-          break;
-        }
-        arrived = info.image_count;
-      }
-      const running = info.status === 'processing' || Boolean(info.requests);
-      // What ended before this question comes before the answer of a ping.
-      await new Promise<void>((resolve) => {
-        this.pong = resolve;
-        this.connection.send('{"type":"ping"}');
-      });
-      this.uploads.reconnected(info.image_count);
-      if (this.pending && !running && this.answersSinceGreeting === 0) {
-        this.askAgain(info);
-      }
-    } catch (error) {
+    const { epoch } = this;
+    const info = await this.settled(stored).catch((error) => {
       this.events.onNote(`the session could not be looked at: ${reason(error)}`);
+    });
+    if (epoch !== this.epoch) {
+      return;
     }
-    if (this.connection.isOpen) {
-      this.settling = false;
-      this.events.onLink('open', 'connected again; the session goes on where it was');
-      void this.pump();
+    // What ended before the question above comes before the answer of a ping.
+    await new Promise<void>((resolve) => {
+      this.pong = resolve;
+      this.connection.send('{"type":"ping"}');
+    });
+    if (epoch !== this.epoch) {
+      return;
     }
+    this.uploads.reconnected(info?.image_count ?? stored);
+    const running = !info || info.status === 'processing' || Boolean(info.requests);
+    if (this.pending && !running && this.answersSinceGreeting === 0) {
+      this.askAgain(info);
+    }
+    this.settling = false;
+    this.events.onLink('open', 'connected again; the session goes on where it was');
+    void this.pump();
+  }
+
+  /** The session once it stores nothing more of what an earlier connection sent. */
+  private async settled(stored: number): Promise<SessionInfo> {
+    let info = await this.info();
+    for (let arrived = stored; this.uploads.in('sent').length > 0; arrived = info.image_count) {
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+      info = await this.info();
+      if (info.image_count === arrived) {
+        break;
+      }
+    }
+    return info;
   }
 
   /** The request did not arrive. */
@@ -363,6 +374,7 @@ export class Session {
   }
 
   private dropped(pauseMs: number): void {
+    this.epoch += 1;
     this.greeted = false;
     this.pong = undefined;
     this.events.onLink('lost', `trying again in ${Math.round(pauseMs / 100) / 10} s`);
