@@ -1,30 +1,20 @@
-//! Options of the point cloud, with the embedded model on the sample scene.
+//! Options of the point cloud, with photos of the sample scene. Where it does not matter what the
+//! model says, a quick one does.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Weak};
 
 use nalgebra::Point3;
-use tokio::sync::Mutex;
+use serde_json::json;
 
 use crate::support::client::{Answer, Client};
+use crate::support::compressed::{self, StoredPoints};
 use crate::support::geometry::Cameras;
 use crate::support::glb::{self, Contents};
+use crate::support::pictures::stripes;
 use crate::support::scene::Scene;
 use crate::support::server::{Server, new_data_dir};
 
 const PHOTOS: usize = 4;
-
-/// One server for all tests here, which ends with the last of them.
-async fn start() -> Arc<Server> {
-    static SHARED: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
-    let mut shared = SHARED.lock().await;
-    if let Some(server) = shared.upgrade() {
-        return server;
-    }
-    let server = Arc::new(Server::start_in(new_data_dir(), &["--model", "mvs"]).await);
-    *shared = Arc::downgrade(&server);
-    server
-}
 
 /// The result of a session with these options.
 async fn result(server: &Server, scene: &Scene, options: &str) -> Answer {
@@ -74,7 +64,7 @@ fn bits(contents: &Contents) -> HashSet<[u32; 3]> {
 #[tokio::test]
 async fn edges_lose_their_flying_points() {
     let scene = Scene::load();
-    let server = start().await;
+    let server = Server::start_in(new_data_dir(), &["--model", "mvs"]).await;
     let plain = result(&server, &scene, "").await;
     let filtered = result(&server, &scene, "filter_edges=true").await;
     assert_same_geometry(&filtered, &plain);
@@ -106,4 +96,150 @@ async fn edges_lose_their_flying_points() {
         100.0 * off_kept
     );
     assert!(off_cut > 3.0 * off_kept, "{off_cut} {off_kept}");
+}
+
+#[tokio::test]
+async fn a_voxel_keeps_one_point() {
+    let scene = Scene::load();
+    let server = Server::start(&[]).await;
+    let plain = result(&server, &scene, "").await;
+    let all = read(&plain);
+    for size in [0.03, 0.2, 1e6] {
+        let voxel = |point: &Point3<f32>| {
+            [point.x, point.y, point.z].map(|x| (f64::from(x) / size).floor() as i64)
+        };
+        let option = format!("voxel_size={size}");
+        let thinned = result(&server, &scene, &option).await;
+        assert_same_geometry(&thinned, &plain);
+        assert_eq!(thinned.metadata()["options"]["voxel_size"], size);
+        let kept = read(&thinned);
+        assert!(bits(&kept).is_subset(&bits(&all)), "points moved");
+        let voxels: HashSet<_> = kept.points.iter().map(voxel).collect();
+        assert_eq!(voxels.len(), kept.points.len(), "two points in a voxel");
+        let occupied: HashSet<_> = all.points.iter().map(voxel).collect();
+        assert_eq!(voxels, occupied, "a voxel lost its point");
+        assert!(kept.points.len() < all.points.len() / 2, "{size}");
+
+        let again = result(&server, &scene, &option).await;
+        assert!(again.glb() == thinned.glb(), "not the same again");
+        if kept.points.len() > 100 {
+            let limited = result(&server, &scene, &format!("{option}&num_max_points=100")).await;
+            let limited = read(&limited);
+            assert_eq!(limited.points.len(), 100);
+            assert!(bits(&limited).is_subset(&bits(&kept)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_black_or_white_background_goes_when_asked() {
+    let server = Server::start(&[]).await;
+    let black = |[red, green, blue]: [u8; 3]| red.max(green).max(blue) < 16;
+    let white = |[red, green, blue]: [u8; 3]| red.min(green).min(blue) >= 240;
+    let mut counts = Vec::new();
+    for (query, keeps_black, keeps_white) in [
+        ("", true, true),
+        ("filter_black_bg=true", false, true),
+        ("filter_white_bg=true", true, false),
+        ("filter_black_bg=true&filter_white_bg=true", false, false),
+    ] {
+        let mut client = server.client(query).await;
+        client.upload("0.png", &stripes()).await;
+        client.upload("1.png", &stripes()).await;
+        client.generate(false).await;
+        let contents = read(&client.result("complete").await);
+        let has = |what: &dyn Fn([u8; 3]) -> bool| contents.colours.iter().any(|c| what(*c));
+        assert_eq!(has(&black), keeps_black, "{query}");
+        assert_eq!(has(&white), keeps_white, "{query}");
+        assert!(has(&|color| !black(color) && !white(color)), "{query}");
+        counts.push(contents.points.len());
+    }
+    let [all, no_black, no_white, neither] = counts[..] else {
+        panic!("four results");
+    };
+    assert_eq!(all - neither, (all - no_black) + (all - no_white));
+}
+
+#[tokio::test]
+async fn compressed_points_are_the_same_within_a_step() {
+    let scene = Scene::load();
+    let server = Server::start(&[]).await;
+    let plain = result(&server, &scene, "glb_compression=none").await;
+    let exact = compressed::read(&plain.glb());
+    assert!(exact.required.is_empty(), "{:?}", exact.required);
+    let default = result(&server, &scene, "").await;
+    assert!(default.glb() == plain.glb(), "none is the default");
+
+    let mut sizes = vec![plain.glb().len()];
+    for (compression, required) in [
+        ("quantized", &["KHR_mesh_quantization"][..]),
+        (
+            "meshopt",
+            &["KHR_mesh_quantization", "EXT_meshopt_compression"],
+        ),
+    ] {
+        let answer = result(&server, &scene, &format!("glb_compression={compression}")).await;
+        assert_same_geometry(&answer, &plain);
+        assert_eq!(answer.metadata()["options"]["glb_compression"], compression);
+        let found = compressed::read(&answer.glb());
+        assert_eq!(answer.metadata()["num_points"], found.positions.len());
+        assert_eq!(found.required, required);
+        assert_same_points(&found, &exact);
+        sizes.push(answer.glb().len());
+        assert_eq!(answer.metadata()["glb_size_bytes"], answer.glb().len());
+    }
+    println!("bytes: {sizes:?}");
+    assert!(sizes[1] < sizes[0] * 8 / 10, "{sizes:?}");
+    assert!(sizes[2] < sizes[1] * 8 / 10, "{sizes:?}");
+}
+
+/// The same colours, and positions that differ by a step of 16 bits at most.
+fn assert_same_points(found: &StoredPoints, exact: &StoredPoints) {
+    assert_eq!(found.colours, exact.colours);
+    assert_eq!(found.positions.len(), exact.positions.len());
+    for axis in 0..3 {
+        let along = || exact.positions.iter().map(|position| position[axis]);
+        let extent = along().fold(f64::MIN, f64::max) - along().fold(f64::MAX, f64::min);
+        let step = found.step[axis];
+        assert!(step <= extent / 65_000.0, "{step} for {extent}");
+        for (here, there) in found.positions.iter().zip(&exact.positions) {
+            assert!(
+                (here[axis] - there[axis]).abs() <= step,
+                "{here:?} {there:?}"
+            );
+        }
+    }
+}
+
+/// Other formats hold the same points.
+#[tokio::test]
+async fn filters_hold_for_every_format() {
+    let server = Server::start(&[]).await;
+    let query = "voxel_size=0.1&filter_black_bg=true&glb_compression=meshopt";
+    let mut client = server.client(query).await;
+    client.upload("0.png", &stripes()).await;
+    client.upload("1.png", &stripes()).await;
+    client.generate(false).await;
+    let answer = client.result("complete").await;
+    let points = answer.metadata()["num_points"].as_u64().expect("a number");
+    assert_eq!(
+        answer.metadata()["options"],
+        json!({
+            "filter_edges": false,
+            "voxel_size": 0.1,
+            "filter_black_bg": true,
+            "filter_white_bg": false,
+            "glb_compression": "meshopt"
+        })
+    );
+    let path = format!("/ws/session/{}/result", client.session);
+    let glb = server.get(&path).await;
+    assert!(
+        glb.body == answer.glb(),
+        "the file is the one in the message"
+    );
+    let ply = server.get(&format!("{path}?format=ply")).await;
+    let head = String::from_utf8_lossy(&ply.body[..300]).into_owned();
+    let count = format!("element vertex {points}\n");
+    assert!(head.contains(&count), "{count} is missing: {head}");
 }

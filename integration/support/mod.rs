@@ -2,6 +2,7 @@
 
 pub mod archives;
 pub mod client;
+pub mod compressed;
 pub mod geometry;
 pub mod glb;
 pub mod pictures;

@@ -21,6 +21,18 @@ pub fn black() -> Vec<u8> {
     png(&RgbImage::new(width, height))
 }
 
+/// A PNG of three vertical stripes: black, colourful and white.
+pub fn stripes() -> Vec<u8> {
+    let (width, height) = PHOTO_SIZE;
+    png(&RgbImage::from_fn(width, height, |x, y| {
+        match x * 3 / width {
+            0 => Rgb([15, 0, 7]),
+            1 => Rgb([100 + x as u8, 30 + y as u8, 200]),
+            _ => Rgb([240, 255, 250]),
+        }
+    }))
+}
+
 /// A PNG of this many pixels.
 pub fn sized(width: u32, height: u32) -> Vec<u8> {
     png(&RgbImage::from_fn(width, height, |x, y| {

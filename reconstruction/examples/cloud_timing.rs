@@ -1,47 +1,111 @@
-//! Measures the way from a prediction to a GLB file on eight frames of 504 x 378 pixels:
+//! Measures the way from a prediction to a GLB file on eight frames of 504 x 378 pixels: the eight
+//! photos of the sample scene on a synthetic surface.
 //!
 //! `cargo run --release -p pointstream-reconstruction --example cloud_timing`
 
 #[path = "../tests/common/mod.rs"]
 mod common;
 
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{HEIGHT, WIDTH, predict};
+use common::{HEIGHT, Synthetic, WIDTH, predict};
 use nalgebra::{Similarity3, Vector3};
-use pointstream_reconstruction::cloud::{CloudOptions, PointFilters, build_scene};
+use pointstream_reconstruction::cloud::{CloudOptions, PointFilters, VoxelSize, build_scene};
 use pointstream_reconstruction::export::glb::{GlbCompression, write_glb};
+use pointstream_reconstruction::image::{DecodeLimits, ProcessResMethod, decode, preprocess};
 
 const RUNS: usize = 7;
 
 /// 504 x 378 pixels.
 const SIZE: (usize, usize) = (6 * WIDTH, 6 * HEIGHT);
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// Divides both sides.
+const PATCH_SIZE: u32 = 14;
+
+type Error = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Error> {
     let ids: Vec<u64> = (0..8).collect();
     let other_world = Similarity3::new(Vector3::x(), Vector3::y(), 3.0);
-    let synthetic = predict(&ids, SIZE, &Similarity3::identity());
+    let mut synthetic = predict(&ids, SIZE, &Similarity3::identity());
+    show_photos(&mut synthetic)?;
     let later = predict(&ids, SIZE, &other_world);
     for num_max_points in [100_000, 1_000_000, 10_000_000] {
-        let options = CloudOptions {
-            conf_thresh_percentile: 10.0,
-            num_max_points,
-            show_cameras: true,
-            filters: PointFilters::OFF,
-        };
+        let options = options(num_max_points, PointFilters::OFF);
         let first = || build_scene(&synthetic.prediction, &synthetic.frames(), None, &options);
         let (scene, world) = first()?;
         let align =
             || build_scene(&later.prediction, &later.frames(), Some(&world), &options).map(drop);
-        let glb = write_glb(&scene, GlbCompression::None)?;
         println!(
-            "{} points: first scene {:.1} ms, later scene {:.1} ms, glb of {:.1} MB {:.1} ms",
+            "{} points: first scene {:.1} ms, later scene {:.1} ms",
             scene.points.len(),
             median_ms(|| first().map(drop))?,
             median_ms(align)?,
-            glb.len() as f64 / 1e6,
-            median_ms(|| write_glb(&scene, GlbCompression::None).map(drop))?,
         );
+        for compression in GlbCompression::ALL {
+            let glb = write_glb(&scene, compression)?;
+            println!(
+                "  glb, {compression}: {:.2} MB, {:.1} ms",
+                glb.len() as f64 / 1e6,
+                median_ms(|| write_glb(&scene, compression).map(drop))?,
+            );
+        }
+    }
+    filters(&synthetic)
+}
+
+/// Measures each filter by itself.
+fn filters(synthetic: &Synthetic) -> Result<(), Error> {
+    let off = PointFilters::OFF;
+    let voxels = |size| PointFilters {
+        voxel_size: VoxelSize::new(size),
+        ..off
+    };
+    for (name, filters) in [
+        ("no filter", off),
+        ("edges", PointFilters { edges: true, ..off }),
+        (
+            "black and white",
+            PointFilters {
+                black_background: true,
+                white_background: true,
+                ..off
+            },
+        ),
+        ("voxels of 0.1", voxels(0.1)),
+        ("voxels of 0.01", voxels(0.01)),
+        ("voxels of 1e-9", voxels(1e-9)),
+    ] {
+        let options = options(10_000_000, filters);
+        let build = || build_scene(&synthetic.prediction, &synthetic.frames(), None, &options);
+        println!(
+            "{name}: {} points, first scene {:.1} ms",
+            build()?.0.points.len(),
+            median_ms(|| build().map(drop))?,
+        );
+    }
+    Ok(())
+}
+
+fn options(num_max_points: usize, filters: PointFilters) -> CloudOptions {
+    CloudOptions {
+        conf_thresh_percentile: 10.0,
+        num_max_points,
+        show_cameras: true,
+        filters,
+    }
+}
+
+/// Gives the frames the sample scene's photos.
+fn show_photos(synthetic: &mut Synthetic) -> Result<(), Error> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/sample_scene");
+    let method = ProcessResMethod::UpperBoundResize;
+    for (index, image) in synthetic.images.iter_mut().enumerate() {
+        let file = fs::read(folder.join(format!("{index:03}.jpg")))?;
+        let photo = decode(&file, &DecodeLimits::default())?;
+        *image = preprocess(&photo, SIZE.0 as u32, method, PATCH_SIZE)?;
     }
     Ok(())
 }

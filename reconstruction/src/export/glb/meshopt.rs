@@ -16,3 +16,26 @@ pub fn encode<T>(vertices: &[T]) -> Result<Vec<u8>, GlbError> {
     encoded.shrink_to_fit();
     Ok(encoded)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_encoded_comes_back_in_the_extensions_version() {
+        for count in [1_usize, 15, 16, 17, 256, 257, 10_000] {
+            let positions: Vec<[i16; 4]> = (0..count)
+                .map(|i| [i as i16, (i * i) as i16, -(i as i16 / 3), 0])
+                .collect();
+            let encoded = encode(&positions).unwrap();
+            assert_eq!(meshopt::decode_vertex_version(&encoded), Some(0));
+            let decoded: Vec<[i16; 4]> = meshopt::decode_vertex_buffer(&encoded, count).unwrap();
+            assert_eq!(decoded, positions);
+            assert_eq!(encode(&positions).unwrap(), encoded);
+        }
+        let colors = [[1_u8, 2, 3, 255], [255, 0, 128, 255]];
+        let encoded = encode(&colors).unwrap();
+        let decoded: Vec<[u8; 4]> = meshopt::decode_vertex_buffer(&encoded, 2).unwrap();
+        assert_eq!(decoded, colors);
+    }
+}
