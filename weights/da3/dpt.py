@@ -25,7 +25,7 @@ class ResidualConvolutions(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[n, width, h, w]`, and so is the result."""
-        return x + self.conv2(F.relu(self.conv1(F.relu(x))))
+        return self.conv2(F.relu(self.conv1(F.relu(x)), inplace=True)).add_(x)
 
 
 class Fusion(nn.Module):
@@ -51,7 +51,7 @@ class SkipFusion(Fusion):
 
     def fuse(self, x: Tensor, finer: Tensor, height: int, width: int) -> Tensor:
         """`x` and `finer` `[n, C, h, w]` -> `[n, C, height, width]`."""
-        return self.forward(x + self.resConfUnit1(finer), height, width)
+        return self.forward(self.resConfUnit1(finer).add_(x), height, width)
 
 
 class Scratch(nn.Module):
@@ -109,9 +109,9 @@ class Stages(nn.Module):
         columns = width // self.patch_size
         stages: list[Tensor] = []
         for i, project in enumerate(self.projects):
-            tokens = self.norm(taps[:, i])
-            maps = tokens.transpose(1, 2).reshape(taps.size(0), tokens.size(2), rows, columns)
-            maps = project(maps)
+            # Maps whose channels come last in memory, which convolutions take and pass on.
+            tokens = self.norm(taps[:, i]).unflatten(1, [rows, columns])
+            maps = project(tokens.permute(0, 3, 1, 2))
             stages.append(add_uv_embedding(maps, width / height) if self.placed else maps)
         for i, resize_layer in enumerate(self.resize_layers):
             stages[i] = resize_layer(stages[i])
@@ -126,7 +126,7 @@ def output_layers(width: int, channels: int) -> nn.Sequential:
     """The last layers of a head, at the size of the image."""
     return nn.Sequential(
         nn.Conv2d(width, OUTPUT_WIDTH, 3, padding=1),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         nn.Conv2d(OUTPUT_WIDTH, channels, 1),
     )
 

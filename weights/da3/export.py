@@ -18,8 +18,9 @@ from weights.contract import Metadata, save_archive
 from weights.contract.metadata import PRECISIONS, Normalisation
 from weights.da3.backbone import Backbone
 from weights.da3.checkpoint import load_checkpoint
-from weights.da3.config import CONFIGS, PATCH_SIZE
+from weights.da3.config import CONFIGS, PATCH_SIZE, AnyConfig
 from weights.da3.loading import CheckpointError
+from weights.da3.memory import memory_of
 from weights.da3.pixels import CHANNEL_DEVIATION, CHANNEL_MEAN
 from weights.da3.random_weights import randomise
 from weights.da3.variants import Network, abilities, build_model, build_network
@@ -34,6 +35,7 @@ SIZES = {name.removeprefix("da3-").removeprefix("da3"): config for name, config 
 
 def export(
     network: Network,
+    config: AnyConfig,
     name: str,
     license_id: str,
     precision: str,
@@ -53,6 +55,7 @@ def export(
         default_process_res=DEFAULT_PROCESS_RES,
         max_process_res=MAX_PROCESS_RES,
         precision=precision,
+        memory=memory_of(config, DTYPES[precision].itemsize),
         normalisation=Normalisation(CHANNEL_MEAN, CHANNEL_DEVIATION),
         source_digest=source_digest,
         **abilities(network),
@@ -72,7 +75,13 @@ def export_checkpoint(
     checkpoint = load_checkpoint(folder)
     config = checkpoint.config
     return export(
-        checkpoint.network, name or config.name, config.license, precision, path, checkpoint.digest
+        checkpoint.network,
+        config,
+        name or config.name,
+        config.license,
+        precision,
+        path,
+        checkpoint.digest,
     )
 
 
@@ -81,7 +90,7 @@ def export_random(size: str, path: Path, precision: str = "fp32", seed: int = 0)
     config = SIZES[size]
     network = build_network(config)
     randomise(network, seed)
-    return export(network, f"{config.name}-random", RANDOM_LICENSE, precision, path)
+    return export(network, config, f"{config.name}-random", RANDOM_LICENSE, precision, path)
 
 
 def main() -> int:

@@ -10,20 +10,15 @@ LARGEST_WAVELENGTH = 100.0
 def add_uv_embedding(maps: Tensor, aspect: float) -> Tensor:
     """Add sines and cosines of the place to maps `[n, C, h, w]` of an image with W / H = `aspect`.
 
+    The maps are changed in place: at the size of the image they are the largest tensors there are.
     The first half of the channels depends on the column, the second on the row. Coordinates are
     in units of half the image's diagonal, from its middle.
     """
-    channels, height, width = maps.size(1), maps.size(2), maps.size(3)
+    half, height, width = maps.size(1) // 2, maps.size(2), maps.size(3)
     diagonal = (aspect * aspect + 1.0) ** 0.5
-    x = _axis_embedding(aspect / diagonal, width, channels // 2, maps)
-    y = _axis_embedding(1.0 / diagonal, height, channels // 2, maps)
-    embedding = torch.cat(
-        [
-            x[:, None, :].expand(channels // 2, height, width),
-            y[:, :, None].expand(channels // 2, height, width),
-        ]
-    )
-    return maps + embedding
+    maps[:, :half].add_(_axis_embedding(aspect / diagonal, width, half, maps)[:, None, :])
+    maps[:, half:].add_(_axis_embedding(1.0 / diagonal, height, half, maps)[:, :, None])
+    return maps
 
 
 def _axis_embedding(

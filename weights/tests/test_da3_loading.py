@@ -171,7 +171,7 @@ def test_exported_archive_keeps_the_contract(tmp_path: Path, config: AnyConfig) 
             module.fc_qvec.bias.copy_(torch.tensor([0.0, 0.0, 0.0, 1.0]))
             module.fc_t.weight.mul_(0.1)
             module.fc_qvec.weight.mul_(0.1)
-    written = export(network, "tiny", "Apache-2.0", "fp32", path)
+    written = export(network, config, "tiny", "Apache-2.0", "fp32", path)
     _, metadata = load_archive(path)
     assert metadata == written
     scale = "relative" if config is TINY else "metric"
@@ -184,7 +184,7 @@ def test_exported_archive_keeps_the_contract(tmp_path: Path, config: AnyConfig) 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_half_precision_is_of_the_backbone_only(tmp_path: Path, precision: str) -> None:
     path = tmp_path / "tiny.pt"
-    export(random_network(TINY_NESTED), "tiny", "Apache-2.0", precision, path)
+    export(random_network(TINY_NESTED), TINY_NESTED, "tiny", "Apache-2.0", precision, path)
     module, metadata = load_archive(path)
     assert metadata.precision == precision
     expected = {"fp16": torch.float16, "bf16": torch.bfloat16}[precision]

@@ -1,0 +1,105 @@
+"""Measure how much memory a reconstruction needs, beside what the archive's metadata say.
+
+On the CPU it is the highest resident memory of a fresh process (Linux), on CUDA what PyTorch's
+allocator gave out; both beside the loaded model. Frames are in calls of their own.
+"""
+
+import argparse
+import gc
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from weights.contract import Metadata, load_archive, read_metadata, run_model
+
+DEFAULT_CASES = ("1x280x504", "4x280x504", "8x140x252")
+
+
+def measure(archive: Path, case: str, device: str) -> int:
+    """Bytes at the peak of one reconstruction in this process."""
+    module, metadata = load_archive(archive, device)
+    frames, height, width = numbers(case)
+    pixels = torch.randint(0, 256, (frames, 3, height, width), dtype=torch.uint8, device=device)
+    side = 2 * metadata.patch_size
+    run_model(module, metadata, pixels[:1, :, :side, :side])  # loads what is loaded once
+    gc.collect()
+    if device == "cpu":
+        before = _status("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        run_model(module, metadata, pixels)
+        return _status("VmHWM") - before
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    run_model(module, metadata, pixels)
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+def measure_apart(archive: Path, case: str, device: str = "cpu") -> int:
+    """`measure` in a process of its own, whose allocator gives memory back at once."""
+    command = [sys.executable, "-W", "ignore", "-m", "weights.measure_memory"]
+    run = subprocess.run(
+        [*command, str(archive), case, "--device", device, "--here"],
+        env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},
+        cwd=Path(__file__).parents[1],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return int(run.stdout)
+
+
+def stated(metadata: Metadata, case: str, device: str = "cpu") -> float | None:
+    """The bytes that the metadata give, if they do."""
+    memory = metadata.memory
+    need = memory and (memory.cpu if device == "cpu" else memory.cuda)
+    if need is None:
+        return None
+    frames, height, width = numbers(case)
+    pixels = height * width
+    return (
+        need.fixed
+        + need.per_pixel * frames * pixels
+        + need.per_call_pixel * pixels
+        + need.per_pair * frames**2
+    )
+
+
+def numbers(case: str) -> tuple[int, int, int]:
+    """Frames, height and width of `FRAMESxHEIGHTxWIDTH`."""
+    frames, height, width = (int(number) for number in case.split("x"))
+    return frames, height, width
+
+
+def _status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {field}")
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m weights.measure_memory", description=__doc__)
+    parser.add_argument("archive", type=Path)
+    parser.add_argument("cases", nargs="*", default=DEFAULT_CASES, metavar="FRAMESxHEIGHTxWIDTH")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--here", action="store_true", help="one case in this process, as a number")
+    options = parser.parse_args()
+    if options.here:
+        print(measure(options.archive, options.cases[0], options.device))
+        return
+    metadata = read_metadata(options.archive)
+    print(f"{metadata.name}, {metadata.precision}, {options.device}, MB beside the loaded model")
+    print(f"{'case':16} {'measured':>9} {'metadata':>9}")
+    for case in options.cases:
+        found = measure_apart(options.archive, case, options.device)
+        expected = stated(metadata, case, options.device)
+        words = "-" if expected is None else f"{expected / 1e6:.1f}"
+        print(f"{case:16} {found / 1e6:9.1f} {words:>9}")
+
+
+if __name__ == "__main__":
+    main()
