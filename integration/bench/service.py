@@ -49,11 +49,13 @@ class Measurement:
 
 
 class Server:
-    """The release build on a free port, with a data directory of its own."""
+    """A build on a free port, with a data directory of its own."""
 
-    def __init__(self, options: list[str]) -> None:
+    def __init__(
+        self, options: list[str], binary: Path = ROOT / "target/release/pointstream"
+    ) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="pointstream-bench-")
-        command = [str(ROOT / "target/release/pointstream"), "--port", "0"]
+        command = [str(binary), "--port", "0"]
         command += ["--data-dir", self.folder.name, "--log-level", "WARNING"]
         # Machines are told nothing about what to do next.
         command += ["--log-format", "json", *options]

@@ -1,0 +1,1 @@
+"""Everything that can only be checked on a GPU, in one command that needs no network."""

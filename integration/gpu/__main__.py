@@ -1,0 +1,82 @@
+"""Check and measure Depth Anything 3 on a GPU: `python -m integration.gpu`.
+
+It needs no network and takes less than ten minutes. What it finds is written to
+`integration/gpu/results/`, under the device's name. `--device cpu --tiny` tries the script itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import precision, report, service, throughput
+from .networks import ROOT, check
+from .plan import FULL, TINY
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m integration.gpu", description=__doc__)
+    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--server", type=Path, help="the service's binary; without it, no service")
+    parser.add_argument("--sizes", nargs="+", choices=FULL.sizes, help="default: all")
+    parser.add_argument("--tiny", action="store_true", help="small frames, the smallest network")
+    parser.add_argument("--output", type=Path, default=ROOT / "integration/gpu/results")
+    return parser.parse_args()
+
+
+def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """All results."""
+    plan = TINY if options.tiny else FULL
+    if options.sizes:
+        plan = dataclasses.replace(plan, sizes=tuple(options.sizes))
+    errors, precision_checks = precision.measure(plan, folder, options.device)
+    speeds, speed_checks = throughput.measure(plan, folder, options.device)
+    served: list[dict[str, Any]] = []
+    service_checks = [check("two workers share the device", None, "no --server was given")]
+    if options.server:
+        served, service_checks = service.measure(plan, folder, options.device, options.server)
+    on_gpu = options.device.startswith("cuda")
+    return {
+        "device": torch.cuda.get_device_name(options.device) if on_gpu else "processor",
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda if on_gpu else "not used",
+        "plan": dataclasses.asdict(plan),
+        "checks": [*precision_checks, *speed_checks, *service_checks],
+        "precision": errors,
+        "throughput": speeds,
+        "service": served,
+    }
+
+
+def main() -> int:
+    """Run the command and return its exit status: 1 if a check failed."""
+    options = parse_arguments()
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        print(
+            "error: there is no GPU that PyTorch can use; try --device cpu --tiny", file=sys.stderr
+        )
+        return 1
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="pointstream-gpu-") as folder:
+        results = run(options, Path(folder))
+    results["seconds"] = time.monotonic() - begin
+    name = re.sub(r"[^a-z0-9]+", "-", results["device"].lower()).strip("-")
+    for path in report.write(results, options.output, name):
+        print(path)
+    failed = [row for row in results["checks"] if row["passed"] is False]
+    for row in failed:
+        print(f"failed: {row['check']} ({row['detail']})", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""What is run: in full on a GPU, tiny to try the script on a processor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SERVICE_TARGETS = {"small": 1000.0, "base": 550.0, "large": 200.0}
+"""Frames per second through the service on an H100, at 504x336 with 32 frames."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of networks, frames and images."""
+
+    sizes: tuple[str, ...]
+    precisions: tuple[str, ...]
+    """The first is the one that throughput and memory are measured with."""
+    height: int
+    width: int
+    frames: tuple[int, ...]
+    """Numbers of frames, ascending."""
+    runs: int
+
+    @property
+    def most_frames(self) -> int:
+        """The largest number of frames."""
+        return self.frames[-1]
+
+
+FULL = Plan(
+    sizes=("small", "base", "large", "giant"),
+    precisions=("fp16", "bf16"),
+    height=336,
+    width=504,
+    frames=(1, 2, 8, 32, 100),
+    runs=3,
+)
+TINY = Plan(sizes=("small",), precisions=("fp32",), height=56, width=84, frames=(1, 2, 4), runs=1)
