@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from weights.da3.config import ANY_VIEW
+
 from .networks import CHUNK, Runner, archive, check, frames_of
 from .plan import Plan
 
@@ -24,28 +26,36 @@ def measure(plan: Plan, folder: Path, device: str) -> tuple[list[dict[str, Any]]
             pixels = frames_of(count, plan.height, plan.width, device)
             seconds = runner.seconds(pixels, plan.runs)
             row = {"size": size, "frames": count, "frames_per_second": count / seconds}
-            rows.append({**row, **_memory(runner, plan, count, device)})
+            rows.append({**row, **_memory(runner, size, plan, count, device)})
         checks.append(_fused(rows[-1], size))
         checks.append(_as_stated(rows[-1], size))
     checks.append(_out_of_memory(plan, folder, device))
     return rows, checks
 
 
-def _memory(runner: Runner, plan: Plan, count: int, device: str) -> dict[str, float | None]:
-    """Peak of a run in MB as measured and as the metadata say, and of a matrix of scores."""
-    patches = plan.height * plan.width // runner.metadata.patch_size**2
+def _memory(
+    runner: Runner, size: str, plan: Plan, count: int, device: str
+) -> dict[str, float | None]:
+    """Peak of a run in MB beside the model, as measured and as the metadata say of the CPU, and a
+    matrix of scores of all frames."""
+    pixels = plan.height * plan.width
     memory = runner.metadata.memory
-    stated = memory.peak(count, patches, CHUNK) if memory else None
-    width = memory.state // 8 if memory else 0  # bytes of a token
-    numbers = {"fp32": 4}.get(runner.metadata.precision, 2)
-    heads = width // numbers // 64
-    scores = heads * (count * (patches + 1)) ** 2 * numbers
+    need = memory and memory.cpu
+    tokens = count * (pixels // runner.metadata.patch_size**2 + 1)
+    bytes_of_number = 4 if runner.metadata.precision == "fp32" else 2
+    scores = ANY_VIEW[f"da3-{size}"].heads * tokens**2 * bytes_of_number
+    stated = need and (
+        need.fixed
+        + need.per_pixel * count * pixels
+        + need.per_call_pixel * min(count, CHUNK) * pixels
+    )
     peak = None
     if device.startswith("cuda"):
-        pixels = frames_of(count, plan.height, plan.width, device)
-        torch.cuda.reset_peak_memory_stats()
-        runner.run(pixels)
-        peak = torch.cuda.max_memory_allocated()
+        frames = frames_of(count, plan.height, plan.width, device)
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        runner.run(frames)
+        peak = torch.cuda.max_memory_allocated(device) - before
     return {
         "peak_mb": None if peak is None else peak / 1e6,
         "stated_mb": None if stated is None else stated / 1e6,
