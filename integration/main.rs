@@ -6,6 +6,7 @@
 
 mod support;
 
+mod asyncapi;
 mod binary;
 mod downloads;
 mod drain;
@@ -21,6 +22,7 @@ mod metrics;
 mod models;
 mod names;
 mod one_shot;
+mod openapi;
 mod origins;
 mod point_options;
 mod progress;

@@ -1,7 +1,10 @@
 //! What operators measure: `/metrics` and `/stats`.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
+use crate::support::archives::repository;
 use crate::support::pictures::photo;
 use crate::support::scrape::Scrape;
 use crate::support::server::Server;
@@ -303,4 +306,68 @@ async fn only_so_many_errors_are_remembered() {
             .as_str()
             .is_some_and(|text| text.contains("unknown-59"))
     );
+}
+
+#[tokio::test]
+async fn the_dashboard_for_grafana_shows_metrics_that_there_are() {
+    let server = Server::start(&[]).await;
+    let mut client = server.client("").await;
+    client.upload("x.png", &photo(0)).await;
+    client.generate(true).await;
+    client.result("delta").await;
+    let scrape = Scrape::of(&server).await;
+    let there = scrape.names();
+
+    let path = repository().join("docs/grafana/pointstream.json");
+    let text = std::fs::read_to_string(path).expect("the dashboard is there");
+    let dashboard: Value = serde_json::from_str(&text).expect("the dashboard is JSON");
+    let mut expressions = Vec::new();
+    collect_expressions(&dashboard, &mut expressions);
+    let mut shown = BTreeSet::new();
+    for expression in &expressions {
+        for word in
+            expression.split(|character: char| !(character.is_alphanumeric() || character == '_'))
+        {
+            if word.starts_with("pointstream_") || word.starts_with("process_") {
+                assert!(there.contains(word), "there is no {word}: {expression}");
+                shown.insert(word);
+            }
+        }
+    }
+    assert!(expressions.len() > 30, "{}", expressions.len());
+    // And all that is counted is shown, but for what says the same in other words.
+    let families = there
+        .iter()
+        .map(|name| name.trim_end_matches("_bucket").trim_end_matches("_count"))
+        .map(|name| name.trim_end_matches("_sum"));
+    for family in families.collect::<BTreeSet<_>>() {
+        let known = [
+            "process_virtual_memory_bytes",
+            "process_threads",
+            "process_start_time_seconds",
+        ];
+        let is_shown = shown.iter().any(|name| name.starts_with(family));
+        assert!(is_shown || known.contains(&family), "{family} is not shown");
+    }
+}
+
+/// The expressions of panels and of variables.
+fn collect_expressions(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match (name.as_str(), value) {
+                    ("expr" | "definition", Value::String(text)) => found.push(text.clone()),
+                    ("datasource", Value::Object(source)) => {
+                        assert_eq!(source["uid"], "${datasource}", "a source of one's own");
+                    }
+                    _ => collect_expressions(value, found),
+                }
+            }
+        }
+        Value::Array(items) => items
+            .iter()
+            .for_each(|item| collect_expressions(item, found)),
+        _ => {}
+    }
 }

@@ -5,9 +5,10 @@ use pointstream_reconstruction::export::glb::GlbCompression;
 use pointstream_reconstruction::image::ProcessResMethod;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 /// Parameters of a session, with the protocol's names and defaults.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SessionConfig {
     /// Images that the session may hold.
     pub max_images: u32,
@@ -29,7 +30,7 @@ pub struct SessionConfig {
 
 /// Parameters of a session that the protocol does not have: what is done to its point clouds if
 /// the client asks for it.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct PointOptions {
     /// Whether points at discontinuities of the depth are left out.
@@ -88,6 +89,19 @@ pub struct OutOfRange {
     pub max: f64,
 }
 
+/// A parameter and the range that it may have.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Range {
+    /// Name of the parameter.
+    pub parameter: &'static str,
+    /// What it is.
+    pub value: f64,
+    /// Smallest value allowed.
+    pub min: f64,
+    /// Largest value allowed.
+    pub max: f64,
+}
+
 impl SessionConfig {
     /// How a point cloud is made of a prediction.
     pub fn cloud_options(&self) -> CloudOptions {
@@ -109,6 +123,28 @@ impl SessionConfig {
     /// # Errors
     /// [`OutOfRange`] for the first one that does not fit.
     pub fn check(&self, limits: &ConfigLimits) -> Result<(), OutOfRange> {
+        for Range {
+            parameter,
+            value,
+            min,
+            max,
+        } in self.ranges(limits)
+        {
+            // Written so that NaN is refused too.
+            if !(value >= min && value <= max) {
+                return Err(OutOfRange {
+                    parameter,
+                    value,
+                    min,
+                    max,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The parameters that are numbers, and what they may be.
+    pub fn ranges(&self, limits: &ConfigLimits) -> Vec<Range> {
         let ranges = [
             (
                 "max_images",
@@ -136,18 +172,15 @@ impl SessionConfig {
             ),
             ("voxel_size", self.points.voxel_size, 0.0, MAX_VOXEL_SIZE),
         ];
-        for (parameter, value, min, max) in ranges {
-            // Written so that NaN is refused too.
-            if !(value >= min && value <= max) {
-                return Err(OutOfRange {
-                    parameter,
-                    value,
-                    min,
-                    max,
-                });
-            }
-        }
-        Ok(())
+        ranges
+            .into_iter()
+            .map(|(parameter, value, min, max)| Range {
+                parameter,
+                value,
+                min,
+                max,
+            })
+            .collect()
     }
 }
 

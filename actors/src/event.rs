@@ -7,6 +7,7 @@ use bytes::Bytes;
 use pointstream_reconstruction::cloud::Alignment;
 use pointstream_reconstruction::model::{KnownCamera, Scale};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::config::PointOptions;
@@ -110,7 +111,7 @@ impl SessionEvent {
 }
 
 /// The parts of a generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// A worker is found and the model is brought to its device.
@@ -146,7 +147,7 @@ pub struct Progress {
 }
 
 /// Whether a result is one of several or the last word on these images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerKind {
     /// An incremental update.
@@ -171,11 +172,12 @@ pub struct Answer {
 }
 
 /// Metadata of a result, in the protocol's names.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ResultMetadata {
     /// Frames that were processed.
     pub num_frames: usize,
     /// The session.
+    #[schema(value_type = uuid::Uuid)]
     pub session_id: SessionId,
     /// Size of the GLB in bytes.
     pub glb_size_bytes: usize,
@@ -214,7 +216,7 @@ pub struct ResultMetadata {
 }
 
 /// Seconds spent in the parts of a generation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, ToSchema)]
 pub struct Timings {
     /// From the request until a worker took it up.
     pub queued: f64,

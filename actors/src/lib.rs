@@ -34,7 +34,7 @@ mod workshop;
 #[cfg(test)]
 mod tests;
 
-pub use config::{ConfigLimits, OutOfRange, PointOptions, SessionConfig};
+pub use config::{ConfigLimits, OutOfRange, PointOptions, Range, SessionConfig};
 pub use connection::{AttachError, Delivery, Events, Requests, SessionNotFound};
 pub use event::{
     Answer, AnswerKind, ClientMessage, CloseReason, Progress, ResultMetadata, SessionEvent,

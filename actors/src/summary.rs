@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use std::time::SystemTime;
+use utoipa::ToSchema;
 
 use crate::config::SessionConfig;
 use crate::event::SessionId;
@@ -62,7 +63,7 @@ pub struct SessionSummary {
 }
 
 /// One actor of the live tree.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ActorReport {
     /// The runtime's identifier.
     pub id: String,
@@ -96,15 +97,17 @@ pub struct ActorReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
     /// The actors that it supervises.
+    #[schema(no_recursion)]
     pub children: Vec<ActorReport>,
 }
 
 /// What an actor works on.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct JobReport {
     /// `encode` or `reconstruct`.
     pub kind: &'static str,
     /// For which session.
+    #[schema(value_type = uuid::Uuid)]
     pub session_id: SessionId,
     /// Number of frames.
     pub frames: usize,

@@ -79,6 +79,7 @@ pub async fn request_with(
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
+            .max_redirects(0)
             .build();
         let mut response = ureq::Agent::from(config).run(request)?;
         let body = response

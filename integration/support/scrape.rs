@@ -1,15 +1,11 @@
 //! What a server counts, read with Prometheus' own parser.
 
-use std::collections::BTreeSet;
-use std::process::Stdio;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 
-use super::archives::repository;
+use super::python;
 use super::server::Server;
-use super::within;
 
 /// The metrics of one moment.
 pub struct Scrape(Vec<Sample>);
@@ -17,7 +13,7 @@ pub struct Scrape(Vec<Sample>);
 #[derive(Debug, Deserialize)]
 struct Sample {
     name: String,
-    labels: std::collections::BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
     value: f64,
 }
 
@@ -28,7 +24,7 @@ impl Scrape {
         assert_eq!(reply.status, 200, "{}", reply.text());
         let kind = reply.header("content-type").unwrap_or_default();
         assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
-        let parsed = within("parsing", parse(&reply.body)).await;
+        let parsed = python::run("exposition/parse.py", reply.body).await;
         Self(serde_json::from_slice(&parsed).expect("the parser prints JSON"))
     }
 
@@ -46,6 +42,11 @@ impl Scrape {
         first.value + found.map(|sample| sample.value).sum::<f64>()
     }
 
+    /// The names of all samples.
+    pub fn names(&self) -> BTreeSet<&str> {
+        self.0.iter().map(|sample| sample.name.as_str()).collect()
+    }
+
     /// All values of a label, over all metrics.
     pub fn label_values(&self, label: &str) -> BTreeSet<&str> {
         let values = self.0.iter().filter_map(|sample| sample.labels.get(label));
@@ -59,26 +60,4 @@ impl Scrape {
             .and_then(|sample| sample.labels.get(label))
             .unwrap_or_else(|| panic!("there is no {name} with a {label}"))
     }
-}
-
-async fn parse(text: &[u8]) -> Vec<u8> {
-    let mut parser = Command::new(repository().join(".venv/bin/python"))
-        .arg(repository().join("integration/exposition/parse.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("Python starts");
-    let mut stdin = parser.stdin.take().expect("stdin is a pipe");
-    let text = text.to_owned();
-    let writing = tokio::spawn(async move { stdin.write_all(&text).await });
-    let output = parser.wait_with_output().await.expect("Python ends");
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{complaints}");
-    writing
-        .await
-        .expect("no panic")
-        .expect("the parser reads all");
-    output.stdout
 }

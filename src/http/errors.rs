@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::fmt;
 
 use pointstream_actors::{CreateSessionError, ExportFailed, OutOfRange, SessionNotFound};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 use warp::http::StatusCode;
 use warp::http::header::{ALLOW, HeaderValue, RETRY_AFTER};
 use warp::reject::{Reject, Rejection};
@@ -12,6 +13,13 @@ use warp::reply::{Reply, Response};
 
 /// When a client that met a limit may ask again.
 const RETRY_SECONDS: &str = "10";
+
+/// What is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorBody {
+    /// What was wrong and what would work.
+    detail: String,
+}
 
 /// A status and `{"detail": "..."}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,7 +131,9 @@ impl Reject for ApiError {}
 
 impl Reply for ApiError {
     fn into_response(self) -> Response {
-        let body = warp::reply::json(&json!({ "detail": self.detail }));
+        let body = warp::reply::json(&ErrorBody {
+            detail: self.detail,
+        });
         let mut response = warp::reply::with_status(body, self.status).into_response();
         if let Some(allow) = self.allow {
             response

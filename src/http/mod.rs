@@ -1,8 +1,10 @@
 //! The service over HTTP: routes, handlers and the connections that carry them.
 
+mod docs;
 mod download;
 mod errors;
 mod multipart;
+mod openapi;
 mod operators;
 mod origins;
 mod pages;

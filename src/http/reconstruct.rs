@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
-use pointstream_actors::{CloseReason, ErrorKind, SessionConfig};
-use serde_json::json;
+use pointstream_actors::{CloseReason, ErrorKind, SessionConfig, SessionId};
+use serde::Serialize;
+use utoipa::ToSchema;
 use warp::http::StatusCode;
 use warp::http::header::{CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue, LOCATION};
 use warp::reply::{Reply, Response};
 
+use super::errors::ErrorBody;
 use super::multipart::{self, Body, Images, MultipartError};
-use super::results::{self, Format};
+use super::results::{self, Description, Format};
 use super::{ApiError, App, Query};
 use crate::one_shot::{OneShot, OneShotError, OwnedSession};
 
@@ -39,7 +41,56 @@ impl Wish {
     }
 }
 
-/// `POST /reconstruct`
+/// Photos of one request.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "says what `multipart` reads")]
+struct Photos {
+    /// Image files (JPEG, PNG or WebP).
+    #[schema(value_type = Vec<String>, format = Binary)]
+    images: Vec<Vec<u8>>,
+}
+
+/// Where to ask for a result that is not there yet.
+#[derive(Serialize, ToSchema)]
+pub struct Accepted {
+    /// The session that makes it.
+    #[schema(value_type = uuid::Uuid)]
+    session_id: SessionId,
+    /// Tells how far it is.
+    status_url: String,
+    /// Gives the result.
+    result_url: String,
+}
+
+/// Makes a point cloud of the photos of one request, in a session that ends with the answer.
+#[utoipa::path(
+    post, path = "/reconstruct", tag = "sessions",
+    params(
+        ("format" = Option<String>, Query, description = "The form of the answer: a file, or \
+          `json` for all but the point cloud"),
+        ("async" = Option<bool>, Query, description = "Whether to answer at once with where to \
+          ask for the result"),
+    ),
+    request_body(content = Photos, content_type = "multipart/form-data"),
+    responses(
+        (
+            status = 200, description = "The file",
+            content(
+                (String = "application/octet-stream"),
+                (Description = "application/json"),
+            ),
+        ),
+        (status = 202, description = "It is being made", body = Accepted),
+        (status = 400, description = "The body is broken", body = ErrorBody),
+        (status = 408, description = "The body does not come", body = ErrorBody),
+        (status = 413, description = "An image is too large", body = ErrorBody),
+        (status = 415, description = "The body is not multipart/form-data", body = ErrorBody),
+        (status = 422, description = "A parameter or an image cannot be used", body = ErrorBody),
+        (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
+        (status = 504, description = "The model took too long", body = ErrorBody),
+        (status = 507, description = "The disk is full", body = ErrorBody),
+    )
+)]
 pub async fn reconstruct(
     app: App,
     query: Query,
@@ -92,11 +143,11 @@ async fn answer(
 fn accepted(work: OneShot, format: Format) -> Response {
     let id = work.leave();
     let status_url = format!("/ws/session/{id}");
-    let body = warp::reply::json(&json!({
-        "session_id": id,
-        "status_url": status_url,
-        "result_url": format!("{status_url}/result?format={}", format.name()),
-    }));
+    let body = warp::reply::json(&Accepted {
+        session_id: id,
+        result_url: format!("{status_url}/result?format={}", format.name()),
+        status_url: status_url.clone(),
+    });
     let mut response = warp::reply::with_status(body, StatusCode::ACCEPTED).into_response();
     if let Ok(location) = HeaderValue::try_from(status_url) {
         response.headers_mut().insert(LOCATION, location);

@@ -5,10 +5,12 @@ use pointstream_actors::{
     Answer, AnswerKind, ResultFile, ResultFormat, ResultMetadata, SessionHandle,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 use warp::http::Method;
 use warp::http::header::HeaderMap;
 use warp::reply::Response;
 
+use super::errors::ErrorBody;
 use super::{ApiError, App, Download, Query, sessions};
 
 /// What a result can be fetched as.
@@ -48,7 +50,30 @@ impl Format {
     }
 }
 
-/// `GET /ws/session/{session_id}/result`
+/// Gives a session's newest result as a file, in whole or in ranges.
+#[utoipa::path(
+    get, path = "/ws/session/{session_id}/result", tag = "sessions",
+    params(
+        ("session_id" = uuid::Uuid, Path, description = "The session"),
+        ("format" = Option<String>, Query, description = "The form of the answer: a file, or \
+          `json` for all but the point cloud"),
+    ),
+    responses(
+        (
+            status = 200, description = "The file",
+            content(
+                (String = "application/octet-stream"),
+                (Description = "application/json"),
+            ),
+        ),
+        (status = 206, description = "The range of it that was asked for"),
+        (status = 304, description = "The client has it already"),
+        (status = 404, description = "There is no such session, or no result yet", body = ErrorBody),
+        (status = 412, description = "It is another one than the client has", body = ErrorBody),
+        (status = 416, description = "It has no such range", body = ErrorBody),
+        (status = 422, description = "There is no such format", body = ErrorBody),
+    )
+)]
 pub async fn fetch(
     app: App,
     id: String,
@@ -96,8 +121,9 @@ pub fn file(file: ResultFile) -> Download {
 }
 
 /// The message that carried the result, without the point cloud.
-#[derive(Serialize)]
-struct Description<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResultDescription)]
+pub struct Description<'a> {
     #[serde(rename = "type")]
     kind: AnswerKind,
     image_count: u32,

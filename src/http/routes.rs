@@ -10,14 +10,15 @@ use pointstream_actors::ErrorKind;
 use warp::filters::BoxedFilter;
 use warp::http::header::HeaderMap;
 use warp::http::{Method, StatusCode};
+use warp::path::FullPath;
 use warp::reply::{Reply, Response};
 use warp::{Filter, Rejection};
 
 use super::multipart::Body;
 use super::pages::Page;
 use super::{
-    ApiError, App, Connection, Query, errors, operators, pages, reconstruct, results, sessions,
-    stats, templates,
+    ApiError, App, Connection, Query, docs, errors, openapi, operators, pages, reconstruct,
+    results, sessions, stats, templates,
 };
 use crate::ws;
 
@@ -41,6 +42,8 @@ pub fn routes(
         .or(operators(app))
         .unify()
         .or(restart_worker(app))
+        .unify()
+        .or(docs())
         .unify();
     let app_of_log = app.clone();
     allowed_page(app)
@@ -242,6 +245,18 @@ fn socket(app: &App) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
+/// Pages for operators and programs that are read and have no parameters.
+const PAGES: [&str; 8] = [
+    "healthz",
+    "readyz",
+    "info",
+    "actors",
+    "stats",
+    "metrics",
+    "openapi.json",
+    "asyncapi.json",
+];
+
 fn operators(app: &App) -> BoxedFilter<(Response,)> {
     let app = app.clone();
     warp::path!(String)
@@ -249,12 +264,8 @@ fn operators(app: &App) -> BoxedFilter<(Response,)> {
         .and_then(move |page: String, method: Method| {
             let app = app.clone();
             async move {
-                let known = matches!(
-                    page.as_str(),
-                    "healthz" | "readyz" | "info" | "actors" | "stats" | "metrics"
-                );
                 Ok(match page.as_str() {
-                    _ if !known => return Err(warp::reject::not_found()),
+                    other if !PAGES.contains(&other) => return Err(warp::reject::not_found()),
                     _ if method != Method::GET => {
                         ApiError::method_not_allowed("GET").into_response()
                     }
@@ -263,9 +274,30 @@ fn operators(app: &App) -> BoxedFilter<(Response,)> {
                     "info" => operators::info(&app).into_response(),
                     "stats" => stats::stats(app).await.into_response(),
                     "metrics" => operators::metrics(app).await.into_response(),
+                    "openapi.json" => openapi::openapi(&app).into_response(),
+                    "asyncapi.json" => openapi::asyncapi().into_response(),
                     _ => operators::actors(app).await.into_response(),
                 })
             }
+        })
+        .boxed()
+}
+
+fn docs() -> BoxedFilter<(Response,)> {
+    let page = warp::path!("docs")
+        .and(warp::path::full())
+        .map(|path: FullPath| match path.as_str() {
+            "/docs" => docs::page(),
+            _ => docs::page_file("").into_response(),
+        });
+    let file =
+        warp::path!("docs" / String).map(|file: String| docs::page_file(&file).into_response());
+    page.or(file)
+        .unify()
+        .and(warp::method())
+        .map(|response: Response, method: Method| match method {
+            Method::GET => response,
+            _ => ApiError::method_not_allowed("GET").into_response(),
         })
         .boxed()
 }

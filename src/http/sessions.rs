@@ -3,15 +3,26 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pointstream_actors::{
-    PointOptions, SessionConfig, SessionHandle, SessionId, SessionStatus, SessionSummary,
+    PointOptions, SessionConfig, SessionHandle, SessionId, SessionStatus, SessionSummary, Settings,
 };
+use pointstream_reconstruction::image::ProcessResMethod;
 use serde::Serialize;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 use warp::reply::Json;
 
+use super::errors::ErrorBody;
+use super::operators::Done;
 use super::{ApiError, App, Query};
 
-/// `POST /ws/session/create`
+/// Creates a session.
+#[utoipa::path(
+    post, path = "/ws/session/create", tag = "sessions",
+    responses(
+        (status = 200, description = "The session", body = Created),
+        (status = 422, description = "A parameter is wrong", body = ErrorBody),
+        (status = 503, description = "There are enough sessions, or the server shuts down", body = ErrorBody),
+    )
+)]
 pub async fn create(app: App, query: Query) -> Result<Json, ApiError> {
     let config = query.session_config(&app.system.config_limits())?;
     let session = app.system.create_session(config).await?;
@@ -24,7 +35,15 @@ pub async fn create(app: App, query: Query) -> Result<Json, ApiError> {
     }))
 }
 
-/// `GET /ws/session/{session_id}`
+/// Shows a session.
+#[utoipa::path(
+    get, path = "/ws/session/{session_id}", tag = "sessions",
+    params(("session_id" = uuid::Uuid, Path, description = "The session")),
+    responses(
+        (status = 200, description = "The session", body = Shown),
+        (status = 404, description = "There is no such session", body = ErrorBody),
+    )
+)]
 pub async fn show(app: App, id: String) -> Result<Json, ApiError> {
     let session = find(&app, &id).await?.summary().await?;
     Ok(warp::reply::json(&Shown {
@@ -35,23 +54,35 @@ pub async fn show(app: App, id: String) -> Result<Json, ApiError> {
     }))
 }
 
-/// `DELETE /ws/session/{session_id}`
+/// Ends a session and removes its files; answers when they are gone.
+#[utoipa::path(
+    delete, path = "/ws/session/{session_id}", tag = "sessions",
+    params(("session_id" = uuid::Uuid, Path, description = "The session")),
+    responses(
+        (status = 200, description = "It has ended", body = Done),
+        (status = 404, description = "There is no such session", body = ErrorBody),
+    )
+)]
 pub async fn delete(app: App, id: String) -> Result<Json, ApiError> {
     let id = parse_id(&id)?;
     app.system.delete_session(id).await?;
-    Ok(warp::reply::json(&json!({
-        "success": true,
-        "message": format!("Session {id} deleted"),
-    })))
+    Ok(warp::reply::json(&Done {
+        success: true,
+        message: format!("Session {id} deleted"),
+    }))
 }
 
-/// `GET /ws/sessions`
+/// Lists the sessions, the oldest first, with statistics.
+#[utoipa::path(
+    get, path = "/ws/sessions", tag = "sessions",
+    responses((status = 200, description = "The sessions", body = List))
+)]
 pub async fn list(app: App) -> Json {
     let sessions = app.system.sessions().await;
-    warp::reply::json(&json!({
-        "stats": stats(&sessions, app.system.settings()),
-        "sessions": sessions.iter().map(Listed::from).collect::<Vec<_>>(),
-    }))
+    warp::reply::json(&List {
+        stats: Statistics::new(&sessions, app.system.settings()),
+        sessions: sessions.iter().map(Listed::from).collect(),
+    })
 }
 
 /// The session that a path names.
@@ -76,26 +107,56 @@ fn seconds(time: SystemTime) -> f64 {
         .as_secs_f64()
 }
 
-fn stats(sessions: &[SessionSummary], settings: &pointstream_actors::Settings) -> Value {
-    let count = |name| {
-        sessions
-            .iter()
-            .filter(|session| session.status.wire_name() == name)
-            .count()
-    };
-    json!({
-        "total_sessions": sessions.len(),
-        "active_sessions": count(SessionStatus::Active.wire_name()),
-        "processing_sessions": count(SessionStatus::Processing.wire_name()),
-        "max_sessions": settings.max_sessions,
-        "total_images": sessions.iter().map(|session| u64::from(session.image_count)).sum::<u64>(),
-        "session_timeout": settings.session_timeout.as_secs_f64(),
-    })
+/// The sessions.
+#[derive(Serialize, ToSchema)]
+pub struct List {
+    stats: Statistics,
+    /// The oldest first.
+    sessions: Vec<Listed>,
 }
 
-#[derive(Serialize)]
-struct Created {
+/// The sessions in numbers.
+#[derive(Serialize, ToSchema)]
+struct Statistics {
+    total_sessions: usize,
+    /// Those whose status is `active`.
+    active_sessions: usize,
+    /// Those whose status is `processing`.
+    processing_sessions: usize,
+    max_sessions: usize,
+    /// Images of all sessions.
+    total_images: u64,
+    /// Seconds without activity after which a session ends.
+    session_timeout: f64,
+}
+
+impl Statistics {
+    fn new(sessions: &[SessionSummary], settings: &Settings) -> Self {
+        let count = |status: SessionStatus| {
+            sessions
+                .iter()
+                .filter(|session| session.status.wire_name() == status.wire_name())
+                .count()
+        };
+        Self {
+            total_sessions: sessions.len(),
+            active_sessions: count(SessionStatus::Active),
+            processing_sessions: count(SessionStatus::Processing),
+            max_sessions: settings.max_sessions,
+            total_images: sessions
+                .iter()
+                .map(|session| u64::from(session.image_count))
+                .sum(),
+            session_timeout: settings.session_timeout.as_secs_f64(),
+        }
+    }
+}
+
+/// A new session.
+#[derive(Serialize, ToSchema)]
+pub struct Created {
     success: bool,
+    #[schema(value_type = uuid::Uuid)]
     session_id: SessionId,
     created_at: f64,
     max_images: u32,
@@ -103,10 +164,11 @@ struct Created {
 }
 
 /// A session's parameters without `max_images`, which stands beside it.
-#[derive(Serialize)]
-struct Config {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConfigOfSession)]
+pub struct Config {
     process_res: u32,
-    process_res_method: Value,
+    process_res_method: ProcessResMethod,
     conf_thresh_percentile: f64,
     num_max_points: u64,
     show_cameras: bool,
@@ -118,7 +180,7 @@ impl From<&SessionConfig> for Config {
     fn from(config: &SessionConfig) -> Self {
         Self {
             process_res: config.process_res,
-            process_res_method: json!(config.process_res_method),
+            process_res_method: config.process_res_method,
             conf_thresh_percentile: config.conf_thresh_percentile,
             num_max_points: config.num_max_points,
             show_cameras: config.show_cameras,
@@ -127,15 +189,25 @@ impl From<&SessionConfig> for Config {
     }
 }
 
-#[derive(Serialize)]
-struct Listed {
+/// A session.
+#[derive(Serialize, ToSchema)]
+pub struct Listed {
+    #[schema(value_type = uuid::Uuid)]
     session_id: SessionId,
+    /// Seconds since 1970-01-01 UTC.
     created_at: f64,
+    /// Seconds since 1970-01-01 UTC.
     last_activity: f64,
+    /// `active`, `processing`, `completed` or `error`.
+    #[schema(value_type = String)]
     status: &'static str,
+    /// Images that it holds.
     image_count: u32,
+    /// Bytes of their files.
     image_bytes: u64,
+    /// Sockets at the moment.
     connections: usize,
+    /// Point clouds that are made or wait to be made.
     requests: usize,
     has_result: bool,
 }
@@ -156,17 +228,21 @@ impl From<&SessionSummary> for Listed {
     }
 }
 
-#[derive(Serialize)]
-struct Shown<'a> {
+/// A session with its parameters.
+#[derive(Serialize, ToSchema)]
+pub struct Shown<'a> {
     #[serde(flatten)]
     listed: Listed,
     max_images: u32,
+    /// What the last generation failed with, or null.
     error_message: Option<&'a str>,
     config: Config,
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn summary(status: SessionStatus) -> SessionSummary {

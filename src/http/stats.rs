@@ -5,11 +5,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use pointstream_actors::{ErrorReport, MemoryUse, Quantiles, SessionId};
 use serde::Serialize;
+use utoipa::ToSchema;
 use warp::reply::Json;
 
 use super::App;
 
-/// `GET /stats`
+/// Figures of the service in one small answer, for pages that ask every second.
+#[utoipa::path(
+    get, path = "/stats", tag = "operators",
+    responses((status = 200, description = "The figures", body = Stats))
+)]
 pub async fn stats(app: App) -> Json {
     let figures = app.system.metrics();
     let totals = figures.totals();
@@ -41,7 +46,7 @@ pub async fn stats(app: App) -> Json {
                 .map(|(stage, quantiles)| (*stage, Seconds::from(quantiles)))
                 .collect(),
         },
-        memory: Memory {
+        memory: MemoryInUse {
             resident_bytes: resident.unwrap_or_default(),
             upload_buffer: Budget::from(figures.upload_memory()),
             feature_cache: Budget::from(figures.feature_memory()),
@@ -75,15 +80,15 @@ fn seconds(time: SystemTime) -> f64 {
 }
 
 /// Figures of the service.
-#[derive(Serialize)]
-struct Stats {
+#[derive(Serialize, ToSchema)]
+pub struct Stats {
     /// The server's clock, in seconds since 1970-01-01 UTC.
     time: f64,
     /// Seconds since the server started.
     uptime_seconds: f64,
     totals: Totals,
     latencies: Latencies,
-    memory: Memory,
+    memory: MemoryInUse,
     queue: Queue,
     connections: Connections,
     /// The last 50 errors, the newest first.
@@ -91,7 +96,7 @@ struct Stats {
 }
 
 /// What has happened since the start.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Totals {
     /// Sessions that were created.
     sessions: u64,
@@ -120,17 +125,18 @@ struct Totals {
 }
 
 /// How long the parts of the last generations took.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Latencies {
     /// How many generations this is about, at most 100.
     generations: usize,
     /// By stage (`queued`, `frames`, `encode`, `model`, `cloud`, `glb`, `store`) and for the
     /// `total`; empty without a generation.
+    #[schema(value_type = BTreeMap<String, Seconds>)]
     seconds: BTreeMap<&'static str, Seconds>,
 }
 
 /// Seconds that half and nearly all stay below.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Seconds {
     /// The median.
     p50: f64,
@@ -148,8 +154,8 @@ impl From<&Quantiles> for Seconds {
 }
 
 /// Memory in use.
-#[derive(Serialize)]
-struct Memory {
+#[derive(Serialize, ToSchema)]
+struct MemoryInUse {
     /// Resident memory of the process; null if the kernel does not tell.
     resident_bytes: Option<u64>,
     upload_buffer: Budget,
@@ -157,7 +163,7 @@ struct Memory {
 }
 
 /// A part of the memory that has a bound of its own.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Budget {
     /// Bytes in use.
     used_bytes: u64,
@@ -175,7 +181,7 @@ impl From<MemoryUse> for Budget {
 }
 
 /// Jobs that wait for a worker.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Queue {
     /// How many wait.
     jobs: u64,
@@ -184,7 +190,7 @@ struct Queue {
 }
 
 /// Connections at the moment.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Connections {
     /// Network connections, the WebSockets among them.
     network: u64,
@@ -193,13 +199,15 @@ struct Connections {
 }
 
 /// An error that happened.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RecentError)]
 struct Error {
     /// When, in seconds since 1970-01-01 UTC.
     time: f64,
     /// What went wrong, in one word.
     kind: &'static str,
     /// The session that it concerns, or null.
+    #[schema(value_type = Option<uuid::Uuid>)]
     session_id: Option<SessionId>,
     /// For people, cut if it is long. It may repeat what a client sent.
     message: String,

@@ -1,30 +1,13 @@
 //! Routes as templates, so that what is counted by route has few names.
 
-/// Every route that is served.
-const TEMPLATES: [&str; 15] = [
-    "/",
-    "/dashboard",
-    "/ws/session/create",
-    "/ws/session/{session_id}",
-    "/ws/session/{session_id}/result",
-    "/ws/sessions",
-    "/reconstruct",
-    "/ws/reconstruct/{session_id}",
-    "/healthz",
-    "/readyz",
-    "/info",
-    "/actors",
-    "/actors/workers/{index}/restart",
-    "/stats",
-    "/metrics",
-];
+use super::openapi;
 
 /// The route of a path; one word for all paths that have none.
 pub fn template_of(path: &str) -> &'static str {
-    TEMPLATES
-        .into_iter()
+    openapi::ROUTES
+        .iter()
         .find(|template| matches(template, path))
-        .unwrap_or("unknown")
+        .map_or("unknown", String::as_str)
 }
 
 /// Whether a path is one of the template's, in which a segment in braces stands for any.

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use utoipa::ToSchema;
 
 use super::binary;
 
@@ -20,27 +21,40 @@ use super::binary;
 pub const FRAGMENT: usize = 256 << 10;
 
 /// The messages that are small.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Message<'a> {
+pub enum Message<'a> {
+    /// The connection is part of the session now.
     Connected {
+        #[schema(value_type = uuid::Uuid)]
         session_id: SessionId,
         image_count: u32,
         max_images: u32,
+        /// Says that results come as binary messages, if they do.
         #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
         binary: Option<bool>,
     },
+    /// An image was decoded and stored.
     Ack {
         image_count: u32,
+        #[schema(value_type = uuid::Uuid)]
         session_id: SessionId,
+        /// The client's name of the image, or the one that was made up.
         image_path: &'a str,
     },
+    /// A request has come this far.
     Progress {
         stage: Stage,
+        /// Share of the whole request that is done, never falling.
+        #[schema(minimum = 0, maximum = 1)]
         progress: f64,
+        /// For people.
         message: &'a str,
     },
+    /// The connection is alive.
     Pong {
+        #[schema(value_type = uuid::Uuid)]
         session_id: SessionId,
     },
 }

@@ -1,5 +1,6 @@
 //! The WebSocket: messages in, events out.
 
+mod asyncapi;
 mod binary;
 mod close;
 mod connection;
@@ -9,5 +10,7 @@ mod handshake;
 mod image_data;
 mod intake;
 mod protocol;
+mod schemas;
 
+pub use asyncapi::document;
 pub use handshake::{Handshake, accept};

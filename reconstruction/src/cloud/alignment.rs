@@ -1,9 +1,10 @@
 //! What is said about how a result came into the session's world.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// How a result came into the session's world.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(tag = "method", rename_all = "snake_case")]
 pub enum Alignment {
     /// The world begins with this result.
@@ -19,7 +20,7 @@ pub enum Alignment {
 }
 
 /// How well a result and the session's world agree.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub struct AlignmentQuality {
     /// Registered frames that both have.
     pub common_frames: usize,
@@ -35,7 +36,7 @@ pub struct AlignmentQuality {
 }
 
 /// Why a result could not be aligned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unaligned {
     /// The model could not place a single frame.

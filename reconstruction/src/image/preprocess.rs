@@ -6,6 +6,7 @@ use std::str::FromStr;
 use ::image::{RgbImage, imageops};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 use crate::cloud::Region;
 
@@ -20,7 +21,7 @@ pub const MAX_PROCESSED_PIXELS: u64 = 32 << 20;
 ///
 /// The image is first scaled, its aspect ratio kept, until its longest or its shortest side is
 /// the processing resolution. Then both sides are made multiples of the patch size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProcessResMethod {
     /// The longest side becomes the resolution; a second resize rounds to the nearest multiples.

@@ -1,11 +1,12 @@
 //! How much memory a prediction takes, and how much there is.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Device, FrameSize, free_memory};
 
 /// What an archive says of its need, by kind of device. Without it nothing is refused beforehand.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Memory {
     /// On the processor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -18,7 +19,7 @@ pub struct Memory {
 /// Bytes at the peak of a prediction, beside the loaded model:
 /// `fixed + per_pixel * N * H * W + per_call_pixel * n * H * W + per_pair * N * N` for `N` frames of
 /// which `n` are in a call.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MemoryNeed {
     /// Whatever is asked for.
     pub fixed: f64,

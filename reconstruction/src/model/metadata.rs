@@ -4,6 +4,7 @@ use std::io::{Cursor, Read};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 use zip::ZipArchive;
 
 use super::{CONTRACT_VERSION, Memory, ModelError};
@@ -14,7 +15,7 @@ const ENTRY: &str = "extra/pointstream.json";
 const MAX_METADATA_BYTES: u64 = 64 * 1024;
 
 /// Unit of length of a model's predictions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scale {
     /// Arbitrary, another one each time.
@@ -24,7 +25,7 @@ pub enum Scale {
 }
 
 /// Number format of a model's computation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 32-bit floats.
@@ -37,7 +38,7 @@ pub enum Precision {
 
 /// What a model itself does to pixels in 0..1: it subtracts the mean and divides by the deviation,
 /// each of red, green and blue.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Normalisation {
     /// Subtracted.
     pub mean: [f64; 3],
@@ -46,7 +47,7 @@ pub struct Normalisation {
 }
 
 /// What an archive says about itself (see `weights/README.md`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Metadata {
     /// Version of the contract between archive and service.
     pub contract_version: u32,

@@ -1,0 +1,180 @@
+//! `/asyncapi.json` describes the messages that are really sent and taken.
+
+use serde_json::{Value, json};
+
+use crate::support::client::Client;
+use crate::support::pictures::photo;
+use crate::support::schemas::Schemas;
+use crate::support::server::Server;
+
+/// Where the description has the schema of a message, or of a binary one's header.
+fn place(message: &Value, binary: bool) -> String {
+    let kind = message["type"].as_str().expect("a type");
+    if binary {
+        format!("/components/messages/{kind}_binary/headers")
+    } else {
+        format!("/components/messages/{kind}/payload")
+    }
+}
+
+/// A client whose messages are checked in both directions.
+struct Watched {
+    client: Client,
+    schemas: Schemas,
+    seen: Vec<String>,
+}
+
+impl Watched {
+    async fn connect(server: &Server, session: &str, query: &str) -> Self {
+        let schemas = Schemas::of(server, "/asyncapi.json").await;
+        let client = Client::connect_with(server, session, query).await;
+        let greeting = client.greeting.clone();
+        let mut watched = Self {
+            client,
+            schemas,
+            seen: Vec::new(),
+        };
+        watched.note(&greeting, false);
+        watched
+    }
+
+    fn note(&mut self, message: &Value, binary: bool) {
+        let place = place(message, binary);
+        self.schemas
+            .expect(&message["type"].to_string(), &place, message);
+        self.seen.push(place);
+    }
+
+    async fn send(&mut self, message: Value) {
+        self.note(&message, false);
+        self.client.send(message).await;
+    }
+
+    async fn send_binary(&mut self, header: Value, payload: &[u8]) {
+        self.note(&header, true);
+        self.client.send_binary(&header.to_string(), payload).await;
+    }
+
+    /// Reads up to a message of this type.
+    async fn up_to(&mut self, kind: &str) {
+        let (before, last) = self.client.up_to(&[kind]).await;
+        for message in before.iter().chain([&last]) {
+            let is_result = matches!(message["type"].as_str(), Some("delta" | "complete"));
+            let binary = is_result && message.get("glb_base64").is_none();
+            self.note(message, binary);
+        }
+    }
+}
+
+fn image(index: u32) -> Value {
+    use base64::Engine as _;
+    let data = base64::engine::general_purpose::STANDARD.encode(photo(index));
+    json!({"type": "image", "data": data, "filename": format!("{index}.png")})
+}
+
+/// All kinds of messages, as far as a connection has them.
+async fn converse(watched: &mut Watched) {
+    watched.send(json!({"type": "generate"})).await;
+    watched.up_to("error").await;
+    for index in 0..3 {
+        watched.send(image(index)).await;
+        watched.up_to("ack").await;
+        watched.send(json!({"type": "generate"})).await;
+        watched.up_to("delta").await;
+    }
+    let mut with_camera = image(3);
+    with_camera["intrinsics"] = json!([[50.0, 0.0, 28.0], [0.0, 50.0, 21.0], [0.0, 0.0, 1.0]]);
+    with_camera["extrinsics"] = json!([
+        [1.0, 0.0, 0.0, 0.0],
+        [0.0, 1.0, 0.0, 0.0],
+        [0.0, 0.0, 1.0, 0.0],
+        [0.0, 0.0, 0.0, 1.0]
+    ]);
+    watched.send(with_camera).await;
+    watched.up_to("ack").await;
+    watched
+        .send_binary(json!({"type": "image"}), &photo(4))
+        .await;
+    watched.up_to("ack").await;
+    watched
+        .send(json!({"type": "generate", "incremental": false}))
+        .await;
+    watched.up_to("complete").await;
+    watched.send(json!({"type": "ping"})).await;
+    watched.up_to("pong").await;
+    watched.send(json!({"type": "finalize"})).await;
+    watched.up_to("complete").await;
+}
+
+#[tokio::test]
+async fn messages_are_as_described_in_both_directions() {
+    let server = Server::start(&[]).await;
+    let mut seen = Vec::new();
+    for query in ["", "binary=true"] {
+        let session = server.session("").await;
+        let mut watched = Watched::connect(&server, &session, query).await;
+        converse(&mut watched).await;
+        seen.extend(watched.seen);
+        watched.schemas.check().await;
+    }
+    // And there is no message that is described and never seen.
+    let document = server.get("/asyncapi.json").await.json();
+    let messages = document["components"]["messages"].as_object();
+    for (name, message) in messages.expect("an object") {
+        let part = if name.ends_with("_binary") {
+            "headers"
+        } else {
+            "payload"
+        };
+        assert!(message[part].is_object(), "{name}");
+        let place = format!("/components/messages/{name}/{part}");
+        assert!(seen.contains(&place), "{name} was not seen");
+    }
+}
+
+#[tokio::test]
+async fn fields_are_required_and_typed_as_described() {
+    let server = Server::start(&[]).await;
+    let document = server.get("/asyncapi.json").await.json();
+    let mut client = server.client("").await;
+    let samples = [
+        image(0),
+        json!({"type": "generate", "incremental": true}),
+        json!({"type": "ping"}),
+        json!({"type": "finalize"}),
+    ];
+    for sample in samples {
+        let payload = document
+            .pointer(&place(&sample, false))
+            .expect("every message is described");
+        let required: Vec<_> = payload["required"].as_array().expect("a list").clone();
+        let properties = payload["properties"].as_object().expect("an object");
+        for (name, property) in properties {
+            let mut wrong = sample.clone();
+            wrong[name] = json!([1]);
+            client.send(wrong).await;
+            client.expect_error(&[name]).await;
+            let mut without = sample.clone();
+            without.as_object_mut().expect("an object").remove(name);
+            if required.contains(&json!(name)) {
+                client.send(without).await;
+                client.expect_error(&[name]).await;
+            } else {
+                // What may be missing may be null.
+                let kinds = property["type"].as_array().expect("several types");
+                assert!(kinds.contains(&json!("null")), "{name}: {property}");
+                let mut null = sample.clone();
+                null[name] = Value::Null;
+                for message in [without, null] {
+                    let answered = if sample["type"] == "image" {
+                        "ack"
+                    } else {
+                        "delta"
+                    };
+                    client.send(message).await;
+                    client.up_to(&[answered]).await;
+                }
+            }
+        }
+    }
+}

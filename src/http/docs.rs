@@ -1,0 +1,57 @@
+//! The page to browse the description of the REST interface.
+
+use std::sync::Arc;
+
+use utoipa_swagger_ui::Config;
+use warp::http::header::{
+    CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION,
+};
+use warp::http::{Response as HttpResponse, StatusCode};
+use warp::reply::{Reply, Response};
+
+use super::ApiError;
+use super::errors::ErrorBody;
+
+/// A page to browse this description.
+#[utoipa::path(
+    get, path = "/docs", tag = "documents",
+    responses((status = 302, description = "The page lies at /docs/"))
+)]
+pub fn page() -> Response {
+    let mut response = StatusCode::FOUND.into_response();
+    response
+        .headers_mut()
+        .insert(LOCATION, HeaderValue::from_static("/docs/"));
+    response
+}
+
+/// Keeps the page from asking anybody else for anything.
+const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; \
+                      img-src 'self' data:; frame-ancestors 'none'";
+
+/// A file of the page to browse this description. It needs nothing from elsewhere.
+#[utoipa::path(
+    get, path = "/docs/{file}", tag = "documents",
+    params(("file" = String, Path, description = "Name of the file; `index.html` or nothing for the page")),
+    responses(
+        (status = 200, description = "The file", content((String = "text/html"), (String = "application/octet-stream"))),
+        (status = 404, description = "There is no such file", body = ErrorBody),
+    )
+)]
+pub fn page_file(file: &str) -> Result<Response, ApiError> {
+    // Without it, the page would have the description checked by a site in the internet.
+    let config = Config::from("/openapi.json").validator_url("none");
+    let found = utoipa_swagger_ui::serve(file, Arc::new(config))
+        .map_err(|error| ApiError::internal(&error))?
+        .ok_or_else(|| ApiError::not_found("Not found"))?;
+    let mut response = HttpResponse::new(found.bytes.into_owned()).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    if let Ok(kind) = HeaderValue::try_from(found.content_type) {
+        headers.insert(CONTENT_TYPE, kind);
+    }
+    if found.gzpipped {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    Ok(response)
+}

@@ -1,0 +1,256 @@
+//! The description of the REST interface for programs (OpenAPI).
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use pointstream_actors::{ResultFormat, SessionConfig};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::{
+    ContentBuilder, OpenApi as Document, Ref, RefOr, Required, ResponseBuilder, ServerBuilder,
+};
+use utoipa::{OpenApi, PartialSchema, ToSchema};
+use warp::reply::Json;
+
+use super::errors::ErrorBody;
+use super::{App, Query, docs, operators, reconstruct, results, sessions, stats};
+use crate::ws;
+
+/// Operations that take the parameters of a new session.
+const TAKE_SESSION_PARAMETERS: [&str; 2] = ["/ws/session/create", "/reconstruct"];
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "pointstream",
+        description = "Turns a live stream of photos into a 3D point cloud. A client creates a \
+                       session here, streams images into it over a WebSocket, which \
+                       [/asyncapi.json](/asyncapi.json) describes, and gets point clouds back.",
+    ),
+    tags(
+        (name = "sessions", description = "For clients"),
+        (name = "operators", description = "For operators"),
+        (name = "documents", description = "What the server says of itself"),
+        (name = "pages", description = "For people"),
+    ),
+    paths(
+        sessions::create,
+        sessions::show,
+        sessions::delete,
+        sessions::list,
+        results::fetch,
+        reconstruct::reconstruct,
+        socket,
+        operators::healthz,
+        operators::readyz,
+        operators::info,
+        operators::actors,
+        operators::restart_worker,
+        operators::metrics,
+        stats::stats,
+        openapi,
+        asyncapi,
+        docs::page,
+        docs::page_file,
+        client,
+        dashboard,
+    ),
+    components(schemas(ErrorBody))
+)]
+struct Api;
+
+/// Opens a WebSocket of a session: images in, point clouds out.
+#[utoipa::path(
+    get, path = "/ws/reconstruct/{session_id}", tag = "sessions",
+    params(
+        ("session_id" = uuid::Uuid, Path, description = "The session"),
+        ("resume" = Option<bool>, Query, description = "Whether the client takes over what an \
+          earlier connection left behind"),
+        ("binary" = Option<bool>, Query, description = "Whether results come as binary messages"),
+    ),
+    responses(
+        (status = 101, description = "The connection is a WebSocket now; errors come as messages and close codes on it"),
+        (status = 426, description = "The request is no WebSocket handshake", body = ErrorBody),
+    )
+)]
+#[expect(dead_code, reason = "says what the WebSocket's route has")]
+fn socket() {}
+
+/// The client for people: photos in, a point cloud out.
+#[utoipa::path(
+    get, path = "/", tag = "pages",
+    responses(
+        (status = 200, description = "The page", content_type = "text/html", body = String),
+        (status = 304, description = "The client has it already"),
+    )
+)]
+#[expect(dead_code, reason = "says what the page's route has")]
+fn client() {}
+
+/// Shows operators what the server does.
+#[utoipa::path(
+    get, path = "/dashboard", tag = "pages",
+    responses(
+        (status = 200, description = "The page", content_type = "text/html", body = String),
+        (status = 304, description = "The client has it already"),
+    )
+)]
+#[expect(dead_code, reason = "says what the page's route has")]
+fn dashboard() {}
+
+/// The description of this server's REST interface.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "documents",
+    responses((status = 200, description = "An OpenAPI document", body = Value))
+)]
+pub fn openapi(app: &App) -> Json {
+    warp::reply::json(&document(app))
+}
+
+/// The description of the WebSocket.
+#[utoipa::path(
+    get, path = "/asyncapi.json", tag = "documents",
+    responses((status = 200, description = "An AsyncAPI document", body = Value))
+)]
+pub fn asyncapi() -> Json {
+    warp::reply::json(&ws::document(operators::PROTOCOL_VERSION))
+}
+
+/// Every route that is described, as its template.
+pub static ROUTES: LazyLock<Vec<String>> =
+    LazyLock::new(|| Api::openapi().paths.paths.into_keys().collect());
+
+/// The description of this server, with its own limits.
+fn document(app: &App) -> Document {
+    let mut document = Api::openapi();
+    document.info.version = operators::PROTOCOL_VERSION.to_owned();
+    document.servers = Some(vec![ServerBuilder::new().url("/").build()]);
+    for item in document.paths.paths.values_mut() {
+        for (changes, operation) in operations(item) {
+            add_common_errors(operation, changes);
+            name_formats(operation);
+        }
+    }
+    let parameters = session_parameters(app);
+    let items = &mut document.paths.paths;
+    for path in TAKE_SESSION_PARAMETERS {
+        if let Some(operation) = items.get_mut(path).and_then(|item| item.post.as_mut()) {
+            let own = operation.parameters.get_or_insert_default();
+            own.extend(parameters.iter().cloned());
+        }
+    }
+    document
+}
+
+/// The operations of a path, with whether they change something.
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
+    [
+        (false, item.get.as_mut()),
+        (true, item.post.as_mut()),
+        (true, item.delete.as_mut()),
+    ]
+    .into_iter()
+    .filter_map(|(changes, operation)| Some((changes, operation?)))
+}
+
+/// Errors that any request may be answered with.
+fn add_common_errors(operation: &mut Operation, changes: bool) {
+    let error = |description: &str| {
+        let content = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name(ErrorBody::name())))
+            .build();
+        RefOr::T(
+            ResponseBuilder::new()
+                .description(description)
+                .content("application/json", content)
+                .build(),
+        )
+    };
+    let responses = &mut operation.responses.responses;
+    if changes {
+        responses.insert(
+            "403".to_owned(),
+            error("A web page of another origin may not do this"),
+        );
+    }
+    responses.insert("default".to_owned(), error("Anything else that goes wrong"));
+}
+
+/// Says which formats of a result there are, where one is asked for.
+fn name_formats(operation: &mut Operation) {
+    let names = ResultFormat::ALL.map(ResultFormat::name);
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && parameter.name == "format"
+        {
+            let schema = ObjectBuilder::new()
+                .schema_type(Type::String)
+                .enum_values(Some(names.into_iter().chain(["json"])))
+                .default(Some(ResultFormat::Glb.name().into()))
+                .build();
+            parameter.schema = Some(schema.into());
+        }
+    }
+}
+
+/// A session's parameters with their defaults and this server's ranges.
+fn session_parameters(app: &App) -> Vec<RefOr<Parameter>> {
+    let mut parts = Vec::new();
+    SessionConfig::schemas(&mut parts);
+    let parts: BTreeMap<_, _> = parts.into_iter().collect();
+    let limits = app.system.config_limits();
+    let config = Query::default().session_config(&limits).unwrap_or_default();
+    let ranges = config.ranges(&limits);
+    let defaults = serde_json::to_value(&config).unwrap_or_default();
+    properties(SessionConfig::schema(), &parts)
+        .into_iter()
+        .map(|(name, property)| {
+            let (mut property, mut description) = resolve(property, &parts);
+            if let RefOr::T(Schema::Object(property)) = &mut property {
+                description = description.or(property.description.take());
+                property.default = defaults.get(&name).cloned();
+                if let Some(range) = ranges.iter().find(|range| range.parameter == name) {
+                    property.minimum = Some(range.min.into());
+                    property.maximum = Some(range.max.into());
+                }
+            }
+            ParameterBuilder::new()
+                .name(name)
+                .parameter_in(ParameterIn::Query)
+                .required(Required::False)
+                .description(description)
+                .schema(Some(property))
+                .build()
+                .into()
+        })
+        .collect()
+}
+
+/// A schema in place of the reference to it, with the description of the reference.
+fn resolve(
+    schema: RefOr<Schema>,
+    parts: &BTreeMap<String, RefOr<Schema>>,
+) -> (RefOr<Schema>, Option<String>) {
+    let RefOr::Ref(reference) = &schema else {
+        return (schema, None);
+    };
+    let name = reference.ref_location.rsplit('/').next();
+    let found = name.and_then(|name| parts.get(name).cloned());
+    let description = Some(reference.description.clone()).filter(|text| !text.is_empty());
+    (found.unwrap_or(schema), description)
+}
+
+/// The properties of a schema, those of flattened parts among them.
+fn properties(
+    schema: RefOr<Schema>,
+    parts: &BTreeMap<String, RefOr<Schema>>,
+) -> Vec<(String, RefOr<Schema>)> {
+    match resolve(schema, parts).0 {
+        RefOr::T(Schema::Object(object)) => object.properties.into_iter().collect(),
+        RefOr::T(Schema::AllOf(all)) => {
+            let flattened = all.items.into_iter();
+            flattened.flat_map(|part| properties(part, parts)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
