@@ -24,6 +24,9 @@ web/check.sh
 say "Validation of GLB files"
 integration/glb/run.sh
 
+say "Validation of the description of the WebSocket"
+integration/asyncapi/run.sh
+
 say "The pages in a real Chromium"
 integration/browser/run.sh
 
