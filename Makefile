@@ -1,6 +1,6 @@
 # Thin: each target is one script under scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help setup serve models test bench evaluate sample-scene golden model lock clean
+.PHONY: help setup serve models test bench compare evaluate sample-scene golden model lock clean
 
 # Passed on to the program behind a target: make serve ARGS="--port 9000"
 ARGS ?=
@@ -22,6 +22,9 @@ test: ## Run formatters, linters and all tests.
 
 bench: ## Measure one run by stage, and the latency of ping while a model runs.
 	@scripts/bench.sh $(ARGS)
+
+compare: ## Compare the official DA3 network, our archive and the service on the CPU.
+	@scripts/compare.sh $(ARGS)
 
 evaluate: ## Measure the model mvs on unseen procedural scenes.
 	@scripts/python.sh -m weights.evaluate $(ARGS)

@@ -1,0 +1,187 @@
+"""Compare the official network, our archive and the service: `python -m integration.bench.compare`.
+
+Depth Anything 3 with random weights, on the CPU with equal threads. The three take turns, so that
+their ratios mean something even where the machine is shared; each ratio is the median over rounds.
+Beside the time on the clock there is that of the processor, which other programs disturb less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from websockets.asyncio.client import connect
+
+from weights.contract import load_archive, run_model
+from weights.da3.config import ANY_VIEW
+from weights.tests.da3_networks import random_network
+from weights.tests.da3_official import official_network
+
+from .service import ROOT, Photo, Server, generate, receive, upload_one
+
+NAMES = ("official", "archive", "service")
+RELEASE = ROOT / "target/release/pointstream"
+Seconds = tuple[float, float]
+"""On the clock and of the processor."""
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m integration.bench.compare")
+    parser.add_argument("--size", choices=[*_sizes()], default="small")
+    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--height", type=int, default=280)
+    parser.add_argument("--width", type=int, default=504)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--server", type=Path, default=RELEASE, help="the service's binary")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--no-service", action="store_true", help="needs no release build")
+    return parser.parse_args()
+
+
+def official_of(size: str) -> nn.Module:
+    """The official network with the weights that the archive has."""
+    config = ANY_VIEW[f"da3-{size}"]
+    network = official_network(config).requires_grad_(False)
+    network.load_state_dict({**network.state_dict(), **random_network(config).state_dict()})
+    return network
+
+
+def photos_of(count: int, height: int, width: int) -> tuple[list[Photo], Tensor]:
+    """The sample scene's photos as PNG files of that size, and as uint8 `[N, 3, H, W]`."""
+    paths = sorted((ROOT / "examples/sample_scene").glob("*.jpg"))
+    images = [Image.open(paths[i % len(paths)]).resize((width, height)) for i in range(count)]
+    photos = []
+    with tempfile.TemporaryDirectory() as folder:
+        for i, image in enumerate(images):
+            path = Path(folder) / f"{i:03}.png"
+            image.save(path)
+            photos.append(Photo(path.name, path.read_bytes()))
+    pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images]))
+    return photos, pixels.permute(0, 3, 1, 2).contiguous()
+
+
+async def serve(server: Server, photos: list[Photo], side: int) -> None:
+    """A whole session: all photos up, then one request, until the last byte of its answer."""
+    session = server.rest("POST", f"/ws/session/create?process_res={side}")["session_id"]
+    address = f"{server.base.replace('http', 'ws', 1)}/ws/reconstruct/{session}"
+    async with connect(address, max_size=None, compression=None) as socket:
+        await receive(socket, "connected")
+        for photo in photos:
+            await upload_one(socket, photo)
+        await generate(socket)
+    server.rest("DELETE", f"/ws/session/{session}")
+
+
+def processor_seconds(server: Server | None) -> float:
+    """Of this process and the server so far."""
+    seconds = time.process_time()
+    if server:
+        stat = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+        seconds += (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+    return seconds
+
+
+def take_turns(
+    calls: dict[str, Callable[[], object]], rounds: int, server: Server | None
+) -> dict[str, list[Seconds]]:
+    """Seconds of each call in each round, after one round that loads what is loaded once."""
+    seconds: dict[str, list[Seconds]] = {name: [] for name in calls}
+    for i in range(rounds + 1):
+        for name, call in calls.items():
+            begin = time.perf_counter(), processor_seconds(server)
+            call()
+            end = time.perf_counter(), processor_seconds(server)
+            if i > 0:
+                seconds[name].append((end[0] - begin[0], end[1] - begin[1]))
+    return seconds
+
+
+def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[Seconds]]:
+    """Seconds of each."""
+    torch.set_num_threads(options.threads)
+    path = folder / "random.pt"
+    command = [sys.executable, "-W", "ignore", "-m", "weights.da3.export", "-o", str(path)]
+    command += ["--random", options.size]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    photos, pixels = photos_of(options.frames, options.height, options.width)
+    module, metadata = load_archive(path)
+    assert metadata.normalisation is not None
+    mean = torch.tensor(metadata.normalisation.mean).view(3, 1, 1)
+    deviation = torch.tensor(metadata.normalisation.deviation).view(3, 1, 1)
+    official = official_of(options.size)
+
+    def run_official() -> None:
+        with torch.inference_mode():
+            official(((pixels / 255.0 - mean) / deviation)[None])
+
+    calls: dict[str, Callable[[], object]] = {
+        "official": run_official,
+        "archive": lambda: run_model(module, metadata, pixels),
+    }
+    if options.no_service:
+        return take_turns(calls, options.rounds, None)
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    side = max(options.height, options.width)
+    with Server(["--device", "cpu", "--model", str(path)], options.server) as server:
+        calls["service"] = lambda: asyncio.run(serve(server, photos, side))
+        return take_turns(calls, options.rounds, server)
+
+
+def main() -> None:
+    """Run the command."""
+    options = parse_arguments()
+    with tempfile.TemporaryDirectory(prefix="pointstream-compare-") as folder:
+        seconds = measure(options, Path(folder))
+    report = summarize(seconds)
+    if options.json:
+        print(json.dumps(report, indent=1))
+        return
+    print(
+        f"da3-{options.size}, {options.frames} frames at {options.width}x{options.height}, "
+        f"CPU with {options.threads} threads, medians of {options.rounds} rounds"
+    )
+    print(f"{'':20} {'clock':>9} {'processor':>9}")
+    for name, values in report.items():
+        print(f"{name:20} {values['clock']:9.3f} {values['processor']:9.3f}")
+
+
+def summarize(seconds: dict[str, list[Seconds]]) -> dict[str, dict[str, float]]:
+    """Medians in seconds, and of the ratios of each to the one before."""
+    rows = dict(seconds)
+    for other, name in itertools.pairwise(NAMES):
+        if name in seconds:
+            pairs = zip(seconds[name], seconds[other], strict=True)
+            rows[f"{name} / {other}"] = [
+                (one[0] / base[0], one[1] / base[1]) for one, base in pairs
+            ]
+    return {
+        name: {
+            "clock": statistics.median(value[0] for value in values),
+            "processor": statistics.median(value[1] for value in values),
+        }
+        for name, values in rows.items()
+    }
+
+
+def _sizes() -> list[str]:
+    return [name.removeprefix("da3-") for name in ANY_VIEW]
+
+
+if __name__ == "__main__":
+    main()
