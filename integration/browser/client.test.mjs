@@ -26,27 +26,28 @@ after(async () => {
 test('dropped photos become a point cloud that grows, and a valid file', async () => {
   const real = await startServer('--model', 'mvs');
   const { page, well } = await openPage(browser.context, `${real.base}/`);
-  await chooseResolution(page, 140);
+  await chooseResolution(page, 112);
+  await page.getByLabel('Images between two updates').fill('2');
   const empty = await drawn(page);
-  await drop(page, photos(6));
-  await stored(page, 6);
+  await drop(page, photos(4));
+  await stored(page, 4);
   await page.locator('#progress').waitFor();
-  await logged(page, 'update, 4 images');
+  await logged(page, 'update, 2 images');
   const view = await page.locator('#view canvas').getAttribute('data-view');
-  await logged(page, 'update, 6 images');
-  await page.locator('#facts', { hasText: '6 cameras' }).waitFor();
+  await logged(page, 'update, 4 images');
+  await page.locator('#facts', { hasText: '4 cameras' }).waitFor();
 
   const full = await drawn(page);
   assert.ok(full.share > empty.share + 0.1, `${full.share} of the view is drawn on`);
   assert.ok(full.colors > 1000, `${full.colors} colours`);
   const canvas = page.locator('#view canvas');
   assert.equal(await canvas.getAttribute('data-view'), view, 'the view stays where it was');
-  // The points, the frustums, and an image on each of six: nothing is left of the first cloud.
-  assert.equal(await canvas.getAttribute('data-geometries'), '8');
-  assert.equal(await canvas.getAttribute('data-textures'), '6');
+  // The points, the frustums, and an image on each of four: nothing is left of the first cloud.
+  assert.equal(await canvas.getAttribute('data-geometries'), '6');
+  assert.equal(await canvas.getAttribute('data-textures'), '4');
 
   await page.getByRole('button', { name: 'Finish' }).click();
-  await logged(page, 'final result, 6 images');
+  await logged(page, 'final result, 4 images');
   await page.getByRole('button', { name: 'Update' }).waitFor({ state: 'hidden' });
   const { body } = await real.json(`/ws/session/${sessionOf(page)}`);
   assert.equal(body.status, 'completed');

@@ -10,6 +10,7 @@ import { REPOSITORY, startServer } from './support/server.mjs';
 const FOLDER = join(REPOSITORY, 'docs/images');
 /** JPEG, because points compress badly. */
 const JPEG = { type: 'jpeg', quality: 82 };
+const RESOLUTION = 224;
 const VIEWPORT = { width: 1280, height: 760 };
 
 await mkdir(FOLDER, { recursive: true });
@@ -17,19 +18,28 @@ const server = await startServer();
 const dark = await startChromium({ colorScheme: 'dark', viewport: VIEWPORT });
 const light = await startChromium({ colorScheme: 'light', viewport: VIEWPORT });
 try {
+  // Something to show of the past.
+  const early = await openPage(dark.context, `${server.base}/`);
+  await chooseResolution(early.page, 84);
+  await early.page.locator('#photos').setInputFiles(photos(3));
+  await logged(early.page, 'update, 3 images');
+  await early.page.close();
+
   const client = await openPage(dark.context, `${server.base}/`);
-  await chooseResolution(client.page, 336);
+  // However long the machine takes.
+  client.page.setDefaultTimeout(0);
+  await chooseResolution(client.page, RESOLUTION);
   await client.page.locator('#parameters > summary').click();
+  await client.page.getByLabel('Images between two updates').fill('8');
   await client.page.locator('#photos').setInputFiles(photos(8));
-  await logged(client.page, 'update, 4 images');
-  await client.page.locator('#facts', { hasText: '4 cameras' }).waitFor();
+  await logged(client.page, 'asked for an update');
+  await client.page.locator('#view canvas').focus();
 
   const dashboard = await openPage(light.context, `${server.base}/dashboard`);
-  await dashboard.page.locator('#workers tr', { hasText: 'session' }).waitFor();
+  await dashboard.page.locator('#workers tr', { hasText: 'reconstruct, 8 frames' }).waitFor();
   await dashboard.page.locator('#workers .meter + span', { hasNotText: /^0 %$/ }).waitFor();
-  await dashboard.page.screenshot({ path: join(FOLDER, 'dashboard.jpg'), ...JPEG });
+  await dashboard.page.screenshot({ path: join(FOLDER, 'dashboard.jpg'), fullPage: true, ...JPEG });
 
-  await logged(client.page, 'update, 8 images');
   await client.page.locator('#facts', { hasText: '8 cameras' }).waitFor();
   await client.page.locator('#progress').waitFor({ state: 'hidden' });
   await client.page.screenshot({ path: join(FOLDER, 'client.jpg'), ...JPEG });

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { Server } from '../src/shared/api';
 import { Backoff } from '../src/shared/backoff';
-import { bytes, count, duration, plural } from '../src/shared/format';
+import { age, bytes, count, duration, plural } from '../src/shared/format';
 
 test('numbers are written for people', () => {
   assert.equal(count(1234567), '1,234,567');
@@ -13,6 +13,9 @@ test('numbers are written for people', () => {
   assert.equal(bytes(1023), '1023 B');
   assert.equal(bytes(1536), '1.5 KiB');
   assert.equal(bytes(123 * 1024 ** 2), '123 MiB');
+  assert.equal(age(0.2), '0 s');
+  assert.equal(age(59.2), '59 s');
+  assert.equal(age(185), '3 min 05 s');
   assert.equal(duration(0.0084), '8 ms');
   assert.equal(duration(1.44), '1.4 s');
   assert.equal(duration(185), '3 min 05 s');

@@ -3,7 +3,7 @@
 import { reason, Server } from '../shared/api';
 import { Backoff } from '../shared/backoff';
 import { element, setText } from '../shared/dom';
-import { duration } from '../shared/format';
+import { age } from '../shared/format';
 import { Notice } from '../shared/notice';
 import { look } from './data';
 import { Panels } from './panels';
@@ -62,8 +62,8 @@ class Dashboard {
   }
 
   private showAge(): void {
-    const age = Date.now() - this.seen;
-    const stale = this.problem !== '' || age > STALE_MS;
+    const silence = Date.now() - this.seen;
+    const stale = this.problem !== '' || silence > STALE_MS;
     const pill = element('fresh');
     pill.dataset.fresh = stale ? 'stale' : 'live';
     document.body.classList.toggle('stale', stale);
@@ -71,7 +71,7 @@ class Dashboard {
     if (!stale) {
       setText(pill, 'live');
     } else if (this.seen > 0) {
-      setText(pill, `no answer for ${duration(Math.round(age / 1000))}`);
+      setText(pill, `no answer for ${age(silence / 1000)}`);
     } else {
       setText(pill, this.problem || 'loading');
     }

@@ -1,7 +1,7 @@
 /** Everything but the sessions: workers, stages, memory, errors, and the figures on top. */
 
 import { create, element, setText } from '../shared/dom';
-import { bytes, count, duration, plural } from '../shared/format';
+import { age, bytes, count, duration, plural } from '../shared/format';
 import { type Actor, actorsOf, type Budget, type Job, type Snapshot } from './data';
 import { cells, fill, fillMeter, fillState, Rows } from './rows';
 
@@ -78,14 +78,13 @@ export class Panels {
       line.dataset.where = where;
       return line;
     },
-    (line, { ago }) =>
-      fill(line, 2, ` ${duration(ago)} ago,${line.dataset.where || ' no session'}`),
+    (line, { ago }) => fill(line, 2, ` ${age(ago)} ago,${line.dataset.where || ' no session'}`),
   );
 
   show(snapshot: Snapshot): void {
     const { actors, stats, info, sessions } = snapshot;
     this.model = [info.model?.name, info.model?.version].filter(Boolean).join(' ');
-    const up = duration(Math.max(1, stats.uptime_seconds));
+    const up = age(stats.uptime_seconds);
     setText(element('server'), `${info.version} · ${this.model} · up for ${up}`);
 
     const workers = actorsOf('worker', actors);
@@ -111,7 +110,7 @@ export class Panels {
     this.errors.show(
       stats.errors.map((error) => ({
         ...error,
-        ago: Math.max(0, Math.round(stats.time - error.time)),
+        ago: stats.time - error.time,
       })),
     );
     element('no-errors').hidden = stats.errors.length > 0;

@@ -1,7 +1,7 @@
 /** The table of sessions: each can be opened in the client, or deleted. */
 
 import { create, element, setText } from '../shared/dom';
-import { bytes, count, duration } from '../shared/format';
+import { age, bytes, count } from '../shared/format';
 import type { ListedSession, Snapshot } from './data';
 import { cells, fill, fillState, Rows } from './rows';
 
@@ -36,14 +36,12 @@ export class SessionTable {
     fill(row, 3, bytes(session.image_bytes));
     fill(row, 4, count(session.connections));
     fill(row, 5, count(session.requests));
-    const idle = this.since(session.last_activity);
-    fill(row, 6, idle ? `${idle} ago` : 'now');
+    fill(row, 6, `${this.since(session.last_activity)} ago`);
     fill(row, 7, this.since(session.created_at));
   }
 
   private since(time: number): string {
-    const seconds = Math.round(this.now - time);
-    return seconds > 0 ? duration(seconds) : '';
+    return age(this.now - time);
   }
 }
 

@@ -1,7 +1,7 @@
 /** The live tree of actors. */
 
 import { create, element, setText } from '../shared/dom';
-import { count, duration, plural } from '../shared/format';
+import { age, count, plural } from '../shared/format';
 import type { Actor } from './data';
 import { Rows } from './rows';
 
@@ -63,7 +63,7 @@ export class ActorTree {
     if (actor.restarts > 0) {
       figures.push(plural(actor.restarts, 'restart'));
     }
-    figures.push(duration(Math.round(actor.age_seconds)));
+    figures.push(age(actor.age_seconds));
     setText(branch.figures, figures.join(' · '));
     branch.children.show(actor.children);
   }

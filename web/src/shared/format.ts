@@ -24,6 +24,11 @@ export function bytes(value: number): string {
   return `${unit > 0 && rest < 100 ? rest.toFixed(1) : Math.round(rest)} ${UNITS[unit]}`;
 }
 
+/** How long ago something was, in whole seconds where it is less than a minute. */
+export function age(seconds: number): string {
+  return seconds < 60 ? `${Math.max(0, Math.round(seconds))} s` : duration(seconds);
+}
+
 /** Seconds with as much precision as they deserve: `8 ms`, `1.4 s`, `3 min 05 s`, `2 h 10 min`. */
 export function duration(seconds: number): string {
   if (seconds < 1) {

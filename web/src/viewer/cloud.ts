@@ -70,8 +70,8 @@ export async function readPoints(
   return found;
 }
 
-/** Where most points lie: a sphere that a few strays do not blow up. */
-export function extent(points: Points): Sphere {
+/** Where most points and all cameras lie: a sphere that a few strays do not blow up. */
+export function extent(points: Points, cameras: Vector3[]): Sphere {
   const position = points.geometry.getAttribute('position');
   const step = Math.max(1, Math.floor(position.count / SAMPLE));
   const axes: [number[], number[], number[]] = [[], [], []];
@@ -84,6 +84,9 @@ export function extent(points: Points): Sphere {
   }
   const [x, y, z] = axes.map(middle) as [Range, Range, Range];
   const box = new Box3(new Vector3(x[0], y[0], z[0]), new Vector3(x[1], y[1], z[1]));
+  for (const camera of cameras) {
+    box.expandByPoint(camera);
+  }
   return box.getBoundingSphere(new Sphere());
 }
 

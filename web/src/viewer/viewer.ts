@@ -24,7 +24,7 @@ const FIELD_OF_VIEW = 50;
 /** More pixels than this per CSS pixel cost time and show nothing more. */
 const MOST_PIXELS = 2;
 /** Size of a point of size 1, as a share of how far apart points are that cover the scene. */
-const POINT_SHARE = 1.1;
+const POINT_SHARE = 1.3;
 /** Depth of a frustum, as a share of the scene's radius. */
 const FRUSTUM_SHARE = 0.09;
 /** Where one looks from at first: a little above and beside the first camera. */
@@ -97,7 +97,10 @@ export class Viewer {
     if (points) {
       this.points = points;
       this.scene.add(points);
-      this.sphere = extent(points);
+      this.sphere = extent(
+        points,
+        placed.map(({ center }) => center),
+      );
     }
     if (!this.framed && points) {
       this.framed = true;
