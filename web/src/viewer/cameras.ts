@@ -78,14 +78,12 @@ export function poses(metadata: Metadata): Pose[] {
 /** The drawn cameras. */
 export class Cameras {
   readonly group = new Group();
-  private poses: Pose[] = [];
   private pictures: Mesh<BufferGeometry, MeshBasicMaterial>[] = [];
   private withPictures = true;
 
   /** Replaces the cameras. `depth` is how far the frustums reach. */
   show(poses: Pose[], depth: number, picture: Picture): void {
     this.clear();
-    this.poses = poses;
     if (poses.length > 0) {
       this.group.add(frustums(poses, depth));
     }
@@ -96,10 +94,6 @@ export class Cameras {
       }
     }
     this.setPictures(this.withPictures);
-  }
-
-  get positions(): Vector3[] {
-    return this.poses.map(({ center }) => center);
   }
 
   setPictures(visible: boolean): void {
@@ -122,7 +116,6 @@ export class Cameras {
       mesh.geometry.dispose();
     }
     this.pictures = [];
-    this.poses = [];
     for (const child of this.group.children) {
       if (child instanceof LineSegments) {
         child.geometry.dispose();
