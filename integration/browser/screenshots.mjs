@@ -10,7 +10,7 @@ import { REPOSITORY, startServer } from './support/server.mjs';
 const FOLDER = join(REPOSITORY, 'docs/images');
 /** JPEG, because points compress badly. */
 const JPEG = { type: 'jpeg', quality: 82 };
-const RESOLUTION = 224;
+const RESOLUTION = 336;
 const VIEWPORT = { width: 1280, height: 760 };
 
 await mkdir(FOLDER, { recursive: true });

@@ -30,7 +30,7 @@ const FRUSTUM_SHARE = 0.09;
 /** Where one looks from at first: a little above and beside the first camera. */
 const FIRST_DIRECTION = new Vector3(0.35, 0.3, 1).normalize();
 /** A scene hardly ever fills the corners of its sphere. */
-const FIT_MARGIN = 0.85;
+const FIT_MARGIN = 0.76;
 
 // All colours are sRGB already, as those of the images, and go to the screen as they are.
 ColorManagement.enabled = false;
