@@ -20,7 +20,7 @@ models: ## Look after the models in the store: ARGS="fetch da3-small"
 test: ## Run formatters, linters and all tests.
 	@scripts/test.sh
 
-bench: ## Measure one run by stage, and the latency of ping while a model runs.
+bench: ## Measure one run by stage, ping while a model runs, and what binary messages save.
 	@scripts/bench.sh $(ARGS)
 
 compare: ## Compare the official DA3 network, our archive and the service on the CPU.

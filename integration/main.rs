@@ -8,6 +8,7 @@ mod support;
 
 mod asyncapi;
 mod binary;
+mod command;
 mod downloads;
 mod drain;
 mod errors;

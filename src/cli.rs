@@ -6,6 +6,7 @@ use pointstream_reconstruction::model::DeviceChoice;
 use crate::logging::{LogFormat, LogLevel};
 use crate::models::{FetchOptions, ModelChoice, ModelsCommand, StoreOptions};
 use crate::options::Options;
+use crate::reconstruct::ReconstructOptions;
 
 /// Turns a live stream of photos into a 3D point cloud.
 ///
@@ -30,6 +31,9 @@ pub struct Cli {
 /// What the program does beside serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Makes a point cloud of photos or a video, without a server.
+    #[command(mut_arg("log_level", |option| option.default_value("WARNING")))]
+    Reconstruct(ReconstructOptions),
     /// Lists, fetches, verifies and removes the models in the store.
     Models(ModelsOptions),
 }

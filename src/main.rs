@@ -9,6 +9,7 @@ mod metrics;
 mod models;
 mod one_shot;
 mod options;
+mod reconstruct;
 mod service;
 mod signals;
 mod ws;
@@ -21,27 +22,38 @@ use std::process;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, LogOptions};
 use crate::logging::LogFormat;
+use crate::reconstruct::ReconstructError;
 
 fn main() {
     let cli = Cli::parse();
     match cli.command {
         None => {
-            let waiting = calm_openmp();
-            quiet_libtorch();
             let log = cli.serve.log.clone();
-            logging::start(&log.level, log.format);
-            if let Err(error) = waiting {
-                tracing::warn!(%error, "threads of the model may spin while they wait");
-            }
+            prepare(&log);
             end(run(service::run(cli.serve)), log.format)
+        }
+        Some(Command::Reconstruct(options)) => {
+            let log = options.log.clone();
+            prepare(&log);
+            end(run(reconstruct::run(options)), log.format)
         }
         Some(Command::Models(options)) => {
             let log = options.command.log().clone();
             logging::start(&log.level, log.format);
             end(run(models::run(options.command)), log.format)
         }
+    }
+}
+
+/// Prepares the process for a model, and starts logging.
+fn prepare(log: &LogOptions) {
+    let waiting = calm_openmp();
+    quiet_libtorch();
+    logging::start(&log.level, log.format);
+    if let Err(error) = waiting {
+        tracing::warn!(%error, "threads of the model may spin while they wait");
     }
 }
 
@@ -65,7 +77,9 @@ fn end(ended: Result<(), Box<dyn Error>>, format: LogFormat) -> ! {
                 }
                 LogFormat::Json => tracing::error!("{error}"),
             }
-            exit(1)
+            let interrupted = matches!(error.downcast_ref(), Some(ReconstructError::Interrupted));
+            // As shells have it: 128 and the number of the signal.
+            exit(if interrupted { 128 + libc::SIGINT } else { 1 })
         }
     }
 }

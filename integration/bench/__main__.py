@@ -25,6 +25,7 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
     parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--wire", action="store_true", help="only what the messages cost")
     parser.add_argument("--runs", type=int, default=3, help="of each; medians are shown")
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--process-res", type=int, default=504)
@@ -34,32 +35,38 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(options: argparse.Namespace) -> tuple[Report, WireReport]:
+def measure(options: argparse.Namespace) -> tuple[Report | None, WireReport]:
     """Run the bare model and the service in turns, and then both kinds of messages."""
+    paths = sorted(options.images.glob("*.jpg"))[: options.frames]
+    photos = [Photo(path.name, path.read_bytes()) for path in paths]
+    name = str(options.model) if options.model else "mvs"
+    with Server(["--device", "cpu", "--model", name]) as server:
+        report = None if options.wire else measure_stages(server, photos, options)
+        wire = measure_wire(server, photos, options.num_max_points, options.runs)
+    return report, wire
+
+
+def measure_stages(server: Server, photos: list[Photo], options: argparse.Namespace) -> Report:
+    """Run the bare model and the service in turns."""
     # The service's workers use what libtorch takes by default: every core.
     threads = len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
-    paths = sorted(options.images.glob("*.jpg"))[: options.frames]
-    photos = [Photo(path.name, path.read_bytes()) for path in paths]
     model = BareModel(options.model or embedded())
     parameters = {
         "process_res": options.process_res,
         "num_max_points": options.num_max_points,
     }
-    name = str(options.model) if options.model else "mvs"
     bare: list[dict[str, float]] = []
     served: list[Measurement] = []
-    with Server(["--device", "cpu", "--model", name]) as server:
-        for run in range(options.runs + 1):
-            measurement = asyncio.run(server.measure(photos, parameters))
-            width, height = measurement.metadata["processed_size"]
-            seconds = model.run(photos, width, height)
-            # The first run of each compiles the model's code for these shapes.
-            if run > 0:
-                served.append(measurement)
-                bare.append(seconds)
-        wire = measure_wire(server, photos, options.num_max_points, options.runs)
-    return summarize(bare, served, threads), wire
+    for run in range(options.runs + 1):
+        measurement = asyncio.run(server.measure(photos, parameters))
+        width, height = measurement.metadata["processed_size"]
+        seconds = model.run(photos, width, height)
+        # The first run of each compiles the model's code for these shapes.
+        if run > 0:
+            served.append(measurement)
+            bare.append(seconds)
+    return summarize(bare, served, threads)
 
 
 def main() -> None:
@@ -67,9 +74,12 @@ def main() -> None:
     options = parse_arguments()
     report, wire = measure(options)
     if options.json:
-        print(json.dumps({**report.as_dict(), "wire": asdict(wire)}, indent=1))
-    else:
-        print(report.as_table(), wire.as_table(), sep="\n\n")
+        stages = report.as_dict() if report else {}
+        print(json.dumps({**stages, "wire": asdict(wire)}, indent=1))
+        return
+    if report:
+        print(report.as_table(), end="\n\n")
+    print(wire.as_table())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,275 @@
+//! `pointstream reconstruct`: the whole job from the command line.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::support::archives::archive;
+use crate::support::pictures::photo;
+use crate::support::scene::Scene;
+use crate::support::{glb, until, within};
+
+/// A folder for a run, with one for its temporary files in it.
+struct Desk {
+    folder: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = TempDir::new().expect("writable");
+        std::fs::create_dir(folder.path().join("tmp")).expect("writable");
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A new folder with so many small photos.
+    fn photos(&self, name: &str, count: u32) -> PathBuf {
+        let folder = self.path(name);
+        std::fs::create_dir(&folder).expect("writable");
+        for number in 0..count {
+            std::fs::write(folder.join(format!("{number}.png")), photo(number)).expect("writable");
+        }
+        folder
+    }
+
+    fn command(&self, model: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pointstream"));
+        // What is set where the tests run is none of their business.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("POINTSTREAM_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .current_dir(self.folder.path())
+            .env("TMPDIR", self.path("tmp"))
+            .args(["reconstruct", "--device", "cpu", "--model"])
+            .arg(archive(model))
+            .args(["--process-res", "56"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command("flat", arguments);
+        within("the program's end", command.output())
+            .await
+            .expect("the program starts")
+    }
+
+    /// A run that is expected to be refused: what it says.
+    async fn refusal(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(output.stdout, b"", "{said}");
+        self.nothing_is_left();
+        said
+    }
+
+    fn nothing_is_left(&self) {
+        assert_eq!(names(&self.path("tmp")), Vec::<String>::new());
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = folder.read_dir().expect("readable");
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.expect("readable").file_name())
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+fn succeeded(output: &Output) -> String {
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaints}");
+    assert_eq!(complaints, "", "nothing went wrong");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[tokio::test]
+async fn a_folder_becomes_a_scene() {
+    let desk = Desk::new();
+    let scene = Scene::load();
+    let folder = scene.path(0).parent().expect("a folder").to_owned();
+    let folder = folder.to_str().expect("a plain name");
+    let said = succeeded(&desk.run(&[folder]).await);
+    assert!(said.starts_with("scene.glb: "), "{said}");
+    let contents = glb::read(&std::fs::read(desk.path("scene.glb")).expect("written"));
+    assert_eq!(contents.cameras.len(), scene.names.len());
+    assert!(said.contains(&format!("{} points", contents.points.len())));
+    assert!(said.contains(&format!("{} photos", scene.names.len())));
+    desk.nothing_is_left();
+    assert_eq!(names(desk.folder.path()), ["scene.glb", "tmp"]);
+}
+
+#[tokio::test]
+async fn the_files_name_tells_the_format_and_parameters_are_those_of_a_session() {
+    let desk = Desk::new();
+    desk.photos("photos", 3);
+    let run = async |arguments: &[&str]| {
+        succeeded(&desk.run(arguments).await);
+        let at = arguments.iter().position(|argument| *argument == "-o");
+        std::fs::read(desk.path(arguments[at.expect("given") + 1])).expect("written")
+    };
+    let ply = run(&["photos", "-o", "a.ply", "--num-max-points", "100"]).await;
+    assert!(ply.starts_with(b"ply\n"));
+    let head = String::from_utf8_lossy(&ply[..ply.len().min(400)]);
+    assert!(head.contains("element vertex 100\n"), "{head}");
+    let zip = run(&["photos", "-o", "a.colmap.zip"]).await;
+    assert!(zip.starts_with(b"PK"));
+    // An older file is replaced.
+    std::fs::write(desk.path("scene.bin"), b"old").expect("writable");
+    let arguments = ["photos/0.png", "photos/2.png", "-o", "scene.bin"];
+    let glb = run(&[&arguments[..], &["--format", "glb", "--no-cameras"]].concat()).await;
+    let contents = glb::read(&glb);
+    assert!(!contents.points.is_empty());
+    assert_eq!(contents.line_ends, 0);
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_said_in_a_sentence() {
+    let desk = Desk::new();
+    desk.photos("photos", 2);
+    std::fs::create_dir(desk.path("empty")).expect("writable");
+    std::fs::write(desk.path("empty/notes.txt"), b"words").expect("writable");
+    std::fs::write(desk.path("cut.png"), &photo(1)[..100]).expect("writable");
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["missing"], &["missing", "No such file"]),
+        (&["photos", "missing.jpg"], &["missing.jpg"]),
+        (&["empty"], &["empty", "JPEG, PNG or WebP"]),
+        (&["photos", "cut.png"], &["cut.png", "image"]),
+        (&["photos", "-o", "a.obj"], &["a.obj", ".glb", "--format"]),
+        (&["photos", "-o", "nowhere/a.glb"], &["nowhere/a.glb"]),
+        (&["photos", "-o", "empty", "--format", "glb"], &["empty"]),
+        (
+            &["photos", "--conf-thresh-percentile", "101"],
+            &["conf_thresh_percentile", "between 0 and 100"],
+        ),
+        (
+            &["photos", "--glb-compression", "squash"],
+            &["glb_compression", "meshopt"],
+        ),
+        (
+            &["photos", "--process-res-method", "stretch"],
+            &["process_res_method", "upper_bound_resize"],
+        ),
+    ];
+    for (arguments, words) in cases {
+        let said = desk.refusal(arguments).await;
+        assert!(said.starts_with("error: "), "{said}");
+        for word in *words {
+            assert!(said.contains(word), "{word:?} is missing in {said:?}");
+        }
+    }
+    assert_eq!(
+        names(desk.folder.path()),
+        ["cut.png", "empty", "photos", "tmp"]
+    );
+    let output = desk.run(&[]).await;
+    assert_eq!(output.status.code(), Some(2), "no photos are a wrong call");
+}
+
+#[tokio::test]
+async fn a_video_needs_ffmpeg() {
+    let desk = Desk::new();
+    std::fs::write(desk.path("walk.mp4"), b"\0\0\0\x20ftypisom").expect("writable");
+    let mut command = desk.command("flat", &["walk.mp4"]);
+    command.env("PATH", desk.path("tmp"));
+    let output = within("the program's end", command.output())
+        .await
+        .expect("the program starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("walk.mp4") && said.contains("install ffmpeg"),
+        "{said}"
+    );
+    desk.nothing_is_left();
+}
+
+/// What ffmpeg is asked for, and what becomes of its answers, is tested with programs in its place.
+#[tokio::test]
+async fn frames_of_a_video_become_a_scene() {
+    let desk = Desk::new();
+    desk.photos("frames", 4);
+    std::fs::write(desk.path("walk.mp4"), b"\0\0\0\x20ftypisom").expect("writable");
+    std::fs::create_dir(desk.path("bin")).expect("writable");
+    let program = |name: &str, script: &str| {
+        let path = desk.path("bin").join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("writable");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("ours");
+    };
+    let path = format!("{}:/usr/bin:/bin", desk.path("bin").display());
+    let run = async || {
+        let mut command = desk.command("flat", &["walk.mp4", "--num-frames", "4"]);
+        command.env("PATH", &path);
+        within("the program's end", command.output())
+            .await
+            .expect("the program starts")
+    };
+    program("ffprobe", "echo 8.0");
+    // Of eight seconds, four frames are one each two seconds. The last argument is their pattern.
+    let decode = format!(
+        "case \"$*\" in *walk.mp4*fps=0.5*-frames:v\\ 4*) ;; *) exit 9;; esac\n\
+         for last; do :; done\n\
+         for n in 0 1 2 3; do cp '{}'/$n.png \"$(printf \"$last\" $n)\"; done",
+        desk.path("frames").display()
+    );
+    program("ffmpeg", &decode);
+    let said = succeeded(&run().await);
+    assert!(said.contains("of 4 photos"), "{said}");
+    assert!(desk.path("scene.glb").is_file());
+    desk.nothing_is_left();
+
+    program("ffmpeg", "echo 'moov atom not found' >&2; exit 1");
+    let output = run().await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("walk.mp4") && said.contains("moov atom not found"),
+        "{said}"
+    );
+    desk.nothing_is_left();
+}
+
+#[tokio::test]
+async fn an_interrupted_run_leaves_nothing() {
+    let desk = Desk::new();
+    desk.photos("photos", 6);
+    let mut command = desk.command("slow", &["photos"]);
+    let mut process = command.spawn().expect("the program starts");
+    until("the last photo", async || {
+        let mut folders = vec![desk.path("tmp")];
+        while let Some(folder) = folders.pop() {
+            for entry in folder.read_dir().into_iter().flatten().flatten() {
+                if entry.file_name() == "6.rgb" {
+                    return Some(());
+                }
+                folders.push(entry.path());
+            }
+        }
+        None
+    })
+    .await;
+    let id = process.id().expect("it runs");
+    let id = libc::pid_t::try_from(id).expect("an identifier of Linux");
+    // SAFETY: a plain system call; the process is ours and not waited for yet.
+    assert_eq!(unsafe { libc::kill(id, libc::SIGINT) }, 0);
+    let status = within("the program's end", process.wait()).await;
+    assert_eq!(status.expect("it ends").code(), Some(130));
+    desk.nothing_is_left();
+    assert_eq!(names(desk.folder.path()), ["photos", "tmp"]);
+}

@@ -1,0 +1,183 @@
+//! The options of `pointstream reconstruct`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use pointstream_actors::{ConfigLimits, ResultFormat, SessionConfig, Settings};
+use pointstream_reconstruction::image::DecodeLimits;
+use pointstream_reconstruction::model::{Device, ResolvedModel};
+
+use super::error::ReconstructError;
+use crate::cli::{LogOptions, ModelOptions};
+use crate::http::Query;
+
+/// There is one job, and whoever started it waits for it: no limit but the machine's.
+const FOR_EVER: Duration = Duration::from_secs(30 * 86_400);
+/// How long the end may take.
+const GOODBYE: Duration = Duration::from_secs(10);
+/// Sizes beyond which a file is no photo, so that a damaged one does not take all memory.
+const IMAGE_LIMITS: DecodeLimits = DecodeLimits {
+    max_bytes: 1 << 30,
+    max_pixels: 1_000_000_000,
+};
+/// Points beyond which no file format holds them.
+const MAX_POINTS: u64 = 250_000_000;
+/// Memory for photos on their way to the disk.
+const UPLOAD_BYTES: usize = 512 << 20;
+/// Memory for encoded frames.
+const FEATURE_BYTES: usize = 4 << 30;
+
+/// What to reconstruct, how, and where the result goes.
+#[derive(Debug, Args)]
+pub struct ReconstructOptions {
+    /// Photos (JPEG, PNG, WebP), folders of photos, and videos. They are sorted as people count:
+    /// 2.jpg comes before 10.jpg.
+    #[arg(required = true, value_name = "PHOTOS")]
+    pub inputs: Vec<PathBuf>,
+
+    /// The file to write. Its name tells the format: .glb, .ply, .npz, .colmap.zip or
+    /// .nerfstudio.zip.
+    #[arg(short, long, value_name = "FILE", default_value = "scene.glb")]
+    pub output: PathBuf,
+
+    /// The format, whatever the file's name: glb, ply, npz, colmap or nerfstudio.
+    #[arg(long)]
+    pub format: Option<ResultFormat>,
+
+    /// Frames to take of a video, evenly spread over it. Needs ffmpeg.
+    #[arg(long, value_name = "COUNT", default_value_t = 20,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub num_frames: u32,
+
+    #[command(flatten)]
+    pub session: SessionOptions,
+
+    #[command(flatten)]
+    pub model: ModelOptions,
+
+    #[command(flatten)]
+    pub log: LogOptions,
+}
+
+/// The parameters of the session, as docs/protocol.md describes them.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Reconstruction")]
+pub struct SessionOptions {
+    /// Pixels that photos are brought to before the model sees them. Default: 504.
+    #[arg(long, value_name = "PIXELS")]
+    pub process_res: Option<u32>,
+
+    /// How: upper_bound_resize (the default), lower_bound_resize, upper_bound_crop or
+    /// lower_bound_crop.
+    #[arg(long, value_name = "METHOD")]
+    pub process_res_method: Option<String>,
+
+    /// Share of the least confident pixels, in percent, that become no points. Default: 10.
+    #[arg(long, value_name = "PERCENT")]
+    pub conf_thresh_percentile: Option<f64>,
+
+    /// The most points of the cloud. Default: 10000000.
+    #[arg(long, value_name = "COUNT")]
+    pub num_max_points: Option<u64>,
+
+    /// Leaves out the lines that show the cameras in a GLB.
+    #[arg(long)]
+    pub no_cameras: bool,
+
+    /// Leaves out points where the depth jumps, which fly between objects.
+    #[arg(long)]
+    pub filter_edges: bool,
+
+    /// Keeps the most confident point of each cube with edges of this length, in units of the GLB.
+    #[arg(long, value_name = "LENGTH")]
+    pub voxel_size: Option<f64>,
+
+    /// Leaves out black points.
+    #[arg(long)]
+    pub filter_black_bg: bool,
+
+    /// Leaves out white points.
+    #[arg(long)]
+    pub filter_white_bg: bool,
+
+    /// How a GLB holds its points: none (the default), quantized or meshopt.
+    #[arg(long, value_name = "METHOD")]
+    pub glb_compression: Option<String>,
+}
+
+impl SessionOptions {
+    /// The session's parameters for so many photos, read as if a client had asked for them.
+    ///
+    /// # Errors
+    /// [`ReconstructError::Parameter`] for the first one that is wrong.
+    pub fn config(
+        &self,
+        photos: usize,
+        limits: &ConfigLimits,
+    ) -> Result<SessionConfig, ReconstructError> {
+        let given = [
+            ("max_images", Some(photos.to_string())),
+            (
+                "process_res",
+                self.process_res.map(|value| value.to_string()),
+            ),
+            ("process_res_method", self.process_res_method.clone()),
+            (
+                "conf_thresh_percentile",
+                self.conf_thresh_percentile.map(|value| value.to_string()),
+            ),
+            (
+                "num_max_points",
+                self.num_max_points.map(|value| value.to_string()),
+            ),
+            ("show_cameras", Some((!self.no_cameras).to_string())),
+            ("filter_edges", Some(self.filter_edges.to_string())),
+            ("voxel_size", self.voxel_size.map(|value| value.to_string())),
+            ("filter_black_bg", Some(self.filter_black_bg.to_string())),
+            ("filter_white_bg", Some(self.filter_white_bg.to_string())),
+            ("glb_compression", self.glb_compression.clone()),
+        ];
+        let pairs: Vec<_> = given
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect();
+        Query::from(pairs)
+            .session_config(limits)
+            .map_err(|error| ReconstructError::Parameter(error.detail().to_owned()))
+    }
+}
+
+impl ReconstructOptions {
+    /// What the actor system needs to know for one session.
+    pub fn settings(
+        &self,
+        data_dir: PathBuf,
+        model: Arc<ResolvedModel>,
+        mut devices: Vec<Device>,
+    ) -> Settings {
+        // One reconstruction runs on one device.
+        devices.truncate(1);
+        Settings {
+            data_dir,
+            model,
+            devices,
+            workers_per_device: 1,
+            max_sessions: 1,
+            session_timeout: FOR_EVER,
+            max_images_limit: u32::MAX,
+            max_points_limit: MAX_POINTS,
+            max_pending_requests: 1,
+            max_connections: 1,
+            max_unanswered_messages: 16,
+            frames_per_call: None,
+            queue_capacity: 16,
+            image_limits: IMAGE_LIMITS,
+            upload_buffer_bytes: UPLOAD_BYTES,
+            feature_cache_bytes: FEATURE_BYTES,
+            job_timeout: FOR_EVER,
+            drain_timeout: GOODBYE,
+        }
+    }
+}
