@@ -43,10 +43,9 @@ def run_model(
     """
     frames, _, height, width = pixels.shape
     ranges = [
-        torch.tensor([begin, min(begin + chunk, frames)], device=pixels.device)
-        for begin in range(0, frames, chunk)
+        torch.tensor([begin, min(begin + chunk, frames)]) for begin in range(0, frames, chunk)
     ]
-    size = torch.tensor([height, width], device=pixels.device)
+    size = torch.tensor([height, width])
     with torch.no_grad(), torch.jit.optimized_execution(False):
         features = torch.cat([module.encode(pixels[begin:end]) for begin, end in ranges])
         progress("encode")

@@ -116,7 +116,7 @@ impl TorchScriptModel {
         let mut under_way = None;
         for begin in (0..work.frames).step_by(self.frames_per_call) {
             let frames = begin..(begin + self.frames_per_call).min(work.frames);
-            let range = self.integers([frames.start as i64, frames.end as i64], work)?;
+            let range = integers([frames.start as i64, frames.end as i64], work)?;
             let maps = call(&range)?;
             let due = match self.device {
                 Device::Cpu => Some((maps, frames)),
@@ -127,13 +127,6 @@ impl TorchScriptModel {
             }
         }
         under_way.map_or(Ok(()), |(maps, frames)| take(maps, frames))
-    }
-
-    /// One contiguous tensor of integers on the model's device.
-    fn integers(&self, values: [i64; 2], work: Work) -> Result<Tensor, ModelError> {
-        let tensor = Tensor::f_from_slice(&values)
-            .map_err(|error| call_error("the copy to the device", &error, work))?;
-        self.to_device(tensor, work)
     }
 
     /// The rows of the encoded frames, one after another, as `relate` takes them.
@@ -272,7 +265,7 @@ impl Model for TorchScriptModel {
         let total = work.frames;
         step(on_step, Step::Relating)?;
         let rows = self.gather(features, work)?;
-        let size = self.integers(
+        let size = integers(
             [i64::from(work.size.height), i64::from(work.size.width)],
             work,
         )?;
@@ -405,6 +398,13 @@ impl Maps {
         self.confidence.extend_from_slice(confidence);
         Ok(())
     }
+}
+
+/// One contiguous tensor of integers. It stays with the processor: the model reads the numbers, and
+/// would wait for a GPU to do so.
+fn integers(values: [i64; 2], work: Work) -> Result<Tensor, ModelError> {
+    Tensor::f_from_slice(&values)
+        .map_err(|error| call_error("the copy of its arguments", &error, work))
 }
 
 fn step(on_step: &mut OnStep<'_>, step: Step) -> Result<(), ModelError> {
