@@ -3,11 +3,13 @@
 //! Nothing here blocks or waits: files, decoding and the model are worked on elsewhere and report
 //! back as messages, so a session answers at once whatever runs.
 
+mod cloud;
 mod connections;
 mod exports;
 mod generation;
 mod idle;
 mod memory_advice;
+mod message;
 mod requests;
 mod result;
 mod uploads;
@@ -21,9 +23,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
 use crate::config::SessionConfig;
-use crate::connection::{AttachError, ConnectionId, Events, Requests};
-use crate::event::{Answer, ClientMessage, CloseReason, Progress, SessionEvent, SessionId};
-use crate::export::ExportFailed;
+use crate::connection::ConnectionId;
+use crate::event::{ClientMessage, CloseReason, SessionEvent, SessionId};
 use crate::features::FeatureBudget;
 use crate::gauge::Gauge;
 use crate::mailbox::{Mailbox, Reply, answer};
@@ -35,81 +36,13 @@ use crate::spool::Spool;
 use crate::summary::{SessionStatus, SessionSummary};
 use crate::workshop::Workshop;
 use connections::Connection;
-pub(crate) use exports::ExportReply;
 use exports::Exports;
-use generation::{GenerationError, Outcome};
+pub(crate) use message::SessionMessage;
 use requests::{Request, Running};
 use result::StoredResult;
-use uploads::{Image, NewImage, StoreError, StoredImage, Upload};
+use uploads::{Image, NewImage, Upload};
 
-use bytes::Bytes;
 use pointstream_reconstruction::cloud::WorldFrame;
-use pointstream_reconstruction::export::ResultFormat;
-
-/// What a session is told.
-pub(crate) enum SessionMessage {
-    /// A client connects.
-    Attach {
-        /// Whether it wants what an earlier connection missed.
-        resume: bool,
-        /// Answers with the two halves of the connection.
-        reply: Reply<Result<(Requests, Events), AttachError>>,
-    },
-    /// A client has gone.
-    Detach(ConnectionId),
-    /// A client says something.
-    Client {
-        /// Which one.
-        connection: ConnectionId,
-        /// What it says.
-        message: ClientMessage,
-        /// Its right to one unanswered message, given back with the answer.
-        permit: OwnedSemaphorePermit,
-        /// The memory that an image takes.
-        memory: Option<MemoryLease>,
-    },
-    /// An image is stored, or not.
-    UploadSettled {
-        /// Which upload.
-        number: u64,
-        /// What came of it.
-        outcome: Result<StoredImage, StoreError>,
-    },
-    /// A frame is encoded, or the pool had no place for it.
-    EncodeEnded,
-    /// The running generation has come this far.
-    Progress(Progress),
-    /// The running generation is over.
-    GenerationEnded(Result<Box<Outcome>, GenerationError>),
-    /// The one answer of a request did not reach its client.
-    Undelivered(SessionEvent),
-    /// Tell what there is to know.
-    Summary(Reply<SessionSummary>),
-    /// Give the newest result.
-    Result(Reply<Option<Arc<Answer>>>),
-    /// Give the newest result in a format; written first, if need be.
-    Export {
-        /// Which one.
-        format: ResultFormat,
-        /// Answers with the file, or none if there is no result.
-        reply: ExportReply,
-    },
-    /// A result is written, or not.
-    ExportEnded {
-        /// Of which result.
-        number: u64,
-        /// In which format.
-        format: ResultFormat,
-        /// The file.
-        outcome: Result<Bytes, ExportFailed>,
-    },
-    /// Look whether anything happened lately.
-    CheckIdle,
-    /// Take no new requests and answer when nothing runs any more.
-    Drain(Reply<()>),
-    /// End.
-    Close(CloseReason),
-}
 
 /// What a session needs.
 pub(crate) struct SessionArgs {
