@@ -33,7 +33,7 @@ HEADINGS = [
     "focal",
     "AbsRel",
     "confident",
-    "confident and wrong",
+    "of these wrong",
     "seconds",
 ]
 
@@ -199,7 +199,7 @@ def special_table(runs: dict[str, list[Run]]) -> str:
         ]
         for name, of_set in runs.items()
     ]
-    return table(["four views", "confident", "confident and wrong", "AUC@30", "registered"], rows)
+    return table(["four views", "confident", "of these wrong", "AUC@30", "registered"], rows)
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -44,7 +44,7 @@ class DepthErrors(NamedTuple):
     coverage: float
     """Share of all pixels that are confident."""
     wrong: float
-    """Share of all pixels that are confident and more than `WRONG` off."""
+    """Share of the confident pixels that are more than `WRONG` off; 0 if there are none."""
 
 
 class SceneErrors(NamedTuple):
@@ -89,7 +89,7 @@ def depth_errors(
     return DepthErrors(
         abs_rel=float(errors.mean()),
         coverage=float(confident.mean()),
-        wrong=float((errors > WRONG).sum() / confident.size),
+        wrong=float((errors > WRONG).mean()),
     )
 
 

@@ -54,9 +54,8 @@ class NormalEquations(NamedTuple):
 
 def reprojection(scene: Scene, observations: Observations) -> tuple[Tensor, Tensor, Tensor]:
     """Turned points `R X` [O, 3], depths [O] and residuals [O, 2] in pixels."""
-    turned = (
-        scene.rotations[observations.camera] * scene.points[observations.point][:, None, :]
-    ).sum(-1)
+    rotations, points = scene.rotations[observations.camera], scene.points[observations.point]
+    turned = (rotations @ points[:, :, None])[:, :, 0]
     placed = turned + scene.translations[observations.camera]
     depth = placed[:, 2]
     projected = scene.log_focal.exp() * placed[:, :2] / depth.clamp(min=1e-3)[:, None]
@@ -68,7 +67,7 @@ def reprojection(scene: Scene, observations: Observations) -> tuple[Tensor, Tens
 
 def huber_cost(residuals: Tensor, huber: float) -> Tensor:
     """Sum of Huber's loss over residual lengths [O]."""
-    length = residuals.square().sum(1).sqrt()
+    length = (residuals[:, 0].square() + residuals[:, 1].square()).sqrt()
     return torch.where(length < huber, 0.5 * length.square(), huber * (length - 0.5 * huber)).sum()
 
 
@@ -93,12 +92,15 @@ def linearise(scene: Scene, observations: Observations, huber: float) -> NormalE
     by_rotation = torch.linalg.cross(turned[:, None, :].expand_as(by_position), by_position, dim=-1)
     by_camera = torch.cat([by_rotation, by_position], dim=2)
     rotation = scene.rotations[observations.camera]
-    by_point = (by_position[:, :, :, None] * rotation[:, None]).sum(2)
-    length = residuals.square().sum(1).clamp(min=1e-18).sqrt()
+    by_point = by_position @ rotation
+    length = (residuals[:, 0].square() + residuals[:, 1].square()).clamp(min=1e-18).sqrt()
     weights = (huber / length).clamp(max=1.0)
     # One block of camera, point, focal length and residual columns: 6 + 3 + 1 + 1.
     rows = torch.cat([by_camera, by_point, projected[:, :, None], residuals[:, :, None]], dim=2)
-    products = ((rows * weights[:, None, None])[:, :, :, None] * rows[:, :, None, :]).sum(1)
+    x, y = rows[:, 0], rows[:, 1]
+    weighted = rows * weights[:, None, None]
+    products = weighted[:, 0, :, None] * x[:, None, :]
+    products.addcmul_(weighted[:, 1, :, None], y[:, None, :])
     device = rows.device
     by_cameras = torch.zeros(cameras, 11, 11, dtype=rows.dtype, device=device)
     by_cameras.index_add_(0, observations.camera, products)

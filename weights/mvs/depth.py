@@ -23,7 +23,7 @@ SWEPT: int = 4
 COARSE_SIDE: int = 170
 """The full range of depths is searched where the image's longer side is at most this."""
 FEWEST_PLANES: int = 64
-MOST_PLANES: int = 96
+MOST_PLANES: int = 80
 PLANE_STEP: float = 0.6
 """Pixels between planes, in the neighbour with most parallax."""
 EDGE_BIAS: float = 0.03
@@ -81,7 +81,7 @@ def make_level(frames: Frames, grey: list[Tensor], i: int, level: int) -> Level:
 def lowest_label(cost: Tensor) -> Tensor:
     """Sub-pixel index [H, W] of the lowest of the costs [L, H, W], by a parabola through three."""
     labels = cost.size(0)
-    best = cost.argmin(0, keepdim=True)
+    _, best = cost.min(0, keepdim=True)
     inner = best.clamp(1, labels - 2)
     before = cost.gather(0, inner - 1)
     middle = cost.gather(0, inner)
@@ -95,9 +95,10 @@ def lowest_label(cost: Tensor) -> Tensor:
 def uniqueness(cost: Tensor, margin: int) -> Tensor:
     """0..1 [H, W]: 0 where another label, more than `margin` from the best, costs as little."""
     best, index = cost.min(0, keepdim=True)
-    labels = torch.arange(cost.size(0), device=cost.device)[:, None, None]
-    nearby = (labels - index).abs() <= margin
-    other = cost.masked_fill(nearby, 10.0).amin(0)
+    others = cost.clone()
+    for off in range(-margin, margin + 1):
+        others.scatter_(0, (index + off).clamp_(0, cost.size(0) - 1), 10.0)
+    other = others.amin(0)
     return ((other - best[0]) / other.clamp(min=1e-3)).clamp_(0.0, 1.0)
 
 
@@ -158,7 +159,7 @@ def settle_edges(level: Level, base: Tensor, bias: float = EDGE_BIAS) -> Tensor:
     )
     cost = matching_cost(level.reference, level.neighbours, candidates)
     cost[1:] += bias
-    best = cost.argmin(0, keepdim=True)
+    _, best = cost.min(0, keepdim=True)
     return candidates.gather(0, best)[0]
 
 

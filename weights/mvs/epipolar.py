@@ -38,19 +38,13 @@ def draw_samples(ratio: Tensor, valid: Tensor, count: int, seed: int) -> Tensor:
     return torch.topk(keys, 5, dim=1).indices
 
 
-def hypotheses(
-    points1: Tensor, points2: Tensor, samples: Tensor, focal: float, threshold: float
+def best_matrices(
+    matrices: Tensor, rays1: Tensor, rays2: Tensor, limit: float
 ) -> tuple[Tensor, Tensor]:
-    """Essential matrices [k, 3, 3] through samples of the correspondences [M, 2], the at most 40
-    best ones, best first, with their truncated scores [k] over all correspondences."""
-    one = torch.ones_like(points1[:, :1])
-    rays1 = torch.cat([points1 / focal, one], dim=1)
-    rays2 = torch.cat([points2 / focal, one], dim=1)
-    matrices, real = five_point(rays1[samples], rays2[samples])
-    matrices = matrices[real]
-    limit = (threshold / focal) ** 2
+    """The at most 40 best of the essential matrices [k, 3, 3], best first, with their truncated
+    scores over all correspondences of rays [M, 3]; `limit` is a squared distance."""
     coarse1, coarse2 = rays1.to(torch.float32), rays2.to(torch.float32)
-    few = min(128, points1.size(0))
+    few = min(128, rays1.size(0))
     errors = sampson_squared(matrices.to(torch.float32), coarse1[:few], coarse2[:few])
     scores = (1.0 - errors / limit).clamp(min=0.0).sum(1)
     best = torch.topk(scores, min(40, scores.size(0))).indices
@@ -60,24 +54,50 @@ def hypotheses(
     return matrices[best[order]], scores[order]
 
 
-def ransac(
-    table: Correspondences, focal: float, threshold: float, count: int
+def hypotheses(
+    points1: Tensor, points2: Tensor, samples: Tensor, focal: float, threshold: float
 ) -> tuple[Tensor, Tensor]:
-    """Relative poses [P, 3, 3] and [P, 3] of every pair at one focal length."""
+    """Essential matrices [k, 3, 3] through samples of the correspondences [M, 2], the at most 40
+    best ones, best first, with their truncated scores [k] over all correspondences."""
+    one = torch.ones_like(points1[:, :1])
+    rays1 = torch.cat([points1 / focal, one], dim=1)
+    rays2 = torch.cat([points2 / focal, one], dim=1)
+    matrices, real = five_point(rays1[samples], rays2[samples])
+    return best_matrices(matrices[real], rays1, rays2, (threshold / focal) ** 2)
+
+
+def draw_for_pairs(table: Correspondences, count: int) -> Tensor:
+    """Samples of five correspondences for each pair, int64 [P, count, 5]."""
+    samples: list[Tensor] = []
+    for pair in range(table.first.size(0)):
+        samples.append(draw_samples(table.ratio[pair], table.valid[pair], count, pair))
+    return torch.stack(samples)
+
+
+def ransac(
+    table: Correspondences, samples: Tensor, focal: float, threshold: float
+) -> tuple[Tensor, Tensor]:
+    """Relative poses [P, 3, 3] and [P, 3] of every pair at one focal length, from samples
+    [P, S, 5] of its correspondences."""
     pairs = table.first.size(0)
+    scale = torch.tensor(focal, dtype=torch.float64, device=samples.device)
+    rays1, rays2 = rays_of(table.points1, scale), rays_of(table.points2, scale)
+    row = torch.arange(pairs, device=samples.device)[:, None, None]
+    found, real = five_point(rays1[row, samples].flatten(0, 1), rays2[row, samples].flatten(0, 1))
+    found, real = found.reshape(pairs, -1, 3, 3), real.reshape(pairs, -1)
     matrices: list[Tensor] = []
     for pair in range(pairs):
-        samples = draw_samples(table.ratio[pair], table.valid[pair], count, pair)
         used = int(table.valid[pair].sum())
-        found, _ = hypotheses(
-            table.points1[pair, :used], table.points2[pair, :used], samples, focal, threshold
+        best, _ = best_matrices(
+            found[pair][real[pair]],
+            rays1[pair, :used],
+            rays2[pair, :used],
+            (threshold / focal) ** 2,
         )
-        if found.size(0) == 0:
-            found = torch.zeros(1, 3, 3, dtype=torch.float64, device=samples.device)
-        matrices.append(found[0])
+        if best.size(0) == 0:
+            best = torch.zeros(1, 3, 3, dtype=torch.float64, device=samples.device)
+        matrices.append(best[0])
     stacked = torch.stack(matrices)
-    scale = torch.tensor(focal, dtype=torch.float64, device=stacked.device)
-    rays1, rays2 = rays_of(table.points1, scale), rays_of(table.points2, scale)
     inverse = torch.tensor(
         [1.0 / focal, 1.0 / focal, 1.0], dtype=torch.float64, device=stacked.device
     )
@@ -96,8 +116,10 @@ def sampson_residuals(
     homogeneous1, homogeneous2 = torch.cat([points1, one], -1), torch.cat([points2, one], -1)
     lines2 = homogeneous1 @ fundamental.transpose(1, 2)
     lines1 = homogeneous2 @ fundamental
-    algebraic = (homogeneous2 * lines2).sum(-1)
-    length = lines2[..., :2].square().sum(-1) + lines1[..., :2].square().sum(-1)
+    # Column by column: sums over so few numbers are slow.
+    algebraic = points2[..., 0] * lines2[..., 0] + points2[..., 1] * lines2[..., 1] + lines2[..., 2]
+    length = lines2[..., 0].square() + lines2[..., 1].square()
+    length = length + lines1[..., 0].square() + lines1[..., 1].square()
     return algebraic / (length + 1e-24).sqrt(), lines2, lines1
 
 
@@ -145,15 +167,14 @@ def sampson_jacobian(
     residuals, lines2, lines1 = sampson_residuals(fundamental, points1, points2)
     one = torch.ones_like(points1[..., :1])
     homogeneous1, homogeneous2 = torch.cat([points1, one], -1), torch.cat([points2, one], -1)
-    moved2 = homogeneous1[:, None] @ changes.transpose(2, 3)
-    moved1 = homogeneous2[:, None] @ changes
-    algebraic = (homogeneous2[:, None] * moved2).sum(-1)
-    length = lines2[..., :2].square().sum(-1) + lines1[..., :2].square().sum(-1) + 1e-24
-    stretch = (lines2[:, None, :, :2] * moved2[..., :2]).sum(-1)
-    stretch = stretch + (lines1[:, None, :, :2] * moved1[..., :2]).sum(-1)
-    derivative = algebraic / length.sqrt()[:, None]
-    derivative = derivative - (residuals / length)[:, None] * stretch
-    return residuals, derivative.transpose(1, 2)
+    length = lines2[..., 0].square() + lines2[..., 1].square()
+    length = length + lines1[..., 0].square() + lines1[..., 1].square() + 1e-24
+    # A residual is a / sqrt(l): a is linear in the matrix, and so are the lines that l is of.
+    by_length = (residuals / length)[..., None]
+    left = homogeneous2 * length.rsqrt()[..., None] - by_length * lines2 * mask
+    slopes = left[..., :, None] * homogeneous1[..., None, :]
+    slopes = slopes - (by_length * homogeneous2)[..., :, None] * (lines1 * mask)[..., None, :]
+    return residuals, slopes.flatten(2) @ changes.flatten(2).transpose(1, 2)
 
 
 def robust_cost(residuals: Tensor, valid: Tensor, scale: float) -> Tensor:

@@ -10,7 +10,7 @@ LEAST_SHARED: int = 8
 """Points that two frames share at least to be neighbours."""
 BEST_ANGLE: float = 6.0
 """Degrees between two rays to a point at which it is matched best (MVSNet, Yao et al. 2018)."""
-NEAREST: float = 2.0
+NEAREST: float = 1.5
 """The search begins at this multiple of the largest inverse depth of the sparse points."""
 FARTHEST: float = 0.5
 """The search ends at this multiple of the smallest inverse depth of the sparse points."""

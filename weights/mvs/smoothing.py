@@ -29,8 +29,8 @@ def aggregate_direction(cost: Tensor, small_penalty: float, large_penalty: Tenso
         torch.minimum(lower, nearby[:, :-1], out=lower)
         upper = entry[:, :-1]
         torch.minimum(upper, nearby[:, 1:], out=upper)
-        previous = entry.sub_(lowest).add_(cost[i])
-        result[i] = previous
+        previous = result[i]
+        torch.add(entry.sub_(lowest), cost[i], out=previous)
     return result
 
 

@@ -26,31 +26,36 @@ def surface_support(inverse_depth: Tensor, known: Tensor, similar: float = SIMIL
     return result.mul_(1.0 / (8.0 * len(rings)))
 
 
-def last_marked(values: Tensor, marked: Tensor, dim: int) -> Tensor:
-    """At each pixel of `values` [H, W] the value of the last `marked` pixel up to it along `dim`;
-    -1 where there is none."""
+def last_marked(marked: Tensor, dim: int) -> Tensor:
+    """Index int64 [H, W] along `dim` of the last `marked` pixel up to each; -1 where there is
+    none."""
     shape = [1, 1]
-    shape[dim] = values.size(dim)
-    index = torch.arange(values.size(dim), device=values.device).reshape(shape)
-    index = torch.where(marked, index, torch.full_like(index, -1))
-    last = torch.cummax(index, dim)[0]
-    found = values.gather(dim, last.clamp(min=0))
-    return torch.where(last >= 0, found, torch.full_like(found, -1.0))
+    shape[dim] = marked.size(dim)
+    index = torch.arange(marked.size(dim), device=marked.device).reshape(shape)
+    return torch.cummax(torch.where(marked, index, torch.full_like(index, -1)), dim)[0]
 
 
 def between(values: Tensor, marked: Tensor, dim: int, similar: float) -> Tensor:
-    """Whether a pixel lies between two `marked` ones along `dim` and its value between theirs."""
-    before = last_marked(values, marked, dim)
-    after = last_marked(values.flip(dim), marked.flip(dim), dim).flip(dim)
-    lower = torch.minimum(before, after)
-    upper = torch.maximum(before, after)
-    inside = (values > lower * (1.0 - similar)) & (values < upper * (1.0 + similar))
-    return (lower > 0.0) & inside
+    """Whether a pixel lies between two `marked` ones along `dim`, on the line through their values
+    (an inverse depth is linear on a plane)."""
+    length = values.size(dim)
+    before = last_marked(marked, dim)
+    after = length - 1 - last_marked(marked.flip(dim), dim).flip(dim)
+    held = (before >= 0) & (after < length)
+    before = before.clamp(min=0)
+    after = after.clamp(max=length - 1)
+    shape = [1, 1]
+    shape[dim] = length
+    index = torch.arange(length, device=values.device).reshape(shape)
+    share = (index - before).to(values.dtype) / (after - before).clamp(min=1)
+    expected = torch.lerp(values.gather(dim, before), values.gather(dim, after), share)
+    return held & ((values - expected).abs() < similar * values)
 
 
 def enclosed(inverse_depth: Tensor, evident: Tensor, similar: float = SIMILAR) -> Tensor:
-    """Where a surface without texture of its own is held on all four sides: there are `evident`
-    pixels to the left, to the right, above and below, and the inverse depth lies between theirs.
-    True of an empty wall between textured things, not of the sky above a roof."""
+    """Where a surface without texture of its own is held on all four sides: it lies on the line
+    between the next `evident` pixels to the left and to the right, and on the one between those
+    above and below. True of an empty wall between textured things on it, not of the sky above a
+    roof, nor of a wall behind things in front of it."""
     across = between(inverse_depth, evident, 1, similar)
     return across & between(inverse_depth, evident, 0, similar)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from weights.mvs.box import box_mean, running_sum
+from weights.mvs.box import running_sum
 
 SMALL_RADIUS: int = 2
 """Half the side of the small correlation window."""
@@ -19,6 +19,9 @@ SPACING: int = 3
 """The large window is the sum of 3x3 small windows this far apart (11 pixels a side, tapered)."""
 NOISE: float = 6e-5
 """Added to variances of grey values in 0..1: what a window without texture shows."""
+LEAST_SHARE: float = 0.2
+"""Variance in a window of half the size relative to that in the window, below which the window
+counts less."""
 UNSEEN: float = -2.0
 """Stands for a correlation outside a neighbour's image."""
 NO_EVIDENCE: float = 0.9
@@ -32,9 +35,12 @@ class Reference(NamedTuple):
 
     grey: Tensor
     """[h, w]"""
+    padded: Tensor
+    """[h + 2 m, w + 2 m], the same with its edges repeated by the margin m of the windows."""
     small_mean: Tensor
+    """[h, w], the mean in the small window, negative."""
     small_scale: Tensor
-    """One over the standard deviation in the small window."""
+    """[h, w], the small window's share in the correlation over its standard deviation."""
     large_mean: Tensor
     large_scale: Tensor
     rays: Tensor
@@ -50,27 +56,33 @@ class Neighbour(NamedTuple):
     grey: Tensor
     """[1, 1, h, w]"""
     rays: Tensor
-    """[3, h, w], the rays of the reference turned into this camera, in units of pixels: the point
-    at inverse depth q projects to the pixel (x + q tx, y + q ty) / (z + q tz)."""
+    """[3, h, w], the rays of the reference turned into this camera, in units in which its image is
+    -1..1: the point at inverse depth q is seen at (x + q tx, y + q ty) / (z + q tz)."""
     shift_x: float
     shift_y: float
     shift_z: float
 
 
-def large_windows(small: Tensor, spacing: int = SPACING) -> Tensor:
-    """Large windows [B, h, w] from small ones (means) [B, h, w]."""
-    padded = functional.pad(small, [spacing, spacing, spacing, spacing], mode="replicate")
-    width = small.size(2)
-    height = small.size(1)
-    across = padded[:, :, :width] + padded[:, :, spacing : spacing + width]
-    across = across.add_(padded[:, :, 2 * spacing :])
-    down = across[:, :height] + across[:, spacing : spacing + height]
-    return down.add_(across[:, 2 * spacing :]).mul_(1.0 / 9.0)
+def windows(images: Tensor, radius: int, spacing: int) -> tuple[Tensor, Tensor]:
+    """Sums over the small and the large windows of `images` [B, h + 2 m, w + 2 m], both [B, h, w],
+    where the margin m is `radius + spacing`."""
+    side = 2 * radius + 1
+    small = running_sum(running_sum(images, side, 2), side, 1)
+    height = small.size(1) - 2 * spacing
+    width = small.size(2) - 2 * spacing
+    across = small[:, :, :width] + small[:, :, spacing : spacing + width]
+    across.add_(small[:, :, 2 * spacing :])
+    large = across[:, :height] + across[:, spacing : spacing + height]
+    large.add_(across[:, 2 * spacing :])
+    return small[:, spacing : spacing + height, spacing : spacing + width], large
 
 
-def inverse_deviation(mean: Tensor, mean_of_square: Tensor, noise: float = NOISE) -> Tensor:
-    """One over the standard deviation."""
-    return (mean_of_square - mean * mean).clamp_(min=0.0).add_(noise).rsqrt_()
+def deviations(
+    total: Tensor, total_of_squares: Tensor, count: float, noise: float = NOISE
+) -> Tensor:
+    """`count` times the standard deviation of as many numbers, from their sums."""
+    scaled = total_of_squares * count + count * count * noise
+    return scaled.addcmul_(total, total, value=-1.0).sqrt_()
 
 
 def make_reference(
@@ -79,14 +91,26 @@ def make_reference(
     centre_x: float,
     centre_y: float,
     radius: int = SMALL_RADIUS,
+    spacing: int = SPACING,
+    least_share: float = LEAST_SHARE,
 ) -> Reference:
     """Prepare the image `grey` [h, w] to be compared."""
     height = grey.size(0)
     width = grey.size(1)
-    small = box_mean(torch.stack([grey, grey * grey]), radius)
-    large = large_windows(small)
-    small_scale = inverse_deviation(small[0], small[1])
-    large_scale = inverse_deviation(large[0], large[1])
+    margin = radius + spacing
+    padded = functional.pad(grey[None], [margin, margin, margin, margin], mode="replicate")
+    both = torch.cat([padded, padded * padded])
+    small, large = windows(both, radius, spacing)
+    tiny, _ = windows(both[:, 1:-1, 1:-1], radius - 1, spacing)
+    in_small = float((2 * radius + 1) ** 2)
+    in_large = 9.0 * in_small
+    in_tiny = float((2 * radius - 1) ** 2)
+    tiny_deviation = deviations(tiny[0], tiny[1], in_tiny) / in_tiny
+    small_deviation = deviations(small[0], small[1], in_small) / in_small
+    large_deviation = deviations(large[0], large[1], in_large) / in_large
+    # A window counts less where its texture lies beside the pixel and not around it.
+    small_weight = (tiny_deviation / small_deviation).square() / least_share
+    large_weight = (small_deviation / large_deviation).square() / least_share
     x = (torch.arange(width, device=grey.device, dtype=torch.float32) - centre_x) / focal
     y = (torch.arange(height, device=grey.device, dtype=torch.float32) - centre_y) / focal
     rays = torch.stack(
@@ -97,7 +121,16 @@ def make_reference(
         ]
     )
     return Reference(
-        grey, small[0], small_scale, large[0], large_scale, rays, focal, centre_x, centre_y
+        grey,
+        padded[0],
+        small[0] * (-1.0 / in_small),
+        0.5 * small_weight.clamp_(max=1.0) / small_deviation,
+        large[0] * (-1.0 / in_large),
+        0.5 * large_weight.clamp_(max=1.0) / large_deviation,
+        rays,
+        focal,
+        centre_x,
+        centre_y,
     )
 
 
@@ -115,11 +148,16 @@ def make_neighbour(
     z = turn[6] * u + turn[7] * v + turn[8]
     x = focal * (turn[0] * u + turn[1] * v + turn[2]) + reference.centre_x * z
     y = focal * (turn[3] * u + turn[4] * v + turn[5]) + reference.centre_y * z
+    # From pixel indices to -1..1 over the image, as `grid_sample` takes them.
+    to_x = 2.0 / grey.size(1)
+    to_y = 2.0 / grey.size(0)
+    shift_x = focal * step[0] + reference.centre_x * step[2]
+    shift_y = focal * step[1] + reference.centre_y * step[2]
     return Neighbour(
         grey[None, None],
-        torch.stack([x, y, z]),
-        focal * step[0] + reference.centre_x * step[2],
-        focal * step[1] + reference.centre_y * step[2],
+        torch.stack([(x + 0.5 * z) * to_x - z, (y + 0.5 * z) * to_y - z, z]),
+        (shift_x + 0.5 * step[2]) * to_x - step[2],
+        (shift_y + 0.5 * step[2]) * to_y - step[2],
         step[2],
     )
 
@@ -128,18 +166,16 @@ def pixel_shift(neighbour: Neighbour, nearer: float, farther: float) -> tuple[fl
     """How far pixels move in the neighbour between two inverse depths: the mean over the pixels
     that it sees, and the share of such pixels."""
     rays = neighbour.rays[:, ::4, ::4]
-    height = neighbour.grey.size(2)
-    width = neighbour.grey.size(3)
     near_z = (rays[2] + nearer * neighbour.shift_z).clamp(min=1e-3)
     near_x = (rays[0] + nearer * neighbour.shift_x) / near_z
     near_y = (rays[1] + nearer * neighbour.shift_y) / near_z
     far_z = (rays[2] + farther * neighbour.shift_z).clamp(min=1e-3)
     far_x = (rays[0] + farther * neighbour.shift_x) / far_z
     far_y = (rays[1] + farther * neighbour.shift_y) / far_z
-    mid_x = (near_x + far_x) * 0.5
-    mid_y = (near_y + far_y) * 0.5
-    seen = (mid_x > 0.0) & (mid_x < width - 1.0) & (mid_y > 0.0) & (mid_y < height - 1.0)
-    shift = ((near_x - far_x).square() + (near_y - far_y).square()).sqrt()
+    seen = torch.maximum((near_x + far_x).abs(), (near_y + far_y).abs()) < 2.0
+    across = (near_x - far_x) * (0.5 * neighbour.grey.size(3))
+    down = (near_y - far_y) * (0.5 * neighbour.grey.size(2))
+    shift = (across.square() + down.square()).sqrt()
     count = float(seen.sum())
     return float((shift * seen).sum()) / max(count, 1.0), count / float(max(1, seen.numel()))
 
@@ -149,6 +185,7 @@ def correlate(
     neighbour: Neighbour,
     hypotheses: Tensor,
     radius: int = SMALL_RADIUS,
+    spacing: int = SPACING,
     unseen: float = UNSEEN,
 ) -> Tensor:
     """Correlation -1..1 (or `UNSEEN`) float32 [L, h, w] at inverse depths [L, h, w] or [L, 1, 1].
@@ -156,42 +193,37 @@ def correlate(
     The mean of the correlations in the small and the large window.
     """
     count = hypotheses.size(0)
-    height = reference.grey.size(0)
-    width = reference.grey.size(1)
-    z = (hypotheses * neighbour.shift_z).expand(count, height, width) + neighbour.rays[2]
-    behind = z < 1e-3
+    height = neighbour.rays.size(1)
+    width = neighbour.rays.size(2)
+    z = torch.add(neighbour.rays[2], hypotheses, alpha=neighbour.shift_z)
     inverse = z.clamp_(min=1e-3).reciprocal_()
+    x = torch.add(neighbour.rays[0], hypotheses, alpha=neighbour.shift_x).mul_(inverse)
+    y = torch.add(neighbour.rays[1], hypotheses, alpha=neighbour.shift_y).mul_(inverse)
     grid = torch.empty([count, height, width, 2], device=hypotheses.device)
-    x = (hypotheses * neighbour.shift_x).expand(count, height, width) + neighbour.rays[0]
-    x = x.mul_(inverse).add_(0.5).mul_(2.0 / width).sub_(1.0)
-    y = (hypotheses * neighbour.shift_y).expand(count, height, width) + neighbour.rays[1]
-    y = y.mul_(inverse).add_(0.5).mul_(2.0 / height).sub_(1.0)
-    outside = (torch.maximum(x.abs(), y.abs()) > 1.0).logical_or_(behind)
     grid[..., 0] = x
     grid[..., 1] = y
     images = neighbour.grey.expand(count, 1, height, width)
     warped = functional.grid_sample(
         images, grid, mode="bilinear", padding_mode="border", align_corners=False
     )[:, 0]
-    side = 2 * radius + 1
-    stack = torch.empty([3 * count, height, width], device=hypotheses.device)
-    stack[:count] = warped
-    torch.mul(warped, warped, out=stack[count : 2 * count])
-    torch.mul(warped, reference.grey, out=stack[2 * count :])
-    stack = functional.pad(stack, [radius, radius, radius, radius], mode="replicate")
-    small = running_sum(running_sum(stack, side, 2), side, 1).mul_(1.0 / (side * side))
-    large = large_windows(small)
-    score = one_correlation(small, reference.small_mean, reference.small_scale)
-    score = score.add_(one_correlation(large, reference.large_mean, reference.large_scale))
-    return score.mul_(0.5).masked_fill_(outside, unseen)
+    margin = radius + spacing
+    warped = functional.pad(warped, [margin, margin, margin, margin], mode="replicate")
+    stack = torch.cat([warped, warped * warped, warped * reference.padded])
+    small, large = windows(stack, radius, spacing)
+    in_small = float((2 * radius + 1) ** 2)
+    score = covariance(small, reference.small_mean, reference.small_scale)
+    score.div_(deviations(small[:count], small[count : 2 * count], in_small))
+    other = covariance(large, reference.large_mean, reference.large_scale)
+    score.addcdiv_(other, deviations(large[:count], large[count : 2 * count], 9.0 * in_small))
+    outside = torch.maximum(x.abs_(), y.abs_()) > 1.0
+    return score.masked_fill_(outside, unseen)
 
 
-def one_correlation(windows: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-    """From window means of the warped image, its square and its product with the reference."""
-    count = windows.size(0) // 3
-    first = windows[:count]
-    spread = inverse_deviation(first, windows[count : 2 * count])
-    return (windows[2 * count :] - first * mean).mul_(scale).mul_(spread)
+def covariance(sums: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """From window sums [3 B, h, w] of the warped image, its square and its product with the
+    reference, and the reference's mean (negative) and scale [h, w]."""
+    count = sums.size(0) // 3
+    return torch.addcmul(sums[2 * count :], sums[:count], mean).mul_(scale)
 
 
 def matching_cost(
@@ -203,8 +235,8 @@ def matching_cost(
 ) -> Tensor:
     """Cost 0..1 float32 [L, h, w] of each hypothesis: one minus the mean correlation of the best
     two neighbours, so that a point hidden from some of them can still be found."""
-    height = reference.grey.size(0)
-    width = reference.grey.size(1)
+    height = reference.rays.size(1)
+    width = reference.rays.size(2)
     count = hypotheses.size(0)
     per_pass = max(1, chunk // (height * width))
     result = torch.empty([count, height, width], device=reference.grey.device)

@@ -10,6 +10,7 @@ from torch import Tensor
 from weights.mvs.correspondences import Correspondences, select_pairs
 from weights.mvs.epipolar import (
     RelativePoses,
+    draw_for_pairs,
     fundamental_of,
     ransac,
     refine_relative,
@@ -18,6 +19,9 @@ from weights.mvs.epipolar import (
 from weights.mvs.essential import two_view_depths
 from weights.mvs.geometry import rays_of
 from weights.mvs.parallax import homography_residuals, rotation_residuals
+
+JUDGES: int = 4
+"""Pairs of frames by which a focal length is judged."""
 
 
 class ViewGraph(NamedTuple):
@@ -53,10 +57,15 @@ def truncated_score(poses: RelativePoses, table: Correspondences, threshold: flo
 
 
 def estimate_poses(
-    table: Correspondences, focal: float, size: Tensor, threshold: float, samples: int, steps: int
+    table: Correspondences,
+    samples: Tensor,
+    focal: float,
+    size: Tensor,
+    threshold: float,
+    steps: int,
 ) -> RelativePoses:
-    """RANSAC at a focal length, then refinement of it and the poses."""
-    rotations, translations = ransac(table, focal, threshold, samples)
+    """RANSAC on samples [P, S, 5] at a focal length, then refinement of it and the poses."""
+    rotations, translations = ransac(table, samples, focal, threshold)
     log_focal = torch.tensor(math.log(focal), dtype=torch.float64, device=rotations.device)
     poses = RelativePoses(rotations, translations, log_focal, torch.zeros_like(log_focal))
     return refine_relative(poses, table, size, 0.6 * threshold, steps, True)
@@ -69,13 +78,14 @@ def strongest_pairs(table: Correspondences, count: int) -> Tensor:
 
 
 def focal_candidates(
-    table: Correspondences, size: Tensor, threshold: float
+    table: Correspondences, size: Tensor, threshold: float, judges: int = JUDGES
 ) -> list[tuple[float, float]]:
     """(focal length, score) for each start, best first, judged by the strongest pairs."""
-    strong = select_pairs(table, strongest_pairs(table, 6))
+    strong = select_pairs(table, strongest_pairs(table, judges))
+    samples = draw_for_pairs(strong, 60)
     found: list[tuple[float, float]] = []
     for guess in focal_guesses(size):
-        poses = estimate_poses(strong, guess, size, threshold, 80, 6)
+        poses = estimate_poses(strong, samples, guess, size, threshold, 6)
         score = float(truncated_score(poses, strong, threshold).sum())
         found.append((float(poses.log_focal.exp()), score))
     ordered: list[tuple[float, float]] = []
@@ -92,7 +102,7 @@ def build_view_graph(
     table: Correspondences, focal: float, size: Tensor, threshold: float
 ) -> ViewGraph:
     """Edges of all pairs, from RANSAC at a focal length that the refinement may still change."""
-    poses = estimate_poses(table, focal, size, threshold, 100, 12)
+    poses = estimate_poses(table, draw_for_pairs(table, 100), focal, size, threshold, 12)
     fundamental = fundamental_of(poses.rotations, poses.translations, poses.log_focal)
     residuals, _, _ = sampson_residuals(fundamental, table.points1, table.points2)
     scale = poses.log_focal.exp()

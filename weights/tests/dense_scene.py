@@ -9,6 +9,8 @@ from torch import Tensor
 from weights.mvs.interface import SparseModel
 
 HEIGHT, WIDTH, FOCAL = 98, 126, 120.0
+NOISE = 0.003
+"""Standard deviation of the sensor noise, grey values being 0..1."""
 SKY_ROWS = 26
 """Rows at the top of every image that surely show the sky."""
 
@@ -34,8 +36,17 @@ def texture(x: Tensor, y: Tensor, seed: int) -> Tensor:
     return 0.5 + 0.4 * (torch.sin(angle).mean(-1) * 4.0).tanh()
 
 
-def make_dense_scene(reliability: float = 1.0) -> DenseScene:
-    """Cameras 0.12 apart that look along z at a slanted wall about 1.5 away and a board at 1."""
+def noise(seed: int) -> Tensor:
+    """Normally distributed numbers [H, W]."""
+    generator = torch.Generator().manual_seed(100 + seed)
+    return torch.randn(HEIGHT, WIDTH, generator=generator, dtype=torch.float64)
+
+
+def make_dense_scene(reliability: float = 1.0, contrast: float = 1.0) -> DenseScene:
+    """Cameras 0.12 apart that look along z at a slanted wall about 1.5 away and a board at 1.
+
+    With little `contrast` each is of a single colour but for a faint texture and sensor noise.
+    """
     count = 4
     rotations = torch.eye(3, dtype=torch.float64).repeat(count, 1, 1)
     translations = torch.zeros(count, 3, dtype=torch.float64)
@@ -51,13 +62,14 @@ def make_dense_scene(reliability: float = 1.0) -> DenseScene:
     for i in range(count):
         centre = float(-translations[i, 0])
         wall = (1.5 + 0.3 * centre) / (1.0 - 0.3 * u)
-        grey = texture(centre + u * wall, v * wall, 1)
+        grey = 0.6 + contrast * (texture(centre + u * wall, v * wall, 1) - 0.5)
         sky = v * wall < -0.25
         depth = torch.where(sky, torch.zeros_like(wall), wall)
         grey = torch.where(sky, torch.full_like(grey, 0.8), grey)
         board = ((centre + u) > 0.0) & ((centre + u) < 0.35) & (v > -0.1) & (v < 0.25)
         depth = torch.where(board, torch.ones_like(depth), depth)
-        greys.append(torch.where(board, texture(centre + u, v, 2), grey))
+        on_board = 0.4 + contrast * (texture(centre + u, v, 2) - 0.5)
+        greys.append(torch.where(board, on_board, grey) + NOISE * noise(i))
         depths.append(depth)
     depth = torch.stack(depths)
     images = torch.stack(greys).to(torch.float32)[:, None].expand(-1, 3, -1, -1).contiguous()

@@ -41,6 +41,16 @@ def test_sky_is_not_confident(scene: DenseScene, result: Tensor) -> None:
     assert (result[:, 1, :SKY_ROWS] >= 1.05).double().mean() < 0.02
 
 
+def test_single_colours_are_not_confidently_wrong() -> None:
+    """The outline of a plain board says nothing about the plain wall beside it."""
+    scene = make_dense_scene(contrast=0.06)
+    result = reconstruct(scene)
+    confident = (result[:, 1] >= 1.05) & (scene.depth > 0)
+    assert confident.double().mean() > 0.1
+    error = (result[:, 0] / scene.depth - 1).abs()[confident]
+    assert (error > 0.1).double().mean() < 0.03
+
+
 def test_everything_is_finite_and_in_range(result: Tensor) -> None:
     assert torch.isfinite(result).all()
     assert (result[:, 0] > 0).all()

@@ -5,6 +5,7 @@ from torch.nn import functional
 
 from weights.mvs.box import box_mean, halve, running_sum, shifted
 from weights.mvs.depth import lowest_label
+from weights.mvs.fattening import fattened, spread
 from weights.mvs.filling import fill
 from weights.mvs.fragments import connected_labels, part_of_fragment
 from weights.mvs.neighbours import inverse_depth_range, rank_neighbours
@@ -125,6 +126,39 @@ def test_enclosed_needs_all_four_sides() -> None:
     assert not held[2, 10] and not held[10, 0]
     inverse[10, 10] = 1.2
     assert not enclosed(inverse, evident)[10, 10]
+
+
+def test_enclosed_surface_is_a_plane() -> None:
+    evident = torch.zeros(20, 20, dtype=torch.bool)
+    evident[[2, 17], :] = True
+    evident[:, [2, 17]] = True
+    plane = 1.0 + 0.05 * torch.arange(20.0)[None].expand(20, 20).contiguous()
+    assert enclosed(plane, evident)[3:17, 3:17].all()
+    behind = torch.where(evident, 2.0, 1.0)
+    behind[:, 17] = 1.0
+    assert not enclosed(behind, evident)[10, 10]
+
+
+def test_plain_surface_beside_an_edge_may_be_fattened() -> None:
+    grey = torch.full((60, 80), 0.8)
+    grey[20:40, 30:50] = 0.2
+    inverse = torch.ones(60, 80)
+    inverse[16:44, 26:54] = 2.0
+    doubtful = fattened(inverse, grey)
+    assert doubtful[30, 27] and doubtful[17, 40]
+    assert not doubtful[:10].any() and not doubtful[24:36, 34:46].any()
+    textured = grey + 0.3 * random(60, 80)
+    assert fattened(inverse, textured).double().mean() < 0.01
+
+
+def test_spread_stays_on_the_surface() -> None:
+    inverse = torch.ones(9, 30)
+    inverse[:, 15:] = 1.5
+    marked = torch.zeros(9, 30, dtype=torch.bool)
+    marked[4, 12] = True
+    reached = spread(marked, torch.ones_like(marked), inverse, 5)
+    assert reached[4, 7:15].all()
+    assert not reached[:, 15:].any() and not reached[4, :7].any()
 
 
 def test_neighbours_and_ranges_come_from_shared_points() -> None:

@@ -71,7 +71,7 @@ def test_depth_counts_where_it_is_confident_only() -> None:
     confidence[0, 0] = 1.0
     errors = depth_errors(depth, confidence, DEPTH)
     assert errors.coverage == pytest.approx(0.95)
-    assert errors.wrong == pytest.approx(0.05)
+    assert errors.wrong == pytest.approx(10 / 190)
     assert errors.abs_rel == pytest.approx(0.5 * 10 / 190, rel=1e-3)
 
 
