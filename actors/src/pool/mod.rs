@@ -6,6 +6,7 @@
 
 pub(crate) mod job;
 mod slot;
+mod task;
 mod thread;
 mod worker;
 

@@ -7,7 +7,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use pointstream_reconstruction::model::{Device, LoadModel, ModelError};
 
-use super::job::{JobError, JobOutput, Task};
+use super::job::{JobError, JobOutput};
+use super::task::Task;
 
 /// What the thread tells its worker.
 pub(crate) enum ThreadEvent {

@@ -8,7 +8,8 @@ use pointstream_reconstruction::model::{Device, LoadModel};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
 
 use super::PoolMessage;
-use super::job::{JobError, JobOutput, StopSignal, Task, Work};
+use super::job::{JobError, JobOutput, Work};
+use super::task::{StopSignal, Task};
 use super::thread::{self, ThreadEvent};
 use crate::gauge::Gauge;
 use crate::mailbox::Mailbox;

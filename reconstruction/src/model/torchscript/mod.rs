@@ -1,23 +1,21 @@
 //! Runs a model that is a TorchScript archive, by libtorch.
 
+mod errors;
+mod numbers;
+
 use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 
 use ::image::RgbImage;
-use nalgebra::{Matrix3, Matrix4};
-use tch::{CModule, Kind, TchError, Tensor};
+use tch::{CModule, Kind, Tensor};
 
 use super::{
     Device, Features, FrameSize, KnownCamera, Metadata, Model, ModelError, OnStep, ResolvedModel,
     Shortage, Step,
 };
 use crate::prediction::{Camera, Prediction};
-
-/// Numbers in a row of `cameras`: extrinsics 3x4, intrinsics 3x3, registered.
-const CAMERA_NUMBERS: usize = 22;
-
-/// Numbers of a known camera: the same without the last.
-const KNOWN_CAMERA_NUMBERS: usize = CAMERA_NUMBERS - 1;
+use errors::{Work, broken, call_error, load_error};
+use numbers::{CAMERA_NUMBERS, KNOWN_CAMERA_NUMBERS, Maps, camera, integers, to_vec};
 
 /// A TorchScript archive, loaded onto a device.
 pub struct TorchScriptModel {
@@ -331,128 +329,10 @@ struct EncodedFrame(Tensor);
 // read a tensor and to count references to it.
 unsafe impl Sync for EncodedFrame {}
 
-/// How much is asked of a call; for messages and for checking what it returns.
-#[derive(Debug, Clone, Copy)]
-struct Work {
-    frames: usize,
-    size: FrameSize,
-}
-
-/// Depth and confidence of the frames so far.
-struct Maps {
-    work: Work,
-    depth: Vec<f32>,
-    confidence: Vec<f32>,
-}
-
-impl Maps {
-    fn with_capacity(work: Work) -> Self {
-        let pixels = work.frames * work.size.width as usize * work.size.height as usize;
-        Self {
-            work,
-            depth: Vec::with_capacity(pixels),
-            confidence: Vec::with_capacity(pixels),
-        }
-    }
-
-    /// Appends so many frames: `[frames, C >= 2, H, W]`, depth in channel 0 and confidence in
-    /// channel 1.
-    fn push(
-        &mut self,
-        maps: &Tensor,
-        frames: usize,
-        entry_point: &'static str,
-    ) -> Result<(), ModelError> {
-        let work = self.work;
-        let (height, width) = (work.size.height as usize, work.size.width as usize);
-        let channels = maps
-            .f_narrow(1, 0, 2)
-            .map_err(|_| broken(entry_point, "it gives fewer than two channels"))?;
-        let numbers = to_vec(&channels, entry_point, &[frames, 2, height, width], work)?;
-        for frame in numbers.chunks_exact(2 * height * width) {
-            let (depth, confidence) = frame.split_at(height * width);
-            self.push_frame(depth, confidence, entry_point)?;
-        }
-        Ok(())
-    }
-
-    fn push_frame(
-        &mut self,
-        depth: &[f32],
-        confidence: &[f32],
-        entry_point: &'static str,
-    ) -> Result<(), ModelError> {
-        if !depth.iter().all(|value| value.is_finite() && *value > 0.0) {
-            return Err(broken(entry_point, "a depth is not finite and positive"));
-        }
-        if !confidence
-            .iter()
-            .all(|value| value.is_finite() && *value >= 1.0)
-        {
-            return Err(broken(
-                entry_point,
-                "a confidence is not finite and at least 1",
-            ));
-        }
-        self.depth.extend_from_slice(depth);
-        self.confidence.extend_from_slice(confidence);
-        Ok(())
-    }
-}
-
-/// One contiguous tensor of integers. It stays with the processor: the model reads the numbers, and
-/// would wait for a GPU to do so.
-fn integers(values: [i64; 2], work: Work) -> Result<Tensor, ModelError> {
-    Tensor::f_from_slice(&values)
-        .map_err(|error| call_error("the copy of its arguments", &error, work))
-}
-
 fn step(on_step: &mut OnStep<'_>, step: Step) -> Result<(), ModelError> {
     match on_step(step) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(ModelError::Cancelled),
-    }
-}
-
-/// Copies a tensor of the given shape to the processor as 32-bit floats.
-fn to_vec(
-    tensor: &Tensor,
-    entry_point: &'static str,
-    shape: &[usize],
-    work: Work,
-) -> Result<Vec<f32>, ModelError> {
-    let found = tensor.size();
-    if found.len() != shape.len()
-        || found
-            .iter()
-            .zip(shape)
-            .any(|(found, wanted)| usize::try_from(*found) != Ok(*wanted))
-    {
-        return Err(broken(
-            entry_point,
-            &format!("its shape is {found:?} instead of {shape:?}"),
-        ));
-    }
-    let mut numbers = vec![0.0; shape.iter().product()];
-    tensor
-        .f_to_device(tch::Device::Cpu)
-        .and_then(|tensor| tensor.f_to_kind(Kind::Float))
-        .and_then(|tensor| tensor.f_contiguous())
-        .and_then(|tensor| tensor.f_copy_data(&mut numbers, tensor.numel()))
-        .map_err(|error| call_error(entry_point, &error, work))?;
-    Ok(numbers)
-}
-
-/// A camera of a row of `cameras`.
-fn camera(row: &[f32]) -> Camera {
-    let mut extrinsics = Matrix4::identity();
-    for (index, &number) in row[..12].iter().enumerate() {
-        extrinsics[(index / 4, index % 4)] = f64::from(number);
-    }
-    Camera {
-        extrinsics,
-        intrinsics: Matrix3::from_row_iterator(row[12..21].iter().map(|&number| f64::from(number))),
-        registered: row[21] > 0.5,
     }
 }
 
@@ -465,51 +345,4 @@ fn differing(one: FrameSize, another: FrameSize) -> ModelError {
 
 fn is_positive_multiple(side: u32, patch_size: u32) -> bool {
     side > 0 && side.is_multiple_of(patch_size)
-}
-
-fn load_error(model: &ResolvedModel, error: &TchError) -> ModelError {
-    ModelError::Load {
-        path: model.path.clone(),
-        reason: summary(error),
-    }
-}
-
-fn broken(entry_point: &'static str, reason: &str) -> ModelError {
-    ModelError::Output {
-        entry_point,
-        reason: reason.to_owned(),
-    }
-}
-
-fn call_error(entry_point: &'static str, error: &TchError, work: Work) -> ModelError {
-    let text = error.to_string();
-    // libtorch has no error code for it; these are the words of its CUDA and its CPU allocator.
-    if text.contains("out of memory") || text.contains("can't allocate memory") {
-        return ModelError::OutOfMemory {
-            entry_point,
-            frames: work.frames,
-            width: work.size.width,
-            height: work.size.height,
-        };
-    }
-    ModelError::Call {
-        entry_point,
-        reason: summary(error),
-    }
-}
-
-/// The line of libtorch's message that says what went wrong: the last one that is not part of a
-/// stack trace. The whole message goes to the log.
-fn summary(error: &TchError) -> String {
-    let text = error.to_string();
-    tracing::debug!(message = %text, "libtorch reports an error");
-    text.lines()
-        .map(str::trim)
-        .take_while(|line| {
-            !line.starts_with("Exception raised from") && !line.starts_with("frame #")
-        })
-        .filter(|line| !line.is_empty() && !line.starts_with("~") && !line.ends_with("<--- HERE"))
-        .last()
-        .unwrap_or("libtorch gave no reason")
-        .to_owned()
 }
