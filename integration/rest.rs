@@ -327,7 +327,7 @@ async fn what_does_not_exist_is_not_found() {
         not_found(&server.delete(&path).await);
         not_found(&server.get(&format!("{path}/result")).await);
     }
-    for path in ["/", "/nothing", "/ws", "/ws/session", "/actors/workers"] {
+    for path in ["/nothing", "/ws", "/ws/session", "/actors/workers"] {
         let reply = server.get(path).await;
         assert_eq!(reply.status, 404, "{path}");
         reply.detail();
