@@ -199,6 +199,37 @@ fn what_is_no_archive_of_ours_is_refused_before_it_runs() {
     assert!(matches!(missing, Err(ModelError::Read { .. })));
 }
 
+#[test]
+fn a_file_is_loaded_as_it_was_when_it_was_checked_or_not_at_all() {
+    let folder = tempfile::tempdir().expect("a folder for archives");
+    let path = folder.path().join("model.pt");
+    let copy = || {
+        std::fs::copy(repository().join("weights/mvs/mvs.pt"), &path).expect("it is copied");
+        ResolvedModel::open(&path).expect("it is sound")
+    };
+    let load = |model: &ResolvedModel| TorchScriptModel::load(model, Device::Cpu, 1);
+
+    let moved_away = copy();
+    std::fs::rename(&path, folder.path().join("older.pt")).expect("it is renamed");
+    std::fs::write(&path, "something else").expect("another takes its place");
+    assert!(
+        load(&moved_away).is_ok(),
+        "the file that was checked is open"
+    );
+
+    let overwritten = copy();
+    let mut file = std::fs::OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .expect("it is writable");
+    file.write_all(b"more").expect("it is changed in its place");
+    let error = load(&overwritten)
+        .err()
+        .expect("it was not checked like this");
+    assert!(matches!(error, ModelError::Archive { .. }), "{error}");
+    assert!(error.to_string().contains("it was changed"), "{error}");
+}
+
 /// Copies an archive entry by entry, changed or left out.
 fn rewrite(archive: &[u8], change: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) -> Vec<u8> {
     let mut source = ZipArchive::new(Cursor::new(archive)).expect("it is a zip file");

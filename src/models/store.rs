@@ -10,8 +10,8 @@
 //! Archives are code. One is loaded only if its record and it agree, and both are files that nobody
 //! else could have written.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -143,17 +143,17 @@ impl Store {
         let damaged = |reason: String| ModelsError::Damaged { id, reason };
         let path = self.path(id, record);
         let expected = &record.archive;
-        let archive = trusted::read(&path, expected.bytes)?
+        let mut archive = trusted::open(&path)?
             .ok_or_else(|| damaged(format!("there is no {}", path.display())))?;
-        if archive.len() as u64 != expected.bytes {
-            let found = archive.len();
+        // Of a longer file it is enough to know that it is longer.
+        let (bytes, found) = checksum(&mut archive, &path, expected.bytes.saturating_add(1))?;
+        if bytes != expected.bytes {
             return Err(damaged(format!(
-                "{} has {found} of {} bytes",
+                "{} has {bytes} of {} bytes",
                 path.display(),
                 expected.bytes
             )));
         }
-        let found = sha256(&archive);
         if found != expected.sha256 {
             return Err(damaged(format!(
                 "{} has the SHA-256 {found}, recorded is {}",
@@ -161,7 +161,7 @@ impl Store {
                 expected.sha256
             )));
         }
-        let model = ResolvedModel::from_bytes(archive, path.display().to_string())?;
+        let model = ResolvedModel::from_verified_file(archive, path.display().to_string())?;
         record.agrees(&model.metadata).map_err(damaged)?;
         Ok(model)
     }
@@ -216,13 +216,13 @@ impl Store {
     ) -> Result<ResolvedModel, ModelsError> {
         let made = workspace.archive();
         let wrong = |reason: String| ModelsError::Other { id, reason };
-        let archive = trusted::read(&made, u64::MAX - 1)?
+        let mut archive = trusted::open(&made)?
             .ok_or_else(|| wrong("the exporter wrote no archive".to_owned()))?;
-        let (bytes, sha256) = (archive.len() as u64, sha256(&archive));
+        let (bytes, sha256) = checksum(&mut archive, &made, u64::MAX)?;
         let folder = self.folder(id);
         let file = format!("{sha256}.pt");
         let path = folder.join(&file);
-        let model = ResolvedModel::from_bytes(archive, path.display().to_string())?;
+        let model = ResolvedModel::from_file(archive, path.display().to_string())?;
         let record = Record {
             format: FORMAT,
             name: id.known.name.clone(),
@@ -279,8 +279,12 @@ impl Store {
     }
 }
 
-/// The SHA-256 of some bytes, hexadecimal.
-fn sha256(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+/// The length and the SHA-256, hexadecimal, of the first so many bytes of a file.
+fn checksum(file: &mut File, path: &Path, limit: u64) -> Result<(u64, String), ModelsError> {
+    let mut hasher = Sha256::new();
+    let bytes = io::copy(&mut file.take(limit), &mut hasher)
+        .map_err(|error| ModelsError::file("read", path, error))?;
+    let digest = hasher.finalize();
+    let hex = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok((bytes, hex))
 }

@@ -1,6 +1,6 @@
 //! What an archive says about itself: `extra/pointstream.json` inside the zip file.
 
-use std::io::{Cursor, Read};
+use std::io::{Read, Seek};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -90,46 +90,53 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Reads the metadata of an archive and verifies its digest, without running any of its code.
+    /// Reads the metadata of an archive, without running any of its code. Whether the content
+    /// agrees with the digest is left to [`Metadata::verify`].
     ///
     /// `path` names the archive in errors.
     ///
     /// # Errors
     /// [`ModelError::Archive`] with what is wrong.
-    pub fn read(archive: &[u8], path: &str) -> Result<Self, ModelError> {
-        let refuse = |reason: String| ModelError::Archive {
-            path: path.to_owned(),
-            reason,
-        };
-        let mut zip = ZipArchive::new(Cursor::new(archive))
-            .map_err(|error| refuse(format!("it is not a TorchScript archive ({error})")))?;
-        let entries = Entries::list(&zip);
+    pub(super) fn read(archive: impl Read + Seek, path: &str) -> Result<Self, ModelError> {
+        Self::parse(archive).map_err(|reason| refused(path, reason))
+    }
+
+    fn parse(archive: impl Read + Seek) -> Result<Self, String> {
+        let mut entries = Entries::list(archive)?;
         let json = entries
-            .read(&mut zip, ENTRY, MAX_METADATA_BYTES)
-            .map_err(refuse)?
-            .ok_or_else(|| {
-                refuse(format!(
-                    "it has no {ENTRY}; export it with the scripts in weights/"
-                ))
-            })?;
-        let version = contract_version(&json).map_err(refuse)?;
+            .read(ENTRY, MAX_METADATA_BYTES)?
+            .ok_or_else(|| format!("it has no {ENTRY}; export it with the scripts in weights/"))?;
+        let version = contract_version(&json)?;
         if version != CONTRACT_VERSION {
-            return Err(refuse(format!(
+            return Err(format!(
                 "it follows version {version} of the contract, this service version \
                  {CONTRACT_VERSION}; export it again"
-            )));
+            ));
         }
         let metadata: Self = serde_json::from_slice(&json)
-            .map_err(|error| refuse(format!("its {ENTRY} is wrong ({error})")))?;
-        metadata.check().map_err(refuse)?;
-        let digest = entries.digest(&mut zip).map_err(refuse)?;
-        if digest != metadata.digest {
-            return Err(refuse(format!(
-                "its content was changed after the export (digest {digest}, but it says {})",
-                metadata.digest
-            )));
-        }
+            .map_err(|error| format!("its {ENTRY} is wrong ({error})"))?;
+        metadata.check()?;
         Ok(metadata)
+    }
+
+    /// Reads all of the archive that these metadata are of, and compares it with their digest.
+    ///
+    /// # Errors
+    /// [`ModelError::Archive`] if it is another, or cannot be read.
+    pub(super) fn verify(&self, archive: impl Read + Seek, path: &str) -> Result<(), ModelError> {
+        let digest = Entries::list(archive)
+            .and_then(|mut entries| entries.digest())
+            .map_err(|reason| refused(path, reason))?;
+        if digest == self.digest {
+            return Ok(());
+        }
+        Err(refused(
+            path,
+            format!(
+                "its content was changed after the export (digest {digest}, but it says {})",
+                self.digest
+            ),
+        ))
     }
 
     fn check(&self) -> Result<(), String> {
@@ -170,31 +177,41 @@ fn contract_version(json: &[u8]) -> Result<u32, String> {
         .map_err(|error| format!("its {ENTRY} is wrong ({error})"))
 }
 
-/// The entries of an archive: name below the top folder and index, sorted by name.
-struct Entries(Vec<(String, usize)>);
+fn refused(path: &str, reason: String) -> ModelError {
+    ModelError::Archive {
+        path: path.to_owned(),
+        reason,
+    }
+}
 
-impl Entries {
-    fn list(zip: &ZipArchive<Cursor<&[u8]>>) -> Self {
-        let mut entries: Vec<_> = (0..zip.len())
+/// An archive's entries: name below the top folder and index, sorted by name.
+struct Entries<R> {
+    zip: ZipArchive<R>,
+    names: Vec<(String, usize)>,
+}
+
+impl<R: Read + Seek> Entries<R> {
+    fn list(archive: R) -> Result<Self, String> {
+        let zip = ZipArchive::new(archive)
+            .map_err(|error| format!("it is not a TorchScript archive ({error})"))?;
+        let mut names: Vec<_> = (0..zip.len())
             .filter_map(|index| {
                 let (_, name) = zip.name_for_index(index)?.split_once('/')?;
                 (!name.is_empty()).then(|| (name.to_owned(), index))
             })
             .collect();
-        entries.sort();
-        Self(entries)
+        names.sort();
+        Ok(Self { zip, names })
     }
 
-    fn read(
-        &self,
-        zip: &mut ZipArchive<Cursor<&[u8]>>,
-        name: &str,
-        limit: u64,
-    ) -> Result<Option<Vec<u8>>, String> {
-        let Some((_, index)) = self.0.iter().find(|(entry, _)| entry == name) else {
+    fn read(&mut self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, String> {
+        let Some((_, index)) = self.names.iter().find(|(entry, _)| entry == name) else {
             return Ok(None);
         };
-        let entry = zip.by_index(*index).map_err(|error| error.to_string())?;
+        let entry = self
+            .zip
+            .by_index(*index)
+            .map_err(|error| error.to_string())?;
         let mut content = Vec::new();
         entry
             .take(limit + 1)
@@ -206,13 +223,16 @@ impl Entries {
         Ok(Some(content))
     }
 
-    fn digest(&self, zip: &mut ZipArchive<Cursor<&[u8]>>) -> Result<String, String> {
+    fn digest(&mut self) -> Result<String, String> {
         let mut hasher = Sha256::new();
-        for (name, index) in &self.0 {
+        for (name, index) in &self.names {
             if is_left_out(name) {
                 continue;
             }
-            let mut entry = zip.by_index(*index).map_err(|error| error.to_string())?;
+            let mut entry = self
+                .zip
+                .by_index(*index)
+                .map_err(|error| error.to_string())?;
             hasher.update(name.as_bytes());
             hasher.update([0]);
             hasher.update(entry.size().to_le_bytes());

@@ -13,6 +13,7 @@ use super::{
     Device, Features, FrameSize, KnownCamera, Metadata, Model, ModelError, OnStep, ResolvedModel,
     Shortage, Step,
 };
+use crate::model::source::Archive;
 use crate::prediction::{Camera, Prediction};
 use errors::{Work, broken, call_error, load_error};
 use numbers::{CAMERA_NUMBERS, KNOWN_CAMERA_NUMBERS, Maps, camera, integers, to_vec};
@@ -41,9 +42,7 @@ impl TorchScriptModel {
         // first reconstructions more than it gains the later ones.
         tch::jit::f_set_graph_executor_optimize(false)
             .map_err(|error| load_error(model, &error))?;
-        let mut module =
-            CModule::load_data_on_device(&mut model.archive.as_ref(), tch::Device::from(device))
-                .map_err(|error| load_error(model, &error))?;
+        let mut module = read_module(model, device)?;
         module
             .f_set_eval()
             .map_err(|error| load_error(model, &error))?;
@@ -319,6 +318,22 @@ impl Model for TorchScriptModel {
             depth: maps.depth,
             confidence: maps.confidence,
         })
+    }
+}
+
+/// Has libtorch read an archive onto a device. Of a file it holds one tensor at a time beside the
+/// module: weights of gigabytes are not in memory twice.
+fn read_module(model: &ResolvedModel, device: Device) -> Result<CModule, ModelError> {
+    let device = tch::Device::from(device);
+    match &model.archive {
+        &Archive::Embedded(mut bytes) => CModule::load_data_on_device(&mut bytes, device)
+            .map_err(|error| load_error(model, &error)),
+        Archive::File(file) => {
+            let module = CModule::load_on_device(file.path(), device);
+            // First the likelier reason: what was overwritten may not load either.
+            file.unchanged(&model.path)?;
+            module.map_err(|error| load_error(model, &error))
+        }
     }
 }
 
