@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-from weights.contract import Metadata, load_archive, read_metadata, run_model
+from weights.contract import load_archive, read_metadata, run_model
+from weights.contract.metadata import Memory
 
 DEFAULT_CASES = ("1x280x504", "4x280x504", "8x140x252")
 
@@ -51,9 +52,10 @@ def measure_apart(archive: Path, case: str, device: str = "cpu") -> int:
     return int(run.stdout)
 
 
-def stated(metadata: Metadata, case: str, device: str = "cpu") -> float | None:
-    """The bytes that the metadata give, if they do."""
-    memory = metadata.memory
+def stated(
+    memory: Memory | None, case: str, device: str = "cpu", frames_per_call: int = 1
+) -> float | None:
+    """The bytes that an archive's metadata give, if they do."""
     need = memory and (memory.cpu if device == "cpu" else memory.cuda)
     if need is None:
         return None
@@ -62,7 +64,7 @@ def stated(metadata: Metadata, case: str, device: str = "cpu") -> float | None:
     return (
         need.fixed
         + need.per_pixel * frames * pixels
-        + need.per_call_pixel * pixels
+        + need.per_call_pixel * min(frames, frames_per_call) * pixels
         + need.per_pair * frames**2
     )
 
@@ -96,7 +98,7 @@ def main() -> None:
     print(f"{'case':16} {'measured':>9} {'metadata':>9}")
     for case in options.cases:
         found = measure_apart(options.archive, case, options.device)
-        expected = stated(metadata, case, options.device)
+        expected = stated(metadata.memory, case, options.device)
         words = "-" if expected is None else f"{expected / 1e6:.1f}"
         print(f"{case:16} {found / 1e6:9.1f} {words:>9}")
 

@@ -99,6 +99,8 @@ class Metadata:
     """What its predictions need, where that was measured."""
     source_digest: str = ""
     """`sha256:` and the SHA-256 of the file of weights that it was exported from, if any."""
+    head_precision: str = "fp32"
+    """Of the heads that give dense maps, where they compute apart."""
     digest: str = ""
     """`sha256:` and the SHA-256 of the archive's content; set when the archive is written."""
     contract_version: int = CONTRACT_VERSION
@@ -134,6 +136,7 @@ class Metadata:
             )
         _require_one_of("scale", self.scale, SCALES)
         _require_one_of("precision", self.precision, PRECISIONS)
+        _require_one_of("head_precision", self.head_precision, PRECISIONS)
 
     def entry_points(self) -> list[str]:
         """The entry points that the archive must have."""
@@ -188,7 +191,8 @@ class Metadata:
 OPTIONAL = tuple(
     field
     for field in dataclasses.fields(Metadata)
-    if field.name in ("align", "poses", "normalisation", "memory", "source_digest")
+    if field.name
+    in ("align", "poses", "normalisation", "memory", "source_digest", "head_precision")
 )
 """The fields that the metadata entry need not have."""
 

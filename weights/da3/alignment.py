@@ -1,4 +1,7 @@
-"""The unit of length of an any-view reconstruction from monocular metric depth."""
+"""The unit of length of an any-view reconstruction from monocular metric depth.
+
+Nothing here waits for a GPU: what does not count has no weight instead of being cut out.
+"""
 
 import torch
 from torch import Tensor
@@ -25,19 +28,19 @@ def metric_scale(
     `dense` `[N, 4, H, W]` has any-view depth, its confidence, metric depth and sky. What counts is
     the more confident half of what is not sky. Where all is sky the unit stays as it is.
     """
-    columns = thinned(dense.permute(0, 2, 3, 1).flatten(0, 2))
-    columns = columns[~is_sky(columns[:, 3])]
-    if columns.size(0) <= fewest_pixels:
-        return torch.ones([], device=dense.device)
-    depth, confidence, metric_depth = columns[:, 0], columns[:, 1], columns[:, 2]
+    sample = thinned(dense, dense.size(0)).transpose(0, 1).flatten(1)
+    depth, confidence, metric_depth = sample[0], sample[1], sample[2]
+    ground = ~is_sky(sample[3])
+    median = torch.nanquantile(torch.where(ground, confidence, torch.nan), 0.5)
     counts = (
-        (confidence >= confidence.quantile(0.5))
+        ground
+        & (confidence >= median)
         & (depth > smallest_depth)
         & (metric_depth > smallest_metric_depth)
-    )
-    depth, metric_depth = depth[counts], metric_depth[counts]
-    scale = (depth * metric_depth).sum() / (depth * depth).sum()
-    return scale if bool(scale.isfinite()) and bool(scale > 0) else torch.ones_like(scale)
+    ).to(depth.dtype)
+    scale = (counts * depth * metric_depth).sum() / (counts * depth * depth).sum()
+    is_known = (ground.sum() > fewest_pixels) & scale.isfinite() & (scale > 0)
+    return torch.where(is_known, scale, torch.ones_like(scale))
 
 
 def aligned(
@@ -52,11 +55,11 @@ def aligned(
     Sky is far away, with confidence 1: it makes no points.
     """
     scale = metric_scale(dense)
-    ground = ~is_sky(dense[:, 3])
-    far = torch.full([], largest_sky_depth, device=dense.device)
-    if int(ground.sum()) > fewest_pixels:
-        far = (far_depth(dense[:, 0], ground) * scale).clamp(max=largest_sky_depth)
-    ground = ground[begin:end]
-    depth = torch.where(ground, dense[begin:end, 0] * scale, far)
-    confidence = torch.where(ground, dense[begin:end, 1], 1.0)
+    sample = thinned(dense, dense.size(0)).transpose(0, 1).flatten(1)
+    ground = ~is_sky(sample[3])
+    far = (far_depth(sample[:1], ground[None])[0] * scale).clamp(max=largest_sky_depth)
+    far = torch.where(ground.sum() > fewest_pixels, far, largest_sky_depth)
+    sky = is_sky(dense[begin:end, 3])
+    depth = torch.where(sky, far, dense[begin:end, 0] * scale)
+    confidence = torch.where(sky, 1.0, dense[begin:end, 1])
     return torch.stack([depth, confidence], 1)

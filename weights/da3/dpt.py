@@ -3,6 +3,7 @@
 Tokens of four taps become maps of four sizes, which are merged from coarse to fine.
 """
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
@@ -104,13 +105,14 @@ class Stages(nn.Module):
         )
 
     def stages(self, taps: Tensor, height: int, width: int) -> list[Tensor]:
-        """Taps `[n, 4, P, C]` of P patches -> four maps, from fine to coarse."""
+        """Taps `[n, 4, P, C]` of P patches, of any type -> four maps, from fine to coarse."""
         rows = height // self.patch_size
         columns = width // self.patch_size
+        dtype = self.projects[0].weight.dtype
         stages: list[Tensor] = []
         for i, project in enumerate(self.projects):
             # Maps whose channels come last in memory, which convolutions take and pass on.
-            tokens = self.norm(taps[:, i]).unflatten(1, [rows, columns])
+            tokens = self.norm(taps[:, i].to(dtype)).unflatten(1, [rows, columns])
             maps = project(tokens.permute(0, 3, 1, 2))
             stages.append(add_uv_embedding(maps, width / height) if self.placed else maps)
         for i, resize_layer in enumerate(self.resize_layers):
@@ -118,7 +120,8 @@ class Stages(nn.Module):
         return stages
 
     def exponential(self, logits: Tensor) -> Tensor:
-        """A finite and positive value of each logit."""
+        """A finite and positive value of each logit, in float32: half precision ends at 65504."""
+        logits = logits.to(torch.float32)
         return logits.clamp(-self.largest_exponent, self.largest_exponent).exp()
 
 

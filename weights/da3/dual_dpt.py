@@ -34,7 +34,7 @@ class DualDpt(Stages):
         self.scratch = DualScratch(config)
 
     def forward(self, taps: Tensor, height: int, width: int) -> Tensor:
-        """Float32 taps `[n, 4, P, 2 * width]` of P patches -> `[n, 2, H, W]`.
+        """Taps `[n, 4, P, 2 * width]` of P patches -> float32 `[n, 2, H, W]`.
 
         Channel 0 is depth > 0, channel 1 is confidence >= 1.
         """

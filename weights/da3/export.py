@@ -3,8 +3,8 @@
 `--checkpoint` takes a folder with the official `config.json` and `model.safetensors`, `--random` a
 size, which gives a network that computes as much as a trained one but knows nothing.
 
-With a precision of fp16 or bf16 the backbone computes in it, the heads compute in fp32; this is
-for GPUs.
+With a precision of fp16 or bf16 the backbone computes in it; this is for GPUs. The heads compute in
+fp32 unless `--heads` says otherwise; `python -m weights.measure_precision` tells what that costs.
 """
 
 import argparse
@@ -16,12 +16,12 @@ import torch
 
 from weights.contract import Metadata, save_archive
 from weights.contract.metadata import PRECISIONS, Normalisation
-from weights.da3.backbone import Backbone
 from weights.da3.checkpoint import load_checkpoint
 from weights.da3.config import CONFIGS, PATCH_SIZE, AnyConfig
 from weights.da3.loading import CheckpointError
 from weights.da3.memory import memory_of
 from weights.da3.pixels import CHANNEL_DEVIATION, CHANNEL_MEAN
+from weights.da3.precision import set_precision
 from weights.da3.random_weights import randomise
 from weights.da3.variants import Network, abilities, build_model, build_network
 
@@ -29,7 +29,6 @@ VERSION = "1.0.0"
 RANDOM_LICENSE = "Apache-2.0"
 DEFAULT_PROCESS_RES = 504
 MAX_PROCESS_RES = 1008
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 SIZES = {name.removeprefix("da3-").removeprefix("da3"): config for name, config in CONFIGS.items()}
 
 
@@ -41,11 +40,10 @@ def export(
     precision: str,
     path: Path,
     source_digest: str = "",
+    heads: str = "fp32",
 ) -> Metadata:
     """Script a network and write the archive; returns its metadata with the digest."""
-    for module in network.modules():
-        if isinstance(module, Backbone):
-            module.to(DTYPES[precision])
+    set_precision(network, precision, heads)
     network.requires_grad_(False)
     metadata = Metadata(
         name=name,
@@ -55,7 +53,8 @@ def export(
         default_process_res=DEFAULT_PROCESS_RES,
         max_process_res=MAX_PROCESS_RES,
         precision=precision,
-        memory=memory_of(config, DTYPES[precision].itemsize),
+        head_precision=heads,
+        memory=memory_of(config, precision, heads),
         normalisation=Normalisation(CHANNEL_MEAN, CHANNEL_DEVIATION),
         source_digest=source_digest,
         **abilities(network),
@@ -64,7 +63,11 @@ def export(
 
 
 def export_checkpoint(
-    folder: Path, path: Path, precision: str = "fp32", name: str | None = None
+    folder: Path,
+    path: Path,
+    precision: str = "fp32",
+    name: str | None = None,
+    heads: str = "fp32",
 ) -> Metadata:
     """Export an official checkpoint, under its own name unless another is given.
 
@@ -82,15 +85,19 @@ def export_checkpoint(
         precision,
         path,
         checkpoint.digest,
+        heads,
     )
 
 
-def export_random(size: str, path: Path, precision: str = "fp32", seed: int = 0) -> Metadata:
+def export_random(
+    size: str, path: Path, precision: str = "fp32", seed: int = 0, heads: str = "fp32"
+) -> Metadata:
     """Export a network of one of `SIZES` with random weights."""
     config = SIZES[size]
     network = build_network(config)
     randomise(network, seed)
-    return export(network, config, f"{config.name}-random", RANDOM_LICENSE, precision, path)
+    name = f"{config.name}-random"
+    return export(network, config, name, RANDOM_LICENSE, precision, path, heads=heads)
 
 
 def main() -> int:
@@ -105,6 +112,9 @@ def main() -> int:
     source.add_argument("--random", choices=SIZES, metavar="|".join(SIZES))
     parser.add_argument("--name", help="of the archive, if not the checkpoint's model_name")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
+    parser.add_argument(
+        "--heads", choices=PRECISIONS, default="fp32", help="precision of the depth heads"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="PATH")
     options = parser.parse_args()
     if options.random and options.name:
@@ -117,10 +127,16 @@ def main() -> int:
     try:
         if options.checkpoint:
             metadata = export_checkpoint(
-                options.checkpoint, options.output, options.precision, options.name
+                options.checkpoint,
+                options.output,
+                options.precision,
+                options.name,
+                options.heads,
             )
         else:
-            metadata = export_random(options.random, options.output, options.precision)
+            metadata = export_random(
+                options.random, options.output, options.precision, heads=options.heads
+            )
     except (CheckpointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,7 @@
-"""Depth of the sky, which has none: about that of the farthest things that have one."""
+"""Depth of the sky, which has none: about that of the farthest things that have one.
+
+Nothing here waits for a GPU: what is left out of statistics is NaN instead of being cut out.
+"""
 
 import torch
 from torch import Tensor
@@ -7,23 +10,25 @@ from weights.da3.metric_network import FEWEST_PIXELS
 
 FAR_QUANTILE = 0.99
 LARGEST_SAMPLE = 1 << 20
-"""Statistics over more values are of every k-th one."""
+"""Statistics over more pixels are of every k-th one."""
 
 
 def far_depth(depth: Tensor, ground: Tensor, quantile: float = FAR_QUANTILE) -> Tensor:
-    """The depth `[]` that sky gets, of depths and the mask of pixels that are not sky."""
-    return torch.quantile(thinned(depth[ground]), quantile)
+    """The depth `[n]` that sky gets, of depths `[n, P]` and the mask of pixels that are not sky."""
+    return torch.nanquantile(torch.where(ground, depth, torch.nan), quantile, 1)
 
 
 def with_far_sky(depth: Tensor, sky: Tensor, fewest_pixels: int = FEWEST_PIXELS) -> Tensor:
-    """One frame's depth `[H, W]` with the mask `sky` set to the depth of far things."""
-    count = int(sky.sum())
-    if min(count, sky.numel() - count) <= fewest_pixels:
-        return depth
-    return torch.where(sky, far_depth(depth, ~sky), depth)
+    """Depth `[n, H, W]` with the mask `sky` set to the depth of far things, frame by frame."""
+    sample = thinned(torch.stack([depth, sky.to(depth.dtype)], 1))
+    far = far_depth(sample[:, 0], sample[:, 1] == 0)
+    pixels = sky.flatten(1).sum(1)
+    is_known = (pixels > fewest_pixels) & (sky.size(1) * sky.size(2) - pixels > fewest_pixels)
+    return torch.where(sky & is_known[:, None, None], far[:, None, None], depth)
 
 
-def thinned(values: Tensor, largest_sample: int = LARGEST_SAMPLE) -> Tensor:
-    """Values `[n]`, or every k-th one if there are too many."""
-    step = (values.size(0) + largest_sample - 1) // largest_sample
-    return values[:: max(step, 1)]
+def thinned(maps: Tensor, frames: int = 1, largest_sample: int = LARGEST_SAMPLE) -> Tensor:
+    """Maps `[n, C, H, W]` -> `[n, C, P]`: every k-th pixel, if `frames` of them have too many."""
+    pixels = frames * maps.size(2) * maps.size(3)
+    step = (pixels + largest_sample - 1) // largest_sample
+    return maps.flatten(2)[:, :, :: max(step, 1)]

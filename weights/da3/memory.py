@@ -1,118 +1,119 @@
-"""The memory that the networks need: a formula in their widths.
+"""The memory that the networks need, for the metadata of their archives.
 
-Its terms are the tensors that are alive at once where memory is highest; the factors were fitted
-to what each stage needs on the CPU in fp32, for SMALL, BASE, LARGE and the monocular network. For
-other precisions, CUDA, the giant size and the nested pair it is an extrapolation. All terms are
-linear, because attention never makes a matrix of scores.
+It is counted (see `weights.count_memory`) for some numbers of frames, and bounded from above by the
+formula of the contract. Memory does not depend on how many blocks there are, so that networks with
+few of them are counted. To what is counted comes what libraries take for themselves.
+
+Counting takes a while: `memory.json` holds what `python -m weights.da3.memory` found.
 """
 
-from typing import NamedTuple
+import dataclasses
+import json
+from pathlib import Path
 
 from weights.contract.metadata import Memory, MemoryNeed
-from weights.da3.config import PATCH_SIZE, AnyConfig, MetricConfig, NestedConfig, VitConfig
-from weights.da3.dpt import OUTPUT_WIDTH
+from weights.count_memory import Reconstruction, count
+from weights.da3.config import CONFIGS, AnyConfig, Da3Config, NestedConfig, VitConfig
 
+TABLE = Path(__file__).with_name("memory.json")
+COUNTED = (("fp32", "fp32"), ("fp16", "fp32"), ("fp16", "fp16"))
+"""Precisions of the backbone and the heads. Of bfloat16 it is the same as of fp16."""
+SIDES = (168, 252)
+"""Height and width that are counted with: large enough for small tensors not to matter."""
+MANY_FRAMES = (32, 64)
+"""Where the need rises by the frame alone, as no call is the largest part of it."""
+FEW_FRAMES = ((1, 1), (8, 8), (16, 8))
+"""Frames, and frames in a call, where a call may be the largest part."""
 FLOAT = 4
-PIXELS = PATCH_SIZE**2
-BLOCK_TENSORS = 17
-"""Tensors as large as all tokens while a block runs: four of them make up one hidden layer."""
-RELATE_TENSORS = 19
-"""The same with those of the taps."""
-TAP_TENSORS = 8
-"""Four taps of two tokens each."""
 PROGRAM = 2 << 20
-"""Threads, kernels and small tensors."""
+"""On the CPU: threads, kernels and small tensors."""
+CUDA_WORKSPACE = 256 << 20
+"""Of cuBLAS and cuDNN: not measured."""
+CUDA_MARGIN = 1.2
+"""For what the caching allocator loses to gaps: not measured."""
 
 
-class Stages(NamedTuple):
-    """Bytes for each patch, a square of `PATCH_SIZE` x `PATCH_SIZE` pixels of one frame."""
-
-    features: int
-    """Of all frames, kept: a row of `encode`."""
-    encode: int
-    """Of the frames in a call, while they are encoded."""
-    relate: int
-    """Of all frames while they are related, besides features; with the state."""
-    state: int
-    """Of all frames, kept from then on."""
-    dense: int
-    """Of the frames in a call, while `dense` runs."""
-    maps: int
-    """Of all frames, from `dense` to the end of `fuse`; 0 without it."""
+def memory_of(config: AnyConfig, precision: str, heads: str = "fp32") -> Memory | None:
+    """The need of a network in these precisions, if it is one of the official ones."""
+    half = {"bf16": "fp16"}
+    key = "/".join(half.get(name, name) for name in (precision, heads))
+    needs = json.loads(TABLE.read_text()).get(config.name, {}).get(key)
+    if needs is None:
+        return None
+    return Memory(**{device: MemoryNeed(**need) for device, need in needs.items()})
 
 
-def memory_of(config: AnyConfig, backbone_bytes: int) -> Memory:
-    """The need of a network whose backbone computes in numbers of so many bytes.
+def count_all(config: AnyConfig) -> dict[str, dict[str, dict[str, float]]]:
+    """An entry of the table. Half precision is not computed in on the CPU."""
+    few_blocks = _with_few_blocks(config)
+    entry: dict[str, dict[str, dict[str, float]]] = {}
+    for precision, heads in COUNTED:
+        needs = {"cuda": _with_margin(_need(few_blocks, precision, heads, "cuda"))}
+        if precision == "fp32":
+            need = _need(few_blocks, precision, heads, "cpu")
+            libraries = _reordered_weights(config) + PROGRAM
+            needs["cpu"] = dataclasses.replace(need, fixed=need.fixed + libraries)
+        entry[f"{precision}/{heads}"] = {
+            device: {name: round(value, 1) for name, value in dataclasses.asdict(need).items()}
+            for device, need in needs.items()
+        }
+    return entry
 
-    Nothing is said about CUDA, where it was not measured.
-    """
-    return Memory(cpu=_need(_stages(config, backbone_bytes), _fixed(config)))
 
-
-def _need(stages: Stages, fixed: int) -> MemoryNeed:
-    """The smallest linear bound on the peak for all numbers of frames.
-
-    With `N` frames of which `n <= N` are in a call, the peak for each patch is the largest of
-    `N features + n encode`, `N (2 features + relate)`, as `relate` takes the features in one piece,
-    and `N (features + state + maps) + n dense`.
-    """
-    kept = stages.features + stages.state + stages.maps
-    every = max(2 * stages.features + stages.relate, kept)
-    call = max(0, stages.features + stages.encode - every, kept + stages.dense - every)
+def _with_margin(need: MemoryNeed) -> MemoryNeed:
     return MemoryNeed(
-        fixed=float(fixed), per_pixel=every / PIXELS, per_call_pixel=call / PIXELS, per_pair=0.0
+        fixed=CUDA_MARGIN * need.fixed + CUDA_WORKSPACE,
+        per_pixel=CUDA_MARGIN * need.per_pixel,
+        per_call_pixel=CUDA_MARGIN * need.per_call_pixel,
+        per_pair=CUDA_MARGIN * need.per_pair,
     )
 
 
-def _stages(config: AnyConfig, backbone_bytes: int) -> Stages:
-    maps = 2 * PIXELS * FLOAT  # of depth and sky
+def _need(config: AnyConfig, precision: str, heads: str, device: str) -> MemoryNeed:
+    """The smallest linear bound on what is counted."""
+    pixels = SIDES[0] * SIDES[1]
+
+    def counted(frames: int, frames_per_call: int) -> int:
+        return count(
+            config, Reconstruction(frames, *SIDES, frames_per_call), device, precision, heads
+        )
+
+    fewer, more = MANY_FRAMES
+    with_fewer, with_more = counted(fewer, 1), counted(more, 1)
+    per_pixel = (with_more - with_fewer) / ((more - fewer) * pixels)
+    fixed = max(0.0, with_more - per_pixel * more * pixels)
+    beyond = [
+        (counted(frames, call) - fixed - per_pixel * frames * pixels) / (call * pixels)
+        for frames, call in FEW_FRAMES
+    ]
+    return MemoryNeed(
+        fixed=fixed, per_pixel=per_pixel, per_call_pixel=max(0.0, *beyond), per_pair=0.0
+    )
+
+
+def _with_few_blocks(config: AnyConfig) -> AnyConfig:
+    """The network with as many blocks as its taps need."""
     if isinstance(config, NestedConfig):
-        token = backbone_bytes * config.any_view.width
-        return Stages(
-            features=token + maps,
-            encode=2 * maps
-            + max(BLOCK_TENSORS * token, _encode_metric(config.metric, backbone_bytes)),
-            relate=RELATE_TENSORS * token + 2 * maps,
-            state=TAP_TENSORS * token + maps,
-            dense=_head(config.any_view, 2, backbone_bytes) + 3 * maps,
-            maps=7 * maps,  # four channels as pieces and as a whole, and a part of them in order
-        )
-    if isinstance(config, MetricConfig):
-        return Stages(
-            features=maps,
-            encode=_encode_metric(config, backbone_bytes),
-            relate=3 * maps,
-            state=3 * maps // 2,
-            dense=4 * maps,
-            maps=0,
-        )
-    token = backbone_bytes * config.width
-    return Stages(
-        features=token,
-        encode=BLOCK_TENSORS * token,
-        relate=RELATE_TENSORS * token,
-        state=TAP_TENSORS * token,
-        dense=_head(config, 2, backbone_bytes),
-        maps=0,
-    )
+        any_view, metric = _with_few_blocks(config.any_view), _with_few_blocks(config.metric)
+        return dataclasses.replace(config, any_view=any_view, metric=metric)
+    if isinstance(config, Da3Config):
+        return dataclasses.replace(config, depth=10, first_related=2, taps=(3, 5, 7, 9))
+    return dataclasses.replace(config, depth=4, taps=(0, 1, 2, 3))
 
 
-def _encode_metric(config: MetricConfig, backbone_bytes: int) -> int:
-    """For each patch: the blocks, or the head with its taps as a list and in one piece."""
-    token = backbone_bytes * config.width
-    return max(BLOCK_TENSORS * token, TAP_TENSORS * token + _head(config, 1, backbone_bytes))
+def _reordered_weights(config: AnyConfig) -> int:
+    """On the CPU, the largest convolution's weights in another order, and while they are brought
+    into it."""
+    head: VitConfig = config.any_view if isinstance(config, NestedConfig) else config
+    return 2 * FLOAT * 9 * head.head_stages[3] ** 2
 
 
-def _head(config: VitConfig, tokens_of_tap: int, backbone_bytes: int) -> int:
-    """For each patch: maps at the size of the image and what they are made of."""
-    taps = 4 * tokens_of_tap * config.width * FLOAT if backbone_bytes < FLOAT else 0
-    half = config.head_width // 2
-    enlarging = (64 + PIXELS) * half
-    ending = PIXELS * (half + OUTPUT_WIDTH + 4)
-    return taps + FLOAT * max(enlarging, ending)
+def main() -> None:
+    """Count every network and write the table."""
+    table = {name: count_all(config) for name, config in CONFIGS.items()}
+    TABLE.write_text(json.dumps(table, indent=1) + "\n")
+    print(TABLE)
 
 
-def _fixed(config: AnyConfig) -> int:
-    """The largest convolution's weights in another order, and while they are brought into it."""
-    head = config.any_view if isinstance(config, NestedConfig) else config
-    return 2 * FLOAT * 9 * head.head_stages[3] ** 2 + PROGRAM
+if __name__ == "__main__":
+    main()

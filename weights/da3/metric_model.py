@@ -77,8 +77,7 @@ class MetricModel(PixelModel):
             sky = is_sky(chunk[:, 1])
             known = ~sky & (cameras[:, 21] > 0.5)[:, None, None]
             confidence = torch.where(known, self.known, 1.0)
-            depth = torch.stack([with_far_sky(depth[i], sky[i]) for i in range(depth.size(0))])
-            return torch.stack([depth, confidence], 1)
+            return torch.stack([with_far_sky(depth, sky), confidence], 1)
 
     def state(self, features: Tensor, rows: Tensor) -> Tensor:
         """Features with rows of `cameras` in a plane of their own."""

@@ -1,6 +1,5 @@
 """The monocular metric network; its parameters have the names that they have in checkpoints."""
 
-import torch
 from torch import Tensor, nn
 
 from weights.da3.backbone import Backbone
@@ -28,7 +27,7 @@ class MetricNetwork(nn.Module):
 
         Channel 0 is canonical depth > 0, see `metres`; channel 1 is sky >= 0.
         """
-        taps = self.backbone.pretrained(images).to(torch.float32)
+        taps = self.backbone.pretrained(images)
         return self.head(taps, images.size(2), images.size(3))
 
 

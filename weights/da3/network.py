@@ -48,4 +48,4 @@ class Da3Network(nn.Module):
 
     def dense(self, state: Tensor, height: int, width: int) -> Tensor:
         """Depth and confidence float32 `[n, 2, H, W]` of some rows of the state."""
-        return self.head(state[:, :, 1:].to(torch.float32), height, width)
+        return self.head(state[:, :, 1:], height, width)

@@ -30,9 +30,10 @@ class SkyDpt(Stages):
         self.scratch = SkyScratch(config)
 
     def forward(self, taps: Tensor, height: int, width: int) -> Tensor:
-        """Float32 taps `[n, 4, P, width]` of P patches -> `[n, 2, H, W]`.
+        """Taps `[n, 4, P, width]` of P patches -> float32 `[n, 2, H, W]`.
 
         Channel 0 is depth > 0 in the canonical unit, channel 1 is sky >= 0.
         """
         logits = self.scratch(self.stages(taps, height, width), height, width)
-        return torch.stack([self.exponential(logits[:, 0]), F.relu(logits[:, 1])], 1)
+        sky = F.relu(logits[:, 1]).to(torch.float32)
+        return torch.stack([self.exponential(logits[:, 0]), sky], 1)

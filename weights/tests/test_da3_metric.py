@@ -57,14 +57,16 @@ def test_depth_of_a_monocular_frame_does_not_depend_on_the_others() -> None:
 
 
 def test_sky_is_as_far_as_the_farthest_things() -> None:
-    depth = torch.arange(1.0, 1001.0).view(10, 100)
-    sky = torch.zeros(10, 100, dtype=torch.bool)
+    depth = torch.arange(1.0, 3001.0).view(3, 10, 100)
+    sky = torch.zeros(3, 10, 100, dtype=torch.bool)
     assert torch.equal(with_far_sky(depth, sky), depth)
-    sky[0] = True
+    sky[1, 0] = True
+    sky[2] = True
     found = with_far_sky(depth, sky)
-    assert torch.equal(found[1:], depth[1:])
-    assert (found[0] == torch.quantile(depth[1:].flatten(), 0.99)).all()
-    assert torch.equal(with_far_sky(depth, torch.ones_like(sky)), depth)
+    assert torch.equal(found[0], depth[0])
+    assert torch.equal(found[1, 1:], depth[1, 1:])
+    assert (found[1, 0] == torch.quantile(depth[1, 1:].flatten(), 0.99)).all()
+    assert torch.equal(found[2], depth[2])
 
 
 def test_scale_is_that_of_confident_ground() -> None:
@@ -93,10 +95,10 @@ def test_nothing_but_sky_is_finite_and_not_known() -> None:
 
 
 def test_statistics_over_many_values_take_every_kth() -> None:
-    values = torch.arange(10)
-    assert thinned(values, 10).tolist() == list(range(10))
-    assert thinned(values, 4).tolist() == [0, 3, 6, 9]
-    assert thinned(values[:0], 4).tolist() == []
+    maps = torch.arange(20).view(1, 2, 2, 5)
+    assert thinned(maps, 1, 10)[0, 0].tolist() == list(range(10))
+    assert thinned(maps, 1, 4)[0, 1].tolist() == [10, 13, 16, 19]
+    assert thinned(maps, 2, 10)[0, 0].tolist() == [0, 2, 4, 6, 8]
 
 
 def test_nested_chunks_equal_those_of_all() -> None:
