@@ -6,6 +6,7 @@
 
 mod support;
 
+mod aligned;
 mod asyncapi;
 mod binary;
 mod command;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use pointstream_actors::Settings;
 use pointstream_reconstruction::image::DecodeLimits;
-use pointstream_reconstruction::model::{Device, ResolvedModel};
+use pointstream_reconstruction::model::{Device, FramesPerCall, ResolvedModel};
 
 use crate::cli::{LogOptions, ModelOptions};
 use crate::http::OriginPolicy;
@@ -97,7 +97,7 @@ pub struct Options {
     pub max_clients: usize,
 
     /// Frames that the model encodes, or estimates the depth of, in one call. Default: 1 on the
-    /// processor, 8 on a GPU.
+    /// processor; on a GPU as many as fit into 2 GiB, at most 32, and a quarter of that for depth.
     #[arg(long, env = "POINTSTREAM_FRAMES_PER_CALL", value_name = "COUNT",
           value_parser = at_least_one)]
     pub frames_per_call: Option<usize>,
@@ -192,7 +192,9 @@ impl Options {
             max_pending_requests: self.max_pending_requests,
             max_connections: self.max_connections,
             max_unanswered_messages: self.max_unanswered_messages,
-            frames_per_call: self.frames_per_call,
+            frames_per_call: self
+                .frames_per_call
+                .map_or(FramesPerCall::Automatic, FramesPerCall::Fixed),
             queue_capacity: self.queue_capacity,
             image_limits: DecodeLimits {
                 max_bytes: self.max_image_bytes,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pointstream_reconstruction::image::DecodeLimits;
-use pointstream_reconstruction::model::{Device, LoadModel};
+use pointstream_reconstruction::model::{Device, FrameSize, FramesPerCall, LoadModel};
 
 /// Settings of the actor system, fixed for its life.
 #[derive(Debug, Clone)]
@@ -35,8 +35,8 @@ pub struct Settings {
     /// Memory for encoded images between the socket and the disk, over all sessions, in bytes. An
     /// upload waits while it is spent; one larger image is let through alone.
     pub upload_buffer_bytes: usize,
-    /// Frames that a model encodes, or estimates the depth of, in one call; by the device if none.
-    pub frames_per_call: Option<usize>,
+    /// Frames that a model encodes, or estimates the depth of, in one call.
+    pub frames_per_call: FramesPerCall,
     /// Jobs that may wait for a worker, over all sessions.
     pub queue_capacity: usize,
     /// Limits of images, checked before they are decoded.
@@ -50,21 +50,18 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Frames that a model on this device encodes in one call. A GPU is kept busy only by several;
-    /// a processor gains nothing, and one at a time shows finer progress.
-    pub fn frames_per_call(&self, device: Device) -> usize {
-        self.frames_per_call.unwrap_or(match device {
-            Device::Cpu => 1,
-            Device::Cuda(_) => 8,
-        })
+    /// Frames of this size that the model encodes on this device in one call.
+    pub(crate) fn frames_per_call(&self, device: Device, size: FrameSize) -> usize {
+        let memory = self.model.metadata().memory.as_ref();
+        self.frames_per_call.encoded(device, memory, size)
     }
 
-    /// Frames of one session that may be with the pool for encoding at once.
-    pub(crate) fn encoding_ahead(&self) -> usize {
+    /// Frames of this size of one session that may be with the pool for encoding at once.
+    pub(crate) fn encoding_ahead(&self, size: FrameSize) -> usize {
         let calls = self
             .devices
             .iter()
-            .map(|device| self.frames_per_call(*device));
+            .map(|device| self.frames_per_call(*device, size));
         2 * calls.max().unwrap_or(1)
     }
 }

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from . import compare
 from .bare_model import BareModel, embedded
 from .report import Report, summarize
 from .service import ROOT, Measurement, Photo, Server
@@ -26,6 +27,11 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument("--wire", action="store_true", help="only what the messages cost")
+    parser.add_argument(
+        "--no-networks",
+        action="store_true",
+        help="do not compare with the official one",
+    )
     parser.add_argument("--runs", type=int, default=3, help="of each; medians are shown")
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--process-res", type=int, default=504)
@@ -73,13 +79,17 @@ def main() -> None:
     """Run the command."""
     options = parse_arguments()
     report, wire = measure(options)
+    networks = compare.parse_arguments(["--rounds", str(options.runs)])
+    compared = None if options.wire or options.no_networks else compare.compare(networks)
     if options.json:
         stages = report.as_dict() if report else {}
-        print(json.dumps({**stages, "wire": asdict(wire)}, indent=1))
+        print(json.dumps({**stages, "wire": asdict(wire), "networks": compared}, indent=1))
         return
     if report:
         print(report.as_table(), end="\n\n")
     print(wire.as_table())
+    if compared:
+        print("\n" + compare.as_table(compared, networks))
 
 
 if __name__ == "__main__":

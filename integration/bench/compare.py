@@ -1,7 +1,9 @@
 """Compare the official network, our archive and the service: `python -m integration.bench.compare`.
 
-Depth Anything 3 with random weights, on the CPU with equal threads. The three take turns, so that
-their ratios mean something even where the machine is shared; each ratio is the median over rounds.
+Depth Anything 3 with random weights, on the CPU with equal threads or on one GPU. The three take
+turns, so that their ratios mean something even where the machine is shared; each ratio is the
+median over rounds. By itself the official network computes in bfloat16 on a GPU: `--precision
+bf16` has all do so.
 Beside the time on the clock there is that of the processor, which other programs disturb less.
 """
 
@@ -28,18 +30,21 @@ from websockets.asyncio.client import connect
 
 from weights.contract import load_archive, run_model
 from weights.da3.config import ANY_VIEW
+from weights.da3.precision import DTYPES
 from weights.tests.da3_networks import random_network
 from weights.tests.da3_official import official_network
 
 from .service import ROOT, Photo, Server, generate, receive, upload_one
 
 NAMES = ("official", "archive", "service")
+GPU_CHUNK = 8
+"""Frames in a call on a GPU."""
 RELEASE = ROOT / "target/release/pointstream"
 Seconds = tuple[float, float]
 """On the clock and of the processor."""
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m integration.bench.compare")
     parser.add_argument("--size", choices=[*_sizes()], default="small")
@@ -47,11 +52,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--height", type=int, default=280)
     parser.add_argument("--width", type=int, default=504)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", choices=DTYPES, default="fp32", help="half: for GPUs")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--server", type=Path, default=RELEASE, help="the service's binary")
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument("--no-service", action="store_true", help="needs no release build")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def official_of(size: str) -> nn.Module:
@@ -117,28 +124,40 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[Seconds
     torch.set_num_threads(options.threads)
     path = folder / "random.pt"
     command = [sys.executable, "-W", "ignore", "-m", "weights.da3.export", "-o", str(path)]
-    command += ["--random", options.size]
+    command += ["--random", options.size, "--precision", options.precision]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     photos, pixels = photos_of(options.frames, options.height, options.width)
-    module, metadata = load_archive(path)
+    module, metadata = load_archive(path, options.device)
+    pixels = pixels.to(options.device)
     assert metadata.normalisation is not None
-    mean = torch.tensor(metadata.normalisation.mean).view(3, 1, 1)
-    deviation = torch.tensor(metadata.normalisation.deviation).view(3, 1, 1)
-    official = official_of(options.size)
+    mean, deviation = (
+        torch.tensor(numbers, device=options.device).view(3, 1, 1)
+        for numbers in (metadata.normalisation.mean, metadata.normalisation.deviation)
+    )
+    official = official_of(options.size).to(options.device)
+    on_gpu = options.device.startswith("cuda")
+    dtype = DTYPES[options.precision]
+
+    def wait() -> None:
+        if on_gpu:
+            torch.cuda.synchronize(options.device)
 
     def run_official() -> None:
-        with torch.inference_mode():
+        half = torch.autocast("cuda", dtype, enabled=on_gpu and dtype != torch.float32)
+        with torch.inference_mode(), half:
             official(((pixels / 255.0 - mean) / deviation)[None])
+        wait()
 
-    calls: dict[str, Callable[[], object]] = {
-        "official": run_official,
-        "archive": lambda: run_model(module, metadata, pixels),
-    }
+    def run_archive() -> None:
+        run_model(module, metadata, pixels, GPU_CHUNK if on_gpu else 1)
+        wait()
+
+    calls: dict[str, Callable[[], object]] = {"official": run_official, "archive": run_archive}
     if options.no_service:
         return take_turns(calls, options.rounds, None)
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     side = max(options.height, options.width)
-    with Server(["--device", "cpu", "--model", str(path)], options.server) as server:
+    with Server(["--device", options.device, "--model", str(path)], options.server) as server:
         calls["service"] = lambda: asyncio.run(serve(server, photos, side))
         return take_turns(calls, options.rounds, server)
 
@@ -146,19 +165,30 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[Seconds
 def main() -> None:
     """Run the command."""
     options = parse_arguments()
-    with tempfile.TemporaryDirectory(prefix="pointstream-compare-") as folder:
-        seconds = measure(options, Path(folder))
-    report = summarize(seconds)
+    report = compare(options)
     if options.json:
         print(json.dumps(report, indent=1))
         return
-    print(
+    print(as_table(report, options))
+
+
+def compare(options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Medians of each and of their ratios."""
+    with tempfile.TemporaryDirectory(prefix="pointstream-compare-") as folder:
+        return summarize(measure(options, Path(folder)))
+
+
+def as_table(report: dict[str, dict[str, float]], options: argparse.Namespace) -> str:
+    """For people."""
+    lines = [
         f"da3-{options.size}, {options.frames} frames at {options.width}x{options.height}, "
-        f"CPU with {options.threads} threads, medians of {options.rounds} rounds"
-    )
-    print(f"{'':20} {'clock':>9} {'processor':>9}")
+        f"{options.device} with {options.threads} threads, {options.precision}, "
+        f"medians of {options.rounds} rounds",
+        f"{'':20} {'clock':>9} {'processor':>9}",
+    ]
     for name, values in report.items():
-        print(f"{name:20} {values['clock']:9.3f} {values['processor']:9.3f}")
+        lines.append(f"{name:20} {values['clock']:9.3f} {values['processor']:9.3f}")
+    return "\n".join(lines)
 
 
 def summarize(seconds: dict[str, list[Seconds]]) -> dict[str, dict[str, float]]:

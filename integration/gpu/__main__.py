@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from . import precision, report, service, throughput
+from . import launches, precision, report, service, throughput
 from .networks import ROOT, check
 from .plan import FULL, TINY
 
@@ -40,6 +40,7 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         plan = dataclasses.replace(plan, sizes=tuple(options.sizes))
     errors, precision_checks = precision.measure(plan, folder, options.device)
     speeds, speed_checks = throughput.measure(plan, folder, options.device)
+    launched = launches.measure(plan, folder, options.device)
     served: list[dict[str, Any]] = []
     service_checks = [check("two workers share the device", None, "no --server was given")]
     if options.server:
@@ -53,6 +54,7 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "checks": [*precision_checks, *speed_checks, *service_checks],
         "precision": errors,
         "throughput": speeds,
+        "launches": launched,
         "service": served,
     }
 

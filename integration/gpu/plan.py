@@ -8,6 +8,12 @@ SERVICE_TARGETS = {"small": 1000.0, "base": 550.0, "large": 200.0}
 """Frames per second through the service on an H100, at 504x336 with 32 frames."""
 
 
+LAUNCH_BOUND = ("small", "base")
+"""Sizes that compute so little in an operation that its launch counts."""
+ONE_PRECISION = ("giant",)
+"""Sizes of which only one half precision is tried, to take less than ten minutes."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """Sizes of networks, frames and images."""
@@ -19,6 +25,8 @@ class Plan:
     width: int
     frames: tuple[int, ...]
     """Numbers of frames, ascending."""
+    chunks: tuple[int, ...]
+    """Numbers of frames in a call."""
     runs: int
 
     @property
@@ -33,6 +41,15 @@ FULL = Plan(
     height=336,
     width=504,
     frames=(1, 2, 8, 32, 100),
+    chunks=(1, 4, 8, 16, 32),
     runs=3,
 )
-TINY = Plan(sizes=("small",), precisions=("fp32",), height=56, width=84, frames=(1, 2, 4), runs=1)
+TINY = Plan(
+    sizes=("small",),
+    precisions=("fp32",),
+    height=56,
+    width=84,
+    frames=(1, 2, 4),
+    chunks=(1, 2),
+    runs=1,
+)

@@ -29,7 +29,7 @@ def markdown(results: dict[str, Any]) -> str:
     ]
     rows = [{**row, "passed": MARKS[row["passed"]]} for row in results["checks"]]
     lines += ["", "## Checks", "", *_table(rows)]
-    for title in ("precision", "throughput", "service"):
+    for title in ("precision", "throughput", "launches", "service"):
         lines += ["", f"## {title.capitalize()}", ""]
         lines += _table(results[title]) if results[title] else ["Not run."]
     return "\n".join(lines) + "\n"

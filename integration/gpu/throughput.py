@@ -8,12 +8,11 @@ from typing import Any
 import torch
 
 from weights.da3.config import ANY_VIEW
+from weights.measure_memory import stated
+from weights.measure_precision import smooth_frames
 
-from .networks import CHUNK, Runner, archive, check, frames_of
+from .networks import CHUNK, Runner, archive, check
 from .plan import Plan
-
-MEMORY_TOLERANCE = 1.5
-"""How much more than the metadata say is accepted on CUDA, where they are extrapolated."""
 
 
 def measure(plan: Plan, folder: Path, device: str) -> tuple[list[dict[str, Any]], list[Any]]:
@@ -23,10 +22,10 @@ def measure(plan: Plan, folder: Path, device: str) -> tuple[list[dict[str, Any]]
     for size in plan.sizes:
         runner = Runner(archive(folder, size, plan.precisions[0]), device)
         for count in plan.frames:
-            pixels = frames_of(count, plan.height, plan.width, device)
+            pixels = smooth_frames(count, plan.height, plan.width).to(device)
             seconds = runner.seconds(pixels, plan.runs)
             row = {"size": size, "frames": count, "frames_per_second": count / seconds}
-            rows.append({**row, **_memory(runner, size, plan, count, device)})
+            rows.append({**row, **_memory(runner, size, pixels, device)})
         checks.append(_fused(rows[-1], size))
         checks.append(_as_stated(rows[-1], size))
     checks.append(_out_of_memory(plan, folder, device))
@@ -34,31 +33,24 @@ def measure(plan: Plan, folder: Path, device: str) -> tuple[list[dict[str, Any]]
 
 
 def _memory(
-    runner: Runner, size: str, plan: Plan, count: int, device: str
+    runner: Runner, size: str, pixels: torch.Tensor, device: str
 ) -> dict[str, float | None]:
-    """Peak of a run in MB beside the model, as measured and as the metadata say of the CPU, and a
+    """Peak of a run in MB beside the model, as measured and as the metadata say of CUDA, and a
     matrix of scores of all frames."""
-    pixels = plan.height * plan.width
-    memory = runner.metadata.memory
-    need = memory and memory.cpu
-    tokens = count * (pixels // runner.metadata.patch_size**2 + 1)
+    count, _, height, width = pixels.shape
+    tokens = count * (height * width // runner.metadata.patch_size**2 + 1)
     bytes_of_number = 4 if runner.metadata.precision == "fp32" else 2
     scores = ANY_VIEW[f"da3-{size}"].heads * tokens**2 * bytes_of_number
-    stated = need and (
-        need.fixed
-        + need.per_pixel * count * pixels
-        + need.per_call_pixel * min(count, CHUNK) * pixels
-    )
+    expected = stated(runner.metadata.memory, f"{count}x{height}x{width}", "cuda", CHUNK)
     peak = None
     if device.startswith("cuda"):
-        frames = frames_of(count, plan.height, plan.width, device)
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
-        runner.run(frames)
+        runner.run(pixels)
         peak = torch.cuda.max_memory_allocated(device) - before
     return {
         "peak_mb": None if peak is None else peak / 1e6,
-        "stated_mb": None if stated is None else stated / 1e6,
+        "stated_mb": None if expected is None else expected / 1e6,
         "score_matrix_mb": scores / 1e6,
     }
 
@@ -77,7 +69,7 @@ def _as_stated(row: dict[str, Any], size: str) -> dict[str, Any]:
     if row["peak_mb"] is None:
         return check(name, None, "memory is measured on CUDA only")
     detail = f"{row['peak_mb']:.0f} MB, stated {row['stated_mb']:.0f} MB"
-    return check(name, row["peak_mb"] <= MEMORY_TOLERANCE * row["stated_mb"], detail)
+    return check(name, row["peak_mb"] <= row["stated_mb"], detail)
 
 
 def _out_of_memory(plan: Plan, folder: Path, device: str) -> dict[str, Any]:
@@ -91,7 +83,7 @@ def _out_of_memory(plan: Plan, folder: Path, device: str) -> dict[str, Any]:
     limit = torch.cuda.memory_allocated() + (1 << 30)
     torch.cuda.set_per_process_memory_fraction(limit / total)
     try:
-        runner.run(frames_of(plan.most_frames, 2 * plan.height, 2 * plan.width, device))
+        runner.run(smooth_frames(plan.most_frames, 2 * plan.height, 2 * plan.width).to(device))
         return check(name, False, f"{plan.most_frames} frames fit into 1 GiB")
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if "out of memory" not in str(error):
@@ -99,7 +91,7 @@ def _out_of_memory(plan: Plan, folder: Path, device: str) -> dict[str, Any]:
     finally:
         torch.cuda.empty_cache()
     try:
-        runner.run(frames_of(1, plan.height, plan.width, device))
+        runner.run(smooth_frames(1, plan.height, plan.width).to(device))
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     return check(name, True, f"{plan.most_frames} frames in 1 GiB, then one frame")

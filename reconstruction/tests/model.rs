@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use image::RgbImage;
 use pointstream_reconstruction::image::{DecodeLimits, ProcessResMethod, decode, preprocess};
 use pointstream_reconstruction::model::{
-    Device, Features, Model, ModelError, ResolvedModel, Step, TorchScriptModel,
+    Device, Features, FramesPerCall, Model, ModelError, ResolvedModel, Step, TorchScriptModel,
 };
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
@@ -22,7 +22,7 @@ fn embedded() -> TorchScriptModel {
 
 fn embedded_with(frames_per_call: usize) -> TorchScriptModel {
     let archive = ResolvedModel::embedded().expect("the embedded archive is sound");
-    TorchScriptModel::load(&archive, Device::Cpu, frames_per_call)
+    TorchScriptModel::load(&archive, Device::Cpu, FramesPerCall::Fixed(frames_per_call))
         .expect("the embedded archive loads")
 }
 
@@ -207,7 +207,9 @@ fn a_file_is_loaded_as_it_was_when_it_was_checked_or_not_at_all() {
         std::fs::copy(repository().join("weights/mvs/mvs.pt"), &path).expect("it is copied");
         ResolvedModel::open(&path).expect("it is sound")
     };
-    let load = |model: &ResolvedModel| TorchScriptModel::load(model, Device::Cpu, 1);
+    let load = |model: &ResolvedModel| {
+        TorchScriptModel::load(model, Device::Cpu, FramesPerCall::Automatic)
+    };
 
     let moved_away = copy();
     std::fs::rename(&path, folder.path().join("older.pt")).expect("it is renamed");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use pointstream_actors::{ConfigLimits, ResultFormat, SessionConfig, Settings};
 use pointstream_reconstruction::image::DecodeLimits;
-use pointstream_reconstruction::model::{Device, ResolvedModel};
+use pointstream_reconstruction::model::{Device, FramesPerCall, ResolvedModel};
 
 use super::error::ReconstructError;
 use crate::cli::{LogOptions, ModelOptions};
@@ -171,7 +171,7 @@ impl ReconstructOptions {
             max_pending_requests: 1,
             max_connections: 1,
             max_unanswered_messages: 16,
-            frames_per_call: None,
+            frames_per_call: FramesPerCall::Automatic,
             queue_capacity: 16,
             image_limits: IMAGE_LIMITS,
             upload_buffer_bytes: UPLOAD_BYTES,

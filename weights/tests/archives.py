@@ -1,6 +1,7 @@
 """Small archives to test the service with: `python -m weights.tests.archives OUTDIR`.
 
 `flat.pt` keeps the contract without looking at the photos, `posed.pt` also takes known cameras,
+`aligned.pt` learns its unit of length from the depth of all frames,
 `hungry.pt` says that it needs 1 GB for each pair of frames; the others each break one thing.
 """
 
@@ -119,6 +120,28 @@ class PosedModel(FlatModel):
         return torch.cat([known, torch.ones_like(known[:, :1])], 1)
 
 
+class AlignedModel(FlatModel):
+    """Makes the mean depth of all frames 10, and brings the cameras along."""
+
+    def unit(self, dense: Tensor) -> Tensor:
+        """float32 []: what lengths are multiplied by."""
+        return 10.0 / dense[:, 0].mean()
+
+    @torch.jit.export
+    def align(self, cameras: Tensor, dense: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, 22]."""
+        aligned = cameras.clone()
+        aligned[:, 3:12:4] *= self.unit(dense)
+        return aligned
+
+    @torch.jit.export
+    def fuse(self, state: Tensor, dense: Tensor, size: Tensor, frames: Tensor) -> Tensor:
+        """float32 [n, 2, H, W]."""
+        fused = dense[int(frames[0]) : int(frames[1])].clone()
+        fused[:, 0] *= self.unit(dense)
+        return fused
+
+
 def write_all(folder: Path) -> None:
     """Write every archive into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,6 +155,8 @@ def write_all(folder: Path) -> None:
     )
     posed = dataclasses.replace(METADATA, name="posed", poses=True)
     save_archive(torch.jit.script(PosedModel().eval()), posed, folder / "posed.pt")
+    aligned = dataclasses.replace(METADATA, name="aligned", align=True)
+    save_archive(torch.jit.script(AlignedModel().eval()), aligned, folder / "aligned.pt")
     need = MemoryNeed(fixed=0, per_pixel=0, per_call_pixel=0, per_pair=1e9)
     hungry = dataclasses.replace(METADATA, name="hungry", memory=Memory(cpu=need))
     save_archive(flat, hungry, folder / "hungry.pt")

@@ -149,7 +149,10 @@ impl PoolState {
                     job.answer(&self.metrics.pool, Err(cancelled.into()));
                     continue;
                 }
-                join_waiting(&mut self.queue, &mut job, slot.frames_per_call);
+                if let Some(size) = job.encoded_size() {
+                    let most_frames = self.settings.frames_per_call(slot.device, size);
+                    join_waiting(&mut self.queue, &mut job, most_frames);
+                }
                 if let Err(job) = slot.give(job) {
                     // The worker has just died; its supervision event will follow.
                     self.queue.push_front(*job);
@@ -318,7 +321,7 @@ impl Actor for Pool {
             .enumerate()
             .map(|(index, device)| {
                 let metrics = args.metrics.pool.worker(index, &device.to_string());
-                Slot::new(index, device, settings.frames_per_call(device), metrics)
+                Slot::new(index, device, metrics)
             })
             .collect();
         let mut state = PoolState {
@@ -372,7 +375,7 @@ impl Actor for Pool {
 
 /// Joins jobs that wait to one that encodes, of whichever session, up to so many frames.
 fn join_waiting(queue: &mut VecDeque<Job>, job: &mut Job, most_frames: usize) {
-    if job.encoded_size().is_none() || most_frames <= 1 {
+    if most_frames <= 1 {
         return;
     }
     for other in std::mem::take(queue) {

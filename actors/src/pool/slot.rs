@@ -23,8 +23,6 @@ pub(super) struct Slot {
     index: usize,
     /// Where its worker runs.
     pub device: Device,
-    /// How many frames it encodes in one call.
-    pub frames_per_call: usize,
     /// Which life the worker lives.
     pub incarnation: u64,
     /// What people see of it.
@@ -54,19 +52,13 @@ enum Phase {
 
 impl Slot {
     /// A place without a worker yet.
-    pub fn new(
-        index: usize,
-        device: Device,
-        frames_per_call: usize,
-        metrics: WorkerMetrics,
-    ) -> Self {
+    pub fn new(index: usize, device: Device, metrics: WorkerMetrics) -> Self {
         let gauge = Gauge::new("worker", index.to_string());
         gauge.device(device.to_string());
         gauge.busy(metrics.busy.get());
         Self {
             index,
             device,
-            frames_per_call,
             incarnation: 0,
             gauge,
             failures: 0,
@@ -90,7 +82,7 @@ impl Slot {
             incarnation: self.incarnation,
             model: settings.model.clone(),
             device: self.device,
-            frames_per_call: self.frames_per_call,
+            frames_per_call: settings.frames_per_call,
             gauge: self.gauge.clone(),
             pool: pool.clone(),
         };

@@ -44,11 +44,13 @@ impl Task {
     pub fn run(&self, model: &dyn Model) -> Result<JobOutput, JobError> {
         match &self.work {
             Work::Encode(frames) => {
-                for part in frames.chunks(model.frames_per_call()) {
+                let Some(size) = frames.first().map(|frame| frame.pixels.size) else {
+                    return Ok(JobOutput::Encoded);
+                };
+                for part in frames.chunks(model.frames_per_call(size)) {
                     if self.stop.check().is_break() {
                         return Err(ModelError::Cancelled.into());
                     }
-                    let size = part[0].pixels.size;
                     encode(model, &part.iter().collect::<Vec<_>>(), size)?;
                 }
                 Ok(JobOutput::Encoded)
@@ -86,7 +88,7 @@ impl Task {
             .collect();
         let mut done = total - missing.len();
         on_progress(JobProgress::Encoded { done, total });
-        for part in missing.chunks(model.frames_per_call()) {
+        for part in missing.chunks(model.frames_per_call(size)) {
             if self.stop.check().is_break() {
                 return Err(ModelError::Cancelled.into());
             }

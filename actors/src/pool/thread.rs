@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use pointstream_reconstruction::model::{Device, LoadModel, ModelError};
+use pointstream_reconstruction::model::{Device, FramesPerCall, LoadModel, ModelError};
 
 use super::job::{JobError, JobOutput};
 use super::task::Task;
@@ -32,7 +32,7 @@ pub(crate) fn spawn(
     name: String,
     model: Arc<dyn LoadModel>,
     device: Device,
-    frames_per_call: usize,
+    frames_per_call: FramesPerCall,
     tell: impl Fn(ThreadEvent) + Send + 'static,
 ) -> std::io::Result<SyncSender<Task>> {
     // One place: a worker gives a task only when the last one is done.
@@ -50,7 +50,7 @@ pub(crate) fn spawn(
 fn serve(
     model: &dyn LoadModel,
     device: Device,
-    frames_per_call: usize,
+    frames_per_call: FramesPerCall,
     tasks: &Receiver<Task>,
     tell: &impl Fn(ThreadEvent),
 ) {

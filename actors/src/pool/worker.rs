@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 
-use pointstream_reconstruction::model::{Device, LoadModel};
+use pointstream_reconstruction::model::{Device, FramesPerCall, LoadModel};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
 
 use super::PoolMessage;
@@ -58,7 +58,7 @@ pub(crate) struct WorkerArgs {
     /// Where it runs.
     pub device: Device,
     /// How many frames it encodes in one call.
-    pub frames_per_call: usize,
+    pub frames_per_call: FramesPerCall,
     /// Its gauge, kept over restarts.
     pub gauge: Arc<Gauge>,
     /// The pool.

@@ -270,7 +270,7 @@ impl State {
         let Some(size) = self.images.first().map(|image| image.size) else {
             return;
         };
-        while self.encoding < self.settings.encoding_ahead()
+        while self.encoding < self.settings.encoding_ahead(size)
             && self.running.is_none()
             && !self.completed
             && !self.budget.is_spent()

@@ -13,8 +13,8 @@ use image::{ImageFormat, RgbImage};
 use nalgebra::{Matrix3, Matrix4};
 use pointstream_reconstruction::image::DecodeLimits;
 use pointstream_reconstruction::model::{
-    Device, Features, FrameSize, KnownCamera, LoadModel, Metadata, Model, ModelError, OnStep,
-    ResolvedModel, Shortage, Step,
+    Device, Features, FrameSize, FramesPerCall, KnownCamera, LoadModel, Metadata, Model,
+    ModelError, OnStep, ResolvedModel, Shortage, Step,
 };
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 use ractor::ActorCell;
@@ -71,7 +71,7 @@ impl LoadModel for FakeModel {
         &self.metadata
     }
 
-    fn load(&self, _: Device, _: usize) -> Result<Box<dyn Model>, ModelError> {
+    fn load(&self, _: Device, _: FramesPerCall) -> Result<Box<dyn Model>, ModelError> {
         Ok(Box::new(self.clone()))
     }
 }
@@ -85,7 +85,7 @@ impl Model for FakeModel {
         Device::Cpu
     }
 
-    fn frames_per_call(&self) -> usize {
+    fn frames_per_call(&self, _: FrameSize) -> usize {
         self.frames_per_call
     }
 
@@ -150,7 +150,7 @@ impl Fixture {
             max_pending_requests: 4,
             max_connections: 4,
             max_unanswered_messages: 16,
-            frames_per_call: Some(model.frames_per_call),
+            frames_per_call: FramesPerCall::Fixed(model.frames_per_call),
             model: Arc::new(model),
             queue_capacity: 16,
             image_limits: DecodeLimits {

@@ -25,10 +25,11 @@ pub enum Scale {
 }
 
 /// Number format of a model's computation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 32-bit floats.
+    #[default]
     Fp32,
     /// 16-bit floats.
     Fp16,
@@ -67,6 +68,9 @@ pub struct Metadata {
     pub scale: Scale,
     /// Number format of its computation.
     pub precision: Precision,
+    /// The same of the heads that give dense maps, where they compute apart.
+    #[serde(default)]
+    pub head_precision: Precision,
     /// Whether the archive has the entry point `fuse`.
     pub fuse: bool,
     /// Whether the archive has the entry point `align`, which goes with `fuse`.

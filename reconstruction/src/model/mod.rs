@@ -3,7 +3,9 @@
 //! The service sees a model only through the trait [`Model`]. What runs today is a TorchScript
 //! archive ([`torchscript`]) that follows the contract of `weights/README.md`.
 
+mod cuda;
 mod device;
+mod frames_per_call;
 mod free_memory;
 mod known;
 mod memory;
@@ -18,6 +20,7 @@ use ::image::RgbImage;
 use thiserror::Error;
 
 pub use device::{Device, DeviceChoice, DeviceError};
+pub use frames_per_call::FramesPerCall;
 pub use known::{KnownCamera, KnownCameraError};
 pub use memory::{Memory, MemoryNeed, Shortage};
 pub use metadata::{Metadata, Normalisation, Precision, Scale};
@@ -120,8 +123,8 @@ pub trait Model: Send {
     /// The device it runs on.
     fn device(&self) -> Device;
 
-    /// How many frames are worth encoding in one call. Depth is estimated for as many at once.
-    fn frames_per_call(&self) -> usize;
+    /// How many frames of this size are worth encoding in one call.
+    fn frames_per_call(&self, size: FrameSize) -> usize;
 
     /// Whether there is memory for a prediction of so many frames of this size.
     ///
@@ -163,13 +166,17 @@ pub trait LoadModel: Send + Sync + std::fmt::Debug {
     fn metadata(&self) -> &Metadata;
 
     /// Loads the model onto a device. Takes as long as its weights need to get there.
-    /// `frames_per_call` is what [`Model::frames_per_call`] will say.
+    /// `frames_per_call` is what [`Model::frames_per_call`] goes by.
     ///
     /// Load and run a model on one thread.
     ///
     /// # Errors
     /// [`ModelError::Load`] if it cannot be loaded there.
-    fn load(&self, device: Device, frames_per_call: usize) -> Result<Box<dyn Model>, ModelError>;
+    fn load(
+        &self,
+        device: Device,
+        frames_per_call: FramesPerCall,
+    ) -> Result<Box<dyn Model>, ModelError>;
 }
 
 /// Why a model could not be loaded or run.

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{Device, LoadModel, Metadata, Model, ModelError, TorchScriptModel};
+use super::{Device, FramesPerCall, LoadModel, Metadata, Model, ModelError, TorchScriptModel};
 
 /// The embedded default: multi-view stereo without learned weights, built by `weights/mvs`.
 static MVS: &[u8] = include_bytes!("../../../weights/mvs/mvs.pt");
@@ -51,7 +51,11 @@ impl LoadModel for ResolvedModel {
         &self.metadata
     }
 
-    fn load(&self, device: Device, frames_per_call: usize) -> Result<Box<dyn Model>, ModelError> {
+    fn load(
+        &self,
+        device: Device,
+        frames_per_call: FramesPerCall,
+    ) -> Result<Box<dyn Model>, ModelError> {
         let model = TorchScriptModel::load(self, device, frames_per_call)?;
         Ok(Box::new(model))
     }

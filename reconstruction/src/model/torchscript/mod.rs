@@ -2,6 +2,7 @@
 
 mod errors;
 mod numbers;
+mod transfer;
 
 use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
@@ -10,20 +11,23 @@ use ::image::RgbImage;
 use tch::{CModule, Kind, Tensor};
 
 use super::{
-    Device, Features, FrameSize, KnownCamera, Metadata, Model, ModelError, OnStep, ResolvedModel,
-    Shortage, Step,
+    Device, Features, FrameSize, FramesPerCall, KnownCamera, Metadata, Model, ModelError, OnStep,
+    ResolvedModel, Shortage, Step,
 };
 use crate::model::source::Archive;
 use crate::prediction::{Camera, Prediction};
 use errors::{Work, broken, call_error, load_error};
-use numbers::{CAMERA_NUMBERS, KNOWN_CAMERA_NUMBERS, Maps, camera, integers, to_vec};
+use numbers::{
+    CAMERA_NUMBERS, KNOWN_CAMERA_NUMBERS, Maps, camera, depth_and_confidence, integers, to_vec,
+};
+use transfer::{Pending, send};
 
 /// A TorchScript archive, loaded onto a device.
 pub struct TorchScriptModel {
     module: CModule,
     metadata: Metadata,
     device: Device,
-    frames_per_call: usize,
+    frames_per_call: FramesPerCall,
 }
 
 impl TorchScriptModel {
@@ -36,7 +40,7 @@ impl TorchScriptModel {
     pub fn load(
         model: &ResolvedModel,
         device: Device,
-        frames_per_call: usize,
+        frames_per_call: FramesPerCall,
     ) -> Result<Self, ModelError> {
         // TorchScript would profile and rewrite each function in its first calls, which costs the
         // first reconstructions more than it gains the later ones.
@@ -50,7 +54,7 @@ impl TorchScriptModel {
             module,
             metadata: model.metadata.clone(),
             device,
-            frames_per_call: frames_per_call.max(1),
+            frames_per_call,
         })
     }
 
@@ -64,12 +68,6 @@ impl TorchScriptModel {
     ) -> Result<Tensor, ModelError> {
         tch::no_grad(|| self.module.method_ts(entry_point, arguments))
             .map_err(|error| call_error(entry_point, &error, work))
-    }
-
-    fn to_device(&self, tensor: Tensor, work: Work) -> Result<Tensor, ModelError> {
-        tensor
-            .f_to_device(tch::Device::from(self.device))
-            .map_err(|error| call_error("the copy to the device", &error, work))
     }
 
     /// Frames of one size as uint8 `[n, 3, H, W]` on the model's device, where they are laid out
@@ -93,7 +91,7 @@ impl TorchScriptModel {
         };
         let failed = |error| call_error("encode", &error, work);
         let pixels = Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8).map_err(failed)?;
-        self.to_device(pixels, work)?
+        send(pixels, self.device, work)?
             .f_permute([0, 3, 1, 2])
             .and_then(|pixels| pixels.f_contiguous())
             .map_err(failed)
@@ -102,17 +100,19 @@ impl TorchScriptModel {
     /// Calls an entry point for all frames, some at a time, and hands over what it gives for which
     /// frames, in their order.
     ///
-    /// On a GPU it is handed over only when the next call is under way: the processor copies and
-    /// checks while the GPU computes.
+    /// A GPU is given the next call before what the last one gives is waited for: the processor
+    /// takes it while the GPU computes.
     fn for_all_frames(
         &self,
         work: Work,
-        mut call: impl FnMut(&Tensor) -> Result<Tensor, ModelError>,
+        mut call: impl FnMut(&Tensor) -> Result<Pending, ModelError>,
         mut take: impl FnMut(Tensor, Range<usize>) -> Result<(), ModelError>,
     ) -> Result<(), ModelError> {
-        let mut under_way = None;
-        for begin in (0..work.frames).step_by(self.frames_per_call) {
-            let frames = begin..(begin + self.frames_per_call).min(work.frames);
+        let memory = self.metadata.memory.as_ref();
+        let at_once = self.frames_per_call.dense(self.device, memory, work.size);
+        let mut under_way: Option<(Pending, Range<usize>)> = None;
+        for begin in (0..work.frames).step_by(at_once) {
+            let frames = begin..(begin + at_once).min(work.frames);
             let range = integers([frames.start as i64, frames.end as i64], work)?;
             let maps = call(&range)?;
             let due = match self.device {
@@ -120,10 +120,29 @@ impl TorchScriptModel {
                 Device::Cuda(_) => under_way.replace((maps, frames)),
             };
             if let Some((maps, frames)) = due {
-                take(maps, frames)?;
+                take(maps.wait()?, frames)?;
             }
         }
-        under_way.map_or(Ok(()), |(maps, frames)| take(maps, frames))
+        match under_way {
+            Some((maps, frames)) => take(maps.wait()?, frames),
+            None => Ok(()),
+        }
+    }
+
+    /// Calls an entry point that gives maps, and has depth and confidence brought to the processor.
+    fn maps(
+        &self,
+        entry_point: &'static str,
+        arguments: &[&Tensor],
+        work: Work,
+    ) -> Result<Pending, ModelError> {
+        let maps = self.call(entry_point, arguments, work)?;
+        Pending::fetched(
+            &depth_and_confidence(&maps, entry_point)?,
+            self.device,
+            entry_point,
+            work,
+        )
     }
 
     /// The rows of the encoded frames, one after another, as `relate` takes them.
@@ -137,7 +156,7 @@ impl TorchScriptModel {
                 let row = frame.content::<EncodedFrame>().ok_or_else(|| {
                     ModelError::Features("they were encoded by another model".to_owned())
                 })?;
-                self.to_device(row.0.shallow_clone(), work)
+                Ok(row.0.shallow_clone())
             })
             .collect::<Result<Vec<_>, _>>()?;
         Tensor::f_cat(&rows, 0).map_err(|error| call_error("relate", &error, work))
@@ -163,7 +182,7 @@ impl TorchScriptModel {
         let tensor = Tensor::f_from_slice(&numbers)
             .and_then(|tensor| tensor.f_reshape(shape))
             .map_err(|error| call_error("relate_posed", &error, work))?;
-        self.to_device(tensor, work)
+        send(tensor, self.device, work)
     }
 
     /// Reads the rows that an entry point gave.
@@ -196,13 +215,14 @@ impl Model for TorchScriptModel {
         self.device
     }
 
-    fn frames_per_call(&self) -> usize {
-        self.frames_per_call
+    fn frames_per_call(&self, size: FrameSize) -> usize {
+        let memory = self.metadata.memory.as_ref();
+        self.frames_per_call.encoded(self.device, memory, size)
     }
 
     fn check_memory(&self, frames: usize, size: FrameSize) -> Result<(), Shortage> {
         let memory = self.metadata.memory.unwrap_or_default();
-        memory.check(self.device, frames, size, self.frames_per_call)
+        memory.check(self.device, frames, size, self.frames_per_call(size))
     }
 
     fn encode(&self, frames: &[RgbImage]) -> Result<Vec<Features>, ModelError> {
@@ -282,7 +302,14 @@ impl Model for TorchScriptModel {
         step(on_step, Step::Dense { done: 0, total })?;
         self.for_all_frames(
             work,
-            |range| self.call("dense", &[&state, &size, range], work),
+            |range| {
+                let arguments = [&state, &size, range];
+                if self.metadata.fuse {
+                    Pending::staying(self.call("dense", &arguments, work)?, self.device)
+                } else {
+                    self.maps("dense", &arguments, work)
+                }
+            },
             |map, frames| {
                 if self.metadata.fuse {
                     dense.push(map);
@@ -303,7 +330,7 @@ impl Model for TorchScriptModel {
             step(on_step, Step::Fused { done: 0, total })?;
             self.for_all_frames(
                 work,
-                |range| self.call("fuse", &[&state, &dense, &size, range], work),
+                |range| self.maps("fuse", &[&state, &dense, &size, range], work),
                 |map, frames| {
                     maps.push(&map, frames.len(), "fuse")?;
                     let done = frames.end;

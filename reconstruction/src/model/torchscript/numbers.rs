@@ -30,8 +30,8 @@ impl Maps {
         }
     }
 
-    /// Appends so many frames: `[frames, C >= 2, H, W]`, depth in channel 0 and confidence in
-    /// channel 1.
+    /// Appends so many frames: float32 `[frames, 2, H, W]` on the processor, depth in channel 0 and
+    /// confidence in channel 1.
     pub(super) fn push(
         &mut self,
         maps: &Tensor,
@@ -40,11 +40,8 @@ impl Maps {
     ) -> Result<(), ModelError> {
         let work = self.work;
         let (height, width) = (work.size.height as usize, work.size.width as usize);
-        let channels = maps
-            .f_narrow(1, 0, 2)
-            .map_err(|_| broken(entry_point, "it gives fewer than two channels"))?;
-        let numbers = to_vec(&channels, entry_point, &[frames, 2, height, width], work)?;
-        for frame in numbers.chunks_exact(2 * height * width) {
+        check_shape(maps, entry_point, &[frames, 2, height, width])?;
+        for frame in floats(maps, entry_point)?.chunks_exact(2 * height * width) {
             let (depth, confidence) = frame.split_at(height * width);
             self.push_frame(depth, confidence, entry_point)?;
         }
@@ -57,13 +54,10 @@ impl Maps {
         confidence: &[f32],
         entry_point: &'static str,
     ) -> Result<(), ModelError> {
-        if !depth.iter().all(|value| value.is_finite() && *value > 0.0) {
+        if !all(depth, |value| value.is_finite() && value > 0.0) {
             return Err(broken(entry_point, "a depth is not finite and positive"));
         }
-        if !confidence
-            .iter()
-            .all(|value| value.is_finite() && *value >= 1.0)
-        {
+        if !all(confidence, |value| value.is_finite() && value >= 1.0) {
             return Err(broken(
                 entry_point,
                 "a confidence is not finite and at least 1",
@@ -89,18 +83,7 @@ pub(super) fn to_vec(
     shape: &[usize],
     work: Work,
 ) -> Result<Vec<f32>, ModelError> {
-    let found = tensor.size();
-    if found.len() != shape.len()
-        || found
-            .iter()
-            .zip(shape)
-            .any(|(found, wanted)| usize::try_from(*found) != Ok(*wanted))
-    {
-        return Err(broken(
-            entry_point,
-            &format!("its shape is {found:?} instead of {shape:?}"),
-        ));
-    }
+    check_shape(tensor, entry_point, shape)?;
     let mut numbers = vec![0.0; shape.iter().product()];
     tensor
         .f_to_device(tch::Device::Cpu)
@@ -109,6 +92,55 @@ pub(super) fn to_vec(
         .and_then(|tensor| tensor.f_copy_data(&mut numbers, tensor.numel()))
         .map_err(|error| call_error(entry_point, &error, work))?;
     Ok(numbers)
+}
+
+/// The first two channels of maps `[n, C >= 2, H, W]`.
+pub(super) fn depth_and_confidence(
+    maps: &Tensor,
+    entry_point: &'static str,
+) -> Result<Tensor, ModelError> {
+    maps.f_narrow(1, 0, 2)
+        .map_err(|_| broken(entry_point, "it gives fewer than two channels"))
+}
+
+fn check_shape(
+    tensor: &Tensor,
+    entry_point: &'static str,
+    shape: &[usize],
+) -> Result<(), ModelError> {
+    let found = tensor.size();
+    let wanted = shape.iter().map(|&side| i64::try_from(side).ok());
+    if found.iter().map(|&side| Some(side)).eq(wanted) {
+        return Ok(());
+    }
+    Err(broken(
+        entry_point,
+        &format!("its shape is {found:?} instead of {shape:?}"),
+    ))
+}
+
+/// The numbers of a contiguous tensor of 32-bit floats on the processor, where they lie.
+fn floats<'a>(tensor: &'a Tensor, entry_point: &'static str) -> Result<&'a [f32], ModelError> {
+    let lies_right = tensor.device() == tch::Device::Cpu
+        && tensor.kind() == Kind::Float
+        && tensor.is_contiguous();
+    if !lies_right {
+        return Err(broken(entry_point, "its numbers were not brought over"));
+    }
+    if tensor.numel() == 0 {
+        return Ok(&[]);
+    }
+    // SAFETY: so many floats lie there, one after another; they live as long as the tensor, and
+    // nobody writes to it while it is borrowed here.
+    Ok(unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) })
+}
+
+/// Whether something holds for all numbers. Looks at many at once, which is quicker than to stop
+/// at the first that does not.
+fn all(numbers: &[f32], holds: impl Fn(f32) -> bool) -> bool {
+    numbers
+        .chunks(1024)
+        .all(|some| some.iter().fold(true, |all, &number| all & holds(number)))
 }
 
 /// A camera of a row of `cameras`.

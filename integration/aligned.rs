@@ -1,0 +1,66 @@
+//! A model whose unit of length is known only when the depth of all frames is.
+
+use std::io::{Cursor, Read};
+
+use serde_json::Value;
+use zip::ZipArchive;
+
+use crate::support::client::Client;
+use crate::support::pictures::sized;
+use crate::support::server::Server;
+
+/// What the model makes the mean depth of all frames.
+const MEAN_DEPTH: f64 = 10.0;
+
+/// The metadata and the mean depth of a result of three frames.
+async fn reconstruct(model: &str) -> (Value, f64) {
+    let server = Server::with_model(model, &[]).await;
+    let mut client = server.client("process_res=112").await;
+    for name in ["a.png", "b.png", "c.png"] {
+        client.upload(name, &sized(112, 84)).await;
+    }
+    client.generate(false).await;
+    let answer = client.result("complete").await;
+    let depth = mean_depth(&server, &client).await;
+    (answer.metadata().clone(), depth)
+}
+
+async fn mean_depth(server: &Server, client: &Client) -> f64 {
+    let path = format!("/ws/session/{}/result?format=npz", client.session);
+    let npz = server.get(&path).await.body;
+    let mut zip = ZipArchive::new(Cursor::new(npz)).expect("an NPZ file is a zip file");
+    let mut entry = zip.by_name("depth.npy").expect("depth is in it");
+    let mut npy = Vec::new();
+    entry.read_to_end(&mut npy).expect("it can be read");
+    // NPY 1.0: the length of the header in bytes 8 and 9, then the header, then the numbers.
+    let header = usize::from(u16::from_le_bytes([npy[8], npy[9]]));
+    let depths: Vec<f64> = npy[10 + header..]
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|bytes| f64::from(f32::from_le_bytes(*bytes)))
+        .collect();
+    assert_eq!(depths.len(), 3 * 112 * 84);
+    depths.iter().sum::<f64>() / depths.len() as f64
+}
+
+/// How far each camera is from the first one, which all stand on a line.
+fn steps(metadata: &Value) -> Vec<f64> {
+    let step = |index: usize| metadata["extrinsics"][index][0][3].as_f64();
+    (0..3)
+        .map(|index| -step(index).expect("a number"))
+        .collect()
+}
+
+#[tokio::test]
+async fn cameras_and_depth_are_in_the_unit_that_all_depth_decides() {
+    let (plain, plain_depth) = reconstruct("flat").await;
+    let (aligned, aligned_depth) = reconstruct("aligned").await;
+    assert!((aligned_depth - MEAN_DEPTH).abs() < 1e-3, "{aligned_depth}");
+    assert!((1.5..2.0).contains(&plain_depth), "{plain_depth}");
+    let unit = MEAN_DEPTH / plain_depth;
+    for (found, own) in steps(&aligned).iter().zip(steps(&plain)) {
+        assert!((found - unit * own).abs() < 1e-4, "{found} {own} {unit}");
+    }
+    assert!(steps(&plain)[2] > 0.15, "the cameras do stand apart");
+}
