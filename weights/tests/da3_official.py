@@ -5,6 +5,7 @@ of. Of omegaconf the networks themselves only need names, so these are given her
 configurations are read with PyYAML.
 """
 
+import ast
 import importlib
 import sys
 import types
@@ -133,3 +134,20 @@ def _nested(anyview: nn.Module, metric: nn.Module) -> nn.Module:
     pair.da3 = anyview
     pair.da3_metric = metric
     return pair.eval()
+
+
+def official_normalised_extrinsics(extrinsics: Tensor) -> Tensor:
+    """`[1, N, 4, 4]` as the official interface hands them to its network.
+
+    Its module needs more packages than the networks do, so that the method is taken out of it.
+    """
+    source = (Path(da3.__file__).parents[1] / "api.py").read_text()
+    method = next(
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef) and node.name == "_normalize_extrinsics"
+    )
+    geometry = importlib.import_module("depth_anything_3.utils.geometry")
+    names = {"torch": torch, "affine_inverse": geometry.affine_inverse}
+    exec(compile(ast.Module([method], []), "api.py", "exec"), names)
+    return names["_normalize_extrinsics"](None, extrinsics.clone())

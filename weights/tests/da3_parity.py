@@ -1,7 +1,9 @@
 """Comparing results with those of the official network."""
 
+import tempfile
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from weights.da3.config import AnyConfig
 from weights.da3.variants import build_model
@@ -13,17 +15,24 @@ TOLERANCE = 1e-4
 
 
 class Pair:
-    """Our model and the official network with the same weights."""
+    """Our model, as an archive has it, and the official network with the same weights."""
 
     def __init__(self, config: AnyConfig) -> None:
         self.network = random_network(config)
-        self.model = build_model(self.network)
+        self.model = saved_and_loaded(build_model(self.network))
         self.official = official_network(config).requires_grad_(False)
         self.official.load_state_dict({**self.official.state_dict(), **self.network.state_dict()})
 
     def images(self, pixels: Tensor) -> Tensor:
         """What the official network takes, `[1, N, 3, H, W]`."""
         return ((pixels / 255.0 - self.model.mean) / self.model.deviation)[None]
+
+
+def saved_and_loaded(model: nn.Module) -> torch.jit.ScriptModule:
+    """What TorchScript makes of a model."""
+    with tempfile.NamedTemporaryFile(suffix=".pt") as file:
+        torch.jit.save(torch.jit.script(model), file.name)
+        return torch.jit.load(file.name)
 
 
 def assert_same(found: Tensor, expected: Tensor, name: str) -> None:

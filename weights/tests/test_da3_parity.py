@@ -2,21 +2,24 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from weights.da3.config import CONFIGS, LARGE, SMALL, AnyConfig
-from weights.da3.geometry import normalise_extrinsics
 from weights.da3.loading import load_tensors
 from weights.da3.reference import reference_view
 from weights.da3.variants import build_network
 from weights.tests.da3_networks import TINY_GATED, smooth_frames
-from weights.tests.da3_official import chosen_references, official_shapes
+from weights.tests.da3_official import (
+    chosen_references,
+    official_normalised_extrinsics,
+    official_shapes,
+)
 from weights.tests.da3_parity import Pair, assert_alive, assert_same_results
 
 SIZES = ((84, 126), (70, 42))
-LARGE_CASES = ((1, (70, 42)), (2, (70, 42)), (3, (56, 84)))
 
 
-@pytest.fixture(scope="module", params=[SMALL, TINY_GATED], ids=lambda config: config.name)
+@pytest.fixture(scope="module", params=[SMALL, TINY_GATED, LARGE], ids=lambda config: config.name)
 def pair(request: pytest.FixtureRequest) -> Pair:
     return Pair(request.param)
 
@@ -29,11 +32,18 @@ def check(pair: Pair, frames: int, height: int, width: int) -> None:
         expected = pair.official(pair.images(pixels))
     features = pair.model.encode(pixels)
     assert chosen == ([int(reference_view(features[:, 0]))] if frames >= 3 else [])
-    state = pair.model.relate(features, size)
-    dense = pair.model.dense(state, size, torch.tensor([0, frames]))
-    assert_same_results(pair.model.cameras(state, size), dense, expected)
+    compare(pair, pair.model.relate(features, size), size, expected)
+
+
+def compare(pair: Pair, state: Tensor, size: Tensor, expected: dict[str, Tensor]) -> None:
+    """Compare what comes of a state, and see to it that there is something to compare."""
+    dense = pair.model.dense(state, size, torch.tensor([0, len(state)]))
+    cameras = pair.model.cameras(state, size)
+    assert_same_results(cameras, dense, expected)
     for channel in dense.unbind(1):
         assert_alive(channel)
+    if len(state) > 1:
+        assert float(cameras[:, :12].std(0).max()) > 0.01, "the cameras are all the same"
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -48,28 +58,33 @@ def test_learned_grid_of_positions_is_used_as_it_is() -> None:
     check(Pair(TINY_GATED), 1, 518, 518)
 
 
+def test_reference_is_not_always_the_same_view(pair: Pair) -> None:
+    frames = [smooth_frames(4, *SIZES[1], seed=seed) for seed in range(8)]
+    chosen = {int(reference_view(pair.model.encode(pixels)[:, 0])) for pixels in frames}
+    assert len(chosen) > 1
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("frames", [1, 2, 3, 7])
-def test_results_for_known_poses_are_those_of_the_official_network(pair: Pair, frames: int) -> None:
-    height, width = SIZES[0]
-    pixels = smooth_frames(frames, height, width, seed=frames)
-    size = torch.tensor([height, width])
+def test_results_for_known_poses_are_those_of_the_official_network(
+    pair: Pair, frames: int, size: tuple[int, int]
+) -> None:
+    pixels = smooth_frames(frames, *size, seed=frames)
+    height_and_width = torch.tensor(size)
     features = pair.model.encode(pixels)
-    given = pair.model.cameras(pair.model.relate(features, size), size)
-    extrinsics = normalise_extrinsics(given[:, :12].reshape(-1, 3, 4))
-    extrinsics = torch.cat([extrinsics, torch.eye(4)[3:].expand(frames, 1, 4)], 1)
+    given = pair.model.cameras(pair.model.relate(features, height_and_width), height_and_width)
+    given[:, 3:12:4] *= 3.0  # in any unit of length
+    extrinsics = torch.cat(
+        [given[:, :12].reshape(-1, 3, 4), torch.eye(4)[3:].expand(frames, 1, 4)], 1
+    )
     with torch.no_grad():
         expected = pair.official(
-            pair.images(pixels), extrinsics[None], given[None, :, 12:21].reshape(1, -1, 3, 3)
+            pair.images(pixels),
+            official_normalised_extrinsics(extrinsics[None]),
+            given[None, :, 12:21].reshape(1, -1, 3, 3),
         )
-    state = pair.model.relate_posed(features, given, size)
-    dense = pair.model.dense(state, size, torch.tensor([0, frames]))
-    assert_same_results(pair.model.cameras(state, size), dense, expected)
-
-
-def test_large_network_gives_the_same() -> None:
-    large = Pair(LARGE)
-    for frames, size in LARGE_CASES:
-        check(large, frames, *size)
+    state = pair.model.relate_posed(features, given, height_and_width)
+    compare(pair, state, height_and_width, expected)
 
 
 def test_official_tensors_load_strictly(pair: Pair) -> None:
