@@ -30,6 +30,7 @@ mod progress;
 mod requests;
 mod rest;
 mod resume;
+mod scripts;
 mod sessions;
 mod slow_reader;
 mod startup;
