@@ -25,6 +25,7 @@ mod names;
 mod one_shot;
 mod openapi;
 mod origins;
+mod out_of_reach;
 mod point_options;
 mod progress;
 mod requests;

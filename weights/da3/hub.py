@@ -30,7 +30,7 @@ from weights.da3.digest import file_digest
 from weights.da3.reach import ADVICE, GATEWAYS, DownloadError, OutOfReach
 
 ATTEMPTS = 3
-"""How often a download that breaks off is taken up again, each with the library's own retries."""
+"""How often a download that goes on and breaks off is tried, each with the library's own tries."""
 REPORT_INTERVAL = 0.5
 """Seconds between reports of progress."""
 COMMIT = re.compile("[0-9a-f]{40}")
@@ -162,11 +162,14 @@ def _fetch(
             )
         url = hf_hub_url(repository, name, revision=commit)
         for attempt in range(ATTEMPTS):
+            before = partial.stat().st_size if partial.exists() else 0
             try:
                 _transfer(url, partial, metadata.size, name, report)
                 break
             except (HfHubHTTPError, httpx2.HTTPError, _BrokenOff) as error:
-                again = isinstance(error, (httpx2.TransportError, _BrokenOff))
+                broke_off = isinstance(error, (httpx2.TransportError, _BrokenOff))
+                # Whoever gave nothing after the library's own tries will not.
+                again = broke_off and partial.stat().st_size > before
                 if attempt + 1 == ATTEMPTS or not again:
                     raise _failure(error, repository, name, commit) from error
         os.replace(partial, target)
