@@ -2,6 +2,7 @@
 //! at all.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -112,37 +113,98 @@ async fn running(place: &Place) {
 
 #[tokio::test]
 async fn restricted_licences_are_agreed_to_once() {
-    let place = Place::working();
-    let refused = place.models(&["fetch", "da3-large"]).await;
-    refused.refused(&["CC-BY-NC-4.0", "--accept-license"]);
+    let place = Place::new("exec sleep 600");
+    for command in [
+        ["fetch", "da3-large"].as_slice(),
+        &["fetch", "da3-large", "--check"],
+    ] {
+        let refused = place.models(command).await;
+        refused.refused(&["CC-BY-NC-4.0", "--accept-license"]);
+    }
     let (code, said) = refused_start(&["--model", "da3-giant", "--model-store", "/nowhere"]).await;
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("--accept-license"), "{said}");
-    // Agreed to, it goes on: the stand-in exports another model.
-    let accepted = place
-        .models(&["fetch", "da3-large", "--accept-license"])
-        .await;
-    accepted.refused(&["not of da3-large"]);
+
+    // Asking whether it works agrees to nothing.
+    let accept = ["fetch", "da3-large", "--accept-license"];
+    let checked = place.models(&[&accept[..], &["--check"]].concat()).await;
+    assert!(checked.done().contains("can be fetched"));
+    place
+        .models(&["fetch", "da3-large"])
+        .await
+        .refused(&["--accept-license"]);
+
+    // Agreed to, it begins, and then it is ended.
+    let mut first = place.command(&accept).spawn().expect("it starts");
+    running(&place).await;
+    first.kill().await.expect("ours");
+
+    // From now on it goes as far as the export, in whatever precision; the stand-in's is of another
+    // model.
+    place.set_export(&format!("cp '{}' \"$output\"", small().display()));
+    for name in ["da3-large", "da3-large-fp16"] {
+        place
+            .models(&["fetch", name])
+            .await
+            .refused(&["not of da3-large"]);
+    }
+    place.models(&["remove", "da3-large"]).await;
+    place
+        .models(&["fetch", "da3-large"])
+        .await
+        .refused(&["not of da3-large"]);
+    place
+        .models(&["fetch", "da3-giant"])
+        .await
+        .refused(&["--accept-license"]);
+
+    // Nobody else agrees in the operator's place.
+    let agreement = place.store().join(".licenses/da3-large");
+    fs::set_permissions(&agreement, PermissionsExt::from_mode(0o666)).expect("ours");
+    place
+        .models(&["fetch", "da3-large"])
+        .await
+        .refused(&["--accept-license"]);
 }
 
 #[tokio::test]
-async fn without_a_network_it_says_so() {
-    let cache = new_data_dir();
-    let fetch = |arguments: &'static [&str]| {
-        let mut command = program(cache.path(), arguments);
-        command.env("HF_ENDPOINT", "http://127.0.0.1:9");
-        ended(command.spawn().expect("it starts"))
+async fn tools_of_the_current_folder_are_not_run() {
+    let place = Place::working();
+    let folder = place.folder.path();
+    let hostile = folder.join("hostile");
+    fs::create_dir_all(hostile.join("weights/da3")).expect("writable");
+    fs::create_dir_all(hostile.join(".venv/bin")).expect("writable");
+    fs::write(hostile.join("weights/__init__.py"), "").expect("writable");
+    fs::write(hostile.join("weights/da3/__init__.py"), "").expect("writable");
+    let module = format!("open('{}/ran', 'w')", folder.display());
+    fs::write(hostile.join("weights/da3/download.py"), module).expect("writable");
+    let python = repository().join(".venv/bin/python");
+    symlink(&python, hostile.join(".venv/bin/python")).expect("writable");
+    // As if installed: in no checkout.
+    let installed = folder.join("pointstream-installed");
+    fs::copy(env!("CARGO_BIN_EXE_pointstream"), &installed).expect("it is there");
+    let run = async |arguments: &[&str]| {
+        let mut command = tokio::process::Command::new(&installed);
+        command
+            .args(["models", "fetch", "da3-small", "--offline"])
+            .args(arguments)
+            .env("XDG_CACHE_HOME", folder)
+            .env_remove("POINTSTREAM_PYTHON")
+            .current_dir(&hostile)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        ended(command.spawn().expect("it starts")).await
     };
-    let refused = fetch(&["models", "fetch", "da3-small"]).await;
-    refused.refused(&["cannot be reached", "HF_ENDPOINT", "--from FOLDER"]);
-    let refused = fetch(&["models", "fetch", "da3-small", "--offline"]).await;
-    refused.refused(&["HF_HUB_OFFLINE", "--from FOLDER"]);
-    let refused = fetch(&["--model", "da3-small", "--port", "0"]).await;
-    refused.refused(&[
-        "cannot be reached",
-        "models fetch da3-small --from",
-        "--model mvs",
-    ]);
+    run(&[])
+        .await
+        .refused(&["--python", "setup.sh --with-model-tools"]);
+    // Nor are modules of that folder taken by a Python that is named.
+    let python = python.to_str().expect("a plain name");
+    run(&["--python", python])
+        .await
+        .refused(&["No module named 'weights'"]);
+    assert!(!folder.join("ran").exists());
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::support::program::ended;
 use crate::support::server::{Server, new_data_dir, refused_start};
 use crate::support::store::{Place, small};
 
@@ -55,6 +56,73 @@ async fn a_fetched_model_is_recorded_verified_and_removed() {
     assert_eq!(calls.lines().count(), 2);
     place.models(&["remove", "da3-small"]).await.done();
     assert!(!place.record().exists() && place.unfinished().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_fetch_would_do_can_be_asked_before() {
+    let place = Place::working();
+    let check = async |arguments: &[&str]| {
+        let fetch = ["fetch", "da3-small", "--check"];
+        place.models(&[&fetch[..], arguments].concat()).await
+    };
+    assert_eq!(check(&[]).await.done(), "da3-small: can be fetched\n");
+    let folder = place.folder.path().join("checkpoint");
+    let path = folder.to_str().expect("a plain name");
+    check(&["--from", path])
+        .await
+        .refused(&[path, "config.json"]);
+    fs::create_dir(&folder).expect("writable");
+    fs::write(folder.join("config.json"), "{}").expect("writable");
+    check(&["--from", path])
+        .await
+        .refused(&[path, "model.safetensors"]);
+    fs::write(folder.join("model.safetensors"), "").expect("writable");
+    assert_eq!(
+        check(&["--from", path]).await.done(),
+        "da3-small: can be fetched\n"
+    );
+    assert!(!place.store().exists(), "looking makes nothing");
+    place.fetched().await;
+    assert_eq!(check(&[]).await.done(), "da3-small: in the store\n");
+    assert_eq!(
+        check(&["--force"]).await.done(),
+        "da3-small: can be fetched\n"
+    );
+    fs::write(place.archive(), b"damaged").expect("ours");
+    assert_eq!(check(&[]).await.done(), "da3-small: can be fetched\n");
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_fetch_is_removed() {
+    let place = Place::working();
+    let downloads = place.store().join(".work/da3-small/downloads");
+    fs::create_dir_all(&downloads).expect("writable");
+    let removed = place.models(&["remove", "da3-small"]).await.done();
+    assert!(
+        removed.contains("unfinished fetch of da3-small"),
+        "{removed}"
+    );
+    assert!(!downloads.exists());
+    let refused = place.models(&["remove", "da3-small"]).await;
+    refused.refused(&["da3-small is not in the model store"]);
+}
+
+#[tokio::test]
+async fn the_store_may_be_named_from_the_current_folder() {
+    let place = Place::working();
+    let fetch = ["fetch", "da3-small", "--model-store", "here"];
+    let child = place
+        .command(&fetch)
+        .current_dir(place.folder.path())
+        .spawn();
+    ended(child.expect("it starts")).await.done();
+    assert!(
+        place
+            .folder
+            .path()
+            .join("here/da3-small/record.json")
+            .is_file()
+    );
 }
 
 #[tokio::test]

@@ -36,6 +36,11 @@ need_rust() {
     fail "Rust $minimum or newer is needed, but rustc is $found; try 'rustup update stable'."
 }
 
+# pointstream ARGUMENT...: runs the program that cargo built in release mode.
+pointstream() {
+  cargo run --quiet --release --locked --bin pointstream -- "$@"
+}
+
 need_compiler() {
   command -v "${CXX:-c++}" >/dev/null && command -v cc >/dev/null ||
     fail "a C and C++ compiler is needed (Debian and Ubuntu: apt install build-essential)."

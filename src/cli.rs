@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use pointstream_reconstruction::model::DeviceChoice;
 
 use crate::logging::{LogFormat, LogLevel};
-use crate::models::{FetchOptions, ModelChoice, ModelsCommand, StoreOptions};
+use crate::models::{FetchOptions, ModelChoice, ModelFallback, ModelsCommand, StoreOptions};
 use crate::options::Options;
 use crate::reconstruct::ReconstructOptions;
 
@@ -53,6 +53,11 @@ pub struct ModelOptions {
     /// archive.
     #[arg(long, env = "POINTSTREAM_MODEL", default_value = "auto")]
     pub model: ModelChoice,
+
+    /// What runs instead of a named model that is not in the store, while the hub cannot be reached
+    /// or --offline forbids it.
+    #[arg(long, env = "POINTSTREAM_MODEL_FALLBACK", default_value = "mvs")]
+    pub model_fallback: ModelFallback,
 
     /// Where the model runs: auto (every GPU, else the CPU), cpu, cuda, or a list such as
     /// cuda:0,cuda:1.

@@ -1,5 +1,6 @@
 //! A model store that is filled by a script in place of the Python tools.
 
+use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -15,15 +16,27 @@ use super::server::new_data_dir;
 /// A folder with a store, and a script that takes the place of Python.
 pub struct Place {
     pub folder: TempDir,
+    /// What the script does to download.
+    download: RefCell<String>,
+    /// And to export.
+    export: RefCell<String>,
 }
 
 impl Place {
     /// `export` is what the script does to export; `$output` is where to.
     pub fn new(export: &str) -> Self {
+        let folder = new_data_dir();
+        let path = folder.path().display();
+        let download = format!(
+            "echo '{{\"folder\": \"{path}/checkpoint\", \"repository\": \"owner/name\", \
+             \"revision\": \"0123456789abcdef\"}}'"
+        );
         let place = Self {
-            folder: new_data_dir(),
+            folder,
+            download: RefCell::new(download),
+            export: RefCell::new(export.to_owned()),
         };
-        place.set_export(export);
+        place.write_script();
         place
     }
 
@@ -33,15 +46,32 @@ impl Place {
     }
 
     pub fn set_export(&self, export: &str) {
+        self.export.replace(export.to_owned());
+        self.write_script();
+    }
+
+    pub fn set_download(&self, download: &str) {
+        self.download.replace(download.to_owned());
+        self.write_script();
+    }
+
+    fn write_script(&self) {
         let folder = self.folder.path().display();
+        let (download, export) = (self.download.borrow(), self.export.borrow());
         let script = format!(
             "#!/bin/sh\n\
-             case \"$2\" in\n\
-             weights.da3.download) echo '{{\"folder\": \"{folder}/checkpoint\", \
-             \"repository\": \"owner/name\", \"revision\": \"0123456789abcdef\"}}' ;;\n\
+             module=$2\n\
+             check=false\n\
+             while [ $# -gt 0 ]; do\n\
+             [ \"$1\" = --output ] && output=$2\n\
+             [ \"$1\" = --check ] && check=true\n\
+             shift\n\
+             done\n\
+             case \"$module\" in\n\
+             weights.da3.download) $check && exit\n\
+             {download} ;;\n\
              weights.da3.export)\n\
              echo export >> '{folder}/calls'\n\
-             while [ $# -gt 0 ]; do [ \"$1\" = --output ] && output=$2; shift; done\n\
              {export} ;;\n\
              esac\n"
         );

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::ValueEnum;
 use pointstream_reconstruction::model::{Device, Precision, ResolvedModel};
 use thiserror::Error;
 
@@ -22,6 +23,15 @@ pub enum ModelChoice {
     Named(ModelId),
     /// An archive of the operator's.
     Path(PathBuf),
+}
+
+/// What runs in place of a model of the hub's while that is out of reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModelFallback {
+    /// The embedded multi-view stereo.
+    Mvs,
+    /// Nothing: the start is refused.
+    Never,
 }
 
 /// A choice that is no word, no name and no path.

@@ -7,9 +7,9 @@ use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use super::error::ModelsError;
-use super::fetch::{FetchOptions, Request, fetch};
+use super::fetch::{FetchOptions, Outlook, Request, check, fetch};
 use super::registry::{ModelId, known};
-use super::store::{Store, StoreOptions};
+use super::store::{Removed, Store, StoreOptions};
 use crate::cli::LogOptions;
 use crate::signals::Signals;
 
@@ -39,6 +39,10 @@ pub enum ModelsCommand {
         /// Fetch it also if the store has it, and replace that.
         #[arg(long)]
         force: bool,
+        /// Only say whether it is in the store or could be fetched: the licence is agreed to, and
+        /// the hub answers.
+        #[arg(long)]
+        check: bool,
         #[command(flatten)]
         fetch: FetchOptions,
         #[command(flatten)]
@@ -106,6 +110,7 @@ pub async fn run(command: ModelsCommand) -> Result<(), ModelsError> {
             from,
             revision,
             force,
+            check: only_check,
             fetch: options,
             ..
         } => {
@@ -116,6 +121,13 @@ pub async fn run(command: ModelsCommand) -> Result<(), ModelsError> {
                 again: force,
             };
             let stop = stop_on_signals()?;
+            if only_check {
+                say(&match check(&store, &options, &request, &stop).await? {
+                    Outlook::Stored => format!("{name}: in the store"),
+                    Outlook::Fetchable => format!("{name}: can be fetched"),
+                });
+                return Ok(());
+            }
             let model = fetch(&store, &options, request, &stop).await?;
             let license = &model.metadata.license;
             say(&format!(
@@ -129,10 +141,11 @@ pub async fn run(command: ModelsCommand) -> Result<(), ModelsError> {
                 return Err(missing(&store, name));
             }
             let lock = store.lock(name, "pointstream models remove").await?;
-            if !store.remove(name, &lock)? {
-                return Err(missing(&store, name));
+            match store.remove(name, &lock)? {
+                Removed::Model => say(&format!("{name} is removed")),
+                Removed::Unfinished => say(&format!("the unfinished fetch of {name} is removed")),
+                Removed::Nothing => return Err(missing(&store, name)),
             }
-            say(&format!("{name} is removed"));
         }
         ModelsCommand::Path { name, .. } => {
             let record = store.record(name)?.ok_or_else(|| missing(&store, name))?;

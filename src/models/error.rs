@@ -83,6 +83,17 @@ pub enum ModelsError {
         /// What went wrong.
         reason: String,
     },
+    /// It could not be downloaded, as the hub does not answer or must not be asked.
+    #[error(
+        "cannot fetch {id}: {reason}. `pointstream models fetch {id} --from FOLDER` takes a \
+         checkpoint that is there already; --model mvs needs none"
+    )]
+    OutOfReach {
+        /// Which one.
+        id: ModelId,
+        /// What it is that does not answer.
+        reason: String,
+    },
     /// A licence that was not agreed to.
     #[error(
         "{id} is licensed under {license}, which does not allow every use; read {url} and agree to \

@@ -21,6 +21,11 @@ use super::tools::{ToolError, Tools};
 /// Time between two lines of progress in the log.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
+/// The module that downloads.
+const DOWNLOAD: &str = "weights.da3.download";
+/// The files of a checkpoint.
+const CHECKPOINT: [&str; 2] = ["config.json", "model.safetensors"];
+
 /// How models are fetched.
 #[derive(Debug, Clone, Args)]
 pub struct FetchOptions {
@@ -75,14 +80,8 @@ pub async fn fetch(
     stop: &CancellationToken,
 ) -> Result<ResolvedModel, ModelsError> {
     let id = request.id;
-    let failed = |error: ToolError| ModelsError::Fetch {
-        id,
-        reason: error.to_string(),
-    };
-    let accepted = options.accept_license || store.accepted(id);
-    if id.known.needs_acceptance && !accepted {
-        return Err(ModelsError::License { id });
-    }
+    let failed = |error| failed(id, error);
+    let accepted = agree(store, options, id).await?;
     let lock = tokio::select! {
         lock = store.lock(id, "which fetches it") => lock?,
         () = stop.cancelled() => return Err(failed(ToolError::Interrupted)),
@@ -118,6 +117,78 @@ pub async fn fetch(
         digest: None,
     };
     blocking(move || store.install(id, source, accepted, workspace, &lock)).await
+}
+
+/// What a fetch would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlook {
+    /// Nothing, as the store has the model.
+    Stored,
+    /// Download or export it.
+    Fetchable,
+}
+
+/// Whether a model could be fetched: its licence is agreed to, and the hub answers, or the folder
+/// has a checkpoint. Changes nothing, and takes no packages of Python.
+///
+/// # Errors
+/// What [`fetch`] would end with at once.
+pub async fn check(
+    store: &Store,
+    options: &FetchOptions,
+    request: &Request,
+    stop: &CancellationToken,
+) -> Result<Outlook, ModelsError> {
+    let id = request.id;
+    if !options.accept_license {
+        agree(store, options, id).await?;
+    }
+    // One that is damaged is fetched again.
+    if !request.again && matches!(in_store(store, id).await, Ok(Some(_))) {
+        return Ok(Outlook::Stored);
+    }
+    if let Some(folder) = &request.folder {
+        let missing = CHECKPOINT.map(|name| folder.join(name));
+        return match missing.into_iter().find(|path| !path.is_file()) {
+            None => Ok(Outlook::Fetchable),
+            Some(path) => Err(ModelsError::Fetch {
+                id,
+                reason: format!("there is no {}", path.display()),
+            }),
+        };
+    }
+    let tools = Tools::find(options.python.as_deref()).map_err(|error| failed(id, error))?;
+    let arguments: [&OsStr; 2] = [id.known.name.as_ref(), "--check".as_ref()];
+    tools
+        .run(DOWNLOAD, &arguments, options.offline, stop, |_| {})
+        .await
+        .map_err(|error| failed(id, error))?;
+    Ok(Outlook::Fetchable)
+}
+
+/// Whether the operator agreed to the licence of a model, which is remembered if it is now.
+///
+/// # Errors
+/// [`ModelsError::License`] if that is missing, [`ModelsError::File`].
+async fn agree(store: &Store, options: &FetchOptions, id: ModelId) -> Result<bool, ModelsError> {
+    if !id.known.needs_acceptance {
+        return Ok(options.accept_license);
+    }
+    let (store, agrees) = (store.clone(), options.accept_license);
+    blocking(move || match (store.accepted(id), agrees) {
+        (true, _) => Ok(true),
+        (false, true) => store.accept(id).map(|()| true),
+        (false, false) => Err(ModelsError::License { id }),
+    })
+    .await
+}
+
+fn failed(id: ModelId, error: ToolError) -> ModelsError {
+    let reason = error.to_string();
+    match error {
+        ToolError::OutOfReach(_) => ModelsError::OutOfReach { id, reason },
+        _ => ModelsError::Fetch { id, reason },
+    }
 }
 
 /// Reads and checks a model, if the store has it.
@@ -172,10 +243,9 @@ async fn checkpoint(
         "--output".as_ref(),
         downloads.as_os_str(),
     ];
-    let module = "weights.da3.download";
     tools
         .run(
-            module,
+            DOWNLOAD,
             &arguments,
             options.offline,
             stop,
@@ -186,7 +256,7 @@ async fn checkpoint(
             },
         )
         .await?;
-    found.ok_or_else(|| ToolError::Failed(format!("{module} named no checkpoint")))
+    found.ok_or_else(|| ToolError::Failed(format!("{DOWNLOAD} named no checkpoint")))
 }
 
 async fn export(

@@ -5,6 +5,7 @@ mod commands;
 mod error;
 mod fetch;
 mod files;
+mod licenses;
 mod lock;
 mod record;
 mod registry;
@@ -15,7 +16,7 @@ mod trusted;
 use pointstream_reconstruction::model::{Device, Precision, ResolvedModel};
 use tokio_util::sync::CancellationToken;
 
-pub use choice::ModelChoice;
+pub use choice::{ModelChoice, ModelFallback};
 pub use commands::{ModelsCommand, run};
 pub use error::ModelsError;
 pub use fetch::FetchOptions;
@@ -24,7 +25,7 @@ pub use store::StoreOptions;
 use crate::cli::ModelOptions;
 
 /// Reads and checks the model that was asked for; one of a name that is not in the store is
-/// fetched first.
+/// fetched first, or stood in for while the hub is out of reach, if the operator allows it.
 ///
 /// # Errors
 /// [`ModelsError`] if there is none or it is refused, or once `stop` is cancelled.
@@ -72,9 +73,30 @@ async fn find(
                 Some(model) => Ok(model),
                 None => {
                     let request = fetch::Request::official(*id);
-                    fetch::fetch(&store, &options.fetch, request, stop).await
+                    let fetched = fetch::fetch(&store, &options.fetch, request, stop).await;
+                    or_fallback(fetched, options.model_fallback)
                 }
             }
         }
+    }
+}
+
+/// Another model in place of one that is out of reach. All that is wrong with a model itself, or
+/// with what was asked for, remains an error.
+fn or_fallback(
+    fetched: Result<ResolvedModel, ModelsError>,
+    fallback: ModelFallback,
+) -> Result<ResolvedModel, ModelsError> {
+    match (fetched, fallback) {
+        (Err(ModelsError::OutOfReach { id, reason }), ModelFallback::Mvs) => {
+            tracing::warn!(
+                "the embedded model mvs runs in place of {id}, which cannot be fetched: {reason}. \
+                 The next start tries again, as does `pointstream models fetch {id}`; with \
+                 --from FOLDER that takes a checkpoint that is there already. --model-fallback \
+                 never refuses to start instead"
+            );
+            Ok(ResolvedModel::embedded()?)
+        }
+        (fetched, _) => fetched,
     }
 }

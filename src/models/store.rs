@@ -3,6 +3,7 @@
 //! ```text
 //! <store>/da3-small/record.json          what the archive is, its length and its SHA-256
 //! <store>/da3-small/<sha256>.pt          the archive
+//! <store>/.licenses/da3-large            that the operator agreed to its licence
 //! <store>/.locks/da3-small               held while something there is changed
 //! <store>/.work/da3-small/               downloads and exports that are not finished
 //! ```
@@ -21,6 +22,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::ModelsError;
 use super::files::{Workspace, create_folder, keep_only, now, persist, write};
+use super::licenses;
 use super::lock::Lock;
 use super::record::{ArchiveFile, FORMAT, Record, Source};
 use super::registry::ModelId;
@@ -30,7 +32,9 @@ use crate::options::seconds;
 
 /// The record's name in an archive's folder.
 const RECORD: &str = "record.json";
-/// The folder for locks; no archive is called so.
+/// The folder of the licences that were agreed to; no archive is called so.
+const LICENSES: &str = ".licenses";
+/// The folder for locks.
 const LOCKS: &str = ".locks";
 /// The folder for what is not finished.
 const WORK: &str = ".work";
@@ -58,7 +62,9 @@ impl StoreOptions {
     /// [`ModelsError::NoFolder`].
     pub fn store(&self) -> Result<Store, ModelsError> {
         let root = match &self.model_store {
-            Some(folder) => folder.clone(),
+            // The tools run in another folder.
+            Some(folder) => std::path::absolute(folder)
+                .map_err(|error| ModelsError::file("find", folder, error))?,
             None => base_dir("XDG_CACHE_HOME", ".cache")
                 .ok_or(ModelsError::NoFolder)?
                 .join("pointstream/models"),
@@ -148,11 +154,11 @@ impl Store {
         // Of a longer file it is enough to know that it is longer.
         let (bytes, found) = checksum(&mut archive, &path, expected.bytes.saturating_add(1))?;
         if bytes != expected.bytes {
-            return Err(damaged(format!(
-                "{} has {bytes} of {} bytes",
-                path.display(),
-                expected.bytes
-            )));
+            let (path, expected) = (path.display(), expected.bytes);
+            return Err(damaged(match bytes > expected {
+                true => format!("{path} is longer than {expected} bytes"),
+                false => format!("{path} has {bytes} of {expected} bytes"),
+            }));
         }
         if found != expected.sha256 {
             return Err(damaged(format!(
@@ -176,11 +182,21 @@ impl Store {
         Lock::acquire(&locks.join(id.to_string()), id, task, self.patience).await
     }
 
-    /// Whether the operator agreed to the licence of a model that is in the store.
+    /// Whether the operator agreed to the licence of a model, in whatever precision.
     pub fn accepted(&self, id: ModelId) -> bool {
-        let same = ModelId::all().filter(|other| other.known == id.known);
-        same.filter_map(|other| self.record(other).ok().flatten())
-            .any(|record| record.license_accepted)
+        let remembered = licenses::accepted(&self.root.join(LICENSES), id.known);
+        remembered.unwrap_or_else(|error| {
+            tracing::warn!(%error, "it is not known whether its licence was agreed to");
+            false
+        })
+    }
+
+    /// Remembers that the operator agrees to the licence of a model.
+    ///
+    /// # Errors
+    /// [`ModelsError::File`].
+    pub fn accept(&self, id: ModelId) -> Result<(), ModelsError> {
+        licenses::accept(&self.root.join(LICENSES), id.known)
     }
 
     /// A place for the files of a fetch, swept but for downloads that can be gone on with.
@@ -255,28 +271,45 @@ impl Store {
         Ok(model)
     }
 
-    /// Removes an archive with all that belongs to it, whatever state it is in; whether there was
-    /// anything.
+    /// Removes an archive with all that belongs to it, whatever state it is in. That its licence was
+    /// agreed to stays remembered.
     ///
     /// # Errors
     /// [`ModelsError::File`].
-    pub fn remove(&self, id: ModelId, _lock: &Lock) -> Result<bool, ModelsError> {
-        Workspace {
+    pub fn remove(&self, id: ModelId, _lock: &Lock) -> Result<Removed, ModelsError> {
+        let work = Workspace {
             folder: self.work(id),
-        }
-        .remove();
+        };
+        let begun = work.folder.is_dir();
+        work.remove();
         let folder = self.folder(id);
         let removed = match fs::symlink_metadata(&folder) {
             Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&folder),
             Ok(_) => fs::remove_file(&folder),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(match begun {
+                    true => Removed::Unfinished,
+                    false => Removed::Nothing,
+                });
+            }
             Err(error) => Err(error),
         };
         match removed {
-            Ok(()) => Ok(true),
+            Ok(()) => Ok(Removed::Model),
             Err(error) => Err(ModelsError::file("remove", &folder, error)),
         }
     }
+}
+
+/// What there was to remove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// The model.
+    Model,
+    /// Only what is left of a fetch that did not end.
+    Unfinished,
+    /// Nothing.
+    Nothing,
 }
 
 /// The length and the SHA-256, hexadecimal, of the first so many bytes of a file.

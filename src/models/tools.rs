@@ -22,6 +22,8 @@ const PYTHON: &str = ".venv/bin/python";
 const MAX_LINE_BYTES: usize = 64 * 1024;
 /// Lines of stderr that are kept for a message.
 const KEPT_LINES: usize = 20;
+/// The status with which the download says that the hub cannot be asked.
+const OUT_OF_REACH: i32 = 69;
 /// A program that says nothing for so long hangs. The export of the largest network says nothing.
 const STALL: Duration = Duration::from_secs(30 * 60);
 
@@ -46,6 +48,9 @@ pub enum ToolError {
     /// It failed, with its own words.
     #[error("{0}")]
     Failed(String),
+    /// The hub cannot be asked, with the program's own words.
+    #[error("{0}")]
+    OutOfReach(String),
     /// It did nothing more.
     #[error("{module} said nothing for {STALL:?}")]
     Stalled {
@@ -66,24 +71,24 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Finds the tools beside the program or in the current folder's checkout.
+    /// Finds the tools in the checkout that the program lies in. The current folder, which may be
+    /// anybody's, is not searched: what is found is run.
     ///
     /// # Errors
     /// [`ToolError::NoPython`].
     pub fn find(python: Option<&Path>) -> Result<Self, ToolError> {
-        let checkout = [std::env::current_exe(), std::env::current_dir()]
-            .into_iter()
-            .flatten()
-            .find_map(|path| {
-                let found = path
-                    .ancestors()
-                    .find(|folder| folder.join(LANDMARK).is_file());
-                found.map(Path::to_owned)
-            });
+        let checkout = std::env::current_exe().ok().and_then(|program| {
+            let mut folders = program.ancestors();
+            let found = folders.find(|folder| folder.join(LANDMARK).is_file());
+            found.map(Path::to_owned)
+        });
         let python = match (python, &checkout) {
             (Some(python), _) => std::path::absolute(python).unwrap_or_else(|_| python.to_owned()),
             (None, Some(checkout)) => checkout.join(PYTHON),
-            (None, None) => return Err(ToolError::NoPython(PYTHON.to_owned())),
+            (None, None) => {
+                let beside = format!("{PYTHON} in a folder above the program");
+                return Err(ToolError::NoPython(beside));
+            }
         };
         if python.is_file() {
             Ok(Self { python, checkout })
@@ -115,10 +120,10 @@ impl Tools {
             kill(&mut child).await;
         }
         let (status, said) = ended?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(ToolError::Failed(reason(module, status, &said)))
+        match status.code() {
+            Some(0) => Ok(()),
+            Some(OUT_OF_REACH) => Err(ToolError::OutOfReach(reason(module, status, &said))),
+            _ => Err(ToolError::Failed(reason(module, status, &said))),
         }
     }
 
@@ -137,8 +142,10 @@ impl Tools {
             // Ctrl-C at a terminal is for us: we end it, and tidy up.
             .process_group(0)
             .kill_on_drop(true);
-        if let Some(checkout) = &self.checkout {
-            command.current_dir(checkout);
+        // Python looks for modules in the current folder first, which may be anybody's.
+        let folder = self.checkout.as_deref().or(self.python.parent());
+        if let Some(folder) = folder {
+            command.current_dir(folder);
         }
         if offline {
             command.env("HF_HUB_OFFLINE", "1");

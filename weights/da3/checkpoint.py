@@ -53,7 +53,7 @@ def read_config(path: Path) -> AnyConfig:
     """
     try:
         values: Any = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not JSON: {error}") from error
     name = values.get("model_name") if isinstance(values, dict) else None
     if not isinstance(name, str):

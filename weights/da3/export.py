@@ -1,7 +1,8 @@
 """Export Depth Anything 3 as an archive that the service can run.
 
-`--checkpoint` takes a folder with the official `config.json` and `model.safetensors`, `--random` a
-size, which gives a network that computes as much as a trained one but knows nothing.
+`--checkpoint` takes a folder with the official `config.json` and `model.safetensors`, `--model` a
+name, whose official checkpoint is downloaded to `PATH.download` and removed once it is exported,
+`--random` a size, which gives a network that computes as much as a trained one but knows nothing.
 
 With a precision of fp16 or bf16 the backbone computes in it; this is for GPUs. The heads compute in
 fp32 unless `--heads` says otherwise; `python -m weights.measure_precision` tells what that costs.
@@ -9,7 +10,9 @@ fp32 unless `--heads` says otherwise; `python -m weights.measure_precision` tell
 
 import argparse
 import os
+import shutil
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -18,17 +21,22 @@ from weights.contract import Metadata, save_archive
 from weights.contract.metadata import PRECISIONS, Normalisation
 from weights.da3.checkpoint import load_checkpoint
 from weights.da3.config import CONFIGS, PATCH_SIZE, AnyConfig
+from weights.da3.download import LackingError, obtain
 from weights.da3.loading import CheckpointError
 from weights.da3.memory import memory_of
 from weights.da3.pixels import CHANNEL_DEVIATION, CHANNEL_MEAN
 from weights.da3.precision import set_precision
 from weights.da3.random_weights import randomise
+from weights.da3.reach import DownloadError
+from weights.da3.registry import known_models
 from weights.da3.variants import Network, abilities, build_model, build_network
 
 VERSION = "1.0.0"
 RANDOM_LICENSE = "Apache-2.0"
 DEFAULT_PROCESS_RES = 504
 MAX_PROCESS_RES = 1008
+REPORT_INTERVAL = 5.0
+"""Seconds between two lines of a download's progress."""
 SIZES = {name.removeprefix("da3-").removeprefix("da3"): config for name, config in CONFIGS.items()}
 
 
@@ -89,6 +97,34 @@ def export_checkpoint(
     )
 
 
+def export_model(
+    name: str, revision: str, path: Path, precision: str = "fp32", heads: str = "fp32"
+) -> Metadata:
+    """Download and export the official checkpoint of a known model.
+
+    What of it is downloaded stays beside `path` if that fails, for the next time to go on from.
+
+    Raises:
+        DownloadError, LackingError: if it cannot be downloaded.
+        CheckpointError: if it cannot be used.
+        OSError: if a file cannot be read or written.
+    """
+    downloads = path.with_name(f"{path.name}.download")
+    told = 0.0
+
+    def report(file: str, done: int, total: int) -> None:
+        nonlocal told
+        if done == total or time.monotonic() - told > REPORT_INTERVAL:
+            told = time.monotonic()
+            print(f"{file}: {done / 1e6:.1f} of {total / 1e6:.1f} MB", file=sys.stderr)
+
+    print(f"{name} is under the licence {known_models()[name].license}", file=sys.stderr)
+    folder, _ = obtain(name, revision, downloads, report)
+    metadata = export_checkpoint(folder, path, precision, heads=heads)
+    shutil.rmtree(downloads, ignore_errors=True)
+    return metadata
+
+
 def export_random(
     size: str, path: Path, precision: str = "fp32", seed: int = 0, heads: str = "fp32"
 ) -> Metadata:
@@ -109,7 +145,9 @@ def main() -> int:
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--checkpoint", type=Path, metavar="DIR")
+    source.add_argument("--model", choices=known_models(), metavar="NAME")
     source.add_argument("--random", choices=SIZES, metavar="|".join(SIZES))
+    parser.add_argument("--revision", help="with --model: a branch, tag or commit, if not main")
     parser.add_argument("--name", help="of the archive, if not the checkpoint's model_name")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
     parser.add_argument(
@@ -117,27 +155,27 @@ def main() -> int:
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="PATH")
     options = parser.parse_args()
-    if options.random and options.name:
+    if options.name and not options.checkpoint:
         parser.error("--name goes with --checkpoint")
+    if options.revision and not options.model:
+        parser.error("--revision goes with --model")
     if sys.flags.hash_randomization:
         # TorchScript writes a module's constants in the order of a set: fix it, so that the same
         # network gives the same bytes.
         command = [sys.executable, "-m", "weights.da3.export", *sys.argv[1:]]
         os.execve(sys.executable, command, {**os.environ, "PYTHONHASHSEED": "0"})
+    precisions = {"precision": options.precision, "heads": options.heads}
     try:
         if options.checkpoint:
             metadata = export_checkpoint(
-                options.checkpoint,
-                options.output,
-                options.precision,
-                options.name,
-                options.heads,
+                options.checkpoint, options.output, name=options.name, **precisions
             )
+        elif options.model:
+            revision = options.revision or "main"
+            metadata = export_model(options.model, revision, options.output, **precisions)
         else:
-            metadata = export_random(
-                options.random, options.output, options.precision, heads=options.heads
-            )
-    except (CheckpointError, OSError) as error:
+            metadata = export_random(options.random, options.output, **precisions)
+    except (CheckpointError, DownloadError, LackingError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{options.output}: {metadata.name}, {metadata.license}, {metadata.digest}")

@@ -25,12 +25,12 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import HfFileMetadata, http_get
 from huggingface_hub.utils import build_hf_headers
 
+from weights.da3 import reach
 from weights.da3.digest import file_digest
+from weights.da3.reach import ADVICE, GATEWAYS, DownloadError, OutOfReach
 
-CONNECT_TIMEOUT = 5.0
-"""Seconds until a hub that does not answer counts as out of reach."""
 ATTEMPTS = 3
-"""How often a download that breaks off is taken up again, each with the library's own retries."""
+"""How often a download that goes on and breaks off is tried, each with the library's own tries."""
 REPORT_INTERVAL = 0.5
 """Seconds between reports of progress."""
 COMMIT = re.compile("[0-9a-f]{40}")
@@ -38,10 +38,6 @@ SHA256 = re.compile("[0-9a-f]{64}")
 
 Report = Callable[[str, int, int], None]
 """Is told a file's name, how many of its bytes are there, and how many it has."""
-
-
-class DownloadError(Exception):
-    """A download that is not possible; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +54,16 @@ def locate(repository: str, revision: str, names: list[str]) -> Located:
     """Ask the hub for files, without downloading them; offline, look for them in the hub's cache.
 
     Raises:
+        OutOfReach: if nobody can be asked, or no answer comes in time.
         DownloadError: if they cannot be had.
     """
     if constants.HF_HUB_OFFLINE:
         return Located(repository, _cached(repository, revision, names).name, {})
+    hub = constants.ENDPOINT
+    return reach.within(reach.DEADLINE, hub, lambda: _ask(repository, revision, names))
+
+
+def _ask(repository: str, revision: str, names: list[str]) -> Located:
     first = _metadata(repository, names[0], revision)
     commit = first.commit_hash
     if commit is None or not COMMIT.fullmatch(commit):
@@ -77,6 +79,7 @@ def download(located: Located, names: list[str], folder: Path, report: Report) -
     goes on. What belongs to other commits is removed from `folder`.
 
     Raises:
+        OutOfReach: if the hub answers no more.
         DownloadError: if a file cannot be had, or is not what the hub says that it is.
         OSError: if it cannot be written.
     """
@@ -84,16 +87,31 @@ def download(located: Located, names: list[str], folder: Path, report: Report) -
     if not located.files:
         return _cached(repository, commit, names)
     for entry in folder.iterdir() if folder.is_dir() else ():
-        if entry.name != commit:
+        if entry.is_symlink() or not entry.is_dir():
+            entry.unlink()
+        elif entry.name != commit:
             shutil.rmtree(entry)
-    paths = [try_to_load_from_cache(repository, name, revision=commit) for name in names]
-    if all(isinstance(path, str) for path in paths):
-        for name, path in zip(names, paths, strict=True):
-            _verify(Path(str(path)), located.files[name])
-        return Path(str(paths[0])).parent
+    found = _sound_in_cache(located, names)
+    if found is not None:
+        return found
     for name in names:
         _fetch(repository, commit, name, located.files[name], folder / commit, report)
     return folder / commit
+
+
+def _sound_in_cache(located: Located, names: list[str]) -> Path | None:
+    """The folder of the files in the hub's cache, if they are what the hub says."""
+    repository, commit = located.repository, located.commit
+    paths = [try_to_load_from_cache(repository, name, revision=commit) for name in names]
+    if not all(isinstance(path, str) for path in paths):
+        return None
+    try:
+        for name, path in zip(names, paths, strict=True):
+            _verify(Path(str(path)), located.files[name])
+    except (DownloadError, OSError):
+        # The cache is the library's to repair.
+        return None
+    return Path(str(paths[0])).parent
 
 
 def _cached(repository: str, revision: str, names: list[str]) -> Path:
@@ -101,7 +119,7 @@ def _cached(repository: str, revision: str, names: list[str]) -> Path:
     for name in names:
         path = try_to_load_from_cache(repository, name, revision=revision)
         if not isinstance(path, str):
-            raise DownloadError(
+            raise OutOfReach(
                 f"{name} of {repository} is not in the hub's cache {constants.HF_HUB_CACHE}, and "
                 "the hub must not be asked, as HF_HUB_OFFLINE is set"
             )
@@ -115,9 +133,9 @@ def _metadata(repository: str, name: str, revision: str) -> HfFileMetadata:
     """What the hub says of a file."""
     url = hf_hub_url(repository, name, revision=revision)
     try:
-        return get_hf_file_metadata(url, timeout=CONNECT_TIMEOUT)
+        return get_hf_file_metadata(url, timeout=reach.TIMEOUT)
     except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
-        raise DownloadError(_explain(error, repository, name, revision)) from error
+        raise _failure(error, repository, name, revision) from error
 
 
 def _fetch(
@@ -144,12 +162,16 @@ def _fetch(
             )
         url = hf_hub_url(repository, name, revision=commit)
         for attempt in range(ATTEMPTS):
+            before = partial.stat().st_size if partial.exists() else 0
             try:
                 _transfer(url, partial, metadata.size, name, report)
                 break
-            except (HfHubHTTPError, httpx2.HTTPError) as error:
-                if attempt + 1 == ATTEMPTS or not isinstance(error, httpx2.TransportError):
-                    raise DownloadError(_explain(error, repository, name, commit)) from error
+            except (HfHubHTTPError, httpx2.HTTPError, _BrokenOff) as error:
+                broke_off = isinstance(error, (httpx2.TransportError, _BrokenOff))
+                # Whoever gave nothing after the library's own tries will not.
+                again = broke_off and partial.stat().st_size > before
+                if attempt + 1 == ATTEMPTS or not again:
+                    raise _failure(error, repository, name, commit) from error
         os.replace(partial, target)
     try:
         _verify(target, metadata)
@@ -158,18 +180,33 @@ def _fetch(
         raise
 
 
+class _BrokenOff(Exception):  # noqa: N818
+    """An answer that ended early, which did not say how long it is."""
+
+
 def _transfer(url: str, partial: Path, size: int, name: str, report: Report) -> None:
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
     with partial.open("ab") as file:
-        http_get(
-            url,
-            file,
-            resume_size=file.tell(),
-            headers=headers,
-            expected_size=size,
-            displayed_filename=name,
-            tqdm_class=_progress(name, size, report),
-        )
+        try:
+            http_get(
+                url,
+                file,
+                resume_size=file.tell(),
+                headers=headers,
+                expected_size=size,
+                displayed_filename=name,
+                tqdm_class=_progress(name, size, report),
+            )
+        except HfHubHTTPError:
+            raise
+        except OSError as error:
+            # The library's own; those of the system have a number.
+            if error.errno is not None:
+                raise
+            done = file.tell()
+            raise _BrokenOff(f"{name} broke off after {done} of {size} bytes") from error
+        except ValueError as error:
+            raise DownloadError(f"{name} cannot be downloaded: {error}") from error
 
 
 def _progress(name: str, size: int, report: Report) -> type:
@@ -211,24 +248,26 @@ def _verify(path: Path, metadata: HfFileMetadata) -> None:
             )
 
 
-def _explain(error: Exception, repository: str, name: str, revision: str) -> str:
+def _failure(error: Exception, repository: str, name: str, revision: str) -> DownloadError:
     """Why the hub does not give a file, in one sentence."""
     hub = constants.ENDPOINT
     if isinstance(error, GatedRepoError):
-        return f"{repository} is only for who asked for it; set HF_TOKEN to the token of an account"
+        return DownloadError(
+            f"{repository} is only for who asked for it; set HF_TOKEN to the token of an account"
+        )
     if isinstance(error, RepositoryNotFoundError):
-        return f"{hub} has no {repository}, or only for who sets HF_TOKEN"
+        return DownloadError(f"{hub} has no {repository}, or only for who sets HF_TOKEN")
     if isinstance(error, RevisionNotFoundError):
-        return f"{repository} has no revision {revision}"
+        return DownloadError(f"{repository} has no revision {revision}")
     if isinstance(error, RemoteEntryNotFoundError):
-        return f"{repository} has no {name} at {revision}"
+        return DownloadError(f"{repository} has no {name} at {revision}")
     if isinstance(error, HfHubHTTPError):
-        return f"{hub} answers {error.response.status_code} for {name} of {repository}"
+        status = error.response.status_code
+        kind = OutOfReach if status in GATEWAYS else DownloadError
+        return kind(f"{hub} answers {status} for {name} of {repository}")
     if isinstance(error, httpx2.ProxyError):
-        return f"the proxy does not let through to {hub} ({error}); see HTTPS_PROXY"
+        return OutOfReach(f"the proxy does not let through to {hub} ({error}); see HTTPS_PROXY")
     if isinstance(error, httpx2.TimeoutException):
-        return f"{hub} does not answer; see HF_ENDPOINT for a mirror, HTTPS_PROXY for a proxy"
+        return OutOfReach(f"{hub} does not answer; {ADVICE}")
     detail = str(error).strip() or type(error).__name__
-    return (
-        f"{hub} cannot be reached ({detail}); see HF_ENDPOINT for a mirror, HTTPS_PROXY for a proxy"
-    )
+    return OutOfReach(f"{hub} cannot be reached ({detail}); {ADVICE}")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 CHECKPOINT_PREFIX = "model."
@@ -16,6 +17,9 @@ UNUSED = re.compile(
 )
 """Names of tensors that are left out, without the prefix. `da3.` is of the nested pair."""
 
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+"""Formats of numbers that say by themselves what they mean; shorter ones come with scales."""
+
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be used; the message says what is wrong."""
@@ -25,7 +29,8 @@ def load_tensors(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copy a checkpoint's tensors into a network, which must need all of them and no other.
 
     Raises:
-        CheckpointError: if tensors are missing, left over, of another shape or no floats.
+        CheckpointError: if tensors are missing, left over, of another shape, or no floats of 16
+            bits or more.
     """
     expected = network.state_dict()
     found = used_tensors(tensors)
@@ -41,8 +46,10 @@ def load_tensors(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             problems.append(
                 f"{name} is {list(found[name].shape)}, expected {list(expected[name].shape)}"
             )
-        elif not found[name].is_floating_point():
-            problems.append(f"{name} is {found[name].dtype}, expected floating point")
+        elif found[name].dtype not in DTYPES:
+            problems.append(
+                f"{name} is {found[name].dtype}, expected floating point of 16 bits or more"
+            )
         elif not bool(found[name].isfinite().all()):
             problems.append(f"{name} is not finite")
     if problems:

@@ -1,8 +1,8 @@
 """A server that answers for files as the hub does: `python -m weights.tests.hub_server FOLDER`.
 
-Every repository has the files of the folder. Files of more than a few kilobytes lie on another
-host, as on the hub: a redirect leads there, which names their SHA-256. The program prints its
-address, then each request.
+Every repository has the files of the folder, also for who takes the server as a proxy. Files of
+more than a few kilobytes lie on another host, as on the hub: a redirect leads there, which names
+their SHA-256. The program prints its address, then each request.
 """
 
 import argparse
@@ -32,6 +32,10 @@ class HubServer(ThreadingHTTPServer):
         """Method, path and `Range` of each request."""
         self.digest: str | None = None
         """The SHA-256 that is claimed of large files; the true one unless set."""
+        self.sized = True
+        """Whether answers with large files say how long they are."""
+        self.status: int | None = None
+        """What every request is answered with, if set."""
 
     @property
     def address(self) -> str:
@@ -51,11 +55,29 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.answer(with_body=True)
 
-    def answer(self, with_body: bool) -> None:
+    def do_CONNECT(self) -> None:
+        """A tunnel that a client asks a proxy for: it leads nowhere."""
+        self.note()
+        self.refuse(502)
+
+    def note(self) -> str | None:
+        """Remember a request; returns the part of the file that is asked for."""
         requested = self.headers.get("Range")
         self.server.requests.append((self.command, self.path, requested))
         if self.server.verbose:
             print(self.command, self.path, requested, flush=True)
+        return requested
+
+    def refuse(self, status: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def answer(self, with_body: bool) -> None:
+        requested = self.note()
+        if self.server.status is not None:
+            self.refuse(self.server.status)
+            return
         # /{owner}/{name}/resolve/{revision}/{file} or /elsewhere/{file}
         parts = urlsplit(self.path).path.strip("/").split("/")
         path = self.server.folder / parts[-1]
@@ -86,7 +108,10 @@ class Handler(BaseHTTPRequestHandler):
         if begin:
             end = len(content)
             self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{end}")
-        self.send_header("Content-Length", str(len(content) - begin))
+        if self.server.sized or len(content) <= LARGE:
+            self.send_header("Content-Length", str(len(content) - begin))
+        else:
+            self.send_header("Connection", "close")
         self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
         self.send_header("X-Repo-Commit", COMMIT)
         self.end_headers()

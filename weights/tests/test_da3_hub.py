@@ -1,51 +1,26 @@
 """Checkpoints are downloaded from the hub: resumed, verified, and not twice."""
 
-import hashlib
 import json
 import os
-import threading
-from collections.abc import Iterator
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
 
-from weights.da3 import hub
+from weights.contract import read_metadata
+from weights.da3 import hub, reach
 from weights.da3.config import CONFIGS
+from weights.da3.export import export_model
 from weights.da3.registry import known_models
+from weights.tests.checkpoints import write_checkpoint
+from weights.tests.da3_networks import TINY
 from weights.tests.hub_server import COMMIT, HubServer
+from weights.tests.hubs import NAMES, REPOSITORY, SIZE, cache, set_endpoint
 
-REPOSITORY = "depth-anything/DA3-SMALL"
-NAMES = ["config.json", "model.safetensors"]
-SIZE = 1_000_000
-CACHE = "models--depth-anything--DA3-SMALL"
-
-
-def set_endpoint(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    """What `HF_ENDPOINT` does when the library is imported."""
-    template = address + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    """A hub of this machine, the only one that is known, and an empty cache."""
-    files = tmp_path / "hub"
-    files.mkdir()
-    (files / "config.json").write_text(json.dumps({"model_name": "da3-small"}))
-    (files / "model.safetensors").write_bytes(os.urandom(SIZE))
-    server = HubServer(files)
-    set_endpoint(monkeypatch, server.address)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
-    # As small steps as the server's, so that what is cut off is missed.
-    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1 << 16)
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+pytestmark = pytest.mark.usefixtures("environment")
 
 
 def download(target: Path) -> tuple[Path, list[int]]:
@@ -63,23 +38,6 @@ def download(target: Path) -> tuple[Path, list[int]]:
 
 def same_files(folder: Path, server: HubServer) -> bool:
     return all((folder / n).read_bytes() == (server.folder / n).read_bytes() for n in NAMES)
-
-
-def cache(server: HubServer, tmp_path: Path, digest: str | None = None) -> Path:
-    """Lay the files into the hub's cache as its library does; returns the large file."""
-    root = tmp_path / "cache" / CACHE
-    snapshot = root / "snapshots" / COMMIT
-    for folder in (root / "blobs", root / "refs", snapshot):
-        folder.mkdir(parents=True)
-    (root / "refs" / "main").write_text(COMMIT)
-    for name in NAMES:
-        content = (server.folder / name).read_bytes()
-        blob = root / "blobs" / (digest or hashlib.sha256(content).hexdigest())
-        if name == NAMES[0]:
-            blob = blob.with_name("0" * 40)
-        blob.write_bytes(content)
-        (snapshot / name).symlink_to(blob)
-    return snapshot / NAMES[1]
 
 
 def test_downloads_a_commit(server: HubServer, tmp_path: Path) -> None:
@@ -117,6 +75,35 @@ def test_a_later_download_goes_on_where_one_broke_off(server: HubServer, tmp_pat
     assert ("GET", "/elsewhere/model.safetensors", "bytes=400000-") in server.requests
 
 
+def test_an_answer_without_a_length_is_asked_for_the_rest(
+    server: HubServer, tmp_path: Path
+) -> None:
+    server.sized, server.cut = False, 400_000
+    folder, _ = download(tmp_path / "target")
+    assert same_files(folder, server)
+    server.cut = 0
+    with pytest.raises(reach.OutOfReach, match="broke off after 0 of 1000000 bytes"):
+        download(tmp_path / "another")
+
+
+def test_a_server_that_gives_nothing_is_soon_left_alone(server: HubServer, tmp_path: Path) -> None:
+    server.cut = 0
+    with pytest.raises(reach.OutOfReach):
+        download(tmp_path / "target")
+    # The library's own tries, and no more.
+    assert len([path for _, path, _ in server.requests if "elsewhere" in path]) == 6
+
+
+def test_a_stray_file_is_swept(server: HubServer, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "stray").write_text("")
+    (target / COMMIT).symlink_to(tmp_path)
+    folder, _ = download(target)
+    assert same_files(folder, server)
+    assert [entry.name for entry in target.iterdir()] == [COMMIT]
+
+
 def test_a_file_of_another_content_is_refused_and_removed(
     server: HubServer, tmp_path: Path
 ) -> None:
@@ -135,6 +122,14 @@ def test_what_the_hubs_cache_has_is_not_downloaded(server: HubServer, tmp_path: 
     assert folder == path.parent
     assert reported == []
     assert all(method == "HEAD" for method, _, _ in server.requests)
+
+
+def test_a_damaged_cache_is_passed_over(server: HubServer, tmp_path: Path) -> None:
+    path = cache(server, tmp_path)
+    path.resolve().write_bytes(b"damaged")
+    folder, _ = download(tmp_path / "target")
+    assert folder == tmp_path / "target" / COMMIT
+    assert same_files(folder, server)
 
 
 def test_offline_takes_the_cache_and_asks_nobody(
@@ -169,6 +164,39 @@ def test_says_that_there_is_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     set_endpoint(monkeypatch, "http://127.0.0.1:9")
     with pytest.raises(hub.DownloadError, match=r"127\.0\.0\.1:9 cannot be reached .*HF_ENDPOINT"):
         hub.locate(REPOSITORY, "main", NAMES)
+
+
+def test_one_command_leads_from_a_name_to_an_archive(
+    server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(TINY, name="da3-small")
+    monkeypatch.setitem(CONFIGS, config.name, config)
+    write_checkpoint(server.folder, config)
+    archive = tmp_path / "model.pt"
+    server.cut = 0
+    with pytest.raises(reach.OutOfReach):
+        export_model("da3-small", "main", archive)
+    server.cut = None
+    export_model("da3-small", "v1", archive)
+    assert read_metadata(archive).name == "da3-small"
+    assert any("/resolve/v1/" in path for _, path, _ in server.requests)
+    assert not (tmp_path / "model.pt.download").exists()
+    (server.folder / "config.json").write_text(json.dumps({"model_name": "da3-base"}))
+    with pytest.raises(ValueError, match="DA3-SMALL holds da3-base, not da3-small"):
+        export_model("da3-small", "main", archive)
+
+
+def test_the_command_says_in_one_line_that_there_is_no_network(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "weights.da3.export", "--model", "da3-small"]
+    ended = subprocess.run(
+        [*command, "-o", str(tmp_path / "model.pt")],
+        env={**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == 1
+    assert "error: http://127.0.0.1:9 cannot be reached" in ended.stderr.splitlines()[-1]
 
 
 def test_the_registry_names_what_can_be_exported() -> None:

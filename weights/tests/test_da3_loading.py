@@ -58,6 +58,10 @@ def test_checkpoint_fills_every_parameter() -> None:
             "expected floating point",
         ),
         (
+            lambda t: t.update({"model.cam_dec.fc_t.bias": torch.zeros(3).to(torch.float8_e4m3fn)}),
+            "is torch.float8_e4m3fn, expected floating point of 16 bits or more",
+        ),
+        (
             lambda t: t.update({"model.cam_dec.fc_t.bias": torch.full([3], torch.nan)}),
             "is not finite",
         ),
@@ -144,6 +148,12 @@ def test_other_config_is_refused(tmp_path: Path, values: object, message: str) -
 
 def test_config_that_is_no_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="is not JSON"):
+        read_config(tmp_path / "config.json")
+
+
+def test_config_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("[" * 100_000)
     with pytest.raises(CheckpointError, match="is not JSON"):
         read_config(tmp_path / "config.json")
 
