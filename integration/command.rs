@@ -1,5 +1,6 @@
 //! `pointstream reconstruct`: the whole job from the command line.
 
+mod terminal;
 mod video;
 
 use std::os::unix::fs::PermissionsExt;
