@@ -10,8 +10,10 @@ def test_describes_the_whole(result: Result) -> None:
     extras = result.document["asset"]["extras"]
     assert extras["color_space"] == "srgb"
     assert extras["image_size"] == list(result.size)
-    for name in ["world_to_glb", "confidence_threshold", "alignment"]:
+    for name in ["world_to_glb", "alignment"]:
         assert extras[name] == result.metadata[name]
+    threshold = np.float32(result.metadata["confidence_threshold"])
+    assert np.float32(extras["confidence_threshold"]) == threshold
 
 
 def test_has_a_camera_for_each_registered_frame(result: Result) -> None:
