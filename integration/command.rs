@@ -1,11 +1,14 @@
 //! `pointstream reconstruct`: the whole job from the command line.
 
+mod terminal;
+mod video;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::support::archives::archive;
 use crate::support::pictures::photo;
@@ -118,7 +121,10 @@ async fn a_folder_becomes_a_scene() {
 #[tokio::test]
 async fn the_files_name_tells_the_format_and_parameters_are_those_of_a_session() {
     let desk = Desk::new();
-    desk.photos("photos", 3);
+    let folder = desk.photos("photos", 3);
+    for hidden in ["._0.png", ".DS_Store"] {
+        std::fs::write(folder.join(hidden), b"\0\x05\x16\x07").expect("writable");
+    }
     let run = async |arguments: &[&str]| {
         succeeded(&desk.run(arguments).await);
         let at = arguments.iter().position(|argument| *argument == "-o");
@@ -136,6 +142,7 @@ async fn the_files_name_tells_the_format_and_parameters_are_those_of_a_session()
     let glb = run(&[&arguments[..], &["--format", "glb", "--no-cameras"]].concat()).await;
     let contents = glb::read(&glb);
     assert!(!contents.points.is_empty());
+    assert_eq!(contents.cameras.len(), 2);
     assert_eq!(contents.line_ends, 0);
 }
 
@@ -200,51 +207,6 @@ async fn a_video_needs_ffmpeg() {
     desk.nothing_is_left();
 }
 
-/// What ffmpeg is asked for, and what becomes of its answers, is tested with programs in its place.
-#[tokio::test]
-async fn frames_of_a_video_become_a_scene() {
-    let desk = Desk::new();
-    desk.photos("frames", 4);
-    std::fs::write(desk.path("walk.mp4"), b"\0\0\0\x20ftypisom").expect("writable");
-    std::fs::create_dir(desk.path("bin")).expect("writable");
-    let program = |name: &str, script: &str| {
-        let path = desk.path("bin").join(name);
-        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("writable");
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("ours");
-    };
-    let path = format!("{}:/usr/bin:/bin", desk.path("bin").display());
-    let run = async || {
-        let mut command = desk.command("flat", &["walk.mp4", "--num-frames", "4"]);
-        command.env("PATH", &path);
-        within("the program's end", command.output())
-            .await
-            .expect("the program starts")
-    };
-    program("ffprobe", "echo 8.0");
-    // Of eight seconds, four frames are one each two seconds. The last argument is their pattern.
-    let decode = format!(
-        "case \"$*\" in *walk.mp4*fps=0.5*-frames:v\\ 4*) ;; *) exit 9;; esac\n\
-         for last; do :; done\n\
-         for n in 0 1 2 3; do cp '{}'/$n.png \"$(printf \"$last\" $n)\"; done",
-        desk.path("frames").display()
-    );
-    program("ffmpeg", &decode);
-    let said = succeeded(&run().await);
-    assert!(said.contains("of 4 photos"), "{said}");
-    assert!(desk.path("scene.glb").is_file());
-    desk.nothing_is_left();
-
-    program("ffmpeg", "echo 'moov atom not found' >&2; exit 1");
-    let output = run().await;
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(
-        said.contains("walk.mp4") && said.contains("moov atom not found"),
-        "{said}"
-    );
-    desk.nothing_is_left();
-}
-
 #[tokio::test]
 async fn an_interrupted_run_leaves_nothing() {
     let desk = Desk::new();
@@ -264,12 +226,45 @@ async fn an_interrupted_run_leaves_nothing() {
         None
     })
     .await;
+    interrupt(&mut process).await;
+    desk.nothing_is_left();
+    assert_eq!(names(desk.folder.path()), ["photos", "tmp"]);
+}
+
+#[tokio::test]
+async fn an_interrupted_run_ends_ffmpeg() {
+    let desk = Desk::new();
+    std::fs::write(desk.path("walk.mp4"), b"\0\0\0\x20ftypisom").expect("writable");
+    // One that never ends, and tells its identifier.
+    let program = desk.path("ffprobe");
+    let script = "#!/bin/sh\necho $$ > written\nmv written id\nexec sleep 600\n";
+    std::fs::write(&program, script).expect("writable");
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("ours");
+    let mut command = desk.command("flat", &["walk.mp4"]);
+    let path = format!("{}:/usr/bin:/bin", desk.folder.path().display());
+    command.env("PATH", path);
+    let mut process = command.spawn().expect("the program starts");
+    let id = until("the start of ffprobe", async || {
+        std::fs::read_to_string(desk.path("id")).ok()
+    })
+    .await;
+    interrupt(&mut process).await;
+    desk.nothing_is_left();
+    let command_line = format!("/proc/{}/cmdline", id.trim());
+    until("the end of ffprobe", async || {
+        // Empty: it has ended, and nobody has asked how yet.
+        let left = std::fs::read(&command_line).unwrap_or_default();
+        left.is_empty().then_some(())
+    })
+    .await;
+}
+
+/// Does what Ctrl-C does, and waits for the end.
+async fn interrupt(process: &mut Child) {
     let id = process.id().expect("it runs");
     let id = libc::pid_t::try_from(id).expect("an identifier of Linux");
     // SAFETY: a plain system call; the process is ours and not waited for yet.
     assert_eq!(unsafe { libc::kill(id, libc::SIGINT) }, 0);
     let status = within("the program's end", process.wait()).await;
     assert_eq!(status.expect("it ends").code(), Some(130));
-    desk.nothing_is_left();
-    assert_eq!(names(desk.folder.path()), ["photos", "tmp"]);
 }

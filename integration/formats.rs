@@ -1,6 +1,8 @@
 //! Every format of a result, opened with the libraries that people use for it (in Python, see
 //! `integration/formats/`).
 
+use image::imageops::{self, FilterType};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -8,6 +10,7 @@ use crate::support::archives::repository;
 use crate::support::client::Client;
 use crate::support::pictures;
 use crate::support::scene::Scene;
+use crate::support::server::Server;
 use crate::support::within;
 use crate::workflows;
 
@@ -25,13 +28,7 @@ const FORMATS: [(&str, &str); 6] = [
 async fn every_format_has_the_same_points_where_its_conventions_put_them() {
     let scene = Scene::load();
     let server = workflows::start().await;
-    let query = "process_res=252&num_max_points=20000";
-    let created = server.post(&format!("/ws/session/create?{query}")).await;
-    let session = created.json()["session_id"]
-        .as_str()
-        .expect("an identifier")
-        .to_owned();
-    let mut client = Client::connect(&server, &session).await;
+    let (session, mut client) = session(&server, "process_res=252&num_max_points=20000").await;
     // A stranger between the photos, and names that no file system would take.
     let names = ["photo.jpg", "photo.jpg", "../Größe 1:2.jpg", "", "x/y.jpeg"];
     for (view, name) in names.into_iter().enumerate() {
@@ -49,7 +46,60 @@ async fn every_format_has_the_same_points_where_its_conventions_put_them() {
     client.generate(true).await;
     let answer = client.result("delta").await;
     assert_eq!(answer.metadata()["unregistered_frames"][0], "noise.png");
+    look_at(&server, &session).await;
+}
 
+#[tokio::test]
+async fn formats_agree_on_cropped_photos_of_all_sizes_and_filtered_points() {
+    let scene = Scene::load();
+    let server = workflows::start().await;
+    let query = "process_res=252&process_res_method=lower_bound_crop&num_max_points=20000\
+                 &conf_thresh_percentile=25&filter_edges=true&voxel_size=0.01\
+                 &filter_black_bg=true&filter_white_bg=true";
+    let (session, mut client) = session(&server, query).await;
+    // Landscapes and portraits, large and small, one of them lying on its side in the file.
+    let (width, height) = (scene.width as u32, scene.height as u32);
+    let photo = |view| pictures::decoded(&scene.photo(view));
+    let small = imageops::resize(&photo(1), width / 2, height / 2, FilterType::Triangle);
+    let portrait = imageops::crop_imm(&photo(2), width / 6, 0, width * 2 / 3, height).to_image();
+    let odd = imageops::crop_imm(&photo(4), 31, 17, width - 61, height - 38).to_image();
+    let photos = [
+        ("landscape.jpg", scene.photo(0)),
+        ("small.jpg", pictures::jpeg(&small, 1)),
+        ("portrait.jpg", pictures::jpeg(&portrait, 1)),
+        ("noise.png", pictures::noise(700, 900)),
+        (
+            "lying.jpg",
+            pictures::jpeg(&imageops::rotate270(&photo(3)), 6),
+        ),
+        ("odd.jpg", pictures::jpeg(&odd, 1)),
+    ];
+    for (name, photo) in photos {
+        client.upload(name, &photo).await;
+    }
+    client.generate(true).await;
+    let answer = client.result("delta").await;
+    let metadata = answer.metadata();
+    assert_eq!(metadata["processed_size"], json!([252, 252]));
+    assert_eq!(metadata["unregistered_frames"], json!(["noise.png"]));
+    let points = metadata["num_points"].as_u64().expect("a number");
+    assert!(points < 20_000, "the filters leave less than what is taken");
+    look_at(&server, &session).await;
+}
+
+/// A session with these parameters, and a client of it.
+async fn session(server: &Server, query: &str) -> (String, Client) {
+    let created = server.post(&format!("/ws/session/create?{query}")).await;
+    let session = created.json()["session_id"]
+        .as_str()
+        .expect("an identifier")
+        .to_owned();
+    let client = Client::connect(server, &session).await;
+    (session, client)
+}
+
+/// Opens every format of a session's result.
+async fn look_at(server: &Server, session: &str) {
     let folder = TempDir::new().expect("writable");
     for (format, extension) in FORMATS {
         let path = format!("/ws/session/{session}/result?format={format}");

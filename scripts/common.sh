@@ -54,6 +54,21 @@ need_node() {
   at_least "${found#v}" 20 || fail "$advice (node is $found)."
 }
 
+# install_package PACKAGE PURPOSE: installs it with apt, as root or with sudo.
+install_package() {
+  local package=$1 purpose=$2 as_root=()
+  command -v apt-get >/dev/null ||
+    fail "$package is needed for $purpose; install it with this system's packages."
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || fail "$package is missing, and only root can install it."
+    as_root=(sudo)
+  fi
+  say "Installing $package"
+  "${as_root[@]}" apt-get update
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y --no-install-recommends "$package"
+}
+
 # find_python: prints a Python that can make the virtual environment. PYTHON overrides the choice.
 find_python() {
   local candidate

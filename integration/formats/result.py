@@ -21,6 +21,8 @@ class Result:
     """[P, 3], as the GLB has them."""
     colors: NDArray[np.uint8]
     """[P, 3], as the GLB has them."""
+    document: dict[str, Any]
+    """The JSON of the GLB."""
 
     @staticmethod
     def load(folder: str) -> "Result":
@@ -28,9 +30,9 @@ class Result:
         path = Path(folder)
         with np.load(path / "result.npz", allow_pickle=False) as file:
             arrays = dict(file)
-        positions, colors = read_glb((path / "result.glb").read_bytes())
+        document, positions, colors = read_glb((path / "result.glb").read_bytes())
         metadata = json.loads((path / "result.json").read_text())["metadata"]
-        return Result(path, metadata, arrays, positions, colors)
+        return Result(path, metadata, arrays, positions, colors, document)
 
     @property
     def frames(self) -> NDArray[np.uint32]:
@@ -55,8 +57,8 @@ class Result:
         return np.flatnonzero(self.arrays["registered"]).tolist()
 
 
-def read_glb(data: bytes) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Positions and colours of the points of a GLB."""
+def read_glb(data: bytes) -> tuple[dict[str, Any], NDArray[np.float32], NDArray[np.uint8]]:
+    """The JSON of a GLB, and positions and colours of its points."""
     magic, version, length, json_length, kind = struct.unpack_from("<4sIII4s", data)
     assert (magic, version, length, kind) == (b"glTF", 2, len(data), b"JSON")
     document = json.loads(data[20 : 20 + json_length])
@@ -70,4 +72,4 @@ def read_glb(data: bytes) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         values = np.frombuffer(binary, dtype, accessor["count"] * columns, offset)
         return values.reshape(-1, columns)
 
-    return read("POSITION", np.float32, 3), read("COLOR_0", np.uint8, 4)[:, :3]
+    return document, read("POSITION", np.float32, 3), read("COLOR_0", np.uint8, 4)[:, :3]

@@ -93,7 +93,7 @@ def test_points_fit_the_other_images(
         for second, image in model.images.items():
             if first == second:
                 continue
-            for number in np.flatnonzero(result.frames == first - 1)[::50]:
+            for number in np.flatnonzero(result.frames == first - 1)[::20]:
                 seen = image.project_point(result.positions[number].astype(np.float64))
                 if seen is None or not (0 <= seen[0] < width and 0 <= seen[1] < height):
                     continue

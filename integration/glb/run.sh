@@ -26,11 +26,15 @@ must_fail() {
     fi
 }
 
-# A file that is cut off, that is not there, or that needs an unexpected extension.
+# A file that is cut off, that is not there, that needs an unexpected extension, or whose compressed
+# points are not what its description says.
 mkdir "$files/broken"
 head -c 1000 "$files/cameras.glb" > "$files/broken/cut.glb"
 cp "$files/cameras.meshopt.glb" "$files/broken/unexpected.glb"
-for broken in cut absent unexpected; do
+LC_ALL=C sed 's/"max":\[32767,/"max":[32766,/' "$files/cameras.meshopt.glb" \
+    > "$files/broken/bounds.meshopt.glb"
+cmp -s "$files/cameras.meshopt.glb" "$files/broken/bounds.meshopt.glb" && exit 1
+for broken in cut absent unexpected bounds.meshopt; do
     must_fail "$here/validate.mjs" "$files/broken/$broken.glb"
 done
 node "$here/validate.mjs" "$files"/*.glb

@@ -2,7 +2,8 @@
 
 use std::io::Cursor;
 
-use image::{ImageFormat, Rgb, RgbImage};
+use image::codecs::jpeg::JpegEncoder;
+use image::{ImageEncoder, ImageFormat, Rgb, RgbImage};
 
 /// Width and height of [`photo`] in pixels.
 pub const PHOTO_SIZE: (u32, u32) = (56, 42);
@@ -76,6 +77,25 @@ pub fn decompression_bomb() -> Vec<u8> {
         png.extend_from_slice(&checksum.finalize().to_be_bytes());
     }
     png
+}
+
+/// The pixels of a file, in the order in which it has them.
+pub fn decoded(bytes: &[u8]) -> RgbImage {
+    image::load_from_memory(bytes)
+        .expect("an image that was made for tests")
+        .to_rgb8()
+}
+
+/// A JPEG whose pixels are to be shown in this EXIF orientation.
+pub fn jpeg(image: &RgbImage, orientation: u8) -> Vec<u8> {
+    // A TIFF with one directory with one entry: the orientation, one short.
+    let mut exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+    exif.extend_from_slice(&[orientation, 0, 0, 0, 0, 0, 0]);
+    let mut bytes = Vec::new();
+    let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 95);
+    encoder.set_exif_metadata(exif).expect("JPEG has EXIF");
+    encoder.encode_image(image).expect("memory is writable");
+    bytes
 }
 
 fn png(image: &RgbImage) -> Vec<u8> {

@@ -175,13 +175,22 @@ impl Image<'_> {
                 });
             }
             grow(&mut lease, size, memory, self.timeout).await?;
-            bytes.extend_from_slice(&chunk);
+            let leased = lease.as_ref().map_or(0, MemoryLease::bytes);
+            append(&mut bytes, &chunk, leased);
         }
         if bytes.is_empty() {
             return Err(MultipartError::Empty(self.shown()));
         }
         Ok((bytes.into(), lease))
     }
+}
+
+/// Appends a chunk to what may take up to so many bytes. A vector that grows by itself takes up to
+/// twice its length.
+fn append(bytes: &mut Vec<u8>, chunk: &[u8], leased: usize) {
+    let most = leased.max(bytes.len() + chunk.len());
+    bytes.reserve_exact(most - bytes.len());
+    bytes.extend_from_slice(chunk);
 }
 
 /// Takes memory until there is enough for so many bytes.
@@ -283,6 +292,24 @@ mod tests {
             read.push((image.name, content));
         }
         Ok(read)
+    }
+
+    #[test]
+    fn an_image_takes_no_more_memory_than_was_taken_for_it() {
+        let mut bytes = Vec::new();
+        for chunk in [&[1; 1000][..], &[2; 300_000], &[3; 65_536]]
+            .iter()
+            .cycle()
+            .take(60)
+        {
+            let leased = (bytes.len() + chunk.len()).next_multiple_of(GRANT);
+            append(&mut bytes, chunk, leased);
+            assert!(bytes.capacity() <= leased, "{} bytes", bytes.len());
+        }
+        assert_eq!(bytes.len(), 20 * 366_536);
+        // Where a single image may have more bytes than all uploads.
+        append(&mut bytes, &[4; 500_000], GRANT);
+        assert!(bytes.ends_with(&[4; 500_000]));
     }
 
     #[test]

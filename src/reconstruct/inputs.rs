@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::error::ReconstructError;
@@ -97,11 +98,16 @@ fn look(path: PathBuf) -> Result<Input, ReconstructError> {
     })
 }
 
-/// The photos of a folder by their extensions, without those of folders in it.
+/// The photos of a folder by their extensions, without those of folders in it and hidden ones:
+/// macOS puts a `._photo.jpg` beside photos, which is none.
 fn photos_in(folder: &Path) -> io::Result<Vec<Photo>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
+        let entry = entry?;
+        if entry.file_name().as_bytes().starts_with(b".") {
+            continue;
+        }
+        let path = entry.path();
         let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
         let known = EXTENSIONS
             .iter()
@@ -130,8 +136,22 @@ mod tests {
     #[tokio::test]
     async fn photos_come_as_people_count() {
         let folder = TempDir::new().expect("writable");
-        for name in ["img10.JPG", "img2.jpg", "img1.png", "notes.txt", ".jpg"] {
+        for name in ["img10.JPG", "img2.jpg", "img1.png"] {
             fs::write(folder.path().join(name), b"\xff\xd8\xff").expect("writable");
+        }
+        // What systems and programs put beside photos.
+        for name in [
+            "._img1.png",
+            ".DS_Store",
+            ".jpg",
+            "Thumbs.db",
+            "desktop.ini",
+            "img2.xmp",
+            "img2.jpg.xmp",
+            "img2.json",
+            "img2",
+        ] {
+            fs::write(folder.path().join(name), b"\0\x05\x16\x07").expect("writable");
         }
         fs::create_dir(folder.path().join("folder.jpg")).expect("writable");
         let collected = async |paths: &[PathBuf]| {

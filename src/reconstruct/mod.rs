@@ -45,12 +45,12 @@ pub async fn run(options: ReconstructOptions) -> Result<(), ReconstructError> {
             worked = &mut working => worked,
             () = signals.next() => {
                 stop.cancel();
-                // A model that is being fetched leaves nothing behind.
+                // A model that is being fetched leaves nothing behind, and a file that is being
+                // written is finished.
                 tokio::select! {
-                    _ = &mut working => {}
-                    () = signals.next() => {}
+                    worked = &mut working => worked.or(Err(ReconstructError::Interrupted)),
+                    () = signals.next() => Err(ReconstructError::Interrupted),
                 }
-                Err(ReconstructError::Interrupted)
             }
         }
     };
@@ -117,7 +117,7 @@ async fn reconstruct(
         .session
         .config(photos.len(), &system.config_limits())?;
     let mut work = OneShot::begin(system, config).await?;
-    let bar = Bar::new(photos.len());
+    let mut bar = Bar::new(photos.len());
     for photo in photos {
         let bytes = tokio::fs::read(&photo.path)
             .await
@@ -128,7 +128,7 @@ async fn reconstruct(
     }
     work.start().await?;
     let (answer, session) = work.result(|progress| bar.show(progress)).await?;
-    bar.finish();
+    bar.done();
     let file = session.handle().export(format).await?;
     let file = file.ok_or(ReconstructError::NoResult)?;
     Ok((file, answer.metadata.clone()))

@@ -46,7 +46,7 @@ pub struct ReconstructOptions {
     #[arg(long)]
     pub format: Option<ResultFormat>,
 
-    /// Frames to take of a video, evenly spread over it. Needs ffmpeg.
+    /// Frames to take of a video, evenly spread over it; all, if it has no more. Needs ffmpeg.
     #[arg(long, value_name = "COUNT", default_value_t = 20,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub num_frames: u32,

@@ -1,8 +1,8 @@
 //! Where the result goes.
 
-use std::fs::Permissions;
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -13,7 +13,10 @@ use super::error::ReconstructError;
 /// A file that will be written.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Output {
+    /// As it was given.
     path: PathBuf,
+    /// What is written there.
+    target: PathBuf,
     format: ResultFormat,
 }
 
@@ -29,11 +32,15 @@ impl Output {
         let Some(format) = format.or(named) else {
             return Err(ReconstructError::Format(path));
         };
-        let output = Self { path, format };
-        if output.path.is_dir() {
-            let source = io::Error::from(io::ErrorKind::IsADirectory);
-            return Err(ReconstructError::output(&output.path, source));
-        }
+        let target = match target(&path) {
+            Ok(target) => target,
+            Err(source) => return Err(ReconstructError::output(&path, source)),
+        };
+        let output = Self {
+            path,
+            target,
+            format,
+        };
         // Now, and not after minutes of work.
         output.create()?;
         Ok(output)
@@ -51,8 +58,9 @@ impl Output {
     pub async fn save(self, bytes: Bytes) -> Result<PathBuf, ReconstructError> {
         let written = tokio::task::spawn_blocking(move || {
             let mut file = self.create()?;
-            file.write_all(&bytes)
-                .and_then(|()| file.persist(&self.path).map_err(Into::into))
+            file.as_file_mut()
+                .write_all(&bytes)
+                .and_then(|()| file.persist(&self.target).map_err(Into::into))
                 .map_err(|source| ReconstructError::output(&self.path, source))?;
             Ok(self.path)
         });
@@ -61,16 +69,32 @@ impl Output {
 
     /// A file beside it, which goes away again unless it takes its place.
     fn create(&self) -> Result<tempfile::NamedTempFile, ReconstructError> {
-        let folder = match self.path.parent() {
+        let folder = match self.target.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
         tempfile::Builder::new()
             .prefix(".pointstream-")
-            // As any other file that a program makes.
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder)
+            // Plain, so that it has the permissions of any other file that a program makes, and
+            // errors do not name a file that nobody asked for.
+            .make_in(folder, |path| File::create_new(path))
             .map_err(|source| ReconstructError::output(&self.path, source))
+    }
+}
+
+/// The file that a path stands for: what is there is replaced, and not a link to it.
+fn target(path: &Path) -> io::Result<PathBuf> {
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.ends_with(b"/") || bytes.ends_with(b"/.") {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(found) if found.is_file() => fs::canonicalize(path),
+        // Such as /dev/null, whose place no file should take.
+        Ok(_) => Err(io::Error::other("it is a device or a pipe and no file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
+        Err(error) => Err(error),
     }
 }
 
@@ -99,5 +123,43 @@ mod tests {
         assert!(error.to_string().contains(".nerfstudio.zip"), "{error}");
         assert!(format("missing/scene.glb", None).is_err());
         assert!(format("", Some(ResultFormat::Glb)).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_is_refused_at_once() {
+        let folder = tempfile::tempdir().expect("writable");
+        let path = |name: &str| folder.path().join(name);
+        let refusal = |path: PathBuf| {
+            let refused = Output::new(path, Some(ResultFormat::Glb));
+            refused.expect_err("it is no file").to_string()
+        };
+        fs::create_dir(path("folder")).expect("writable");
+        fs::write(path("file"), b"old").expect("writable");
+        for name in [
+            "folder", "folder/", "new/", "new/.", "new/..", "file/new", "",
+        ] {
+            let said = refusal(path(name));
+            assert!(said.starts_with("cannot write "), "{name}: {said}");
+            assert!(!said.contains(".pointstream-"), "{name}: {said}");
+        }
+        assert!(refusal(path(&"long".repeat(100))).contains("too long"));
+        assert!(refusal("/dev/null".into()).contains("device"));
+        assert_eq!(fs::read(path("file")).expect("untouched"), b"old");
+    }
+
+    #[tokio::test]
+    async fn a_link_stays_one() {
+        let folder = tempfile::tempdir().expect("writable");
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("elsewhere")).expect("writable");
+        fs::write(path("elsewhere/old.glb"), b"old").expect("writable");
+        std::os::unix::fs::symlink("elsewhere/old.glb", path("scene.glb")).expect("writable");
+        let output = Output::new(path("scene.glb"), None).expect("writable");
+        output
+            .save(Bytes::from_static(b"new"))
+            .await
+            .expect("saved");
+        assert_eq!(fs::read(path("elsewhere/old.glb")).expect("there"), b"new");
+        assert!(fs::read_link(path("scene.glb")).is_ok());
     }
 }

@@ -16,6 +16,7 @@ const TICK: Duration = Duration::from_millis(200);
 pub struct Bar {
     bar: ProgressBar,
     photos: u64,
+    uploaded: u64,
 }
 
 impl Bar {
@@ -30,14 +31,17 @@ impl Bar {
         let bar = Self {
             bar,
             photos: photos as u64,
+            uploaded: 0,
         };
         bar.bar.set_message("Reading photos");
         bar
     }
 
     /// One more photo was sent.
-    pub fn uploaded(&self) {
-        self.bar.inc(UPLOAD_STEPS / self.photos.max(1));
+    pub fn uploaded(&mut self) {
+        self.uploaded += 1;
+        let done = UPLOAD_STEPS * self.uploaded / self.photos.max(1);
+        self.bar.set_position(done);
     }
 
     /// The reconstruction has come this far.
@@ -48,14 +52,48 @@ impl Bar {
         self.bar.set_message(progress.message.clone());
     }
 
-    /// Takes the bar away.
-    pub fn finish(&self) {
+    /// There is a result, which is brought into its format.
+    pub fn done(&self) {
+        self.bar.set_position(STEPS);
+        self.bar.set_message("Writing the file");
+        // It is not drawn at every change.
+        self.bar.force_draw();
+    }
+}
+
+/// Takes the bar away.
+impl Drop for Bar {
+    fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
 }
 
-impl Drop for Bar {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
+#[cfg(test)]
+mod tests {
+    use pointstream_actors::Stage;
+
+    use super::*;
+
+    #[test]
+    fn photos_take_their_part_of_the_bar_however_many_there_are() {
+        for photos in [1, 3, 100, 101, 1500] {
+            let mut bar = Bar::new(photos);
+            let mut last = 0;
+            for _ in 0..photos {
+                bar.uploaded();
+                let now = bar.bar.position();
+                assert!(now >= last && now <= UPLOAD_STEPS, "{now} of {photos}");
+                last = now;
+            }
+            assert_eq!(last, UPLOAD_STEPS, "{photos}");
+            bar.show(&Progress {
+                stage: Stage::Inference,
+                fraction: 0.5,
+                message: "Half".to_owned(),
+            });
+            assert_eq!(bar.bar.position(), 550);
+            bar.done();
+            assert_eq!(bar.bar.position(), STEPS);
+        }
     }
 }

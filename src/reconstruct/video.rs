@@ -1,5 +1,6 @@
 //! Frames of a video, read by ffmpeg where it is installed.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -8,7 +9,15 @@ use tokio::process::Command;
 
 use super::error::ReconstructError;
 
-/// `count` frames of a video, evenly spread over it, as JPEG files in a new folder.
+/// The video itself, and no picture of its cover.
+const STREAM: &str = "V:0";
+/// The format that ffmpeg takes text for: art of letters, which it would draw.
+const TEXT: &str = "tty";
+/// What the frames are called. Relative to their folder, as ffmpeg gives a `%` a meaning.
+const PATTERN: &str = "frame_%05d.jpg";
+
+/// `count` frames of a video, evenly spread over it, as JPEG files in a new folder. All of its
+/// frames if there are no more.
 ///
 /// # Errors
 /// [`ReconstructError`] if ffmpeg is not installed or cannot read the file.
@@ -17,27 +26,37 @@ pub async fn frames(
     count: u32,
     folder: &Path,
 ) -> Result<Vec<PathBuf>, ReconstructError> {
-    let failed = |reason: String| ReconstructError::Video {
+    let failed = |reason: &str| ReconstructError::Video {
         path: path.to_owned(),
-        reason,
+        reason: reason.to_owned(),
     };
+    // Otherwise a name may look like an option or like the address of something else.
+    let mut source = OsString::from("file:");
+    source.push(std::path::absolute(path)?);
+
     let mut probe = Command::new("ffprobe");
-    probe.args(["-v", "error", "-show_entries", "format=duration"]);
-    probe.args(["-of", "csv=p=0"]).arg(path);
-    let said = succeed(probe, path).await?;
-    let duration = String::from_utf8_lossy(&said.stdout);
-    let duration: f64 = match duration.trim().parse() {
-        Ok(seconds) if seconds > 0.0 => seconds,
-        _ => return Err(failed("it does not know how long it is".to_owned())),
+    // Not the duration: recordings of browsers do not tell theirs.
+    probe.args(["-v", "error", "-count_packets", "-select_streams", STREAM]);
+    probe.args(["-show_entries", "stream=nb_read_packets:format=format_name"]);
+    probe.args(["-of", "default=nokey=1:noprint_wrappers=1"]);
+    let said = succeed(probe.arg(&source), path).await?;
+    let said = String::from_utf8_lossy(&said.stdout);
+    if said.lines().any(|line| line == TEXT) {
+        return Err(failed("it is text"));
+    }
+    let all = said.lines().find_map(|line| line.parse::<u64>().ok());
+    let Some(all) = all.filter(|all| *all > 0) else {
+        return Err(failed("it has no frames"));
     };
 
     tokio::fs::create_dir(folder).await?;
     let mut decode = Command::new("ffmpeg");
-    decode.args(["-v", "error", "-nostdin", "-i"]).arg(path);
-    decode.args(["-vf", &format!("fps={}", f64::from(count) / duration)]);
-    decode.args(["-frames:v", &count.to_string(), "-q:v", "2"]);
-    decode.arg(folder.join("frame_%05d.jpg"));
-    succeed(decode, path).await?;
+    decode.current_dir(folder);
+    decode.args(["-v", "error", "-nostdin", "-i"]).arg(&source);
+    decode.args(["-map", &format!("0:{STREAM}"), "-vf", &choice(count, all)]);
+    // As the filter numbers them: ffmpeg fills what it takes for gaps with copies.
+    decode.args(["-r", "1", "-frames:v", &count.to_string(), "-q:v", "2"]);
+    succeed(decode.arg(PATTERN), path).await?;
 
     let mut frames = Vec::new();
     let mut entries = tokio::fs::read_dir(folder).await?;
@@ -45,14 +64,22 @@ pub async fn frames(
         frames.push(entry.path());
     }
     if frames.is_empty() {
-        return Err(failed("it has no frames".to_owned()));
+        return Err(failed("it has no frames"));
     }
-    frames.sort();
+    alphanumeric_sort::sort_path_slice(&mut frames);
     Ok(frames)
 }
 
+/// The filter that lets `count` of `all` frames through, one in each second.
+fn choice(count: u32, all: u64) -> String {
+    // As many parts of the same length, and the first frame whose middle lies in each.
+    let part = |middle| format!("floor(({middle})*{count}/{all})");
+    let (this, before) = (part("n+0.5"), part("n-0.5"));
+    format!("select='gt({this},{before})',settb=1,setpts=N")
+}
+
 /// Runs one of ffmpeg's programs. It ends when this is given up.
-async fn succeed(mut command: Command, path: &Path) -> Result<Output, ReconstructError> {
+async fn succeed(command: &mut Command, path: &Path) -> Result<Output, ReconstructError> {
     let run = command
         .stdin(Stdio::null())
         .kill_on_drop(true)

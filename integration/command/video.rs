@@ -1,0 +1,235 @@
+//! Videos, read by the real ffmpeg and encoded by it from the sample scene's photos.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use image::RgbImage;
+use image::imageops::{self, FilterType};
+use serde_json::Value;
+
+use super::{Desk, names, succeeded};
+use crate::support::scene::Scene;
+use crate::support::within;
+
+/// What every ffmpeg can write.
+const MPEG4: [&str; 4] = ["-c:v", "mpeg4", "-q:v", "2"];
+
+/// Whether ffmpeg is there. Without it nothing is tested, and that is said; where CI is set it is
+/// an error.
+fn has_ffmpeg() -> bool {
+    let version = Command::new("ffmpeg")
+        .arg("-version")
+        .stdout(Stdio::null())
+        .status();
+    let found = version.is_ok_and(|status| status.success());
+    if !found {
+        let advice = "ffmpeg is not installed (Debian: apt install ffmpeg)";
+        let skip = std::env::var_os("CI").is_none_or(|value| value.is_empty());
+        assert!(skip, "{advice}, and the tests of videos need it");
+        // Straight to the terminal: what a test prints is shown only if it fails.
+        let _ = writeln!(io::stderr(), "SKIPPED: a test of videos; {advice}");
+    }
+    found
+}
+
+/// Has ffmpeg write a file; returns what it writes elsewhere.
+fn ffmpeg(arguments: &[&str], file: &Path) -> Vec<u8> {
+    let folder = Scene::load().path(0);
+    let output = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin"])
+        .args(arguments)
+        .arg(file)
+        .current_dir(folder.parent().expect("a folder"))
+        .output()
+        .expect("ffmpeg starts");
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaints}");
+    output.stdout
+}
+
+/// Has ffmpeg write a video of the sample scene's photos, four a second.
+fn encode(options: &[&str], file: &Path) -> Vec<u8> {
+    let input = ["-framerate", "4", "-i", "%03d.jpg", "-vf", "scale=252:-2"];
+    ffmpeg(&[&input[..], options].concat(), file)
+}
+
+/// Which photos of the sample scene a result was made of, by its images.
+fn photos(file: &Path) -> Vec<usize> {
+    let mut archive = zip::ZipArchive::new(File::open(file).expect("written")).expect("a zip file");
+    let mut read = |name: &str| {
+        let mut bytes = Vec::new();
+        let mut entry = archive.by_name(name).expect("it is there");
+        entry.read_to_end(&mut bytes).expect("it is whole");
+        bytes
+    };
+    let transforms: Value = serde_json::from_slice(&read("transforms.json")).expect("JSON");
+    let scene = Scene::load();
+    let mut expected: Vec<RgbImage> = Vec::new();
+    let frames = transforms["frames"].as_array().expect("a list");
+    let closest = |frame: &Value| {
+        let bytes = read(frame["file_path"].as_str().expect("a path"));
+        let image = image::load_from_memory(&bytes).expect("an image").to_rgb8();
+        if expected.is_empty() {
+            let size = image.dimensions();
+            expected.extend((0..scene.names.len()).map(|view| photo(&scene, view, size)));
+        }
+        let distances = expected.iter().map(|photo| distance(photo, &image));
+        distances
+            .enumerate()
+            .min_by_key(|(_, distance)| *distance)
+            .map(|(view, _)| view)
+            .expect("the scene has photos")
+    };
+    frames.iter().map(closest).collect()
+}
+
+fn photo(scene: &Scene, view: usize, (width, height): (u32, u32)) -> RgbImage {
+    let photo = image::load_from_memory(&scene.photo(view)).expect("an image");
+    imageops::resize(&photo.to_rgb8(), width, height, FilterType::Triangle)
+}
+
+/// The sum of the differences of all channels.
+fn distance(one: &RgbImage, other: &RgbImage) -> u64 {
+    let pairs = one.as_raw().iter().zip(other.as_raw());
+    pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum()
+}
+
+/// The photos that a result of a video was made of.
+async fn frames(desk: &Desk, options: &[&str], video: &str) -> Vec<usize> {
+    let arguments = [options, &["-o", "scene.nerfstudio.zip", "--", video]].concat();
+    succeeded(&desk.run(&arguments).await);
+    desk.nothing_is_left();
+    photos(&desk.path("scene.nerfstudio.zip"))
+}
+
+#[tokio::test]
+async fn frames_are_spread_evenly_and_none_is_taken_twice() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let desk = Desk::new();
+    encode(&MPEG4, &desk.path("walk.mp4"));
+    let taken = async |count: &str| frames(&desk, &["--num-frames", count], "walk.mp4").await;
+    assert_eq!(taken("4").await, [0, 2, 4, 6]);
+    assert_eq!(taken("3").await, [0, 3, 5]);
+    assert_eq!(taken("1").await, [0]);
+    let all: Vec<_> = (0..8).collect();
+    assert_eq!(taken("8").await, all);
+    assert_eq!(frames(&desk, &[], "walk.mp4").await, all, "there are no 20");
+}
+
+#[tokio::test]
+async fn a_recording_of_a_browser_does_not_know_its_duration() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let desk = Desk::new();
+    // What cannot go back in its output cannot write the duration at its beginning.
+    let vp8 = ["-c:v", "libvpx", "-b:v", "2M", "-f", "webm"];
+    let recording = encode(&vp8, Path::new("pipe:1"));
+    std::fs::write(desk.path("recording.webm"), recording).expect("writable");
+    let probe = Command::new("ffprobe")
+        .args(["-v", "error", "-show_entries", "format=duration"])
+        .args(["-of", "csv=p=0"])
+        .arg(desk.path("recording.webm"))
+        .output();
+    let duration = probe.expect("ffprobe starts").stdout;
+    assert_eq!(String::from_utf8_lossy(&duration).trim(), "N/A");
+    let taken = frames(&desk, &["--num-frames", "4"], "recording.webm").await;
+    assert_eq!(taken, [0, 2, 4, 6]);
+}
+
+#[tokio::test]
+async fn frames_without_times_are_counted() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let desk = Desk::new();
+    encode(
+        &[&MPEG4[..], &["-f", "m4v"]].concat(),
+        &desk.path("stream.m4v"),
+    );
+    let taken = frames(&desk, &["--num-frames", "2"], "stream.m4v").await;
+    assert_eq!(taken, [0, 4]);
+}
+
+/// ffmpeg takes names for options, addresses and patterns.
+#[tokio::test]
+async fn any_name_of_a_file_or_folder_will_do() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let desk = Desk::new();
+    let videos = ["-x.mp4", "12:30.mp4", "50%d.mp4", "concat:a|b.mp4"];
+    for video in videos {
+        let mut file = std::ffi::OsString::from("file:");
+        file.push(desk.path(video));
+        encode(&MPEG4, Path::new(&file));
+    }
+    let temporary = desk.path("%d of 100%");
+    std::fs::create_dir(&temporary).expect("writable");
+    for video in videos {
+        let arguments = [
+            "--num-frames",
+            "2",
+            "-o",
+            "scene.nerfstudio.zip",
+            "--",
+            video,
+        ];
+        let mut command = desk.command("flat", &arguments);
+        command.env("TMPDIR", &temporary);
+        let output = within("the program's end", command.output()).await;
+        succeeded(&output.expect("the program starts"));
+        assert_eq!(
+            photos(&desk.path("scene.nerfstudio.zip")),
+            [0, 4],
+            "{video}"
+        );
+        assert_eq!(names(&temporary), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn videos_and_photos_go_together() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let desk = Desk::new();
+    encode(&MPEG4, &desk.path("b.mp4"));
+    for (name, view) in [("a.jpg", 7), ("c.jpg", 1)] {
+        std::fs::write(desk.path(name), Scene::load().photo(view)).expect("writable");
+    }
+    let inputs = ["--num-frames", "2", "a.jpg", "b.mp4", "c.jpg"];
+    let arguments = [&["-o", "scene.nerfstudio.zip"], &inputs[..]].concat();
+    succeeded(&desk.run(&arguments).await);
+    assert_eq!(photos(&desk.path("scene.nerfstudio.zip")), [7, 0, 4, 1]);
+}
+
+#[tokio::test]
+async fn what_ffmpeg_cannot_read_is_said() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let desk = Desk::new();
+    // Whose index is at its end, where it is missing.
+    encode(&MPEG4, &desk.path("whole.mp4"));
+    let whole = std::fs::read(desk.path("whole.mp4")).expect("written");
+    std::fs::write(desk.path("cut.mp4"), &whole[..whole.len() / 2]).expect("writable");
+    let words = "words of a note, which ffmpeg would draw\n".repeat(100);
+    std::fs::write(desk.path("notes.txt"), words).expect("writable");
+    let sound = ["-f", "lavfi", "-i", "sine=duration=1"];
+    ffmpeg(&sound, &desk.path("sound.wav"));
+    let cases = [
+        ("cut.mp4", "moov atom not found"),
+        ("notes.txt", "it is text"),
+        ("sound.wav", "it has no frames"),
+    ];
+    for (file, reason) in cases {
+        let said = desk.refusal(&[file]).await;
+        assert!(said.contains(file) && said.contains(reason), "{said}");
+        assert!(said.contains("no JPEG, PNG or WebP image"), "{said}");
+    }
+}

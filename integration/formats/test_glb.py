@@ -1,0 +1,49 @@
+"""GLB: what its cameras tell, as docs/formats.md has it."""
+
+import numpy as np
+
+from .result import Result
+
+
+def test_describes_the_whole(result: Result) -> None:
+    """In `asset.extras`."""
+    extras = result.document["asset"]["extras"]
+    assert extras["color_space"] == "srgb"
+    assert extras["image_size"] == list(result.size)
+    for name in ["world_to_glb", "alignment"]:
+        assert extras[name] == result.metadata[name]
+    threshold = np.float32(result.metadata["confidence_threshold"])
+    assert np.float32(extras["confidence_threshold"]) == threshold
+
+
+def test_has_a_camera_for_each_registered_frame(result: Result) -> None:
+    """Of the frame's fields of view, where the extrinsics put it."""
+    nodes = [node for node in result.document["nodes"] if "camera" in node]
+    width, height = result.size
+    similarity = result.arrays["world_to_glb"]
+    for node, frame in zip(nodes, result.registered, strict=True):
+        intrinsics = result.arrays["intrinsics"][frame]
+        extrinsics = result.arrays["extrinsics"][frame]
+        np.testing.assert_allclose(node["extras"]["intrinsics"], intrinsics, rtol=1e-12)
+        np.testing.assert_allclose(node["extras"]["extrinsics"], extrinsics, rtol=1e-12)
+        perspective = result.document["cameras"][node["camera"]]["perspective"]
+        assert perspective["yfov"] == np.float32(2 * np.arctan(height / 2 / intrinsics[1, 1]))
+        ratio = width / intrinsics[0, 0] / (height / intrinsics[1, 1])
+        np.testing.assert_allclose(perspective["aspectRatio"], ratio, rtol=1e-6)
+        center = (similarity @ np.linalg.inv(extrinsics))[:3, 3]
+        size = np.abs(result.positions).max()
+        np.testing.assert_allclose(node["translation"], center, atol=1e-5 * size)
+    ids = [node["extras"]["id"] for node in nodes]
+    assert ids == sorted(set(ids))
+
+
+def test_points_land_on_the_pixels_that_they_came_from(result: Result) -> None:
+    """By the formula with the cameras' extras."""
+    to_world = np.linalg.inv(np.array(result.document["asset"]["extras"]["world_to_glb"]))
+    nodes = [node for node in result.document["nodes"] if "camera" in node]
+    for node, frame in zip(nodes, result.registered, strict=True):
+        mine = result.frames == frame
+        points = np.c_[result.positions[mine], np.ones(mine.sum())].T
+        camera = (np.array(node["extras"]["extrinsics"]) @ to_world @ points)[:3]
+        u, v = (np.array(node["extras"]["intrinsics"]) @ camera)[:2] / camera[2]
+        np.testing.assert_allclose(np.c_[u, v], result.pixels[mine], atol=0.01)
