@@ -1,11 +1,8 @@
 //! A model whose unit of length is known only when the depth of all frames is.
 
-use std::io::{Cursor, Read};
-
 use serde_json::Value;
-use zip::ZipArchive;
 
-use crate::support::client::Client;
+use crate::support::npz::mean_depth;
 use crate::support::pictures::sized;
 use crate::support::server::Server;
 
@@ -23,25 +20,6 @@ async fn reconstruct(model: &str) -> (Value, f64) {
     let answer = client.result("complete").await;
     let depth = mean_depth(&server, &client).await;
     (answer.metadata().clone(), depth)
-}
-
-async fn mean_depth(server: &Server, client: &Client) -> f64 {
-    let path = format!("/ws/session/{}/result?format=npz", client.session);
-    let npz = server.get(&path).await.body;
-    let mut zip = ZipArchive::new(Cursor::new(npz)).expect("an NPZ file is a zip file");
-    let mut entry = zip.by_name("depth.npy").expect("depth is in it");
-    let mut npy = Vec::new();
-    entry.read_to_end(&mut npy).expect("it can be read");
-    // NPY 1.0: the length of the header in bytes 8 and 9, then the header, then the numbers.
-    let header = usize::from(u16::from_le_bytes([npy[8], npy[9]]));
-    let depths: Vec<f64> = npy[10 + header..]
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|bytes| f64::from(f32::from_le_bytes(*bytes)))
-        .collect();
-    assert_eq!(depths.len(), 3 * 112 * 84);
-    depths.iter().sum::<f64>() / depths.len() as f64
 }
 
 /// How far each camera is from the first one, which all stand on a line.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::client::Client;
+use crate::support::npz::mean_depth;
 use crate::support::pictures::sized;
 use crate::support::server::Server;
 
@@ -63,12 +64,18 @@ async fn a_model_that_takes_known_cameras_gets_them_when_all_are_known() {
         assert!((number(&extrinsics[0][3]) + 0.25 * index as f64).abs() < 1e-5);
         assert!((number(&extrinsics[1][3]) - 0.5).abs() < 1e-5);
     }
+    let depth = mean_depth(&server, &client).await;
     // One that is not known, and the model finds all of them by itself.
     client.send(image(json!({"intrinsics": null}))).await;
     client.expect("ack").await;
     let found = metadata(&mut client).await;
     assert_eq!(found["known_cameras"], false);
     assert!(number(&found["extrinsics"][1][1][3]).abs() < 1e-5);
+    let own = mean_depth(&server, &client).await;
+    assert!(
+        (depth / own - 2.0).abs() < 1e-3,
+        "{depth} in the client's unit, {own} in the model's"
+    );
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ pub mod client;
 pub mod compressed;
 pub mod geometry;
 pub mod glb;
+pub mod npz;
 pub mod pictures;
 pub mod program;
 pub mod proxy;

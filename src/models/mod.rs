@@ -38,7 +38,9 @@ pub async fn resolve(
         runs_on(id.precision, devices, &id.to_string())?;
     }
     let model = find(options, devices, stop).await?;
-    runs_on(model.metadata.precision, devices, &model.path)?;
+    for precision in [model.metadata.precision, model.metadata.head_precision] {
+        runs_on(precision, devices, &model.path)?;
+    }
     Ok(model)
 }
 

@@ -3,6 +3,7 @@
 //! The service sees a model only through the trait [`Model`]. What runs today is a TorchScript
 //! archive ([`torchscript`]) that follows the contract of `weights/README.md`.
 
+mod adoption;
 mod cuda;
 mod device;
 mod frames_per_call;
@@ -144,8 +145,9 @@ pub trait Model: Send {
     /// Predicts depth, confidence and cameras of frames that were encoded by this model.
     ///
     /// Cameras that are known, one per frame and at the frames' size, help a model whose metadata
-    /// says that it takes [`poses`](Metadata::poses); others do not look at them. What the model
-    /// answers need not be equal to them.
+    /// says that it takes [`poses`](Metadata::poses); others do not look at them. They are then the
+    /// cameras of the prediction, and depth is in their unit of length, unless the model knows
+    /// metres.
     ///
     /// # Errors
     /// [`ModelError::Empty`] without frames, [`ModelError::Features`] if they differ in size or

@@ -12,8 +12,9 @@ use tch::{CModule, Kind, Tensor};
 
 use super::{
     Device, Features, FrameSize, FramesPerCall, KnownCamera, Metadata, Model, ModelError, OnStep,
-    ResolvedModel, Shortage, Step,
+    ResolvedModel, Scale, Shortage, Step,
 };
+use crate::model::adoption::adopt;
 use crate::model::source::Archive;
 use crate::prediction::{Camera, Prediction};
 use errors::{Work, broken, call_error, load_error};
@@ -286,7 +287,8 @@ impl Model for TorchScriptModel {
             [i64::from(work.size.height), i64::from(work.size.width)],
             work,
         )?;
-        let state = match known_cameras.filter(|_| self.metadata.poses) {
+        let known_cameras = known_cameras.filter(|_| self.metadata.poses);
+        let state = match known_cameras {
             Some(cameras) => {
                 let cameras = self.known_cameras(cameras, work)?;
                 self.call("relate_posed", &[&rows, &cameras, &size], work)?
@@ -338,13 +340,17 @@ impl Model for TorchScriptModel {
                 },
             )?;
         }
-        Ok(Prediction {
+        let mut prediction = Prediction {
             width: work.size.width as usize,
             height: work.size.height as usize,
             cameras,
             depth: maps.depth,
             confidence: maps.confidence,
-        })
+        };
+        if let Some(known) = known_cameras.filter(|_| self.metadata.scale == Scale::Relative) {
+            adopt(&mut prediction, known);
+        }
+        Ok(prediction)
     }
 }
 

@@ -1,0 +1,28 @@
+//! The NPZ file of a result.
+
+use std::io::{Cursor, Read};
+
+use zip::ZipArchive;
+
+use super::client::Client;
+use super::server::Server;
+
+/// The mean depth of all pixels of a session's result.
+pub async fn mean_depth(server: &Server, client: &Client) -> f64 {
+    let path = format!("/ws/session/{}/result?format=npz", client.session);
+    let npz = server.get(&path).await.body;
+    let mut zip = ZipArchive::new(Cursor::new(npz)).expect("an NPZ file is a zip file");
+    let mut entry = zip.by_name("depth.npy").expect("depth is in it");
+    let mut npy = Vec::new();
+    entry.read_to_end(&mut npy).expect("it can be read");
+    // NPY 1.0: the length of the header in bytes 8 and 9, then the header, then the numbers.
+    let header = usize::from(u16::from_le_bytes([npy[8], npy[9]]));
+    let depths: Vec<f64> = npy[10 + header..]
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|bytes| f64::from(f32::from_le_bytes(*bytes)))
+        .collect();
+    assert!(!depths.is_empty());
+    depths.iter().sum::<f64>() / depths.len() as f64
+}
