@@ -181,6 +181,7 @@ impl OneShot {
             bytes,
             name,
             camera: None,
+            id: None,
         };
         self.send(image, lease).await
     }
@@ -197,7 +198,8 @@ impl OneShot {
             let delivery = self.events.next().await;
             self.take(delivery)?;
         }
-        self.send(ClientMessage::Finalize, None).await?;
+        self.send(ClientMessage::Finalize { id: None }, None)
+            .await?;
         // Its first sign of life says that it was accepted.
         while self.result.is_none() {
             let delivery = self.events.next().await;
@@ -262,7 +264,7 @@ impl OneShot {
             SessionEvent::Acknowledged { .. } => {
                 self.unanswered.pop_front();
             }
-            SessionEvent::Error { kind, message } => {
+            SessionEvent::Error { kind, message, .. } => {
                 return Err(match self.unanswered.pop_front() {
                     Some(name) => OneShotError::Image {
                         name,
@@ -273,7 +275,7 @@ impl OneShot {
                 });
             }
             SessionEvent::Progress(progress) => return Ok(Some(progress)),
-            SessionEvent::Result(answer) => self.result = Some(answer),
+            SessionEvent::Result { answer, .. } => self.result = Some(answer),
             SessionEvent::Closed(reason) => return Err(OneShotError::Ended(reason)),
             SessionEvent::Connected { .. } | SessionEvent::Pong => {}
         }

@@ -37,8 +37,8 @@ mod tests;
 pub use config::{ConfigLimits, OutOfRange, PointOptions, Range, SessionConfig};
 pub use connection::{AttachError, Delivery, Events, Requests, SessionNotFound};
 pub use event::{
-    Answer, AnswerKind, ClientMessage, CloseReason, Progress, ResultMetadata, SessionEvent,
-    SessionId, Stage, Timings,
+    Answer, AnswerKind, BadMessageId, ClientMessage, CloseReason, MessageId, Progress,
+    ResultMetadata, SessionEvent, SessionId, Stage, Timings,
 };
 pub use export::{ExportFailed, ResultFile};
 pub use memory::{MemoryBudget, MemoryLease};
@@ -46,6 +46,8 @@ pub use metrics::{ErrorKind, ErrorReport, MemoryUse, Metrics, Quantiles, StageLa
 pub use pointstream_reconstruction::export::{ResultFormat, UnknownFormat};
 pub use settings::Settings;
 pub use spool::DataDirError;
-pub use summary::{ActorReport, JobReport, SessionStatus, SessionSummary};
+pub use summary::{
+    ActorReport, ImageSummary, JobReport, SessionStatus, SessionSummary, ThumbnailFailed,
+};
 pub use supervisor::CreateSessionError;
 pub use system::{Readiness, SessionHandle, StartError, System};

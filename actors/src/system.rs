@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use pointstream_reconstruction::export::ResultFormat;
 use pointstream_reconstruction::model::Metadata;
 use thiserror::Error;
@@ -20,7 +21,7 @@ use crate::pool::PoolStatus;
 use crate::session::SessionMessage;
 use crate::settings::Settings;
 use crate::spool::{DataDir, DataDirError};
-use crate::summary::{ActorReport, SessionSummary};
+use crate::summary::{ActorReport, ImageSummary, SessionSummary, ThumbnailFailed};
 use crate::supervisor::{
     CreateSessionError, SessionMailbox, Supervisor, SupervisorArgs, SupervisorMessage,
 };
@@ -159,7 +160,7 @@ impl System {
         found
             .ok()
             .flatten()
-            .map(|mailbox| SessionHandle { mailbox })
+            .map(|mailbox| SessionHandle { id, mailbox })
     }
 
     /// All sessions, the oldest first.
@@ -269,10 +270,16 @@ where
 /// A handle of one session.
 #[derive(Clone)]
 pub struct SessionHandle {
+    id: SessionId,
     mailbox: SessionMailbox,
 }
 
 impl SessionHandle {
+    /// Its identifier.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
     /// What there is to know about it.
     ///
     /// # Errors
@@ -293,6 +300,28 @@ impl SessionHandle {
             .ask(SessionMessage::Result)
             .await
             .map_err(|_| SessionNotFound)
+    }
+
+    /// Its images, in the order in which they were stored.
+    ///
+    /// # Errors
+    /// [`SessionNotFound`] if it has ended meanwhile.
+    pub async fn images(&self) -> Result<Vec<ImageSummary>, SessionNotFound> {
+        self.mailbox
+            .ask(SessionMessage::Images)
+            .await
+            .map_err(|_| SessionNotFound)
+    }
+
+    /// A small copy of an image as a JPEG file, or nothing if it has no image at this place.
+    ///
+    /// # Errors
+    /// [`ThumbnailFailed`] if it has ended meanwhile or the image cannot be read.
+    pub async fn thumbnail(&self, index: usize) -> Result<Option<Bytes>, ThumbnailFailed> {
+        self.mailbox
+            .ask(|reply| SessionMessage::Thumbnail { index, reply })
+            .await
+            .map_err(|_| SessionNotFound)?
     }
 
     /// Its newest result in a format, or nothing if it has none. Written at the first request for

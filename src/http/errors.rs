@@ -3,7 +3,9 @@
 use std::convert::Infallible;
 use std::fmt;
 
-use pointstream_actors::{CreateSessionError, ExportFailed, OutOfRange, SessionNotFound};
+use pointstream_actors::{
+    CreateSessionError, ExportFailed, OutOfRange, SessionNotFound, ThumbnailFailed,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 use warp::http::StatusCode;
@@ -109,6 +111,15 @@ impl From<ExportFailed> for ApiError {
         match error {
             ExportFailed::SessionNotFound(error) => error.into(),
             ExportFailed::Write { .. } | ExportFailed::Internal(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ThumbnailFailed> for ApiError {
+    fn from(error: ThumbnailFailed) -> Self {
+        match error {
+            ThumbnailFailed::SessionNotFound(error) => error.into(),
+            ThumbnailFailed::Read(_) | ThumbnailFailed::Internal(_) => Self::internal(&error),
         }
     }
 }

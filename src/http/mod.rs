@@ -3,6 +3,7 @@
 mod docs;
 mod download;
 mod errors;
+mod images;
 mod multipart;
 mod openapi;
 mod operators;

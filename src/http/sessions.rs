@@ -49,6 +49,7 @@ pub async fn show(app: App, id: String) -> Result<Json, ApiError> {
     Ok(warp::reply::json(&Shown {
         listed: Listed::from(&session),
         max_images: session.config.max_images,
+        pending_images: session.pending_images,
         error_message: session.error_message.as_deref(),
         config: Config::from(&session.config),
     }))
@@ -234,6 +235,8 @@ pub struct Shown<'a> {
     #[serde(flatten)]
     listed: Listed,
     max_images: u32,
+    /// Images that were received and are not stored yet.
+    pending_images: usize,
     /// What the last generation failed with, or null.
     error_message: Option<&'a str>,
     config: Config,
@@ -252,6 +255,7 @@ mod tests {
             last_activity: UNIX_EPOCH + std::time::Duration::from_secs(2),
             status,
             image_count: 5,
+            pending_images: 2,
             image_bytes: 1000,
             config: SessionConfig::default(),
             connections: 1,
@@ -267,6 +271,7 @@ mod tests {
         let shown = serde_json::to_value(Shown {
             listed: Listed::from(&session),
             max_images: session.config.max_images,
+            pending_images: session.pending_images,
             error_message: None,
             config: Config::from(&session.config),
         })
@@ -277,6 +282,7 @@ mod tests {
         assert_eq!(shown["status"], "active");
         assert_eq!(shown["image_count"], 5);
         assert_eq!(shown["max_images"], 100);
+        assert_eq!(shown["pending_images"], 2);
         assert_eq!(shown["error_message"], Value::Null);
     }
 

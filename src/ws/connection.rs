@@ -339,7 +339,7 @@ async fn understand(text: Utf8Bytes) -> ClientMessage {
     }
     tokio::task::spawn_blocking(move || protocol::parse(&text))
         .await
-        .unwrap_or_else(|_| ClientMessage::Invalid {
-            reason: "internal error; the server's log says more".to_owned(),
+        .unwrap_or_else(|_| {
+            protocol::invalid("internal error; the server's log says more".to_owned())
         })
 }

@@ -8,7 +8,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use pointstream_actors::{Answer, AnswerKind, SessionEvent, SessionId, Stage};
+use pointstream_actors::{Answer, AnswerKind, MessageId, SessionEvent, SessionId, Stage};
 use serde::Serialize;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -42,6 +42,10 @@ pub enum Message<'a> {
         session_id: SessionId,
         /// The client's name of the image, or the one that was made up.
         image_path: &'a str,
+        /// What the client called the image's message, if it did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false, min_length = 1, max_length = 128)]
+        id: Option<&'a str>,
     },
     /// A request has come this far.
     Progress {
@@ -51,6 +55,19 @@ pub enum Message<'a> {
         progress: f64,
         /// For people.
         message: &'a str,
+    },
+    /// A message could not be honoured, or the connection ends.
+    Error {
+        /// What was wrong and what would work.
+        message: &'a str,
+        /// What the client called the message that this answers, if it did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false, min_length = 1, max_length = 128)]
+        id: Option<&'a str>,
+        /// What the client called the image that this answers, if it did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false, max_length = 16384)]
+        filename: Option<&'a str>,
     },
     /// The connection is alive.
     Pong {
@@ -113,10 +130,12 @@ impl Outgoing {
             SessionEvent::Acknowledged {
                 image_count,
                 image_path,
+                id,
             } => Message::Ack {
                 image_count: *image_count,
                 session_id,
                 image_path,
+                id: id.as_ref().map(MessageId::as_str),
             },
             SessionEvent::Progress(progress) => Message::Progress {
                 stage: progress.stage,
@@ -124,8 +143,19 @@ impl Outgoing {
                 progress: (f64::from(progress.fraction) * 1e4).round() / 1e4,
                 message: &progress.message,
             },
-            SessionEvent::Result(answer) => return Self::result(answer, results).map(Some),
-            SessionEvent::Error { message, .. } => return Ok(Some(Self::error(message))),
+            SessionEvent::Result { answer, id } => {
+                return Self::result(answer, id.as_ref(), results).map(Some);
+            }
+            SessionEvent::Error {
+                message,
+                id,
+                filename,
+                ..
+            } => Message::Error {
+                message,
+                id: id.as_ref().map(MessageId::as_str),
+                filename: filename.as_deref(),
+            },
             SessionEvent::Pong => Message::Pong { session_id },
             SessionEvent::Closed(_) => return Ok(None),
         };
@@ -133,7 +163,7 @@ impl Outgoing {
         Ok(Some(Self::plain(json)))
     }
 
-    /// An error message.
+    /// An error message that answers nothing.
     pub fn error(message: &str) -> Self {
         Self::plain(json!({ "type": "error", "message": message }).to_string())
     }
@@ -148,13 +178,24 @@ impl Outgoing {
         }
     }
 
-    fn result(answer: &Answer, frames: ResultFrames) -> serde_json::Result<Self> {
+    fn result(
+        answer: &Answer,
+        id: Option<&MessageId>,
+        frames: ResultFrames,
+    ) -> serde_json::Result<Self> {
         let kind = match answer.kind {
             AnswerKind::Delta => "delta",
             AnswerKind::Complete => "complete",
         };
         let metadata = serde_json::to_string(&*answer.metadata)?;
-        let start = format!(r#"{{"type":"{kind}","image_count":{}"#, answer.image_count);
+        let id = match id {
+            Some(id) => format!(r#","id":{}"#, serde_json::to_string(id.as_str())?),
+            None => String::new(),
+        };
+        let start = format!(
+            r#"{{"type":"{kind}"{id},"image_count":{}"#,
+            answer.image_count
+        );
         let end = format!(r#""metadata":{metadata}}}"#);
         let (head, tail) = match frames {
             ResultFrames::Json => (
@@ -289,13 +330,16 @@ mod tests {
             options: PointOptions::default(),
             timings: Timings::default(),
         };
-        SessionEvent::Result(Arc::new(Answer {
-            number: 1,
-            kind: AnswerKind::Delta,
-            image_count: 5,
-            glb: glb.into(),
-            metadata: Arc::new(metadata),
-        }))
+        SessionEvent::Result {
+            answer: Arc::new(Answer {
+                number: 1,
+                kind: AnswerKind::Delta,
+                image_count: 5,
+                glb: glb.into(),
+                metadata: Arc::new(metadata),
+            }),
+            id: MessageId::new("a\"b").ok(),
+        }
     }
 
     #[test]
@@ -313,6 +357,7 @@ mod tests {
                 SessionEvent::Acknowledged {
                     image_count: 5,
                     image_path: "a\"b.png".to_owned(),
+                    id: None,
                 },
                 json!({
                     "type": "ack", "image_count": 5, "session_id": id, "image_path": "a\"b.png",
@@ -333,8 +378,19 @@ mod tests {
                 SessionEvent::Error {
                     kind: ErrorKind::Model,
                     message: "no".to_owned(),
+                    id: None,
+                    filename: None,
                 },
                 json!({"type": "error", "message": "no"}),
+            ),
+            (
+                SessionEvent::Error {
+                    kind: ErrorKind::Image,
+                    message: "no".to_owned(),
+                    id: MessageId::new("7").ok(),
+                    filename: Some("a.png".to_owned()),
+                },
+                json!({"type": "error", "message": "no", "id": "7", "filename": "a.png"}),
             ),
             (
                 SessionEvent::Pong,
@@ -369,6 +425,7 @@ mod tests {
             assert_eq!(STANDARD.decode(encoded).expect("base64"), glb, "{length}");
             assert_eq!(value["type"], "delta");
             assert_eq!(value["image_count"], 5);
+            assert_eq!(value["id"], "a\"b");
             assert_eq!(value["metadata"]["num_frames"], 2);
             assert_eq!(value["metadata"]["extrinsics"][1][3][3], 0.25);
         }

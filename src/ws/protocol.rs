@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use pointstream_actors::ClientMessage;
+use pointstream_actors::{BadMessageId, ClientMessage, MessageId};
 use pointstream_reconstruction::model::{KnownCamera, KnownCameraError};
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -32,6 +32,8 @@ enum BadMessage {
     UnknownType(String),
     #[error("image message has no \"data\"; it holds the image file as base64")]
     NoData,
+    #[error(transparent)]
+    Id(#[from] BadMessageId),
     #[error("\"filename\" is longer than {MAX_FILENAME} bytes")]
     LongFilename,
     #[error("\"intrinsics\" and \"extrinsics\" belong together; send both or neither")]
@@ -59,27 +61,62 @@ enum BadMessage {
 ///
 /// Takes time in proportion to the length of the text.
 pub fn parse(text: &str) -> ClientMessage {
-    read(text).unwrap_or_else(|error| invalid(error.to_string()))
+    match Fields::read(text) {
+        Ok(fields) => understand(fields, read),
+        Err(error) => invalid(error.to_string()),
+    }
 }
 
 /// Reads a binary message: a header, which is short, and an image's bytes, which are not copied.
 pub fn parse_binary(message: &Bytes) -> ClientMessage {
-    read_binary(message).unwrap_or_else(|error| invalid(error.to_string()))
+    let parts = binary::split(message, MAX_HEADER).map_err(BadMessage::from);
+    let fields = parts.and_then(|(header, payload)| {
+        let fields = Fields::read(header).map_err(BadMessage::Header)?;
+        Ok((fields, payload))
+    });
+    match fields {
+        Ok((fields, payload)) => understand(fields, |fields| read_binary(fields, payload)),
+        Err(error) => invalid(error.to_string()),
+    }
 }
 
-fn invalid(reason: String) -> ClientMessage {
-    ClientMessage::Invalid { reason }
+/// A message that nobody understands.
+pub fn invalid(reason: String) -> ClientMessage {
+    ClientMessage::Invalid {
+        reason,
+        id: None,
+        filename: None,
+    }
 }
 
-fn read(text: &str) -> Result<ClientMessage, BadMessage> {
-    let mut fields = Fields::read(text)?;
+/// Reads a message from its fields. What becomes an invalid one keeps its names, so that the client
+/// knows which one the error is about.
+fn understand<'a>(
+    fields: Fields<'a>,
+    read: impl FnOnce(Fields<'a>) -> Result<ClientMessage, BadMessage>,
+) -> ClientMessage {
+    let id = fields.id.text().and_then(|id| MessageId::new(id).ok());
+    let named = fields
+        .filename
+        .text()
+        .filter(|name| fields.kind.text() == Some("image") && name.len() <= MAX_FILENAME);
+    let filename = named.map(str::to_owned);
+    read(fields).unwrap_or_else(|error| ClientMessage::Invalid {
+        reason: error.to_string(),
+        id,
+        filename,
+    })
+}
+
+fn read(mut fields: Fields<'_>) -> Result<ClientMessage, BadMessage> {
     match std::mem::take(&mut fields.kind).string("type")?.as_deref() {
         None => Err(BadMessage::NoType),
         Some("image") => image(fields),
         Some("generate") => Ok(ClientMessage::Generate {
             incremental: fields.incremental.boolean("incremental")?.unwrap_or(true),
+            id: id(fields.id)?,
         }),
-        Some("finalize") => Ok(ClientMessage::Finalize),
+        Some("finalize") => Ok(ClientMessage::Finalize { id: id(fields.id)? }),
         Some("ping") => Ok(ClientMessage::Ping),
         Some(other) => Err(BadMessage::UnknownType(other.chars().take(SHOWN).collect())),
     }
@@ -89,11 +126,18 @@ fn image(fields: Fields<'_>) -> Result<ClientMessage, BadMessage> {
     let data = fields.data.string("data")?.ok_or(BadMessage::NoData)?;
     let camera = camera(fields.intrinsics, fields.extrinsics)?;
     let name = filename(fields.filename)?;
+    let id = id(fields.id)?;
     Ok(ClientMessage::Image {
         bytes: image_data::decode(&data)?.into(),
         name,
         camera,
+        id,
     })
+}
+
+fn id(field: Field<'_>) -> Result<Option<MessageId>, BadMessage> {
+    let id = field.string("id")?;
+    Ok(id.map(|id| MessageId::new(&id)).transpose()?)
 }
 
 /// The camera that a client knows of its image: both matrices or neither.
@@ -121,9 +165,7 @@ fn filename(field: Field<'_>) -> Result<Option<String>, BadMessage> {
     Ok(name.map(Cow::into_owned))
 }
 
-fn read_binary(message: &Bytes) -> Result<ClientMessage, BadMessage> {
-    let (header, payload) = binary::split(message, MAX_HEADER)?;
-    let fields = Fields::read(header).map_err(BadMessage::Header)?;
+fn read_binary(fields: Fields<'_>, payload: Bytes) -> Result<ClientMessage, BadMessage> {
     let kind = fields.kind.string("type").map_err(BadMessage::Header)?;
     match kind.as_deref() {
         None => return Err(BadMessage::NoBinaryType),
@@ -138,6 +180,7 @@ fn read_binary(message: &Bytes) -> Result<ClientMessage, BadMessage> {
     }
     let camera = camera(fields.intrinsics, fields.extrinsics)?;
     let name = filename(fields.filename)?;
+    let id = id(fields.id)?;
     if payload.is_empty() {
         return Err(BadMessage::NoPayload);
     }
@@ -145,6 +188,7 @@ fn read_binary(message: &Bytes) -> Result<ClientMessage, BadMessage> {
         bytes: payload,
         name,
         camera,
+        id,
     })
 }
 
@@ -154,7 +198,7 @@ mod tests {
 
     fn reason(text: &str) -> String {
         match parse(text) {
-            ClientMessage::Invalid { reason } => reason,
+            ClientMessage::Invalid { reason, .. } => reason,
             other => panic!("{other:?} should be invalid"),
         }
     }
@@ -207,7 +251,7 @@ mod tests {
             (r#"{"incremental": false, "type": "generate"}"#, false),
         ] {
             match parse(text) {
-                ClientMessage::Generate { incremental } => assert_eq!(incremental, expected),
+                ClientMessage::Generate { incremental, .. } => assert_eq!(incremental, expected),
                 other => panic!("{other:?} should be generate"),
             }
         }
@@ -217,12 +261,67 @@ mod tests {
     fn reads_finalize_and_ping_with_fields_unknown_to_it() {
         assert!(matches!(
             parse(r#"{"type": "finalize"}"#),
-            ClientMessage::Finalize
+            ClientMessage::Finalize { id: None }
         ));
         assert!(matches!(
             parse(r#" {"type":"ping","t":[1,{"a":2}]}"#),
             ClientMessage::Ping
         ));
+    }
+
+    #[test]
+    fn an_identifier_has_1_to_128_characters() {
+        for (id, valid) in [
+            ("a", true),
+            (&"\u{1F600}".repeat(128), true),
+            ("", false),
+            (&"n".repeat(129), false),
+        ] {
+            for kind in ["generate", "finalize"] {
+                let text = serde_json::json!({"type": kind, "id": id}).to_string();
+                match parse(&text) {
+                    ClientMessage::Generate { id: found, .. }
+                    | ClientMessage::Finalize { id: found } => {
+                        assert!(valid, "{id:?}");
+                        assert_eq!(found.as_ref().map(MessageId::as_str), Some(id));
+                    }
+                    other => {
+                        assert!(!valid, "{other:?}");
+                        assert!(reason(&text).starts_with("\"id\" must have 1 to 128 characters"));
+                    }
+                }
+            }
+        }
+        // Of a message that has none, it is an unknown field.
+        assert!(matches!(
+            parse(r#"{"type": "ping", "id": 7}"#),
+            ClientMessage::Ping
+        ));
+    }
+
+    #[test]
+    fn what_is_invalid_keeps_its_names() {
+        let labels = |text: &str| match parse(text) {
+            ClientMessage::Invalid { id, filename, .. } => {
+                (id.map(|id| id.as_str().to_owned()), filename)
+            }
+            other => panic!("{other:?} should be invalid"),
+        };
+        let both = (Some("7".to_owned()), Some("a.png".to_owned()));
+        for text in [
+            r#"{"type": "image", "id": "7", "filename": "a.png"}"#,
+            r#"{"type": "image", "id": "7", "filename": "a.png", "data": "!"}"#,
+        ] {
+            assert_eq!(labels(text), both);
+        }
+        assert_eq!(
+            labels(r#"{"type": "dance", "id": "7", "filename": "a.png"}"#),
+            (both.0, None)
+        );
+        assert_eq!(
+            labels(r#"{"type": "image", "id": 7, "filename": "a.png"}"#),
+            (None, both.1)
+        );
     }
 
     #[test]
@@ -300,7 +399,7 @@ mod tests {
     fn binary_reason(header: &str, payload: &[u8]) -> String {
         let message = [&binary::preface(header.to_owned()), payload].concat();
         match parse_binary(&message.into()) {
-            ClientMessage::Invalid { reason } => reason,
+            ClientMessage::Invalid { reason, .. } => reason,
             other => panic!("{other:?} should be invalid"),
         }
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::connections::wire_text;
 use super::{SessionMessage, State};
-use crate::event::{CloseReason, SessionEvent};
+use crate::event::CloseReason;
 use crate::mailbox::{Reply, answer};
 use crate::metrics::ErrorKind;
 
@@ -42,8 +42,7 @@ impl State {
     pub(super) fn drain(&mut self, reply: Reply<()>) {
         while let Some(request) = self.requests.pop_front() {
             let message = wire_text(&CloseReason::ShuttingDown.to_string());
-            let kind = ErrorKind::Refused;
-            self.answer_request(request.connection, SessionEvent::Error { kind, message });
+            self.refuse_request(request, ErrorKind::Refused, message);
         }
         if self.running.is_some() {
             self.draining.get_or_insert_default().push(reply);

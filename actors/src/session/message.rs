@@ -8,13 +8,14 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::exports::ExportReply;
 use super::generation::{GenerationError, Outcome};
+use super::images::ThumbnailReply;
 use super::uploads::{StoreError, StoredImage};
 use crate::connection::{AttachError, ConnectionId, Events, Requests};
 use crate::event::{Answer, ClientMessage, CloseReason, Progress, SessionEvent};
 use crate::export::ExportFailed;
 use crate::mailbox::Reply;
 use crate::memory::MemoryLease;
-use crate::summary::SessionSummary;
+use crate::summary::{ImageSummary, SessionSummary};
 
 /// What a session is told.
 pub(crate) enum SessionMessage {
@@ -57,6 +58,15 @@ pub(crate) enum SessionMessage {
     Summary(Reply<SessionSummary>),
     /// Give the newest result.
     Result(Reply<Option<Arc<Answer>>>),
+    /// Give the images, in the order in which they were stored.
+    Images(Reply<Vec<ImageSummary>>),
+    /// Give a small copy of an image.
+    Thumbnail {
+        /// Its place among the images, counted from 0.
+        index: usize,
+        /// Answers with the file, or none if there is no such image.
+        reply: ThumbnailReply,
+    },
     /// Give the newest result in a format; written first, if need be.
     Export {
         /// Which one.

@@ -8,6 +8,7 @@ mod connections;
 mod exports;
 mod generation;
 mod idle;
+mod images;
 mod memory_advice;
 mod message;
 mod requests;
@@ -35,7 +36,7 @@ use crate::settings::Settings;
 use crate::spool::Spool;
 use crate::summary::{SessionStatus, SessionSummary};
 use crate::workshop::Workshop;
-use connections::Connection;
+use connections::{Connection, Refusal};
 use exports::Exports;
 pub(crate) use message::SessionMessage;
 use requests::{Request, Running};
@@ -203,6 +204,8 @@ impl State {
                 let result = self.result.as_ref();
                 answer(reply, result.map(|result| result.answer().clone()));
             }
+            SessionMessage::Images(reply) => answer(reply, self.list_images()),
+            SessionMessage::Thumbnail { index, reply } => self.on_thumbnail(index, reply),
             SessionMessage::Export { format, reply } => self.on_export(format, reply),
             SessionMessage::ExportEnded {
                 number,
@@ -228,26 +231,38 @@ impl State {
         self.touch();
         match message {
             ClientMessage::Ping => self.tell(connection, SessionEvent::Pong, Some(permit)),
-            ClientMessage::Invalid { reason } => {
-                self.refuse(connection, ErrorKind::Message, reason, Some(permit));
+            ClientMessage::Invalid {
+                reason,
+                id,
+                filename,
+            } => {
+                let refusal = Refusal {
+                    kind: ErrorKind::Message,
+                    message: reason,
+                    id,
+                    filename,
+                };
+                self.refuse(connection, refusal, Some(permit));
             }
             ClientMessage::Image {
                 bytes,
                 name,
                 camera,
+                id,
             } => {
                 let image = NewImage {
                     bytes,
                     memory,
                     name,
                     camera,
+                    id,
                 };
                 self.on_image(connection, image, permit);
             }
-            ClientMessage::Generate { incremental } => {
-                self.on_generate(connection, incremental, permit);
+            ClientMessage::Generate { incremental, id } => {
+                self.on_generate(connection, incremental, id, permit);
             }
-            ClientMessage::Finalize => self.on_finalize(connection, permit),
+            ClientMessage::Finalize { id } => self.on_finalize(connection, id, permit),
         }
     }
 
@@ -277,6 +292,7 @@ impl State {
             last_activity: self.last_activity.0,
             status: self.status(),
             image_count: self.image_count(),
+            pending_images: self.pending_images(),
             image_bytes: self.images.iter().map(|image| image.bytes).sum(),
             config: self.config.clone(),
             connections: self.connections.len(),

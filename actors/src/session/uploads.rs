@@ -13,9 +13,10 @@ use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::Instrument;
 
+use super::connections::Refusal;
 use super::{SessionMessage, State};
 use crate::connection::ConnectionId;
-use crate::event::SessionEvent;
+use crate::event::{MessageId, SessionEvent};
 use crate::features::FeatureCell;
 use crate::memory::MemoryLease;
 use crate::metrics::ErrorKind;
@@ -33,6 +34,7 @@ pub(super) struct Upload {
     pub number: u64,
     connection: ConnectionId,
     name: Option<String>,
+    id: Option<MessageId>,
     permit: OwnedSemaphorePermit,
     outcome: Option<Result<StoredImage, StoreError>>,
 }
@@ -44,6 +46,7 @@ pub(super) struct NewImage {
     pub name: Option<String>,
     /// At the image's own size.
     pub camera: Option<Box<KnownCamera>>,
+    pub id: Option<MessageId>,
 }
 
 /// An image of the session.
@@ -52,6 +55,8 @@ pub(super) struct Image {
     pub number: u64,
     /// The client's name for it, or one made up.
     pub name: String,
+    /// What the client called its message.
+    pub id: Option<MessageId>,
     /// Size of the file that the client sent.
     pub bytes: u64,
     /// Size of the prepared frame.
@@ -146,13 +151,20 @@ impl State {
             .or_else(|| self.is_full().then(|| self.full_message()));
         if let Some(reason) = refusal {
             self.metrics.sessions.image_refused();
-            return self.refuse(connection, ErrorKind::Refused, reason, Some(permit));
+            let refusal = Refusal {
+                kind: ErrorKind::Refused,
+                message: reason,
+                id: image.id,
+                filename: image.name,
+            };
+            return self.refuse(connection, refusal, Some(permit));
         }
         let NewImage {
             bytes,
             memory,
             name,
             camera,
+            id,
         } = image;
         let number = self.next_upload;
         self.next_upload += 1;
@@ -160,6 +172,7 @@ impl State {
             number,
             connection,
             name,
+            id,
             permit,
             outcome: None,
         });
@@ -210,8 +223,13 @@ impl State {
             Some(Ok(_)) if self.is_full() => {
                 self.forget_files(upload.number);
                 self.metrics.sessions.image_refused();
-                let message = self.full_message();
-                self.refuse(connection, ErrorKind::Refused, message, Some(upload.permit));
+                let refusal = Refusal {
+                    kind: ErrorKind::Refused,
+                    message: self.full_message(),
+                    id: upload.id,
+                    filename: upload.name,
+                };
+                self.refuse(connection, refusal, Some(upload.permit));
             }
             Some(Ok(stored)) => {
                 let name = upload
@@ -222,6 +240,7 @@ impl State {
                 self.images.push(Image {
                     number: upload.number,
                     name: name.clone(),
+                    id: upload.id.clone(),
                     bytes: stored.bytes,
                     size: stored.size,
                     camera: stored.camera,
@@ -231,16 +250,27 @@ impl State {
                 let acknowledged = SessionEvent::Acknowledged {
                     image_count: self.image_count(),
                     image_path: name,
+                    id: upload.id,
                 };
                 self.tell(connection, acknowledged, Some(upload.permit));
             }
             Some(Err(error)) => {
                 self.metrics.sessions.image_refused();
-                let kind = error.kind();
-                self.refuse(connection, kind, error.to_string(), Some(upload.permit));
+                let refusal = Refusal {
+                    kind: error.kind(),
+                    message: error.to_string(),
+                    id: upload.id,
+                    filename: upload.name,
+                };
+                self.refuse(connection, refusal, Some(upload.permit));
             }
             None => {}
         }
+    }
+
+    /// Images that were received and are neither among the session's nor refused yet.
+    pub(super) fn pending_images(&self) -> usize {
+        self.uploads.len()
     }
 
     fn is_full(&self) -> bool {

@@ -253,6 +253,7 @@ impl Client {
             bytes: bytes.into_inner().into(),
             name: None,
             camera: None,
+            id: None,
         })
         .await;
         let event = self.next().await;
@@ -260,8 +261,11 @@ impl Client {
     }
 
     async fn generate(&mut self) -> SessionEvent {
-        self.send(ClientMessage::Generate { incremental: true })
-            .await;
+        self.send(ClientMessage::Generate {
+            incremental: true,
+            id: None,
+        })
+        .await;
         self.next().await
     }
 }
