@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::client::Client;
-use crate::support::pictures::{black, photo};
+use crate::support::pictures::{black, photo, sized};
 use crate::support::server::Server;
 
 fn image(bytes: &[u8], id: &Value, filename: &str) -> Value {
@@ -67,6 +67,50 @@ async fn an_error_names_its_image() {
     client.upload("fits.png", &photo(0)).await;
     client.send(image(&photo(1), &json!("d"), "d.png")).await;
     expect_refusal(&mut client, "d").await;
+}
+
+#[tokio::test]
+async fn images_are_answered_in_their_order_whatever_comes_of_them() {
+    let server = Server::start(&[]).await;
+    let mut client = server.client("max_images=2").await;
+    // Decoding these takes a while; what is wrong with those between is seen at once.
+    let slow = sized(3000, 2000);
+    client.send(image(&slow, &json!("0"), "0.png")).await;
+    client
+        .send(json!({"type": "image", "id": "1", "data": "!"}))
+        .await;
+    client.send(image(&slow, &json!("2"), "2.png")).await;
+    client.send(json!({"type": "dance", "id": "3"})).await;
+    client.send(image(&slow, &json!("4"), "4.png")).await;
+    client
+        .send_binary(r#"{"type": "image", "id": "5"}"#, b"")
+        .await;
+    client.send(json!({"type": "finalize", "id": "7"})).await;
+    client.send(image(&photo(0), &json!("6"), "6.png")).await;
+    let mut answers = Vec::new();
+    while answers.len() < 8 {
+        let message = client.next().await;
+        if message["type"] != "progress" {
+            answers.push(format!(
+                "{} {}",
+                message["id"].as_str().expect("a name"),
+                message["type"].as_str().expect("a type")
+            ));
+        }
+    }
+    assert_eq!(
+        answers,
+        [
+            "0 ack",
+            "1 error",
+            "2 ack",
+            "3 error",
+            "4 error",
+            "5 error",
+            "6 error",
+            "7 complete"
+        ]
+    );
 }
 
 /// The image of this name is refused.

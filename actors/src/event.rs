@@ -47,6 +47,26 @@ impl MessageId {
     }
 }
 
+/// Longest name of an image in bytes. It is only a label, but every result repeats it.
+pub const MAX_NAME_BYTES: usize = 16 << 10;
+
+/// A name of an image is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("\"filename\" is longer than {max} bytes", max = MAX_NAME_BYTES)]
+pub struct LongName;
+
+/// Whether an image may have this name.
+///
+/// # Errors
+/// [`LongName`] if it is longer than [`MAX_NAME_BYTES`].
+pub fn check_name(name: &str) -> Result<(), LongName> {
+    if name.len() <= MAX_NAME_BYTES {
+        Ok(())
+    } else {
+        Err(LongName)
+    }
+}
+
 /// What a client asks of its session.
 #[derive(Debug)]
 pub enum ClientMessage {

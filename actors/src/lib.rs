@@ -37,8 +37,8 @@ mod tests;
 pub use config::{ConfigLimits, OutOfRange, PointOptions, Range, SessionConfig};
 pub use connection::{AttachError, Delivery, Events, Requests, SessionNotFound};
 pub use event::{
-    Answer, AnswerKind, BadMessageId, ClientMessage, CloseReason, MessageId, Progress,
-    ResultMetadata, SessionEvent, SessionId, Stage, Timings,
+    Answer, AnswerKind, BadMessageId, ClientMessage, CloseReason, LongName, MAX_NAME_BYTES,
+    MessageId, Progress, ResultMetadata, SessionEvent, SessionId, Stage, Timings, check_name,
 };
 pub use export::{ExportFailed, ResultFile};
 pub use memory::{MemoryBudget, MemoryLease};

@@ -198,7 +198,10 @@ impl From<OneShotError> for ApiError {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             OneShotError::Image { kind, .. } | OneShotError::Failed { kind, .. } => match kind {
-                ErrorKind::Image | ErrorKind::Message => StatusCode::UNPROCESSABLE_ENTITY,
+                // Fewer images or a smaller resolution would do.
+                ErrorKind::Image | ErrorKind::Message | ErrorKind::OutOfMemory => {
+                    StatusCode::UNPROCESSABLE_ENTITY
+                }
                 // Of a session that has one client nothing but the server's end makes it refuse.
                 ErrorKind::Busy | ErrorKind::Refused => return Self::busy(error.to_string()),
                 ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,

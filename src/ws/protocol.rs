@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use pointstream_actors::{BadMessageId, ClientMessage, MessageId};
+use pointstream_actors::{BadMessageId, ClientMessage, LongName, MessageId, check_name};
 use pointstream_reconstruction::model::{KnownCamera, KnownCameraError};
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -12,8 +12,6 @@ use super::binary::{self, BadBinary};
 use super::fields::{Field, Fields, FieldsError, matrix};
 use super::image_data::{self, ImageDataError};
 
-/// Longest name of an image in bytes. It is only a label, but every result repeats it.
-const MAX_FILENAME: usize = 16 << 10;
 /// Longest header of a binary message in bytes. The longest name fits, however it is escaped.
 const MAX_HEADER: usize = 128 << 10;
 /// Characters of a client's text that are repeated in an error.
@@ -34,8 +32,8 @@ enum BadMessage {
     NoData,
     #[error(transparent)]
     Id(#[from] BadMessageId),
-    #[error("\"filename\" is longer than {MAX_FILENAME} bytes")]
-    LongFilename,
+    #[error(transparent)]
+    Filename(#[from] LongName),
     #[error("\"intrinsics\" and \"extrinsics\" belong together; send both or neither")]
     HalfACamera,
     #[error(transparent)]
@@ -99,7 +97,7 @@ fn understand<'a>(
     let named = fields
         .filename
         .text()
-        .filter(|name| fields.kind.text() == Some("image") && name.len() <= MAX_FILENAME);
+        .filter(|name| fields.kind.text() == Some("image") && check_name(name).is_ok());
     let filename = named.map(str::to_owned);
     read(fields).unwrap_or_else(|error| ClientMessage::Invalid {
         reason: error.to_string(),
@@ -159,9 +157,7 @@ fn camera(
 
 fn filename(field: Field<'_>) -> Result<Option<String>, BadMessage> {
     let name = field.string("filename")?;
-    if name.as_ref().is_some_and(|name| name.len() > MAX_FILENAME) {
-        return Err(BadMessage::LongFilename);
-    }
+    name.as_deref().map(check_name).transpose()?;
     Ok(name.map(Cow::into_owned))
 }
 
@@ -194,6 +190,8 @@ fn read_binary(fields: Fields<'_>, payload: Bytes) -> Result<ClientMessage, BadM
 
 #[cfg(test)]
 mod tests {
+    use pointstream_actors::MAX_NAME_BYTES;
+
     use super::*;
 
     fn reason(text: &str) -> String {
@@ -422,7 +420,7 @@ mod tests {
     fn says_what_is_wrong_with_the_header_of_a_binary_message() {
         let long = format!(
             r#"{{"type": "image", "filename": "{}"}}"#,
-            "n".repeat(MAX_FILENAME + 1)
+            "n".repeat(MAX_NAME_BYTES + 1)
         );
         for (header, payload, expected) in [
             (
@@ -476,7 +474,7 @@ mod tests {
     fn a_name_has_an_end() {
         let text = format!(
             r#"{{"type": "image", "data": "aGVsbG8=", "filename": "{}"}}"#,
-            "n".repeat(MAX_FILENAME + 1)
+            "n".repeat(MAX_NAME_BYTES + 1)
         );
         assert_eq!(reason(&text), "\"filename\" is longer than 16384 bytes");
     }

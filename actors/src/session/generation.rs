@@ -67,7 +67,7 @@ pub(crate) enum GenerationError {
     #[error(transparent)]
     Job(#[from] JobError),
     /// There is not enough memory, so nothing was begun.
-    #[error("{0}")]
+    #[error("out of memory: {0}")]
     Memory(MemoryAdvice),
     /// No cloud can be made of the prediction.
     #[error("the model's output cannot be used: {0}")]
@@ -154,13 +154,14 @@ async fn predict(
     plan: &Plan,
     size: FrameSize,
 ) -> Result<(Box<Prediction>, JobTimings), GenerationError> {
-    let mailbox = plan.mailbox.clone();
+    let (mailbox, number) = (plan.mailbox.clone(), plan.number);
     let work = Work::Reconstruct {
         frames: plan.frames.iter().map(|frame| frame.job.clone()).collect(),
         size,
         on_progress: Arc::new(move |progress| {
             // Gone: the job is cancelled already.
-            let _ = mailbox.cast(SessionMessage::Progress(describe(progress)));
+            let progress = describe(progress);
+            let _ = mailbox.cast(SessionMessage::Progress { number, progress });
         }),
     };
     let (reply, result) = oneshot::channel();
@@ -232,11 +233,14 @@ fn describe(progress: JobProgress) -> Progress {
 impl Plan {
     pub(super) fn progress(&self, stage: Stage, fraction: f32, message: String) {
         // Gone: then nobody looks.
-        let _ = self.mailbox.cast(SessionMessage::Progress(Progress {
-            stage,
-            fraction,
-            message,
-        }));
+        let _ = self.mailbox.cast(SessionMessage::Progress {
+            number: self.number,
+            progress: Progress {
+                stage,
+                fraction,
+                message,
+            },
+        });
     }
 }
 

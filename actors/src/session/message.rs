@@ -49,7 +49,12 @@ pub(crate) enum SessionMessage {
     /// A frame is encoded, or the pool had no place for it.
     EncodeEnded,
     /// The running generation has come this far.
-    Progress(Progress),
+    Progress {
+        /// Which request's: a thread that was given up may still speak of an earlier one.
+        number: u64,
+        /// How far.
+        progress: Progress,
+    },
     /// The running generation is over.
     GenerationEnded(Result<Box<Outcome>, GenerationError>),
     /// The one answer of a request did not reach its client.

@@ -196,7 +196,7 @@ impl State {
                 self.on_upload_settled(number, outcome);
             }
             SessionMessage::EncodeEnded => self.on_encode_ended(),
-            SessionMessage::Progress(progress) => self.on_progress(progress),
+            SessionMessage::Progress { number, progress } => self.on_progress(number, progress),
             SessionMessage::GenerationEnded(result) => self.on_generation_ended(result),
             SessionMessage::Undelivered(event) => self.on_undelivered(event),
             SessionMessage::Summary(reply) => answer(reply, self.summary()),
@@ -242,7 +242,7 @@ impl State {
                     id,
                     filename,
                 };
-                self.refuse(connection, refusal, Some(permit));
+                self.on_invalid(connection, refusal, permit);
             }
             ClientMessage::Image {
                 bytes,

@@ -11,7 +11,7 @@ use super::connections::{Refusal, wire_text};
 use super::generation::{self, GenerationError, Outcome, Plan, PlannedFrame};
 use super::{SessionMessage, State};
 use crate::connection::ConnectionId;
-use crate::event::{AnswerKind, CloseReason, MessageId, Progress, SessionEvent};
+use crate::event::{AnswerKind, CloseReason, MessageId, Progress, SessionEvent, Stage};
 use crate::gauge::CurrentJob;
 use crate::metrics::ErrorKind;
 
@@ -46,7 +46,10 @@ impl RequestKind {
 pub(super) struct Running {
     request: Request,
     cancelled: Arc<AtomicBool>,
+    /// Of its result.
+    number: u64,
     /// The furthest progress that was shown.
+    stage: Stage,
     fraction: f32,
 }
 
@@ -193,6 +196,8 @@ impl State {
         self.running = Some(Running {
             request,
             cancelled,
+            number,
+            stage: Stage::LoadingModel,
             fraction: 0.0,
         });
         let mailbox = self.mailbox.clone();
@@ -207,15 +212,18 @@ impl State {
         });
     }
 
-    pub(super) fn on_progress(&mut self, progress: Progress) {
-        let Some(running) = &mut self.running else {
+    pub(super) fn on_progress(&mut self, number: u64, progress: Progress) {
+        let running = self.running.as_mut();
+        let Some(running) = running.filter(|running| running.number == number) else {
             return;
         };
         // A job that is tried again starts over; what was shown stays.
+        running.stage = running.stage.max(progress.stage);
         running.fraction = running.fraction.max(progress.fraction);
         let progress = Progress {
+            stage: running.stage,
             fraction: running.fraction,
-            ..progress
+            message: progress.message,
         };
         let connection = running.request.connection;
         self.show_progress(connection, SessionEvent::Progress(progress));
