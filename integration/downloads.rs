@@ -320,3 +320,38 @@ async fn a_result_and_its_description_name_the_same_points() {
     let points = &json["metadata"]["num_points"];
     assert!(ply.contains(&format!("element vertex {points}\n")));
 }
+
+#[tokio::test]
+async fn a_file_that_the_client_has_is_not_written() {
+    let server = Server::start(&[]).await;
+    let client = with_result(&server).await;
+    let glb = server.get(&path(&client.session, "glb")).await;
+    let tag = glb.header("etag").expect("a tag");
+    let before = server.files();
+    for format in ["ply", "colmap", "nerfstudio"] {
+        // A tag of it is known as soon as there is the result.
+        let tag = tag.replace("glb", format);
+        let path = path(&client.session, format);
+        for (header, tag, status) in [
+            ("if-none-match", tag.as_str(), 304),
+            ("if-none-match", "*", 304),
+            ("if-match", "\"another\"", 412),
+        ] {
+            let reply = ask(&server, "GET", &path, &[(header, tag)]).await;
+            assert_eq!(reply.status, status, "{format} {header}: {tag}");
+        }
+        assert_eq!(server.files(), before, "nothing was written");
+        let reply = ask(&server, "GET", &path, &[("if-match", &tag)]).await;
+        assert_eq!(reply.status, 200, "{format}");
+        assert_eq!(reply.header("etag"), Some(tag.as_str()));
+        // The next ones are compared with what is there now.
+        assert_eq!(server.files().len(), before.len() + 1);
+        let path = server.data_dir().join("sessions").join(&client.session);
+        for file in path.read_dir().expect("it is there").flatten() {
+            let name = file.file_name().to_string_lossy().into_owned();
+            if !before.iter().any(|old| old.ends_with(&format!("/{name}"))) {
+                std::fs::remove_file(file.path()).expect("writable");
+            }
+        }
+    }
+}

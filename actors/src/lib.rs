@@ -19,6 +19,7 @@ mod event;
 mod export;
 mod features;
 mod gauge;
+mod handle;
 mod mailbox;
 mod memory;
 mod metrics;
@@ -41,6 +42,7 @@ pub use event::{
     MessageId, Progress, ResultMetadata, SessionEvent, SessionId, Stage, Timings, check_name,
 };
 pub use export::{ExportFailed, ResultFile};
+pub use handle::{OwnedSession, SessionHandle, Unanswered};
 pub use memory::{MemoryBudget, MemoryLease};
 pub use metrics::{ErrorKind, ErrorReport, MemoryUse, Metrics, Quantiles, StageLatencies, Totals};
 pub use pointstream_reconstruction::export::{ResultFormat, UnknownFormat};
@@ -49,5 +51,5 @@ pub use spool::DataDirError;
 pub use summary::{
     ActorReport, ImageSummary, JobReport, SessionStatus, SessionSummary, ThumbnailFailed,
 };
-pub use supervisor::CreateSessionError;
-pub use system::{Readiness, SessionHandle, StartError, System};
+pub use supervisor::{CreateSessionError, DeleteSessionError};
+pub use system::{Readiness, StartError, System};

@@ -6,8 +6,8 @@ use thiserror::Error;
 use utoipa::ToSchema;
 
 use crate::config::SessionConfig;
-use crate::connection::SessionNotFound;
 use crate::event::{MessageId, SessionId};
+use crate::handle::Unanswered;
 
 /// Where a session is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -82,9 +82,9 @@ pub struct ImageSummary {
 /// Why there is no small copy of an image.
 #[derive(Debug, Error)]
 pub enum ThumbnailFailed {
-    /// The session has ended meanwhile.
+    /// The session does not answer.
     #[error(transparent)]
-    SessionNotFound(#[from] SessionNotFound),
+    Unanswered(#[from] Unanswered),
     /// The image cannot be read any more.
     #[error("{0}")]
     Read(String),

@@ -8,7 +8,7 @@ use warp::http::header::HeaderMap;
 use warp::reply::{Json, Response};
 
 use super::errors::ErrorBody;
-use super::{ApiError, App, Download, sessions};
+use super::{ApiError, App, Download, decided, sessions};
 
 /// The images of a session.
 #[derive(Serialize, ToSchema)]
@@ -54,7 +54,7 @@ impl Image {
         (status = 404, description = "There is no such session", body = ErrorBody),
     )
 )]
-pub async fn list(app: App, id: String) -> Result<Json, ApiError> {
+pub async fn list_images(app: App, id: String) -> Result<Json, ApiError> {
     let images = sessions::find(&app, &id).await?.images().await?;
     let images = images.into_iter().enumerate();
     Ok(warp::reply::json(&Images {
@@ -91,10 +91,18 @@ pub async fn thumbnail(
     let shown: String = index.chars().take(20).collect();
     let no_image = || ApiError::not_found(format!("Session has no image {shown:?}"));
     let index: usize = index.parse().map_err(|_| no_image())?;
+    let count = session.summary().await?.image_count;
+    if u64::try_from(index).map_or(true, |index| index >= u64::from(count)) {
+        return Err(no_image());
+    }
+    let tag = format!("{}-image-{index}-thumbnail", session.id());
+    if let Some(decided) = decided(&tag, &headers)? {
+        return Ok(decided);
+    }
     let bytes = session.thumbnail(index).await?.ok_or_else(no_image)?;
     let thumbnail = Download {
         bytes,
-        tag: format!("{}-image-{index}-thumbnail", session.id()),
+        tag,
         content_type: "image/jpeg",
         file_name: None,
     };

@@ -38,7 +38,7 @@ const TAKE_SESSION_PARAMETERS: [&str; 2] = ["/ws/session/create", "/reconstruct"
         sessions::show,
         sessions::delete,
         sessions::list,
-        images::list,
+        images::list_images,
         images::thumbnail,
         results::fetch,
         reconstruct::reconstruct,

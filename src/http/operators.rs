@@ -204,7 +204,7 @@ pub struct Done {
     )
 )]
 pub async fn restart_worker(app: App, index: usize) -> Result<Json, ApiError> {
-    if !app.system.restart_worker(index).await {
+    if !app.system.restart_worker(index).await? {
         let workers = app.system.readiness().workers;
         return Err(ApiError::not_found(format!(
             "there is no worker {index}; this server has {workers}, counted from 0"

@@ -180,7 +180,7 @@ fn images(app: &App) -> BoxedFilter<(Response,)> {
             let app = app.clone();
             async move {
                 match method {
-                    Method::GET => images::list(app, id).await.into_response(),
+                    Method::GET => images::list_images(app, id).await.into_response(),
                     _ => ApiError::method_not_allowed("GET").into_response(),
                 }
             }

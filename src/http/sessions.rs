@@ -25,7 +25,10 @@ use super::{ApiError, App, Query};
 )]
 pub async fn create(app: App, query: Query) -> Result<Json, ApiError> {
     let config = query.session_config(&app.system.config_limits())?;
-    let session = app.system.create_session(config).await?;
+    // Until its client can know of it, it ends if the client leaves.
+    let owned = app.system.create_session(config).await?;
+    let session = owned.handle().summary().await?;
+    owned.keep();
     Ok(warp::reply::json(&Created {
         success: true,
         session_id: session.id,
@@ -62,6 +65,8 @@ pub async fn show(app: App, id: String) -> Result<Json, ApiError> {
     responses(
         (status = 200, description = "It has ended", body = Done),
         (status = 404, description = "There is no such session", body = ErrorBody),
+        (status = 500, description = "It has ended, but its files could not be removed", body = ErrorBody),
+        (status = 503, description = "It ends, but its files are not gone yet", body = ErrorBody),
     )
 )]
 pub async fn delete(app: App, id: String) -> Result<Json, ApiError> {
@@ -78,23 +83,20 @@ pub async fn delete(app: App, id: String) -> Result<Json, ApiError> {
     get, path = "/ws/sessions", tag = "sessions",
     responses((status = 200, description = "The sessions", body = List))
 )]
-pub async fn list(app: App) -> Json {
-    let sessions = app.system.sessions().await;
-    warp::reply::json(&List {
+pub async fn list(app: App) -> Result<Json, ApiError> {
+    let sessions = app.system.sessions().await?;
+    Ok(warp::reply::json(&List {
         stats: Statistics::new(&sessions, app.system.settings()),
         sessions: sessions.iter().map(Listed::from).collect(),
-    })
+    }))
 }
 
 /// The session that a path names.
 ///
 /// # Errors
-/// 404, for what cannot be an identifier as well.
+/// 404, for what cannot be an identifier as well; 503 if the server is too busy to look.
 pub async fn find(app: &App, id: &str) -> Result<SessionHandle, ApiError> {
-    app.system
-        .session(parse_id(id)?)
-        .await
-        .ok_or_else(ApiError::session_not_found)
+    Ok(app.system.session(parse_id(id)?).await?)
 }
 
 fn parse_id(id: &str) -> Result<SessionId, ApiError> {

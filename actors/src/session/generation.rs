@@ -93,7 +93,8 @@ impl GenerationError {
             Self::Job(JobError::Model(ModelError::OutOfMemory { .. }) | JobError::Memory(_))
             | Self::Memory(_) => ErrorKind::OutOfMemory,
             Self::Job(JobError::Model(_) | JobError::Joined(_)) => ErrorKind::Model,
-            Self::Job(JobError::Frame(_)) | Self::Store(_) | Self::Npz(_) => ErrorKind::Storage,
+            Self::Job(JobError::Frame(_)) => ErrorKind::Storage,
+            Self::Store(_) | Self::Npz(_) => ErrorKind::of_files(self),
             Self::Job(JobError::WorkerDied(_) | JobError::NoWorker(_)) => ErrorKind::Worker,
             Self::Job(JobError::TimedOut(_)) => ErrorKind::Timeout,
             Self::Job(JobError::QueueFull { .. }) => ErrorKind::Busy,

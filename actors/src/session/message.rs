@@ -88,6 +88,17 @@ pub(crate) enum SessionMessage {
         /// The file.
         outcome: Result<Bytes, ExportFailed>,
     },
+    /// Somebody who waited for a file has left.
+    ExportLeft,
+    /// A file takes too long to write.
+    ExportLate {
+        /// Of which result.
+        number: u64,
+        /// In which format.
+        format: ResultFormat,
+    },
+    /// Nobody owns the session any more: it lives on by itself.
+    Kept,
     /// Look whether anything happened lately.
     CheckIdle,
     /// Take no new requests and answer when nothing runs any more.

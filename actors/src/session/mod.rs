@@ -92,6 +92,8 @@ pub(crate) struct State {
 
     created_at: SystemTime,
     last_activity: (SystemTime, Instant),
+    /// Whether it ends with its owner, who is to get a result of it.
+    owned: bool,
     /// Whether anybody has ever connected.
     visited: bool,
     /// Whether a `finalize` waits, runs or has succeeded.
@@ -160,6 +162,7 @@ impl State {
             metrics: args.metrics,
             created_at: SystemTime::now(),
             last_activity: (SystemTime::now(), Instant::now()),
+            owned: true,
             visited: false,
             finalizing: false,
             completed: false,
@@ -212,6 +215,12 @@ impl State {
                 format,
                 outcome,
             } => self.on_export_ended(number, format, outcome),
+            SessionMessage::ExportLeft => self.on_export_left(),
+            SessionMessage::ExportLate { number, format } => self.on_export_late(number, format),
+            SessionMessage::Kept => {
+                self.owned = false;
+                self.drained();
+            }
             SessionMessage::CheckIdle => self.check_idle(),
             SessionMessage::Drain(reply) => self.drain(reply),
             SessionMessage::Close(reason) => self.close(reason),

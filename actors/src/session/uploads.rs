@@ -105,7 +105,7 @@ impl StoreError {
             Self::Invalid(_) | Self::Name(_) => ErrorKind::Message,
             Self::Refused(_) => ErrorKind::Refused,
             Self::Decode(_) | Self::Preprocess(_) => ErrorKind::Image,
-            Self::Store(_) => ErrorKind::Storage,
+            Self::Store(error) => ErrorKind::of_files(error),
             Self::Work(_) => ErrorKind::Internal,
         }
     }
