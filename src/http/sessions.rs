@@ -20,7 +20,7 @@ use super::{ApiError, App, Query};
     responses(
         (status = 200, description = "The session", body = Created),
         (status = 422, description = "A parameter is wrong", body = ErrorBody),
-        (status = 503, description = "There are enough sessions, or the server shuts down", body = ErrorBody),
+        (status = 503, description = "There are enough sessions, or the server is busy or shuts down", body = ErrorBody),
     )
 )]
 pub async fn create(app: App, query: Query) -> Result<Json, ApiError> {
