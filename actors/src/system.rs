@@ -196,9 +196,15 @@ impl System {
             .map_err(unanswered)?
     }
 
-    /// The live tree of actors, or none if the supervisor is gone.
-    pub async fn actors(&self) -> Option<ActorReport> {
-        self.supervisor.ask(SupervisorMessage::Report).await.ok()
+    /// The live tree of actors.
+    ///
+    /// # Errors
+    /// [`Unanswered`] if the system is busy or ends.
+    pub async fn actors(&self) -> Result<ActorReport, Unanswered> {
+        self.supervisor
+            .ask(SupervisorMessage::Report)
+            .await
+            .map_err(unanswered)
     }
 
     /// Whether requests can be served.
