@@ -90,14 +90,19 @@ async fn converse(watched: &mut Watched) {
         [0.0, 0.0, 1.0, 0.0],
         [0.0, 0.0, 0.0, 1.0]
     ]);
+    with_camera["id"] = json!("with camera");
     watched.send(with_camera).await;
     watched.up_to("ack").await;
     watched
-        .send_binary(json!({"type": "image"}), &photo(4))
+        .send_binary(json!({"type": "image", "id": "4"}), &photo(4))
         .await;
     watched.up_to("ack").await;
     watched
-        .send(json!({"type": "generate", "incremental": false}))
+        .send(json!({"type": "image", "id": "5", "filename": "5.png", "data": "!"}))
+        .await;
+    watched.up_to("error").await;
+    watched
+        .send(json!({"type": "generate", "incremental": false, "id": "6"}))
         .await;
     watched.up_to("complete").await;
     watched.send(json!({"type": "ping"})).await;
@@ -136,7 +141,6 @@ async fn messages_are_as_described_in_both_directions() {
 async fn fields_are_required_and_typed_as_described() {
     let server = Server::start(&[]).await;
     let document = server.get("/asyncapi.json").await.json();
-    let mut client = server.client("").await;
     let samples = [
         image(0),
         json!({"type": "generate", "incremental": true}),
@@ -152,6 +156,8 @@ async fn fields_are_required_and_typed_as_described() {
         for (name, property) in properties {
             let mut wrong = sample.clone();
             wrong[name] = json!([1]);
+            let mut client = server.client("").await;
+            client.upload("x.png", &photo(0)).await;
             client.send(wrong).await;
             client.expect_error(&[name]).await;
             let mut without = sample.clone();
@@ -166,11 +172,14 @@ async fn fields_are_required_and_typed_as_described() {
                 let mut null = sample.clone();
                 null[name] = Value::Null;
                 for message in [without, null] {
-                    let answered = if sample["type"] == "image" {
-                        "ack"
-                    } else {
-                        "delta"
+                    let answered = match sample["type"].as_str() {
+                        Some("image") => "ack",
+                        Some("generate") => "delta",
+                        _ => "complete",
                     };
+                    // Of its own each: a finalized session takes no more.
+                    let mut client = server.client("").await;
+                    client.upload("x.png", &photo(0)).await;
                     client.send(message).await;
                     client.up_to(&[answered]).await;
                 }

@@ -1,9 +1,11 @@
 //! Results as files: formats, validators, conditional requests and ranges.
 
 use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use crate::support::client::Client;
-use crate::support::pictures::{photo, sized};
+use crate::support::pictures::{noise, photo, sized};
 use crate::support::rest::{self, Reply};
 use crate::support::server::Server;
 use crate::support::until;
@@ -319,4 +321,78 @@ async fn a_result_and_its_description_name_the_same_points() {
     let ply = server.get(&path(&client.session, "ply")).await.text();
     let points = &json["metadata"]["num_points"];
     assert!(ply.contains(&format!("element vertex {points}\n")));
+}
+
+#[tokio::test]
+async fn a_file_that_the_client_has_is_not_written() {
+    let server = Server::start(&[]).await;
+    let client = with_result(&server).await;
+    let glb = server.get(&path(&client.session, "glb")).await;
+    let tag = glb.header("etag").expect("a tag");
+    let before = server.files();
+    for format in ["ply", "colmap", "nerfstudio"] {
+        // A tag of it is known as soon as there is the result.
+        let tag = tag.replace("glb", format);
+        let path = path(&client.session, format);
+        for (header, tag, status) in [
+            ("if-none-match", tag.as_str(), 304),
+            ("if-none-match", "*", 304),
+            ("if-match", "\"another\"", 412),
+        ] {
+            let reply = ask(&server, "GET", &path, &[(header, tag)]).await;
+            assert_eq!(reply.status, status, "{format} {header}: {tag}");
+        }
+        assert_eq!(server.files(), before, "nothing was written");
+        let reply = ask(&server, "GET", &path, &[("if-match", &tag)]).await;
+        assert_eq!(reply.status, 200, "{format}");
+        assert_eq!(reply.header("etag"), Some(tag.as_str()));
+        // The next ones are compared with what is there now.
+        assert_eq!(server.files().len(), before.len() + 1);
+        let path = server.data_dir().join("sessions").join(&client.session);
+        for file in path.read_dir().expect("it is there").flatten() {
+            let name = file.file_name().to_string_lossy().into_owned();
+            if !before.iter().any(|old| old.ends_with(&format!("/{name}"))) {
+                std::fs::remove_file(file.path()).expect("writable");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_nobody_waits_for_any_more_is_not_written() {
+    let server = Server::start(&[]).await;
+    let mut client = server.client("process_res=504&num_max_points=1000").await;
+    // Pictures that take long to compress.
+    let picture = noise(504, 504);
+    for _ in 0..60 {
+        client.upload("x.png", &picture).await;
+    }
+    client.generate(false).await;
+    client.result("complete").await;
+    let path = path(&client.session, "colmap");
+    let is_there = || {
+        server
+            .files()
+            .iter()
+            .any(|file| file.ends_with("colmap.zip"))
+    };
+
+    let address = server.base().strip_prefix("http://").expect("an address");
+    let mut leaving = TcpStream::connect(address).await.expect("it listens");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    leaving
+        .write_all(request.as_bytes())
+        .await
+        .expect("it reads");
+    until("the begin of the file", async || is_there().then_some(())).await;
+    drop(leaving);
+    until("the end of the writing", async || {
+        server.log().contains("given up").then_some(())
+    })
+    .await;
+    assert!(!is_there());
+    // Who asks again gets it.
+    let reply = server.get(&path).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert!(is_there());
 }

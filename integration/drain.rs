@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::support::client::{Client, open};
 use crate::support::pictures::photo;
+use crate::support::rest::{self, FORM};
 use crate::support::server::{Server, session_files};
+use crate::support::until;
 
 /// The close code of a server that goes away.
 const GOING_AWAY: Option<u16> = Some(1001);
@@ -17,6 +19,18 @@ async fn running(server: &Server, frames: u32) -> Client {
     client.generate(true).await;
     client.inference_started().await;
     client
+}
+
+/// Waits until the worker makes a point cloud.
+async fn at_work(server: &Server) {
+    until("the model at work", async || {
+        let tree = server.get("/actors").await.json();
+        let children = tree["children"].as_array().expect("a list");
+        let pool = children.iter().find(|child| child["kind"] == "pool")?;
+        let kind = &pool["children"][0]["current_job"]["kind"];
+        (kind == "reconstruct").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -90,6 +104,47 @@ async fn nothing_new_is_taken_while_draining() {
         serde_json::json!(["delta", "error"])
     );
     assert_eq!(closed.code, GOING_AWAY);
+    assert!(server.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_request_for_a_file_gets_the_file() {
+    for query in ["format=colmap", "format=glb"] {
+        let mut server = Server::with_model("slow", &["--drain-timeout", "100"]).await;
+        let pictures = [photo(0), photo(1), photo(2)];
+        let parts = pictures
+            .each_ref()
+            .map(|picture| ("images", None, &picture[..]));
+        let url = format!("{}/reconstruct?process_res=56&{query}", server.base());
+        let headers = [("content-type", FORM)];
+        let request = rest::request_with("POST", &url, &headers, rest::form(&parts));
+        let (reply, ()) = tokio::join!(request, async {
+            at_work(&server).await;
+            server.terminate();
+        });
+        assert_eq!(reply.status, 200, "{query}: {}", reply.text());
+        let length = reply.header("content-length").expect("a length");
+        assert_eq!(length, reply.body.len().to_string());
+        assert!(server.ended().await.success());
+        assert_eq!(session_files(server.data_dir()), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_told_that_the_server_ends() {
+    let mut server = Server::with_model("slow", &["--drain-timeout", "1"]).await;
+    // A minute of work and more.
+    let picture = photo(0);
+    let parts = vec![("images", None, &picture[..]); 100];
+    let url = format!("{}/reconstruct?process_res=56", server.base());
+    let headers = [("content-type", FORM)];
+    let request = rest::request_with("POST", &url, &headers, rest::form(&parts));
+    let (reply, ()) = tokio::join!(request, async {
+        at_work(&server).await;
+        server.terminate();
+    });
+    assert_eq!(reply.status, 503, "{}", reply.text());
+    assert!(reply.detail().contains("shutting down"));
     assert!(server.ended().await.success());
 }
 

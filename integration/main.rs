@@ -16,6 +16,8 @@ mod errors;
 mod example_client;
 mod fetch;
 mod formats;
+mod ids;
+mod images;
 mod intake;
 mod known_cameras;
 mod limits;

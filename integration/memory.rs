@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::support::pictures::sized;
+use crate::support::rest::{self, FORM};
 use crate::support::server::Server;
 
 /// Their pairs need 3.6 TB, says the model.
@@ -22,6 +23,8 @@ async fn what_does_not_fit_is_refused_with_what_does() {
     let text = answer.message["message"]
         .as_str()
         .expect("an error has a message");
+    // Clients look for these words.
+    assert!(text.starts_with("Out of memory: "), "{text}");
     assert!(
         text.contains("60 images at process_res 28 need about 3600 GB"),
         "{text}"
@@ -47,6 +50,14 @@ async fn what_does_not_fit_is_refused_with_what_does() {
     }
     modest.send(json!({"type": "finalize"})).await;
     modest.result("complete").await;
+
+    // Who sends them in one request can do the same.
+    let parts = vec![("images", None, picture.as_slice()); IMAGES];
+    let url = format!("{}/reconstruct?process_res=28", server.base());
+    let headers = [("content-type", FORM)];
+    let reply = rest::request_with("POST", &url, &headers, rest::form(&parts)).await;
+    assert_eq!(reply.status, 422, "{}", reply.text());
+    assert_eq!(reply.detail(), text);
 
     // And the session that was refused lives on.
     client.expect_quiet().await;

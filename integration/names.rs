@@ -9,7 +9,7 @@ use crate::support::server::Server;
 async fn any_name_is_only_a_label() {
     let server = Server::start(&[]).await;
     let mut client = server.client("").await;
-    let long = "n".repeat(4096);
+    let long = "n".repeat(16384);
     let names = [
         "../../escaped.png",
         "/tmp/absolute.png",
@@ -26,8 +26,11 @@ async fn any_name_is_only_a_label() {
         let ack = client.upload(name, &photo(index as u32)).await;
         assert_eq!(ack["image_count"], index + 1);
         let label = ack["image_path"].as_str().expect("a name");
-        assert!(!label.is_empty());
+        assert_eq!(label, name);
     }
+    let longer = "ß".repeat(8192) + "n";
+    client.send_image(&longer, &photo(19)).await;
+    client.expect_error(&["filename", "16384"]).await;
     // Without a name, or with an empty one, a photo still has something to be called.
     let empty = client.upload("", &photo(20)).await;
     let data = base64_of(&photo(21));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::pictures::{photo, sized};
+use crate::support::pictures::{black, photo, sized};
 use crate::support::rest::{self, FORM, Part, Reply};
 use crate::support::server::Server;
 use crate::support::{glb, until, within};
@@ -100,6 +100,115 @@ async fn a_client_may_come_back_for_the_result() {
     assert_eq!(result.status, 200);
     assert!(!glb::read(&result.body).points.is_empty());
     assert_eq!(sessions(&server).await.len(), 1);
+}
+
+#[tokio::test]
+async fn who_comes_back_for_a_result_that_failed_learns_why() {
+    let server = Server::with_model("raises_on_black", &[]).await;
+    let parts: &[Part<'_>] = &[("images", None, &black())];
+    let reply = reconstruct(&server, "async=true&format=ply", parts).await;
+    assert_eq!(reply.status, 202, "{}", reply.text());
+    let told = reply.json();
+    let id = told["session_id"].as_str().expect("an identifier");
+    let info = server.settled(id).await;
+    assert_eq!(info["status"], "error");
+    let error = info["error_message"].as_str().expect("what it failed with");
+    assert!(error.contains("black"), "{error}");
+    let url = told["result_url"].as_str().expect("a place");
+    let result = server.get(url).await;
+    assert_eq!(result.status, 404);
+    assert!(result.detail().ends_with(error), "{}", result.detail());
+    assert_eq!(
+        server.delete(&format!("/ws/session/{id}")).await.status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn who_comes_too_early_is_told_to_wait() {
+    let server = Server::with_model("slow", &[]).await;
+    let pictures = three();
+    let parts = pictures
+        .each_ref()
+        .map(|picture| ("images", None, &picture[..]));
+    let told = reconstruct(&server, "async=true", &parts).await.json();
+    let url = told["result_url"].as_str().expect("a place");
+    let early = server.get(url).await;
+    assert_eq!(early.status, 404);
+    assert!(early.detail().contains("being made"), "{}", early.detail());
+}
+
+/// The only session, when it works on so many images.
+async fn working(server: &Server, images: usize) -> String {
+    until("a session at work", async || {
+        let one = sessions(server).await.first()?.clone();
+        let working = one["status"] == "processing" && one["image_count"] == images;
+        working.then(|| one["session_id"].as_str().expect("text").to_owned())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_session_that_is_deleted_meanwhile_is_gone() {
+    let server = Server::with_model("slow", &[]).await;
+    let pictures = three();
+    let parts = pictures
+        .each_ref()
+        .map(|picture| ("images", None, &picture[..]));
+    let (reply, ()) = tokio::join!(reconstruct(&server, "", &parts), async {
+        let id = working(&server, 3).await;
+        let deleted = server.delete(&format!("/ws/session/{id}")).await;
+        assert_eq!(deleted.status, 200, "{}", deleted.text());
+    });
+    assert_eq!(reply.status, 410, "{}", reply.text());
+    all_gone(&server).await;
+}
+
+#[tokio::test]
+async fn a_model_that_takes_too_long_is_given_up() {
+    let server = Server::with_model("slow", &["--job-timeout", "1"]).await;
+    // A minute of work and more.
+    let picture = photo(0);
+    let parts = vec![("images", None, &picture[..]); 100];
+    let reply = reconstruct(&server, "", &parts).await;
+    assert_eq!(reply.status, 504, "{}", reply.text());
+    all_gone(&server).await;
+}
+
+#[tokio::test]
+async fn a_stored_image_that_is_lost_is_no_full_disk() {
+    let server = Server::with_model("slow", &[]).await;
+    // It keeps the only worker busy.
+    let mut other = server.client("").await;
+    for index in 0..8 {
+        other.upload("x.png", &photo(index)).await;
+    }
+    other.generate(true).await;
+    other.inference_started().await;
+    let pictures = three();
+    let parts = pictures
+        .each_ref()
+        .map(|picture| ("images", None, &picture[..]));
+    let (reply, ()) = tokio::join!(reconstruct(&server, "", &parts), async {
+        let id = until("the second session at work", async || {
+            let all = sessions(&server).await;
+            let one = all.iter().find(|one| one["session_id"] != other.session)?;
+            let working = one["status"] == "processing";
+            working.then(|| one["session_id"].as_str().expect("text").to_owned())
+        })
+        .await;
+        let folder = server.data_dir().join("sessions").join(id);
+        for file in folder.read_dir().expect("it is there").flatten() {
+            std::fs::remove_file(file.path()).expect("writable");
+        }
+    });
+    assert_eq!(reply.status, 500, "{}", reply.text());
+    assert!(
+        reply.detail().contains("stored image"),
+        "{}",
+        reply.detail()
+    );
+    other.result("delta").await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! model says, a quick one does.
 
 use std::collections::HashSet;
+use std::io::{Cursor, Read as _};
 
 use nalgebra::Point3;
 use serde_json::json;
@@ -242,4 +243,57 @@ async fn filters_hold_for_every_format() {
     let head = String::from_utf8_lossy(&ply.body[..300]).into_owned();
     let count = format!("element vertex {points}\n");
     assert!(head.contains(&count), "{count} is missing: {head}");
+    let vertices = vertices_of(&ply.body);
+    assert_eq!(vertices.len() as u64, points);
+    let black = |colour: &[u8; 3]| colour.iter().all(|&value| value < 16);
+    assert!(!vertices.iter().any(black), "they are left out");
+
+    let nerfstudio = server.get(&format!("{path}?format=nerfstudio")).await;
+    let cloud = entry(&nerfstudio.body, "points.ply");
+    assert!(vertices_of(&cloud) == vertices, "the same points");
+
+    let colmap = server.get(&format!("{path}?format=colmap")).await;
+    let text = String::from_utf8(entry(&colmap.body, "text/points3D.txt")).expect("text");
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let colours: Vec<[u8; 3]> = lines
+        .map(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            [4, 5, 6].map(|place| words[place].parse().expect("a colour"))
+        })
+        .collect();
+    assert!(colours == vertices, "the same points");
+    let model = entry(&colmap.body, "sparse/0/points3D.bin");
+    let count = model[..8].try_into().expect("eight bytes");
+    assert_eq!(u64::from_le_bytes(count), points);
+
+    // There, points are pixels.
+    let npz = server.get(&format!("{path}?format=npz")).await;
+    let array = entry(&npz.body, "points.npy");
+    let head = String::from_utf8_lossy(&array[..100]).into_owned();
+    assert!(head.contains(&format!("({points}, 2")), "{head}");
+}
+
+/// The colours of the vertices of a PLY file with their confidence.
+fn vertices_of(ply: &[u8]) -> Vec<[u8; 3]> {
+    let end = b"end_header\n";
+    let begin = ply.windows(end.len()).position(|window| window == end);
+    let body = &ply[begin.expect("a head") + end.len()..];
+    // Three floats, three bytes, a float.
+    let vertices = body.chunks_exact(19);
+    assert!(vertices.remainder().is_empty());
+    vertices
+        .map(|vertex| [vertex[12], vertex[13], vertex[14]])
+        .collect()
+}
+
+/// A file in an archive.
+fn entry(archive: &[u8], name: &str) -> Vec<u8> {
+    let mut archive = zip::ZipArchive::new(Cursor::new(archive)).expect("an archive");
+    let mut bytes = Vec::new();
+    archive
+        .by_name(name)
+        .expect("it is in there")
+        .read_to_end(&mut bytes)
+        .expect("it is whole");
+    bytes
 }

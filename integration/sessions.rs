@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use serde_json::json;
 
 use crate::support::client::Client;
-use crate::support::pictures::photo;
+use crate::support::pictures::{photo, sized};
 use crate::support::server::Server;
+use crate::support::until;
 
 /// Uploads photos of one's own and asks for results after each; returns what came back.
 async fn reconstruct(server: &Server, name: &str, photos: u32) -> Client {
@@ -65,6 +66,56 @@ async fn sessions_are_kept_apart_in_their_files() {
     assert!(!server.files().is_empty());
     second.generate(true).await;
     second.result("delta").await;
+}
+
+#[tokio::test]
+async fn sessions_come_and_go_while_images_are_stored() {
+    let server = Server::start(&[]).await;
+    let mut busy = server.client("process_res=504").await;
+    // Storing these takes a while.
+    let large = sized(3000, 2000);
+    for _ in 0..14 {
+        busy.send_image("x.png", &large).await;
+    }
+    until("many images on their way", async || {
+        let info = server.info(&busy.session).await;
+        (info["pending_images"].as_u64() >= Some(10)).then_some(())
+    })
+    .await;
+    let other = server.session("").await;
+    let reply = server.delete(&format!("/ws/session/{other}")).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    // It took no turn behind the images.
+    let pending = server.info(&busy.session).await["pending_images"].as_u64();
+    assert!(pending > Some(2), "{pending:?}");
+
+    // One that ends meanwhile leaves nothing behind, and nothing is added later.
+    let reply = server
+        .delete(&format!("/ws/session/{}", busy.session))
+        .await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(server.files(), Vec::<String>::new());
+    let mut last = server.client("").await;
+    last.upload("behind them.png", &photo(0)).await;
+    last.upload("behind them.png", &photo(1)).await;
+    let strange = server.files();
+    let strange = strange.iter().find(|file| !file.contains(&last.session));
+    assert_eq!(strange, None);
+}
+
+#[tokio::test]
+async fn files_that_stay_are_not_said_to_be_gone() {
+    let server = Server::start(&[]).await;
+    let session = server.session("").await;
+    // Nobody can remove what is not where it was.
+    let folders = server.data_dir().join("sessions");
+    std::fs::rename(&folders, server.data_dir().join("elsewhere")).expect("writable");
+    std::fs::write(&folders, b"no folder").expect("writable");
+    let path = format!("/ws/session/{session}");
+    let reply = server.delete(&path).await;
+    assert_eq!(reply.status, 500, "{}", reply.text());
+    // The session has ended all the same.
+    assert_eq!(server.get(&path).await.status, 404);
 }
 
 #[tokio::test]

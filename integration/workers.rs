@@ -43,6 +43,14 @@ async fn a_killed_worker_is_restarted_and_its_job_answered() {
         .filter_map(|message| message["progress"].as_f64())
         .collect();
     assert!(progress.is_sorted(), "not even then it falls: {progress:?}");
+    // Nor do the stages go back: the model runs already.
+    let order = ["inference", "exporting", "finalizing"];
+    let stages = answer.progress().map(|message| {
+        let stage = message["stage"].as_str().expect("a stage");
+        let place = order.iter().position(|known| *known == stage);
+        place.unwrap_or_else(|| panic!("{stage} comes before inference"))
+    });
+    assert!(stages.is_sorted(), "the stages go back");
     client.expect_quiet().await;
 
     let tree = server.get("/actors").await.json();

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pointstream_actors::{
     Answer, AttachError, ClientMessage, CloseReason, CreateSessionError, Delivery, ErrorKind,
-    Events, MemoryBudget, MemoryLease, Progress, Requests, SessionConfig, SessionEvent,
-    SessionHandle, SessionId, SessionNotFound, System,
+    Events, MemoryBudget, MemoryLease, OwnedSession, Progress, Requests, SessionConfig,
+    SessionEvent, SessionId, SessionNotFound, System,
 };
 use thiserror::Error;
 
@@ -63,44 +63,6 @@ impl From<SessionNotFound> for OneShotError {
     }
 }
 
-/// A session that ends when this is dropped.
-pub struct OwnedSession {
-    system: System,
-    id: SessionId,
-    handle: SessionHandle,
-    kept: bool,
-}
-
-impl OwnedSession {
-    /// Its identifier.
-    pub fn id(&self) -> SessionId {
-        self.id
-    }
-
-    /// The session itself.
-    pub fn handle(&self) -> &SessionHandle {
-        &self.handle
-    }
-
-    /// Lets the session live on until it expires.
-    pub fn keep(mut self) {
-        self.kept = true;
-    }
-}
-
-impl Drop for OwnedSession {
-    fn drop(&mut self) {
-        if self.kept {
-            return;
-        }
-        let (system, id) = (self.system.clone(), self.id);
-        tokio::spawn(async move {
-            // Not found: then it has ended by itself.
-            let _ = system.delete_session(id).await;
-        });
-    }
-}
-
 /// A reconstruction that takes images.
 pub struct OneShot {
     // Dropped in this order: the session hears that its client left before it ends.
@@ -121,17 +83,8 @@ impl OneShot {
     /// [`OneShotError::Create`] and [`OneShotError::Attach`].
     pub async fn begin(system: &System, config: SessionConfig) -> Result<Self, OneShotError> {
         let max_images = config.max_images;
-        let summary = system.create_session(config).await?;
-        let session = OwnedSession {
-            system: system.clone(),
-            id: summary.id,
-            handle: system
-                .session(summary.id)
-                .await
-                .ok_or(AttachError::NotFound(SessionNotFound))?,
-            kept: false,
-        };
-        let (requests, events) = session.handle.attach(false).await?;
+        let session = system.create_session(config).await?;
+        let (requests, events) = session.handle().attach(false).await?;
         Ok(Self {
             requests,
             events,
@@ -181,6 +134,7 @@ impl OneShot {
             bytes,
             name,
             camera: None,
+            id: None,
         };
         self.send(image, lease).await
     }
@@ -197,7 +151,8 @@ impl OneShot {
             let delivery = self.events.next().await;
             self.take(delivery)?;
         }
-        self.send(ClientMessage::Finalize, None).await?;
+        self.send(ClientMessage::Finalize { id: None }, None)
+            .await?;
         // Its first sign of life says that it was accepted.
         while self.result.is_none() {
             let delivery = self.events.next().await;
@@ -229,9 +184,7 @@ impl OneShot {
 
     /// Lets the session go on by itself; whoever knows its identifier can fetch the result.
     pub fn leave(self) -> SessionId {
-        let id = self.session.id();
-        self.session.keep();
-        id
+        self.session.keep().id()
     }
 
     /// Sends a message and reads the answers to earlier ones meanwhile: only so is there room.
@@ -262,7 +215,7 @@ impl OneShot {
             SessionEvent::Acknowledged { .. } => {
                 self.unanswered.pop_front();
             }
-            SessionEvent::Error { kind, message } => {
+            SessionEvent::Error { kind, message, .. } => {
                 return Err(match self.unanswered.pop_front() {
                     Some(name) => OneShotError::Image {
                         name,
@@ -273,7 +226,7 @@ impl OneShot {
                 });
             }
             SessionEvent::Progress(progress) => return Ok(Some(progress)),
-            SessionEvent::Result(answer) => self.result = Some(answer),
+            SessionEvent::Result { answer, .. } => self.result = Some(answer),
             SessionEvent::Closed(reason) => return Err(OneShotError::Ended(reason)),
             SessionEvent::Connected { .. } | SessionEvent::Pong => {}
         }

@@ -6,6 +6,7 @@ use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::event::{ClientMessage, SessionEvent};
+use crate::handle::Unanswered;
 use crate::mailbox::Mailbox;
 use crate::memory::{MemoryBudget, MemoryLease};
 use crate::session::SessionMessage;
@@ -21,9 +22,9 @@ pub struct SessionNotFound;
 /// Why a connection cannot be part of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum AttachError {
-    /// There is no such session.
+    /// It does not answer.
     #[error(transparent)]
-    NotFound(#[from] SessionNotFound),
+    Unanswered(#[from] Unanswered),
     /// It has too many connections.
     #[error("the session has {limit} connections already; close one of them")]
     TooManyConnections {

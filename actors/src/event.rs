@@ -7,6 +7,7 @@ use bytes::Bytes;
 use pointstream_reconstruction::cloud::Alignment;
 use pointstream_reconstruction::model::{KnownCamera, Scale};
 use serde::Serialize;
+use thiserror::Error;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -15,6 +16,56 @@ use crate::metrics::ErrorKind;
 
 /// Identifies a session.
 pub type SessionId = Uuid;
+
+/// What a client calls one of its messages; the answers to the message repeat it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageId(Arc<str>);
+
+/// A text cannot be a message's identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("\"id\" must have 1 to {max} characters, but it has {0}", max = MessageId::MAX_CHARS)]
+pub struct BadMessageId(usize);
+
+impl MessageId {
+    /// How long it may be in characters.
+    pub const MAX_CHARS: usize = 128;
+
+    /// Takes a client's text.
+    ///
+    /// # Errors
+    /// [`BadMessageId`] if it is empty or too long.
+    pub fn new(text: &str) -> Result<Self, BadMessageId> {
+        match text.chars().count() {
+            1..=Self::MAX_CHARS => Ok(Self(text.into())),
+            characters => Err(BadMessageId(characters)),
+        }
+    }
+
+    /// The client's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Longest name of an image in bytes. It is only a label, but every result repeats it.
+pub const MAX_NAME_BYTES: usize = 16 << 10;
+
+/// A name of an image is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("\"filename\" is longer than {max} bytes", max = MAX_NAME_BYTES)]
+pub struct LongName;
+
+/// Whether an image may have this name.
+///
+/// # Errors
+/// [`LongName`] if it is longer than [`MAX_NAME_BYTES`].
+pub fn check_name(name: &str) -> Result<(), LongName> {
+    if name.len() <= MAX_NAME_BYTES {
+        Ok(())
+    } else {
+        Err(LongName)
+    }
+}
 
 /// What a client asks of its session.
 #[derive(Debug)]
@@ -28,20 +79,31 @@ pub enum ClientMessage {
         /// Its camera, at the image's size after its orientation was applied, if the client
         /// knows it.
         camera: Option<Box<KnownCamera>>,
+        /// What the client calls this message.
+        id: Option<MessageId>,
     },
     /// Make a point cloud of the images so far.
     Generate {
         /// Whether the answer is a delta rather than a complete result.
         incremental: bool,
+        /// What the client calls this message.
+        id: Option<MessageId>,
     },
     /// Make the final point cloud; nothing more is accepted afterwards.
-    Finalize,
+    Finalize {
+        /// What the client calls this message.
+        id: Option<MessageId>,
+    },
     /// Show a sign of life.
     Ping,
     /// Something that is no message of the protocol; it is answered with an error.
     Invalid {
         /// What is wrong with it.
         reason: String,
+        /// What the client calls it, as far as that could be read.
+        id: Option<MessageId>,
+        /// The name of the image that it was to hold, as far as that could be read.
+        filename: Option<String>,
     },
 }
 
@@ -51,7 +113,7 @@ impl ClientMessage {
         match self {
             Self::Image { .. } => "image",
             Self::Generate { .. } => "generate",
-            Self::Finalize => "finalize",
+            Self::Finalize { .. } => "finalize",
             Self::Ping => "ping",
             Self::Invalid { .. } => "invalid",
         }
@@ -74,17 +136,28 @@ pub enum SessionEvent {
         image_count: u32,
         /// The client's name of the image, or one made up.
         image_path: String,
+        /// What the client called the image's message.
+        id: Option<MessageId>,
     },
     /// A generation has come this far.
     Progress(Progress),
     /// A point cloud as asked for: the one answer of a `generate` or `finalize`.
-    Result(Arc<Answer>),
+    Result {
+        /// The point cloud.
+        answer: Arc<Answer>,
+        /// What the client called the request.
+        id: Option<MessageId>,
+    },
     /// A message could not be honoured. Of a `generate` or `finalize` it is the one answer.
     Error {
         /// What kind of error it is.
         kind: ErrorKind,
         /// What was wrong and what would work.
         message: String,
+        /// What the client called the message, if it answers one that has a name.
+        id: Option<MessageId>,
+        /// The client's name of the image, if it answers one that has a name.
+        filename: Option<String>,
     },
     /// Answer of a ping.
     Pong,
@@ -99,7 +172,7 @@ impl SessionEvent {
             Self::Connected { .. } => "connected",
             Self::Acknowledged { .. } => "ack",
             Self::Progress(_) => "progress",
-            Self::Result(answer) => match answer.kind {
+            Self::Result { answer, .. } => match answer.kind {
                 AnswerKind::Delta => "delta",
                 AnswerKind::Complete => "complete",
             },

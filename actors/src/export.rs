@@ -1,13 +1,14 @@
 //! A result as a file, free of any wire format.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use pointstream_reconstruction::export::{ExportError, ResultFormat};
 use thiserror::Error;
 
-use crate::connection::SessionNotFound;
 use crate::event::SessionId;
+use crate::handle::Unanswered;
 
 /// A result in one format.
 #[derive(Debug, Clone)]
@@ -25,9 +26,17 @@ pub struct ResultFile {
 /// Why there is no file.
 #[derive(Debug, Clone, Error)]
 pub enum ExportFailed {
-    /// The session has ended meanwhile.
+    /// The session does not answer.
     #[error(transparent)]
-    SessionNotFound(#[from] SessionNotFound),
+    Unanswered(#[from] Unanswered),
+    /// It took too long to write.
+    #[error("the result was not written as {format} within {} s", limit.as_secs())]
+    TimedOut {
+        /// The format.
+        format: ResultFormat,
+        /// How long it may take.
+        limit: Duration,
+    },
     /// It was not written.
     #[error("the result could not be written as {format}: {source}")]
     Write {

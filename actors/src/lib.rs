@@ -19,6 +19,7 @@ mod event;
 mod export;
 mod features;
 mod gauge;
+mod handle;
 mod mailbox;
 mod memory;
 mod metrics;
@@ -37,15 +38,18 @@ mod tests;
 pub use config::{ConfigLimits, OutOfRange, PointOptions, Range, SessionConfig};
 pub use connection::{AttachError, Delivery, Events, Requests, SessionNotFound};
 pub use event::{
-    Answer, AnswerKind, ClientMessage, CloseReason, Progress, ResultMetadata, SessionEvent,
-    SessionId, Stage, Timings,
+    Answer, AnswerKind, BadMessageId, ClientMessage, CloseReason, LongName, MAX_NAME_BYTES,
+    MessageId, Progress, ResultMetadata, SessionEvent, SessionId, Stage, Timings, check_name,
 };
 pub use export::{ExportFailed, ResultFile};
+pub use handle::{OwnedSession, SessionHandle, Unanswered};
 pub use memory::{MemoryBudget, MemoryLease};
 pub use metrics::{ErrorKind, ErrorReport, MemoryUse, Metrics, Quantiles, StageLatencies, Totals};
 pub use pointstream_reconstruction::export::{ResultFormat, UnknownFormat};
 pub use settings::Settings;
 pub use spool::DataDirError;
-pub use summary::{ActorReport, JobReport, SessionStatus, SessionSummary};
-pub use supervisor::CreateSessionError;
-pub use system::{Readiness, SessionHandle, StartError, System};
+pub use summary::{
+    ActorReport, ImageSummary, JobReport, SessionStatus, SessionSummary, ThumbnailFailed,
+};
+pub use supervisor::{CreateSessionError, DeleteSessionError};
+pub use system::{Readiness, StartError, System};

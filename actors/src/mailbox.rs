@@ -20,6 +20,17 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 #[error("the actor does not run any more")]
 pub(crate) struct ActorGone;
 
+/// Why a question has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum AskError {
+    /// The actor does not run any more, or dropped the question.
+    #[error(transparent)]
+    Gone(#[from] ActorGone),
+    /// The answer takes too long.
+    #[error("the actor does not answer in time")]
+    Late,
+}
+
 /// An actor's address that counts what is sent there.
 ///
 /// The runtime's mailboxes have no bound of their own: every sender is bounded by something else
@@ -68,13 +79,14 @@ impl<M: Message> Mailbox<M> {
     /// Asks a question and waits for the answer.
     ///
     /// # Errors
-    /// [`ActorGone`] if there is no answer.
-    pub async fn ask<T>(&self, question: impl FnOnce(Reply<T>) -> M) -> Result<T, ActorGone> {
+    /// [`AskError`] if there is no answer.
+    pub async fn ask<T>(&self, question: impl FnOnce(Reply<T>) -> M) -> Result<T, AskError> {
         let (reply, answer) = oneshot::channel();
         self.cast(question(reply))?;
         match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) | Err(_) => Err(ActorGone),
+            Ok(Err(_)) => Err(ActorGone.into()),
+            Err(_) => Err(AskError::Late),
         }
     }
 

@@ -7,6 +7,7 @@
 //! <data dir>/sessions/<id>/2.glb       the newest result
 //! <data dir>/sessions/<id>/2.npz       what its other formats are made of, and one of them
 //! <data dir>/sessions/<id>/2.ply       another format, if somebody asked for it
+//! <data dir>/sessions/<id>.removed     the folder of a session that has ended, for a moment
 //! ```
 //!
 //! Names are numbers of ours, never a client's. All functions block.
@@ -94,13 +95,14 @@ impl Spool {
         fs::create_dir(&self.folder)
     }
 
-    /// Removes the folder with all that is in it. Work that was under way may still add a file
-    /// meanwhile, hence the second try.
+    /// Removes the folder with all that is in it. It gets another name first: work that is still
+    /// under way must not add a file to it meanwhile.
     pub fn remove(&self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.folder) {
+        let doomed = self.folder.with_extension("removed");
+        match fs::rename(&self.folder, &doomed) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(_) => fs::remove_dir_all(&self.folder),
-            Ok(()) => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => fs::remove_dir_all(&doomed),
         }
     }
 

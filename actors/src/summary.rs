@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 use std::time::SystemTime;
+use thiserror::Error;
 use utoipa::ToSchema;
 
 use crate::config::SessionConfig;
-use crate::event::SessionId;
+use crate::event::{MessageId, SessionId};
+use crate::handle::Unanswered;
 
 /// Where a session is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -48,6 +50,8 @@ pub struct SessionSummary {
     pub status: SessionStatus,
     /// Images that it holds.
     pub image_count: u32,
+    /// Images that were received and are not stored yet.
+    pub pending_images: usize,
     /// Bytes of the images that it holds.
     pub image_bytes: u64,
     /// Its parameters.
@@ -60,6 +64,33 @@ pub struct SessionSummary {
     pub has_result: bool,
     /// What the last generation failed with.
     pub error_message: Option<String>,
+}
+
+/// What there is to know about an image of a session.
+#[derive(Debug, Clone)]
+pub struct ImageSummary {
+    /// What the client called its message.
+    pub id: Option<MessageId>,
+    /// The client's name for it, or one made up.
+    pub name: String,
+    /// Width of the prepared image in pixels.
+    pub width: u32,
+    /// Its height.
+    pub height: u32,
+}
+
+/// Why there is no small copy of an image.
+#[derive(Debug, Error)]
+pub enum ThumbnailFailed {
+    /// The session does not answer.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    /// The image cannot be read any more.
+    #[error("{0}")]
+    Read(String),
+    /// Something of ours went wrong.
+    #[error("internal error: {0}")]
+    Internal(String),
 }
 
 /// One actor of the live tree.

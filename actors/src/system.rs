@@ -1,20 +1,18 @@
 //! The whole system, as the service sees it.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use pointstream_reconstruction::export::ResultFormat;
 use pointstream_reconstruction::model::Metadata;
 use thiserror::Error;
 use tokio::task::JoinSet;
 
 use crate::config::{ConfigLimits, SessionConfig};
-use crate::connection::{AttachError, Events, Requests, SessionNotFound};
-use crate::event::{Answer, SessionId};
-use crate::export::{ExportFailed, ResultFile};
+use crate::event::SessionId;
 use crate::gauge::Gauge;
-use crate::mailbox::Mailbox;
+use crate::handle::{OwnedSession, SessionHandle, Unanswered};
+use crate::mailbox::{AskError, Mailbox};
 use crate::metrics::Metrics;
 use crate::pool::PoolStatus;
 use crate::session::SessionMessage;
@@ -22,7 +20,8 @@ use crate::settings::Settings;
 use crate::spool::{DataDir, DataDirError};
 use crate::summary::{ActorReport, SessionSummary};
 use crate::supervisor::{
-    CreateSessionError, SessionMailbox, Supervisor, SupervisorArgs, SupervisorMessage,
+    CreateSessionError, DeleteSessionError, SessionMailbox, Supervisor, SupervisorArgs,
+    SupervisorMessage,
 };
 
 /// How long the sessions' files may take to be removed at the end.
@@ -35,6 +34,8 @@ pub struct System {
     supervisor: Mailbox<SupervisorMessage>,
     pool: Arc<PoolStatus>,
     metrics: Arc<Metrics>,
+    /// Whether it ends.
+    ending: Arc<AtomicBool>,
 }
 
 /// Why the system does not start.
@@ -82,12 +83,14 @@ impl System {
             .map_err(|error| StartError::Actors(error.to_string()))??;
         let pool = Arc::new(PoolStatus::default());
         let metrics = Metrics::new()?;
+        let ending = Arc::new(AtomicBool::new(false));
         let args = SupervisorArgs {
             settings: settings.clone(),
             data_dir,
             pool_status: pool.clone(),
             gauge: Gauge::new("supervisor", "supervisor".to_owned()),
             metrics: metrics.clone(),
+            ending: ending.clone(),
         };
         let supervisor = Supervisor::spawn(args)
             .await
@@ -97,6 +100,7 @@ impl System {
             supervisor,
             pool,
             metrics,
+            ending,
         })
     }
 
@@ -132,63 +136,75 @@ impl System {
         }
     }
 
-    /// Makes a session.
+    /// Makes a session, which ends with what is returned unless it is kept.
     ///
     /// # Errors
     /// [`CreateSessionError`]; sessions are never ended to make room for a new one.
     pub async fn create_session(
         &self,
         config: SessionConfig,
-    ) -> Result<SessionSummary, CreateSessionError> {
+    ) -> Result<OwnedSession, CreateSessionError> {
         config.check(&self.config_limits())?;
-        let gone = |_| CreateSessionError::ShuttingDown;
-        let session = self
-            .supervisor
+        self.supervisor
             .ask(|reply| SupervisorMessage::Create(config, reply))
             .await
-            .map_err(gone)??;
-        session.ask(SessionMessage::Summary).await.map_err(gone)
+            .map_err(|error| match error {
+                AskError::Gone(_) => CreateSessionError::ShuttingDown,
+                AskError::Late => CreateSessionError::Busy,
+            })?
     }
 
-    /// Finds a session. None if there never was such a one, or it was deleted, expired or failed.
-    pub async fn session(&self, id: SessionId) -> Option<SessionHandle> {
+    /// Finds a session.
+    ///
+    /// # Errors
+    /// [`Unanswered::NotFound`] if there never was such a one, or it was deleted, expired or failed.
+    pub async fn session(&self, id: SessionId) -> Result<SessionHandle, Unanswered> {
         let found = self
             .supervisor
             .ask(|reply| SupervisorMessage::Find(id, reply))
-            .await;
-        found
-            .ok()
-            .flatten()
-            .map(|mailbox| SessionHandle { mailbox })
+            .await
+            .map_err(unanswered)?;
+        found.ok_or(Unanswered::NotFound)
     }
 
     /// All sessions, the oldest first.
-    pub async fn sessions(&self) -> Vec<SessionSummary> {
-        let Ok(sessions) = self.supervisor.ask(SupervisorMessage::List).await else {
-            return Vec::new();
-        };
+    ///
+    /// # Errors
+    /// [`Unanswered`] if the system is busy or ends.
+    pub async fn sessions(&self) -> Result<Vec<SessionSummary>, Unanswered> {
+        let sessions = self
+            .supervisor
+            .ask(SupervisorMessage::List)
+            .await
+            .map_err(unanswered)?;
         let mut summaries = ask_all(sessions, |session| async move {
             session.ask(SessionMessage::Summary).await.ok()
         })
         .await;
         summaries.sort_by_key(|summary| summary.created_at);
-        summaries
+        Ok(summaries)
     }
 
     /// Ends a session; returns when its files are gone.
     ///
     /// # Errors
-    /// [`SessionNotFound`].
-    pub async fn delete_session(&self, id: SessionId) -> Result<(), SessionNotFound> {
+    /// [`DeleteSessionError`] if there is none, or its files could not be removed yet.
+    pub async fn delete_session(&self, id: SessionId) -> Result<(), DeleteSessionError> {
         self.supervisor
             .ask(|reply| SupervisorMessage::Delete(id, reply))
             .await
-            .map_err(|_| SessionNotFound)?
+            .map_err(unanswered)?
     }
 
-    /// The live tree of actors, or none if the supervisor is gone.
-    pub async fn actors(&self) -> Option<ActorReport> {
-        self.supervisor.ask(SupervisorMessage::Report).await.ok()
+    /// The live tree of actors.
+    ///
+    /// # Errors
+    /// [`Unanswered`] if the system is busy or ends.
+    pub async fn actors(&self) -> Result<ActorReport, Unanswered> {
+        self.supervisor
+            .ask(SupervisorMessage::Report)
+            .await
+            .map_err(unanswered)
     }
 
     /// Whether requests can be served.
@@ -209,17 +225,20 @@ impl System {
 
     /// Kills a worker and starts it again; its job is tried once more. Answers whether there is
     /// such a worker.
-    pub async fn restart_worker(&self, index: usize) -> bool {
-        let restarted = self
-            .supervisor
+    ///
+    /// # Errors
+    /// [`Unanswered`] if the system is busy or ends.
+    pub async fn restart_worker(&self, index: usize) -> Result<bool, Unanswered> {
+        self.supervisor
             .ask(|reply| SupervisorMessage::RestartWorker(index, reply))
-            .await;
-        restarted.unwrap_or(false)
+            .await
+            .map_err(unanswered)
     }
 
     /// Ends everything: no new work is taken, what runs gets a bounded time, connections are told,
     /// files are removed.
     pub async fn drain(&self) {
+        self.ending.store(true, Ordering::Relaxed);
         let Ok(sessions) = self.supervisor.ask(SupervisorMessage::Drain).await else {
             return;
         };
@@ -247,6 +266,14 @@ impl System {
     }
 }
 
+/// Why the supervisor does not answer.
+fn unanswered(error: AskError) -> Unanswered {
+    match error {
+        AskError::Gone(_) => Unanswered::ShuttingDown,
+        AskError::Late => Unanswered::Busy,
+    }
+}
+
 /// Asks all sessions at once and gathers what they answer, in any order.
 async fn ask_all<T, F>(
     sessions: Vec<SessionMailbox>,
@@ -264,60 +291,4 @@ where
         }
     }
     answers
-}
-
-/// A handle of one session.
-#[derive(Clone)]
-pub struct SessionHandle {
-    mailbox: SessionMailbox,
-}
-
-impl SessionHandle {
-    /// What there is to know about it.
-    ///
-    /// # Errors
-    /// [`SessionNotFound`] if it has ended meanwhile.
-    pub async fn summary(&self) -> Result<SessionSummary, SessionNotFound> {
-        self.mailbox
-            .ask(SessionMessage::Summary)
-            .await
-            .map_err(|_| SessionNotFound)
-    }
-
-    /// Its newest result, if it has one.
-    ///
-    /// # Errors
-    /// [`SessionNotFound`] if it has ended meanwhile.
-    pub async fn result(&self) -> Result<Option<Arc<Answer>>, SessionNotFound> {
-        self.mailbox
-            .ask(SessionMessage::Result)
-            .await
-            .map_err(|_| SessionNotFound)
-    }
-
-    /// Its newest result in a format, or nothing if it has none. Written at the first request for
-    /// the format, which may take long; from then on the file is there.
-    ///
-    /// # Errors
-    /// [`ExportFailed`] if the session has ended meanwhile or the file cannot be written.
-    pub async fn export(&self, format: ResultFormat) -> Result<Option<ResultFile>, ExportFailed> {
-        let (reply, file) = tokio::sync::oneshot::channel();
-        self.mailbox
-            .cast(SessionMessage::Export { format, reply })
-            .map_err(|_| SessionNotFound)?;
-        file.await.map_err(|_| SessionNotFound)?
-    }
-
-    /// Connects to it. The first event is always
-    /// [`Connected`](crate::event::SessionEvent::Connected). With `resume`, answers that no client
-    /// has got follow, and so will those of requests whose client has gone.
-    ///
-    /// # Errors
-    /// [`AttachError`] if it has ended meanwhile or has too many connections.
-    pub async fn attach(&self, resume: bool) -> Result<(Requests, Events), AttachError> {
-        self.mailbox
-            .ask(|reply| SessionMessage::Attach { resume, reply })
-            .await
-            .map_err(|_| SessionNotFound)?
-    }
 }

@@ -27,6 +27,11 @@ impl Workshop {
         Self::with_places(cores().div_ceil(2))
     }
 
+    /// A workshop for sessions' folders, which wait for each other only.
+    pub fn for_folders() -> Self {
+        Self::with_places(2)
+    }
+
     fn with_places(places: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new(places)),

@@ -39,31 +39,12 @@ impl Download {
     /// # Errors
     /// 412 if `If-Match` names other bytes, 500 if the tag cannot be sent.
     pub fn respond(self, method: &Method, request: &HeaderMap) -> Result<Response, ApiError> {
-        let etag: ETag = format!("\"{}\"", self.tag)
-            .parse()
-            .map_err(|_| ApiError::internal(&format!("{:?} is no entity tag", self.tag)))?;
-        if let Some(condition) = request.typed_get::<IfMatch>()
-            && !condition.precondition_passes(&etag)
-        {
-            return Err(ApiError::new(
-                StatusCode::PRECONDITION_FAILED,
-                "the file has changed; fetch it without If-Match",
-            ));
+        if let Some(decided) = decided(&self.tag, request)? {
+            return Ok(decided);
         }
-        let mut response = match request.typed_get::<IfNoneMatch>() {
-            Some(condition) if !condition.precondition_passes(&etag) => {
-                let mut response = Response::default();
-                *response.status_mut() = StatusCode::NOT_MODIFIED;
-                response
-            }
-            _ => self.content(self.wanted(method, request, &etag)),
-        };
-        let headers = response.headers_mut();
-        headers.typed_insert(etag);
-        headers.typed_insert(AcceptRanges::bytes());
-        // Kept copies are asked for again: the same address gives a newer result later.
-        headers.typed_insert(CacheControl::new().with_no_cache());
-        Ok(response)
+        let etag = entity_tag(&self.tag)?;
+        let response = self.content(self.wanted(method, request, &etag));
+        Ok(validated(response, etag))
     }
 
     /// The answer to a request that made the file: all of it, nowhere to be fetched again.
@@ -121,6 +102,46 @@ impl Download {
         }
         response
     }
+}
+
+/// The answer to a request whose conditions decide it, if they do: then the file need not be made.
+///
+/// # Errors
+/// 412 if `If-Match` names other bytes, 500 if the tag cannot be sent.
+pub fn decided(tag: &str, request: &HeaderMap) -> Result<Option<Response>, ApiError> {
+    let etag = entity_tag(tag)?;
+    if let Some(condition) = request.typed_get::<IfMatch>()
+        && !condition.precondition_passes(&etag)
+    {
+        return Err(ApiError::new(
+            StatusCode::PRECONDITION_FAILED,
+            "the file has changed; fetch it without If-Match",
+        ));
+    }
+    let kept = request
+        .typed_get::<IfNoneMatch>()
+        .is_some_and(|condition| !condition.precondition_passes(&etag));
+    Ok(kept.then(|| {
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        validated(response, etag)
+    }))
+}
+
+fn entity_tag(tag: &str) -> Result<ETag, ApiError> {
+    format!("\"{tag}\"")
+        .parse()
+        .map_err(|_| ApiError::internal(&format!("{tag:?} is no entity tag")))
+}
+
+/// An answer with what a later request can ask about.
+fn validated(mut response: Response, etag: ETag) -> Response {
+    let headers = response.headers_mut();
+    headers.typed_insert(etag);
+    headers.typed_insert(AcceptRanges::bytes());
+    // Kept copies are asked for again: the same address gives a newer result later.
+    headers.typed_insert(CacheControl::new().with_no_cache());
+    response
 }
 
 /// The connection takes the next piece when the client has taken the one before.

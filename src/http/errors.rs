@@ -3,7 +3,10 @@
 use std::convert::Infallible;
 use std::fmt;
 
-use pointstream_actors::{CreateSessionError, ExportFailed, OutOfRange, SessionNotFound};
+use pointstream_actors::{
+    CreateSessionError, DeleteSessionError, ErrorKind, ExportFailed, OutOfRange, ThumbnailFailed,
+    Unanswered,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 use warp::http::StatusCode;
@@ -98,17 +101,46 @@ impl From<OutOfRange> for ApiError {
     }
 }
 
-impl From<SessionNotFound> for ApiError {
-    fn from(_: SessionNotFound) -> Self {
-        Self::session_not_found()
+impl From<Unanswered> for ApiError {
+    fn from(error: Unanswered) -> Self {
+        match error {
+            Unanswered::NotFound => Self::session_not_found(),
+            Unanswered::Busy | Unanswered::ShuttingDown => Self::busy(error.to_string()),
+        }
+    }
+}
+
+impl From<DeleteSessionError> for ApiError {
+    fn from(error: DeleteSessionError) -> Self {
+        match error {
+            DeleteSessionError::Unanswered(error) => error.into(),
+            DeleteSessionError::Files(_) => Self::internal(&error),
+        }
     }
 }
 
 impl From<ExportFailed> for ApiError {
     fn from(error: ExportFailed) -> Self {
         match error {
-            ExportFailed::SessionNotFound(error) => error.into(),
+            ExportFailed::Unanswered(error) => error.into(),
+            ExportFailed::TimedOut { .. } => {
+                Self::new(StatusCode::GATEWAY_TIMEOUT, error.to_string())
+            }
+            ExportFailed::Write { ref source, .. }
+                if ErrorKind::of_files(&**source) == ErrorKind::DiskFull =>
+            {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, error.to_string())
+            }
             ExportFailed::Write { .. } | ExportFailed::Internal(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ThumbnailFailed> for ApiError {
+    fn from(error: ThumbnailFailed) -> Self {
+        match error {
+            ThumbnailFailed::Unanswered(error) => error.into(),
+            ThumbnailFailed::Read(_) | ThumbnailFailed::Internal(_) => Self::internal(&error),
         }
     }
 }
@@ -117,9 +149,9 @@ impl From<CreateSessionError> for ApiError {
     fn from(error: CreateSessionError) -> Self {
         match error {
             CreateSessionError::OutOfRange(error) => error.into(),
-            CreateSessionError::AtCapacity { .. } | CreateSessionError::ShuttingDown => {
-                Self::busy(error.to_string())
-            }
+            CreateSessionError::AtCapacity { .. }
+            | CreateSessionError::ShuttingDown
+            | CreateSessionError::Busy => Self::busy(error.to_string()),
             CreateSessionError::Storage(_) | CreateSessionError::Internal(_) => {
                 Self::internal(&error)
             }
@@ -162,6 +194,9 @@ pub async fn recover(rejection: Rejection) -> Result<ApiError, Infallible> {
 
 #[cfg(test)]
 mod tests {
+    use pointstream_actors::ResultFormat;
+    use pointstream_reconstruction::export::ExportError;
+
     use super::*;
 
     #[test]
@@ -175,6 +210,39 @@ mod tests {
     fn keeps_what_happened_inside_to_itself() {
         let error = ApiError::internal(&"disk /srv/secret is full");
         assert!(!error.detail().contains("secret"));
+    }
+
+    #[test]
+    fn what_is_late_is_busy_and_not_missing() {
+        for error in [
+            ApiError::from(Unanswered::Busy),
+            DeleteSessionError::Unanswered(Unanswered::Busy).into(),
+            CreateSessionError::Busy.into(),
+            ExportFailed::Unanswered(Unanswered::ShuttingDown).into(),
+        ] {
+            let response = error.into_response();
+            assert_eq!(response.status(), 503);
+            assert!(response.headers().contains_key(RETRY_AFTER));
+        }
+        let missing = ApiError::from(Unanswered::NotFound);
+        assert_eq!(missing, ApiError::session_not_found());
+        let left = DeleteSessionError::Files("directory not empty".to_owned());
+        assert_eq!(ApiError::from(left).status, 500);
+    }
+
+    #[test]
+    fn only_a_full_disk_is_called_full() {
+        let status = |kind: std::io::ErrorKind| {
+            let source = ExportError::Write(kind.into());
+            let error = ExportFailed::Write {
+                format: ResultFormat::Ply,
+                source: source.into(),
+            };
+            ApiError::from(error).status.as_u16()
+        };
+        assert_eq!(status(std::io::ErrorKind::StorageFull), 507);
+        assert_eq!(status(std::io::ErrorKind::QuotaExceeded), 507);
+        assert_eq!(status(std::io::ErrorKind::NotFound), 500);
     }
 
     #[test]

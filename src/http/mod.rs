@@ -3,6 +3,7 @@
 mod docs;
 mod download;
 mod errors;
+mod images;
 mod multipart;
 mod openapi;
 mod operators;
@@ -17,7 +18,7 @@ mod sessions;
 mod stats;
 mod templates;
 
-pub use download::Download;
+pub use download::{Download, decided};
 pub use errors::ApiError;
 pub use origins::OriginPolicy;
 pub use query::Query;

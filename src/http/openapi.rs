@@ -13,7 +13,7 @@ use utoipa::{OpenApi, PartialSchema, ToSchema};
 use warp::reply::Json;
 
 use super::errors::ErrorBody;
-use super::{App, Query, docs, operators, reconstruct, results, sessions, stats};
+use super::{App, Query, docs, images, operators, reconstruct, results, sessions, stats};
 use crate::ws;
 
 /// Operations that take the parameters of a new session.
@@ -38,6 +38,8 @@ const TAKE_SESSION_PARAMETERS: [&str; 2] = ["/ws/session/create", "/reconstruct"
         sessions::show,
         sessions::delete,
         sessions::list,
+        images::list_images,
+        images::thumbnail,
         results::fetch,
         reconstruct::reconstruct,
         socket,

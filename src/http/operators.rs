@@ -157,13 +157,11 @@ pub fn info(app: &App) -> Json {
     get, path = "/actors", tag = "operators",
     responses(
         (status = 200, description = "The supervisor with all below it", body = ActorReport),
-        (status = 503, description = "The server shuts down", body = ErrorBody),
+        (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
 pub async fn actors(app: App) -> Result<Json, ApiError> {
-    let shutting_down =
-        || ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "server is shutting down");
-    let tree = app.system.actors().await.ok_or_else(shutting_down)?;
+    let tree = app.system.actors().await?;
     Ok(warp::reply::json(&tree))
 }
 
@@ -204,7 +202,7 @@ pub struct Done {
     )
 )]
 pub async fn restart_worker(app: App, index: usize) -> Result<Json, ApiError> {
-    if !app.system.restart_worker(index).await {
+    if !app.system.restart_worker(index).await? {
         let workers = app.system.readiness().workers;
         return Err(ApiError::not_found(format!(
             "there is no worker {index}; this server has {workers}, counted from 0"

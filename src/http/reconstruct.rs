@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
-use pointstream_actors::{CloseReason, ErrorKind, SessionConfig, SessionId};
+use pointstream_actors::{
+    AttachError, CloseReason, ErrorKind, OwnedSession, SessionConfig, SessionId,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 use warp::http::StatusCode;
@@ -15,7 +17,7 @@ use super::errors::ErrorBody;
 use super::multipart::{self, Body, Images, MultipartError};
 use super::results::{self, Description, Format};
 use super::{ApiError, App, Query};
-use crate::one_shot::{OneShot, OneShotError, OwnedSession};
+use crate::one_shot::{OneShot, OneShotError};
 
 /// How long the rest of a body that is not wanted is read: a client that is still sending when the
 /// connection is closed may never see why.
@@ -68,8 +70,8 @@ pub struct Accepted {
     params(
         ("format" = Option<String>, Query, description = "The form of the answer: a file, or \
           `json` for all but the point cloud"),
-        ("async" = Option<bool>, Query, description = "Whether to answer at once with where to \
-          ask for the result"),
+        ("async" = Option<bool>, Query, description = "Whether to answer as soon as all images are \
+          stored, with where to ask for the result"),
     ),
     request_body(content = Photos, content_type = "multipart/form-data"),
     responses(
@@ -83,9 +85,10 @@ pub struct Accepted {
         (status = 202, description = "It is being made", body = Accepted),
         (status = 400, description = "The body is broken", body = ErrorBody),
         (status = 408, description = "The body does not come", body = ErrorBody),
+        (status = 410, description = "The session was deleted meanwhile", body = ErrorBody),
         (status = 413, description = "An image is too large", body = ErrorBody),
         (status = 415, description = "The body is not multipart/form-data", body = ErrorBody),
-        (status = 422, description = "A parameter or an image cannot be used", body = ErrorBody),
+        (status = 422, description = "A parameter or an image cannot be used, or they need too much memory", body = ErrorBody),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
         (status = 504, description = "The model took too long", body = ErrorBody),
         (status = 507, description = "The disk is full", body = ErrorBody),
@@ -191,6 +194,7 @@ impl From<OneShotError> for ApiError {
             OneShotError::Create(_) | OneShotError::Attach(_) => {
                 return match error {
                     OneShotError::Create(error) => error.into(),
+                    OneShotError::Attach(AttachError::Unanswered(error)) => error.into(),
                     error => Self::internal(&error),
                 };
             }
@@ -198,11 +202,14 @@ impl From<OneShotError> for ApiError {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             OneShotError::Image { kind, .. } | OneShotError::Failed { kind, .. } => match kind {
-                ErrorKind::Image | ErrorKind::Message => StatusCode::UNPROCESSABLE_ENTITY,
+                // Fewer images or a smaller resolution would do.
+                ErrorKind::Image | ErrorKind::Message | ErrorKind::OutOfMemory => {
+                    StatusCode::UNPROCESSABLE_ENTITY
+                }
                 // Of a session that has one client nothing but the server's end makes it refuse.
                 ErrorKind::Busy | ErrorKind::Refused => return Self::busy(error.to_string()),
                 ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
-                ErrorKind::Storage => StatusCode::INSUFFICIENT_STORAGE,
+                ErrorKind::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
                 _ => StatusCode::INTERNAL_SERVER_ERROR,
             },
             OneShotError::Ended(reason) => match reason {

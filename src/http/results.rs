@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use pointstream_actors::{
-    Answer, AnswerKind, ResultFile, ResultFormat, ResultMetadata, SessionHandle,
+    Answer, AnswerKind, ResultFile, ResultFormat, ResultMetadata, SessionHandle, SessionId,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -11,7 +11,7 @@ use warp::http::header::HeaderMap;
 use warp::reply::Response;
 
 use super::errors::ErrorBody;
-use super::{ApiError, App, Download, Query, sessions};
+use super::{ApiError, App, Download, Query, decided, sessions};
 
 /// What a result can be fetched as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,8 @@ impl Format {
         (status = 412, description = "It is another one than the client has", body = ErrorBody),
         (status = 416, description = "It has no such range", body = ErrorBody),
         (status = 422, description = "There is no such format", body = ErrorBody),
+        (status = 504, description = "It took too long to write", body = ErrorBody),
+        (status = 507, description = "The disk is full", body = ErrorBody),
     )
 )]
 pub async fn fetch(
@@ -83,7 +85,18 @@ pub async fn fetch(
 ) -> Result<Response, ApiError> {
     let format = Format::from_query(&query)?;
     let session = sessions::find(&app, &id).await?;
+    // Before a file is written that the client may have already.
+    if let Some(result) = session.result().await?
+        && let Some(decided) = decided(&tag(session.id(), result.number, format), &headers)?
+    {
+        return Ok(decided);
+    }
     download(&session, format).await?.respond(&method, &headers)
+}
+
+/// Names a format of a result, and no other bytes.
+fn tag(session: SessionId, number: u64, format: Format) -> String {
+    format!("{session}-{number}-{}", format.name())
 }
 
 /// A session's newest result in a format.
@@ -99,8 +112,24 @@ pub async fn download(session: &SessionHandle, format: Format) -> Result<Downloa
             .map(|result| json(&result))
             .transpose()?,
     };
-    download.ok_or_else(|| {
-        ApiError::not_found("Session has no result yet; send a generate message first")
+    match download {
+        Some(download) => Ok(download),
+        None => Err(no_result(session).await),
+    }
+}
+
+/// Why a session has no result.
+async fn no_result(session: &SessionHandle) -> ApiError {
+    let summary = match session.summary().await {
+        Ok(summary) => summary,
+        Err(error) => return error.into(),
+    };
+    ApiError::not_found(match summary.error_message {
+        _ if summary.requests > 0 => {
+            "Session has no result yet; it is being made, ask again later".to_owned()
+        }
+        Some(error) => format!("Session has no result; making it failed: {error}"),
+        None => "Session has no result yet; send a generate message first".to_owned(),
     })
 }
 
@@ -114,7 +143,7 @@ pub fn file(file: ResultFile) -> Download {
     } = file;
     Download {
         bytes,
-        tag: format!("{session}-{number}-{format}"),
+        tag: tag(session, number, Format::File(format)),
         content_type: format.content_type(),
         file_name: Some(format!("{session}.{}", format.extension())),
     }
@@ -139,7 +168,7 @@ fn json(result: &Answer) -> Result<Download, ApiError> {
     let text = serde_json::to_vec(&description).map_err(|error| ApiError::internal(&error))?;
     Ok(Download {
         bytes: Bytes::from(text),
-        tag: format!("{}-{}-json", result.metadata.session_id, result.number),
+        tag: tag(result.metadata.session_id, result.number, Format::Json),
         content_type: "application/json",
         file_name: None,
     })

@@ -17,7 +17,7 @@ use warp::{Filter, Rejection};
 use super::multipart::Body;
 use super::pages::Page;
 use super::{
-    ApiError, App, Connection, Query, docs, errors, openapi, operators, pages, reconstruct,
+    ApiError, App, Connection, Query, docs, errors, images, openapi, operators, pages, reconstruct,
     results, sessions, stats, templates,
 };
 use crate::ws;
@@ -32,6 +32,10 @@ pub fn routes(
         .or(session(app))
         .unify()
         .or(result(app))
+        .unify()
+        .or(images(app))
+        .unify()
+        .or(thumbnail(app))
         .unify()
         .or(reconstruct(app))
         .unify()
@@ -159,6 +163,44 @@ fn result(app: &App) -> BoxedFilter<(Response,)> {
                         Method::GET | Method::HEAD => {
                             let fetched = results::fetch(app, id, query, method, headers);
                             fetched.await.into_response()
+                        }
+                        _ => ApiError::method_not_allowed("GET, HEAD").into_response(),
+                    }
+                }
+            },
+        )
+        .boxed()
+}
+
+fn images(app: &App) -> BoxedFilter<(Response,)> {
+    let app = app.clone();
+    warp::path!("ws" / "session" / String / "images")
+        .and(warp::method())
+        .then(move |id: String, method: Method| {
+            let app = app.clone();
+            async move {
+                match method {
+                    Method::GET => images::list_images(app, id).await.into_response(),
+                    _ => ApiError::method_not_allowed("GET").into_response(),
+                }
+            }
+        })
+        .boxed()
+}
+
+fn thumbnail(app: &App) -> BoxedFilter<(Response,)> {
+    let app = app.clone();
+    warp::path!("ws" / "session" / String / "images" / String / "thumbnail")
+        .and(warp::method())
+        .and(warp::header::headers_cloned())
+        .then(
+            move |id: String, index: String, method: Method, headers: HeaderMap| {
+                let app = app.clone();
+                async move {
+                    match method {
+                        Method::GET | Method::HEAD => {
+                            let made = images::thumbnail(app, id, index, method, headers);
+                            made.await.into_response()
                         }
                         _ => ApiError::method_not_allowed("GET, HEAD").into_response(),
                     }

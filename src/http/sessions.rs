@@ -20,12 +20,15 @@ use super::{ApiError, App, Query};
     responses(
         (status = 200, description = "The session", body = Created),
         (status = 422, description = "A parameter is wrong", body = ErrorBody),
-        (status = 503, description = "There are enough sessions, or the server shuts down", body = ErrorBody),
+        (status = 503, description = "There are enough sessions, or the server is busy or shuts down", body = ErrorBody),
     )
 )]
 pub async fn create(app: App, query: Query) -> Result<Json, ApiError> {
     let config = query.session_config(&app.system.config_limits())?;
-    let session = app.system.create_session(config).await?;
+    // Until its client can know of it, it ends if the client leaves.
+    let owned = app.system.create_session(config).await?;
+    let session = owned.handle().summary().await?;
+    owned.keep();
     Ok(warp::reply::json(&Created {
         success: true,
         session_id: session.id,
@@ -49,6 +52,7 @@ pub async fn show(app: App, id: String) -> Result<Json, ApiError> {
     Ok(warp::reply::json(&Shown {
         listed: Listed::from(&session),
         max_images: session.config.max_images,
+        pending_images: session.pending_images,
         error_message: session.error_message.as_deref(),
         config: Config::from(&session.config),
     }))
@@ -61,6 +65,8 @@ pub async fn show(app: App, id: String) -> Result<Json, ApiError> {
     responses(
         (status = 200, description = "It has ended", body = Done),
         (status = 404, description = "There is no such session", body = ErrorBody),
+        (status = 500, description = "It has ended, but its files could not be removed", body = ErrorBody),
+        (status = 503, description = "It ends, but its files are not gone yet", body = ErrorBody),
     )
 )]
 pub async fn delete(app: App, id: String) -> Result<Json, ApiError> {
@@ -77,23 +83,20 @@ pub async fn delete(app: App, id: String) -> Result<Json, ApiError> {
     get, path = "/ws/sessions", tag = "sessions",
     responses((status = 200, description = "The sessions", body = List))
 )]
-pub async fn list(app: App) -> Json {
-    let sessions = app.system.sessions().await;
-    warp::reply::json(&List {
+pub async fn list(app: App) -> Result<Json, ApiError> {
+    let sessions = app.system.sessions().await?;
+    Ok(warp::reply::json(&List {
         stats: Statistics::new(&sessions, app.system.settings()),
         sessions: sessions.iter().map(Listed::from).collect(),
-    })
+    }))
 }
 
 /// The session that a path names.
 ///
 /// # Errors
-/// 404, for what cannot be an identifier as well.
+/// 404, for what cannot be an identifier as well; 503 if the server is too busy to look.
 pub async fn find(app: &App, id: &str) -> Result<SessionHandle, ApiError> {
-    app.system
-        .session(parse_id(id)?)
-        .await
-        .ok_or_else(ApiError::session_not_found)
+    Ok(app.system.session(parse_id(id)?).await?)
 }
 
 fn parse_id(id: &str) -> Result<SessionId, ApiError> {
@@ -234,6 +237,8 @@ pub struct Shown<'a> {
     #[serde(flatten)]
     listed: Listed,
     max_images: u32,
+    /// Images that were received and are not stored yet.
+    pending_images: usize,
     /// What the last generation failed with, or null.
     error_message: Option<&'a str>,
     config: Config,
@@ -252,6 +257,7 @@ mod tests {
             last_activity: UNIX_EPOCH + std::time::Duration::from_secs(2),
             status,
             image_count: 5,
+            pending_images: 2,
             image_bytes: 1000,
             config: SessionConfig::default(),
             connections: 1,
@@ -267,6 +273,7 @@ mod tests {
         let shown = serde_json::to_value(Shown {
             listed: Listed::from(&session),
             max_images: session.config.max_images,
+            pending_images: session.pending_images,
             error_message: None,
             config: Config::from(&session.config),
         })
@@ -277,6 +284,7 @@ mod tests {
         assert_eq!(shown["status"], "active");
         assert_eq!(shown["image_count"], 5);
         assert_eq!(shown["max_images"], 100);
+        assert_eq!(shown["pending_images"], 2);
         assert_eq!(shown["error_message"], Value::Null);
     }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use pointstream_actors::CloseReason;
+use pointstream_actors::{CloseReason, Unanswered};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
@@ -113,6 +113,16 @@ impl From<IntakeError> for Closing {
     }
 }
 
+impl From<Unanswered> for Closing {
+    fn from(error: Unanswered) -> Self {
+        match error {
+            Unanswered::NotFound => Self::session_not_found(),
+            Unanswered::Busy => Self::announced(CloseCode::Again.into(), error.to_string()),
+            Unanswered::ShuttingDown => CloseReason::ShuttingDown.into(),
+        }
+    }
+}
+
 impl From<CloseReason> for Closing {
     fn from(reason: CloseReason) -> Self {
         let text = reason.to_string();
@@ -148,6 +158,7 @@ mod tests {
             CloseReason::ShuttingDown.into(),
             IntakeError::Stalled.into(),
             IntakeError::Busy.into(),
+            Unanswered::Busy.into(),
         ] {
             assert!(CloseCode::from(closing.code).is_allowed(), "{closing:?}");
         }

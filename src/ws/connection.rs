@@ -75,11 +75,7 @@ async fn attach(app: &App, id: Option<SessionId>, query: &Query) -> Result<Attac
         ResultFrames::Json
     };
     let id = id.ok_or_else(Closing::session_not_found)?;
-    let session = app
-        .system
-        .session(id)
-        .await
-        .ok_or_else(Closing::session_not_found)?;
+    let session = app.system.session(id).await.map_err(Closing::from)?;
     match session.attach(resume).await {
         Ok((requests, events)) => Ok(Attached {
             id,
@@ -87,7 +83,7 @@ async fn attach(app: &App, id: Option<SessionId>, query: &Query) -> Result<Attac
             events,
             results,
         }),
-        Err(AttachError::NotFound(_)) => Err(Closing::session_not_found()),
+        Err(AttachError::Unanswered(error)) => Err(error.into()),
         Err(error @ AttachError::TooManyConnections { .. }) => {
             Err(Closing::too_many(error.to_string()))
         }
@@ -130,7 +126,7 @@ async fn pump(app: &App, socket: Socket, attached: Attached) {
     let (closing, readable) = match (written, read) {
         (WriteEnd::Lost, _) | (WriteEnd::Stopped, ReadEnd::Gone | ReadEnd::Stopped) => return,
         (WriteEnd::SessionEnded(reason), _) => (reason.into(), true),
-        (WriteEnd::GivenUp, _) if app.system.session(id).await.is_some() => {
+        (WriteEnd::GivenUp, _) if app.system.session(id).await.is_ok() => {
             (Closing::too_slow(), true)
         }
         (WriteEnd::GivenUp, _) => (CloseReason::Failed.into(), true),
@@ -339,7 +335,7 @@ async fn understand(text: Utf8Bytes) -> ClientMessage {
     }
     tokio::task::spawn_blocking(move || protocol::parse(&text))
         .await
-        .unwrap_or_else(|_| ClientMessage::Invalid {
-            reason: "internal error; the server's log says more".to_owned(),
+        .unwrap_or_else(|_| {
+            protocol::invalid("internal error; the server's log says more".to_owned())
         })
 }

@@ -29,6 +29,8 @@ pub struct Fields<'a> {
     #[serde(borrow, default, rename = "type")]
     pub kind: Field<'a>,
     #[serde(borrow, default)]
+    pub id: Field<'a>,
+    #[serde(borrow, default)]
     pub data: Field<'a>,
     #[serde(borrow, default)]
     pub filename: Field<'a>,
@@ -105,6 +107,14 @@ impl<'a> Field<'a> {
     /// Whether there is nothing; null is as good as missing.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Missing | Self::Null)
+    }
+
+    /// The text, if it is one.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
     }
 
     /// A string; null is as good as missing.

@@ -8,7 +8,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use pointstream_actors::{Answer, AnswerKind, SessionEvent, SessionId, Stage};
+use pointstream_actors::{Answer, AnswerKind, MessageId, SessionEvent, SessionId, Stage};
 use serde::Serialize;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -42,6 +42,10 @@ pub enum Message<'a> {
         session_id: SessionId,
         /// The client's name of the image, or the one that was made up.
         image_path: &'a str,
+        /// What the client called the image's message, if it did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false, min_length = 1, max_length = 128)]
+        id: Option<&'a str>,
     },
     /// A request has come this far.
     Progress {
@@ -51,6 +55,19 @@ pub enum Message<'a> {
         progress: f64,
         /// For people.
         message: &'a str,
+    },
+    /// A message could not be honoured, or the connection ends.
+    Error {
+        /// What was wrong and what would work.
+        message: &'a str,
+        /// What the client called the message that this answers, if it did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false, min_length = 1, max_length = 128)]
+        id: Option<&'a str>,
+        /// What the client called the image that this answers, if it did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false, max_length = 16384)]
+        filename: Option<&'a str>,
     },
     /// The connection is alive.
     Pong {
@@ -113,10 +130,12 @@ impl Outgoing {
             SessionEvent::Acknowledged {
                 image_count,
                 image_path,
+                id,
             } => Message::Ack {
                 image_count: *image_count,
                 session_id,
                 image_path,
+                id: id.as_ref().map(MessageId::as_str),
             },
             SessionEvent::Progress(progress) => Message::Progress {
                 stage: progress.stage,
@@ -124,8 +143,19 @@ impl Outgoing {
                 progress: (f64::from(progress.fraction) * 1e4).round() / 1e4,
                 message: &progress.message,
             },
-            SessionEvent::Result(answer) => return Self::result(answer, results).map(Some),
-            SessionEvent::Error { message, .. } => return Ok(Some(Self::error(message))),
+            SessionEvent::Result { answer, id } => {
+                return Self::result(answer, id.as_ref(), results).map(Some);
+            }
+            SessionEvent::Error {
+                message,
+                id,
+                filename,
+                ..
+            } => Message::Error {
+                message,
+                id: id.as_ref().map(MessageId::as_str),
+                filename: filename.as_deref(),
+            },
             SessionEvent::Pong => Message::Pong { session_id },
             SessionEvent::Closed(_) => return Ok(None),
         };
@@ -133,7 +163,7 @@ impl Outgoing {
         Ok(Some(Self::plain(json)))
     }
 
-    /// An error message.
+    /// An error message that answers nothing.
     pub fn error(message: &str) -> Self {
         Self::plain(json!({ "type": "error", "message": message }).to_string())
     }
@@ -148,13 +178,24 @@ impl Outgoing {
         }
     }
 
-    fn result(answer: &Answer, frames: ResultFrames) -> serde_json::Result<Self> {
+    fn result(
+        answer: &Answer,
+        id: Option<&MessageId>,
+        frames: ResultFrames,
+    ) -> serde_json::Result<Self> {
         let kind = match answer.kind {
             AnswerKind::Delta => "delta",
             AnswerKind::Complete => "complete",
         };
         let metadata = serde_json::to_string(&*answer.metadata)?;
-        let start = format!(r#"{{"type":"{kind}","image_count":{}"#, answer.image_count);
+        let id = match id {
+            Some(id) => format!(r#","id":{}"#, serde_json::to_string(id.as_str())?),
+            None => String::new(),
+        };
+        let start = format!(
+            r#"{{"type":"{kind}"{id},"image_count":{}"#,
+            answer.image_count
+        );
         let end = format!(r#""metadata":{metadata}}}"#);
         let (head, tail) = match frames {
             ResultFrames::Json => (
@@ -232,181 +273,4 @@ impl Iterator for Outgoing {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use pointstream_actors::{ErrorKind, PointOptions, Progress, ResultMetadata, Timings};
-    use pointstream_reconstruction::cloud::Alignment;
-    use pointstream_reconstruction::model::Scale;
-    use serde_json::Value;
-
-    use super::*;
-
-    /// Puts frames together as a client does, and checks that they are well formed.
-    fn receive(message: Outgoing, first: Data) -> Bytes {
-        let frames: Vec<Frame> = message.collect();
-        let mut bytes = Vec::new();
-        for (index, frame) in frames.iter().enumerate() {
-            let header = frame.header();
-            let opcode = if index == 0 { first } else { Data::Continue };
-            assert_eq!(header.opcode, OpCode::Data(opcode));
-            assert_eq!(header.is_final, index + 1 == frames.len());
-            assert!(frame.payload().len() <= FRAGMENT);
-            bytes.extend_from_slice(frame.payload());
-        }
-        bytes.into()
-    }
-
-    fn outgoing(event: &SessionEvent, results: ResultFrames) -> Outgoing {
-        Outgoing::of(event, SessionId::nil(), results)
-            .expect("valid")
-            .expect("a message")
-    }
-
-    fn message(event: &SessionEvent) -> Value {
-        let bytes = receive(outgoing(event, ResultFrames::Json), Data::Text);
-        serde_json::from_slice(&bytes).expect("JSON")
-    }
-
-    fn answer(glb: Vec<u8>, frames: usize) -> SessionEvent {
-        let metadata = ResultMetadata {
-            num_frames: frames,
-            session_id: SessionId::nil(),
-            glb_size_bytes: glb.len(),
-            intrinsics: vec![[[1.0, 0.0, 0.5]; 3]; frames],
-            extrinsics: vec![[[0.0, 1.0, 0.0, 0.25]; 4]; frames],
-            world_to_glb: [[1.0; 4]; 4],
-            processed_size: [504, 378],
-            frames: (0..frames).map(|index| format!("ф{index}.jpg")).collect(),
-            unregistered_frames: Vec::new(),
-            num_points: 7,
-            confidence_threshold: 1.05,
-            aligned: true,
-            known_cameras: false,
-            alignment: Alignment::Origin,
-            scale: Scale::Relative,
-            model: "mvs 1".to_owned(),
-            options: PointOptions::default(),
-            timings: Timings::default(),
-        };
-        SessionEvent::Result(Arc::new(Answer {
-            number: 1,
-            kind: AnswerKind::Delta,
-            image_count: 5,
-            glb: glb.into(),
-            metadata: Arc::new(metadata),
-        }))
-    }
-
-    #[test]
-    fn small_events_have_the_protocols_fields() {
-        let id = SessionId::nil().to_string();
-        let cases = [
-            (
-                SessionEvent::Connected {
-                    image_count: 0,
-                    max_images: 100,
-                },
-                json!({"type": "connected", "session_id": id, "image_count": 0, "max_images": 100}),
-            ),
-            (
-                SessionEvent::Acknowledged {
-                    image_count: 5,
-                    image_path: "a\"b.png".to_owned(),
-                },
-                json!({
-                    "type": "ack", "image_count": 5, "session_id": id, "image_path": "a\"b.png",
-                }),
-            ),
-            (
-                SessionEvent::Progress(Progress {
-                    stage: Stage::Inference,
-                    fraction: 0.1,
-                    message: "Processing frame 5/10".to_owned(),
-                }),
-                json!({
-                    "type": "progress", "stage": "inference", "progress": 0.1,
-                    "message": "Processing frame 5/10",
-                }),
-            ),
-            (
-                SessionEvent::Error {
-                    kind: ErrorKind::Model,
-                    message: "no".to_owned(),
-                },
-                json!({"type": "error", "message": "no"}),
-            ),
-            (
-                SessionEvent::Pong,
-                json!({"type": "pong", "session_id": id}),
-            ),
-        ];
-        for (event, expected) in cases {
-            assert_eq!(message(&event), expected);
-        }
-    }
-
-    #[test]
-    fn the_end_of_a_session_is_no_message() {
-        let event = SessionEvent::Closed(pointstream_actors::CloseReason::Deleted);
-        assert!(
-            Outgoing::of(&event, SessionId::nil(), ResultFrames::Json)
-                .expect("valid")
-                .is_none()
-        );
-    }
-
-    #[test]
-    fn a_result_survives_being_cut_at_any_length() {
-        // Around the borders of a fragment, and every remainder by 3.
-        let lengths = (0..4)
-            .chain(FRAGMENT / 4 * 3 - 100..FRAGMENT / 4 * 3 + 4)
-            .chain([3 * FRAGMENT + 1]);
-        for length in lengths {
-            let glb: Vec<u8> = (0..length).map(|index| (index * 31 % 251) as u8).collect();
-            let value = message(&answer(glb.clone(), 2));
-            let encoded = value["glb_base64"].as_str().expect("a string");
-            assert_eq!(STANDARD.decode(encoded).expect("base64"), glb, "{length}");
-            assert_eq!(value["type"], "delta");
-            assert_eq!(value["image_count"], 5);
-            assert_eq!(value["metadata"]["num_frames"], 2);
-            assert_eq!(value["metadata"]["extrinsics"][1][3][3], 0.25);
-        }
-    }
-
-    #[test]
-    fn a_binary_result_has_the_same_fields_and_the_glb_behind_them() {
-        for length in [0, 1, FRAGMENT, 3 * FRAGMENT + 1] {
-            let glb: Vec<u8> = (0..length).map(|index| (index * 31 % 251) as u8).collect();
-            let event = answer(glb.clone(), 5000);
-            let bytes = receive(outgoing(&event, ResultFrames::Binary), Data::Binary);
-            let (header, payload) = binary::split(&bytes, usize::MAX).expect("a header");
-            let header: Value = serde_json::from_str(header).expect("JSON");
-            assert_eq!(payload, glb, "{length}");
-            let mut expected = message(&event);
-            expected
-                .as_object_mut()
-                .and_then(|fields| fields.remove("glb_base64"))
-                .expect("a field");
-            assert_eq!(header, expected);
-        }
-    }
-
-    #[test]
-    fn only_results_are_binary() {
-        let event = SessionEvent::Connected {
-            image_count: 1,
-            max_images: 2,
-        };
-        let bytes = receive(outgoing(&event, ResultFrames::Binary), Data::Text);
-        let value: Value = serde_json::from_slice(&bytes).expect("JSON");
-        assert_eq!(value["binary"], true);
-        assert_eq!(message(&event).get("binary"), None);
-    }
-
-    #[test]
-    fn long_metadata_is_cut_too() {
-        let value = message(&answer(vec![1; 10], 5000));
-        assert_eq!(value["metadata"]["frames"][4999], "ф4999.jpg");
-    }
-}
+mod tests;

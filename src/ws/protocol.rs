@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use pointstream_actors::ClientMessage;
+use pointstream_actors::{BadMessageId, ClientMessage, LongName, MessageId, check_name};
 use pointstream_reconstruction::model::{KnownCamera, KnownCameraError};
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -12,8 +12,6 @@ use super::binary::{self, BadBinary};
 use super::fields::{Field, Fields, FieldsError, matrix};
 use super::image_data::{self, ImageDataError};
 
-/// Longest name of an image in bytes. It is only a label, but every result repeats it.
-const MAX_FILENAME: usize = 16 << 10;
 /// Longest header of a binary message in bytes. The longest name fits, however it is escaped.
 const MAX_HEADER: usize = 128 << 10;
 /// Characters of a client's text that are repeated in an error.
@@ -32,8 +30,10 @@ enum BadMessage {
     UnknownType(String),
     #[error("image message has no \"data\"; it holds the image file as base64")]
     NoData,
-    #[error("\"filename\" is longer than {MAX_FILENAME} bytes")]
-    LongFilename,
+    #[error(transparent)]
+    Id(#[from] BadMessageId),
+    #[error(transparent)]
+    Filename(#[from] LongName),
     #[error("\"intrinsics\" and \"extrinsics\" belong together; send both or neither")]
     HalfACamera,
     #[error(transparent)]
@@ -59,27 +59,62 @@ enum BadMessage {
 ///
 /// Takes time in proportion to the length of the text.
 pub fn parse(text: &str) -> ClientMessage {
-    read(text).unwrap_or_else(|error| invalid(error.to_string()))
+    match Fields::read(text) {
+        Ok(fields) => understand(fields, read),
+        Err(error) => invalid(error.to_string()),
+    }
 }
 
 /// Reads a binary message: a header, which is short, and an image's bytes, which are not copied.
 pub fn parse_binary(message: &Bytes) -> ClientMessage {
-    read_binary(message).unwrap_or_else(|error| invalid(error.to_string()))
+    let parts = binary::split(message, MAX_HEADER).map_err(BadMessage::from);
+    let fields = parts.and_then(|(header, payload)| {
+        let fields = Fields::read(header).map_err(BadMessage::Header)?;
+        Ok((fields, payload))
+    });
+    match fields {
+        Ok((fields, payload)) => understand(fields, |fields| read_binary(fields, payload)),
+        Err(error) => invalid(error.to_string()),
+    }
 }
 
-fn invalid(reason: String) -> ClientMessage {
-    ClientMessage::Invalid { reason }
+/// A message that nobody understands.
+pub fn invalid(reason: String) -> ClientMessage {
+    ClientMessage::Invalid {
+        reason,
+        id: None,
+        filename: None,
+    }
 }
 
-fn read(text: &str) -> Result<ClientMessage, BadMessage> {
-    let mut fields = Fields::read(text)?;
+/// Reads a message from its fields. What becomes an invalid one keeps its names, so that the client
+/// knows which one the error is about.
+fn understand<'a>(
+    fields: Fields<'a>,
+    read: impl FnOnce(Fields<'a>) -> Result<ClientMessage, BadMessage>,
+) -> ClientMessage {
+    let id = fields.id.text().and_then(|id| MessageId::new(id).ok());
+    let named = fields
+        .filename
+        .text()
+        .filter(|name| fields.kind.text() == Some("image") && check_name(name).is_ok());
+    let filename = named.map(str::to_owned);
+    read(fields).unwrap_or_else(|error| ClientMessage::Invalid {
+        reason: error.to_string(),
+        id,
+        filename,
+    })
+}
+
+fn read(mut fields: Fields<'_>) -> Result<ClientMessage, BadMessage> {
     match std::mem::take(&mut fields.kind).string("type")?.as_deref() {
         None => Err(BadMessage::NoType),
         Some("image") => image(fields),
         Some("generate") => Ok(ClientMessage::Generate {
             incremental: fields.incremental.boolean("incremental")?.unwrap_or(true),
+            id: id(fields.id)?,
         }),
-        Some("finalize") => Ok(ClientMessage::Finalize),
+        Some("finalize") => Ok(ClientMessage::Finalize { id: id(fields.id)? }),
         Some("ping") => Ok(ClientMessage::Ping),
         Some(other) => Err(BadMessage::UnknownType(other.chars().take(SHOWN).collect())),
     }
@@ -89,11 +124,18 @@ fn image(fields: Fields<'_>) -> Result<ClientMessage, BadMessage> {
     let data = fields.data.string("data")?.ok_or(BadMessage::NoData)?;
     let camera = camera(fields.intrinsics, fields.extrinsics)?;
     let name = filename(fields.filename)?;
+    let id = id(fields.id)?;
     Ok(ClientMessage::Image {
         bytes: image_data::decode(&data)?.into(),
         name,
         camera,
+        id,
     })
+}
+
+fn id(field: Field<'_>) -> Result<Option<MessageId>, BadMessage> {
+    let id = field.string("id")?;
+    Ok(id.map(|id| MessageId::new(&id)).transpose()?)
 }
 
 /// The camera that a client knows of its image: both matrices or neither.
@@ -115,15 +157,11 @@ fn camera(
 
 fn filename(field: Field<'_>) -> Result<Option<String>, BadMessage> {
     let name = field.string("filename")?;
-    if name.as_ref().is_some_and(|name| name.len() > MAX_FILENAME) {
-        return Err(BadMessage::LongFilename);
-    }
+    name.as_deref().map(check_name).transpose()?;
     Ok(name.map(Cow::into_owned))
 }
 
-fn read_binary(message: &Bytes) -> Result<ClientMessage, BadMessage> {
-    let (header, payload) = binary::split(message, MAX_HEADER)?;
-    let fields = Fields::read(header).map_err(BadMessage::Header)?;
+fn read_binary(fields: Fields<'_>, payload: Bytes) -> Result<ClientMessage, BadMessage> {
     let kind = fields.kind.string("type").map_err(BadMessage::Header)?;
     match kind.as_deref() {
         None => return Err(BadMessage::NoBinaryType),
@@ -138,6 +176,7 @@ fn read_binary(message: &Bytes) -> Result<ClientMessage, BadMessage> {
     }
     let camera = camera(fields.intrinsics, fields.extrinsics)?;
     let name = filename(fields.filename)?;
+    let id = id(fields.id)?;
     if payload.is_empty() {
         return Err(BadMessage::NoPayload);
     }
@@ -145,240 +184,9 @@ fn read_binary(message: &Bytes) -> Result<ClientMessage, BadMessage> {
         bytes: payload,
         name,
         camera,
+        id,
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reason(text: &str) -> String {
-        match parse(text) {
-            ClientMessage::Invalid { reason } => reason,
-            other => panic!("{other:?} should be invalid"),
-        }
-    }
-
-    fn image_of(text: &str) -> (Bytes, Option<String>) {
-        match parse(text) {
-            ClientMessage::Image { bytes, name, .. } => (bytes, name),
-            other => panic!("{other:?} should be an image"),
-        }
-    }
-
-    #[test]
-    fn reads_an_image() {
-        let (bytes, name) =
-            image_of(r#"{"type": "image", "data": "aGVsbG8=", "filename": "image_001.png"}"#);
-        assert_eq!(bytes, b"hello"[..]);
-        assert_eq!(name.as_deref(), Some("image_001.png"));
-    }
-
-    #[test]
-    fn an_image_needs_no_name() {
-        assert_eq!(image_of(r#"{"type": "image", "data": "aGVsbG8="}"#).1, None);
-        assert_eq!(
-            image_of(r#"{"type": "image", "data": "aGVsbG8=", "filename": null}"#).1,
-            None
-        );
-    }
-
-    #[test]
-    fn names_are_taken_as_they_are() {
-        for name in [
-            "../../etc/passwd",
-            "/abs",
-            "",
-            "ß\u{1F600}\\n",
-            &"n".repeat(4096),
-        ] {
-            let message =
-                serde_json::json!({"type": "image", "data": "aGVsbG8=", "filename": name});
-            assert_eq!(image_of(&message.to_string()).1.as_deref(), Some(name));
-        }
-    }
-
-    #[test]
-    fn generate_is_incremental_unless_told_otherwise() {
-        for (text, expected) in [
-            (r#"{"type": "generate"}"#, true),
-            (r#"{"type": "generate", "incremental": null}"#, true),
-            (r#"{"type": "generate", "incremental": true}"#, true),
-            (r#"{"incremental": false, "type": "generate"}"#, false),
-        ] {
-            match parse(text) {
-                ClientMessage::Generate { incremental } => assert_eq!(incremental, expected),
-                other => panic!("{other:?} should be generate"),
-            }
-        }
-    }
-
-    #[test]
-    fn reads_finalize_and_ping_with_fields_unknown_to_it() {
-        assert!(matches!(
-            parse(r#"{"type": "finalize"}"#),
-            ClientMessage::Finalize
-        ));
-        assert!(matches!(
-            parse(r#" {"type":"ping","t":[1,{"a":2}]}"#),
-            ClientMessage::Ping
-        ));
-    }
-
-    #[test]
-    fn says_that_it_is_no_json() {
-        for text in [
-            "",
-            "hello",
-            "{",
-            r#"{"type": "ping"} x"#,
-            "{'type': 'ping'}",
-        ] {
-            assert!(
-                reason(text).starts_with("message is not valid JSON: "),
-                "{text}"
-            );
-        }
-        let deep = format!("{{\"type\":{}", "[".repeat(100_000));
-        assert!(reason(&deep).starts_with("message is not valid JSON: "));
-    }
-
-    #[test]
-    fn says_that_it_is_no_object() {
-        for (text, kind) in [
-            ("null", "null"),
-            ("1.5", "a number"),
-            ("-1", "a number"),
-            ("true", "a boolean"),
-            ("\"ping\"", "a string"),
-            ("[\"image\", \"aGVsbG8=\"]", "an array"),
-        ] {
-            assert_eq!(
-                reason(text),
-                format!("message must be a JSON object, but it is {kind}")
-            );
-        }
-    }
-
-    #[test]
-    fn names_the_type_and_those_there_are() {
-        assert!(reason("{}").starts_with("message has no \"type\""));
-        let unknown = reason(r#"{"type": "Image"}"#);
-        assert_eq!(
-            unknown,
-            "unknown type \"Image\"; known types are image, generate, finalize and ping"
-        );
-        assert!(reason(&format!(r#"{{"type": "{}"}}"#, "x".repeat(10_000))).len() < 250);
-    }
-
-    #[test]
-    fn names_the_field_that_is_missing_or_wrong() {
-        assert!(reason(r#"{"type": "image"}"#).starts_with("image message has no \"data\""));
-        for (text, expected) in [
-            (
-                r#"{"type": 1}"#,
-                "\"type\" must be a string, but it is a number",
-            ),
-            (
-                r#"{"type": "image", "data": ["a"]}"#,
-                "\"data\" must be a string, but it is an array",
-            ),
-            (
-                r#"{"type": "image", "data": "aGVsbG8=", "filename": {"a": 1}}"#,
-                "\"filename\" must be a string, but it is an object",
-            ),
-            (
-                r#"{"type": "generate", "incremental": "yes"}"#,
-                "\"incremental\" must be true or false, but it is a string",
-            ),
-        ] {
-            assert_eq!(reason(text), expected);
-        }
-        assert!(reason(r#"{"type": "ping", "type": "ping"}"#).contains("duplicate field"));
-    }
-
-    fn binary_reason(header: &str, payload: &[u8]) -> String {
-        let message = [&binary::preface(header.to_owned()), payload].concat();
-        match parse_binary(&message.into()) {
-            ClientMessage::Invalid { reason } => reason,
-            other => panic!("{other:?} should be invalid"),
-        }
-    }
-
-    #[test]
-    fn reads_a_binary_image_without_copying_it() {
-        let header = r#"{"type": "image", "filename": "ü.png", "unknown": [1]}"#;
-        let message = Bytes::from([&binary::preface(header.to_owned()), &b"hello"[..]].concat());
-        match parse_binary(&message) {
-            ClientMessage::Image { bytes, name, .. } => {
-                assert_eq!(bytes, b"hello"[..]);
-                assert_eq!(bytes.as_ptr_range().end, message.as_ptr_range().end);
-                assert_eq!(name.as_deref(), Some("ü.png"));
-            }
-            other => panic!("{other:?} should be an image"),
-        }
-    }
-
-    #[test]
-    fn says_what_is_wrong_with_the_header_of_a_binary_message() {
-        let long = format!(
-            r#"{{"type": "image", "filename": "{}"}}"#,
-            "n".repeat(MAX_FILENAME + 1)
-        );
-        for (header, payload, expected) in [
-            (
-                "{",
-                "x",
-                "in the header of a binary message: message is not valid JSON: ",
-            ),
-            (
-                "[]",
-                "x",
-                "in the header of a binary message: message must be a JSON object, but it is an array",
-            ),
-            (
-                r#"{"type": 1}"#,
-                "x",
-                "in the header of a binary message: \"type\" must be a string, but it is a number",
-            ),
-            (
-                "{}",
-                "x",
-                "the header of a binary message has no \"type\"; it says \"image\"",
-            ),
-            (
-                r#"{"type": "ping"}"#,
-                "",
-                "binary messages are images; send \"ping\" as JSON text",
-            ),
-            (
-                r#"{"type": "image", "data": "aGVsbG8="}"#,
-                "x",
-                "\"data\" has no place in the header of a binary message",
-            ),
-            (
-                r#"{"type": "image", "filename": 1}"#,
-                "x",
-                "\"filename\" must be a string, but it is a number",
-            ),
-            (&long, "x", "\"filename\" is longer than 16384 bytes"),
-            (
-                r#"{"type": "image"}"#,
-                "",
-                "binary message has no bytes of an image after its header",
-            ),
-        ] {
-            let reason = binary_reason(header, payload.as_bytes());
-            assert!(reason.starts_with(expected), "{header}: {reason}");
-        }
-    }
-
-    #[test]
-    fn a_name_has_an_end() {
-        let text = format!(
-            r#"{{"type": "image", "data": "aGVsbG8=", "filename": "{}"}}"#,
-            "n".repeat(MAX_FILENAME + 1)
-        );
-        assert_eq!(reason(&text), "\"filename\" is longer than 16384 bytes");
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! The messages of the socket as types, for its description.
 //!
-//! What is received is read by `protocol`, so that its errors can name what is wrong; results and
-//! errors are written by `frames` in parts. That both do as these types say is tested on the wire.
+//! What is received is read by `protocol`, so that its errors can name what is wrong; results are
+//! written by `frames` in parts. That both do as these types say is tested on the wire.
 
 #![expect(
     dead_code,
@@ -29,14 +29,24 @@ pub enum FromClient {
         /// 4x4, from the world, one for all images, to the camera: x right, y down, z forward.
         /// Goes with `intrinsics`.
         extrinsics: Option<[[f64; 4]; 4]>,
+        /// What the client calls this message; its answers repeat it.
+        #[schema(min_length = 1, max_length = 128)]
+        id: Option<String>,
     },
     /// Asks for a point cloud of the images so far.
     Generate {
         /// Whether the answer is a `delta` rather than `complete`; true if it is missing.
         incremental: Option<bool>,
+        /// What the client calls this message; its answers repeat it.
+        #[schema(min_length = 1, max_length = 128)]
+        id: Option<String>,
     },
     /// Asks for the final point cloud; nothing but `ping` is accepted afterwards.
-    Finalize {},
+    Finalize {
+        /// What the client calls this message; its answers repeat it.
+        #[schema(min_length = 1, max_length = 128)]
+        id: Option<String>,
+    },
     /// Asks for a sign of life.
     Ping {},
 }
@@ -56,6 +66,9 @@ pub enum HeaderFromClient {
         /// 4x4, from the world, one for all images, to the camera: x right, y down, z forward.
         /// Goes with `intrinsics`.
         extrinsics: Option<[[f64; 4]; 4]>,
+        /// What the client calls this message; its answers repeat it.
+        #[schema(min_length = 1, max_length = 128)]
+        id: Option<String>,
     },
 }
 
@@ -65,6 +78,9 @@ pub enum HeaderFromClient {
 pub enum FromServer {
     /// A point cloud of the images so far.
     Delta {
+        /// What the client called the request, if it did.
+        #[schema(nullable = false, min_length = 1, max_length = 128)]
+        id: Option<String>,
         /// Images that the session held when the point cloud was asked for.
         image_count: u32,
         /// The scene as binary glTF, as base64.
@@ -73,16 +89,14 @@ pub enum FromServer {
     },
     /// A point cloud that is complete.
     Complete {
+        /// What the client called the request, if it did.
+        #[schema(nullable = false, min_length = 1, max_length = 128)]
+        id: Option<String>,
         /// Images that the session held when the point cloud was asked for.
         image_count: u32,
         /// The scene as binary glTF, as base64.
         glb_base64: String,
         metadata: ResultMetadata,
-    },
-    /// A message could not be honoured, or the connection ends.
-    Error {
-        /// What was wrong and what would work.
-        message: String,
     },
 }
 
@@ -92,12 +106,18 @@ pub enum FromServer {
 pub enum HeaderFromServer {
     /// A point cloud of the images so far, as binary glTF behind the header.
     Delta {
+        /// What the client called the request, if it did.
+        #[schema(nullable = false, min_length = 1, max_length = 128)]
+        id: Option<String>,
         /// Images that the session held when the point cloud was asked for.
         image_count: u32,
         metadata: ResultMetadata,
     },
     /// A point cloud that is complete, as binary glTF behind the header.
     Complete {
+        /// What the client called the request, if it did.
+        #[schema(nullable = false, min_length = 1, max_length = 128)]
+        id: Option<String>,
         /// Images that the session held when the point cloud was asked for.
         image_count: u32,
         metadata: ResultMetadata,

@@ -1,6 +1,8 @@
 //! Errors by kind, and the last of them.
 
 use std::collections::VecDeque;
+use std::error::Error;
+use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -39,7 +41,9 @@ pub enum ErrorKind {
     Worker,
     /// No point cloud could be made of the model's output.
     Cloud,
-    /// The disk refused.
+    /// The disk has no room.
+    DiskFull,
+    /// The disk refused, or does not give back what it was given.
     Storage,
     /// A session's actor failed.
     Session,
@@ -50,7 +54,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Message,
         Self::Refused,
         Self::Image,
@@ -62,11 +66,26 @@ impl ErrorKind {
         Self::Busy,
         Self::Worker,
         Self::Cloud,
+        Self::DiskFull,
         Self::Storage,
         Self::Session,
         Self::Http,
         Self::Internal,
     ];
+
+    /// What an error that has to do with files counts as.
+    pub fn of_files(error: &(dyn Error + 'static)) -> Self {
+        let (mut full, mut next) = (false, Some(error));
+        while let Some(error) = next {
+            let kind = error.downcast_ref().map(io::Error::kind);
+            full |= matches!(
+                kind,
+                Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            );
+            next = error.source();
+        }
+        if full { Self::DiskFull } else { Self::Storage }
+    }
 
     /// The word for it in metrics and reports.
     pub fn name(self) -> &'static str {
@@ -82,6 +101,7 @@ impl ErrorKind {
             Self::Busy => "busy",
             Self::Worker => "worker",
             Self::Cloud => "cloud",
+            Self::DiskFull => "disk_full",
             Self::Storage => "storage",
             Self::Session => "session",
             Self::Http => "http",

@@ -73,6 +73,12 @@ impl Task {
         size: FrameSize,
         on_progress: &(dyn Fn(JobProgress) + Send + Sync),
     ) -> Result<JobOutput, JobError> {
+        // Nobody wants to hear of work that was given up.
+        let report = |progress| {
+            if self.stop.check().is_continue() {
+                on_progress(progress);
+            }
+        };
         let mut timings = JobTimings {
             queued: self.queued,
             ..JobTimings::default()
@@ -87,7 +93,7 @@ impl Task {
             .filter(|&index| features[index].is_none())
             .collect();
         let mut done = total - missing.len();
-        on_progress(JobProgress::Encoded { done, total });
+        report(JobProgress::Encoded { done, total });
         for part in missing.chunks(model.frames_per_call(size)) {
             if self.stop.check().is_break() {
                 return Err(ModelError::Cancelled.into());
@@ -100,13 +106,13 @@ impl Task {
                 features[index] = Some(encoded);
             }
             done += part.len();
-            on_progress(JobProgress::Encoded { done, total });
+            report(JobProgress::Encoded { done, total });
         }
         let start = Instant::now();
         let rows: Vec<&Features> = features.iter().flatten().map(Arc::as_ref).collect();
         let cameras = known_cameras(frames, size);
         let prediction = model.predict(&rows, cameras.as_deref(), &mut |step| {
-            on_progress(JobProgress::Model(step));
+            report(JobProgress::Model(step));
             self.stop.check()
         })?;
         timings.model = start.elapsed().as_secs_f64();

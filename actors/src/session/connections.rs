@@ -4,7 +4,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::State;
 use crate::connection::{AttachError, ConnectionId, Delivery, Events, Requests};
-use crate::event::SessionEvent;
+use crate::event::{MessageId, SessionEvent};
 use crate::metrics::ErrorKind;
 
 /// Places in a connection's outbox that only answers may take, so that progress never displaces
@@ -18,6 +18,16 @@ pub(super) struct Connection {
     outbox: mpsc::Sender<Delivery>,
     /// Whether it takes over what vanished connections asked for.
     resumes: bool,
+}
+
+/// Why a message cannot be honoured.
+pub(super) struct Refusal {
+    pub kind: ErrorKind,
+    pub message: String,
+    /// What the client calls the message.
+    pub id: Option<MessageId>,
+    /// What the client calls the image in it.
+    pub filename: Option<String>,
 }
 
 /// An error as the protocol words it: clients look for "Session has reached maximum image limit" or
@@ -114,14 +124,25 @@ impl State {
     pub(super) fn refuse(
         &mut self,
         connection: ConnectionId,
-        kind: ErrorKind,
-        message: String,
+        refusal: Refusal,
         permit: Option<OwnedSemaphorePermit>,
     ) {
+        let Refusal {
+            kind,
+            message,
+            id,
+            filename,
+        } = refusal;
         tracing::debug!(connection, %message, "message refused");
         let message = wire_text(&message);
         self.metrics.error(kind, Some(self.id), &message);
-        self.tell(connection, SessionEvent::Error { kind, message }, permit);
+        let event = SessionEvent::Error {
+            kind,
+            message,
+            id,
+            filename,
+        };
+        self.tell(connection, event, permit);
     }
 
     /// Gives the one answer of a request to who asked or to the one that resumed, else keeps it.

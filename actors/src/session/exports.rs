@@ -21,13 +21,18 @@ pub(crate) type ExportReply = Reply<Result<Option<ResultFile>, ExportFailed>>;
 #[derive(Default)]
 pub(super) struct Exports {
     files: BTreeMap<(u64, ResultFormat), Export>,
-    cancelled: Arc<AtomicBool>,
 }
 
 /// One of them.
 enum Export {
-    /// Being written. Each who waits is a client's request, of which there are only so many.
-    Writing(Vec<ExportReply>),
+    /// Being written.
+    Writing {
+        /// Each is a client's request, of which there are only so many.
+        waiting: Vec<ExportReply>,
+        /// Set when nobody waits any more. The file may be asked for again before the writing has
+        /// ended.
+        cancelled: Arc<AtomicBool>,
+    },
     /// A view of the file.
     Written(Bytes),
 }
@@ -37,12 +42,16 @@ impl Exports {
     pub fn are_written(&self) -> bool {
         self.files
             .values()
-            .any(|export| matches!(export, Export::Writing(_)))
+            .any(|export| matches!(export, Export::Writing { .. }))
     }
 
     /// Gives up what is being written; nobody will be answered.
     pub fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+        for export in self.files.values() {
+            if let Export::Writing { cancelled, .. } = export {
+                cancelled.store(true, Ordering::Relaxed);
+            }
+        }
     }
 }
 
@@ -53,7 +62,7 @@ impl State {
         };
         let number = result.answer().number;
         let stored = match self.exports.files.get_mut(&(number, format)) {
-            Some(Export::Writing(waiting)) => return waiting.push(reply),
+            Some(Export::Writing { waiting, .. }) => return waiting.push(reply),
             Some(Export::Written(bytes)) => Some(bytes.clone()),
             None => result.stored(format),
         };
@@ -61,19 +70,37 @@ impl State {
             let file = self.result_file(number, format, bytes);
             return answer(reply, Ok(Some(file)));
         }
-        let writing = Export::Writing(vec![reply]);
-        self.exports.files.insert((number, format), writing);
-        self.write_export(result, format);
+        self.write_export(result, format, vec![reply]);
     }
 
-    fn write_export(&self, result: Arc<StoredResult>, format: ResultFormat) {
+    fn write_export(
+        &mut self,
+        result: Arc<StoredResult>,
+        format: ResultFormat,
+        waiting: Vec<ExportReply>,
+    ) {
+        let number = result.answer().number;
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let writing = Export::Writing {
+            waiting,
+            cancelled: cancelled.clone(),
+        };
+        self.exports.files.insert((number, format), writing);
         let (workshop, mailbox) = (self.export_workshop.clone(), self.mailbox.clone());
-        let cancelled = self.exports.cancelled.clone();
+        let limit = self.settings.job_timeout;
         let work = async move {
-            let number = result.answer().number;
-            let outcome = workshop
-                .run(move || result.write(format, &cancelled))
-                .await
+            let mut written =
+                std::pin::pin!(workshop.run(move || result.write(format, &cancelled)));
+            let in_time = tokio::time::timeout(limit, written.as_mut()).await;
+            let written = match in_time {
+                Ok(written) => written,
+                Err(_) => {
+                    // Gone: then nobody waits for it.
+                    let _ = mailbox.cast(SessionMessage::ExportLate { number, format });
+                    written.await
+                }
+            };
+            let outcome = written
                 .map_err(|failed| ExportFailed::Internal(failed.to_string()))
                 .and_then(|written| {
                     written.map_err(|error| ExportFailed::Write {
@@ -98,15 +125,27 @@ impl State {
         outcome: Result<Bytes, ExportFailed>,
     ) {
         self.touch();
-        let Some(Export::Writing(waiting)) = self.exports.files.remove(&(number, format)) else {
+        let removed = self.exports.files.remove(&(number, format));
+        let Some(Export::Writing { waiting, cancelled }) = removed else {
             return;
         };
+        if outcome.is_err() && cancelled.load(Ordering::Relaxed) {
+            tracing::info!(%format, "writing a result was given up");
+            match self.result.clone() {
+                // It was asked for again meanwhile.
+                Some(result) if result.answer().number == number && !waiting.is_empty() => {
+                    self.write_export(result, format, waiting);
+                }
+                _ => {}
+            }
+            return self.drained();
+        }
         match &outcome {
             Ok(bytes) => tracing::info!(%format, bytes = bytes.len(), "result written"),
             Err(error) => {
                 tracing::warn!(%error, "result not written");
                 let kind = match error {
-                    ExportFailed::Write { .. } => ErrorKind::Storage,
+                    ExportFailed::Write { source, .. } => ErrorKind::of_files(&**source),
                     _ => ErrorKind::Internal,
                 };
                 self.metrics.error(kind, Some(self.id), &error.to_string());
@@ -116,12 +155,42 @@ impl State {
         for reply in waiting {
             answer(reply, outcome.clone().map(Some));
         }
-        let Ok(file) = outcome else { return };
-        if self.is_newest(number) {
-            let written = Export::Written(file.bytes);
-            self.exports.files.insert((number, format), written);
-        } else {
-            self.remove_files(number, vec![format]);
+        match outcome {
+            Ok(file) if self.is_newest(number) => {
+                let written = Export::Written(file.bytes);
+                self.exports.files.insert((number, format), written);
+            }
+            Ok(_) => self.remove_files(number, vec![format]),
+            Err(_) => {}
+        }
+        self.drained();
+    }
+
+    /// Gives up writing what nobody waits for any more.
+    pub(super) fn on_export_left(&mut self) {
+        for export in self.exports.files.values_mut() {
+            if let Export::Writing { waiting, cancelled } = export {
+                waiting.retain(|reply| !reply.is_closed());
+                if waiting.is_empty() {
+                    cancelled.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    /// Gives up writing what takes too long.
+    pub(super) fn on_export_late(&mut self, number: u64, format: ResultFormat) {
+        let export = self.exports.files.get_mut(&(number, format));
+        if let Some(Export::Writing { waiting, cancelled }) = export {
+            cancelled.store(true, Ordering::Relaxed);
+            let limit = self.settings.job_timeout;
+            let late = ExportFailed::TimedOut { format, limit };
+            tracing::warn!(error = %late, "result not written");
+            let text = late.to_string();
+            self.metrics.error(ErrorKind::Timeout, Some(self.id), &text);
+            for reply in waiting.drain(..) {
+                answer(reply, Err(late.clone()));
+            }
         }
     }
 

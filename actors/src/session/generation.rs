@@ -67,7 +67,7 @@ pub(crate) enum GenerationError {
     #[error(transparent)]
     Job(#[from] JobError),
     /// There is not enough memory, so nothing was begun.
-    #[error("{0}")]
+    #[error("out of memory: {0}")]
     Memory(MemoryAdvice),
     /// No cloud can be made of the prediction.
     #[error("the model's output cannot be used: {0}")]
@@ -93,7 +93,8 @@ impl GenerationError {
             Self::Job(JobError::Model(ModelError::OutOfMemory { .. }) | JobError::Memory(_))
             | Self::Memory(_) => ErrorKind::OutOfMemory,
             Self::Job(JobError::Model(_) | JobError::Joined(_)) => ErrorKind::Model,
-            Self::Job(JobError::Frame(_)) | Self::Store(_) | Self::Npz(_) => ErrorKind::Storage,
+            Self::Job(JobError::Frame(_)) => ErrorKind::Storage,
+            Self::Store(_) | Self::Npz(_) => ErrorKind::of_files(self),
             Self::Job(JobError::WorkerDied(_) | JobError::NoWorker(_)) => ErrorKind::Worker,
             Self::Job(JobError::TimedOut(_)) => ErrorKind::Timeout,
             Self::Job(JobError::QueueFull { .. }) => ErrorKind::Busy,
@@ -154,13 +155,14 @@ async fn predict(
     plan: &Plan,
     size: FrameSize,
 ) -> Result<(Box<Prediction>, JobTimings), GenerationError> {
-    let mailbox = plan.mailbox.clone();
+    let (mailbox, number) = (plan.mailbox.clone(), plan.number);
     let work = Work::Reconstruct {
         frames: plan.frames.iter().map(|frame| frame.job.clone()).collect(),
         size,
         on_progress: Arc::new(move |progress| {
             // Gone: the job is cancelled already.
-            let _ = mailbox.cast(SessionMessage::Progress(describe(progress)));
+            let progress = describe(progress);
+            let _ = mailbox.cast(SessionMessage::Progress { number, progress });
         }),
     };
     let (reply, result) = oneshot::channel();
@@ -232,11 +234,14 @@ fn describe(progress: JobProgress) -> Progress {
 impl Plan {
     pub(super) fn progress(&self, stage: Stage, fraction: f32, message: String) {
         // Gone: then nobody looks.
-        let _ = self.mailbox.cast(SessionMessage::Progress(Progress {
-            stage,
-            fraction,
-            message,
-        }));
+        let _ = self.mailbox.cast(SessionMessage::Progress {
+            number: self.number,
+            progress: Progress {
+                stage,
+                fraction,
+                message,
+            },
+        });
     }
 }
 

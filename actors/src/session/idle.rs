@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::connections::wire_text;
 use super::{SessionMessage, State};
-use crate::event::{CloseReason, SessionEvent};
+use crate::event::CloseReason;
 use crate::mailbox::{Reply, answer};
 use crate::metrics::ErrorKind;
 
@@ -38,23 +38,29 @@ impl State {
         }
     }
 
-    /// The system ends: requests that wait are refused, the running one may end.
+    /// The system ends: requests that wait are refused, what runs may end.
     pub(super) fn drain(&mut self, reply: Reply<()>) {
         while let Some(request) = self.requests.pop_front() {
             let message = wire_text(&CloseReason::ShuttingDown.to_string());
-            let kind = ErrorKind::Refused;
-            self.answer_request(request.connection, SessionEvent::Error { kind, message });
+            self.refuse_request(request, ErrorKind::Refused, message);
         }
-        if self.running.is_some() {
-            self.draining.get_or_insert_default().push(reply);
-        } else {
-            self.draining.get_or_insert_default();
-            answer(reply, ());
-        }
+        self.draining.get_or_insert_default().push(reply);
+        self.drained();
     }
 
-    /// Tells those who wait for the running work that there is none any more.
+    /// Whether somebody still waits for what this session has begun: for a result, for a file, or, as
+    /// its owner, until the result is sent.
+    fn is_awaited(&self) -> bool {
+        self.running.is_some()
+            || self.exports.are_written()
+            || (self.owned && self.result.is_some())
+    }
+
+    /// Tells those who wait for the running work if there is none any more.
     pub(super) fn drained(&mut self) {
+        if self.is_awaited() {
+            return;
+        }
         if let Some(waiting) = &mut self.draining {
             for reply in waiting.drain(..) {
                 answer(reply, ());

@@ -8,13 +8,14 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::exports::ExportReply;
 use super::generation::{GenerationError, Outcome};
+use super::images::ThumbnailReply;
 use super::uploads::{StoreError, StoredImage};
 use crate::connection::{AttachError, ConnectionId, Events, Requests};
 use crate::event::{Answer, ClientMessage, CloseReason, Progress, SessionEvent};
 use crate::export::ExportFailed;
 use crate::mailbox::Reply;
 use crate::memory::MemoryLease;
-use crate::summary::SessionSummary;
+use crate::summary::{ImageSummary, SessionSummary};
 
 /// What a session is told.
 pub(crate) enum SessionMessage {
@@ -48,7 +49,12 @@ pub(crate) enum SessionMessage {
     /// A frame is encoded, or the pool had no place for it.
     EncodeEnded,
     /// The running generation has come this far.
-    Progress(Progress),
+    Progress {
+        /// Which request's: a thread that was given up may still speak of an earlier one.
+        number: u64,
+        /// How far.
+        progress: Progress,
+    },
     /// The running generation is over.
     GenerationEnded(Result<Box<Outcome>, GenerationError>),
     /// The one answer of a request did not reach its client.
@@ -57,6 +63,15 @@ pub(crate) enum SessionMessage {
     Summary(Reply<SessionSummary>),
     /// Give the newest result.
     Result(Reply<Option<Arc<Answer>>>),
+    /// Give the images, in the order in which they were stored.
+    Images(Reply<Vec<ImageSummary>>),
+    /// Give a small copy of an image.
+    Thumbnail {
+        /// Its place among the images, counted from 0.
+        index: usize,
+        /// Answers with the file, or none if there is no such image.
+        reply: ThumbnailReply,
+    },
     /// Give the newest result in a format; written first, if need be.
     Export {
         /// Which one.
@@ -73,6 +88,17 @@ pub(crate) enum SessionMessage {
         /// The file.
         outcome: Result<Bytes, ExportFailed>,
     },
+    /// Somebody who waited for a file has left.
+    ExportLeft,
+    /// A file takes too long to write.
+    ExportLate {
+        /// Of which result.
+        number: u64,
+        /// In which format.
+        format: ResultFormat,
+    },
+    /// Nobody owns the session any more: it lives on by itself.
+    Kept,
     /// Look whether anything happened lately.
     CheckIdle,
     /// Take no new requests and answer when nothing runs any more.

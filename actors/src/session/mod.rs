@@ -8,6 +8,7 @@ mod connections;
 mod exports;
 mod generation;
 mod idle;
+mod images;
 mod memory_advice;
 mod message;
 mod requests;
@@ -35,7 +36,7 @@ use crate::settings::Settings;
 use crate::spool::Spool;
 use crate::summary::{SessionStatus, SessionSummary};
 use crate::workshop::Workshop;
-use connections::Connection;
+use connections::{Connection, Refusal};
 use exports::Exports;
 pub(crate) use message::SessionMessage;
 use requests::{Request, Running};
@@ -91,6 +92,8 @@ pub(crate) struct State {
 
     created_at: SystemTime,
     last_activity: (SystemTime, Instant),
+    /// Whether it ends with its owner, who is to get a result of it.
+    owned: bool,
     /// Whether anybody has ever connected.
     visited: bool,
     /// Whether a `finalize` waits, runs or has succeeded.
@@ -159,6 +162,7 @@ impl State {
             metrics: args.metrics,
             created_at: SystemTime::now(),
             last_activity: (SystemTime::now(), Instant::now()),
+            owned: true,
             visited: false,
             finalizing: false,
             completed: false,
@@ -195,7 +199,7 @@ impl State {
                 self.on_upload_settled(number, outcome);
             }
             SessionMessage::EncodeEnded => self.on_encode_ended(),
-            SessionMessage::Progress(progress) => self.on_progress(progress),
+            SessionMessage::Progress { number, progress } => self.on_progress(number, progress),
             SessionMessage::GenerationEnded(result) => self.on_generation_ended(result),
             SessionMessage::Undelivered(event) => self.on_undelivered(event),
             SessionMessage::Summary(reply) => answer(reply, self.summary()),
@@ -203,12 +207,20 @@ impl State {
                 let result = self.result.as_ref();
                 answer(reply, result.map(|result| result.answer().clone()));
             }
+            SessionMessage::Images(reply) => answer(reply, self.list_images()),
+            SessionMessage::Thumbnail { index, reply } => self.on_thumbnail(index, reply),
             SessionMessage::Export { format, reply } => self.on_export(format, reply),
             SessionMessage::ExportEnded {
                 number,
                 format,
                 outcome,
             } => self.on_export_ended(number, format, outcome),
+            SessionMessage::ExportLeft => self.on_export_left(),
+            SessionMessage::ExportLate { number, format } => self.on_export_late(number, format),
+            SessionMessage::Kept => {
+                self.owned = false;
+                self.drained();
+            }
             SessionMessage::CheckIdle => self.check_idle(),
             SessionMessage::Drain(reply) => self.drain(reply),
             SessionMessage::Close(reason) => self.close(reason),
@@ -228,26 +240,38 @@ impl State {
         self.touch();
         match message {
             ClientMessage::Ping => self.tell(connection, SessionEvent::Pong, Some(permit)),
-            ClientMessage::Invalid { reason } => {
-                self.refuse(connection, ErrorKind::Message, reason, Some(permit));
+            ClientMessage::Invalid {
+                reason,
+                id,
+                filename,
+            } => {
+                let refusal = Refusal {
+                    kind: ErrorKind::Message,
+                    message: reason,
+                    id,
+                    filename,
+                };
+                self.on_invalid(connection, refusal, permit);
             }
             ClientMessage::Image {
                 bytes,
                 name,
                 camera,
+                id,
             } => {
                 let image = NewImage {
                     bytes,
                     memory,
                     name,
                     camera,
+                    id,
                 };
                 self.on_image(connection, image, permit);
             }
-            ClientMessage::Generate { incremental } => {
-                self.on_generate(connection, incremental, permit);
+            ClientMessage::Generate { incremental, id } => {
+                self.on_generate(connection, incremental, id, permit);
             }
-            ClientMessage::Finalize => self.on_finalize(connection, permit),
+            ClientMessage::Finalize { id } => self.on_finalize(connection, id, permit),
         }
     }
 
@@ -277,6 +301,7 @@ impl State {
             last_activity: self.last_activity.0,
             status: self.status(),
             image_count: self.image_count(),
+            pending_images: self.pending_images(),
             image_bytes: self.images.iter().map(|image| image.bytes).sum(),
             config: self.config.clone(),
             connections: self.connections.len(),

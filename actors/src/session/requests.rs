@@ -7,11 +7,11 @@ use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
-use super::connections::wire_text;
+use super::connections::{Refusal, wire_text};
 use super::generation::{self, GenerationError, Outcome, Plan, PlannedFrame};
 use super::{SessionMessage, State};
 use crate::connection::ConnectionId;
-use crate::event::{AnswerKind, CloseReason, Progress, SessionEvent};
+use crate::event::{AnswerKind, CloseReason, MessageId, Progress, SessionEvent, Stage};
 use crate::gauge::CurrentJob;
 use crate::metrics::ErrorKind;
 
@@ -19,6 +19,8 @@ use crate::metrics::ErrorKind;
 pub(super) struct Request {
     /// Who asked.
     pub connection: ConnectionId,
+    /// What the client calls it.
+    pub id: Option<MessageId>,
     kind: RequestKind,
     /// Uploads with a smaller number are part of it.
     before: u64,
@@ -44,7 +46,10 @@ impl RequestKind {
 pub(super) struct Running {
     request: Request,
     cancelled: Arc<AtomicBool>,
+    /// Of its result.
+    number: u64,
     /// The furthest progress that was shown.
+    stage: Stage,
     fraction: f32,
 }
 
@@ -53,13 +58,24 @@ impl State {
         &mut self,
         connection: ConnectionId,
         incremental: bool,
+        id: Option<MessageId>,
         permit: OwnedSemaphorePermit,
     ) {
-        self.enqueue(connection, RequestKind::Generate { incremental }, permit);
+        self.enqueue(
+            connection,
+            RequestKind::Generate { incremental },
+            id,
+            permit,
+        );
     }
 
-    pub(super) fn on_finalize(&mut self, connection: ConnectionId, permit: OwnedSemaphorePermit) {
-        self.enqueue(connection, RequestKind::Finalize, permit);
+    pub(super) fn on_finalize(
+        &mut self,
+        connection: ConnectionId,
+        id: Option<MessageId>,
+        permit: OwnedSemaphorePermit,
+    ) {
+        self.enqueue(connection, RequestKind::Finalize, id, permit);
     }
 
     /// Why the session takes no images and requests any more, if so.
@@ -79,6 +95,7 @@ impl State {
         &mut self,
         connection: ConnectionId,
         kind: RequestKind,
+        id: Option<MessageId>,
         permit: OwnedSemaphorePermit,
     ) {
         let limit = self.settings.max_pending_requests;
@@ -94,13 +111,20 @@ impl State {
             None
         };
         if let Some(reason) = refusal {
-            return self.refuse(connection, ErrorKind::Refused, reason, Some(permit));
+            let refusal = Refusal {
+                kind: ErrorKind::Refused,
+                message: reason,
+                id,
+                filename: None,
+            };
+            return self.refuse(connection, refusal, Some(permit));
         }
         // The request counts among those that wait from now on, not among unanswered messages.
         drop(permit);
         self.finalizing |= kind == RequestKind::Finalize;
         self.requests.push_back(Request {
             connection,
+            id,
             kind,
             before: self.next_upload,
             asked: Instant::now(),
@@ -123,7 +147,7 @@ impl State {
             };
             if self.images.is_empty() {
                 let message = "none of the images could be used; send at least one that can";
-                self.fail(&request, ErrorKind::Image, message.to_owned());
+                self.fail(request, ErrorKind::Image, message.to_owned());
             } else {
                 self.start(request);
             }
@@ -172,6 +196,8 @@ impl State {
         self.running = Some(Running {
             request,
             cancelled,
+            number,
+            stage: Stage::LoadingModel,
             fraction: 0.0,
         });
         let mailbox = self.mailbox.clone();
@@ -186,15 +212,18 @@ impl State {
         });
     }
 
-    pub(super) fn on_progress(&mut self, progress: Progress) {
-        let Some(running) = &mut self.running else {
+    pub(super) fn on_progress(&mut self, number: u64, progress: Progress) {
+        let running = self.running.as_mut();
+        let Some(running) = running.filter(|running| running.number == number) else {
             return;
         };
         // A job that is tried again starts over; what was shown stays.
+        running.stage = running.stage.max(progress.stage);
         running.fraction = running.fraction.max(progress.fraction);
         let progress = Progress {
+            stage: running.stage,
             fraction: running.fraction,
-            ..progress
+            message: progress.message,
         };
         let connection = running.request.connection;
         self.show_progress(connection, SessionEvent::Progress(progress));
@@ -224,11 +253,12 @@ impl State {
                 if request.kind == RequestKind::Finalize {
                     self.complete();
                 }
-                self.answer_request(request.connection, SessionEvent::Result(answer));
+                let id = request.id;
+                self.answer_request(request.connection, SessionEvent::Result { answer, id });
             }
             Err(error) => {
                 tracing::warn!(%error, "generation failed");
-                self.fail(&request, error.kind(), error.to_string());
+                self.fail(request, error.kind(), error.to_string());
             }
         }
         self.drained();
@@ -252,7 +282,7 @@ impl State {
         }
     }
 
-    fn fail(&mut self, request: &Request, kind: ErrorKind, message: String) {
+    fn fail(&mut self, request: Request, kind: ErrorKind, message: String) {
         if request.kind == RequestKind::Finalize {
             self.finalizing = false;
         }
@@ -260,7 +290,18 @@ impl State {
         self.metrics.generations.failed(request.kind.answer());
         self.metrics.error(kind, Some(self.id), &message);
         self.error = Some(message.clone());
-        self.answer_request(request.connection, SessionEvent::Error { kind, message });
+        self.refuse_request(request, kind, message);
+    }
+
+    /// Answers a request with an error.
+    pub(super) fn refuse_request(&mut self, request: Request, kind: ErrorKind, message: String) {
+        let event = SessionEvent::Error {
+            kind,
+            message,
+            id: request.id,
+            filename: None,
+        };
+        self.answer_request(request.connection, event);
     }
 
     /// Gives the running generation up; nobody will be answered.

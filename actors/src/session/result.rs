@@ -119,7 +119,7 @@ struct Frames<'a> {
 impl Frames<'_> {
     fn wanted(&self) -> io::Result<&StoredResult> {
         if self.cancelled.load(Ordering::Relaxed) {
-            Err(io::Error::other("the session has ended"))
+            Err(io::Error::other("nobody waits for it any more"))
         } else {
             Ok(self.result)
         }

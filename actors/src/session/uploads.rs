@@ -13,9 +13,10 @@ use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::Instrument;
 
+use super::connections::Refusal;
 use super::{SessionMessage, State};
 use crate::connection::ConnectionId;
-use crate::event::SessionEvent;
+use crate::event::{LongName, MessageId, SessionEvent, check_name};
 use crate::features::FeatureCell;
 use crate::memory::MemoryLease;
 use crate::metrics::ErrorKind;
@@ -24,15 +25,13 @@ use crate::pool::job::{Job, JobFrame, SpooledFrame, Work};
 use crate::spool::Spool;
 use crate::workshop::WorkFailed;
 
-/// Longest name that is kept of an image, in characters.
-const MAX_NAME_CHARS: usize = 4096;
-
 /// An image that is being stored.
 pub(super) struct Upload {
     /// Its number, counted from 1 over all uploads of the session.
     pub number: u64,
     connection: ConnectionId,
     name: Option<String>,
+    id: Option<MessageId>,
     permit: OwnedSemaphorePermit,
     outcome: Option<Result<StoredImage, StoreError>>,
 }
@@ -44,6 +43,7 @@ pub(super) struct NewImage {
     pub name: Option<String>,
     /// At the image's own size.
     pub camera: Option<Box<KnownCamera>>,
+    pub id: Option<MessageId>,
 }
 
 /// An image of the session.
@@ -52,6 +52,8 @@ pub(super) struct Image {
     pub number: u64,
     /// The client's name for it, or one made up.
     pub name: String,
+    /// What the client called its message.
+    pub id: Option<MessageId>,
     /// Size of the file that the client sent.
     pub bytes: u64,
     /// Size of the prepared frame.
@@ -73,6 +75,15 @@ pub(crate) struct StoredImage {
 /// Why an image is not accepted.
 #[derive(Debug, Error)]
 pub(crate) enum StoreError {
+    /// It is no message of the protocol.
+    #[error("{0}")]
+    Invalid(String),
+    /// The session takes no more.
+    #[error("{0}")]
+    Refused(String),
+    /// The client's name for it is too long.
+    #[error(transparent)]
+    Name(#[from] LongName),
     /// It cannot be decoded.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -91,8 +102,10 @@ impl StoreError {
     /// What it counts as.
     fn kind(&self) -> ErrorKind {
         match self {
+            Self::Invalid(_) | Self::Name(_) => ErrorKind::Message,
+            Self::Refused(_) => ErrorKind::Refused,
             Self::Decode(_) | Self::Preprocess(_) => ErrorKind::Image,
-            Self::Store(_) => ErrorKind::Storage,
+            Self::Store(error) => ErrorKind::of_files(error),
             Self::Work(_) => ErrorKind::Internal,
         }
     }
@@ -141,28 +154,32 @@ impl State {
         image: NewImage,
         permit: OwnedSemaphorePermit,
     ) {
-        let refusal = self
-            .closed_to_work()
-            .or_else(|| self.is_full().then(|| self.full_message()));
-        if let Some(reason) = refusal {
-            self.metrics.sessions.image_refused();
-            return self.refuse(connection, ErrorKind::Refused, reason, Some(permit));
-        }
         let NewImage {
             bytes,
             memory,
             name,
             camera,
+            id,
         } = image;
+        let refusal = self
+            .closed_to_work()
+            .or_else(|| self.is_full().then(|| self.full_message()))
+            .map(StoreError::Refused);
+        let refusal = refusal.or_else(|| Some(check_name(name.as_deref()?).err()?.into()));
+        let refused = refusal.is_some();
         let number = self.next_upload;
         self.next_upload += 1;
         self.uploads.push_back(Upload {
             number,
             connection,
             name,
+            id,
             permit,
-            outcome: None,
+            outcome: refusal.map(Err),
         });
+        if refused {
+            return self.settle_in_order();
+        }
         let recipe = Recipe {
             limits: self.settings.image_limits,
             process_res: self.config.process_res,
@@ -184,6 +201,26 @@ impl State {
         tokio::spawn(work.instrument(self.span.clone()));
     }
 
+    /// Answers what is no message of the protocol. In its turn: it may have been to hold an image.
+    pub(super) fn on_invalid(
+        &mut self,
+        connection: ConnectionId,
+        refusal: Refusal,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let number = self.next_upload;
+        self.next_upload += 1;
+        self.uploads.push_back(Upload {
+            number,
+            connection,
+            name: refusal.filename,
+            id: refusal.id,
+            permit,
+            outcome: Some(Err(StoreError::Invalid(refusal.message))),
+        });
+        self.settle_in_order();
+    }
+
     pub(super) fn on_upload_settled(
         &mut self,
         number: u64,
@@ -196,7 +233,11 @@ impl State {
         {
             upload.outcome = Some(outcome);
         }
-        // In the order in which they came: who reads the acknowledgements can count along.
+        self.settle_in_order();
+    }
+
+    /// Answers what is settled in the order in which it came: who reads the answers can count along.
+    fn settle_in_order(&mut self) {
         while let Some(upload) = self.uploads.pop_front_if(|upload| upload.outcome.is_some()) {
             self.settle(upload);
         }
@@ -210,18 +251,23 @@ impl State {
             Some(Ok(_)) if self.is_full() => {
                 self.forget_files(upload.number);
                 self.metrics.sessions.image_refused();
-                let message = self.full_message();
-                self.refuse(connection, ErrorKind::Refused, message, Some(upload.permit));
+                let refusal = Refusal {
+                    kind: ErrorKind::Refused,
+                    message: self.full_message(),
+                    id: upload.id,
+                    filename: upload.name,
+                };
+                self.refuse(connection, refusal, Some(upload.permit));
             }
             Some(Ok(stored)) => {
                 let name = upload
                     .name
                     .filter(|name| !name.is_empty())
-                    .map(|name| name.chars().take(MAX_NAME_CHARS).collect())
                     .unwrap_or_else(|| format!("image_{:03}", self.images.len() + 1));
                 self.images.push(Image {
                     number: upload.number,
                     name: name.clone(),
+                    id: upload.id.clone(),
                     bytes: stored.bytes,
                     size: stored.size,
                     camera: stored.camera,
@@ -231,16 +277,32 @@ impl State {
                 let acknowledged = SessionEvent::Acknowledged {
                     image_count: self.image_count(),
                     image_path: name,
+                    id: upload.id,
                 };
                 self.tell(connection, acknowledged, Some(upload.permit));
             }
             Some(Err(error)) => {
-                self.metrics.sessions.image_refused();
-                let kind = error.kind();
-                self.refuse(connection, kind, error.to_string(), Some(upload.permit));
+                if !matches!(error, StoreError::Invalid(_)) {
+                    self.metrics.sessions.image_refused();
+                }
+                let refusal = Refusal {
+                    kind: error.kind(),
+                    message: error.to_string(),
+                    id: upload.id,
+                    filename: upload.name,
+                };
+                self.refuse(connection, refusal, Some(upload.permit));
             }
             None => {}
         }
+    }
+
+    /// Images that were received and are neither among the session's nor refused yet.
+    pub(super) fn pending_images(&self) -> usize {
+        let coming = self.uploads.iter();
+        coming
+            .filter(|upload| !matches!(upload.outcome, Some(Err(_))))
+            .count()
     }
 
     fn is_full(&self) -> bool {

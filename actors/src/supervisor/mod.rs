@@ -5,15 +5,16 @@ mod sessions;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tokio::sync::watch;
 
 use crate::config::SessionConfig;
-use crate::connection::SessionNotFound;
 use crate::event::{CloseReason, SessionId};
 use crate::features::FeatureBudget;
 use crate::gauge::Gauge;
+use crate::handle::{OwnedSession, SessionHandle};
 use crate::mailbox::{Mailbox, Reply, answer};
 use crate::memory::MemoryBudget;
 use crate::metrics::{ErrorKind, Metrics};
@@ -23,15 +24,15 @@ use crate::settings::Settings;
 use crate::spool::DataDir;
 use crate::summary::ActorReport;
 use crate::workshop::Workshop;
-pub use sessions::CreateSessionError;
-use sessions::Entry;
+pub use sessions::{CreateSessionError, DeleteSessionError};
+use sessions::{DeleteReply, Entry};
 
 /// What the supervisor is told.
 pub(crate) enum SupervisorMessage {
     /// Make a session.
     Create(
         SessionConfig,
-        Reply<Result<SessionMailbox, CreateSessionError>>,
+        Reply<Result<OwnedSession, CreateSessionError>>,
     ),
     /// The folder of a session is there, or not.
     FolderMade {
@@ -42,16 +43,16 @@ pub(crate) enum SupervisorMessage {
         /// What the file system said.
         made: Result<(), String>,
         /// Who waits for the session.
-        reply: Reply<Result<SessionMailbox, CreateSessionError>>,
+        reply: Reply<Result<OwnedSession, CreateSessionError>>,
     },
     /// Find a session.
-    Find(SessionId, Reply<Option<SessionMailbox>>),
+    Find(SessionId, Reply<Option<SessionHandle>>),
     /// Give all sessions, the oldest first.
     List(Reply<Vec<SessionMailbox>>),
     /// End a session; answers when its files are gone.
-    Delete(SessionId, Reply<Result<(), SessionNotFound>>),
-    /// The folder of a session that ended is gone.
-    FolderRemoved(SessionId),
+    Delete(SessionId, DeleteReply),
+    /// The folder of a session that ended is gone, or not.
+    FolderRemoved(SessionId, Result<(), String>),
     /// Kill a worker and start it again; answers whether there is such a worker.
     RestartWorker(usize, Reply<bool>),
     /// Show the actors.
@@ -80,6 +81,8 @@ pub(crate) struct SupervisorArgs {
     pub gauge: Arc<Gauge>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Whether the system ends.
+    pub ending: Arc<AtomicBool>,
 }
 
 /// Its state.
@@ -90,6 +93,8 @@ pub(crate) struct State {
     pool_status: Arc<PoolStatus>,
     pool: watch::Sender<Mailbox<PoolMessage>>,
     workshop: Workshop,
+    /// Where sessions' folders are made and removed: neither waits for images.
+    folders: Workshop,
     /// Where results are written in other formats.
     exports: Workshop,
     features: Arc<FeatureBudget>,
@@ -98,11 +103,13 @@ pub(crate) struct State {
     sessions: HashMap<SessionId, Entry>,
     by_actor: HashMap<ActorId, SessionId>,
     /// Sessions that have ended but whose files are not gone yet, with those who wait for it.
-    ending: HashMap<SessionId, Vec<Reply<Result<(), SessionNotFound>>>>,
+    leaving: HashMap<SessionId, Vec<DeleteReply>>,
     /// Sessions whose folder is being made.
     coming: usize,
     next_place: u64,
     draining: bool,
+    /// The same for those outside.
+    ending: Arc<AtomicBool>,
     /// Who waits until there is no session any more.
     closing: Vec<Reply<()>>,
 }
@@ -128,18 +135,24 @@ impl State {
             } => {
                 self.coming -= 1;
                 let session = match made {
+                    Ok(()) if self.draining || reply.is_closed() => {
+                        self.remove_folder(id, Vec::new());
+                        Err(CreateSessionError::ShuttingDown)
+                    }
                     Ok(()) => self.spawn(myself, id, config).await,
                     Err(error) => Err(CreateSessionError::Storage(error)),
                 };
+                // One who has left meanwhile does not own it: then it ends at once.
                 answer(reply, session);
+                self.answer_if_empty();
             }
             SupervisorMessage::Find(id, reply) => {
                 let entry = self.sessions.get(&id);
-                answer(reply, entry.map(|entry| entry.mailbox.clone()));
+                answer(reply, entry.map(|entry| self.handle_of(id, &entry.mailbox)));
             }
             SupervisorMessage::List(reply) => answer(reply, self.list()),
             SupervisorMessage::Delete(id, reply) => self.delete(id, reply),
-            SupervisorMessage::FolderRemoved(id) => self.on_folder_removed(id),
+            SupervisorMessage::FolderRemoved(id, removed) => self.on_folder_removed(id, removed),
             SupervisorMessage::RestartWorker(index, reply) => {
                 // Gone: its workers start again with it.
                 let _ = self.pool().cast(PoolMessage::Restart(index, reply));
@@ -249,13 +262,15 @@ impl Actor for Supervisor {
             pool_status: args.pool_status,
             pool: watch::Sender::new(pool),
             workshop: Workshop::new(),
+            folders: Workshop::for_folders(),
             exports: Workshop::for_long_work(),
             sessions: HashMap::new(),
             by_actor: HashMap::new(),
-            ending: HashMap::new(),
+            leaving: HashMap::new(),
             coming: 0,
             next_place: 0,
             draining: false,
+            ending: args.ending,
             closing: Vec::new(),
         })
     }

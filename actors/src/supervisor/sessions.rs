@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::{SessionMailbox, State, SupervisorMessage};
 use crate::config::{OutOfRange, SessionConfig};
-use crate::connection::SessionNotFound;
 use crate::event::{CloseReason, SessionId};
 use crate::gauge::Gauge;
+use crate::handle::{OwnedSession, SessionHandle, Unanswered};
 use crate::mailbox::{Reply, answer};
 use crate::metrics::ErrorKind;
 use crate::session::{Session, SessionArgs, SessionMessage};
@@ -28,6 +28,9 @@ pub enum CreateSessionError {
     /// The system ends.
     #[error("server is shutting down")]
     ShuttingDown,
+    /// It takes too long.
+    #[error("server is busy; try again later")]
+    Busy,
     /// The disk refuses.
     #[error("the session's folder could not be made: {0}")]
     Storage(String),
@@ -36,11 +39,25 @@ pub enum CreateSessionError {
     Internal(String),
 }
 
+/// Why a session is not deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DeleteSessionError {
+    /// There is no such session, or nobody says that it is gone.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    /// It has ended, but its files are still there.
+    #[error("the session has ended, but its files could not be removed: {0}")]
+    Files(String),
+}
+
+/// Who waits until a session's files are gone.
+pub(super) type DeleteReply = Reply<Result<(), DeleteSessionError>>;
+
 /// A session and its place in the order of creation.
 pub(super) struct Entry {
     pub mailbox: SessionMailbox,
     pub place: u64,
-    pub deletions: Vec<Reply<Result<(), SessionNotFound>>>,
+    pub deletions: Vec<DeleteReply>,
 }
 
 impl State {
@@ -56,7 +73,7 @@ impl State {
     pub(super) fn create(
         &mut self,
         config: SessionConfig,
-        reply: Reply<Result<SessionMailbox, CreateSessionError>>,
+        reply: Reply<Result<OwnedSession, CreateSessionError>>,
     ) {
         let limit = self.settings.max_sessions;
         if self.draining {
@@ -68,9 +85,9 @@ impl State {
         self.coming += 1;
         let id = Uuid::new_v4();
         let spool = self.data_dir.spool(id);
-        let (workshop, mailbox) = (self.workshop.clone(), self.mailbox.clone());
+        let (folders, mailbox) = (self.folders.clone(), self.mailbox.clone());
         tokio::spawn(async move {
-            let made = match workshop.run(move || spool.create()).await {
+            let made = match folders.run(move || spool.create()).await {
                 Ok(made) => made.map_err(|error| error.to_string()),
                 Err(error) => Err(error.to_string()),
             };
@@ -89,7 +106,7 @@ impl State {
         myself: ActorCell,
         id: SessionId,
         config: SessionConfig,
-    ) -> Result<SessionMailbox, CreateSessionError> {
+    ) -> Result<OwnedSession, CreateSessionError> {
         let args = SessionArgs {
             id,
             config,
@@ -122,19 +139,30 @@ impl State {
                 deletions: Vec::new(),
             },
         );
-        Ok(mailbox)
+        Ok(OwnedSession::new(self.handle_of(id, &mailbox)))
     }
 
-    pub(super) fn delete(&mut self, id: SessionId, reply: Reply<Result<(), SessionNotFound>>) {
-        match self.sessions.get_mut(&id) {
-            Some(entry) => {
-                entry.deletions.push(reply);
-                // Gone: its end is on its way to us.
-                let _ = entry
-                    .mailbox
-                    .cast(SessionMessage::Close(CloseReason::Deleted));
-            }
-            None => answer(reply, Err(SessionNotFound)),
+    /// What those outside know a session by.
+    pub(super) fn handle_of(&self, id: SessionId, mailbox: &SessionMailbox) -> SessionHandle {
+        SessionHandle {
+            id,
+            mailbox: mailbox.clone(),
+            ending: self.ending.clone(),
+            export_timeout: self.settings.job_timeout,
+        }
+    }
+
+    pub(super) fn delete(&mut self, id: SessionId, reply: DeleteReply) {
+        if let Some(entry) = self.sessions.get_mut(&id) {
+            entry.deletions.push(reply);
+            // Gone: its end is on its way to us.
+            let _ = entry
+                .mailbox
+                .cast(SessionMessage::Close(CloseReason::Deleted));
+        } else if let Some(waiting) = self.leaving.get_mut(&id) {
+            waiting.push(reply);
+        } else {
+            answer(reply, Err(Unanswered::NotFound.into()));
         }
     }
 
@@ -154,38 +182,35 @@ impl State {
         }
     }
 
-    pub(super) fn remove_folder(
-        &mut self,
-        id: SessionId,
-        waiting: Vec<Reply<Result<(), SessionNotFound>>>,
-    ) {
-        self.ending.insert(id, waiting);
+    pub(super) fn remove_folder(&mut self, id: SessionId, waiting: Vec<DeleteReply>) {
+        self.leaving.insert(id, waiting);
         let spool = self.data_dir.spool(id);
-        let (workshop, mailbox) = (self.workshop.clone(), self.mailbox.clone());
+        let (folders, mailbox) = (self.folders.clone(), self.mailbox.clone());
         tokio::spawn(async move {
-            match workshop.run(move || spool.remove()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::error!(session_id = %id, %error, "a session's files could not be removed");
-                }
-                Err(error) => {
-                    tracing::error!(session_id = %id, %error, "a session's files could not be removed");
-                }
+            let removed = match folders.run(move || spool.remove()).await {
+                Ok(removed) => removed.map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(error) = &removed {
+                tracing::error!(session_id = %id, %error, "a session's files could not be removed");
             }
             // Gone: nobody waits any more.
-            let _ = mailbox.cast(SupervisorMessage::FolderRemoved(id));
+            let _ = mailbox.cast(SupervisorMessage::FolderRemoved(id, removed));
         });
     }
 
-    pub(super) fn on_folder_removed(&mut self, id: SessionId) {
-        for reply in self.ending.remove(&id).into_iter().flatten() {
-            answer(reply, Ok(()));
+    pub(super) fn on_folder_removed(&mut self, id: SessionId, removed: Result<(), String>) {
+        if let Err(error) = &removed {
+            self.metrics.error(ErrorKind::Storage, Some(id), error);
+        }
+        for reply in self.leaving.remove(&id).into_iter().flatten() {
+            answer(reply, removed.clone().map_err(DeleteSessionError::Files));
         }
         self.answer_if_empty();
     }
 
     pub(super) fn answer_if_empty(&mut self) {
-        if self.sessions.is_empty() && self.ending.is_empty() && self.coming == 0 {
+        if self.sessions.is_empty() && self.leaving.is_empty() && self.coming == 0 {
             for reply in self.closing.drain(..) {
                 answer(reply, ());
             }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod joining;
+mod owners;
 
 use std::io::Cursor;
 use std::ops::ControlFlow;
@@ -169,14 +170,13 @@ impl Fixture {
     }
 
     async fn client(&self) -> Client {
-        let config = SessionConfig {
-            max_images: 10,
-            process_res: 28,
-            num_max_points: 1000,
-            ..SessionConfig::default()
-        };
-        let id = self.system.create_session(config).await.expect("room").id;
-        let session = self.system.session(id).await.expect("just created");
+        let session = self
+            .system
+            .create_session(config())
+            .await
+            .expect("room")
+            .keep();
+        let id = session.id();
         let (requests, events) = session.attach(false).await.expect("room");
         let mut client = Client {
             id,
@@ -210,6 +210,16 @@ impl Fixture {
             "the pool has workers, a session has none"
         );
         sessions.remove(0)
+    }
+}
+
+/// A session that suits the model.
+fn config() -> SessionConfig {
+    SessionConfig {
+        max_images: 10,
+        process_res: 28,
+        num_max_points: 1000,
+        ..SessionConfig::default()
     }
 }
 
@@ -253,6 +263,7 @@ impl Client {
             bytes: bytes.into_inner().into(),
             name: None,
             camera: None,
+            id: None,
         })
         .await;
         let event = self.next().await;
@@ -260,8 +271,11 @@ impl Client {
     }
 
     async fn generate(&mut self) -> SessionEvent {
-        self.send(ClientMessage::Generate { incremental: true })
-            .await;
+        self.send(ClientMessage::Generate {
+            incremental: true,
+            id: None,
+        })
+        .await;
         self.next().await
     }
 }

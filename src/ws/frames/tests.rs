@@ -1,0 +1,192 @@
+use std::sync::Arc;
+
+use pointstream_actors::{ErrorKind, PointOptions, Progress, ResultMetadata, Timings};
+use pointstream_reconstruction::cloud::Alignment;
+use pointstream_reconstruction::model::Scale;
+use serde_json::Value;
+
+use super::*;
+
+/// Puts frames together as a client does, and checks that they are well formed.
+fn receive(message: Outgoing, first: Data) -> Bytes {
+    let frames: Vec<Frame> = message.collect();
+    let mut bytes = Vec::new();
+    for (index, frame) in frames.iter().enumerate() {
+        let header = frame.header();
+        let opcode = if index == 0 { first } else { Data::Continue };
+        assert_eq!(header.opcode, OpCode::Data(opcode));
+        assert_eq!(header.is_final, index + 1 == frames.len());
+        assert!(frame.payload().len() <= FRAGMENT);
+        bytes.extend_from_slice(frame.payload());
+    }
+    bytes.into()
+}
+
+fn outgoing(event: &SessionEvent, results: ResultFrames) -> Outgoing {
+    Outgoing::of(event, SessionId::nil(), results)
+        .expect("valid")
+        .expect("a message")
+}
+
+fn message(event: &SessionEvent) -> Value {
+    let bytes = receive(outgoing(event, ResultFrames::Json), Data::Text);
+    serde_json::from_slice(&bytes).expect("JSON")
+}
+
+fn answer(glb: Vec<u8>, frames: usize) -> SessionEvent {
+    let metadata = ResultMetadata {
+        num_frames: frames,
+        session_id: SessionId::nil(),
+        glb_size_bytes: glb.len(),
+        intrinsics: vec![[[1.0, 0.0, 0.5]; 3]; frames],
+        extrinsics: vec![[[0.0, 1.0, 0.0, 0.25]; 4]; frames],
+        world_to_glb: [[1.0; 4]; 4],
+        processed_size: [504, 378],
+        frames: (0..frames).map(|index| format!("ф{index}.jpg")).collect(),
+        unregistered_frames: Vec::new(),
+        num_points: 7,
+        confidence_threshold: 1.05,
+        aligned: true,
+        known_cameras: false,
+        alignment: Alignment::Origin,
+        scale: Scale::Relative,
+        model: "mvs 1".to_owned(),
+        options: PointOptions::default(),
+        timings: Timings::default(),
+    };
+    SessionEvent::Result {
+        answer: Arc::new(Answer {
+            number: 1,
+            kind: AnswerKind::Delta,
+            image_count: 5,
+            glb: glb.into(),
+            metadata: Arc::new(metadata),
+        }),
+        id: MessageId::new("a\"b").ok(),
+    }
+}
+
+#[test]
+fn small_events_have_the_protocols_fields() {
+    let id = SessionId::nil().to_string();
+    let cases = [
+        (
+            SessionEvent::Connected {
+                image_count: 0,
+                max_images: 100,
+            },
+            json!({"type": "connected", "session_id": id, "image_count": 0, "max_images": 100}),
+        ),
+        (
+            SessionEvent::Acknowledged {
+                image_count: 5,
+                image_path: "a\"b.png".to_owned(),
+                id: None,
+            },
+            json!({
+                "type": "ack", "image_count": 5, "session_id": id, "image_path": "a\"b.png",
+            }),
+        ),
+        (
+            SessionEvent::Progress(Progress {
+                stage: Stage::Inference,
+                fraction: 0.1,
+                message: "Processing frame 5/10".to_owned(),
+            }),
+            json!({
+                "type": "progress", "stage": "inference", "progress": 0.1,
+                "message": "Processing frame 5/10",
+            }),
+        ),
+        (
+            SessionEvent::Error {
+                kind: ErrorKind::Model,
+                message: "no".to_owned(),
+                id: None,
+                filename: None,
+            },
+            json!({"type": "error", "message": "no"}),
+        ),
+        (
+            SessionEvent::Error {
+                kind: ErrorKind::Image,
+                message: "no".to_owned(),
+                id: MessageId::new("7").ok(),
+                filename: Some("a.png".to_owned()),
+            },
+            json!({"type": "error", "message": "no", "id": "7", "filename": "a.png"}),
+        ),
+        (
+            SessionEvent::Pong,
+            json!({"type": "pong", "session_id": id}),
+        ),
+    ];
+    for (event, expected) in cases {
+        assert_eq!(message(&event), expected);
+    }
+}
+
+#[test]
+fn the_end_of_a_session_is_no_message() {
+    let event = SessionEvent::Closed(pointstream_actors::CloseReason::Deleted);
+    assert!(
+        Outgoing::of(&event, SessionId::nil(), ResultFrames::Json)
+            .expect("valid")
+            .is_none()
+    );
+}
+
+#[test]
+fn a_result_survives_being_cut_at_any_length() {
+    // Around the borders of a fragment, and every remainder by 3.
+    let lengths = (0..4)
+        .chain(FRAGMENT / 4 * 3 - 100..FRAGMENT / 4 * 3 + 4)
+        .chain([3 * FRAGMENT + 1]);
+    for length in lengths {
+        let glb: Vec<u8> = (0..length).map(|index| (index * 31 % 251) as u8).collect();
+        let value = message(&answer(glb.clone(), 2));
+        let encoded = value["glb_base64"].as_str().expect("a string");
+        assert_eq!(STANDARD.decode(encoded).expect("base64"), glb, "{length}");
+        assert_eq!(value["type"], "delta");
+        assert_eq!(value["image_count"], 5);
+        assert_eq!(value["id"], "a\"b");
+        assert_eq!(value["metadata"]["num_frames"], 2);
+        assert_eq!(value["metadata"]["extrinsics"][1][3][3], 0.25);
+    }
+}
+
+#[test]
+fn a_binary_result_has_the_same_fields_and_the_glb_behind_them() {
+    for length in [0, 1, FRAGMENT, 3 * FRAGMENT + 1] {
+        let glb: Vec<u8> = (0..length).map(|index| (index * 31 % 251) as u8).collect();
+        let event = answer(glb.clone(), 5000);
+        let bytes = receive(outgoing(&event, ResultFrames::Binary), Data::Binary);
+        let (header, payload) = binary::split(&bytes, usize::MAX).expect("a header");
+        let header: Value = serde_json::from_str(header).expect("JSON");
+        assert_eq!(payload, glb, "{length}");
+        let mut expected = message(&event);
+        expected
+            .as_object_mut()
+            .and_then(|fields| fields.remove("glb_base64"))
+            .expect("a field");
+        assert_eq!(header, expected);
+    }
+}
+
+#[test]
+fn only_results_are_binary() {
+    let event = SessionEvent::Connected {
+        image_count: 1,
+        max_images: 2,
+    };
+    let bytes = receive(outgoing(&event, ResultFrames::Binary), Data::Text);
+    let value: Value = serde_json::from_slice(&bytes).expect("JSON");
+    assert_eq!(value["binary"], true);
+    assert_eq!(message(&event).get("binary"), None);
+}
+
+#[test]
+fn long_metadata_is_cut_too() {
+    let value = message(&answer(vec![1; 10], 5000));
+    assert_eq!(value["metadata"]["frames"][4999], "ф4999.jpg");
+}

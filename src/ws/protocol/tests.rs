@@ -1,0 +1,287 @@
+use pointstream_actors::MAX_NAME_BYTES;
+
+use super::*;
+
+fn reason(text: &str) -> String {
+    match parse(text) {
+        ClientMessage::Invalid { reason, .. } => reason,
+        other => panic!("{other:?} should be invalid"),
+    }
+}
+
+fn image_of(text: &str) -> (Bytes, Option<String>) {
+    match parse(text) {
+        ClientMessage::Image { bytes, name, .. } => (bytes, name),
+        other => panic!("{other:?} should be an image"),
+    }
+}
+
+#[test]
+fn reads_an_image() {
+    let (bytes, name) =
+        image_of(r#"{"type": "image", "data": "aGVsbG8=", "filename": "image_001.png"}"#);
+    assert_eq!(bytes, b"hello"[..]);
+    assert_eq!(name.as_deref(), Some("image_001.png"));
+}
+
+#[test]
+fn an_image_needs_no_name() {
+    assert_eq!(image_of(r#"{"type": "image", "data": "aGVsbG8="}"#).1, None);
+    assert_eq!(
+        image_of(r#"{"type": "image", "data": "aGVsbG8=", "filename": null}"#).1,
+        None
+    );
+}
+
+#[test]
+fn names_are_taken_as_they_are() {
+    for name in [
+        "../../etc/passwd",
+        "/abs",
+        "",
+        "ß\u{1F600}\\n",
+        &"n".repeat(4096),
+    ] {
+        let message = serde_json::json!({"type": "image", "data": "aGVsbG8=", "filename": name});
+        assert_eq!(image_of(&message.to_string()).1.as_deref(), Some(name));
+    }
+}
+
+#[test]
+fn generate_is_incremental_unless_told_otherwise() {
+    for (text, expected) in [
+        (r#"{"type": "generate"}"#, true),
+        (r#"{"type": "generate", "incremental": null}"#, true),
+        (r#"{"type": "generate", "incremental": true}"#, true),
+        (r#"{"incremental": false, "type": "generate"}"#, false),
+    ] {
+        match parse(text) {
+            ClientMessage::Generate { incremental, .. } => assert_eq!(incremental, expected),
+            other => panic!("{other:?} should be generate"),
+        }
+    }
+}
+
+#[test]
+fn reads_finalize_and_ping_with_fields_unknown_to_it() {
+    assert!(matches!(
+        parse(r#"{"type": "finalize"}"#),
+        ClientMessage::Finalize { id: None }
+    ));
+    assert!(matches!(
+        parse(r#" {"type":"ping","t":[1,{"a":2}]}"#),
+        ClientMessage::Ping
+    ));
+}
+
+#[test]
+fn an_identifier_has_1_to_128_characters() {
+    for (id, valid) in [
+        ("a", true),
+        (&"\u{1F600}".repeat(128), true),
+        ("", false),
+        (&"n".repeat(129), false),
+    ] {
+        for kind in ["generate", "finalize"] {
+            let text = serde_json::json!({"type": kind, "id": id}).to_string();
+            match parse(&text) {
+                ClientMessage::Generate { id: found, .. }
+                | ClientMessage::Finalize { id: found } => {
+                    assert!(valid, "{id:?}");
+                    assert_eq!(found.as_ref().map(MessageId::as_str), Some(id));
+                }
+                other => {
+                    assert!(!valid, "{other:?}");
+                    assert!(reason(&text).starts_with("\"id\" must have 1 to 128 characters"));
+                }
+            }
+        }
+    }
+    // Of a message that has none, it is an unknown field.
+    assert!(matches!(
+        parse(r#"{"type": "ping", "id": 7}"#),
+        ClientMessage::Ping
+    ));
+}
+
+#[test]
+fn what_is_invalid_keeps_its_names() {
+    let labels = |text: &str| match parse(text) {
+        ClientMessage::Invalid { id, filename, .. } => {
+            (id.map(|id| id.as_str().to_owned()), filename)
+        }
+        other => panic!("{other:?} should be invalid"),
+    };
+    let both = (Some("7".to_owned()), Some("a.png".to_owned()));
+    for text in [
+        r#"{"type": "image", "id": "7", "filename": "a.png"}"#,
+        r#"{"type": "image", "id": "7", "filename": "a.png", "data": "!"}"#,
+    ] {
+        assert_eq!(labels(text), both);
+    }
+    assert_eq!(
+        labels(r#"{"type": "dance", "id": "7", "filename": "a.png"}"#),
+        (both.0, None)
+    );
+    assert_eq!(
+        labels(r#"{"type": "image", "id": 7, "filename": "a.png"}"#),
+        (None, both.1)
+    );
+}
+
+#[test]
+fn says_that_it_is_no_json() {
+    for text in [
+        "",
+        "hello",
+        "{",
+        r#"{"type": "ping"} x"#,
+        "{'type': 'ping'}",
+    ] {
+        assert!(
+            reason(text).starts_with("message is not valid JSON: "),
+            "{text}"
+        );
+    }
+    let deep = format!("{{\"type\":{}", "[".repeat(100_000));
+    assert!(reason(&deep).starts_with("message is not valid JSON: "));
+}
+
+#[test]
+fn says_that_it_is_no_object() {
+    for (text, kind) in [
+        ("null", "null"),
+        ("1.5", "a number"),
+        ("-1", "a number"),
+        ("true", "a boolean"),
+        ("\"ping\"", "a string"),
+        ("[\"image\", \"aGVsbG8=\"]", "an array"),
+    ] {
+        assert_eq!(
+            reason(text),
+            format!("message must be a JSON object, but it is {kind}")
+        );
+    }
+}
+
+#[test]
+fn names_the_type_and_those_there_are() {
+    assert!(reason("{}").starts_with("message has no \"type\""));
+    let unknown = reason(r#"{"type": "Image"}"#);
+    assert_eq!(
+        unknown,
+        "unknown type \"Image\"; known types are image, generate, finalize and ping"
+    );
+    assert!(reason(&format!(r#"{{"type": "{}"}}"#, "x".repeat(10_000))).len() < 250);
+}
+
+#[test]
+fn names_the_field_that_is_missing_or_wrong() {
+    assert!(reason(r#"{"type": "image"}"#).starts_with("image message has no \"data\""));
+    for (text, expected) in [
+        (
+            r#"{"type": 1}"#,
+            "\"type\" must be a string, but it is a number",
+        ),
+        (
+            r#"{"type": "image", "data": ["a"]}"#,
+            "\"data\" must be a string, but it is an array",
+        ),
+        (
+            r#"{"type": "image", "data": "aGVsbG8=", "filename": {"a": 1}}"#,
+            "\"filename\" must be a string, but it is an object",
+        ),
+        (
+            r#"{"type": "generate", "incremental": "yes"}"#,
+            "\"incremental\" must be true or false, but it is a string",
+        ),
+    ] {
+        assert_eq!(reason(text), expected);
+    }
+    assert!(reason(r#"{"type": "ping", "type": "ping"}"#).contains("duplicate field"));
+}
+
+fn binary_reason(header: &str, payload: &[u8]) -> String {
+    let message = [&binary::preface(header.to_owned()), payload].concat();
+    match parse_binary(&message.into()) {
+        ClientMessage::Invalid { reason, .. } => reason,
+        other => panic!("{other:?} should be invalid"),
+    }
+}
+
+#[test]
+fn reads_a_binary_image_without_copying_it() {
+    let header = r#"{"type": "image", "filename": "ü.png", "unknown": [1]}"#;
+    let message = Bytes::from([&binary::preface(header.to_owned()), &b"hello"[..]].concat());
+    match parse_binary(&message) {
+        ClientMessage::Image { bytes, name, .. } => {
+            assert_eq!(bytes, b"hello"[..]);
+            assert_eq!(bytes.as_ptr_range().end, message.as_ptr_range().end);
+            assert_eq!(name.as_deref(), Some("ü.png"));
+        }
+        other => panic!("{other:?} should be an image"),
+    }
+}
+
+#[test]
+fn says_what_is_wrong_with_the_header_of_a_binary_message() {
+    let long = format!(
+        r#"{{"type": "image", "filename": "{}"}}"#,
+        "n".repeat(MAX_NAME_BYTES + 1)
+    );
+    for (header, payload, expected) in [
+        (
+            "{",
+            "x",
+            "in the header of a binary message: message is not valid JSON: ",
+        ),
+        (
+            "[]",
+            "x",
+            "in the header of a binary message: message must be a JSON object, but it is an array",
+        ),
+        (
+            r#"{"type": 1}"#,
+            "x",
+            "in the header of a binary message: \"type\" must be a string, but it is a number",
+        ),
+        (
+            "{}",
+            "x",
+            "the header of a binary message has no \"type\"; it says \"image\"",
+        ),
+        (
+            r#"{"type": "ping"}"#,
+            "",
+            "binary messages are images; send \"ping\" as JSON text",
+        ),
+        (
+            r#"{"type": "image", "data": "aGVsbG8="}"#,
+            "x",
+            "\"data\" has no place in the header of a binary message",
+        ),
+        (
+            r#"{"type": "image", "filename": 1}"#,
+            "x",
+            "\"filename\" must be a string, but it is a number",
+        ),
+        (&long, "x", "\"filename\" is longer than 16384 bytes"),
+        (
+            r#"{"type": "image"}"#,
+            "",
+            "binary message has no bytes of an image after its header",
+        ),
+    ] {
+        let reason = binary_reason(header, payload.as_bytes());
+        assert!(reason.starts_with(expected), "{header}: {reason}");
+    }
+}
+
+#[test]
+fn a_name_has_an_end() {
+    let text = format!(
+        r#"{{"type": "image", "data": "aGVsbG8=", "filename": "{}"}}"#,
+        "n".repeat(MAX_NAME_BYTES + 1)
+    );
+    assert_eq!(reason(&text), "\"filename\" is longer than 16384 bytes");
+}
