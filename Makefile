@@ -20,10 +20,10 @@ models: ## Look after the models in the store: ARGS="fetch da3-small"
 test: ## Run formatters, linters and all tests.
 	@scripts/test.sh
 
-bench: ## Measure one run by stage, ping while a model runs, and what binary messages save.
+bench: ## Measure one run by stage, pings meanwhile, binary messages, and the official network beside ours.
 	@scripts/bench.sh $(ARGS)
 
-compare: ## Compare the official DA3 network, our archive and the service on the CPU.
+compare: ## Compare the official DA3 network, our archive and the service, on the CPU or a GPU.
 	@scripts/compare.sh $(ARGS)
 
 evaluate: ## Measure the model mvs on unseen procedural scenes.
