@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach } from 'node:test';
 import { decodeFrame } from '../src/protocol/frames';
 import type { Answer, Limits } from '../src/protocol/messages';
-import { Session } from '../src/protocol/session';
+import { attachSession, createSession } from '../src/protocol/open';
+import type { Session } from '../src/protocol/session';
 import { Server } from '../src/shared/api';
 
 const ID = 'session';
@@ -152,7 +153,7 @@ function events() {
 
 /** A new session, connected. */
 export async function begin(limits?: Limits, maxImages = 100) {
-  const session = await Session.create(SERVER, {}, events(), limits ? { limits } : {});
+  const session = await createSession(SERVER, {}, events(), limits ? { limits } : {});
   sessions.push(session);
   const [socket] = FakeSocket.opened;
   assert.ok(socket);
@@ -162,7 +163,7 @@ export async function begin(limits?: Limits, maxImages = 100) {
 
 /** The session that exists, attached to and connected. */
 export async function attach() {
-  const found = await Session.attach(SERVER, ID, events());
+  const found = await attachSession(SERVER, ID, events());
   sessions.push(found.session);
   const [socket] = FakeSocket.opened;
   assert.ok(socket);

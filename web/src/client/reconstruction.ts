@@ -3,8 +3,9 @@
 import type { Need } from '../intake/downscale';
 import type { Link, SessionEvents } from '../protocol/events';
 import type { Answer, Limits, Metadata } from '../protocol/messages';
+import { attachSession, createSession, type Found } from '../protocol/open';
 import type { RequestKind } from '../protocol/requests';
-import { type Found, Session } from '../protocol/session';
+import type { Session } from '../protocol/session';
 import { ApiError, reason, type Server } from '../shared/api';
 import { Backoff } from '../shared/backoff';
 import { element, setText } from '../shared/dom';
@@ -190,7 +191,7 @@ export class Reconstruction {
     }
     const { limits } = this;
     try {
-      this.use(await Session.create(this.server, parameters, this.events(), { limits, signal }));
+      this.use(await createSession(this.server, parameters, this.events(), { limits, signal }));
       return this.current;
     } catch (error) {
       if (!signal.aborted) {
@@ -205,7 +206,7 @@ export class Reconstruction {
     const { limits } = this;
     const { signal } = this.turn;
     try {
-      const found = await Session.attach(this.server, id, this.events(), { limits, signal });
+      const found = await attachSession(this.server, id, this.events(), { limits, signal });
       this.asked = undefined;
       this.backoff.reset();
       this.opened(found);

@@ -7,29 +7,26 @@ import { encodeImage, encodeRequest } from './encode';
 import { type SessionEvents, SILENT } from './events';
 import { Ids } from './ids';
 import { type Incoming, readMessage } from './inbox';
-import type { Answer, Config, Created, Limits, SessionInfo, StoredImage } from './messages';
+import type { Answer, Config, Limits, SessionInfo } from './messages';
 import { type RequestKind, Requests } from './requests';
 import { SessionResource, type Settled } from './resource';
-import { type Image, Uploads, uniqueNames } from './uploads';
+import { type Image, Uploads } from './uploads';
 
-export interface SessionOptions {
+/** What is known of a session when it begins here. */
+export interface Beginning {
+  /** What it was made with; older servers do not tell. */
+  config: Config | undefined;
   /** What the server takes. */
-  limits?: Limits;
-  /** Gives up what is not there yet. */
-  signal?: AbortSignal;
-}
-
-/** What `attach` finds. */
-export interface Found {
-  session: Session;
-  info: SessionInfo;
-  /** The images that it has, if the server tells. */
-  images: StoredImage[] | undefined;
+  limits: Limits;
+  /** What the server says of it, if it existed before. */
+  info?: SessionInfo;
 }
 
 export class Session {
   readonly uploads: Uploads;
   readonly resource: SessionResource;
+  readonly config: Config | undefined;
+  readonly limits: Limits;
   readonly requests = new Requests();
   /** Whether an update is asked for as an incremental one. */
   incremental = true;
@@ -37,6 +34,7 @@ export class Session {
   answers = 0;
 
   private readonly connection: Connection;
+  private readonly attached: boolean;
   private readonly ids = new Ids();
   private readonly left = new AbortController();
   private greeted = false;
@@ -56,56 +54,22 @@ export class Session {
   private answersSinceGreeting = 0;
   private state: 'open' | 'completed' | 'ended' = 'open';
 
-  static async create(
-    server: Server,
-    parameters: Record<string, string>,
-    events: SessionEvents,
-    { limits = {}, signal }: SessionOptions = {},
-  ): Promise<Session> {
-    const created = await server.post<Created>('/ws/session/create', parameters);
-    if (signal?.aborted) {
-      // Nobody else knows it, and nothing is in it.
-      await new SessionResource(server, created.session_id).delete();
-      signal.throwIfAborted();
-    }
-    return new Session(server, created.session_id, created.config, limits, false, events);
-  }
-
-  /** Attaches to a session that exists. */
-  static async attach(
-    server: Server,
-    id: string,
-    events: SessionEvents,
-    { limits = {}, signal }: SessionOptions = {},
-  ): Promise<Found> {
-    const resource = new SessionResource(server, id);
-    const info = await resource.info();
-    const images = await resource.images(info);
-    signal?.throwIfAborted();
-    const session = new Session(server, info.session_id, info.config, limits, true, events);
-    session.uploads.foreign = info.image_count;
-    session.uploads.know(uniqueNames((images ?? []).map(({ image_path }) => image_path)));
-    if (info.status === 'completed') {
-      session.state = 'completed';
-    } else if (info.status === 'processing' && !info.connections) {
-      // Nobody else waits for it, so its answer comes here.
-      session.requests.pending = { kind: 'update', id: undefined };
-    }
-    return { session, info, images };
-  }
-
-  private constructor(
+  /** Connects to it; `createSession` and `attachSession` find out what it takes. */
+  constructor(
     readonly server: Server,
     readonly id: string,
-    /** What it was made with; older servers do not tell. */
-    readonly config: Config | undefined,
-    readonly limits: Limits,
-    private readonly attached: boolean,
+    { config, limits, info }: Beginning,
     private events: SessionEvents,
   ) {
+    this.config = config;
+    this.limits = limits;
+    this.attached = info !== undefined;
     this.resource = new SessionResource(server, id);
     this.uploads = new Uploads((image) => this.imageChanged(image), this.ids);
-    this.connection = new Connection(server, id, attached, {
+    if (info) {
+      this.goOn(info);
+    }
+    this.connection = new Connection(server, id, this.attached, {
       onOpen: (again) => this.opened(again),
       onData: (data) => this.received(data),
       onDrop: (pause, code) => this.dropped(pause, code),
@@ -161,6 +125,17 @@ export class Session {
     this.state = 'ended';
     this.connection.close();
     this.left.abort();
+  }
+
+  /** Takes over what an earlier page began. */
+  private goOn({ image_count, status, connections }: SessionInfo): void {
+    this.uploads.foreign = image_count;
+    if (status === 'completed') {
+      this.state = 'completed';
+    } else if (status === 'processing' && !connections) {
+      // Nobody else waits for it, so its answer comes here.
+      this.requests.pending = { kind: 'update', id: undefined };
+    }
   }
 
   private imageChanged(image: Image): void {
