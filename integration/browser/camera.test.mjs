@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
 import { openPage } from './support/page.mjs';
+import { drawn } from './support/pixels.mjs';
 import { chooseResolution, logged, sessionOf, stored } from './support/scene.mjs';
 import { archive, startServer } from './support/server.mjs';
 
@@ -26,11 +27,13 @@ test('the camera sends an image every so many frames, and asks for updates', asy
   await page.getByLabel('Images between two updates').fill('3');
   await page.getByRole('tab', { name: 'Camera' }).click();
   await page.getByLabel('Take one image every').fill('5');
+  const empty = await drawn(page);
   await page.getByRole('button', { name: 'Start the camera' }).click();
   await page.locator('#preview').waitFor();
   await stored(page, 4);
-  // Nothing in this picture is a scene, so the model may say so; it is asked in any case.
-  await logged(page, 'asked for an update');
+  await page.locator('#facts', { hasText: /\d points · [1-9]\d* camera/ }).waitFor();
+  const full = await drawn(page);
+  assert.ok(full.share > empty.share + 0.1, `${full.share} of the view is drawn on`);
   await page.getByRole('button', { name: 'Stop the camera' }).click();
   await page.locator('#preview').waitFor({ state: 'hidden' });
   const sent = await page.locator('.thumbnail').count();
@@ -52,6 +55,69 @@ test('another tab switches the camera off', async () => {
   await page.locator('#preview').waitFor();
   await page.getByRole('tab', { name: 'Photos' }).click();
   assert.equal(await page.locator('#preview').evaluate((video) => video.srcObject), null);
+  well();
+  await page.close();
+});
+
+test('a full session stops the camera', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 56);
+  await page.getByLabel('Most images').fill('2');
+  await page.getByText('All at once').click();
+  await page.getByRole('tab', { name: 'Camera' }).click();
+  await page.getByLabel('Take one image every').fill('3');
+  await page.getByRole('button', { name: 'Start the camera' }).click();
+  await logged(page, 'takes no more images, so the camera was stopped');
+  await page.getByRole('button', { name: 'Start the camera' }).waitFor();
+  await page.getByRole('button', { name: 'Finish' }).click();
+  await logged(page, 'final result, 2 images');
+  well();
+  await page.close();
+});
+
+/** A page whose camera the test gives, after which `tracks` says what became of it. */
+async function openWithCamera(change) {
+  const opened = await openPage(browser.context, `${server.base}/`);
+  await opened.page.evaluate((change) => {
+    const devices = navigator.mediaDevices;
+    const ask = devices.getUserMedia.bind(devices);
+    const answered = new Promise((resolve) => {
+      globalThis.allowCamera = resolve;
+    });
+    devices.getUserMedia = async (wanted) => {
+      globalThis.cameraAsked = true;
+      await (change === 'late' && answered);
+      globalThis.cameraStream = await ask(wanted);
+      return globalThis.cameraStream;
+    };
+    if (change === 'no picture') {
+      HTMLMediaElement.prototype.play = () => Promise.reject(new Error('no picture'));
+    }
+  }, change);
+  await opened.page.getByRole('tab', { name: 'Camera' }).click();
+  await opened.page.getByRole('button', { name: 'Start the camera' }).click();
+  const isOff = () =>
+    opened.page.waitForFunction(() =>
+      globalThis.cameraStream?.getTracks().every(({ readyState }) => readyState === 'ended'),
+    );
+  return { ...opened, isOff };
+}
+
+test('a camera that is allowed after its tab was left does not run', async () => {
+  const { page, well, isOff } = await openWithCamera('late');
+  await page.waitForFunction(() => globalThis.cameraAsked);
+  await page.getByRole('tab', { name: 'Photos' }).click();
+  await page.evaluate(() => globalThis.allowCamera());
+  await isOff();
+  assert.equal(await page.locator('#preview').evaluate((video) => video.srcObject), null);
+  well();
+  await page.close();
+});
+
+test('a camera whose picture cannot be shown does not run', async () => {
+  const { page, well, isOff } = await openWithCamera('no picture');
+  await page.locator('#notice', { hasText: 'cannot be shown' }).waitFor();
+  await isOff();
   well();
   await page.close();
 });

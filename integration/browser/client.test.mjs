@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { after, before, test } from 'node:test';
 import { validateBytes } from 'gltf-validator';
 import { startChromium } from './support/chromium.mjs';
@@ -33,6 +34,8 @@ test('dropped photos become a point cloud that grows, and a valid file', async (
   await stored(page, 4);
   await page.locator('#progress').waitFor();
   await logged(page, 'update, 2 images');
+  // The view is chosen when the first cloud is drawn.
+  await page.locator('#facts', { hasText: '2 cameras' }).waitFor();
   const view = await page.locator('#view canvas').getAttribute('data-view');
   await logged(page, 'update, 4 images');
   await page.locator('#facts', { hasText: '4 cameras' }).waitFor();
@@ -136,11 +139,120 @@ test('an image that cannot be taken is refused, and says why; the others go on',
   await strict.stop();
 });
 
+test('an image file that is too large is refused before it is sent', async () => {
+  const strict = await startServer('--model', archive('flat'), '--max-image-bytes', '50000');
+  const { page, well } = await openPage(browser.context, `${strict.base}/`);
+  await chooseResolution(page, 112);
+  await page.getByText('All at once').click();
+  const [first, second] = photos(2);
+  await page.getByText('Make large images smaller').click();
+  await page.locator('#photos').setInputFiles(first);
+  await page
+    .locator('.thumbnail[data-state="refused"]', { hasText: /takes up to 48.8 KiB/ })
+    .waitFor();
+  await page.getByText('Make large images smaller').click();
+  await page.locator('#photos').setInputFiles(second);
+  await stored(page, 1);
+  const { body } = await strict.json('/stats');
+  assert.deepEqual(body.errors, [], 'the server never saw it');
+  well();
+  await page.close();
+  await strict.stop();
+});
+
+test('what comes when the session is full is refused, and it can be finished', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 56);
+  await page.getByLabel('Most images').fill('2');
+  await page.getByText('All at once').click();
+  await page.locator('#photos').setInputFiles(photos(2));
+  await stored(page, 2);
+  await page.locator('#photos').setInputFiles(photos(3).slice(2));
+  await page.locator('.thumbnail[data-state="refused"]', { hasText: 'has its 2 images' }).waitFor();
+  await page.getByRole('button', { name: 'Finish' }).click();
+  await logged(page, 'final result, 2 images');
+  well();
+  await page.close();
+});
+
+test('all at once, an update is of all images, and more may follow', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  const asked = [];
+  page.on('websocket', (socket) => {
+    socket.on('framesent', ({ payload }) => asked.push(String(payload)));
+  });
+  await chooseResolution(page, 56);
+  await page.getByText('All at once').click();
+  await page.locator('#photos').setInputFiles(photos(2));
+  await stored(page, 2);
+  await page.getByRole('button', { name: 'Update' }).click();
+  await page.locator('#log li', { hasText: /\d result, 2 images/ }).waitFor({ state: 'attached' });
+  const requests = asked.filter((text) => text.includes('"generate"'));
+  assert.equal(requests.length, 1);
+  assert.equal(JSON.parse(requests[0]).incremental, false);
+  await page.locator('#photos').setInputFiles(photos(3).slice(2));
+  await stored(page, 3);
+  await page.getByRole('button', { name: 'Finish' }).click();
+  await logged(page, 'final result, 3 images');
+  well();
+  await page.close();
+});
+
+test('nothing of an old session gets into the next one', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 56);
+  await page.getByText('All at once').click();
+  await page.locator('#photos').setInputFiles(photos(8));
+  await stored(page, 1);
+  const first = sessionOf(page);
+  await page.getByRole('button', { name: 'New session' }).click();
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  assert.equal(sessionOf(page), first);
+  await page.getByRole('button', { name: 'New session' }).click();
+  await page.getByRole('button', { name: 'Keep it' }).click();
+  await page.locator('#link[data-link="none"]').waitFor();
+  await page.locator('#photos').setInputFiles(photos(2).slice(1));
+  await stored(page, 1);
+  const second = sessionOf(page);
+  assert.notEqual(second, first);
+  assert.equal((await server.json(`/ws/session/${first}`)).status, 200, 'it was kept');
+  await page.getByRole('button', { name: 'Finish' }).click();
+  await logged(page, 'final result, 1 image,');
+  assert.equal((await server.json(`/ws/session/${second}`)).body.image_count, 1);
+  assert.deepEqual(await page.locator('.thumbnail .name').allInnerTexts(), ['001.jpg']);
+
+  await page.getByRole('button', { name: 'New session' }).click();
+  await page.getByText('its 1 image and its result').waitFor();
+  await page.getByRole('button', { name: 'Delete it' }).click();
+  await logged(page, 'was deleted');
+  assert.equal((await server.json(`/ws/session/${second}`)).status, 404);
+  well();
+  await page.close();
+});
+
+test('who deletes a session is told who else uses it', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await page.getByText('All at once').click();
+  await page.locator('#photos').setInputFiles(photos(1));
+  await stored(page, 1);
+  const other = await openPage(browser.context, page.url());
+  await other.page.locator('#link[data-link="open"]').waitFor();
+  await page.bringToFront();
+  await page.getByRole('button', { name: 'New session' }).click();
+  await page.getByText('1 other client would lose it').waitFor();
+  await page.keyboard.press('Escape');
+  await page.locator('#leave').waitFor({ state: 'hidden' });
+  assert.equal((await server.json(`/ws/session/${sessionOf(page)}`)).status, 200);
+  well();
+  await other.page.close();
+  await page.close();
+});
+
 test('large images are made smaller, unless one does not want it', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await chooseResolution(page, 56);
   await page.getByText('All at once').click();
-  const [first, second] = photos(2);
+  const [first, second, third] = photos(3);
   await page.locator('#photos').setInputFiles(first);
   await stored(page, 1);
   const path = `/ws/session/${sessionOf(page)}`;
@@ -151,6 +263,22 @@ test('large images are made smaller, unless one does not want it', async () => {
   const original = (await readFile(second)).length;
   assert.equal((await server.json(path)).body.image_bytes - small, original);
   assert.ok(small < original / 4, `${small} bytes instead of ${original}`);
+
+  // What is chosen for the next session does not change this one.
+  await page.getByText('Make large images smaller').click();
+  await page.getByRole('spinbutton', { name: 'Resolution' }).fill('504');
+  assert.match(await page.locator('#downscale-hint').innerText(), /112 pixels/);
+  await page.locator('#photos').setInputFiles(third);
+  await stored(page, 3);
+  const more = (await server.json(path)).body.image_bytes - small - original;
+  assert.ok(more < original / 4, `${more} bytes`);
+
+  // Where it is transparent, the colours that the file holds count, which a canvas forgets.
+  const buffer = await transparent(page);
+  await page.locator('#photos').setInputFiles({ name: 'glass.png', mimeType: 'image/png', buffer });
+  await stored(page, 4);
+  const last = (await server.json(path)).body.image_bytes - small - original - more;
+  assert.equal(last, buffer.length);
   well();
   await page.close();
 });
@@ -172,24 +300,24 @@ test('reloading comes back to the session and its result', async () => {
   await page.close();
 });
 
-test('frames of a video become images', async () => {
+test('who comes back sees the images, also on their cameras, and gives no name twice', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await chooseResolution(page, 112);
+  await page.locator('#photos').setInputFiles(photos(3));
+  await logged(page, 'update, 3 images');
+  await listImages(page, photos(3));
+  await page.reload();
+  await page.locator('.thumbnail[data-state="acknowledged"] canvas').nth(2).waitFor();
+  assert.deepEqual(await page.locator('.thumbnail .name').allInnerTexts(), [
+    '000.jpg',
+    '001.jpg',
+    '002.jpg',
+  ]);
+  await page.locator('#view canvas[data-textures="3"]').waitFor();
   await page.getByText('All at once').click();
-  const video = await record(page);
-  await page.getByRole('tab', { name: 'Video' }).click();
-  await page.getByLabel('Frames to take').fill('5');
-  await page.locator('#video').setInputFiles({
-    name: 'walk.webm',
-    mimeType: 'video/webm',
-    buffer: Buffer.from(video, 'base64'),
-  });
-  await stored(page, 5);
-  const names = await page.locator('.thumbnail .name').allInnerTexts();
-  assert.deepEqual(
-    names,
-    [1, 2, 3, 4, 5].map((number) => `walk_${number}.jpg`),
-  );
+  await page.locator('#photos').setInputFiles(photos(1));
+  await stored(page, 4);
+  assert.equal(await page.locator('.thumbnail .name').last().innerText(), '000.jpg (2)');
   well();
   await page.close();
 });
@@ -224,29 +352,37 @@ test('the view and the tabs work by keyboard', async () => {
   await page.close();
 });
 
-/** A short video of moving squares, as base64. */
-function record(page) {
-  return page.evaluate(async () => {
-    const canvas = document.createElement('canvas');
-    [canvas.width, canvas.height] = [320, 240];
+/** Has the page's session tell which images it has, as servers of the next version do. */
+async function listImages(page, paths) {
+  const images = paths.map((path, index) => ({
+    index,
+    id: null,
+    image_path: basename(path),
+    width: 112,
+    height: 84,
+  }));
+  const session = `**/ws/session/${sessionOf(page)}`;
+  await page.route(session, async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...(await response.json()), pending_images: 0 } });
+  });
+  await page.route(`${session}/images`, (route) => route.fulfill({ json: { images } }));
+  await page.route(`${session}/images/*/thumbnail`, (route) => {
+    const index = Number(/images\/(\d+)/.exec(route.request().url())[1]);
+    return route.fulfill({ path: paths[index], contentType: 'image/jpeg' });
+  });
+}
+
+/** A picture of which a part is transparent, as a PNG file. */
+async function transparent(page) {
+  const base64 = await page.evaluate(async () => {
+    const canvas = new OffscreenCanvas(400, 300);
     const context = canvas.getContext('2d');
-    const recorder = new MediaRecorder(canvas.captureStream(20), { mimeType: 'video/webm' });
-    const pieces = [];
-    recorder.ondataavailable = ({ data }) => pieces.push(data);
-    recorder.start();
-    for (let frame = 0; frame < 30; frame += 1) {
-      context.fillStyle = `hsl(${frame * 12} 80% 50%)`;
-      context.fillRect(0, 0, 320, 240);
-      context.fillStyle = 'white';
-      context.fillRect(frame * 8, 60, 60, 60);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    const stopped = new Promise((resolve) => {
-      recorder.onstop = resolve;
-    });
-    recorder.stop();
-    await stopped;
-    const bytes = new Uint8Array(await new Blob(pieces).arrayBuffer());
+    context.fillStyle = 'rgb(200 80 40)';
+    context.fillRect(0, 0, 400, 200);
+    const blob = await canvas.convertToBlob({ type: 'image/png' });
+    const bytes = new Uint8Array(await blob.arrayBuffer());
     return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
   });
+  return Buffer.from(base64, 'base64');
 }

@@ -1,6 +1,8 @@
 // The dashboard: it follows what happens by itself, opens sessions, and deletes them.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
 import { openPage } from './support/page.mjs';
@@ -53,15 +55,73 @@ test('a session appears, shows its work, is opened and deleted', async () => {
   await page.goBack();
 
   const again = page.locator(`tr[data-session="${session}"]`);
-  await again.getByRole('button', { name: 'Delete' }).click();
+  const sure = again.getByRole('button', { name: 'Delete? session' });
+  // A double click or a key that is held down is one press.
+  await again.getByRole('button', { name: 'Delete' }).dblclick();
+  await sure.waitFor();
+  await sure.waitFor({ state: 'detached' });
+  await again.getByRole('button', { name: 'Delete' }).focus();
+  for (let press = 0; press < 3; press += 1) {
+    await page.keyboard.down('Enter');
+  }
+  await page.keyboard.up('Enter');
+  await sure.waitFor();
   assert.equal((await server.json(`/ws/session/${session}`)).status, 200, 'it asks once more');
-  await again.getByRole('button', { name: 'Delete' }).click();
+  await sure.click();
   await again.waitFor({ state: 'detached' });
   assert.equal((await server.json(`/ws/session/${session}`)).status, 404);
   well();
   client.well();
   await page.close();
 });
+
+test('it shows what the workers do while they do it', async () => {
+  const slow = await startServer('--model', archive('slow'));
+  const { page, well } = await openPage(browser.context, `${slow.base}/dashboard`);
+  await page.locator('#workers tr').waitFor();
+  const sessions = [await reconstruct(slow), await reconstruct(slow)];
+  const [first, second] = sessions.map((id) => page.locator(`tr[data-session="${id}"] td`));
+  const worker = page.locator('#workers tr td');
+  // The first job runs, and those of the second session wait for it.
+  await worker.nth(3).getByText('busy', { exact: true }).waitFor();
+  await worker
+    .nth(5)
+    .getByText(/^reconstruct, 8 frames, session [\da-f]{8}, for /)
+    .waitFor();
+  await page.locator('#queue', { hasText: /^[1-9]\d* jobs? of 256 waiting$/ }).waitFor();
+  await page.locator('#tiles li', { hasText: 'workers busy' }).getByText('1 / 1').waitFor();
+  assert.equal(await first.nth(1).innerText(), 'processing');
+  assert.equal(await first.nth(5).innerText(), '1');
+  assert.match(await first.nth(6).innerText(), /^\d+ s ago$/);
+  assert.equal(await second.nth(1).innerText(), 'processing');
+  assert.ok((await worker.nth(5).innerText()).includes(sessions[0].slice(0, 8)));
+  assert.equal(await worker.nth(6).innerText(), '0');
+  await worker
+    .nth(4)
+    .getByText(/^[1-9]\d* %$/)
+    .waitFor();
+  const fact = (name) => page.locator('#memory dt', { hasText: name }).locator('+ dd');
+  assert.match(await fact('Resident memory').innerText(), /^[\d.]+ [MG]iB$/);
+  assert.match(await fact('Upload buffer').innerText(), / of 512 MiB$/);
+  await fetch(`${slow.base}/actors/workers/0/restart`, { method: 'POST' });
+  await worker.nth(6).getByText('1', { exact: true }).waitFor();
+  assert.equal(await fact('Worker restarts').innerText(), '1');
+  well();
+  await page.close();
+  await slow.stop();
+});
+
+/** Begins a reconstruction that nobody waits for, and returns its session. */
+async function reconstruct({ base }) {
+  const form = new FormData();
+  for (const path of photos(8)) {
+    form.append('images', new Blob([await readFile(path)]), basename(path));
+  }
+  const address = `${base}/reconstruct?async=true&process_res=112`;
+  const response = await fetch(address, { method: 'POST', body: form });
+  assert.equal(response.status, 202);
+  return (await response.json()).session_id;
+}
 
 test('errors are shown', async () => {
   const client = await openPage(browser.context, `${server.base}/`);

@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
 import { serveFiles } from './support/files.mjs';
 import { openPage } from './support/page.mjs';
-import { chooseResolution, logged, photos } from './support/scene.mjs';
+import { chooseResolution, logged, photos, sessionOf } from './support/scene.mjs';
 import { archive, REPOSITORY, startServer } from './support/server.mjs';
 
 const PAGE = '/examples/websocket_client.html';
@@ -34,6 +34,35 @@ test('the example talks to the server of its address', async () => {
   await page.locator('#photos').setInputFiles(photos(3));
   await logged(page, 'update, 3 images');
   well();
+  await page.close();
+});
+
+test('a server that refuses the page is told from one that is not there', async () => {
+  const strict = await startServer('--model', archive('flat'), '--cors-origins', 'http://a.test');
+  const address = `${files.base}${PAGE}?server=${encodeURIComponent(strict.base)}`;
+  const { page } = await openPage(browser.context, address);
+  await page.locator('#notice', { hasText: `--cors-origins ${files.base}` }).waitFor();
+  await page.close();
+  await strict.stop();
+});
+
+test('a format that cannot be saved leaves the page where it is', async () => {
+  const address = `${files.base}${PAGE}?server=${encodeURIComponent(server.base)}`;
+  const { page } = await openPage(browser.context, address);
+  await chooseResolution(page, 112);
+  await page.locator('#photos').setInputFiles(photos(3));
+  await logged(page, 'update, 3 images');
+  await fetch(`${server.base}/ws/session/${sessionOf(page)}`, { method: 'DELETE' });
+  const before = page.url();
+  await page.locator('#save > summary').click();
+  const [other] = await Promise.all([
+    page.waitForEvent('popup'),
+    page.getByRole('link', { name: 'PLY' }).click(),
+  ]);
+  await other.getByText('detail').waitFor();
+  assert.equal(page.url(), before);
+  assert.ok(await page.locator('#facts').innerText());
+  await other.close();
   await page.close();
 });
 

@@ -48,14 +48,56 @@ test('a cut in the middle of the upload sends each image once', async () => {
   const { page, well } = await openPage(browser.context, `${proxy.base}/`);
   await chooseResolution(page, 112);
   await page.getByText('All at once').click();
-  await page.locator('#photos').setInputFiles(photos(8));
+  await page.locator('#photos').setInputFiles(photos(1));
   await stored(page, 1);
+  // The server stores what it gets, but nobody hears of it.
+  proxy.hold();
+  await page.locator('#photos').setInputFiles(photos(8).slice(1));
+  await page.locator('.thumbnail[data-state="sent"]').first().waitFor();
+  assert.equal(await page.locator('.thumbnail[data-state="acknowledged"]').count(), 1);
   proxy.cut();
   await logged(page, 'connected again');
   await stored(page, 8);
   const { body } = await server.json(`/ws/session/${sessionOf(page)}`);
   assert.equal(body.image_count, 8);
   well();
+  await page.close();
+});
+
+test('who reloads while the session is finalized learns that it is over', async () => {
+  const { page, well } = await openPage(browser.context, `${proxy.base}/`);
+  await chooseResolution(page, 112);
+  await page.getByText('All at once').click();
+  await page.locator('#photos').setInputFiles(photos(6));
+  await stored(page, 6);
+  await page.getByRole('button', { name: 'Finish' }).click();
+  await page.locator('#progress[data-stage="inference"]').waitFor();
+  await page.reload();
+  await page.locator('#facts', { hasText: '6 cameras' }).waitFor();
+  await page.getByRole('button', { name: 'Finish' }).waitFor({ state: 'hidden' });
+  await page.getByRole('button', { name: 'Update' }).waitFor({ state: 'hidden' });
+  await page.locator('#photos').setInputFiles(photos(1));
+  await page.locator('#notice', { hasText: 'This session has ended' }).waitFor();
+  well();
+  await page.close();
+});
+
+test('a page that finds no server opens its session when there is one', async () => {
+  const created = await fetch(`${server.base}/ws/session/create`, { method: 'POST' });
+  const { session_id } = await created.json();
+  const page = await browser.context.newPage();
+  let down = true;
+  await page.route('**/info', (route) => (down ? route.abort() : route.continue()));
+  await page.goto(`${server.base}/?session=${session_id}`);
+  await page.locator('#log li', { hasText: 'does not answer' }).first().waitFor({
+    state: 'attached',
+  });
+  assert.equal(sessionOf(page), session_id);
+  down = false;
+  await page.getByRole('button', { name: 'New session' }).waitFor();
+  await page.getByRole('button', { name: 'Try now' }).click();
+  await logged(page, 'the session has 0 images');
+  assert.equal(sessionOf(page), session_id);
   await page.close();
 });
 

@@ -2,7 +2,8 @@
 # Drives the pages in a real Chromium, against the development build of the program.
 #
 # Without Chromium nothing is tested, and that is said; where CI is set it is an error. With
-# --screenshots the pictures under docs/images/ are taken anew. Other arguments name test files.
+# --screenshots the pictures under docs/images/ are taken anew: POINTSTREAM_SCREENSHOTS names that
+# folder to the test which takes them. Other arguments name test files.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -26,7 +27,9 @@ fi
 
 cd "$here"
 if [ "${1:-}" = --screenshots ]; then
-    exec node screenshots.mjs
+    POINTSTREAM_SCREENSHOTS=$(cd ../.. && pwd)/docs/images
+    export POINTSTREAM_SCREENSHOTS
+    set -- screenshots.test.mjs
 fi
 [ $# -gt 0 ] || set -- *.test.mjs
 archives=$(mktemp -d)

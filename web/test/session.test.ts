@@ -1,144 +1,37 @@
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, test } from 'node:test';
+import { openAsBlob } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
 
-import { decodeFrame } from '../src/protocol/frames';
-import { Session } from '../src/protocol/session';
-import { Server } from '../src/shared/api';
+import {
+  add,
+  attach,
+  begin,
+  FakeSocket,
+  FILE,
+  fakeServer,
+  nextSocket,
+  pong,
+  reconnect,
+  rest,
+  states,
+  told,
+  until,
+} from './fake-server';
 
-const ID = 'session';
-const FILE = new Blob(['picture']);
-const originals = { WebSocket: globalThis.WebSocket, fetch: globalThis.fetch };
-
-/** A socket whose other end is the test. */
-class FakeSocket {
-  static readonly OPEN = 1;
-  static opened: FakeSocket[] = [];
-  readyState = 0;
-  bufferedAmount = 0;
-  sent: string[] = [];
-  onopen?: () => void;
-  onmessage?: (event: { data: string }) => void;
-  onclose?: (event: { code: number }) => void;
-
-  constructor(readonly url: string) {
-    FakeSocket.opened.push(this);
-  }
-
-  send(data: string | ArrayBuffer): void {
-    const { type, filename } = JSON.parse(
-      typeof data === 'string' ? data : decodeFrame(data).header,
-    );
-    this.sent.push(filename ?? type);
-  }
-
-  close(): void {}
-
-  open(image_count = 0): void {
-    this.readyState = FakeSocket.OPEN;
-    this.onopen?.();
-    this.say({ type: 'connected', session_id: ID, image_count, max_images: 100, binary: true });
-  }
-
-  say(message: object): void {
-    this.onmessage?.({ data: JSON.stringify(message) });
-  }
-
-  ack(name: string, image_count: number): void {
-    this.say({ type: 'ack', image_path: name, image_count, session_id: ID });
-  }
-
-  answer(type: string): void {
-    this.say({ type, image_count: 2, glb_base64: 'AAAA', metadata: {} });
-  }
-
-  drop(code = 1006): void {
-    this.readyState = 3;
-    this.onclose?.({ code });
-  }
-}
-
-/** What REST says of the session. */
-let info: Record<string, unknown>;
-let told: string[];
-
-before(() => {
-  // The browser's window tells when the network is back; Node has none.
-  Object.assign(globalThis, { addEventListener() {}, removeEventListener() {} });
-  globalThis.WebSocket = FakeSocket as unknown as typeof WebSocket;
-  globalThis.fetch = (async () => Response.json(info)) as typeof fetch;
-});
-
-after(() => {
-  Object.assign(globalThis, originals);
-});
-
-beforeEach(() => {
-  FakeSocket.opened = [];
-  told = [];
-  info = { session_id: ID, status: 'active', image_count: 0, requests: 0, error_message: null };
-});
-
-async function begin(): Promise<{ session: Session; socket: FakeSocket }> {
-  const session = await Session.create(
-    new Server('http://localhost'),
-    {},
-    {
-      onLink: (link) => told.push(link),
-      onImage: () => {},
-      onRequest: () => {},
-      onProgress: () => {},
-      onAnswer: ({ type }) => told.push(type),
-      onFailure: (message) => told.push(`failed: ${message}`),
-      onNote: (message) => told.push(`note: ${message}`),
-      onChange: () => {},
-    },
-  );
-  const [socket] = FakeSocket.opened;
-  assert.ok(socket);
-  socket.open();
-  return { session, socket };
-}
-
-function add(session: Session, ...names: string[]): void {
-  for (const name of names) {
-    session.uploads.ready(session.uploads.reserve(name), FILE);
-  }
-}
-
-/** Waits for what is done in between. */
-async function until(done: () => boolean): Promise<void> {
-  for (let turn = 0; !done(); turn += 1) {
-    assert.ok(turn < 1000, `it does not come: ${told.join(', ')}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
-function states(session: Session): string {
-  const all = session.uploads.in('preparing', 'queued', 'sent', 'acknowledged', 'refused');
-  return all.map(({ state }) => state).join(' ');
-}
-
-/** The connection drops, and the next one opens. */
-async function reconnect(socket: FakeSocket, stored: number): Promise<FakeSocket> {
-  const before = FakeSocket.opened.length;
-  socket.drop();
-  await until(() => FakeSocket.opened.length > before);
-  const next = FakeSocket.opened.at(-1) as FakeSocket;
-  assert.match(next.url, /resume=true/);
-  next.open(stored);
-  return next;
-}
+fakeServer();
 
 test('updates are asked for between the images, one at a time', async () => {
   const { session, socket } = await begin();
-  session.updateEvery = 2;
+  session.requests.updateEvery = 2;
   add(session, 'a', 'b', 'c', 'd');
   await until(() => socket.sent.length === 5);
   assert.deepEqual(socket.sent, ['a', 'b', 'generate', 'c', 'd']);
   socket.answer('delta');
   await until(() => socket.sent.length === 6);
   assert.equal(socket.sent[5], 'generate');
-  session.close();
 });
 
 test('finishing waits for the images, and the session takes no more', async () => {
@@ -152,7 +45,6 @@ test('finishing waits for the images, and the session takes no more', async () =
   assert.deepEqual(socket.sent, ['late', 'finalize']);
   socket.answer('complete');
   assert.equal(session.isOver, true);
-  session.close();
 });
 
 test('an error is the request’s if the session says so, else an image’s', async () => {
@@ -164,12 +56,11 @@ test('an error is the request’s if the session says so, else an image’s', as
   socket.say({ type: 'error', message: 'Not a picture' });
   await until(() => states(session) === 'refused sent');
   assert.equal(session.busy, true);
-  info.error_message = 'Out of memory';
+  rest.info.error_message = 'Out of memory';
   socket.say({ type: 'error', message: 'Out of memory' });
   await until(() => !session.busy);
   assert.ok(told.includes('failed: Out of memory'));
   assert.equal(states(session), 'refused sent');
-  session.close();
 });
 
 test('what was lost with the connection is sent again, and nothing else', async () => {
@@ -179,13 +70,11 @@ test('what was lost with the connection is sent again, and nothing else', async 
   socket.ack('a', 1);
   session.ask('finish');
   await until(() => socket.sent.includes('finalize'));
-  info.image_count = 2;
+  rest.info.image_count = 2;
   const next = await reconnect(socket, 2);
-  await until(() => next.sent.includes('ping'));
-  next.say({ type: 'pong', session_id: ID });
+  await pong(next);
   await until(() => next.sent.includes('finalize'));
   assert.deepEqual(next.sent, ['ping', 'c', 'finalize']);
-  session.close();
 });
 
 test('a request that runs is not asked for again', async () => {
@@ -196,15 +85,13 @@ test('a request that runs is not asked for again', async () => {
   socket.ack('b', 2);
   session.ask('update');
   await until(() => socket.sent.includes('generate'));
-  Object.assign(info, { image_count: 2, status: 'processing', requests: 1 });
+  Object.assign(rest.info, { image_count: 2, status: 'processing', requests: 1 });
   const next = await reconnect(socket, 2);
-  await until(() => next.sent.includes('ping'));
-  next.say({ type: 'pong', session_id: ID });
+  await pong(next);
   await until(() => told.at(-1) === 'open');
   next.answer('delta');
   await until(() => !session.busy);
   assert.deepEqual(next.sent, ['ping']);
-  session.close();
 });
 
 test('a second drop while the first is dealt with is dealt with in turn', async () => {
@@ -213,11 +100,9 @@ test('a second drop while the first is dealt with is dealt with in turn', async 
   await until(() => socket.sent.length === 1);
   const second = await reconnect(socket, 0);
   const third = await reconnect(second, 0);
-  await until(() => third.sent.includes('ping'));
-  third.say({ type: 'pong', session_id: ID });
+  await pong(third);
   await until(() => third.sent.includes('a'));
   assert.deepEqual(third.sent, ['ping', 'a']);
-  session.close();
 });
 
 test('a session that is gone is not connected to again', async () => {
@@ -229,5 +114,195 @@ test('a session that is gone is not connected to again', async () => {
   assert.equal(told.at(-1), 'ended');
   assert.equal(session.isOver, true);
   assert.equal(states(session), 'refused');
+});
+
+test('an image that cannot be read is refused, and the next ones go', async (context) => {
+  const { session, socket } = await begin();
+  const folder = await mkdtemp(join(tmpdir(), 'pointstream-'));
+  context.after(() => rm(folder, { recursive: true }));
+  const path = join(folder, 'broken');
+  await writeFile(path, 'a picture');
+  const file = await openAsBlob(path);
+  await writeFile(path, 'something else');
+  session.uploads.ready(session.uploads.reserve('broken'), file);
+  add(session, 'good');
+  await until(() => socket.sent.length === 1);
+  assert.deepEqual(socket.sent, ['good']);
+  assert.equal(states(session), 'refused sent');
+  assert.match(session.uploads.in('refused')[0]?.reason ?? '', /cannot be read/);
+});
+
+test('what is more than the server takes is refused before it is sent', async () => {
+  const { session, socket } = await begin({ max_image_bytes: 10, max_message_bytes: 200 });
+  session.uploads.ready(session.uploads.reserve('large'), new Blob(['more than ten']));
+  session.uploads.ready(session.uploads.reserve('n'.repeat(200)), FILE);
+  add(session, 'good');
+  await until(() => socket.sent.length === 1);
+  assert.deepEqual(socket.sent, ['good']);
+  assert.equal(states(session), 'refused refused sent');
+  const [large, named] = session.uploads.in('refused');
+  assert.match(large?.reason ?? '', /13 B.*up to 10 B/);
+  assert.match(named?.reason ?? '', /up to 200 B/);
+});
+
+test('a message that is too large costs its image and not the session', async () => {
+  const { session, socket } = await begin();
+  add(session, 'a', 'b', 'c');
+  await until(() => socket.sent.length === 3);
+  socket.ack('a', 1, socket.id('a'));
+  socket.say({ type: 'error', message: 'Message is too large' });
+  rest.info.image_count = 1;
+  const next = await reconnect(socket, 1, 1009);
+  await pong(next);
+  await until(() => next.sent.includes('c'));
+  assert.equal(states(session), 'acknowledged refused sent');
+  assert.equal(session.uploads.in('refused')[0]?.reason, 'Message is too large');
+});
+
+test('an error that was taken for an image’s is not laid on a second one', async () => {
+  const { session, socket } = await begin();
+  add(session, 'a', 'b');
+  await until(() => socket.sent.length === 2);
+  socket.say({ type: 'error', message: 'Message is too large' });
+  const next = await reconnect(socket, 0, 1009);
+  await pong(next);
+  await until(() => next.sent.includes('b'));
+  assert.equal(states(session), 'refused sent');
+});
+
+test('an image that comes when the session is full does not hold up the end', async () => {
+  const { session, socket } = await begin({}, 1);
+  add(session, 'a');
+  await until(() => socket.sent.length === 1);
+  socket.ack('a', 1);
+  add(session, 'late');
+  assert.equal(states(session), 'acknowledged refused');
+  assert.equal(session.uploads.full, true);
+  session.ask('finish');
+  await until(() => socket.sent.includes('finalize'));
+});
+
+test('nothing of a session is told after it was left', async () => {
+  const { session, socket } = await begin();
+  add(session, 'a');
+  await until(() => socket.sent.length === 1);
+  const before = told.length;
   session.close();
+  assert.equal(session.signal.aborted, true);
+  socket.answer('delta');
+  socket.say({ type: 'error', message: 'late' });
+  socket.drop(4410);
+  add(session, 'b');
+  assert.equal(told.length, before);
+});
+
+test('a session keeps what it was made with', async () => {
+  const { session } = await begin();
+  assert.equal(session.config?.process_res, 336);
+});
+
+test('an update is asked for as the page wants it, and its result is not the end', async () => {
+  const { session, socket } = await begin();
+  session.incremental = false;
+  add(session, 'a', 'b');
+  await until(() => socket.sent.length === 2);
+  session.ask('update');
+  await until(() => socket.sent.includes('generate'));
+  assert.equal(socket.messages.at(-1)?.incremental, false);
+  socket.answer('complete');
+  await until(() => !session.busy);
+  assert.equal(session.isOver, false);
+});
+
+test('who comes back while the session is finalized learns that it is over', async () => {
+  Object.assign(rest.info, { status: 'processing', requests: 1, connections: 0, image_count: 2 });
+  const { session, socket } = await attach();
+  assert.equal(session.busy, true);
+  Object.assign(rest.info, { status: 'completed', requests: 0 });
+  socket.answer('complete', 'of-the-earlier-page');
+  await until(() => session.isOver);
+  assert.equal(session.busy, false);
+  assert.deepEqual(told, ['connecting', 'open', 'complete']);
+});
+
+test('a full result that an earlier page asked for is not the end', async () => {
+  Object.assign(rest.info, { status: 'processing', requests: 1, connections: 0, image_count: 2 });
+  const { session, socket } = await attach();
+  Object.assign(rest.info, { status: 'active', requests: 0 });
+  socket.answer('complete');
+  await until(() => !session.busy);
+  add(session, 'a');
+  await until(() => socket.sent.includes('a'));
+  assert.equal(session.isOver, false);
+});
+
+test('names that the session has already are not given again', async () => {
+  Object.assign(rest.info, { image_count: 2, pending_images: 0 });
+  rest.images = ['a.jpg', 'a.jpg'].map((image_path, index) => ({ index, id: null, image_path }));
+  const { session } = await attach();
+  assert.equal(session.uploads.reserve('a.jpg').name, 'a.jpg (3)');
+});
+
+test('a request that was lost is asked for again even if REST fails for a while', async () => {
+  const { session, socket } = await begin();
+  add(session, 'a', 'b');
+  await until(() => socket.sent.length === 2);
+  socket.ack('a', 1);
+  socket.ack('b', 2);
+  session.ask('update');
+  await until(() => socket.sent.includes('generate'));
+  rest.info.image_count = 2;
+  rest.failures = 1;
+  const second = await reconnect(socket, 2);
+  const third = await nextSocket(FakeSocket.opened.indexOf(second) + 1);
+  third.open(2);
+  await pong(third);
+  await until(() => third.sent.includes('generate'));
+});
+
+test('refused connections come ever more seldom', async () => {
+  const { socket } = await begin();
+  const pauses: number[] = [];
+  const timeout = globalThis.setTimeout;
+  let dropped = socket;
+  for (let attempt = 0; attempt < 3; attempt += 1) {
+    const before = FakeSocket.opened.length;
+    globalThis.setTimeout = ((act: () => void, pause: number) => {
+      pauses.push(pause);
+      return timeout(act, 0);
+    }) as typeof setTimeout;
+    dropped.drop(4429);
+    globalThis.setTimeout = timeout;
+    dropped = await nextSocket(before);
+    // It opens, and is refused before the server has greeted.
+    dropped.readyState = FakeSocket.OPEN;
+    dropped.onopen?.();
+  }
+  assert.deepEqual(pauses, [500, 1000, 2000]);
+});
+
+test('trying now replaces a socket that is stuck while it connects', async () => {
+  const { session, socket } = await begin();
+  const before = FakeSocket.opened.length;
+  socket.drop();
+  const stuck = await nextSocket(before);
+  session.retry();
+  assert.equal(FakeSocket.opened.length, before + 2);
+  assert.equal(stuck.isClosed, true);
+  const next = FakeSocket.opened.at(-1) ?? stuck;
+  next.open(0);
+  await pong(next);
+  await until(() => told.at(-1) === 'open');
+});
+
+test('trying now replaces an open socket only if it is silent', async (context) => {
+  context.mock.timers.enable({ apis: ['Date'] });
+  const { session, socket } = await begin();
+  session.retry();
+  assert.equal(FakeSocket.opened.length, 1);
+  context.mock.timers.tick(11_000);
+  session.retry();
+  assert.equal(FakeSocket.opened.length, 2);
+  assert.equal(socket.isClosed, true);
+  assert.equal(told.at(-1), 'lost');
 });

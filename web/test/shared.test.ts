@@ -4,6 +4,8 @@ import { test } from 'node:test';
 import { Server } from '../src/shared/api';
 import { Backoff } from '../src/shared/backoff';
 import { age, bytes, count, duration, plural } from '../src/shared/format';
+import { Once } from '../src/shared/once';
+import { inParallel } from '../src/shared/parallel';
 
 test('numbers are written for people', () => {
   assert.equal(count(1234567), '1,234,567');
@@ -42,4 +44,86 @@ test('pauses double up to a limit, and begin anew', () => {
   );
   backoff.reset();
   assert.equal(backoff.next(), 500);
+});
+
+test('work goes on in its order, a few at the same time', async () => {
+  const begun: number[] = [];
+  let running = 0;
+  let most = 0;
+  await inParallel([0, 1, 2, 3, 4, 5], 3, async (item) => {
+    begun.push(item);
+    running += 1;
+    most = Math.max(most, running);
+    await new Promise((resolve) => setTimeout(resolve, item === 0 ? 20 : 1));
+    running -= 1;
+  });
+  assert.deepEqual(begun, [0, 1, 2, 3, 4, 5]);
+  assert.equal(most, 3);
+});
+
+test('work that goes on is not begun again', async () => {
+  const once = new Once<number>();
+  let begun = 0;
+  const work = async () => {
+    begun += 1;
+    return begun;
+  };
+  const first = once.do(work);
+  assert.equal(await once.do(work), 1);
+  await first;
+  assert.equal(await once.do(work), 2);
+});
+
+test('a page that the server refuses is told what lets it in', async (context) => {
+  const { fetch } = globalThis;
+  context.after(() => {
+    Object.assign(globalThis, { fetch, location: undefined });
+  });
+  Object.assign(globalThis, {
+    location: { origin: 'https://pages.test' },
+    fetch: async (_: string, { mode }: RequestInit) => {
+      if (mode === 'no-cors') {
+        return new Response();
+      }
+      throw new TypeError('refused');
+    },
+  });
+  const server = new Server('http://points.test');
+  await assert.rejects(server.get('/info'), /--cors-origins https:\/\/pages\.test/);
+  Object.assign(globalThis, { fetch: async () => Promise.reject(new TypeError('no network')) });
+  await assert.rejects(server.get('/info'), /does not answer/);
+});
+
+test('an answer may take long as long as something comes, and not otherwise', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  const { fetch } = globalThis;
+  context.after(() => {
+    globalThis.fetch = fetch;
+  });
+  let pieces: ReadableStreamDefaultController<Uint8Array> | undefined;
+  globalThis.fetch = (async (_: string, { signal }: RequestInit) =>
+    new Response(
+      new ReadableStream({
+        start(controller) {
+          pieces = controller;
+          signal?.addEventListener('abort', () => controller.error(new Error('aborted')));
+        },
+      }),
+    )) as typeof fetch;
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  const server = new Server('http://points.test');
+  const whole = server.getFile('/result');
+  for (let piece = 0; piece < 4; piece += 1) {
+    await turn();
+    context.mock.timers.tick(20_000);
+    pieces?.enqueue(Uint8Array.of(piece));
+  }
+  await turn();
+  pieces?.close();
+  assert.equal((await whole).blob.size, 4);
+  const stuck = server.getFile('/result');
+  const refused = assert.rejects(stuck, /broke off/);
+  await turn();
+  context.mock.timers.tick(31_000);
+  await refused;
 });

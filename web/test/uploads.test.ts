@@ -113,3 +113,44 @@ test('a refusal makes room for one more', () => {
   uploads.refused('broken');
   assert.deepEqual(sendAll(uploads), ['b']);
 });
+
+test('what comes when there is no room is refused at once', () => {
+  const uploads = new Uploads(() => {});
+  uploads.connected(2, 2);
+  const late = uploads.reserve('late');
+  uploads.ready(late, FILE);
+  assert.equal(late.state, 'refused');
+  assert.equal(uploads.full, true);
+  assert.equal(uploads.drained, true);
+});
+
+test('one that was refused while it was being made stays so, and its file is let go', () => {
+  const uploads = new Uploads(() => {});
+  const image = uploads.reserve('a');
+  uploads.refuse(image, 'the session has ended');
+  uploads.ready(image, FILE);
+  assert.equal(image.state, 'refused');
+  assert.equal(image.data, undefined);
+});
+
+test('refused images do not keep their files', () => {
+  const { uploads, images } = sending('a', 'b');
+  uploads.refused('it is no picture');
+  assert.equal(images[0]?.data, undefined);
+  assert.equal(images[1]?.data, FILE);
+});
+
+test('answers that name their image need no order', () => {
+  const { uploads, images } = sending('a', 'b', 'c');
+  assert.equal(uploads.refused('it is no picture', images[2]?.id), true);
+  uploads.acknowledged('another name', 1, images[1]?.id);
+  assert.equal(states(images), 'sent acknowledged refused');
+  assert.equal(uploads.refused('whose?', 'unknown'), false);
+});
+
+test('the image that ended a connection is the oldest that did not arrive', () => {
+  const { uploads, images } = sending('a', 'b', 'c');
+  uploads.reconnected(1, undefined, 'too large');
+  assert.equal(states(images), 'acknowledged refused queued');
+  assert.equal(images[1]?.reason, 'too large');
+});

@@ -25,5 +25,7 @@ export async function drawn(page) {
     }, picture.toString('base64'));
   } finally {
     await reader.close();
+    // One in the background draws nothing.
+    await page.bringToFront();
   }
 }

@@ -54,6 +54,22 @@ export function offerChoice(server: Server, choose: (server: Server) => void): v
   });
 }
 
+/** The session that the page's address names. */
+export function namedSession(): string | undefined {
+  return new URLSearchParams(location.search).get('session') ?? undefined;
+}
+
+/** Makes the page's address name the session, so that reloading comes back to it. */
+export function nameSession(session: string | undefined): void {
+  const url = new URL(location.href);
+  if (session) {
+    url.searchParams.set('session', session);
+  } else {
+    url.searchParams.delete('session');
+  }
+  history.replaceState(null, '', url);
+}
+
 function remembered(): string | null {
   try {
     return localStorage.getItem(REMEMBERED);

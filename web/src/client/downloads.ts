@@ -1,8 +1,9 @@
 /** Saving the result in the format that a tool reads. */
 
-import type { Server } from '../shared/api';
+import type { Session } from '../protocol/session';
 import { create, element } from '../shared/dom';
 import { bytes } from '../shared/format';
+import { isServed } from './address';
 
 /** The formats that the server makes, beside the GLB that the page already has. */
 const FORMATS = [
@@ -33,15 +34,22 @@ export class Downloads {
   }
 
   /** Offers the newest result of a session. */
-  offer(server: Server, session: string, glb: ArrayBuffer): void {
+  offer({ server, id }: Session, glb: Blob): void {
     URL.revokeObjectURL(this.url);
-    this.url = URL.createObjectURL(new Blob([glb], { type: 'model/gltf-binary' }));
-    const own = link('GLB', `for any glTF viewer, ${bytes(glb.byteLength)}`, this.url);
-    own.querySelector('a')?.setAttribute('download', `${session}.glb`);
-    const path = `/ws/session/${session}/result`;
+    this.url = URL.createObjectURL(glb);
+    const own = link('GLB', `for any glTF viewer, ${bytes(glb.size)}`, this.url);
+    own.querySelector('a')?.setAttribute('download', `${id}.glb`);
+    const path = `/ws/session/${encodeURIComponent(id)}/result`;
     const others = FORMATS.map(({ format, name, for: purpose }) => {
       const item = link(name, purpose, server.url(path, { format }));
-      item.querySelector('a')?.setAttribute('download', '');
+      const anchor = item.querySelector('a');
+      anchor?.setAttribute('download', '');
+      if (anchor && !isServed()) {
+        // Of another origin the answer decides whether it is saved; an error must not take the
+        // place of this page.
+        anchor.target = '_blank';
+        anchor.rel = 'noopener';
+      }
       return item;
     });
     this.list.replaceChildren(own, ...others);

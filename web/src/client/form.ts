@@ -113,3 +113,10 @@ function write(control: Control, value: string): void {
     control.value = value;
   }
 }
+
+/** The number in an input, within its range. */
+export function wholeNumber(id: string): number {
+  const input = element<HTMLInputElement>(id);
+  const number = Math.round(Number(input.value)) || Number(input.defaultValue);
+  return Math.min(Math.max(number, Number(input.min)), Number(input.max));
+}

@@ -1,140 +1,154 @@
 /** What the page takes in: photos, frames of a video, frames of the camera. */
 
-import { Camera } from '../intake/camera';
 import { MARGIN, type Need, type Prepared, prepare } from '../intake/downscale';
 import { sortFiles, watchDrops } from '../intake/files';
 import { videoFrames } from '../intake/video';
+import type { Session } from '../protocol/session';
+import type { Image } from '../protocol/uploads';
 import { reason } from '../shared/api';
 import { element, setText } from '../shared/dom';
-import { plural } from '../shared/format';
+import { count, plural } from '../shared/format';
+import { inParallel } from '../shared/parallel';
+import { cameraControls } from './camera';
+import { wholeNumber } from './form';
 import type { Reconstruction } from './reconstruction';
 
-/** Images that may wait to be sent before the camera skips a turn. */
-const CAMERA_QUEUE = 3;
+/** Photos that are prepared at the same time. */
+const AT_ONCE = 3;
+
+interface Photo {
+  file: File;
+  place: Image;
+}
+
+/** A video with places for its frames. */
+interface Film {
+  file: File;
+  places: Image[];
+}
 
 /** Connects the page's inputs with the reconstruction. */
 export function connectIntake(reconstruction: Reconstruction): { stopCamera(): void } {
-  const need = (): Need | undefined =>
-    element<HTMLInputElement>('downscale').checked ? reconstruction.need() : undefined;
-
-  const photos = async (files: File[]) => {
-    const session = files.length > 0 ? await reconstruction.session() : undefined;
-    const places = files.map((file) => session?.uploads.reserve(file.name));
-    for (const [index, file] of files.entries()) {
-      const place = places[index];
-      if (!session || place?.state !== 'preparing') {
-        continue;
-      }
-      try {
-        const prepared = await prepare(file, need());
-        reconstruction.setPicture(place.name, prepared.thumbnail);
-        session.uploads.ready(place, prepared.data);
-      } catch (error) {
-        session.uploads.refuse(place, reason(error));
-      }
-    }
-  };
-
-  const frames = async (file: File) => {
-    const number = wholeNumber('frames');
-    const session = await reconstruction.session();
-    if (!session) {
-      return;
-    }
-    reconstruction.note(`taking ${plural(number, 'frame')} of ${file.name}`);
-    const stem = file.name.replace(/\.[^.]*$/, '');
-    const digits = String(number).length;
-    let taken = 0;
-    try {
-      for await (const frame of videoFrames(file, number, need())) {
-        taken += 1;
-        add(`${stem}_${String(taken).padStart(digits, '0')}.jpg`, frame);
-      }
-    } catch (error) {
-      reconstruction.problem(`${file.name}: ${reason(error)}`);
-    }
-  };
-
-  /** An image that is ready at once. */
-  const add = (name: string, { data, thumbnail }: Prepared) => {
-    const session = reconstruction.current;
-    if (session?.takesWork) {
-      const place = session.uploads.reserve(name);
-      reconstruction.setPicture(place.name, thumbnail);
-      session.uploads.ready(place, data);
-    }
-  };
-
-  const take = async (files: File[]) => {
-    const { photos: pictures, videos } = sortFiles(files);
-    await photos(pictures);
-    for (const video of videos) {
-      await frames(video);
-    }
-  };
-
-  watchDrops(document.body, (files) => void take(files));
+  const intake = new Intake(reconstruction);
+  const take = (files: File[]) => void intake.take(files);
+  watchDrops(document.body, take);
   for (const id of ['photos', 'video']) {
     const input = element<HTMLInputElement>(id);
     input.addEventListener('change', () => {
       const files = [...(input.files ?? [])];
       // So that the same file can be picked again.
       input.value = '';
-      void take(files);
+      take(files);
     });
   }
-  const camera = cameraControls(reconstruction, need, add);
+  const camera = cameraControls(reconstruction, intake);
   showHint(reconstruction);
   return { stopCamera: () => camera.stop() };
 }
 
-function cameraControls(
-  reconstruction: Reconstruction,
-  need: () => Need | undefined,
-  add: (name: string, image: Prepared) => void,
-): Camera {
-  const button = element<HTMLButtonElement>('camera');
-  const preview = element<HTMLVideoElement>('preview');
-  const every = element<HTMLInputElement>('every-frame');
-  const show = () => {
-    preview.hidden = !camera.isOn;
-    setText(button, camera.isOn ? 'Stop the camera' : 'Start the camera');
-    reconstruction.setLive(camera.isOn);
-  };
-  const room = () => {
-    const session = reconstruction.current;
-    if (!session?.takesWork) {
-      camera.stop();
-      return false;
-    }
-    return session.uploads.in('queued', 'sent').length < CAMERA_QUEUE;
-  };
-  const camera = new Camera(preview, room, add, show);
-  const settings = () => {
-    camera.every = wholeNumber('every-frame');
-    camera.need = need();
-  };
-  every.addEventListener('input', settings);
-  element('downscale').addEventListener('change', settings);
-  button.addEventListener('click', async () => {
-    if (camera.isOn) {
-      camera.stop();
+/** Images on their way into a session. Each stays with the session that it was meant for. */
+export class Intake {
+  constructor(private readonly reconstruction: Reconstruction) {}
+
+  /** What a session needs of an image; nothing if it is to be sent as it is. */
+  need(session: Session | undefined): Need | undefined {
+    const smaller = element<HTMLInputElement>('downscale').checked;
+    return smaller ? this.reconstruction.need(session) : undefined;
+  }
+
+  /** Takes photos and videos. All get their places at once, so that finishing waits for them. */
+  async take(files: File[]): Promise<void> {
+    const session = files.length > 0 ? await this.reconstruction.session() : undefined;
+    if (!session) {
       return;
     }
-    button.disabled = true;
+    const { photos, videos } = sortFiles(files);
+    const pictures = photos.map((file) => ({ file, place: session.uploads.reserve(file.name) }));
+    const films = videos.map((file) => film(session, file));
+    await inParallel(pictures, AT_ONCE, (photo) => this.photo(session, photo));
+    for (const film of films) {
+      await this.frames(session, film);
+    }
+  }
+
+  /** Puts an image in its place. */
+  fill(session: Session, place: Image, { data, thumbnail, size }: Prepared): void {
+    if (session.signal.aborted || place.state !== 'preparing') {
+      return;
+    }
+    this.reconstruction.setPicture(place.name, thumbnail);
+    const pixels = size.width * size.height;
+    const { max_image_pixels = Number.POSITIVE_INFINITY } = session.limits;
+    if (pixels > max_image_pixels) {
+      const most = count(max_image_pixels);
+      session.uploads.refuse(place, `it has ${count(pixels)} pixels, the server takes ${most}`);
+    } else {
+      session.uploads.ready(place, data);
+    }
+  }
+
+  private async photo(session: Session, { file, place }: Photo): Promise<void> {
+    if (session.signal.aborted || place.state !== 'preparing') {
+      return;
+    }
     try {
-      if (await reconstruction.session()) {
-        settings();
-        await camera.start();
-        show();
+      this.fill(session, place, await prepare(file, this.need(session)));
+    } catch (error) {
+      session.uploads.refuse(place, reason(error));
+    }
+  }
+
+  private async frames(session: Session, { file, places }: Film): Promise<void> {
+    const waiting = () => places.filter(({ state }) => state === 'preparing');
+    if (session.signal.aborted || waiting().length === 0) {
+      return;
+    }
+    this.reconstruction.note(`taking ${plural(places.length, 'frame')} of ${file.name}`);
+    const rest = places.values();
+    let why = 'the video has no more frames';
+    try {
+      for await (const frame of videoFrames(file, places.length, this.need(session))) {
+        const { value: place } = rest.next();
+        if (place) {
+          this.fill(session, place, frame);
+        }
+        if (session.signal.aborted) {
+          return;
+        }
+        if (waiting().length === 0) {
+          this.sayWhatIsMissing(file, places);
+          return;
+        }
       }
     } catch (error) {
-      reconstruction.problem(reason(error));
-    } finally {
-      button.disabled = false;
+      why = reason(error);
+      if (!session.signal.aborted) {
+        this.reconstruction.problem(`${file.name}: ${why}`);
+      }
     }
-  });
-  return camera;
+    for (const place of waiting()) {
+      session.uploads.refuse(place, why);
+    }
+  }
+
+  private sayWhatIsMissing(file: File, places: Image[]): void {
+    const refused = places.filter(({ state }) => state === 'refused').length;
+    if (refused > 0) {
+      this.reconstruction.problem(
+        `${file.name}: ${plural(refused, 'frame')} of ${places.length} did not get in`,
+      );
+    }
+  }
+}
+
+/** Places for the frames of a video, in their order. */
+function film(session: Session, file: File): Film {
+  const number = wholeNumber('frames');
+  const stem = file.name.replace(/\.[^.]*$/, '');
+  const digits = String(number).length;
+  const name = (index: number) => `${stem}_${String(index + 1).padStart(digits, '0')}.jpg`;
+  const places = Array.from({ length: number }, (_, index) => session.uploads.reserve(name(index)));
+  return { file, places };
 }
 
 /** Says what "smaller" means at the moment. */
@@ -145,11 +159,4 @@ function showHint(reconstruction: Reconstruction): void {
     const pixels = MARGIN * resolution;
     setText(element('downscale-hint'), `${side} side of ${pixels} pixels, twice the resolution`);
   };
-}
-
-/** The number in an input, within its range. */
-function wholeNumber(id: string): number {
-  const input = element<HTMLInputElement>(id);
-  const number = Math.round(Number(input.value)) || Number(input.defaultValue);
-  return Math.min(Math.max(number, Number(input.min)), Number(input.max));
 }

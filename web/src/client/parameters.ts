@@ -1,10 +1,12 @@
 /** What a session can be asked for: the protocol's parameters, their defaults and ranges. */
 
+import type { Limits } from '../protocol/messages';
+
 /** What `GET /info` says about a server. */
 export interface ServerInfo {
   version: string;
   model?: { name?: string; version?: string } | string;
-  limits: {
+  limits: Limits & {
     max_images: number;
     min_process_res: number;
     max_process_res: number;

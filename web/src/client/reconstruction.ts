@@ -1,27 +1,34 @@
 /** What the page shows of the session that it works on. */
 
 import type { Need } from '../intake/downscale';
-import type { Answer, Metadata } from '../protocol/messages';
-import { type Link, type RequestKind, Session, type SessionEvents } from '../protocol/session';
-import { reason, type Server } from '../shared/api';
+import type { Link, SessionEvents } from '../protocol/events';
+import type { Answer, Limits, Metadata } from '../protocol/messages';
+import { attachSession, createSession, type Found } from '../protocol/open';
+import type { RequestKind } from '../protocol/requests';
+import type { Session } from '../protocol/session';
+import { ApiError, reason, type Server } from '../shared/api';
+import { Backoff } from '../shared/backoff';
 import { element, setText } from '../shared/dom';
-import { bytes, count, duration, plural } from '../shared/format';
+import { count, plural } from '../shared/format';
 import { Notice } from '../shared/notice';
-import { initialServer, isServed, offerChoice } from './address';
+import { Once } from '../shared/once';
+import { showActions } from './actions';
+import { initialServer, isServed, namedSession, nameSession, offerChoice } from './address';
+import { describe } from './describe';
 import { Downloads } from './downloads';
 import { ParameterForm } from './form';
+import { LeaveDialog } from './leaving';
 import { Log } from './log';
 import type { ServerInfo } from './parameters';
 import { ProgressBar } from './progress';
+import { LINK_TEXTS, showStatus } from './status';
+import { showStored } from './stored';
 import { Thumbnails } from './thumbnails';
 import { makeView, type View } from './view';
 
-const LINK_TEXTS: Record<Link, string> = {
-  connecting: 'connecting',
-  open: 'connected',
-  lost: 'connection lost',
-  ended: 'session ended',
-};
+/** Pauses between attempts to open the session that the address names. */
+const FIRST_PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 15_000;
 
 export class Reconstruction {
   /** The session, if there is one. */
@@ -30,7 +37,15 @@ export class Reconstruction {
   onParameters: () => void = () => {};
 
   private server: Server = initialServer();
-  private creating: Promise<Session | undefined> | undefined;
+  private limits: Limits = {};
+  /** Aborted when the page leaves what it works on. */
+  private turn = new AbortController();
+  /** The session that the address names, as long as it is not opened. */
+  private asked: string | undefined;
+  private readonly backoff = new Backoff(FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private readonly creating = new Once<Session | undefined>();
+  private readonly arriving = new Once<void>();
   private live = false;
   private dropped = false;
   private readonly log = new Log();
@@ -38,32 +53,42 @@ export class Reconstruction {
   private readonly progress = new ProgressBar();
   private readonly thumbnails = new Thumbnails();
   private readonly downloads = new Downloads();
+  private readonly leaving = new LeaveDialog();
   private readonly form = new ParameterForm(() => this.onParameters());
   private readonly view: View | undefined = makeView((message) => this.problem(message));
 
   /** Connects the page's buttons, and opens the session that the address names. */
   async start(): Promise<void> {
     offerChoice(this.server, (server) => {
+      // A session that could not be opened is looked for at the new server.
+      const { asked } = this;
       this.server = server;
       this.leave();
-      void this.meet();
+      this.await(asked);
+      void this.arrive();
     });
     element('dashboard').hidden = !isServed();
     element('update').addEventListener('click', () => this.current?.ask('update'));
     element('finish').addEventListener('click', () => this.current?.ask('finish'));
-    element('new').addEventListener('click', () => this.leave());
-    element('retry').addEventListener('click', () => this.current?.retry());
+    element('new').addEventListener('click', () => void this.begin());
+    element('retry').addEventListener('click', () => this.retry());
+    globalThis.addEventListener('online', () => {
+      if (this.asked) {
+        void this.arrive();
+      }
+    });
     for (const input of document.querySelectorAll('[name="workflow"], #update-every')) {
       input.addEventListener('input', () => this.applyWorkflow());
     }
-    const session = new URLSearchParams(location.search).get('session');
-    if ((await this.meet()) && session) {
-      await this.open(session);
-    }
+    this.asked = namedSession();
+    await this.arrive();
   }
 
   /** The session to add images to; made if there is none. Nothing if it cannot be. */
   async session(): Promise<Session | undefined> {
+    if (this.asked) {
+      await this.arrive();
+    }
     if (this.current && !this.current.takesWork) {
       const over = this.current.isOver;
       this.problem(
@@ -71,20 +96,19 @@ export class Reconstruction {
       );
       return undefined;
     }
-    if (this.current) {
+    if (this.current || this.asked) {
+      // Without the session that the address names, its images would go astray.
       return this.current;
     }
-    this.creating ??= this.create().finally(() => {
-      this.creating = undefined;
-    });
-    return this.creating;
+    return this.creating.do(() => this.create());
   }
 
-  /** What the session's resolution needs of an image. */
-  need(): Need {
+  /** What a session's resolution needs of an image, or that of the next one. */
+  need(session: Session | undefined = this.current): Need {
+    const value = (name: string) => session?.config?.[name] ?? this.form.value(name);
     return {
-      resolution: Number(this.form.value('process_res')) || 504,
-      method: this.form.value('process_res_method'),
+      resolution: Number(value('process_res')) || 504,
+      method: String(value('process_res_method')),
     };
   }
 
@@ -107,68 +131,170 @@ export class Reconstruction {
     this.notice.show(message);
   }
 
-  /** Asks the server what it is. */
+  /** Asks the server what it is, and opens the session that the address names. */
+  private arrive(): Promise<void> {
+    clearTimeout(this.timer);
+    return this.arriving.do(() => this.meetAndOpen());
+  }
+
+  private async meetAndOpen(): Promise<void> {
+    const { signal } = this.turn;
+    if ((await this.meet()) && this.asked && !signal.aborted) {
+      await this.open(this.asked);
+    }
+    if (this.asked && !signal.aborted) {
+      clearTimeout(this.timer);
+      showStatus('lost', 'session not opened yet');
+      this.showActions();
+      this.timer = setTimeout(() => void this.arrive(), this.backoff.next());
+    }
+  }
+
+  private retry(): void {
+    if (this.current) {
+      this.current.retry();
+    } else if (this.asked) {
+      void this.arrive();
+    }
+  }
+
   private async meet(): Promise<boolean> {
+    const { server } = this;
     try {
-      this.form.build(await this.server.get<ServerInfo>('/info'));
-      this.log.add(`server ${this.server.base}`);
+      const info = await server.get<ServerInfo>('/info');
+      if (server !== this.server) {
+        return false;
+      }
+      this.limits = info.limits;
+      if (!this.current) {
+        this.form.build(info);
+      }
+      this.log.add(`server ${server.base}`);
       this.notice.hide();
       return true;
     } catch (error) {
-      this.problem(`${reason(error)}; is the server running?`);
+      if (server === this.server) {
+        this.problem(reason(error));
+      }
       return false;
     }
   }
 
   private async create(): Promise<Session | undefined> {
+    const { signal } = this.turn;
     if (!this.form.isBuilt && !(await this.meet())) {
       return undefined;
     }
     const parameters = this.form.parameters();
-    if (!parameters) {
+    if (!parameters || signal.aborted) {
       return undefined;
     }
+    const { limits } = this;
     try {
-      this.use(await Session.create(this.server, parameters, this.events()));
+      this.use(await createSession(this.server, parameters, this.events(), { limits, signal }));
       return this.current;
     } catch (error) {
-      this.problem(reason(error));
+      if (!signal.aborted) {
+        this.problem(reason(error));
+      }
       return undefined;
     }
   }
 
   /** Goes on with a session that exists. */
   private async open(id: string): Promise<void> {
+    const { limits } = this;
+    const { signal } = this.turn;
     try {
-      const { session, info } = await Session.attach(this.server, id, this.events());
-      this.use(session);
-      this.form.fill({ ...info.config, max_images: info.max_images });
-      this.log.add(`the session has ${plural(info.image_count, 'image')}`);
-      if (info.has_result) {
-        const path = `/ws/session/${session.id}/result`;
-        const answer = await this.server.get<Answer>(path, { format: 'json' });
-        this.result(answer, await this.server.getBytes(path, { format: 'glb' }));
+      const found = await attachSession(this.server, id, this.events(), { limits, signal });
+      this.asked = undefined;
+      this.backoff.reset();
+      this.opened(found);
+    } catch (error) {
+      if (signal.aborted) {
+        return;
+      }
+      this.problem(reason(error));
+      if (error instanceof ApiError && error.status === 404) {
+        this.await(undefined);
+        showStatus('none', 'no session');
+        this.showActions();
+      }
+    }
+  }
+
+  private opened({ session, info, images }: Found): void {
+    this.use(session);
+    this.form.fill({ ...info.config, max_images: info.max_images });
+    this.log.add(`the session has ${plural(info.image_count, 'image')}`);
+    if (images) {
+      void showStored(session, images, this.thumbnails, () => {
+        this.view?.showPictures((name) => this.thumbnails.picture(name));
+      });
+    }
+    if (info.has_result) {
+      void this.fetchResult(session);
+    }
+  }
+
+  private async fetchResult(session: Session): Promise<void> {
+    try {
+      const { answer, glb } = await session.resource.result();
+      session.uploads.know(answer.metadata.frames ?? []);
+      // What came over the socket meanwhile is newer.
+      if (!session.signal.aborted && session.answers === 0) {
+        this.result(session, answer, glb, session.isOver);
       }
     } catch (error) {
-      this.problem(reason(error));
-      this.remember(undefined);
+      if (!session.signal.aborted) {
+        this.problem(`the result cannot be fetched: ${reason(error)}`);
+      }
     }
   }
 
   private use(session: Session): void {
     this.current = session;
-    this.remember(session.id);
+    nameSession(session.id);
     this.applyWorkflow();
     this.showActions();
     element('welcome').hidden = true;
     this.log.add(`session ${session.id}`);
+    this.onParameters();
+  }
+
+  /** Begins anew, when one has chosen what becomes of the old session. */
+  private async begin(): Promise<void> {
+    const session = this.current;
+    if (!session) {
+      this.leave();
+      return;
+    }
+    const choice = await this.leaving.ask(session);
+    if (choice === 'stay' || session !== this.current) {
+      return;
+    }
+    this.leave();
+    if (choice === 'delete') {
+      try {
+        await session.resource.delete();
+        this.log.add(`session ${session.id} was deleted`);
+      } catch (error) {
+        this.problem(`the session was not deleted: ${reason(error)}`);
+      }
+    }
   }
 
   /** Leaves the session, which lives on at the server until it expires. */
   private leave(): void {
+    this.turn.abort();
+    this.turn = new AbortController();
+    this.creating.forget();
+    this.arriving.forget();
+    clearTimeout(this.timer);
     this.current?.close();
     this.current = undefined;
-    this.remember(undefined);
+    this.dropped = false;
+    this.await(undefined);
     this.thumbnails.clear();
     this.downloads.clear();
     this.progress.hide();
@@ -176,22 +302,15 @@ export class Reconstruction {
     this.view?.clear();
     setText(element('facts'), '');
     element('welcome').hidden = false;
-    element('retry').hidden = true;
-    const link = element('link');
-    link.dataset.link = 'none';
-    setText(link, 'no session');
+    showStatus('none', 'no session');
     this.showActions();
+    this.onParameters();
   }
 
-  /** The page's address names the session, so that reloading comes back to it. */
-  private remember(session: string | undefined): void {
-    const url = new URL(location.href);
-    if (session) {
-      url.searchParams.set('session', session);
-    } else {
-      url.searchParams.delete('session');
-    }
-    history.replaceState(null, '', url);
+  /** Names the session that is to be opened. */
+  private await(session: string | undefined): void {
+    this.asked = session;
+    nameSession(session);
   }
 
   private events(): SessionEvents {
@@ -204,11 +323,13 @@ export class Reconstruction {
         }
         this.showActions();
       },
-      onRequest: (kind) => this.asked(kind),
+      onRequest: (kind) => this.requested(kind),
       onProgress: (progress) => this.progress.step(progress),
-      onAnswer: (answer, glb) => {
+      onAnswer: (answer, glb, last) => {
         this.progress.done();
-        this.result(answer, glb);
+        if (this.current) {
+          this.result(this.current, answer, glb, last);
+        }
       },
       onFailure: (message) => {
         this.progress.fail(message);
@@ -219,42 +340,40 @@ export class Reconstruction {
     };
   }
 
-  private asked(kind: RequestKind): void {
+  private requested(kind: RequestKind): void {
     this.progress.begin();
     this.log.add(kind === 'finish' ? 'asked to finish' : 'asked for an update');
   }
 
-  private result(answer: Answer, glb: ArrayBuffer): void {
+  private result(session: Session, answer: Answer, glb: Blob, last: boolean): void {
     const { metadata } = answer;
-    if (this.current) {
-      this.downloads.offer(this.current.server, this.current.id, glb);
-    }
-    this.log.add(describe(answer, glb));
+    this.downloads.offer(session, glb);
+    this.log.add(describe(answer, glb, last));
     const lost = metadata.unregistered_frames ?? [];
     if (lost.length > 0) {
       this.log.add(`do not fit the others: ${lost.join(', ')}`);
     }
-    void this.draw(glb, metadata);
+    void this.draw(session, glb, metadata);
   }
 
-  private async draw(glb: ArrayBuffer, metadata: Metadata): Promise<void> {
+  private async draw(session: Session, glb: Blob, metadata: Metadata): Promise<void> {
     try {
       const picture = (name: string) => this.thumbnails.picture(name);
       const points = await this.view?.show(glb, metadata, picture);
-      if (points !== undefined) {
+      if (points !== undefined && !session.signal.aborted) {
         const cameras = metadata.num_frames - (metadata.unregistered_frames?.length ?? 0);
         setText(element('facts'), `${count(points)} points · ${plural(cameras, 'camera')}`);
       }
     } catch (error) {
-      this.problem(`the point cloud cannot be shown: ${reason(error)}`);
+      if (!session.signal.aborted) {
+        this.problem(`the point cloud cannot be shown: ${reason(error)}`);
+      }
     }
   }
 
   private showLink(link: Link, detail: string): void {
-    const pill = element('link');
-    pill.dataset.link = link;
-    setText(pill, detail && link === 'lost' ? `${LINK_TEXTS[link]}, ${detail}` : LINK_TEXTS[link]);
-    element('retry').hidden = link !== 'lost';
+    const text = LINK_TEXTS[link];
+    showStatus(link, detail && link === 'lost' ? `${text}, ${detail}` : text);
     if (link === 'lost' || link === 'ended') {
       this.log.add(`${LINK_TEXTS[link]}: ${detail}`, true);
     } else if (this.dropped && link === 'open') {
@@ -270,43 +389,18 @@ export class Reconstruction {
   }
 
   private showActions(): void {
-    const session = this.current;
-    const images = session
-      ? session.uploads.foreign + session.uploads.in('queued', 'sent', 'acknowledged').length
-      : 0;
-    const ready = Boolean(session?.takesWork) && images > 0;
-    element<HTMLButtonElement>('update').disabled = !ready || Boolean(session?.busy);
-    element<HTMLButtonElement>('finish').disabled = !ready;
-    const over = Boolean(session?.isOver);
-    element('update').hidden = over;
-    element('finish').hidden = over;
-    element('new').hidden = !session;
-    element('new').classList.toggle('primary', over);
+    showActions(this.current, Boolean(this.current ?? this.asked));
   }
 
   private applyWorkflow(): void {
     const input = element<HTMLInputElement>('update-every');
     const grow = element<HTMLInputElement>('workflow-grow').checked;
     if (this.current) {
-      this.current.live = this.live;
-      this.current.updateEvery = grow ? Math.max(1, Math.round(Number(input.value)) || 1) : 0;
+      const { requests } = this.current;
+      this.current.incremental = grow;
+      requests.live = this.live;
+      requests.updateEvery = grow ? Math.max(1, Math.round(Number(input.value)) || 1) : 0;
       this.current.settingsChanged();
     }
   }
-}
-
-function describe({ type, image_count, metadata }: Answer, glb: ArrayBuffer): string {
-  const parts = [
-    type === 'delta' ? 'update' : 'final result',
-    plural(image_count, 'image'),
-    plural(metadata.num_points ?? 0, 'point'),
-    bytes(glb.byteLength),
-  ];
-  if (metadata.timings?.total !== undefined) {
-    parts.push(duration(metadata.timings.total));
-  }
-  if (metadata.aligned === false) {
-    parts.push('not aligned with the results before');
-  }
-  return parts.join(', ');
 }

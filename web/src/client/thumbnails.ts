@@ -24,7 +24,7 @@ export class Thumbnails {
   private readonly counts = element('counts');
   private readonly tiles = new Map<string, Tile>();
 
-  show(image: Image): void {
+  show(image: Pick<Image, 'name' | 'state' | 'reason'>): void {
     const tile = this.tile(image.name);
     tile.item.dataset.state = image.state;
     setText(tile.state, LABELS[image.state]);

@@ -5,7 +5,7 @@ import { element } from '../shared/dom';
 import { Viewer } from '../viewer/viewer';
 import { controlView } from './keyboard';
 
-export type View = Pick<Viewer, 'show' | 'clear'>;
+export type View = Pick<Viewer, 'show' | 'showPictures' | 'clear'>;
 
 /** Makes the view; nothing, but told why, where the browser cannot draw it. */
 export function makeView(problem: (message: string) => void): View | undefined {

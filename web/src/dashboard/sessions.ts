@@ -61,20 +61,34 @@ function makeRow(id: string, remove: (session: string) => Promise<void>): HTMLEl
 
 /** Asks once more before it deletes. */
 function deleteButton(id: string, remove: (session: string) => Promise<void>): HTMLButtonElement {
-  const button = create('button', '', 'Delete');
+  const button = create('button');
   button.type = 'button';
-  button.setAttribute('aria-label', `Delete session ${id.slice(0, 8)}`);
   let timer: ReturnType<typeof setTimeout> | undefined;
+  const say = (word: string) => {
+    button.textContent = word;
+    button.setAttribute('aria-label', `${word} session ${id.slice(0, 8)}`);
+  };
   const calm = () => {
     clearTimeout(timer);
     timer = undefined;
     button.classList.remove('sure');
-    button.textContent = 'Delete';
+    say('Delete');
   };
-  button.addEventListener('click', async () => {
+  calm();
+  // A key that is held down is one press.
+  button.addEventListener('keydown', (event) => {
+    if (event.repeat) {
+      event.preventDefault();
+    }
+  });
+  button.addEventListener('click', async ({ detail }) => {
+    // The rest of a double click, which is one press, too.
+    if (detail > 1) {
+      return;
+    }
     if (timer === undefined) {
       button.classList.add('sure');
-      button.textContent = 'Delete?';
+      say('Delete?');
       timer = setTimeout(calm, SURE_MS);
       return;
     }

@@ -6,6 +6,7 @@ import type { Actor } from './data';
 import { Rows } from './rows';
 
 interface Branch {
+  below: HTMLElement;
   children: Rows<Actor>;
   state: HTMLElement;
   figures: HTMLElement;
@@ -30,19 +31,17 @@ export class ActorTree {
   }
 
   private make({ kind, name }: Actor): HTMLElement {
-    const node = create('div');
-    node.setAttribute('role', 'treeitem');
+    const node = create('li');
     const line = create('div', 'actor');
     const label = create('span', '', kind);
     const id = create('code', '', kind === 'session' ? name.slice(0, 8) : name);
     id.title = name;
     const state = create('span', 'state');
     const figures = create('span', 'quiet');
-    const below = create('div', 'children');
-    below.setAttribute('role', 'group');
+    const below = create('ul', 'children');
     line.append(label, ...(name && name !== kind ? [id] : []), state, figures);
     node.append(line, below);
-    this.branches.set(node, { children: this.rows(below), state, figures });
+    this.branches.set(node, { below, children: this.rows(below), state, figures });
     return node;
   }
 
@@ -66,6 +65,7 @@ export class ActorTree {
     figures.push(age(actor.age_seconds));
     setText(branch.figures, figures.join(' · '));
     branch.children.show(actor.children);
+    branch.below.hidden = actor.children.length === 0;
   }
 }
 

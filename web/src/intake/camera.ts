@@ -9,6 +9,8 @@ function label(number: number): string {
 
 export class Camera {
   private stream: MediaStream | undefined;
+  /** Counts starts and stops, so that a start which was overtaken is given up. */
+  private attempts = 0;
   private seen = 0;
   private taken = 0;
   private grabbing = false;
@@ -21,48 +23,68 @@ export class Camera {
    * @param video shows what the camera sees.
    * @param mayTake whether there is room for another image now.
    * @param take gets each image.
+   * @param problem is told why it stopped by itself.
    */
   constructor(
     private readonly video: HTMLVideoElement,
     private readonly mayTake: () => boolean,
     private readonly take: (name: string, image: Prepared) => void,
     private readonly stopped: () => void,
+    private readonly problem: (error: unknown) => void,
   ) {}
 
   get isOn(): boolean {
     return this.stream !== undefined;
   }
 
-  /** @throws Error with a sentence if there is no camera for this page. */
-  async start(): Promise<void> {
-    if (!navigator.mediaDevices?.getUserMedia) {
-      throw new Error('browsers give the camera to pages of localhost and of https only');
+  /**
+   * Returns whether it is on: it may have been stopped before the browser's question was answered.
+   *
+   * @throws Error with a sentence if there is no camera for this page.
+   */
+  async start(): Promise<boolean> {
+    this.stop();
+    const attempt = this.attempts;
+    const stream = await ask();
+    if (attempt === this.attempts) {
+      this.video.srcObject = stream;
+      try {
+        await this.video.play();
+      } catch (error) {
+        if (attempt === this.attempts) {
+          this.give(stream);
+          throw new Error(`the camera's picture cannot be shown (${error})`);
+        }
+      }
     }
-    try {
-      this.stream = await navigator.mediaDevices.getUserMedia({
-        audio: false,
-        video: { facingMode: 'environment', width: { ideal: 1280 }, height: { ideal: 960 } },
-      });
-    } catch (error) {
-      const name = error instanceof DOMException ? error.name : '';
-      throw new Error(EXPLANATIONS[name] ?? `the camera does not start (${name || error})`);
+    if (attempt !== this.attempts) {
+      this.give(stream);
+      return false;
     }
-    for (const track of this.stream.getTracks()) {
+    this.stream = stream;
+    for (const track of stream.getTracks()) {
       track.addEventListener('ended', () => this.stop());
     }
-    this.video.srcObject = this.stream;
-    await this.video.play();
-    this.watch(this.stream);
+    this.watch(stream);
+    return true;
   }
 
   stop(): void {
-    for (const track of this.stream?.getTracks() ?? []) {
+    this.attempts += 1;
+    if (this.stream) {
+      this.give(this.stream);
+      this.stream = undefined;
+      this.stopped();
+    }
+  }
+
+  /** Gives the device back. */
+  private give(stream: MediaStream): void {
+    for (const track of stream.getTracks()) {
       track.stop();
     }
-    if (this.stream) {
-      this.stream = undefined;
+    if (this.video.srcObject === stream) {
       this.video.srcObject = null;
-      this.stopped();
     }
   }
 
@@ -91,9 +113,27 @@ export class Camera {
       const image = await grab(this.video, this.need);
       this.taken += 1;
       this.take(label(this.taken), image);
+    } catch (error) {
+      this.stop();
+      this.problem(error);
     } finally {
       this.grabbing = false;
     }
+  }
+}
+
+async function ask(): Promise<MediaStream> {
+  if (!navigator.mediaDevices?.getUserMedia) {
+    throw new Error('browsers give the camera to pages of localhost and of https only');
+  }
+  try {
+    return await navigator.mediaDevices.getUserMedia({
+      audio: false,
+      video: { facingMode: 'environment', width: { ideal: 1280 }, height: { ideal: 960 } },
+    });
+  } catch (error) {
+    const name = error instanceof DOMException ? error.name : '';
+    throw new Error(EXPLANATIONS[name] ?? `the camera does not start (${name || error})`);
   }
 }
 

@@ -2,6 +2,8 @@
 
 /** What the server reads. */
 const SERVED_TYPES = new Set(['image/jpeg', 'image/png', 'image/webp']);
+/** Those of them that may be transparent. */
+const ALPHA_TYPES = new Set(['image/png', 'image/webp']);
 /**
  * Images are made no smaller than this many times what the model sees, so that the server's own
  * resampling and not the browser's decides about the pixels.
@@ -41,7 +43,11 @@ export interface Prepared {
 }
 
 /**
- * Prepares a picture for sending; without a need it is sent in its own size.
+ * Prepares a picture for sending; without a need it is sent in its own size. The browser decodes
+ * and encodes beside the page, so that several can be prepared at once.
+ *
+ * One that is transparent anywhere is sent as it is: the server takes the colours that are stored
+ * there, and a canvas has lost them.
  *
  * @throws Error if the browser cannot read it and the server could not either.
  */
@@ -59,7 +65,11 @@ export async function prepare(file: Blob, need: Need | undefined): Promise<Prepa
     if (!smaller && SERVED_TYPES.has(file.type)) {
       return { data: file, thumbnail, size, changed: false };
     }
-    const data = await encode(draw(bitmap, smaller ?? size));
+    const canvas = paint(bitmap, smaller ?? size);
+    if (ALPHA_TYPES.has(file.type) && isTransparent(canvas)) {
+      return { data: file, thumbnail, size, changed: false };
+    }
+    const data = await encode(canvas);
     return { data, thumbnail, size: smaller ?? size, changed: true };
   } finally {
     bitmap.close();
@@ -70,7 +80,7 @@ export async function prepare(file: Blob, need: Need | undefined): Promise<Prepa
 export async function grab(video: HTMLVideoElement, need: Need | undefined): Promise<Prepared> {
   const size = { width: video.videoWidth, height: video.videoHeight };
   const target = (need && sendSize(size, need)) ?? size;
-  const frame = draw(video, target);
+  const frame = paint(video, target);
   const thumbnail = draw(frame, fit(target, THUMBNAIL));
   return { data: await encode(frame), thumbnail, size: target, changed: true };
 }
@@ -83,23 +93,48 @@ function fit({ width, height }: Size, longest: number): Size {
   };
 }
 
-function draw(source: CanvasImageSource, { width, height }: Size): HTMLCanvasElement {
+/** What the page shows. */
+function draw(source: CanvasImageSource, size: Size): HTMLCanvasElement {
   const canvas = document.createElement('canvas');
-  canvas.width = width;
-  canvas.height = height;
-  const context = canvas.getContext('2d');
+  canvas.width = size.width;
+  canvas.height = size.height;
+  scale(canvas.getContext('2d'), source, size);
+  return canvas;
+}
+
+/** What becomes a file. */
+function paint(source: CanvasImageSource, size: Size): OffscreenCanvas {
+  const canvas = new OffscreenCanvas(size.width, size.height);
+  scale(canvas.getContext('2d'), source, size);
+  return canvas;
+}
+
+function scale(
+  context: CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D | null,
+  source: CanvasImageSource,
+  { width, height }: Size,
+): void {
   if (!context) {
     throw new Error('the browser has no memory for the picture');
   }
   context.imageSmoothingQuality = 'high';
   context.drawImage(source, 0, 0, width, height);
-  return canvas;
 }
 
-function encode(canvas: HTMLCanvasElement): Promise<Blob> {
-  return new Promise((resolve, reject) => {
-    const done = (blob: Blob | null) =>
-      blob ? resolve(blob) : reject(new Error('the browser cannot write the picture'));
-    canvas.toBlob(done, 'image/jpeg', JPEG_QUALITY);
-  });
+function isTransparent(canvas: OffscreenCanvas): boolean {
+  const data = canvas.getContext('2d')?.getImageData(0, 0, canvas.width, canvas.height).data;
+  for (let index = 3; data && index < data.length; index += 4) {
+    if (data[index] !== 255) {
+      return true;
+    }
+  }
+  return false;
+}
+
+async function encode(canvas: OffscreenCanvas): Promise<Blob> {
+  try {
+    return await canvas.convertToBlob({ type: 'image/jpeg', quality: JPEG_QUALITY });
+  } catch {
+    throw new Error('the browser cannot write the picture');
+  }
 }

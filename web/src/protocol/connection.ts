@@ -2,6 +2,7 @@
 
 import type { Server } from '../shared/api';
 import { Backoff } from '../shared/backoff';
+import { Liveness } from './liveness';
 
 /** Bytes that may wait in the socket before nothing more is put in. */
 const BUFFER_LIMIT = 4 << 20;
@@ -9,14 +10,11 @@ const BUFFER_LIMIT = 4 << 20;
 const BUFFER_POLL_MS = 20;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
-/** A socket that brings nothing for so long is asked for a sign of life, */
-const QUIET_MS = 20_000;
-/** and is given up if it gives none; a large answer on a slow line must arrive within it. */
-const DEAD_MS = 180_000;
+/** How often is looked whether the socket still leads anywhere. */
+const LOOK_MS = 2500;
 
 /** Close codes after which the session cannot be connected to again. */
 const FINAL_CODES = new Map([
-  [1009, 'a message was too large for the server'],
   [4404, 'the session does not exist; it may have expired'],
   [4408, 'the session has expired'],
   [4410, 'the session was deleted'],
@@ -28,12 +26,14 @@ export interface ConnectionEvents {
   /** A socket is open; `again` if it is not the first. The server speaks next. */
   onOpen(again: boolean): void;
   onData(data: string | ArrayBuffer): void;
-  /** The socket dropped; the next attempt is in so many milliseconds. */
-  onDrop(pauseMs: number): void;
+  /** The socket dropped with this code; the next attempt is in so many milliseconds. */
+  onDrop(pauseMs: number, code: number): void;
   /** There will be no other attempt. */
   onEnd(reason: string): void;
   /** There is room in the buffer again. */
   onRoom(): void;
+  /** Whether a large answer may be on its way, which nothing can overtake. */
+  isAnswerDue(): boolean;
 }
 
 export class Connection {
@@ -43,7 +43,9 @@ export class Connection {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private roomTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly watch: ReturnType<typeof setInterval>;
-  private lastSign = 0;
+  private liveness = new Liveness(Date.now());
+  /** Bytes that were put into the socket. */
+  private put = 0;
   private readonly backoff = new Backoff(FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
   private readonly retryNow = () => this.retry();
 
@@ -55,7 +57,7 @@ export class Connection {
     private readonly events: ConnectionEvents,
   ) {
     globalThis.addEventListener('online', this.retryNow);
-    this.watch = setInterval(() => this.look(), QUIET_MS / 4);
+    this.watch = setInterval(() => this.look(), LOOK_MS);
     this.open();
   }
 
@@ -79,15 +81,40 @@ export class Connection {
   }
 
   send(data: string | ArrayBuffer): void {
-    this.socket?.send(data);
+    if (this.socket) {
+      this.put += typeof data === 'string' ? data.length : data.byteLength;
+      this.socket.send(data);
+    }
   }
 
-  /** Tries again at once instead of after the pause. */
-  retry(): void {
-    if (!this.closed && !this.socket) {
-      clearTimeout(this.timer);
-      this.open();
+  /** The server has taken the client in, so the next drop is a new one. */
+  established(): void {
+    this.backoff.reset();
+  }
+
+  /** Gives up the socket, and opens another one after the pause. */
+  restart(): void {
+    if (this.socket) {
+      this.socket.close();
+      this.dropped(1006);
     }
+  }
+
+  /** Tries again at once: instead of after the pause, or with a socket that is stuck. */
+  retry(): void {
+    const { socket } = this;
+    if (this.closed) {
+      return;
+    }
+    if (socket && this.isOpen) {
+      if (!this.liveness.isQuiet(Date.now())) {
+        return;
+      }
+      this.events.onDrop(0, 1006);
+    }
+    clearTimeout(this.timer);
+    this.open();
+    socket?.close();
   }
 
   close(): void {
@@ -108,21 +135,21 @@ export class Connection {
     const socket = new WebSocket(this.server.socketUrl(this.session, query));
     socket.binaryType = 'arraybuffer';
     this.socket = socket;
-    this.lastSign = Date.now();
+    this.put = 0;
+    this.liveness = new Liveness(Date.now());
     // What an earlier socket still says does not count.
     const current = () => this.socket === socket;
     socket.onopen = () => {
       if (current()) {
         const again = this.opened;
         this.opened = true;
-        this.backoff.reset();
-        this.lastSign = Date.now();
+        this.liveness.sign(Date.now());
         this.events.onOpen(again);
       }
     };
     socket.onmessage = (event) => {
       if (current()) {
-        this.lastSign = Date.now();
+        this.liveness.sign(Date.now());
         this.events.onData(event.data);
       }
     };
@@ -143,19 +170,19 @@ export class Connection {
     }
     const pause = this.backoff.next();
     this.timer = setTimeout(() => this.open(), pause);
-    this.events.onDrop(pause);
+    this.events.onDrop(pause, code);
   }
 
-  /** A network can vanish without a word, so silence is asked about. */
   private look(): void {
-    const quiet = Date.now() - this.lastSign;
-    if (!this.isOpen || quiet < QUIET_MS) {
+    if (!this.socket) {
       return;
     }
-    if (quiet > DEAD_MS && this.socket?.bufferedAmount === 0) {
-      this.socket.close();
-      this.dropped(1006);
-    } else {
+    const delivered = this.put - this.socket.bufferedAmount;
+    const due = this.isOpen && this.events.isAnswerDue();
+    const verdict = this.liveness.look(Date.now(), delivered, due);
+    if (verdict === 'dead') {
+      this.restart();
+    } else if (verdict === 'ask' && this.isOpen) {
       this.send('{"type":"ping"}');
     }
   }

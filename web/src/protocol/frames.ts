@@ -22,7 +22,8 @@ export async function encodeFrame(header: object, file: Blob): Promise<ArrayBuff
 export interface Frame {
   /** The text of the header. */
   header: string;
-  bytes: ArrayBuffer;
+  /** Those of the message, not a copy. */
+  bytes: Uint8Array<ArrayBuffer>;
 }
 
 /** @throws Error if it is no message of this kind. */
@@ -37,6 +38,6 @@ export function decodeFrame(data: ArrayBuffer): Frame {
   }
   return {
     header: new TextDecoder().decode(new Uint8Array(data, PRELUDE, length)),
-    bytes: data.slice(PRELUDE + length),
+    bytes: new Uint8Array(data, PRELUDE + length),
   };
 }

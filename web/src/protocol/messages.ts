@@ -21,7 +21,11 @@ export interface Metadata {
 export interface Answer {
   type: 'delta' | 'complete';
   image_count: number;
+  /** The identifier of the request that it answers, if the server repeats it. */
+  id?: string;
   metadata: Metadata;
+  /** The scene, unless it comes as the bytes of a binary message. */
+  glb_base64?: string;
 }
 
 export interface Progress {
@@ -40,10 +44,10 @@ export type ServerMessage =
       /** Whether results come as binary messages; then images may be sent as such, too. */
       binary?: boolean;
     }
-  | { type: 'ack'; image_count: number; session_id: string; image_path: string }
+  | { type: 'ack'; image_count: number; session_id: string; image_path: string; id?: string }
   | Progress
-  | (Answer & { glb_base64?: string })
-  | { type: 'error'; message: string }
+  | Answer
+  | { type: 'error'; message: string; id?: string }
   | { type: 'pong'; session_id: string };
 
 export type Config = Record<string, string | number | boolean>;
@@ -53,12 +57,30 @@ export interface SessionInfo {
   session_id: string;
   status: string;
   image_count: number;
+  /** Images that were received and are not stored yet; older servers do not tell. */
+  pending_images?: number;
   max_images: number;
   error_message: string | null;
   requests?: number;
   connections?: number;
   has_result?: boolean;
   config?: Config;
+}
+
+/** One of `GET /ws/session/{session_id}/images`; `id` is that of the message that brought it. */
+export interface StoredImage {
+  index: number;
+  id: string | null;
+  image_path: string;
+  width: number;
+  height: number;
+}
+
+/** What a server takes, of `GET /info`. */
+export interface Limits {
+  max_image_bytes?: number;
+  max_image_pixels?: number;
+  max_message_bytes?: number;
 }
 
 /** `POST /ws/session/create` */

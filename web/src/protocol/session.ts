@@ -1,124 +1,116 @@
 /** One reconstruction: its images, its requests and their answers over connections that may drop. */
 
 import { reason, type Server } from '../shared/api';
-import { fromBase64, toBase64 } from './base64';
+import { Blame } from './blame';
 import { Connection } from './connection';
-import { decodeFrame, encodeFrame } from './frames';
-import {
-  type Answer,
-  type Created,
-  type Progress,
-  parseMessage,
-  type ServerMessage,
-  type SessionInfo,
-} from './messages';
+import { encodeImage, encodeRequest } from './encode';
+import { type SessionEvents, SILENT } from './events';
+import { Ids } from './ids';
+import { type Incoming, readMessage } from './inbox';
+import type { Answer, Config, Limits, SessionInfo } from './messages';
+import { type RequestKind, Requests } from './requests';
+import { SessionResource, type Settled } from './resource';
 import { type Image, Uploads } from './uploads';
 
-export type Link = 'connecting' | 'open' | 'lost' | 'ended';
-export type RequestKind = 'update' | 'finish';
-
-export interface SessionEvents {
-  onLink(link: Link, detail: string): void;
-  onImage(image: Image): void;
-  onRequest(kind: RequestKind): void;
-  onProgress(progress: Progress): void;
-  onAnswer(answer: Answer, glb: ArrayBuffer): void;
-  /** A request failed. */
-  onFailure(message: string): void;
-  onNote(message: string): void;
-  /** What may be asked changed. */
-  onChange(): void;
+/** What is known of a session when it begins here. */
+export interface Beginning {
+  /** What it was made with; older servers do not tell. */
+  config: Config | undefined;
+  /** What the server takes. */
+  limits: Limits;
+  /** What the server says of it, if it existed before. */
+  info?: SessionInfo;
 }
-
-/** Fewer images than this give nothing to triangulate, so no update is asked by itself. */
-const FEWEST_IMAGES = 2;
-/** Pause between two looks at whether the server still stores images of a lost connection. */
-const SETTLE_MS = 400;
 
 export class Session {
   readonly uploads: Uploads;
-  /** Ask for an update after so many images; 0 asks for none. */
-  updateEvery = 0;
-  /** Whether images come without end, so that an empty queue means nothing. */
-  live = false;
+  readonly resource: SessionResource;
+  readonly config: Config | undefined;
+  readonly limits: Limits;
+  readonly requests = new Requests();
+  /** Whether an update is asked for as an incremental one. */
+  incremental = true;
+  /** Answers that came so far. */
+  answers = 0;
 
   private readonly connection: Connection;
-  private pending: RequestKind | undefined;
-  /** Asked for, but not sent yet: images come first. */
-  private wanted: RequestKind | undefined;
-  private sinceRequest = 0;
+  private readonly attached: boolean;
+  private readonly ids = new Ids();
+  private readonly left = new AbortController();
   private greeted = false;
   /** Whether the server speaks binary messages; those that only know JSON are served as well. */
   private binary = false;
+  /** Whether the server's answers say what they answer. */
+  private correlates = false;
   private settling = false;
+  /** Whether answers that nobody got may come before anything else. */
+  private expecting = false;
   /** Counts connections and drops, so that what was begun on an earlier one is given up. */
   private epoch = 0;
   private sending = false;
-  private lastError = '';
+  private readonly blame = new Blame();
   /** Resolved by the next pong after a reconnection. */
   private pong: (() => void) | undefined;
   private answersSinceGreeting = 0;
   private state: 'open' | 'completed' | 'ended' = 'open';
 
-  static async create(server: Server, parameters: Record<string, string>, events: SessionEvents) {
-    const created = await server.post<Created>('/ws/session/create', parameters);
-    return new Session(server, created.session_id, false, events);
-  }
-
-  /** Attaches to a session that exists. */
-  static async attach(server: Server, id: string, events: SessionEvents) {
-    const info = await server.get<SessionInfo>(`/ws/session/${encodeURIComponent(id)}`);
-    const session = new Session(server, info.session_id, true, events);
-    session.uploads.foreign = info.image_count;
-    if (info.status === 'completed') {
-      session.state = 'completed';
-    } else if (info.status === 'processing' && !info.connections) {
-      // Nobody else waits for it, so its answer comes here.
-      session.pending = 'update';
-    }
-    return { session, info };
-  }
-
-  private constructor(
+  /** Connects to it; `createSession` and `attachSession` find out what it takes. */
+  constructor(
     readonly server: Server,
     readonly id: string,
-    resume: boolean,
-    private readonly events: SessionEvents,
+    { config, limits, info }: Beginning,
+    private events: SessionEvents,
   ) {
-    this.uploads = new Uploads((image) => this.imageChanged(image));
-    this.connection = new Connection(server, id, resume, {
+    this.config = config;
+    this.limits = limits;
+    this.attached = info !== undefined;
+    this.resource = new SessionResource(server, id);
+    this.uploads = new Uploads((image) => this.imageChanged(image), this.ids);
+    if (info) {
+      this.goOn(info);
+    }
+    this.connection = new Connection(server, id, this.attached, {
       onOpen: (again) => this.opened(again),
       onData: (data) => this.received(data),
-      onDrop: (pause) => this.dropped(pause),
-      onEnd: (why) => this.end(this.greeted ? why : this.lastError || why),
+      onDrop: (pause, code) => this.dropped(pause, code),
+      onEnd: (why) => this.end(this.greeted ? why : this.blame.lastError || why),
       onRoom: () => void this.pump(),
+      isAnswerDue: () => this.expecting || this.requests.isAnswerDue,
     });
     events.onLink('connecting', '');
   }
 
+  /** Aborted when the page leaves the session; nothing more comes of it then. */
+  get signal(): AbortSignal {
+    return this.left.signal;
+  }
+
   /** Whether it takes images and requests. */
   get takesWork(): boolean {
-    return this.state === 'open' && this.wanted !== 'finish' && this.pending !== 'finish';
+    return this.state === 'open' && !this.requests.finishing;
   }
 
   get busy(): boolean {
-    return this.pending !== undefined || this.wanted !== undefined;
+    return this.requests.busy;
   }
 
   get isOver(): boolean {
     return this.state !== 'open';
   }
 
+  /** Whether the server has it no longer. */
+  get isGone(): boolean {
+    return this.state === 'ended';
+  }
+
   /** Asks for a point cloud of all images so far. */
   ask(kind: RequestKind): void {
-    if (this.wanted !== 'finish') {
-      this.wanted = kind;
-    }
+    this.requests.want(kind);
     this.events.onChange();
     void this.pump();
   }
 
-  /** `updateEvery` or `live` changed. */
+  /** When updates are due changed. */
   settingsChanged(): void {
     void this.pump();
   }
@@ -129,13 +121,21 @@ export class Session {
 
   /** Leaves; the session lives on at the server. */
   close(): void {
+    this.events = SILENT;
     this.state = 'ended';
     this.connection.close();
+    this.left.abort();
   }
 
-  async delete(): Promise<void> {
-    this.close();
-    await this.server.delete(`/ws/session/${this.id}`);
+  /** Takes over what an earlier page began. */
+  private goOn({ image_count, status, connections }: SessionInfo): void {
+    this.uploads.foreign = image_count;
+    if (status === 'completed') {
+      this.state = 'completed';
+    } else if (status === 'processing' && !connections) {
+      // Nobody else waits for it, so its answer comes here.
+      this.requests.pending = { kind: 'update', id: undefined };
+    }
   }
 
   private imageChanged(image: Image): void {
@@ -158,27 +158,31 @@ export class Session {
           this.request();
           break;
         }
-        const message = await this.encode(image.name, image.data);
+        const message = await this.encode(image, image.data);
         // The connection may have dropped, or the image been given up, in the meantime.
-        if (!this.canSend() || image.state !== 'queued') {
+        if (!message || !this.canSend() || image.state !== 'queued') {
           continue;
         }
         this.connection.send(message);
-        this.sinceRequest += 1;
+        this.requests.imageSent();
         this.uploads.sent(image);
         this.request();
       }
-    } catch (error) {
-      this.events.onNote(`an image could not be read: ${reason(error)}`);
     } finally {
       this.sending = false;
     }
   }
 
-  private async encode(filename: string, file: Blob): Promise<string | ArrayBuffer> {
-    return this.binary
-      ? encodeFrame({ type: 'image', filename }, file)
-      : JSON.stringify({ type: 'image', data: await toBase64(file), filename });
+  /** The message that brings an image; nothing if it cannot be sent, and then it is refused. */
+  private async encode(image: Image, file: Blob): Promise<string | ArrayBuffer | undefined> {
+    try {
+      return await encodeImage(image, file, this.binary, this.limits);
+    } catch (error) {
+      if (image.state === 'queued') {
+        this.uploads.refuse(image, reason(error));
+      }
+      return undefined;
+    }
   }
 
   private canSend(): boolean {
@@ -187,63 +191,42 @@ export class Session {
 
   /** Sends a request if one is due. */
   private request(): void {
-    if (this.pending || !this.canSend()) {
+    const kind = this.canSend() ? this.requests.due(this.uploads) : undefined;
+    if (!kind) {
       return;
     }
-    const { drained } = this.uploads;
-    if (this.wanted === 'finish') {
-      if (drained) {
-        this.sendRequest('finish');
-      }
-    } else if (this.wanted === 'update' || this.updateIsDue(drained)) {
-      this.sendRequest('update');
-    }
-  }
-
-  private updateIsDue(drained: boolean): boolean {
-    if (!this.updateEvery || this.sinceRequest === 0) {
-      return false;
-    }
-    const images = this.uploads.foreign + this.uploads.in('sent', 'acknowledged').length;
-    const rest = drained && !this.live;
-    return images >= FEWEST_IMAGES && (rest || this.sinceRequest >= this.updateEvery);
-  }
-
-  private sendRequest(kind: RequestKind): void {
-    this.pending = kind;
-    this.wanted = undefined;
-    this.sinceRequest = 0;
-    this.connection.send(
-      JSON.stringify(
-        kind === 'finish' ? { type: 'finalize' } : { type: 'generate', incremental: true },
-      ),
-    );
+    const id = this.ids.next();
+    this.requests.sent(kind, id);
+    this.connection.send(encodeRequest(kind, id, this.incremental));
     this.events.onRequest(kind);
     this.events.onChange();
   }
 
   private received(data: string | ArrayBuffer): void {
     try {
-      const frame = typeof data === 'string' ? undefined : decodeFrame(data);
-      const message = parseMessage(frame?.header ?? String(data));
-      if (message) {
-        this.handle(message, frame?.bytes);
+      const incoming = readMessage(data);
+      if (incoming) {
+        this.handle(incoming);
       }
     } catch (error) {
       this.events.onNote(reason(error));
     }
   }
 
-  private handle(message: ServerMessage, glb?: ArrayBuffer): void {
+  private handle({ message, glb }: Incoming): void {
+    this.expecting &&= message.type === 'connected';
+    this.correlates ||= 'id' in message && typeof message.id === 'string';
+    this.blame.heard(message.type === 'error' ? message.message : '');
     switch (message.type) {
       case 'connected':
         this.binary = message.binary === true;
         this.greet(message.image_count, message.max_images);
         break;
       case 'ack':
-        this.uploads.acknowledged(message.image_path, message.image_count);
+        this.uploads.acknowledged(message.image_path, message.image_count, message.id);
         break;
       case 'progress':
+        this.requests.stage = message.stage;
         this.events.onProgress(message);
         break;
       case 'delta':
@@ -251,7 +234,7 @@ export class Session {
         this.answered(message, glb);
         break;
       case 'error':
-        void this.refused(message.message);
+        void this.refused(message.message, message.id);
         break;
       case 'pong':
         this.pong?.();
@@ -261,73 +244,142 @@ export class Session {
     void this.pump();
   }
 
-  private answered(
-    { glb_base64, ...answer }: Answer & { glb_base64?: string },
-    glb = fromBase64(glb_base64 ?? '').buffer,
-  ): void {
-    this.answersSinceGreeting += 1;
-    if (answer.type === 'complete' && this.pending === 'finish') {
+  private answered(answer: Answer, glb: Blob): void {
+    const mine = this.requests.isAnsweredBy(answer.id, this.correlates);
+    const request = mine ? this.requests.pending : undefined;
+    const last = answer.type === 'complete' && request?.kind === 'finish';
+    if (last) {
       this.state = 'completed';
+    } else if (answer.type === 'complete' && request?.id === undefined) {
+      // It may answer what an earlier page or another client asked for.
+      void this.lookWhetherOver();
     }
-    this.pending = undefined;
-    this.events.onAnswer(answer, glb);
+    if (request) {
+      this.answersSinceGreeting += 1;
+      this.requests.settle();
+    }
+    this.answers += 1;
+    this.events.onAnswer(answer, glb, last);
     this.events.onChange();
   }
 
-  /** An error does not say what it answers: an image under way or the request. */
-  private async refused(message: string): Promise<void> {
-    this.lastError = message;
+  private async lookWhetherOver(): Promise<void> {
+    try {
+      const { status } = await this.resource.info();
+      if (status === 'completed' && this.state === 'open') {
+        this.complete();
+        void this.pump();
+      }
+    } catch {
+      // Then the server's refusal of the next message tells.
+    }
+  }
+
+  /** The session takes nothing more. */
+  private complete(): void {
+    this.state = 'completed';
+    this.requests.clear();
+    this.uploads.refuseWaiting('the session is completed');
+    this.events.onChange();
+  }
+
+  private async refused(message: string, id: string | undefined): Promise<void> {
     if (!this.greeted) {
       return;
     }
-    const images = this.uploads.in('sent').length > 0;
-    if (this.pending && (!images || (await this.isRequestsError(message)))) {
-      this.answersSinceGreeting += 1;
-      this.pending = undefined;
-      this.events.onFailure(message);
-      this.events.onChange();
-    } else if (!this.uploads.refused(message)) {
-      this.events.onNote(message);
+    if (id !== undefined || this.correlates) {
+      this.refusedById(message, id);
+    } else {
+      await this.refusedByGuess(message);
     }
     void this.pump();
   }
 
-  private async isRequestsError(message: string): Promise<boolean> {
-    try {
-      return (await this.info()).error_message === message;
-    } catch {
-      return false;
+  private refusedById(message: string, id: string | undefined): void {
+    if (id !== undefined && this.uploads.refused(message, id)) {
+      return;
+    }
+    if (id !== undefined && this.requests.isAnsweredBy(id, true)) {
+      this.failed(message);
+    } else {
+      this.events.onNote(message);
     }
   }
 
-  private info(): Promise<SessionInfo> {
-    return this.server.get<SessionInfo>(`/ws/session/${this.id}`);
+  /** The error does not say what it answers: an image under way or the request. */
+  private async refusedByGuess(message: string): Promise<void> {
+    const { epoch } = this;
+    const images = this.uploads.in('sent').length > 0;
+    if (this.requests.pending && (!images || (await this.isRequestsError(message)))) {
+      if (epoch === this.epoch) {
+        this.failed(message);
+      }
+      return;
+    }
+    // After a drop it is found out in another way what became of the images.
+    if (epoch === this.epoch) {
+      if (this.uploads.refused(message)) {
+        this.blame.lay();
+      } else {
+        this.events.onNote(message);
+      }
+    }
+  }
+
+  private failed(message: string): void {
+    this.answersSinceGreeting += 1;
+    this.requests.settle();
+    this.events.onFailure(message);
+    this.events.onChange();
+  }
+
+  private async isRequestsError(message: string): Promise<boolean> {
+    try {
+      return (await this.resource.info()).error_message === message;
+    } catch {
+      return false;
+    }
   }
 
   private opened(again: boolean): void {
     this.epoch += 1;
     this.greeted = false;
     this.settling = again;
+    this.requests.stage = undefined;
+    this.expecting = again || this.attached;
   }
 
   private greet(stored: number, limit: number): void {
     this.greeted = true;
     this.answersSinceGreeting = 0;
-    this.uploads.connected(stored, limit);
     if (this.settling) {
+      this.uploads.connected(stored, limit);
       void this.settle(stored);
-    } else {
-      this.events.onLink('open', '');
+      return;
     }
+    if (this.attached) {
+      // Some of an earlier page may have been stored since it was asked.
+      this.uploads.foreign = Math.max(this.uploads.foreign, stored);
+    }
+    this.uploads.connected(stored, limit);
+    this.connection.established();
+    this.events.onLink('open', '');
   }
 
   /** Finds out what became of the images and the request under way when the connection dropped. */
   private async settle(stored: number): Promise<void> {
     const { epoch } = this;
-    const info = await this.settled(stored).catch((error) => {
-      this.events.onNote(`the session could not be looked at: ${reason(error)}`);
-    });
-    if (epoch !== this.epoch) {
+    let found: Settled | undefined;
+    try {
+      found = await this.resource.settled(stored, this.uploads.in('sent').length > 0);
+    } catch (error) {
+      if (epoch === this.epoch) {
+        // Without an answer nothing can be decided, so it is tried again as a whole.
+        this.events.onNote(`the session could not be looked at: ${reason(error)}`);
+        this.connection.restart();
+      }
+    }
+    if (epoch !== this.epoch || !found) {
       return;
     }
     // What ended before the question above comes before the answer of a ping.
@@ -338,43 +390,23 @@ export class Session {
     if (epoch !== this.epoch) {
       return;
     }
-    this.uploads.reconnected(info?.image_count ?? stored);
-    const running = !info || info.status === 'processing' || Boolean(info.requests);
-    if (this.pending && !running && this.answersSinceGreeting === 0) {
-      this.askAgain(info);
+    const { info, ids } = found;
+    this.uploads.reconnected(info.image_count, ids, this.blame.take());
+    const running = info.status === 'processing' || Boolean(info.requests);
+    if (info.status === 'completed' && this.state === 'open') {
+      this.complete();
+    } else if (!running && this.answersSinceGreeting === 0) {
+      this.requests.again();
     }
     this.settling = false;
+    this.connection.established();
     this.events.onLink('open', 'connected again; the session goes on where it was');
     void this.pump();
   }
 
-  /** The session once it stores nothing more of what an earlier connection sent. */
-  private async settled(stored: number): Promise<SessionInfo> {
-    let info = await this.info();
-    for (let arrived = stored; this.uploads.in('sent').length > 0; arrived = info.image_count) {
-      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-      info = await this.info();
-      if (info.image_count === arrived) {
-        break;
-      }
-    }
-    return info;
-  }
-
-  /** The request did not arrive. */
-  private askAgain(info: SessionInfo): void {
-    const kind = this.pending;
-    this.pending = undefined;
-    if (info.status === 'completed') {
-      this.state = 'completed';
-      this.events.onChange();
-    } else {
-      this.wanted = kind;
-    }
-  }
-
-  private dropped(pauseMs: number): void {
+  private dropped(pauseMs: number, code: number): void {
     this.epoch += 1;
+    this.blame.dropped(code);
     this.greeted = false;
     this.pong = undefined;
     this.events.onLink('lost', `trying again in ${Math.round(pauseMs / 100) / 10} s`);
@@ -382,8 +414,7 @@ export class Session {
 
   private end(why: string): void {
     this.state = 'ended';
-    this.pending = undefined;
-    this.wanted = undefined;
+    this.requests.clear();
     this.uploads.refuseWaiting(why);
     for (const image of this.uploads.in('sent')) {
       this.uploads.refuse(image, why);

@@ -1,16 +1,21 @@
 /**
  * The images of a session on their way to the server.
  *
- * They go in the order in which they were added, a few at a time. The server acknowledges in that
- * order; a refusal does not say whose it is, so it is taken for the oldest image under way until an
- * acknowledgement shows that it was for a later one.
+ * They go in the order in which they were added, a few at a time. The server's answers repeat an
+ * image's identifier. Those of older servers do not: acknowledgements come in order, and a refusal
+ * is taken for that of the oldest image under way until an acknowledgement shows that it was for a
+ * later one.
  */
+
+import { Ids } from './ids';
 
 export type ImageState = 'preparing' | 'queued' | 'sent' | 'acknowledged' | 'refused';
 
 export interface Image {
   /** What the server calls it; no two images of a session share a name. */
   readonly name: string;
+  /** Names its message. */
+  readonly id: string;
   state: ImageState;
   /** Why it was refused. */
   reason: string;
@@ -29,12 +34,23 @@ export class Uploads {
   private limit = Number.POSITIVE_INFINITY;
 
   /** @param changed is told of every image whose state changes. */
-  constructor(private readonly changed: (image: Image) => void) {}
+  constructor(
+    private readonly changed: (image: Image) => void,
+    private readonly ids = new Ids(),
+  ) {}
+
+  /** Names that the session has already. */
+  know(names: Iterable<string>): void {
+    for (const name of names) {
+      this.names.add(name);
+    }
+  }
 
   /** Takes a place in the order for an image whose file is still being made. */
   reserve(name: string): Image {
     const image: Image = {
-      name: this.unique(name),
+      name: uniqueName(name, this.names),
+      id: this.ids.next(),
       state: 'preparing',
       reason: '',
       data: undefined,
@@ -44,9 +60,14 @@ export class Uploads {
     return image;
   }
 
+  /** Its file is there; nothing if it was refused meanwhile. */
   ready(image: Image, data: Blob): void {
+    if (image.state !== 'preparing') {
+      return;
+    }
     image.data = data;
     this.set(image, 'queued');
+    this.refuseBeyondLimit();
   }
 
   refuse(image: Image, reason: string): void {
@@ -71,29 +92,29 @@ export class Uploads {
   }
 
   /** The server has an image. */
-  acknowledged(name: string, stored: number): void {
+  acknowledged(name: string, stored: number, id?: string): void {
     this.stored = stored;
-    const image = this.images.find((image) => image.name === name);
-    if (!image || image.state === 'acknowledged') {
-      return;
-    }
-    const blamed = image.state === 'refused' ? image.reason : '';
-    this.store(image);
-    if (blamed) {
-      this.refused(blamed);
+    const image = this.images.find((image) =>
+      id === undefined ? image.name === name : image.id === id,
+    );
+    if (image && image.state !== 'acknowledged') {
+      const blamed = image.state === 'refused' ? image.reason : '';
+      this.store(image);
+      if (blamed) {
+        this.refused(blamed);
+      }
     }
     this.refuseBeyondLimit();
   }
 
-  /** The server does not want an image. Returns whether one was under way. */
-  refused(reason: string): boolean {
-    const [oldest] = this.in('sent');
-    if (oldest) {
-      // The file is kept until it is sure that this was meant.
-      oldest.reason = reason;
-      this.set(oldest, 'refused');
+  /** The server does not want an image. Returns whether it was one of those under way. */
+  refused(reason: string, id?: string): boolean {
+    const image = this.in('sent').find((image) => id === undefined || image.id === id);
+    if (image) {
+      this.refuse(image, reason);
+      this.refuseBeyondLimit();
     }
-    return oldest !== undefined;
+    return image !== undefined;
   }
 
   /** A connection begins: the server's count, and its limit. */
@@ -104,15 +125,24 @@ export class Uploads {
   }
 
   /**
-   * The connection was lost with images under way. `stored` is the server's count after all that
-   * it had received is dealt with: so many of them arrived, the others are sent again.
+   * The connection was lost with images under way, and all that the server had received is dealt
+   * with. What arrived is stored, and the others are sent again.
+   *
+   * @param stored the server's count.
+   * @param ids identifiers of the images that it has, if it tells; else so many arrived as its
+   * count grew by.
+   * @param blame why the server ended the connection, if it was for the oldest that did not arrive.
    */
-  reconnected(stored: number): void {
+  reconnected(stored: number, ids?: Set<string>, blame = ''): void {
     let arrived = stored - this.in('acknowledged').length - this.foreign;
+    let unwanted = blame;
     for (const image of this.in('sent')) {
-      if (arrived > 0) {
+      if (ids ? ids.has(image.id) : arrived > 0) {
         arrived -= 1;
         this.store(image);
+      } else if (unwanted) {
+        this.refuse(image, unwanted);
+        unwanted = '';
       } else {
         this.set(image, 'queued');
       }
@@ -142,6 +172,11 @@ export class Uploads {
     return this.in('preparing', 'queued').length === 0;
   }
 
+  /** Whether the session takes no more. */
+  get full(): boolean {
+    return this.stored >= this.limit;
+  }
+
   private store(image: Image): void {
     image.reason = '';
     image.data = undefined;
@@ -149,22 +184,29 @@ export class Uploads {
   }
 
   private refuseBeyondLimit(): void {
-    if (this.stored >= this.limit && this.in('sent').length === 0) {
+    if (this.full && this.in('sent').length === 0) {
       this.refuseWaiting(`the session has its ${this.limit} images`);
     }
-  }
-
-  private unique(name: string): string {
-    let unique = name;
-    for (let number = 2; this.names.has(unique); number += 1) {
-      unique = `${name} (${number})`;
-    }
-    this.names.add(unique);
-    return unique;
   }
 
   private set(image: Image, state: ImageState): void {
     image.state = state;
     this.changed(image);
   }
+}
+
+/** The name, with a number if it is taken; then it is taken. */
+function uniqueName(name: string, taken: Set<string>): string {
+  let unique = name;
+  for (let number = 2; taken.has(unique); number += 1) {
+    unique = `${name} (${number})`;
+  }
+  taken.add(unique);
+  return unique;
+}
+
+/** The names, those that repeat with a number. */
+export function uniqueNames(names: string[]): string[] {
+  const taken = new Set<string>();
+  return names.map((name) => uniqueName(name, taken));
 }

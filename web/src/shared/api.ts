@@ -13,8 +13,16 @@ export class ApiError extends Error {
 /** The server does not answer at all. */
 export class UnreachableError extends Error {}
 
-/** How long an answer may take. */
-const TIMEOUT_MS = 30_000;
+/** How long an answer may bring nothing. A large one on a slow line may take longer in all. */
+const SILENCE_MS = 30_000;
+/** How long it may take to find out whether the server is there at all. */
+const PROBE_MS = 5000;
+
+/** A file with the tag that names these bytes, if the server gives one. */
+export interface Tagged {
+  blob: Blob;
+  tag: string | null;
+}
 
 /** A server by its address, like `http://localhost:8000`. */
 export class Server {
@@ -40,34 +48,104 @@ export class Server {
   }
 
   async get<T>(path: string, query?: Record<string, string>): Promise<T> {
-    return (await this.request('GET', path, query)).json();
+    return JSON.parse(await (await this.getFile(path, query)).blob.text());
   }
 
-  async getBytes(path: string, query?: Record<string, string>): Promise<ArrayBuffer> {
-    return (await this.request('GET', path, query)).arrayBuffer();
+  getFile(path: string, query?: Record<string, string>): Promise<Tagged> {
+    return this.request('GET', path, query);
+  }
+
+  /** The tag of what `getFile` would give. */
+  async tag(path: string, query?: Record<string, string>): Promise<string | null> {
+    return (await this.request('HEAD', path, query)).tag;
   }
 
   async post<T>(path: string, query?: Record<string, string>): Promise<T> {
-    return (await this.request('POST', path, query)).json();
+    return JSON.parse(await (await this.request('POST', path, query)).blob.text());
   }
 
   async delete(path: string): Promise<void> {
     await this.request('DELETE', path);
   }
 
-  private async request(method: string, path: string, query?: Record<string, string>) {
-    let response: Response;
+  private async request(
+    method: string,
+    path: string,
+    query?: Record<string, string>,
+  ): Promise<Tagged> {
+    const silence = new Silence();
     try {
-      const signal = AbortSignal.timeout(TIMEOUT_MS);
-      response = await fetch(this.url(path, query), { method, signal, cache: 'no-store' });
-    } catch {
-      throw new UnreachableError(`${this.base} does not answer`);
+      let response: Response;
+      try {
+        const { signal } = silence;
+        response = await fetch(this.url(path, query), { method, signal, cache: 'no-store' });
+      } catch {
+        throw await this.explain();
+      }
+      silence.broken();
+      if (!response.ok) {
+        throw new ApiError(response.status, await detail(response));
+      }
+      const blob = await body(response, silence).catch(() => {
+        throw new UnreachableError(`the answer of ${this.base} broke off`);
+      });
+      return { blob, tag: response.headers.get('ETag') };
+    } finally {
+      silence.end();
     }
-    if (!response.ok) {
-      throw new ApiError(response.status, await detail(response));
-    }
-    return response;
   }
+
+  /** Why a request failed: nobody is there, or this page may not read the answers. */
+  private async explain(): Promise<UnreachableError> {
+    const { origin } = globalThis.location ?? {};
+    if (origin && origin !== new URL(this.base).origin) {
+      try {
+        const signal = AbortSignal.timeout(PROBE_MS);
+        await fetch(this.url('/healthz'), { mode: 'no-cors', signal, cache: 'no-store' });
+        return new UnreachableError(
+          `${this.base} is there, but refuses pages of ${origin}; ` +
+            `started with --cors-origins ${origin} it lets them in`,
+        );
+      } catch {
+        // Not there.
+      }
+    }
+    return new UnreachableError(`${this.base} does not answer; is the server running?`);
+  }
+}
+
+/** Ends a request that brings nothing for too long. */
+class Silence {
+  private readonly controller = new AbortController();
+  private timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor() {
+    this.broken();
+  }
+
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  /** Something came. */
+  broken(): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.controller.abort(), SILENCE_MS);
+  }
+
+  end(): void {
+    clearTimeout(this.timer);
+  }
+}
+
+async function body(response: Response, silence: Silence): Promise<Blob> {
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  const reader = response.body?.getReader();
+  for (let piece = await reader?.read(); piece?.value; piece = await reader?.read()) {
+    silence.broken();
+    pieces.push(piece.value);
+  }
+  return new Blob(pieces, { type: response.headers.get('Content-Type') ?? '' });
 }
 
 async function detail(response: Response): Promise<string> {

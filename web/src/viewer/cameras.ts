@@ -19,6 +19,7 @@ import {
 } from 'three';
 
 import type { Matrix, Metadata } from '../protocol/messages';
+import { uniqueNames } from '../protocol/uploads';
 
 /** Draws the picture of an image, if it is there. */
 export type Picture = (name: string) => HTMLCanvasElement | undefined;
@@ -44,11 +45,13 @@ export function poses(metadata: Metadata): Pose[] {
   const lost = new Set(metadata.unregistered_frames);
   const toGlb = matrix4(world_to_glb);
   const [width, height] = processed_size;
+  // As the images are called where several share a name.
+  const names = uniqueNames(frames ?? []);
   const found: Pose[] = [];
   extrinsics.forEach((extrinsic, index) => {
-    const name = frames?.[index] ?? `image ${index + 1}`;
+    const name = names[index] ?? `image ${index + 1}`;
     const intrinsic = intrinsics[index];
-    if (!intrinsic || lost.has(name)) {
+    if (!intrinsic || lost.has(frames?.[index] ?? name)) {
       return;
     }
     const toWorld = matrix4(extrinsic).invert().premultiply(toGlb);

@@ -3,6 +3,7 @@
 import {
   Box3,
   type BufferGeometry,
+  InterleavedBufferAttribute,
   type Mesh,
   Points,
   ShaderMaterial,
@@ -11,6 +12,8 @@ import {
 } from 'three';
 import { MeshoptDecoder } from 'three/addons/libs/meshopt_decoder.module.js';
 import { type GLTF, GLTFLoader } from 'three/addons/loaders/GLTFLoader.js';
+
+import { shuffle } from './shuffle';
 
 /** Points that are looked at to find out where most of them lie. */
 const SAMPLE = 20_000;
@@ -46,13 +49,13 @@ export function pointMaterial(): ShaderMaterial {
   });
 }
 
-/** The points of a GLB; none if nothing was confident enough. */
+/** The points of a GLB in a random order; none if nothing was confident enough. */
 export async function readPoints(
-  glb: ArrayBuffer,
+  glb: Blob,
   material: ShaderMaterial,
 ): Promise<Points<BufferGeometry, ShaderMaterial> | undefined> {
   const loader = new GLTFLoader().setMeshoptDecoder(MeshoptDecoder);
-  const { scene }: GLTF = await loader.parseAsync(glb, '');
+  const { scene }: GLTF = await loader.parseAsync(await glb.arrayBuffer(), '');
   scene.updateMatrixWorld(true);
   let found: Points<BufferGeometry, ShaderMaterial> | undefined;
   scene.traverse((node) => {
@@ -67,7 +70,21 @@ export async function readPoints(
       (node as Mesh).geometry.dispose();
     }
   });
+  if (found) {
+    await shuffle(found.geometry);
+  }
   return found;
+}
+
+/** Leaves the points to the GPU alone, when they are there. What is needed of them is read before. */
+export function keepOnGpu({ attributes }: BufferGeometry): void {
+  for (const attribute of Object.values(attributes)) {
+    const held: { array: unknown; onUploadCallback: () => void } =
+      attribute instanceof InterleavedBufferAttribute ? attribute.data : attribute;
+    held.onUploadCallback = () => {
+      held.array = null;
+    };
+  }
 }
 
 /** Where most points and all cameras lie: a sphere that a few strays do not blow up. */

@@ -17,8 +17,9 @@ import {
 import { OrbitControls } from 'three/addons/controls/OrbitControls.js';
 
 import type { Metadata } from '../protocol/messages';
-import { Cameras, type Picture, poses } from './cameras';
-import { extent, pointMaterial, readPoints } from './cloud';
+import { PointBudget } from './budget';
+import { Cameras, type Picture, type Pose, poses } from './cameras';
+import { extent, keepOnGpu, pointMaterial, readPoints } from './cloud';
 
 const FIELD_OF_VIEW = 50;
 /** More pixels than this per CSS pixel cost time and show nothing more. */
@@ -31,9 +32,25 @@ const FRUSTUM_SHARE = 0.09;
 const FIRST_DIRECTION = new Vector3(0.35, 0.3, 1).normalize();
 /** A scene hardly ever fills the corners of its sphere. */
 const FIT_MARGIN = 0.76;
+/** The view has come to rest when it has not moved for so long and for so many frames. */
+const REST_MS = 200;
+const REST_FRAMES = 3;
 
 // All colours are sRGB already, as those of the images, and go to the screen as they are.
 ColorManagement.enabled = false;
+
+/** A result as it came; it is read again when the browser has lost what was drawn of it. */
+interface Source {
+  glb: Blob;
+  metadata: Metadata;
+  picture: Picture;
+}
+
+/** A frame that was drawn while the view moved. */
+interface Moving {
+  time: number;
+  drawn: number;
+}
 
 /** The view cannot be shown. */
 export class NoWebGlError extends Error {}
@@ -51,8 +68,18 @@ export class Viewer {
   private unit = 1;
   private framed = false;
   private pointSize = 2;
-  private drawn = true;
+  private scheduled = false;
   private generation = 0;
+  private source: Source | undefined;
+  private placed: Pose[] = [];
+  private readonly budget = new PointBudget();
+  /** Whether a pointer or the wheel has hold of the view. */
+  private held = false;
+  /** Whether it was moved since the last frame, and the last frame before which it was. */
+  private moved = false;
+  private movedAt = Number.NEGATIVE_INFINITY;
+  private stillFrames = REST_FRAMES;
+  private previous: Moving | undefined;
 
   /** @throws NoWebGlError if the browser cannot draw. */
   constructor(private readonly host: HTMLElement) {
@@ -68,11 +95,23 @@ export class Viewer {
     host.prepend(canvas);
     this.controls = new OrbitControls(this.camera, canvas);
     this.controls.zoomToCursor = true;
-    this.controls.addEventListener('change', () => this.draw());
+    this.controls.addEventListener('start', () => {
+      this.held = true;
+    });
+    this.controls.addEventListener('end', () => {
+      this.held = false;
+    });
+    this.controls.addEventListener('change', () => {
+      if (this.held) {
+        this.moved = true;
+      }
+      this.draw();
+    });
     this.scene.add(this.cameras.group);
     this.reset();
     new ResizeObserver(() => this.resize()).observe(host);
-    canvas.addEventListener('webglcontextrestored', () => this.draw());
+    canvas.addEventListener('webglcontextlost', () => this.removePoints());
+    canvas.addEventListener('webglcontextrestored', () => void this.restore());
   }
 
   get canvas(): HTMLCanvasElement {
@@ -81,41 +120,50 @@ export class Viewer {
 
   /**
    * Replaces the cloud and its cameras. The view stays where it is, but for the first one.
-   * Returns the number of points.
+   * Returns the number of points, or nothing if a newer one came meanwhile.
    */
-  async show(glb: ArrayBuffer, metadata: Metadata, picture: Picture): Promise<number> {
+  async show(glb: Blob, metadata: Metadata, picture: Picture): Promise<number | undefined> {
     this.generation += 1;
     const { generation } = this;
     const points = await readPoints(glb, this.material);
     if (generation !== this.generation) {
-      // A newer one came while this one was read.
       points?.geometry.dispose();
-      return 0;
+      return undefined;
     }
+    this.source = { glb, metadata, picture };
     this.removePoints();
-    const placed = poses(metadata);
+    this.placed = poses(metadata);
     if (points) {
       this.points = points;
       this.scene.add(points);
       this.sphere = extent(
         points,
-        placed.map(({ center }) => center),
+        this.placed.map(({ center }) => center),
       );
+      keepOnGpu(points.geometry);
     }
     if (!this.framed && points) {
       this.framed = true;
       this.unit = this.sphere.radius || 1;
       this.reset();
     }
-    this.cameras.show(placed, this.unit * FRUSTUM_SHARE, picture);
+    this.cameras.show(this.placed, this.unit * FRUSTUM_SHARE, picture);
     this.setPointSize(this.pointSize);
     this.canvas.setAttribute('aria-label', `Point cloud of ${this.count} points`);
     return this.count;
   }
 
+  /** Shows pictures that came after the cameras. */
+  showPictures(picture: Picture): void {
+    this.cameras.show(this.placed, this.unit * FRUSTUM_SHARE, picture);
+    this.draw();
+  }
+
   /** Back to an empty view. */
   clear(): void {
     this.generation += 1;
+    this.source = undefined;
+    this.placed = [];
     this.removePoints();
     this.cameras.clear();
     this.framed = false;
@@ -161,17 +209,19 @@ export class Viewer {
 
   /** Turns the view around its target, in radians. */
   orbit(right: number, up: number): void {
+    this.moved = true;
     const offset = this.camera.position.clone().sub(this.controls.target);
     const around = new Spherical().setFromVector3(offset);
     around.theta -= right;
     around.phi -= up;
     offset.setFromSpherical(around.makeSafe());
     this.camera.position.copy(this.controls.target).add(offset);
-    this.moved();
+    this.turned();
   }
 
   /** Moves the view, in shares of its height. */
   pan(right: number, up: number): void {
+    this.moved = true;
     const distance = this.camera.position.distanceTo(this.controls.target);
     const height = 2 * distance * Math.tan(((FIELD_OF_VIEW / 2) * Math.PI) / 180);
     const step = new Vector3(right * height, up * height, 0).applyQuaternion(
@@ -179,17 +229,18 @@ export class Viewer {
     );
     this.camera.position.add(step);
     this.controls.target.add(step);
-    this.moved();
+    this.turned();
   }
 
   /** Brings the view nearer to its target (factor below 1) or away from it. */
   zoom(factor: number): void {
+    this.moved = true;
     const { target } = this.controls;
     this.camera.position.sub(target).multiplyScalar(factor).add(target);
-    this.moved();
+    this.turned();
   }
 
-  private moved(): void {
+  private turned(): void {
     this.camera.lookAt(this.controls.target);
     this.controls.update();
     this.draw();
@@ -201,11 +252,20 @@ export class Viewer {
     const distance = (FIT_MARGIN * (this.sphere.radius || 1)) / Math.sin(narrow);
     this.controls.target.copy(this.sphere.center);
     this.camera.position.copy(this.sphere.center).addScaledVector(direction, distance);
-    this.moved();
+    this.turned();
   }
 
   private get count(): number {
     return this.points?.geometry.getAttribute('position').count ?? 0;
+  }
+
+  /** Draws anew what the browser has lost. */
+  private async restore(): Promise<void> {
+    const { source } = this;
+    if (source) {
+      await this.show(source.glb, source.metadata, source.picture);
+    }
+    this.draw();
   }
 
   private removePoints(): void {
@@ -234,26 +294,55 @@ export class Viewer {
 
   /** Draws with the next frame of the screen. */
   private draw(): void {
-    if (!this.drawn) {
-      return;
+    if (!this.scheduled) {
+      this.scheduled = true;
+      requestAnimationFrame((time) => this.render(time));
     }
-    this.drawn = false;
-    requestAnimationFrame(() => {
-      this.drawn = true;
-      const distance = this.camera.position.distanceTo(this.sphere.center);
-      this.camera.near = Math.max(distance - 20 * this.unit, distance * 1e-3, this.unit * 1e-3);
-      this.camera.far = distance + 50 * this.unit;
-      this.camera.updateProjectionMatrix();
-      this.renderer.render(this.scene, this.camera);
-      this.report();
-    });
+  }
+
+  private render(time: number): void {
+    this.scheduled = false;
+    const drawn = this.choosePoints(time);
+    this.points?.geometry.setDrawRange(0, drawn);
+    const distance = this.camera.position.distanceTo(this.sphere.center);
+    this.camera.near = Math.max(distance - 20 * this.unit, distance * 1e-3, this.unit * 1e-3);
+    this.camera.far = distance + 50 * this.unit;
+    this.camera.updateProjectionMatrix();
+    this.renderer.render(this.scene, this.camera);
+    this.report(drawn);
+  }
+
+  /**
+   * As many of the points as can be drawn smoothly while the view moves, and all when it rests.
+   * Frames follow one another as long as it moves, so the time between them is what one takes.
+   */
+  private choosePoints(time: number): number {
+    this.stillFrames += 1;
+    if (this.moved) {
+      this.moved = false;
+      this.movedAt = time;
+      this.stillFrames = 0;
+    }
+    if (time - this.movedAt > REST_MS && this.stillFrames >= REST_FRAMES) {
+      this.previous = undefined;
+      return this.count;
+    }
+    if (this.previous) {
+      this.budget.measure(time - this.previous.time, this.previous.drawn);
+    }
+    const drawn = this.budget.of(this.count);
+    this.previous = { time, drawn };
+    this.draw();
+    return drawn;
   }
 
   /** What the tests look at: where the view is, and what the GPU holds. */
-  private report(): void {
+  private report(drawn: number): void {
     const { memory } = this.renderer.info;
     const view = [...this.camera.position.toArray(), ...this.controls.target.toArray()];
     this.canvas.dataset.view = view.map((value) => value.toFixed(4)).join(' ');
+    this.canvas.dataset.points = String(this.count);
+    this.canvas.dataset.drawn = String(drawn);
     this.canvas.dataset.geometries = String(memory.geometries);
     this.canvas.dataset.textures = String(memory.textures);
   }

@@ -1,0 +1,181 @@
+// The client on a phone, in both colour schemes, and by keyboard alone.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startChromium } from './support/chromium.mjs';
+import { openPage } from './support/page.mjs';
+import { chooseResolution, logged, photos, stored } from './support/scene.mjs';
+import { archive, startServer } from './support/server.mjs';
+
+/** Contrast of normal text that WCAG 2 asks for at level AA. */
+const CONTRAST = 4.5;
+/** Side of something to touch that WCAG 2.2 asks for at level AA. */
+const TOUCH = 24;
+
+let server;
+
+before(async () => {
+  server = await startServer('--model', archive('flat'));
+});
+
+after(async () => {
+  await server?.stop();
+});
+
+/** Runs a test in a browser with these options. */
+async function within(options, use) {
+  const browser = await startChromium(options);
+  try {
+    const opened = await openPage(browser.context, `${server.base}/`);
+    await use(opened.page);
+    opened.well();
+  } finally {
+    await browser.stop();
+  }
+}
+
+test('a phone reaches everything, and nothing is wider than its screen', async () => {
+  const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
+  await within(phone, async (page) => {
+    const narrow = async () => {
+      const [scrollWidth, clientWidth] = await page.evaluate(() => {
+        const { scrollWidth, clientWidth } = document.scrollingElement;
+        return [scrollWidth, clientWidth];
+      });
+      assert.equal(clientWidth, 390);
+      assert.ok(scrollWidth <= clientWidth, `the page is ${scrollWidth} pixels wide`);
+    };
+    await narrow();
+    await chooseResolution(page, 56);
+    await page.getByText('All at once').tap();
+    await page.locator('#photos').setInputFiles(photos(2));
+    await stored(page, 2);
+    await page.getByRole('button', { name: 'Update' }).tap();
+    await page.locator('#facts', { hasText: '2 cameras' }).waitFor();
+    await narrow();
+    await page.getByRole('button', { name: 'Reset' }).tap();
+    await page.getByRole('tab', { name: 'Video' }).tap();
+    await page.getByLabel('Frames to take').tap();
+    await page.locator('#save > summary').tap();
+    for (const name of ['GLB', 'nerfstudio']) {
+      const { x, y, width, height } = await page.getByRole('link', { name }).boundingBox();
+      assert.ok(x >= 0 && x + width <= 390 && y >= 0 && y + height <= 844, `${name} is outside`);
+    }
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Finish' }).tap();
+    await logged(page, 'final result, 2 images');
+    for (const button of await page.locator('button, summary, .button, label.drop').all()) {
+      const box = (await button.isVisible()) && (await button.boundingBox());
+      if (box) {
+        assert.ok(box.width >= TOUCH && box.height >= TOUCH, await button.innerText());
+      }
+    }
+    await page.getByRole('button', { name: 'New session' }).tap();
+    await narrow();
+    await page.getByRole('button', { name: 'Keep it' }).tap();
+    await page.locator('#link[data-link="none"]').waitFor();
+  });
+});
+
+for (const colorScheme of ['light', 'dark']) {
+  test(`text is readable in the ${colorScheme} scheme, and the view has its colour`, async () => {
+    await within({ colorScheme }, async (page) => {
+      await page.getByText('All at once').click();
+      const text = { name: 'no.png', mimeType: 'image/png', buffer: Buffer.from('no picture') };
+      await page.locator('#photos').setInputFiles(text);
+      await page.locator('.thumbnail .why').waitFor();
+      const found = await page.evaluate(contrasts);
+      assert.ok(found.length > 20, `${found.length} texts`);
+      const poor = found.filter(({ contrast }) => contrast < CONTRAST);
+      assert.deepEqual(poor, []);
+      const corner = await background(page);
+      const light = (corner[0] + corner[1] + corner[2]) / 3 > 128;
+      assert.equal(light, colorScheme === 'light', `the view is ${corner}`);
+    });
+  });
+}
+
+test('photos are chosen, asked for and saved by keyboard', async () => {
+  await within({}, async (page) => {
+    await chooseResolution(page, 56);
+    const chosen = page.waitForEvent('filechooser');
+    await press(page, '#photos', 'Enter');
+    await (await chosen).setFiles(photos(3));
+    await logged(page, 'update, 3 images');
+    await page.getByRole('button', { name: 'Update' }).and(page.locator(':enabled')).waitFor();
+    await press(page, '#update', 'Enter');
+    await page.locator('#log li', { hasText: 'update, 3 images' }).nth(1).waitFor({
+      state: 'attached',
+    });
+    await press(page, '#finish', 'Space');
+    await logged(page, 'final result, 3 images');
+    await press(page, '#save > summary', 'Enter');
+    const download = page.waitForEvent('download');
+    await press(page, '#formats a', 'Enter');
+    assert.match((await download).suggestedFilename(), /\.glb$/);
+    await press(page, '#new', 'Enter');
+    await page.locator('#leave-keep:focus').waitFor();
+    await page.keyboard.press('Enter');
+    await page.locator('#link[data-link="none"]').waitFor();
+  });
+});
+
+/** Goes to an element with the tabulator, and presses a key there. */
+async function press(page, selector, key) {
+  const isThere = () =>
+    page.evaluate((selector) => document.activeElement?.matches(selector), selector);
+  for (let step = 0; !(await isThere()); step += 1) {
+    assert.ok(step < 100, `${selector} is not in the tab order`);
+    await page.keyboard.press('Tab');
+  }
+  await page.keyboard.press(key);
+}
+
+/** The colour in a corner of the view. */
+async function background(page) {
+  const picture = await page.locator('#view canvas').screenshot();
+  return page.evaluate(async (base64) => {
+    const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+    const bitmap = await createImageBitmap(new Blob([bytes], { type: 'image/png' }));
+    const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext('2d');
+    context.drawImage(bitmap, 0, 0);
+    return [...context.getImageData(3, 3, 1, 1).data];
+  }, picture.toString('base64'));
+}
+
+/** In the page: the contrast of each visible text with what is behind it. */
+function contrasts() {
+  const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+  // Colours one upon the other, by the browser's own arithmetic.
+  const blend = (colors) => {
+    for (const color of colors) {
+      canvas.fillStyle = color;
+      canvas.fillRect(0, 0, 1, 1);
+    }
+    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const luminance = (color) => {
+    const [red, green, blue] = color
+      .map((value) => value / 255)
+      .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const found = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+    const element = text.parentElement;
+    const isControl = element.closest('script, style, :disabled, option');
+    if (!text.data.trim() || isControl || !element.checkVisibility()) {
+      continue;
+    }
+    const behind = [];
+    for (let above = element; above; above = above.parentElement) {
+      behind.unshift(getComputedStyle(above).backgroundColor);
+    }
+    const ground = luminance(blend(['white', ...behind]));
+    const ink = luminance(blend(['white', ...behind, getComputedStyle(element).color]));
+    const contrast = (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05);
+    found.push({ text: text.data.trim().slice(0, 40), contrast });
+  }
+  return found;
+}

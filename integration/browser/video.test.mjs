@@ -1,0 +1,111 @@
+// A video: its frames are taken in the browser.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startChromium } from './support/chromium.mjs';
+import { openPage } from './support/page.mjs';
+import { chooseResolution, logged, stored, times } from './support/scene.mjs';
+import { archive, startServer } from './support/server.mjs';
+
+let server;
+let browser;
+
+before(async () => {
+  server = await startServer('--model', archive('flat'));
+  browser = await startChromium();
+});
+
+after(async () => {
+  await browser?.stop();
+  await server?.stop();
+});
+
+/** Chooses a video of which so many frames are to be taken. */
+async function chooseVideo(page, frames, file) {
+  await page.getByRole('tab', { name: 'Video' }).click();
+  await page.getByLabel('Frames to take').fill(String(frames));
+  const video = file ?? Buffer.from(await record(page), 'base64');
+  await page
+    .locator('#video')
+    .setInputFiles({ name: 'walk.webm', mimeType: 'video/webm', buffer: video });
+}
+
+test('frames of a video become images', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 112);
+  await page.getByText('All at once').click();
+  await chooseVideo(page, 5);
+  await stored(page, 5);
+  const names = await page.locator('.thumbnail .name').allInnerTexts();
+  assert.deepEqual(
+    names,
+    [1, 2, 3, 4, 5].map((number) => `walk_${number}.jpg`),
+  );
+  well();
+  await page.close();
+});
+
+test('a video grows the cloud as photos do, and finishing waits for its frames', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 56);
+  await page.getByLabel('Images between two updates').fill('4');
+  await chooseVideo(page, 8);
+  await stored(page, 1);
+  await page.getByRole('button', { name: 'Finish' }).click();
+  await logged(page, 'final result, 8 images');
+  // Without counting, there would be one between any two frames.
+  assert.ok((await times(page, 'asked for an update')) <= 2);
+  well();
+  await page.close();
+});
+
+test('a video that cannot be played is refused as a whole', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await page.getByText('All at once').click();
+  await chooseVideo(page, 3, Buffer.from('no video'));
+  await page.locator('#notice', { hasText: 'cannot play this video' }).waitFor();
+  const refused = page.locator('.thumbnail[data-state="refused"]', { hasText: 'cannot play' });
+  await refused.nth(2).waitFor();
+  well();
+  await page.close();
+});
+
+test('frames that the session has no room for are not taken, and that is said', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 56);
+  await page.getByLabel('Most images').fill('2');
+  await page.getByText('All at once').click();
+  await chooseVideo(page, 9);
+  await page.locator('#notice', { hasText: '7 frames of 9 did not get in' }).waitFor();
+  await page.getByRole('button', { name: 'Finish' }).click();
+  await logged(page, 'final result, 2 images');
+  well();
+  await page.close();
+});
+
+/** A short video of moving squares, as base64. */
+function record(page) {
+  return page.evaluate(async () => {
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [320, 240];
+    const context = canvas.getContext('2d');
+    const recorder = new MediaRecorder(canvas.captureStream(20), { mimeType: 'video/webm' });
+    const pieces = [];
+    recorder.ondataavailable = ({ data }) => pieces.push(data);
+    recorder.start();
+    for (let frame = 0; frame < 30; frame += 1) {
+      context.fillStyle = `hsl(${frame * 12} 80% 50%)`;
+      context.fillRect(0, 0, 320, 240);
+      context.fillStyle = 'white';
+      context.fillRect(frame * 8, 60, 60, 60);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const stopped = new Promise((resolve) => {
+      recorder.onstop = resolve;
+    });
+    recorder.stop();
+    await stopped;
+    const bytes = new Uint8Array(await new Blob(pieces).arrayBuffer());
+    return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
+  });
+}

@@ -1,0 +1,23 @@
+/** The buttons below the controls. */
+
+import type { Session } from '../protocol/session';
+import { element } from '../shared/dom';
+
+/**
+ * Shows what can be asked for.
+ *
+ * @param mayLeave whether there is something to leave for a new session.
+ */
+export function showActions(session: Session | undefined, mayLeave: boolean): void {
+  const images = session
+    ? session.uploads.foreign + session.uploads.in('queued', 'sent', 'acknowledged').length
+    : 0;
+  const ready = Boolean(session?.takesWork) && images > 0;
+  element<HTMLButtonElement>('update').disabled = !ready || Boolean(session?.busy);
+  element<HTMLButtonElement>('finish').disabled = !ready;
+  const over = Boolean(session?.isOver);
+  element('update').hidden = over;
+  element('finish').hidden = over;
+  element('new').hidden = !mayLeave;
+  element('new').classList.toggle('primary', over);
+}

@@ -1,0 +1,26 @@
+/** A result in a line of the log. */
+
+import type { Answer } from '../protocol/messages';
+import { bytes, duration, plural } from '../shared/format';
+
+/** `last` if the session is completed with it. */
+export function describe(
+  { type, image_count, metadata }: Answer,
+  glb: Blob,
+  last: boolean,
+): string {
+  const whole = last ? 'final result' : 'result';
+  const parts = [
+    type === 'delta' ? 'update' : whole,
+    plural(image_count, 'image'),
+    plural(metadata.num_points ?? 0, 'point'),
+    bytes(glb.size),
+  ];
+  if (metadata.timings?.total !== undefined) {
+    parts.push(duration(metadata.timings.total));
+  }
+  if (metadata.aligned === false) {
+    parts.push('not aligned with the results before');
+  }
+  return parts.join(', ');
+}

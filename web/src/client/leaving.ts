@@ -1,0 +1,53 @@
+/** What becomes of a session that the page leaves: one chooses. */
+
+import type { Session } from '../protocol/session';
+import { element, setText } from '../shared/dom';
+import { plural } from '../shared/format';
+
+export type Choice = 'keep' | 'delete' | 'stay';
+
+const CHOICES: Record<string, Choice> = { 'leave-keep': 'keep', 'leave-delete': 'delete' };
+
+export class LeaveDialog {
+  private readonly dialog = element<HTMLDialogElement>('leave');
+  private readonly remove = element<HTMLButtonElement>('leave-delete');
+
+  constructor() {
+    for (const id of ['leave-keep', 'leave-delete', 'leave-cancel']) {
+      element(id).addEventListener('click', () => this.dialog.close(CHOICES[id] ?? 'stay'));
+    }
+  }
+
+  /** Asks what to do with the session; one that the server has no longer is just left. */
+  async ask(session: Session): Promise<Choice> {
+    if (session.isGone) {
+      return 'keep';
+    }
+    // Deleting is offered when it is known whom it concerns.
+    this.remove.disabled = true;
+    setText(element('leave-note'), 'The server keeps it until it has not been used for a while.');
+    this.dialog.returnValue = 'stay';
+    this.dialog.showModal();
+    void this.describe(session);
+    await new Promise((resolve) => {
+      this.dialog.addEventListener('close', resolve, { once: true });
+    });
+    return CHOICES[`leave-${this.dialog.returnValue}`] ?? 'stay';
+  }
+
+  private async describe(session: Session): Promise<void> {
+    try {
+      const { image_count, connections = 1 } = await session.resource.info();
+      const others = connections - 1;
+      const shared = others > 0 ? ` ${plural(others, 'other client')} would lose it, too.` : '';
+      setText(
+        element('leave-note'),
+        `The server keeps its ${plural(image_count, 'image')} and its result until it has not ` +
+          `been used for a while. Deleting removes them at once.${shared}`,
+      );
+      this.remove.disabled = false;
+    } catch {
+      // The server does not answer, so it could not be deleted either.
+    }
+  }
+}

@@ -1,0 +1,18 @@
+/** The pill that says whether the page is connected, and the button to try again. */
+
+import type { Link } from '../protocol/events';
+import { element, setText } from '../shared/dom';
+
+export const LINK_TEXTS: Record<Link, string> = {
+  connecting: 'connecting',
+  open: 'connected',
+  lost: 'connection lost',
+  ended: 'session ended',
+};
+
+export function showStatus(link: Link | 'none', text: string): void {
+  const pill = element('link');
+  pill.dataset.link = link;
+  setText(pill, text);
+  element('retry').hidden = link !== 'lost';
+}

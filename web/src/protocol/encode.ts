@@ -1,0 +1,50 @@
+/** The messages that the page sends. */
+
+import { reason } from '../shared/api';
+import { bytes } from '../shared/format';
+import { toBase64 } from './base64';
+import { encodeFrame } from './frames';
+import type { Limits } from './messages';
+import type { RequestKind } from './requests';
+import type { Image } from './uploads';
+
+/** An image cannot be sent; the message says why. */
+export class Unsendable extends Error {}
+
+/**
+ * The image as a message, a binary one if the server takes those.
+ *
+ * @throws Unsendable if its file cannot be read, or is more than the server takes.
+ */
+export async function encodeImage(
+  { name, id }: Image,
+  file: Blob,
+  binary: boolean,
+  { max_image_bytes, max_message_bytes }: Limits,
+): Promise<string | ArrayBuffer> {
+  check(file.size, max_image_bytes);
+  const header = { type: 'image', filename: name, id };
+  let message: string | ArrayBuffer;
+  try {
+    message = binary
+      ? await encodeFrame(header, file)
+      : JSON.stringify({ ...header, data: await toBase64(file) });
+  } catch (error) {
+    throw new Unsendable(`its file cannot be read: ${reason(error)}`);
+  }
+  check(typeof message === 'string' ? message.length : message.byteLength, max_message_bytes);
+  return message;
+}
+
+function check(size: number, limit = Number.POSITIVE_INFINITY): void {
+  if (size > limit) {
+    throw new Unsendable(`it has ${bytes(size)}, and the server takes up to ${bytes(limit)}`);
+  }
+}
+
+/** The message that asks for a point cloud. */
+export function encodeRequest(kind: RequestKind, id: string, incremental: boolean): string {
+  return JSON.stringify(
+    kind === 'finish' ? { type: 'finalize', id } : { type: 'generate', incremental, id },
+  );
+}

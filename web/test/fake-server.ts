@@ -1,0 +1,219 @@
+/** A server whose other end is the test: its sockets, and what REST says of its one session. */
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach } from 'node:test';
+import { decodeFrame } from '../src/protocol/frames';
+import type { Answer, Limits } from '../src/protocol/messages';
+import { attachSession, createSession } from '../src/protocol/open';
+import type { Session } from '../src/protocol/session';
+import { Server } from '../src/shared/api';
+
+const ID = 'session';
+const SERVER = new Server('http://localhost');
+export const FILE = new Blob(['picture']);
+const originals = { WebSocket: globalThis.WebSocket, fetch: globalThis.fetch };
+
+/** What the page sent. */
+interface Sent {
+  type: string;
+  filename?: string;
+  id: string;
+  incremental?: boolean;
+}
+
+export class FakeSocket {
+  static readonly CONNECTING = 0;
+  static readonly OPEN = 1;
+  static opened: FakeSocket[] = [];
+  readyState = FakeSocket.CONNECTING;
+  bufferedAmount = 0;
+  messages: Sent[] = [];
+  isClosed = false;
+  onopen?: () => void;
+  onmessage?: (event: { data: string }) => void;
+  onclose?: (event: { code: number }) => void;
+
+  constructor(readonly url: string) {
+    FakeSocket.opened.push(this);
+  }
+
+  /** The names of the images and the types of the other messages. */
+  get sent(): string[] {
+    return this.messages.map(({ type, filename }) => filename ?? type);
+  }
+
+  /** The identifier of an image or of the last request of a type. */
+  id(name: string): string {
+    const found = this.messages.filter(({ type, filename }) => (filename ?? type) === name).at(-1);
+    assert.ok(found, `${name} was not sent`);
+    return found.id;
+  }
+
+  send(data: string | ArrayBuffer): void {
+    this.messages.push(JSON.parse(typeof data === 'string' ? data : decodeFrame(data).header));
+  }
+
+  close(): void {
+    this.isClosed = true;
+  }
+
+  open(image_count = 0, max_images = 100): void {
+    this.readyState = FakeSocket.OPEN;
+    this.onopen?.();
+    this.say({ type: 'connected', session_id: ID, image_count, max_images, binary: true });
+  }
+
+  say(message: object): void {
+    this.onmessage?.({ data: JSON.stringify(message) });
+  }
+
+  ack(name: string, image_count: number, id?: string): void {
+    this.say({ type: 'ack', image_path: name, image_count, session_id: ID, id });
+  }
+
+  answer(type: string, id?: string): void {
+    this.say({ type, image_count: 2, glb_base64: 'AAAA', metadata: {}, id });
+  }
+
+  drop(code = 1006): void {
+    this.readyState = 3;
+    this.onclose?.({ code });
+  }
+}
+
+/** What REST says of the session, its images and its result; nothing of what is not there. */
+export const rest: {
+  info: Record<string, unknown>;
+  images: object[] | undefined;
+  /** Requests that fail before one is answered. */
+  failures: number;
+} = { info: {}, images: undefined, failures: 0 };
+/** What the page was told. */
+export let told: string[];
+let sessions: Session[];
+
+function respond(path: string): Response {
+  if (rest.failures > 0) {
+    rest.failures -= 1;
+    throw new TypeError('no network');
+  }
+  if (path.endsWith('/images')) {
+    return rest.images
+      ? Response.json({ images: rest.images })
+      : Response.json({ detail: 'Not found' }, { status: 404 });
+  }
+  return Response.json(rest.info);
+}
+
+/** Puts the fakes in the place of the browser's own. */
+export function fakeServer(): void {
+  before(() => {
+    // The browser's window tells when the network is back; Node has none.
+    Object.assign(globalThis, { addEventListener() {}, removeEventListener() {} });
+    globalThis.WebSocket = FakeSocket as unknown as typeof WebSocket;
+    globalThis.fetch = (async (url: string) => respond(new URL(url).pathname)) as typeof fetch;
+  });
+  after(() => {
+    Object.assign(globalThis, originals);
+  });
+  afterEach(() => {
+    for (const session of sessions) {
+      session.close();
+    }
+  });
+  beforeEach(() => {
+    FakeSocket.opened = [];
+    told = [];
+    sessions = [];
+    rest.failures = 0;
+    rest.images = undefined;
+    rest.info = {
+      session_id: ID,
+      status: 'active',
+      image_count: 0,
+      requests: 0,
+      error_message: null,
+      config: { process_res: 336 },
+    };
+  });
+}
+
+function events() {
+  return {
+    onLink: (link: string) => told.push(link),
+    onImage: () => {},
+    onRequest: () => {},
+    onProgress: () => {},
+    onAnswer: ({ type }: Answer) => told.push(type),
+    onFailure: (message: string) => told.push(`failed: ${message}`),
+    onNote: (message: string) => told.push(`note: ${message}`),
+    onChange: () => {},
+  };
+}
+
+/** A new session, connected. */
+export async function begin(limits?: Limits, maxImages = 100) {
+  const session = await createSession(SERVER, {}, events(), limits ? { limits } : {});
+  sessions.push(session);
+  const [socket] = FakeSocket.opened;
+  assert.ok(socket);
+  socket.open(0, maxImages);
+  return { session, socket };
+}
+
+/** The session that exists, attached to and connected. */
+export async function attach() {
+  const found = await attachSession(SERVER, ID, events());
+  sessions.push(found.session);
+  const [socket] = FakeSocket.opened;
+  assert.ok(socket);
+  socket.open(Number(rest.info.image_count));
+  return { ...found, socket };
+}
+
+export function add(session: Session, ...names: string[]): void {
+  for (const name of names) {
+    session.uploads.ready(session.uploads.reserve(name), FILE);
+  }
+}
+
+/** Waits for what is done in between. */
+export async function until(done: () => boolean): Promise<void> {
+  for (let turn = 0; !done(); turn += 1) {
+    assert.ok(turn < 2000, `it does not come: ${told.join(', ')}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+export function states(session: Session): string {
+  const all = session.uploads.in('preparing', 'queued', 'sent', 'acknowledged', 'refused');
+  return all.map(({ state }) => state).join(' ');
+}
+
+/** Waits for the socket after a drop. */
+export async function nextSocket(before: number): Promise<FakeSocket> {
+  await until(() => FakeSocket.opened.length > before);
+  const next = FakeSocket.opened.at(-1);
+  assert.ok(next);
+  assert.match(next.url, /resume=true/);
+  return next;
+}
+
+/** The connection drops, and the next one opens. */
+export async function reconnect(
+  socket: FakeSocket,
+  stored: number,
+  code = 1006,
+): Promise<FakeSocket> {
+  const before = FakeSocket.opened.length;
+  socket.drop(code);
+  const next = await nextSocket(before);
+  next.open(stored);
+  return next;
+}
+
+/** The server answers the question with which a reconnection ends. */
+export async function pong(socket: FakeSocket): Promise<void> {
+  await until(() => socket.sent.includes('ping'));
+  socket.say({ type: 'pong', session_id: ID });
+}

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  BufferAttribute,
+  BufferGeometry,
+  InterleavedBuffer,
+  InterleavedBufferAttribute,
+} from 'three';
+
+import { PointBudget } from '../src/viewer/budget';
+import { keepOnGpu } from '../src/viewer/cloud';
+import { shuffle } from '../src/viewer/shuffle';
+
+const MILLION = 1_000_000;
+
+test('slow frames get fewer points, and fast ones more again', () => {
+  const budget = new PointBudget();
+  const frame = (ms: number) => budget.measure(ms, budget.of(MILLION));
+  assert.equal(budget.of(MILLION), MILLION);
+  frame(300);
+  assert.equal(budget.of(MILLION), MILLION, 'one hiccup does not count');
+  frame(300);
+  assert.equal(budget.of(MILLION), MILLION / 4);
+  frame(60);
+  assert.equal(budget.of(MILLION), MILLION / 8);
+  frame(30);
+  assert.equal(budget.of(MILLION), MILLION / 8, 'what is smooth stays');
+  for (let turn = 0; turn < 20; turn += 1) {
+    frame(16);
+  }
+  assert.equal(budget.of(MILLION), MILLION);
+});
+
+test('however slow, something is seen', () => {
+  const budget = new PointBudget();
+  for (let turn = 0; turn < 30; turn += 1) {
+    budget.measure(1000, budget.of(MILLION));
+  }
+  assert.equal(budget.of(MILLION), 20_000);
+  assert.equal(budget.of(300), 300);
+});
+
+/** A point whose coordinates and colour say which one it is. */
+function numbered(count: number): number[][] {
+  return Array.from({ length: count }, (_, index) => [index, 2 * index, 3 * index, index % 251]);
+}
+
+test('points are shuffled with all that belongs to them', async () => {
+  const points = numbered(1000);
+  const geometry = new BufferGeometry();
+  const positions = Float32Array.from(points.flatMap((point) => point.slice(0, 3)));
+  const colors = Uint8Array.from(points.flatMap(([, , , shade = 0]) => [shade, 1, 2, 3]));
+  geometry.setAttribute('position', new BufferAttribute(positions, 3));
+  geometry.setAttribute('color', new BufferAttribute(colors, 4));
+  await shuffle(geometry);
+  const position = geometry.getAttribute('position');
+  const color = geometry.getAttribute('color');
+  const order = points.map((_, index) => position.getX(index));
+  assert.deepEqual(
+    [...order].sort((a, b) => a - b),
+    points.map(([x]) => x),
+  );
+  order.forEach((x, index) => {
+    assert.equal(position.getY(index), 2 * x);
+    assert.equal(position.getZ(index), 3 * x);
+    assert.equal(color.getX(index), x % 251);
+    assert.equal(color.getW(index), 3);
+  });
+  // The first tenth comes from everywhere.
+  const quarters = new Set(order.slice(0, 100).map((x) => Math.floor(x / 250)));
+  assert.equal(quarters.size, 4);
+});
+
+test('packed points with padding are shuffled as well', async () => {
+  const packed = Uint16Array.from(numbered(100).flatMap(([x = 0, y = 0]) => [x, y, 7, 0]));
+  const buffer = new InterleavedBuffer(packed, 4);
+  const geometry = new BufferGeometry();
+  geometry.setAttribute('position', new InterleavedBufferAttribute(buffer, 3, 0));
+  await shuffle(geometry);
+  const position = geometry.getAttribute('position');
+  const order = Array.from({ length: 100 }, (_, index) => position.getX(index));
+  assert.notDeepEqual(
+    order,
+    numbered(100).map(([x]) => x),
+  );
+  order.forEach((x, index) => {
+    assert.equal(position.getY(index), 2 * x);
+    assert.equal(position.getZ(index), 7);
+  });
+});
+
+test('points are not held beside the GPU', () => {
+  const geometry = new BufferGeometry();
+  const plain = new BufferAttribute(new Float32Array(3), 3);
+  const buffer = new InterleavedBuffer(new Uint16Array(4), 4);
+  geometry.setAttribute('position', plain);
+  geometry.setAttribute('color', new InterleavedBufferAttribute(buffer, 3, 0));
+  keepOnGpu(geometry);
+  plain.onUploadCallback();
+  buffer.onUploadCallback();
+  assert.equal(plain.array, null);
+  assert.equal(buffer.array, null);
+  assert.equal(plain.count, 1);
+});
