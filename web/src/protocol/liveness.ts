@@ -35,8 +35,8 @@ export class Liveness {
   look(now: number, delivered: number, answerDue: boolean): Verdict {
     if (delivered > this.delivered) {
       this.sign(now);
+      this.delivered = delivered;
     }
-    this.delivered = delivered;
     if (!this.isQuiet(now)) {
       return 'fine';
     }
