@@ -97,7 +97,8 @@ pub struct Options {
     pub max_clients: usize,
 
     /// Frames that the model encodes, or estimates the depth of, in one call. Default: 1 on the
-    /// processor; on a GPU as many as fit into 2 GiB, at most 32, and a quarter of that for depth.
+    /// processor; on a GPU a power of two up to 32 that fits into 2 GiB, or 8 if the model does not
+    /// say what it needs, and a quarter of that for depth.
     #[arg(long, env = "POINTSTREAM_FRAMES_PER_CALL", value_name = "COUNT",
           value_parser = at_least_one)]
     pub frames_per_call: Option<usize>,

@@ -121,6 +121,7 @@ def _reconstruct(model: Any, work: Reconstruction, device: str) -> None:
         return
     maps = [found, *(torch.empty_like(found[:1]) for _ in range(others))]
     dense = torch.cat(maps)
+    del maps, found
     model.align(cameras, dense, size)
     model.fuse(state, dense, size, work.call)
 

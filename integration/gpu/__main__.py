@@ -1,6 +1,6 @@
 """Check and measure Depth Anything 3 on a GPU: `python -m integration.gpu`.
 
-It needs no network and takes less than ten minutes. What it finds is written to
+It needs no network, and is meant to take less than ten minutes. What it finds is written to
 `integration/gpu/results/`, under the device's name. `--device cpu --tiny` tries the script itself.
 """
 

@@ -11,7 +11,7 @@ SERVICE_TARGETS = {"small": 1000.0, "base": 550.0, "large": 200.0}
 LAUNCH_BOUND = ("small", "base")
 """Sizes that compute so little in an operation that its launch counts."""
 ONE_PRECISION = ("giant",)
-"""Sizes of which only one half precision is tried, to take less than ten minutes."""
+"""Sizes of which only one half precision is tried, as exporting them takes long."""
 
 
 @dataclass(frozen=True)

@@ -185,10 +185,16 @@ impl Store {
     /// Whether the operator agreed to the licence of a model, in whatever precision.
     pub fn accepted(&self, id: ModelId) -> bool {
         let remembered = licenses::accepted(&self.root.join(LICENSES), id.known);
-        remembered.unwrap_or_else(|error| {
+        let remembered = remembered.unwrap_or_else(|error| {
             tracing::warn!(%error, "it is not known whether its licence was agreed to");
             false
-        })
+        });
+        // So does a copy of an archive that another store fetched.
+        remembered
+            || ModelId::all()
+                .filter(|other| other.known == id.known)
+                .filter_map(|other| self.record(other).ok().flatten())
+                .any(|record| record.license_accepted)
     }
 
     /// Remembers that the operator agrees to the licence of a model.

@@ -103,7 +103,7 @@ def _ask(hub: str, url: str) -> None:
             _ask_socks(proxy)
             return
         if proxy and urlsplit(proxy).scheme not in PROXIES:
-            raise DownloadError(f"the proxy {proxy} has none of the schemes {', '.join(PROXIES)}")
+            raise _unknown_scheme(proxy)
         handler = urllib.request.ProxyHandler({scheme: proxy} if proxy else {})
         request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "pointstream"})
         urllib.request.build_opener(handler, _NoRedirect).open(request, timeout=TIMEOUT).close()
@@ -125,13 +125,18 @@ def _ask_socks(proxy: str) -> None:
     """Python itself does not speak with such a proxy: it is enough that it is there."""
     parts = urlsplit(proxy)
     if parts.scheme not in PROXIES:
-        raise DownloadError(f"the proxy {proxy} has none of the schemes {', '.join(PROXIES)}")
+        raise _unknown_scheme(proxy)
     if find_spec("socksio") is None:
         raise DownloadError(
             f"the proxy {_without_password(proxy)} takes the Python package socksio, which is not "
             "installed; install it, or name a proxy for HTTP with HTTPS_PROXY"
         )
     socket.create_connection((parts.hostname, parts.port or 1080), TIMEOUT).close()
+
+
+def _unknown_scheme(proxy: str) -> DownloadError:
+    known = ", ".join(PROXIES)
+    return DownloadError(f"the proxy {_without_password(proxy)} has none of the schemes {known}")
 
 
 def _without_password(address: str) -> str:

@@ -124,6 +124,17 @@ def test_a_proxy_that_does_not_let_through_is_named(
     assert ("CONNECT", "hub.invalid:443", None) in server.requests
 
 
+@pytest.mark.parametrize("scheme", ["socks4", "ftp"])
+def test_a_proxy_of_an_unknown_kind_is_named_without_its_password(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_endpoint(monkeypatch, "https://hub.invalid")
+    monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://user:secret@127.0.0.1:9")
+    with pytest.raises(reach.DownloadError, match=rf"{scheme}://127\.0\.0\.1:9 has none") as raised:
+        reach.check(REPOSITORY)
+    assert "secret" not in str(raised.value)
+
+
 def test_a_hub_may_be_exempt_from_the_proxy(
     server: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,7 +124,7 @@ impl PoolState {
     fn submit(&mut self, job: Job) {
         let refusal = if self.draining {
             Some(JobError::ShuttingDown)
-        } else if self.queue.len() >= self.settings.queue_capacity {
+        } else if self.queue.len() >= self.room_for(&job) {
             Some(JobError::QueueFull {
                 capacity: self.settings.queue_capacity,
             })
@@ -134,6 +134,16 @@ impl PoolState {
         match refusal {
             Some(error) => job.answer(&self.metrics.pool, Err(error)),
             None => self.queue.push_back(job),
+        }
+    }
+
+    /// Up to how many jobs may wait for this one to be taken. Frames that are encoded ahead leave room
+    /// for what clients wait for: a reconstruction encodes what was refused here.
+    fn room_for(&self, job: &Job) -> usize {
+        let capacity = self.settings.queue_capacity;
+        match job.encoded_size() {
+            Some(_) => capacity / 2,
+            None => capacity,
         }
     }
 

@@ -5,6 +5,9 @@ use utoipa::ToSchema;
 
 use super::{Device, FrameSize, free_memory};
 
+/// Smaller frames are not worth advising.
+const SMALLEST_SCALE: f64 = 0.02;
+
 /// What an archive says of its need, by kind of device. Without it nothing is refused beforehand.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Memory {
@@ -72,7 +75,8 @@ impl Memory {
         })
     }
 
-    /// Compares the need of a prediction with the memory that is free now.
+    /// Compares the need of a prediction with the memory that is free now. `frames_per_call` tells
+    /// how many frames of a size are in a call.
     ///
     /// # Errors
     /// [`Shortage`] if it does not fit. What cannot be known is not in the way.
@@ -81,7 +85,7 @@ impl Memory {
         device: Device,
         frames: usize,
         size: FrameSize,
-        frames_per_call: usize,
+        frames_per_call: impl Fn(FrameSize) -> usize,
     ) -> Result<(), Shortage> {
         match (self.on(device), free_memory::free_memory(device)) {
             (Some(need), Some(free)) => need.check(frames, size, frames_per_call, free),
@@ -102,17 +106,18 @@ impl MemoryNeed {
         &self,
         frames: usize,
         size: FrameSize,
-        frames_per_call: usize,
+        frames_per_call: impl Fn(FrameSize) -> usize,
         free: u64,
     ) -> Result<(), Shortage> {
         let pixels = f64::from(size.width) * f64::from(size.height);
-        let needed = self.bytes(frames, pixels, frames_per_call);
+        let in_a_call = frames_per_call(size);
+        let needed = self.bytes(frames, pixels, in_a_call);
         let available = free as f64;
         if needed <= available {
             return Ok(());
         }
         // The need rises with the number of frames.
-        let fits = |count: usize| self.bytes(count, pixels, frames_per_call) <= available;
+        let fits = |count: usize| self.bytes(count, pixels, in_a_call) <= available;
         let (mut fitting_frames, mut too_many) = (0, frames);
         while too_many - fitting_frames > 1 {
             let middle = fitting_frames.midpoint(too_many);
@@ -122,14 +127,23 @@ impl MemoryNeed {
                 too_many = middle;
             }
         }
-        let without_pixels = self.bytes(frames, 0.0, frames_per_call);
+        let without_pixels = self.bytes(frames, 0.0, in_a_call);
         let share = (available - without_pixels) / (needed - without_pixels);
+        // Of smaller frames there may be more in a call.
+        let mut scale = (share > 0.0).then(|| share.sqrt());
+        while let Some(tried) = scale {
+            let smaller = frames_per_call(size.scaled(tried));
+            if self.bytes(frames, pixels * tried * tried, smaller) <= available + 1.0 {
+                break;
+            }
+            scale = (tried > SMALLEST_SCALE).then_some(tried * 0.95);
+        }
         Err(Shortage {
             frames,
             needed: needed as u64,
             free,
             fitting_frames,
-            fitting_scale: (share > 0.0).then(|| share.sqrt()),
+            fitting_scale: scale,
         })
     }
 }
@@ -152,8 +166,8 @@ mod tests {
     #[test]
     fn what_fits_is_let_through_and_what_does_not_is_told_what_would() {
         // 1000 + 200 * (10 * 10 + 100 * 2) + 5 * 100
-        assert_eq!(NEED.check(10, SIZE, 2, 61_500), Ok(()));
-        let shortage = NEED.check(10, SIZE, 2, 61_499).expect_err("too little");
+        assert_eq!(NEED.check(10, SIZE, |_| 2, 61_500), Ok(()));
+        let shortage = NEED.check(10, SIZE, |_| 2, 61_499).expect_err("too little");
         assert_eq!((shortage.needed, shortage.free), (61_500, 61_499));
         assert_eq!(shortage.fitting_frames, 9);
         let scale = shortage.fitting_scale.expect("smaller ones fit");
@@ -164,8 +178,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_to_fit_does_although_calls_grow() {
+        // As many frames in a call as have 400 pixels: the call's share does not shrink.
+        let in_a_call = |size: FrameSize| (400 / (size.width * size.height).max(1)) as usize;
+        let large = FrameSize {
+            width: 40,
+            height: 10,
+        };
+        let shortage = NEED
+            .check(10, large, in_a_call, 60_000)
+            .expect_err("too little");
+        let scale = shortage.fitting_scale.expect("smaller ones fit");
+        let pixels = 400.0 * scale * scale;
+        let smaller = in_a_call(large.scaled(scale));
+        assert!(smaller > 1, "calls do grow");
+        assert!(NEED.bytes(10, pixels, smaller) <= 60_001.0);
+    }
+
+    #[test]
     fn sometimes_nothing_fits() {
-        let shortage = NEED.check(10, SIZE, 2, 900).expect_err("far too little");
+        let shortage = NEED
+            .check(10, SIZE, |_| 2, 900)
+            .expect_err("far too little");
         assert_eq!(shortage.fitting_frames, 0);
         assert_eq!(shortage.fitting_scale, None);
     }

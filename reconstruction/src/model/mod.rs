@@ -88,6 +88,15 @@ impl FrameSize {
             height: image.height(),
         }
     }
+
+    /// The size with both sides so many times as long.
+    pub(crate) fn scaled(self, scale: f64) -> Self {
+        let side = |side: u32| (f64::from(side) * scale) as u32;
+        Self {
+            width: side(self.width),
+            height: side(self.height),
+        }
+    }
 }
 
 /// How far a prediction has come.

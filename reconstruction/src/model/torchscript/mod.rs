@@ -223,7 +223,7 @@ impl Model for TorchScriptModel {
 
     fn check_memory(&self, frames: usize, size: FrameSize) -> Result<(), Shortage> {
         let memory = self.metadata.memory.unwrap_or_default();
-        memory.check(self.device, frames, size, self.frames_per_call(size))
+        memory.check(self.device, frames, size, |size| self.frames_per_call(size))
     }
 
     fn encode(&self, frames: &[RgbImage]) -> Result<Vec<Features>, ModelError> {
@@ -323,8 +323,10 @@ impl Model for TorchScriptModel {
             },
         )?;
         if self.metadata.fuse {
+            let parts = dense;
             let dense =
-                Tensor::f_cat(&dense, 0).map_err(|error| call_error("fuse", &error, work))?;
+                Tensor::f_cat(&parts, 0).map_err(|error| call_error("fuse", &error, work))?;
+            drop(parts);
             if self.metadata.align {
                 let rows = self.call("align", &[&rows, &dense, &size], work)?;
                 cameras = self.cameras(&rows, "align", work)?;

@@ -61,7 +61,7 @@ pub(super) fn send(tensor: Tensor, device: Device, work: Work) -> Result<Tensor,
         Device::Cuda(_) => {
             let kind = tensor.kind();
             tensor
-                .f_pin_memory(target)
+                .f_internal_pin_memory(target)
                 .and_then(|pinned| pinned.f_to_device_(target, kind, true, false))
                 .map_err(|error| call_error("the copy to the device", &error, work))
         }
