@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { basename } from 'node:path';
 import { after, before, test } from 'node:test';
 import { validateBytes } from 'gltf-validator';
 import { startChromium } from './support/chromium.mjs';
@@ -300,28 +299,6 @@ test('reloading comes back to the session and its result', async () => {
   await page.close();
 });
 
-test('who comes back sees the images, also on their cameras, and gives no name twice', async () => {
-  const { page, well } = await openPage(browser.context, `${server.base}/`);
-  await chooseResolution(page, 112);
-  await page.locator('#photos').setInputFiles(photos(3));
-  await logged(page, 'update, 3 images');
-  await listImages(page, photos(3));
-  await page.reload();
-  await page.locator('.thumbnail[data-state="acknowledged"] canvas').nth(2).waitFor();
-  assert.deepEqual(await page.locator('.thumbnail .name').allInnerTexts(), [
-    '000.jpg',
-    '001.jpg',
-    '002.jpg',
-  ]);
-  await page.locator('#view canvas[data-textures="3"]').waitFor();
-  await page.getByText('All at once').click();
-  await page.locator('#photos').setInputFiles(photos(1));
-  await stored(page, 4);
-  assert.equal(await page.locator('.thumbnail .name').last().innerText(), '000.jpg (2)');
-  well();
-  await page.close();
-});
-
 test('the view and the tabs work by keyboard', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   const canvas = page.locator('#view canvas');
@@ -351,27 +328,6 @@ test('the view and the tabs work by keyboard', async () => {
   well();
   await page.close();
 });
-
-/** Has the page's session tell which images it has, as servers of the next version do. */
-async function listImages(page, paths) {
-  const images = paths.map((path, index) => ({
-    index,
-    id: null,
-    image_path: basename(path),
-    width: 112,
-    height: 84,
-  }));
-  const session = `**/ws/session/${sessionOf(page)}`;
-  await page.route(session, async (route) => {
-    const response = await route.fetch();
-    await route.fulfill({ response, json: { ...(await response.json()), pending_images: 0 } });
-  });
-  await page.route(`${session}/images`, (route) => route.fulfill({ json: { images } }));
-  await page.route(`${session}/images/*/thumbnail`, (route) => {
-    const index = Number(/images\/(\d+)/.exec(route.request().url())[1]);
-    return route.fulfill({ path: paths[index], contentType: 'image/jpeg' });
-  });
-}
 
 /** A picture of which a part is transparent, as a PNG file. */
 async function transparent(page) {

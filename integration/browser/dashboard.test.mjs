@@ -6,6 +6,7 @@ import { basename } from 'node:path';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
 import { openPage } from './support/page.mjs';
+import { shownPictures } from './support/pictures.mjs';
 import { chooseResolution, photos, sessionOf, stored } from './support/scene.mjs';
 import { archive, startServer } from './support/server.mjs';
 
@@ -52,6 +53,12 @@ test('a session appears, shows its work, is opened and deleted', async () => {
   await row.getByRole('link', { name: 'Open' }).click();
   await page.waitForURL(`**/?session=${session}`);
   await page.locator('#facts', { hasText: '3 cameras' }).waitFor();
+  await page.locator('#view canvas[data-textures="3"]').waitFor();
+  assert.deepEqual(await shownPictures(page, session), [
+    { name: '000.jpg', places: [0] },
+    { name: '001.jpg', places: [1] },
+    { name: '002.jpg', places: [2] },
+  ]);
   await page.goBack();
 
   const again = page.locator(`tr[data-session="${session}"]`);

@@ -1,9 +1,13 @@
 // A network that drops: the page comes back to its session by itself.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { startChromium } from './support/chromium.mjs';
 import { openPage } from './support/page.mjs';
+import { bitmap } from './support/pictures.mjs';
 import { startProxy } from './support/proxy.mjs';
 import { chooseResolution, logged, photos, sessionOf, stored, times } from './support/scene.mjs';
 import { archive, startServer } from './support/server.mjs';
@@ -64,6 +68,57 @@ test('a cut in the middle of the upload sends each image once', async () => {
   await page.close();
 });
 
+for (const [when, settled] of [
+  ['on their way', false],
+  ['dealt with, and nobody heard of it', true],
+]) {
+  test(`each image is stored once, and the bad one refused: a cut while they are ${when}`, async () => {
+    const { page, well } = await openPage(browser.context, `${proxy.base}/`);
+    await chooseResolution(page, 112);
+    await page.getByText('All at once').click();
+    await page.locator('#photos').setInputFiles(photos(1));
+    await stored(page, 1);
+    const session = sessionOf(page);
+    const before = await refusals();
+    proxy.hold();
+    const files = photos(6).slice(1);
+    const buffers = files.map(async (path) => ({
+      name: basename(path),
+      mimeType: 'image/jpeg',
+      buffer: await readFile(path),
+    }));
+    await page
+      .locator('#photos')
+      .setInputFiles([bitmap('003a.png'), ...(await Promise.all(buffers))]);
+    await page
+      .locator('.thumbnail[data-state="sent"]')
+      .nth(settled ? 5 : 2)
+      .waitFor();
+    if (settled) {
+      await until(async () => {
+        const { body } = await server.json(`/ws/session/${session}`);
+        return body.image_count === 6 && (await refusals()) > before;
+      });
+    }
+    proxy.cut();
+    await logged(page, 'connected again');
+    await stored(page, 6);
+    const refused = page.locator('.thumbnail[data-state="refused"]');
+    await refused.waitFor();
+    assert.match(await refused.innerText(), /003a\.png[\s\S]*not supported/);
+    assert.equal(await page.locator('#counts').innerText(), '6 of 7 stored, 1 refused');
+    const { body } = await server.json(`/ws/session/${session}/images`);
+    assert.deepEqual(
+      body.images.map(({ image_path }) => image_path).sort(),
+      photos(6).map((path) => basename(path)),
+    );
+    assert.equal(new Set(body.images.map(({ id }) => id)).size, 6);
+    assert.ok(body.images.every(({ id }) => id));
+    well();
+    await page.close();
+  });
+}
+
 test('who reloads while the session is finalized learns that it is over', async () => {
   const { page, well } = await openPage(browser.context, `${proxy.base}/`);
   await chooseResolution(page, 112);
@@ -115,3 +170,17 @@ test('a session that was deleted meanwhile is said to have ended', async () => {
   well();
   await page.close();
 });
+
+/** How many images the server has refused. */
+async function refusals() {
+  const { body } = await server.json('/stats');
+  return body.errors.filter(({ kind }) => kind === 'image').length;
+}
+
+/** Waits, but not for ever. */
+async function until(done) {
+  for (let looks = 0; !(await done()); looks += 1) {
+    assert.ok(looks < 600, 'it does not come');
+    await setTimeout(100);
+  }
+}

@@ -154,3 +154,31 @@ test('the image that ended a connection is the oldest that did not arrive', () =
   assert.equal(states(images), 'acknowledged refused queued');
   assert.equal(images[1]?.reason, 'too large');
 });
+
+/** An image as the server lists it. */
+function listed(index: number, image_path: string, id: string | null = null) {
+  return { index, id, image_path, width: 64, height: 48 };
+}
+
+test('images stand where the server has them, whatever else has their names', () => {
+  const { uploads, images } = sending('a', 'b', 'c', 'd');
+  uploads.acknowledged('a', 2, images[0]?.id);
+  uploads.reconnected(4, new Map([[images[2]?.id ?? '', 3]]));
+  assert.deepEqual(
+    images.map(({ index }) => index),
+    [1, undefined, 3, undefined],
+  );
+  const stored = [
+    listed(0, 'a'),
+    listed(1, 'a', images[0]?.id),
+    listed(2, 'a', 'another page'),
+    // Its acknowledgement is on the way.
+    listed(3, 'b', images[1]?.id),
+  ];
+  assert.deepEqual(uploads.nameOthers(stored), [
+    { index: 0, name: 'a (2)' },
+    { index: 2, name: 'a (3)' },
+  ]);
+  stored.push(listed(4, 'e'));
+  assert.deepEqual(uploads.nameOthers(stored), [{ index: 4, name: 'e' }]);
+});

@@ -12,6 +12,7 @@ import { element, setText } from '../shared/dom';
 import { count, plural } from '../shared/format';
 import { Notice } from '../shared/notice';
 import { Once } from '../shared/once';
+import type { Picture } from '../viewer/cameras';
 import { showActions } from './actions';
 import { initialServer, isServed, namedSession, nameSession, offerChoice } from './address';
 import { describe } from './describe';
@@ -22,7 +23,7 @@ import { Log } from './log';
 import type { ServerInfo } from './parameters';
 import { ProgressBar } from './progress';
 import { LINK_TEXTS, showStatus } from './status';
-import { showStored } from './stored';
+import { StoredImages } from './stored';
 import { Thumbnails } from './thumbnails';
 import { makeView, type View } from './view';
 
@@ -56,6 +57,10 @@ export class Reconstruction {
   private readonly leaving = new LeaveDialog();
   private readonly form = new ParameterForm(() => this.onParameters());
   private readonly view: View | undefined = makeView((message) => this.problem(message));
+  private readonly picture: Picture = (index, name) => this.thumbnails.picture(index, name);
+  private readonly stored = new StoredImages(this.thumbnails, () =>
+    this.view?.showPictures(this.picture),
+  );
 
   /** Connects the page's buttons, and opens the session that the address names. */
   async start(): Promise<void> {
@@ -228,9 +233,7 @@ export class Reconstruction {
     this.form.fill({ ...info.config, max_images: info.max_images });
     this.log.add(`the session has ${plural(info.image_count, 'image')}`);
     if (images) {
-      void showStored(session, images, this.thumbnails, () => {
-        this.view?.showPictures((name) => this.thumbnails.picture(name));
-      });
+      void this.stored.list(session, images);
     }
     if (info.has_result) {
       void this.fetchResult(session);
@@ -240,7 +243,6 @@ export class Reconstruction {
   private async fetchResult(session: Session): Promise<void> {
     try {
       const { answer, glb } = await session.resource.result();
-      session.uploads.know(answer.metadata.frames ?? []);
       // What came over the socket meanwhile is newer.
       if (!session.signal.aborted && session.answers === 0) {
         this.result(session, answer, glb, session.isOver);
@@ -354,12 +356,12 @@ export class Reconstruction {
       this.log.add(`do not fit the others: ${lost.join(', ')}`);
     }
     void this.draw(session, glb, metadata);
+    void this.stored.learn(session, metadata);
   }
 
   private async draw(session: Session, glb: Blob, metadata: Metadata): Promise<void> {
     try {
-      const picture = (name: string) => this.thumbnails.picture(name);
-      const points = await this.view?.show(glb, metadata, picture);
+      const points = await this.view?.show(glb, metadata, this.picture);
       if (points !== undefined && !session.signal.aborted) {
         const cameras = metadata.num_frames - (metadata.unregistered_frames?.length ?? 0);
         setText(element('facts'), `${count(points)} points · ${plural(cameras, 'camera')}`);

@@ -1,8 +1,8 @@
 /** Pictures of images that an earlier page or another client sent. */
 
-import type { StoredImage } from '../protocol/messages';
+import type { Metadata } from '../protocol/messages';
 import type { Session } from '../protocol/session';
-import { uniqueNames } from '../protocol/uploads';
+import type { Other } from '../protocol/uploads';
 import { create } from '../shared/dom';
 import { inParallel } from '../shared/parallel';
 import type { Thumbnails } from './thumbnails';
@@ -10,33 +10,56 @@ import type { Thumbnails } from './thumbnails';
 /** Pictures that are fetched at the same time. */
 const AT_ONCE = 4;
 
-/** Lists the images, and fetches their pictures; `shown` is told when all are there. */
-export async function showStored(
-  session: Session,
-  images: StoredImage[],
-  thumbnails: Thumbnails,
-  shown: () => void,
-): Promise<void> {
-  const names = uniqueNames(images.map(({ image_path }) => image_path));
-  const named = images.map(({ index }, place) => ({ index, name: names[place] ?? '' }));
-  for (const { name } of named) {
-    thumbnails.show({ name, state: 'acknowledged', reason: '' });
+export class StoredImages {
+  /** @param shown is told when pictures have come. */
+  constructor(
+    private readonly thumbnails: Thumbnails,
+    private readonly shown: () => void,
+  ) {}
+
+  /** Lists the images, and fetches their pictures. */
+  async list(session: Session, others: Other[]): Promise<void> {
+    const { signal } = session;
+    for (const { index, name } of others) {
+      this.thumbnails.show({ name, index, state: 'acknowledged', reason: '' });
+    }
+    await inParallel(others, AT_ONCE, async ({ index, name }) => {
+      if (signal.aborted) {
+        return;
+      }
+      try {
+        const picture = await draw(await session.resource.thumbnail(index));
+        if (!signal.aborted) {
+          this.thumbnails.setPicture(name, picture);
+        }
+      } catch {
+        // The image is listed by its name; that must do.
+      }
+    });
+    if (!signal.aborted) {
+      this.shown();
+    }
   }
-  await inParallel(named, AT_ONCE, async ({ index, name }) => {
-    if (session.signal.aborted) {
+
+  /** Lists what others have sent, if a result is of more images than are listed. */
+  async learn(session: Session, { num_frames, frames }: Metadata): Promise<void> {
+    const places = Array.from({ length: num_frames }, (_, index) => index);
+    if (places.every((index) => this.thumbnails.has(index))) {
       return;
     }
     try {
-      const picture = await draw(await session.resource.thumbnail(index));
-      if (!session.signal.aborted) {
-        thumbnails.setPicture(name, picture);
+      const images = await session.resource.images(await session.resource.info());
+      if (session.signal.aborted) {
+        return;
+      }
+      if (images) {
+        await this.list(session, session.uploads.nameOthers(images));
+      } else {
+        session.uploads.know(frames ?? []);
       }
     } catch {
-      // The image is listed by its name; that must do.
+      // The next result asks again.
     }
-  });
-  if (!session.signal.aborted) {
-    shown();
   }
 }
 

@@ -19,13 +19,20 @@ interface Tile {
   picture: HTMLCanvasElement | undefined;
 }
 
+type Shown = Pick<Image, 'name' | 'index' | 'state' | 'reason'>;
+
 export class Thumbnails {
   private readonly list = element('thumbnails');
   private readonly counts = element('counts');
   private readonly tiles = new Map<string, Tile>();
+  /** Those of which is known where in the session their image stands. */
+  private readonly places = new Map<number, Tile>();
 
-  show(image: Pick<Image, 'name' | 'state' | 'reason'>): void {
+  show(image: Shown): void {
     const tile = this.tile(image.name);
+    if (image.index !== undefined) {
+      this.places.set(image.index, tile);
+    }
     tile.item.dataset.state = image.state;
     setText(tile.state, LABELS[image.state]);
     setText(tile.why, image.state === 'refused' ? image.reason : '');
@@ -40,15 +47,28 @@ export class Thumbnails {
     tile.item.prepend(picture);
   }
 
+  /** Whether it shows the image at this place in the session. */
+  has(index: number): boolean {
+    return this.places.has(index);
+  }
+
   /** The picture of an image, for the viewer. */
-  picture(name: string): HTMLCanvasElement | undefined {
-    return this.tiles.get(name)?.picture;
+  picture(index: number, name: string): HTMLCanvasElement | undefined {
+    return (this.places.get(index) ?? this.unplaced(name))?.picture;
   }
 
   clear(): void {
     this.tiles.clear();
+    this.places.clear();
     this.list.replaceChildren();
     this.count();
+  }
+
+  /** By its name where older servers do not tell more; several clients may use the same name. */
+  private unplaced(name: string): Tile | undefined {
+    const tile = this.tiles.get(name);
+    const placed = [...this.places.values()].some((other) => other === tile);
+    return tile?.item.dataset.state === 'acknowledged' && !placed ? tile : undefined;
   }
 
   private tile(name: string): Tile {

@@ -2,10 +2,10 @@
 
 import type { Server } from '../shared/api';
 import type { SessionEvents } from './events';
-import type { Created, Limits, SessionInfo, StoredImage } from './messages';
+import type { Created, Limits, SessionInfo } from './messages';
 import { SessionResource } from './resource';
 import { Session } from './session';
-import { uniqueNames } from './uploads';
+import type { Other } from './uploads';
 
 export interface Options {
   /** What the server takes. */
@@ -18,8 +18,8 @@ export interface Options {
 export interface Found {
   session: Session;
   info: SessionInfo;
-  /** The images that it has, if the server tells. */
-  images: StoredImage[] | undefined;
+  /** The images that it has, by names that are unique here, if the server tells. */
+  images: Other[] | undefined;
 }
 
 export async function createSession(
@@ -50,6 +50,5 @@ export async function attachSession(
   signal?.throwIfAborted();
   const beginning = { config: info.config, limits, info };
   const session = new Session(server, info.session_id, beginning, events);
-  session.uploads.know(uniqueNames((images ?? []).map(({ image_path }) => image_path)));
-  return { session, info, images };
+  return { session, info, images: images && session.uploads.nameOthers(images) };
 }

@@ -12,8 +12,8 @@ const RESULT_ATTEMPTS = 4;
 
 export interface Settled {
   info: SessionInfo;
-  /** The identifiers of the images that it has; older servers do not tell. */
-  ids: Set<string> | undefined;
+  /** Where the images that it has stand, by identifier; older servers do not tell. */
+  places: Map<string, number> | undefined;
 }
 
 export class SessionResource {
@@ -70,7 +70,7 @@ export class SessionResource {
   async settled(stored: number, underWay: boolean): Promise<Settled> {
     let info = await this.info();
     if (!underWay) {
-      return { info, ids: undefined };
+      return { info, places: undefined };
     }
     let arrived = stored;
     for (let looks = 0; looks < SETTLE_LOOKS && info.pending_images !== 0; looks += 1) {
@@ -82,6 +82,6 @@ export class SessionResource {
       arrived = info.image_count;
     }
     const images = await this.images(info);
-    return { info, ids: images && new Set(images.flatMap(({ id }) => id ?? [])) };
+    return { info, places: images && new Map(images.map(({ id, index }) => [id ?? '', index])) };
   }
 }

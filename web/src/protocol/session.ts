@@ -390,8 +390,8 @@ export class Session {
     if (epoch !== this.epoch) {
       return;
     }
-    const { info, ids } = found;
-    this.uploads.reconnected(info.image_count, ids, this.blame.take());
+    const { info, places } = found;
+    this.uploads.reconnected(info.image_count, places, this.blame.take());
     const running = info.status === 'processing' || Boolean(info.requests);
     if (info.status === 'completed' && this.state === 'open') {
       this.complete();

@@ -8,6 +8,7 @@
  */
 
 import { Ids } from './ids';
+import type { StoredImage } from './messages';
 
 export type ImageState = 'preparing' | 'queued' | 'sent' | 'acknowledged' | 'refused';
 
@@ -16,11 +17,19 @@ export interface Image {
   readonly name: string;
   /** Names its message. */
   readonly id: string;
+  /** Its place among the images of the session, counted from 0, once the server has told. */
+  index: number | undefined;
   state: ImageState;
   /** Why it was refused. */
   reason: string;
   /** The file, as long as it may have to be sent (again). */
   data: Blob | undefined;
+}
+
+/** An image of the session that this page did not send. */
+export interface Other {
+  name: string;
+  index: number;
 }
 
 /** Images under way; fewer than the server takes unanswered by default. */
@@ -29,6 +38,8 @@ const IN_FLIGHT = 8;
 export class Uploads {
   private readonly images: Image[] = [];
   private readonly names = new Set<string>();
+  /** Places of the images that others sent and that have names here. */
+  private readonly others = new Set<number>();
   /** Images that the server has, by its own count. */
   private stored = 0;
   private limit = Number.POSITIVE_INFINITY;
@@ -46,11 +57,24 @@ export class Uploads {
     }
   }
 
+  /** Gives those of the session's images names that others sent and that have none yet. */
+  nameOthers(stored: StoredImage[]): Other[] {
+    const own = new Set(this.images.map(({ id }) => id));
+    const found = stored
+      .filter(({ id, index }) => !own.has(id ?? '') && !this.others.has(index))
+      .map(({ index, image_path }) => ({ index, name: uniqueName(image_path, this.names) }));
+    for (const { index } of found) {
+      this.others.add(index);
+    }
+    return found;
+  }
+
   /** Takes a place in the order for an image whose file is still being made. */
   reserve(name: string): Image {
     const image: Image = {
       name: uniqueName(name, this.names),
       id: this.ids.next(),
+      index: undefined,
       state: 'preparing',
       reason: '',
       data: undefined,
@@ -99,7 +123,7 @@ export class Uploads {
     );
     if (image && image.state !== 'acknowledged') {
       const blamed = image.state === 'refused' ? image.reason : '';
-      this.store(image);
+      this.store(image, stored - 1);
       if (blamed) {
         this.refused(blamed);
       }
@@ -129,17 +153,17 @@ export class Uploads {
    * with. What arrived is stored, and the others are sent again.
    *
    * @param stored the server's count.
-   * @param ids identifiers of the images that it has, if it tells; else so many arrived as its
-   * count grew by.
+   * @param places where the images that it has stand, by identifier, if it tells; else so many
+   * arrived as its count grew by.
    * @param blame why the server ended the connection, if it was for the oldest that did not arrive.
    */
-  reconnected(stored: number, ids?: Set<string>, blame = ''): void {
+  reconnected(stored: number, places?: Map<string, number>, blame = ''): void {
     let arrived = stored - this.in('acknowledged').length - this.foreign;
     let unwanted = blame;
     for (const image of this.in('sent')) {
-      if (ids ? ids.has(image.id) : arrived > 0) {
+      if (places ? places.has(image.id) : arrived > 0) {
         arrived -= 1;
-        this.store(image);
+        this.store(image, places?.get(image.id));
       } else if (unwanted) {
         this.refuse(image, unwanted);
         unwanted = '';
@@ -177,7 +201,8 @@ export class Uploads {
     return this.stored >= this.limit;
   }
 
-  private store(image: Image): void {
+  private store(image: Image, index: number | undefined): void {
+    image.index = index;
     image.reason = '';
     image.data = undefined;
     this.set(image, 'acknowledged');

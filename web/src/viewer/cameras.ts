@@ -21,8 +21,8 @@ import {
 import type { Matrix, Metadata } from '../protocol/messages';
 import { uniqueNames } from '../protocol/uploads';
 
-/** Draws the picture of an image, if it is there. */
-export type Picture = (name: string) => HTMLCanvasElement | undefined;
+/** The picture of an image, if it is there: by its place in the session, and by its name. */
+export type Picture = (index: number, name: string) => HTMLCanvasElement | undefined;
 
 /** From the camera's centre to the corners, and around the image. */
 const EDGES = [0, 1, 0, 2, 0, 3, 0, 4, 1, 2, 2, 3, 3, 4, 4, 1];
@@ -30,6 +30,8 @@ const PICTURE_OPACITY = 0.85;
 
 /** A camera in the coordinates of the GLB. */
 export interface Pose {
+  /** The place of its image in the session. */
+  index: number;
   name: string;
   center: Vector3;
   /** Rays through the corners of the image, to a depth of 1: top left, then clockwise. */
@@ -72,7 +74,7 @@ export function poses(metadata: Metadata): Pose[] {
       corner.divideScalar(scale);
     }
     if ([center, ...corners].every((point) => point.toArray().every(Number.isFinite))) {
-      found.push({ name, center, corners });
+      found.push({ index, name, center, corners });
     }
   });
   return found;
@@ -91,7 +93,7 @@ export class Cameras {
       this.group.add(frustums(poses, depth));
     }
     for (const pose of poses) {
-      const canvas = picture(pose.name);
+      const canvas = picture(pose.index, pose.name);
       if (canvas) {
         this.pictures.push(pictureMesh(pose, depth, canvas));
       }

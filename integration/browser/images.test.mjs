@@ -1,0 +1,111 @@
+// The images of a session that others sent, or this page before it was loaded anew.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startChromium } from './support/chromium.mjs';
+import { openPage } from './support/page.mjs';
+import { plain, shownPictures } from './support/pictures.mjs';
+import { chooseResolution, logged, photos, sessionOf, stored } from './support/scene.mjs';
+import { archive, startServer } from './support/server.mjs';
+
+let server;
+let browser;
+
+before(async () => {
+  server = await startServer('--model', archive('flat'));
+  browser = await startChromium();
+});
+
+after(async () => {
+  await browser?.stop();
+  await server?.stop();
+});
+
+test('who comes back sees the images, also on their cameras', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 112);
+  await page.locator('#photos').setInputFiles(photos(3));
+  await logged(page, 'update, 3 images');
+  await page.reload();
+  await page.locator('#view canvas[data-textures="3"]').waitFor();
+  assert.equal(await page.locator('#counts').innerText(), '3 of 3 stored');
+  assert.deepEqual(await shownPictures(page, sessionOf(page)), [
+    { name: '000.jpg', places: [0] },
+    { name: '001.jpg', places: [1] },
+    { name: '002.jpg', places: [2] },
+  ]);
+  well();
+  await page.close();
+});
+
+test('images of one name from two loads of the page are told apart', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 112);
+  await page.getByText('All at once').click();
+  await page.locator('#photos').setInputFiles(await plain(page, 'x.png', 'rgb(200 30 30)'));
+  await stored(page, 1);
+  await page.reload();
+  await page.getByText('All at once').click();
+  await page.locator('.thumbnail canvas').waitFor();
+  await page.locator('#photos').setInputFiles(await plain(page, 'x.png', 'rgb(30 30 200)'));
+  await stored(page, 2);
+  assert.deepEqual(await page.locator('.thumbnail .name').allInnerTexts(), ['x.png', 'x.png (2)']);
+  await page.getByRole('button', { name: 'Update' }).click();
+  await page.locator('#view canvas[data-textures="2"]').waitFor();
+  assert.deepEqual(await colors(page), ['red', 'blue']);
+  await page.reload();
+  await page.locator('#view canvas[data-textures="2"]').waitFor();
+  assert.deepEqual(await shownPictures(page, sessionOf(page)), [
+    { name: 'x.png', places: [0] },
+    { name: 'x.png (2)', places: [1] },
+  ]);
+  well();
+  await page.close();
+});
+
+test('images of one name from two pages at the same time are told apart', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 112);
+  await page.getByText('All at once').click();
+  await page.locator('#photos').setInputFiles(photos(1));
+  await stored(page, 1);
+  const other = await openPage(browser.context, page.url());
+  await other.page.getByText('All at once').click();
+  await other.page.locator('.thumbnail canvas').waitFor();
+  // Neither page knows what the other one calls its image.
+  const red = await plain(other.page, 'x.png', 'rgb(200 30 30)');
+  const blue = await plain(page, 'x.png', 'rgb(30 30 200)');
+  await other.page.locator('#photos').setInputFiles(red);
+  await stored(other.page, 2);
+  await page.bringToFront();
+  await page.locator('#photos').setInputFiles(blue);
+  await stored(page, 2);
+  const { body } = await server.json(`/ws/session/${sessionOf(page)}/images`);
+  const paths = body.images.map(({ image_path }) => image_path);
+  assert.deepEqual(paths, ['000.jpg', 'x.png', 'x.png']);
+
+  await page.getByRole('button', { name: 'Update' }).click();
+  await page.locator('#view canvas[data-textures="3"]').waitFor();
+  const names = page.locator('.thumbnail .name');
+  assert.deepEqual(await names.allInnerTexts(), ['000.jpg', 'x.png', 'x.png (2)']);
+  assert.deepEqual((await colors(page)).slice(1), ['blue', 'red']);
+  assert.deepEqual((await shownPictures(page, sessionOf(page)))[2].places, [1]);
+  await page.reload();
+  await page.locator('#view canvas[data-textures="3"]').waitFor();
+  assert.deepEqual((await colors(page)).slice(1), ['red', 'blue']);
+  well();
+  other.well();
+  await other.page.close();
+  await page.close();
+});
+
+/** Of which colour the pictures beside the names are, by their middle. */
+function colors(page) {
+  return page.evaluate(() =>
+    [...document.querySelectorAll('.thumbnail canvas')].map((canvas) => {
+      const { width, height } = canvas;
+      const [red, , blue] = canvas.getContext('2d').getImageData(width / 2, height / 2, 1, 1).data;
+      return red > blue ? 'red' : 'blue';
+    }),
+  );
+}
