@@ -155,6 +155,34 @@ async fn frames_without_times_are_counted() {
     assert_eq!(taken, [0, 4]);
 }
 
+/// The packets before a cut are kept, and an edit list hides what they show.
+#[tokio::test]
+async fn hidden_frames_of_a_cut_are_not_counted() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let desk = Desk::new();
+    // Frames that need all before them.
+    encode(
+        &[&MPEG4[..], &["-g", "100"]].concat(),
+        &desk.path("walk.mp4"),
+    );
+    let walk = desk.path("walk.mp4");
+    let walk = walk.to_str().expect("a plain name");
+    let cut = ["-ss", "1", "-i", walk, "-c", "copy"];
+    ffmpeg(&cut, &desk.path("cut.mp4"));
+    let probe = Command::new("ffprobe")
+        .args(["-v", "error", "-count_packets"])
+        .args(["-show_entries", "stream=nb_read_packets", "-of", "csv=p=0"])
+        .arg(desk.path("cut.mp4"))
+        .output();
+    let packets = probe.expect("ffprobe starts").stdout;
+    assert_eq!(String::from_utf8_lossy(&packets).trim(), "8");
+    let taken = async |count: &str| frames(&desk, &["--num-frames", count], "cut.mp4").await;
+    assert_eq!(taken("2").await, [4, 6]);
+    assert_eq!(taken("4").await, [4, 5, 6, 7]);
+}
+
 /// ffmpeg takes names for options, addresses and patterns.
 #[tokio::test]
 async fn any_name_of_a_file_or_folder_will_do() {

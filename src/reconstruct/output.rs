@@ -93,7 +93,11 @@ fn target(path: &Path) -> io::Result<PathBuf> {
         Ok(found) if found.is_file() => fs::canonicalize(path),
         // Such as /dev/null, whose place no file should take.
         Ok(_) => Err(io::Error::other("it is a device or a pipe and no file")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(path) {
+            // To a file that is not there yet. Links in a circle are another error.
+            Ok(link) => target(&path.parent().unwrap_or(Path::new("")).join(link)),
+            Err(_) => Ok(path.to_owned()),
+        },
         Err(error) => Err(error),
     }
 }
@@ -161,5 +165,33 @@ mod tests {
             .expect("saved");
         assert_eq!(fs::read(path("elsewhere/old.glb")).expect("there"), b"new");
         assert!(fs::read_link(path("scene.glb")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_link_to_a_file_that_is_not_there_stays_one() {
+        let folder = tempfile::tempdir().expect("writable");
+        let path = |name: &str| folder.path().join(name);
+        let link = |to: &str, name: &str| {
+            std::os::unix::fs::symlink(to, path(name)).expect("writable");
+        };
+        fs::create_dir(path("elsewhere")).expect("writable");
+        link("elsewhere/link.glb", "scene.glb");
+        link("new.glb", "elsewhere/link.glb");
+        let output = Output::new(path("scene.glb"), None).expect("writable");
+        let saved = output.save(Bytes::from_static(b"new")).await;
+        assert_eq!(saved.expect("saved"), path("scene.glb"));
+        assert_eq!(fs::read(path("elsewhere/new.glb")).expect("there"), b"new");
+        for name in ["scene.glb", "elsewhere/link.glb"] {
+            assert!(fs::read_link(path(name)).is_ok(), "{name}");
+        }
+
+        link("missing/new.glb", "nowhere.glb");
+        link("missing/", "folder.glb");
+        link("circle.glb", "circle.glb");
+        for name in ["nowhere.glb", "folder.glb", "circle.glb"] {
+            let refused = Output::new(path(name), None).expect_err("no file can be there");
+            assert!(refused.to_string().contains(name), "{refused}");
+            assert!(fs::read_link(path(name)).is_ok(), "{name}");
+        }
     }
 }

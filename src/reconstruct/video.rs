@@ -1,6 +1,6 @@
 //! Frames of a video, read by ffmpeg where it is installed.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -34,16 +34,15 @@ pub async fn frames(
     let mut source = OsString::from("file:");
     source.push(std::path::absolute(path)?);
 
-    let mut probe = Command::new("ffprobe");
-    // Not the duration: recordings of browsers do not tell theirs.
-    probe.args(["-v", "error", "-count_packets", "-select_streams", STREAM]);
-    probe.args(["-show_entries", "stream=nb_read_packets:format=format_name"]);
-    probe.args(["-of", "default=nokey=1:noprint_wrappers=1"]);
-    let said = succeed(probe.arg(&source), path).await?;
-    let said = String::from_utf8_lossy(&said.stdout);
-    if said.lines().any(|line| line == TEXT) {
+    let format = probe(&["-show_entries", "format=format_name"], &source, path).await?;
+    if format.trim() == TEXT {
         return Err(failed("it is text"));
     }
+    // By decoding it: recordings of browsers do not tell their duration, and a part that was cut
+    // out without encoding it again has packets before it that no frame is shown of.
+    let count_frames = ["-threads", "0", "-count_frames", "-select_streams", STREAM];
+    let entry = ["-show_entries", "stream=nb_read_frames"];
+    let said = probe(&[&count_frames[..], &entry].concat(), &source, path).await?;
     let all = said.lines().find_map(|line| line.parse::<u64>().ok());
     let Some(all) = all.filter(|all| *all > 0) else {
         return Err(failed("it has no frames"));
@@ -76,6 +75,14 @@ fn choice(count: u32, all: u64) -> String {
     let part = |middle| format!("floor(({middle})*{count}/{all})");
     let (this, before) = (part("n+0.5"), part("n-0.5"));
     format!("select='gt({this},{before})',settb=1,setpts=N")
+}
+
+/// The values that ffprobe tells, each in a line.
+async fn probe(options: &[&str], source: &OsStr, path: &Path) -> Result<String, ReconstructError> {
+    let mut probe = Command::new("ffprobe");
+    probe.args(["-v", "error", "-of", "default=nokey=1:noprint_wrappers=1"]);
+    let said = succeed(probe.args(options).arg(source), path).await?;
+    Ok(String::from_utf8_lossy(&said.stdout).into_owned())
 }
 
 /// Runs one of ffmpeg's programs. It ends when this is given up.
