@@ -3,8 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{ExitStatus, Stdio};
 
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
 use super::error::ReconstructError;
@@ -15,6 +16,8 @@ const STREAM: &str = "V:0";
 const TEXT: &str = "tty";
 /// What the frames are called. Relative to their folder, as ffmpeg gives a `%` a meaning.
 const PATTERN: &str = "frame_%05d.jpg";
+/// Bytes of what one of ffmpeg's programs says that are kept.
+const MOST_WORDS: u64 = 64 << 10;
 
 /// `count` frames of a video, evenly spread over it, as JPEG files in a new folder. All of its
 /// frames if there are no more.
@@ -82,31 +85,47 @@ async fn probe(options: &[&str], source: &OsStr, path: &Path) -> Result<String, 
     let mut probe = Command::new("ffprobe");
     probe.args(["-v", "error", "-of", "default=nokey=1:noprint_wrappers=1"]);
     let said = succeed(probe.args(options).arg(source), path).await?;
-    Ok(String::from_utf8_lossy(&said.stdout).into_owned())
+    Ok(String::from_utf8_lossy(&said).into_owned())
 }
 
-/// Runs one of ffmpeg's programs. It ends when this is given up.
-async fn succeed(command: &mut Command, path: &Path) -> Result<Output, ReconstructError> {
-    let run = command
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await;
-    match run {
-        Ok(output) if output.status.success() => Ok(output),
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            Err(ReconstructError::Video {
-                path: path.to_owned(),
-                reason: said.trim().to_owned(),
-            })
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(ReconstructError::NoFfmpeg(path.to_owned()))
-        }
-        Err(error) => Err(ReconstructError::Video {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        }),
+/// Runs one of ffmpeg's programs, and gives what it writes. It ends when this is given up.
+async fn succeed(command: &mut Command, path: &Path) -> Result<Vec<u8>, ReconstructError> {
+    let fail = |reason: String| ReconstructError::Video {
+        path: path.to_owned(),
+        reason,
+    };
+    let (said, complaint, status) = run(command).await.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => ReconstructError::NoFfmpeg(path.to_owned()),
+        _ => fail(error.to_string()),
+    })?;
+    match status.success() {
+        true => Ok(said),
+        false => Err(fail(String::from_utf8_lossy(&complaint).trim().to_owned())),
     }
+}
+
+/// What a program writes and complains of, the beginning of each, and how it ended.
+async fn run(command: &mut Command) -> io::Result<(Vec<u8>, Vec<u8>, ExitStatus)> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    tokio::try_join!(beginning(stdout), beginning(stderr), child.wait())
+}
+
+/// The first [`MOST_WORDS`] bytes; the rest is read and forgotten. Of a damaged video ffmpeg says
+/// something in every frame.
+async fn beginning(output: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+    let mut words = Vec::new();
+    if let Some(mut output) = output {
+        (&mut output)
+            .take(MOST_WORDS)
+            .read_to_end(&mut words)
+            .await?;
+        tokio::io::copy(&mut output, &mut tokio::io::sink()).await?;
+    }
+    Ok(words)
 }
