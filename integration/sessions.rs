@@ -116,6 +116,49 @@ async fn files_that_stay_are_not_said_to_be_gone() {
     assert_eq!(reply.status, 500, "{}", reply.text());
     // The session has ended all the same.
     assert_eq!(server.get(&path).await.status, 404);
+    path
+}
+
+/// Makes what [`delete_in_vain`] did good.
+fn repair(server: &Server) {
+    let folders = server.data_dir().join("sessions");
+    std::fs::remove_file(&folders).expect("writable");
+    std::fs::rename(server.data_dir().join("elsewhere"), &folders).expect("writable");
+}
+
+/// Folders of sessions, also empty ones.
+fn folders(server: &Server) -> usize {
+    let folders = server.data_dir().join("sessions");
+    folders.read_dir().expect("it is there").count()
+}
+
+#[tokio::test]
+async fn files_that_stay_are_not_said_to_be_gone() {
+    let server = Server::start(&[]).await;
+    let path = delete_in_vain(&server).await;
+    let reply = server.delete(&path).await;
+    assert_eq!(reply.status, 500, "{}", reply.text());
+    repair(&server);
+    let reply = server.delete(&path).await;
+    // Unless the server was quicker by itself.
+    assert!([200, 404].contains(&reply.status), "{}", reply.text());
+    assert_eq!(folders(&server), 0);
+    assert_eq!(server.delete(&path).await.status, 404);
+}
+
+#[tokio::test]
+async fn files_that_stay_are_removed_later() {
+    let server = Server::start(&[]).await;
+    let path = delete_in_vain(&server).await;
+    repair(&server);
+    until("the files to go", async || {
+        (folders(&server) == 0).then_some(())
+    })
+    .await;
+    until("the word of it", async || {
+        (server.delete(&path).await.status == 404).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
