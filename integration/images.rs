@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::support::gate::Gate;
 use crate::support::pictures::{photo, sized};
 use crate::support::rest::{self, Reply};
 use crate::support::server::Server;
@@ -44,16 +45,18 @@ async fn images_on_their_way_are_counted() {
     let server = Server::start(&[]).await;
     let mut client = server.client("").await;
     assert_eq!(server.info(&client.session).await["pending_images"], 0);
-    // Decoding these takes a while.
-    let large = sized(3000, 2000);
-    for _ in 0..4 {
-        client.send_image("x.png", &large).await;
+    let gate = Gate::new();
+    gate.bar_images(&server, &client.session, 4);
+    for index in 0..4 {
+        client.send_image("x.png", &photo(index)).await;
     }
-    until("an image on its way", async || {
+    until("four images on their way", async || {
         let info = server.info(&client.session).await;
-        (info["pending_images"].as_u64() > Some(0)).then_some(())
+        assert_eq!(info["image_count"], 0);
+        (info["pending_images"] == 4).then_some(())
     })
     .await;
+    let _open = gate.open();
     for _ in 0..4 {
         client.expect("ack").await;
     }

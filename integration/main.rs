@@ -14,6 +14,7 @@ mod downloads;
 mod drain;
 mod errors;
 mod example_client;
+mod export_turns;
 mod fetch;
 mod formats;
 mod ids;

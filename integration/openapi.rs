@@ -172,6 +172,33 @@ async fn every_described_operation_answers_as_described() {
 }
 
 #[tokio::test]
+async fn what_asks_an_actor_may_find_it_busy() {
+    let server = Server::start(&[]).await;
+    let document = server.get("/openapi.json").await.json();
+    let mut asking = 0;
+    for (path, item) in document["paths"].as_object().expect("an object") {
+        for (method, operation) in item.as_object().expect("an object") {
+            let upgrades = operation["responses"]["101"].is_object();
+            let asks = operation["tags"] == json!(["sessions"]) || path.starts_with("/actors");
+            if asks && !upgrades {
+                asking += 1;
+                let busy = &operation["responses"]["503"];
+                assert!(busy.is_object(), "{method} {path}: {operation}");
+            }
+        }
+    }
+    assert!(asking >= 10, "{asking}");
+    for (path, method) in [
+        ("/ws/session/{session_id}", "delete"),
+        ("/ws/session/{session_id}/result", "get"),
+        ("/ws/session/{session_id}/images/{index}/thumbnail", "get"),
+    ] {
+        let failed = &document["paths"][path][method]["responses"]["500"];
+        assert!(failed.is_object(), "{method} {path}");
+    }
+}
+
+#[tokio::test]
 async fn a_result_in_json_is_as_described() {
     let server = Server::start(&[]).await;
     let mut client = server.client("").await;

@@ -127,7 +127,7 @@ pub struct Options {
     )]
     pub upload_buffer_mb: usize,
 
-    /// A job of the model that takes longer than this many seconds is given up.
+    /// A job of the model, or a result's file, that takes longer than this many seconds is given up.
     #[arg(long, env = "POINTSTREAM_JOB_TIMEOUT", value_name = "SECONDS", default_value = "1800",
           value_parser = seconds)]
     pub job_timeout: Duration,

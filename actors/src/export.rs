@@ -26,7 +26,7 @@ pub struct ResultFile {
 /// Why there is no file.
 #[derive(Debug, Clone, Error)]
 pub enum ExportFailed {
-    /// The session does not answer.
+    /// The session does not answer, or others are written for too long before it.
     #[error(transparent)]
     Unanswered(#[from] Unanswered),
     /// It took too long to write.

@@ -16,7 +16,8 @@ use crate::mailbox::{AskError, Mailbox, Reply};
 use crate::session::SessionMessage;
 use crate::summary::{ImageSummary, SessionSummary, ThumbnailFailed};
 
-/// How much longer than a file may take to be written is waited for the word that it was not.
+/// How much longer than a file may wait and take to be written is waited for the word that it was
+/// not.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Why a session does not answer.
@@ -40,7 +41,7 @@ pub struct SessionHandle {
     pub(crate) mailbox: Mailbox<SessionMessage>,
     /// Whether the system ends.
     pub(crate) ending: Arc<AtomicBool>,
-    /// How long a file may take to be written.
+    /// How long a file may take to be written, and wait for its turn before.
     pub(crate) export_timeout: Duration,
 }
 
@@ -99,8 +100,9 @@ impl SessionHandle {
         self.mailbox
             .cast(SessionMessage::Export { format, reply })
             .map_err(|_| self.gone())?;
-        // The session bounds the writing itself; this is for one that is stuck.
-        let file = tokio::time::timeout(self.export_timeout + GRACE, file)
+        // The session bounds the wait for its turn and the writing; this is for one that is stuck.
+        let limit = self.export_timeout.saturating_mul(2);
+        let file = tokio::time::timeout(limit.saturating_add(GRACE), file)
             .await
             .map_err(|_| Unanswered::Busy)?;
         waiting.answered = true;

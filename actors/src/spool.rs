@@ -7,7 +7,7 @@
 //! <data dir>/sessions/<id>/2.glb       the newest result
 //! <data dir>/sessions/<id>/2.npz       what its other formats are made of, and one of them
 //! <data dir>/sessions/<id>/2.ply       another format, if somebody asked for it
-//! <data dir>/sessions/<id>.removed     the folder of a session that has ended, for a moment
+//! <data dir>/sessions/<id>.removed     the folder of a session that has ended, until it is gone
 //! ```
 //!
 //! Names are numbers of ours, never a client's. All functions block.
@@ -96,14 +96,12 @@ impl Spool {
     }
 
     /// Removes the folder with all that is in it. It gets another name first: work that is still
-    /// under way must not add a file to it meanwhile.
+    /// under way must not add a file to it meanwhile. What could not be removed can be tried again.
     pub fn remove(&self) -> io::Result<()> {
         let doomed = self.folder.with_extension("removed");
-        match fs::rename(&self.folder, &doomed) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => fs::remove_dir_all(&doomed),
-        }
+        // One that is not there has its other name already, or is gone.
+        unless_missing(fs::rename(&self.folder, &doomed))?;
+        unless_missing(fs::remove_dir_all(&doomed))
     }
 
     /// Stores an image as it came and as the model takes it; all or nothing.
@@ -177,5 +175,13 @@ impl Spool {
 
     fn result(&self, number: u64, format: ResultFormat) -> PathBuf {
         self.folder.join(format!("{number}.{}", format.extension()))
+    }
+}
+
+/// Takes what is not there for done.
+fn unless_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
     }
 }

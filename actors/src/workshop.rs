@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Runs computations and file work on threads of their own, so many at once as there are places.
 #[derive(Debug, Clone)]
@@ -46,15 +46,39 @@ impl Workshop {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, WorkFailed> {
-        let place = self
-            .places
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|error| WorkFailed(error.to_string()))?;
+        self.place().await?.run(work).await
+    }
+
+    /// Waits for a place. They are given in the order in which they were asked for.
+    ///
+    /// # Errors
+    /// [`WorkFailed`] if there will be none.
+    pub async fn place(&self) -> Result<Place, WorkFailed> {
+        let permit = self.places.clone().acquire_owned().await;
+        permit
+            .map(|_permit| Place { _permit })
+            .map_err(|error| WorkFailed(error.to_string()))
+    }
+}
+
+/// A place of a workshop, free again when this is dropped or its work is done.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// Does the work at once.
+    ///
+    /// # Errors
+    /// [`WorkFailed`] if it panicked.
+    pub async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, WorkFailed> {
         let span = tracing::Span::current();
         tokio::task::spawn_blocking(move || {
-            let _place = place;
+            let _place = self;
             span.in_scope(work)
         })
         .await

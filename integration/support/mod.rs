@@ -3,6 +3,7 @@
 pub mod archives;
 pub mod client;
 pub mod compressed;
+pub mod gate;
 pub mod geometry;
 pub mod glb;
 pub mod npz;

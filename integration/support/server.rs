@@ -1,7 +1,7 @@
 //! The server's process.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -81,6 +81,11 @@ impl Server {
     /// Where the server keeps its files.
     pub fn data_dir(&self) -> &Path {
         self.data.as_ref().expect("not taken away yet").path()
+    }
+
+    /// Where it keeps those of a session.
+    pub fn session_folder(&self, session: &str) -> PathBuf {
+        self.data_dir().join("sessions").join(session)
     }
 
     /// All files of sessions, as paths relative to the data directory.

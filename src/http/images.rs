@@ -52,6 +52,7 @@ impl Image {
     responses(
         (status = 200, description = "The images", body = Images),
         (status = 404, description = "There is no such session", body = ErrorBody),
+        (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
 pub async fn list_images(app: App, id: String) -> Result<Json, ApiError> {
@@ -78,6 +79,8 @@ pub async fn list_images(app: App, id: String) -> Result<Json, ApiError> {
         (status = 404, description = "There is no such session or image", body = ErrorBody),
         (status = 412, description = "It is another one than the client has", body = ErrorBody),
         (status = 416, description = "It has no such range", body = ErrorBody),
+        (status = 500, description = "The stored image cannot be read", body = ErrorBody),
+        (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
 pub async fn thumbnail(

@@ -199,6 +199,7 @@ pub struct Done {
     responses(
         (status = 200, description = "It restarts", body = Done),
         (status = 404, description = "There is no such worker", body = ErrorBody),
+        (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
 pub async fn restart_worker(app: App, index: usize) -> Result<Json, ApiError> {

@@ -72,6 +72,8 @@ impl Format {
         (status = 412, description = "It is another one than the client has", body = ErrorBody),
         (status = 416, description = "It has no such range", body = ErrorBody),
         (status = 422, description = "There is no such format", body = ErrorBody),
+        (status = 500, description = "It cannot be written", body = ErrorBody),
+        (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
         (status = 504, description = "It took too long to write", body = ErrorBody),
         (status = 507, description = "The disk is full", body = ErrorBody),
     )

@@ -45,6 +45,7 @@ pub async fn create(app: App, query: Query) -> Result<Json, ApiError> {
     responses(
         (status = 200, description = "The session", body = Shown),
         (status = 404, description = "There is no such session", body = ErrorBody),
+        (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
 pub async fn show(app: App, id: String) -> Result<Json, ApiError> {
@@ -65,7 +66,7 @@ pub async fn show(app: App, id: String) -> Result<Json, ApiError> {
     responses(
         (status = 200, description = "It has ended", body = Done),
         (status = 404, description = "There is no such session", body = ErrorBody),
-        (status = 500, description = "It has ended, but its files could not be removed", body = ErrorBody),
+        (status = 500, description = "It has ended, but its files could not be removed yet", body = ErrorBody),
         (status = 503, description = "It ends, but its files are not gone yet", body = ErrorBody),
     )
 )]
@@ -81,7 +82,10 @@ pub async fn delete(app: App, id: String) -> Result<Json, ApiError> {
 /// Lists the sessions, the oldest first, with statistics.
 #[utoipa::path(
     get, path = "/ws/sessions", tag = "sessions",
-    responses((status = 200, description = "The sessions", body = List))
+    responses(
+        (status = 200, description = "The sessions", body = List),
+        (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
+    )
 )]
 pub async fn list(app: App) -> Result<Json, ApiError> {
     let sessions = app.system.sessions().await?;

@@ -35,7 +35,7 @@ pub enum ErrorKind {
     OutOfMemory,
     /// The model took too long.
     Timeout,
-    /// Too many jobs wait already.
+    /// Too much is waiting to be done already.
     Busy,
     /// A worker failed, or there is none that could work.
     Worker,

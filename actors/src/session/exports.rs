@@ -11,6 +11,7 @@ use tracing::Instrument;
 use super::result::StoredResult;
 use super::{SessionMessage, State};
 use crate::export::{ExportFailed, ResultFile};
+use crate::handle::Unanswered;
 use crate::mailbox::{Reply, answer};
 use crate::metrics::ErrorKind;
 
@@ -89,25 +90,32 @@ impl State {
         let (workshop, mailbox) = (self.export_workshop.clone(), self.mailbox.clone());
         let limit = self.settings.job_timeout;
         let work = async move {
-            let mut written =
-                std::pin::pin!(workshop.run(move || result.write(format, &cancelled)));
-            let in_time = tokio::time::timeout(limit, written.as_mut()).await;
-            let written = match in_time {
-                Ok(written) => written,
-                Err(_) => {
-                    // Gone: then nobody waits for it.
-                    let _ = mailbox.cast(SessionMessage::ExportLate { number, format });
-                    written.await
+            // Its time begins when it is written: others may take longer than it does.
+            let outcome = match tokio::time::timeout(limit, workshop.place()).await {
+                Ok(Ok(place)) => {
+                    let mut written =
+                        std::pin::pin!(place.run(move || result.write(format, &cancelled)));
+                    let in_time = tokio::time::timeout(limit, written.as_mut()).await;
+                    let written = match in_time {
+                        Ok(written) => written,
+                        Err(_) => {
+                            // Gone: then nobody waits for it.
+                            let _ = mailbox.cast(SessionMessage::ExportLate { number, format });
+                            written.await
+                        }
+                    };
+                    written
+                        .map_err(|failed| ExportFailed::Internal(failed.to_string()))
+                        .and_then(|written| {
+                            written.map_err(|error| ExportFailed::Write {
+                                format,
+                                source: Arc::new(error),
+                            })
+                        })
                 }
+                Ok(Err(failed)) => Err(ExportFailed::Internal(failed.to_string())),
+                Err(_) => Err(Unanswered::Busy.into()),
             };
-            let outcome = written
-                .map_err(|failed| ExportFailed::Internal(failed.to_string()))
-                .and_then(|written| {
-                    written.map_err(|error| ExportFailed::Write {
-                        format,
-                        source: Arc::new(error),
-                    })
-                });
             // Gone: then the file goes with the session's folder.
             let _ = mailbox.cast(SessionMessage::ExportEnded {
                 number,
@@ -146,6 +154,7 @@ impl State {
                 tracing::warn!(%error, "result not written");
                 let kind = match error {
                     ExportFailed::Write { source, .. } => ErrorKind::of_files(&**source),
+                    ExportFailed::Unanswered(_) => ErrorKind::Busy,
                     _ => ErrorKind::Internal,
                 };
                 self.metrics.error(kind, Some(self.id), &error.to_string());

@@ -1,6 +1,7 @@
 //! The supervisor: spawns the pool and the sessions, and cleans up after a session however it
 //! ended.
 
+mod leftovers;
 mod sessions;
 
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ use crate::settings::Settings;
 use crate::spool::DataDir;
 use crate::summary::ActorReport;
 use crate::workshop::Workshop;
+use leftovers::Leftover;
 pub use sessions::{CreateSessionError, DeleteSessionError};
 use sessions::{DeleteReply, Entry};
 
@@ -53,6 +55,8 @@ pub(crate) enum SupervisorMessage {
     Delete(SessionId, DeleteReply),
     /// The folder of a session that ended is gone, or not.
     FolderRemoved(SessionId, Result<(), String>),
+    /// Try once more to remove a folder that could not be removed.
+    RemoveAgain(SessionId),
     /// Kill a worker and start it again; answers whether there is such a worker.
     RestartWorker(usize, Reply<bool>),
     /// Show the actors.
@@ -104,6 +108,8 @@ pub(crate) struct State {
     by_actor: HashMap<ActorId, SessionId>,
     /// Sessions that have ended but whose files are not gone yet, with those who wait for it.
     leaving: HashMap<SessionId, Vec<DeleteReply>>,
+    /// Those whose files could not be removed, as long as it is tried again.
+    leftovers: HashMap<SessionId, Leftover>,
     /// Sessions whose folder is being made.
     coming: usize,
     next_place: u64,
@@ -153,6 +159,7 @@ impl State {
             SupervisorMessage::List(reply) => answer(reply, self.list()),
             SupervisorMessage::Delete(id, reply) => self.delete(id, reply),
             SupervisorMessage::FolderRemoved(id, removed) => self.on_folder_removed(id, removed),
+            SupervisorMessage::RemoveAgain(id) => self.remove_again(id),
             SupervisorMessage::RestartWorker(index, reply) => {
                 // Gone: its workers start again with it.
                 let _ = self.pool().cast(PoolMessage::Restart(index, reply));
@@ -267,6 +274,7 @@ impl Actor for Supervisor {
             sessions: HashMap::new(),
             by_actor: HashMap::new(),
             leaving: HashMap::new(),
+            leftovers: HashMap::new(),
             coming: 0,
             next_place: 0,
             draining: false,

@@ -45,8 +45,9 @@ pub enum DeleteSessionError {
     /// There is no such session, or nobody says that it is gone.
     #[error(transparent)]
     Unanswered(#[from] Unanswered),
-    /// It has ended, but its files are still there.
-    #[error("the session has ended, but its files could not be removed: {0}")]
+    /// It has ended, but its files are still there. It is tried again for a while, and at once if
+    /// the session is deleted once more.
+    #[error("the session has ended, but its files could not be removed yet: {0}")]
     Files(String),
 }
 
@@ -161,6 +162,8 @@ impl State {
                 .cast(SessionMessage::Close(CloseReason::Deleted));
         } else if let Some(waiting) = self.leaving.get_mut(&id) {
             waiting.push(reply);
+        } else if self.leftovers.contains_key(&id) {
+            self.remove_folder(id, vec![reply]);
         } else {
             answer(reply, Err(Unanswered::NotFound.into()));
         }
@@ -200,8 +203,12 @@ impl State {
     }
 
     pub(super) fn on_folder_removed(&mut self, id: SessionId, removed: Result<(), String>) {
-        if let Err(error) = &removed {
-            self.metrics.error(ErrorKind::Storage, Some(id), error);
+        match &removed {
+            Ok(()) => self.forget_leftover(id),
+            Err(error) => {
+                self.metrics.error(ErrorKind::Storage, Some(id), error);
+                self.keep_leftover(id);
+            }
         }
         for reply in self.leaving.remove(&id).into_iter().flatten() {
             answer(reply, removed.clone().map_err(DeleteSessionError::Files));

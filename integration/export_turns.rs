@@ -1,0 +1,57 @@
+//! Results that are written in other formats, more of them than at once.
+
+use std::num::NonZeroUsize;
+
+use futures_util::future::join_all;
+
+use crate::support::gate::Gate;
+use crate::support::pictures::photo;
+use crate::support::server::Server;
+use crate::support::until;
+
+/// The session and the path of a result that is not written as this yet.
+async fn unwritten(server: &Server) -> (String, String) {
+    let mut client = server.client("").await;
+    client.upload("x.png", &photo(1)).await;
+    client.generate(true).await;
+    client.result("delta").await;
+    let path = format!("/ws/session/{}/result?format=colmap", client.session);
+    (client.session, path)
+}
+
+#[tokio::test]
+async fn the_time_before_its_turn_is_not_the_time_of_writing() {
+    let server = Server::start(&["--job-timeout", "8"]).await;
+    // All places are taken: one for each two cores.
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let gate = Gate::new();
+    let mut held = Vec::new();
+    for _ in 0..cores.div_ceil(2) {
+        let (session, path) = unwritten(&server).await;
+        gate.bar(&server.session_folder(&session).join("1.rgb"));
+        held.push(path);
+    }
+    let (_, waiting) = unwritten(&server).await;
+    let others = join_all(held.iter().map(|path| server.get(path)));
+    let (others, late) = tokio::join!(others, async {
+        until("the writing of the others", async || {
+            let files = server.files();
+            let begun = files.iter().filter(|file| file.ends_with("colmap.zip"));
+            (begun.count() == held.len()).then_some(())
+        })
+        .await;
+        server.get(&waiting).await
+    });
+    for reply in others {
+        assert_eq!(reply.status, 504, "{}", reply.text());
+        assert!(reply.detail().contains("within 8 s"), "{}", reply.text());
+    }
+    // Nobody has tried to write this one.
+    assert_eq!(late.status, 503, "{}", late.text());
+    assert!(late.header("retry-after").is_some());
+    drop(gate.open());
+    until("its turn", async || {
+        (server.get(&waiting).await.status == 200).then_some(())
+    })
+    .await;
+}
