@@ -185,14 +185,22 @@ mod tests {
             width: 40,
             height: 10,
         };
-        let shortage = NEED
-            .check(10, large, in_a_call, 60_000)
+        let need = MemoryNeed {
+            per_call_pixel: 10.0,
+            ..NEED
+        };
+        let shortage = need
+            .check(10, large, in_a_call, 20_000)
             .expect_err("too little");
         let scale = shortage.fitting_scale.expect("smaller ones fit");
         let pixels = 400.0 * scale * scale;
         let smaller = in_a_call(large.scaled(scale));
         assert!(smaller > 1, "calls do grow");
-        assert!(NEED.bytes(10, pixels, smaller) <= 60_001.0);
+        assert!(need.bytes(10, pixels, smaller) <= 20_001.0);
+        assert!(
+            need.bytes(10, pixels / 0.9, smaller) > 20_001.0,
+            "no more than it takes"
+        );
     }
 
     #[test]
