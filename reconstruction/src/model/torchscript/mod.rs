@@ -157,7 +157,10 @@ impl TorchScriptModel {
                 let row = frame.content::<EncodedFrame>().ok_or_else(|| {
                     ModelError::Features("they were encoded by another model".to_owned())
                 })?;
-                Ok(row.0.shallow_clone())
+                // Another GPU's worker may have encoded it.
+                row.0
+                    .f_to_device(tch::Device::from(self.device))
+                    .map_err(|error| call_error("the copy to the device", &error, work))
             })
             .collect::<Result<Vec<_>, _>>()?;
         Tensor::f_cat(&rows, 0).map_err(|error| call_error("relate", &error, work))
