@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use super::{FakeModel, Fixture};
-use crate::SessionEvent;
+use crate::{ClientMessage, SessionEvent};
 
 #[tokio::test]
 async fn waiting_frames_of_several_sessions_are_encoded_together() {
@@ -57,6 +57,47 @@ async fn frames_that_fail_together_are_tried_again_by_their_own_sessions() {
     }
     drop(go_on);
     for client in [&mut one, &mut another] {
+        let answer = client.generate().await;
+        assert!(matches!(answer, SessionEvent::Result { .. }), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn frames_encoded_ahead_leave_room_for_what_clients_wait_for() {
+    let (go_on, gate) = mpsc::channel();
+    let model = FakeModel {
+        frames_per_call: 4,
+        gate: Some(Arc::new(Mutex::new(gate))),
+        ..FakeModel::new()
+    };
+    let fixture = Fixture::new(model, 1).await;
+    let mut late = fixture.client().await;
+    late.upload().await;
+    // More than the whole queue would take: each session offers two calls of frames.
+    let mut early = Vec::new();
+    for _ in 0..3 {
+        let mut client = fixture.client().await;
+        for _ in 0..8 {
+            client.upload().await;
+        }
+        early.push(client);
+    }
+    while fixture.pool().await.queue_depth < Some(8) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    late.send(ClientMessage::Generate {
+        incremental: true,
+        id: None,
+    })
+    .await;
+    // The pool has to have its request before the model goes on.
+    while fixture.pool().await.queue_depth < Some(9) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(go_on);
+    let answer = late.next().await;
+    assert!(matches!(answer, SessionEvent::Result { .. }), "{answer:?}");
+    for client in &mut early {
         let answer = client.generate().await;
         assert!(matches!(answer, SessionEvent::Result { .. }), "{answer:?}");
     }
