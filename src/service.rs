@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pointstream_actors::{StartError, System};
-use pointstream_reconstruction::model::{Device, DeviceError, ResolvedModel};
+use pointstream_inference::{ResolvedModel, resolve_devices};
+use pointstream_reconstruction::model::{Device, DeviceError};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -134,7 +135,7 @@ async fn prepare(
     stop: CancellationToken,
 ) -> Result<(Vec<Device>, ResolvedModel, DataDir), ServiceError> {
     let device = options.model.device.clone();
-    let devices = tokio::task::spawn_blocking(move || device.resolve())
+    let devices = tokio::task::spawn_blocking(move || resolve_devices(&device))
         .await
         .map_err(io::Error::other)??;
     let model = models::resolve(&options.model, &devices, &stop).await?;

@@ -1,7 +1,7 @@
 //! What a client decides about its session.
 
 use pointstream_reconstruction::cloud::{CloudOptions, PointFilters, VoxelSize};
-use pointstream_reconstruction::export::glb::GlbCompression;
+use pointstream_reconstruction::formats::glb::GlbCompression;
 use pointstream_reconstruction::image::ProcessResMethod;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

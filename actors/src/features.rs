@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pointstream_reconstruction::model::{Features, FrameSize};
+use pointstream_reconstruction::geometry::FrameSize;
+use pointstream_reconstruction::model::Features;
 
 use crate::metrics::BudgetMetrics;
 

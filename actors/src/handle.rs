@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pointstream_reconstruction::export::ResultFormat;
+use pointstream_reconstruction::formats::ResultFormat;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
 use crate::connection::{AttachError, Events, Requests};
 use crate::event::{Answer, CloseReason, SessionId};
-use crate::export::{ExportFailed, ResultFile};
 use crate::mailbox::{AskError, Mailbox, Reply};
+use crate::result_file::{ResultFile, ResultFileError};
 use crate::session::SessionMessage;
 use crate::summary::{ImageSummary, SessionSummary, ThumbnailFailed};
 
@@ -89,8 +89,11 @@ impl SessionHandle {
     /// wait for the file have left.
     ///
     /// # Errors
-    /// [`ExportFailed`] if the session has ended meanwhile or the file cannot be written.
-    pub async fn export(&self, format: ResultFormat) -> Result<Option<ResultFile>, ExportFailed> {
+    /// [`ResultFileError`] if the session has ended meanwhile or the file cannot be written.
+    pub async fn export(
+        &self,
+        format: ResultFormat,
+    ) -> Result<Option<ResultFile>, ResultFileError> {
         // Declared first, so that it is dropped after the receiver: then the session sees who left.
         let mut waiting = Waiting {
             mailbox: &self.mailbox,

@@ -16,7 +16,6 @@
 mod config;
 mod connection;
 mod event;
-mod export;
 mod features;
 mod gauge;
 mod handle;
@@ -24,6 +23,7 @@ mod mailbox;
 mod memory;
 mod metrics;
 mod pool;
+mod result_file;
 mod session;
 mod settings;
 mod spool;
@@ -41,11 +41,11 @@ pub use event::{
     Answer, AnswerKind, BadMessageId, ClientMessage, CloseReason, LongName, MAX_NAME_BYTES,
     MessageId, Progress, ResultMetadata, SessionEvent, SessionId, Stage, Timings, check_name,
 };
-pub use export::{ExportFailed, ResultFile};
 pub use handle::{OwnedSession, SessionHandle, Unanswered};
 pub use memory::{MemoryBudget, MemoryLease};
 pub use metrics::{ErrorKind, ErrorReport, MemoryUse, Metrics, Quantiles, StageLatencies, Totals};
-pub use pointstream_reconstruction::export::{ResultFormat, UnknownFormat};
+pub use pointstream_reconstruction::formats::{ResultFormat, UnknownFormat};
+pub use result_file::{ResultFile, ResultFileError};
 pub use settings::Settings;
 pub use spool::DataDirError;
 pub use summary::{

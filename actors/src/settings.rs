@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::DecodeLimits;
-use pointstream_reconstruction::model::{Device, FrameSize, FramesPerCall, LoadModel};
+use pointstream_reconstruction::model::{Device, FramesPerCall, LoadModel};
 
 /// Settings of the actor system, fixed for its life.
 #[derive(Debug, Clone)]

@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use image::RgbImage;
 use memmap2::Mmap;
-use pointstream_reconstruction::export::ResultFormat;
-use pointstream_reconstruction::model::FrameSize;
+use pointstream_reconstruction::formats::ResultFormat;
+use pointstream_reconstruction::geometry::FrameSize;
 use thiserror::Error;
 
 use crate::event::SessionId;

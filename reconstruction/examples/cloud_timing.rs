@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use common::{HEIGHT, Synthetic, WIDTH, predict};
 use nalgebra::{Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{CloudOptions, PointFilters, VoxelSize, build_scene};
-use pointstream_reconstruction::export::glb::{GlbCompression, write_glb};
+use pointstream_reconstruction::formats::glb::{GlbCompression, write_glb};
 use pointstream_reconstruction::image::{DecodeLimits, ProcessResMethod, decode, preprocess};
 
 const RUNS: usize = 7;

@@ -15,7 +15,7 @@ use pointstream_reconstruction::cloud::sample::Pixel;
 use pointstream_reconstruction::cloud::{
     Alignment, CloudOptions, PointFilters, Scene, build_scene,
 };
-use pointstream_reconstruction::export::glb::{GlbCompression, write_glb};
+use pointstream_reconstruction::formats::glb::{GlbCompression, write_glb};
 
 type Error = Box<dyn std::error::Error>;
 

@@ -8,7 +8,7 @@ use common::{HEIGHT, Synthetic, WIDTH, predict};
 use image::Rgb;
 use nalgebra::{Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{
-    CloudOptions, PointFilters, Scene, VoxelSize, WorldFrame, build_scene,
+    CloudOptions, PointFilters, Scene, VoxelSize, World, build_scene,
 };
 
 const SIZE: (usize, usize) = (WIDTH, HEIGHT);
@@ -257,7 +257,7 @@ fn a_filtered_session_stays_in_its_world() {
     let other_world = Similarity3::new(Vector3::x(), Vector3::y() * 0.4, 3.0);
     let first = photos(3);
     let later = predict(&[0, 1, 2, 3], SIZE, &other_world);
-    let run = |filters| -> (Scene, WorldFrame) {
+    let run = |filters| -> (Scene, World) {
         let options = options(filters);
         let frames = first.frames();
         let (_, world) = build_scene(&first.prediction, &frames, None, &options).unwrap();

@@ -6,9 +6,10 @@ use common::{HEIGHT, Synthetic, WIDTH, predict};
 use image::imageops;
 use nalgebra::{Point3, Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{
-    Alignment, AlignmentQuality, CloudOptions, PointFilters, Region, Scene, SceneFrame, Unaligned,
-    WorldFrame, build_scene,
+    Alignment, AlignmentQuality, CloudOptions, PointFilters, Scene, SceneFrame, Unaligned, World,
+    build_scene,
 };
+use pointstream_reconstruction::geometry::{FrameSize, Region};
 
 const SIZE: (usize, usize) = (WIDTH, HEIGHT);
 
@@ -36,15 +37,15 @@ fn third_world() -> Similarity3<f64> {
     )
 }
 
-fn build(synthetic: &Synthetic, world: Option<&WorldFrame>) -> (Scene, WorldFrame) {
+fn build(synthetic: &Synthetic, world: Option<&World>) -> (Scene, World) {
     build_frames(synthetic, &synthetic.frames(), world)
 }
 
 fn build_frames(
     synthetic: &Synthetic,
     frames: &[SceneFrame],
-    world: Option<&WorldFrame>,
-) -> (Scene, WorldFrame) {
+    world: Option<&World>,
+) -> (Scene, World) {
     let options = CloudOptions {
         conf_thresh_percentile: 10.0,
         num_max_points: 100_000,
@@ -160,8 +161,10 @@ fn another_processed_size_and_a_crop_are_taken_into_account() {
     for image in &mut cropped.images {
         *image = imageops::crop_imm(image, left as u32, 0, width as u32, HEIGHT as u32).to_image();
     }
-    let region =
-        Region::of_center_crop((WIDTH as u32, HEIGHT as u32), (width as u32, HEIGHT as u32));
+    let region = Region::of_center_crop(
+        FrameSize::new(WIDTH as u32, HEIGHT as u32),
+        FrameSize::new(width as u32, HEIGHT as u32),
+    );
     let frames: Vec<_> = cropped
         .frames()
         .into_iter()

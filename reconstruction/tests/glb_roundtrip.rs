@@ -8,7 +8,7 @@ use gltf::mesh::Mode;
 use gltf::{Glb, Gltf, Node};
 use nalgebra::{Matrix4, Point3, SMatrix, Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{CloudOptions, PointFilters, Scene, build_scene};
-use pointstream_reconstruction::export::glb::{GlbCompression, GlbError, write_glb};
+use pointstream_reconstruction::formats::glb::{GlbCompression, GlbError, write_glb};
 use serde_json::Value;
 
 fn scene(show_cameras: bool) -> Scene {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use image::{Rgb, RgbImage};
+use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::{
     PreprocessError, ProcessResMethod, center_crop, common_size, preprocess, processed_size,
 };
@@ -117,10 +118,10 @@ fn methods_have_the_names_of_the_protocol() {
 fn mixed_sizes_are_cropped_to_the_smallest() {
     let pictures = [(70, 42), (42, 70), (56, 56)]
         .map(|(width, height)| RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, 0])));
-    let (width, height) = common_size(pictures.iter().map(RgbImage::dimensions)).unwrap();
-    assert_eq!((width, height), (42, 42));
+    let size = common_size(pictures.iter().map(FrameSize::of)).unwrap();
+    assert_eq!(size, FrameSize::new(42, 42));
     let corners = pictures.map(|picture| {
-        let cropped = center_crop(&picture, width, height);
+        let cropped = center_crop(&picture, size);
         assert_eq!(cropped.dimensions(), (42, 42));
         cropped.get_pixel(0, 0).0
     });

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::fmt;
 
 use pointstream_actors::{
-    CreateSessionError, DeleteSessionError, ErrorKind, ExportFailed, OutOfRange, ThumbnailFailed,
-    Unanswered,
+    CreateSessionError, DeleteSessionError, ErrorKind, OutOfRange, ResultFileError,
+    ThumbnailFailed, Unanswered,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -119,19 +119,19 @@ impl From<DeleteSessionError> for ApiError {
     }
 }
 
-impl From<ExportFailed> for ApiError {
-    fn from(error: ExportFailed) -> Self {
+impl From<ResultFileError> for ApiError {
+    fn from(error: ResultFileError) -> Self {
         match error {
-            ExportFailed::Unanswered(error) => error.into(),
-            ExportFailed::TimedOut { .. } => {
+            ResultFileError::Unanswered(error) => error.into(),
+            ResultFileError::TimedOut { .. } => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, error.to_string())
             }
-            ExportFailed::Write { ref source, .. }
+            ResultFileError::Write { ref source, .. }
                 if ErrorKind::of_files(&**source) == ErrorKind::DiskFull =>
             {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, error.to_string())
             }
-            ExportFailed::Write { .. } | ExportFailed::Internal(_) => Self::internal(&error),
+            ResultFileError::Write { .. } | ResultFileError::Internal(_) => Self::internal(&error),
         }
     }
 }
@@ -195,7 +195,7 @@ pub async fn recover(rejection: Rejection) -> Result<ApiError, Infallible> {
 #[cfg(test)]
 mod tests {
     use pointstream_actors::ResultFormat;
-    use pointstream_reconstruction::export::ExportError;
+    use pointstream_reconstruction::formats::WriteError;
 
     use super::*;
 
@@ -218,7 +218,7 @@ mod tests {
             ApiError::from(Unanswered::Busy),
             DeleteSessionError::Unanswered(Unanswered::Busy).into(),
             CreateSessionError::Busy.into(),
-            ExportFailed::Unanswered(Unanswered::ShuttingDown).into(),
+            ResultFileError::Unanswered(Unanswered::ShuttingDown).into(),
         ] {
             let response = error.into_response();
             assert_eq!(response.status(), 503);
@@ -233,8 +233,8 @@ mod tests {
     #[test]
     fn only_a_full_disk_is_called_full() {
         let status = |kind: std::io::ErrorKind| {
-            let source = ExportError::Write(kind.into());
-            let error = ExportFailed::Write {
+            let source = WriteError::Write(kind.into());
+            let error = ResultFileError::Write {
                 format: ResultFormat::Ply,
                 source: source.into(),
             };

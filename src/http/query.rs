@@ -162,7 +162,7 @@ fn wrong_type(name: &str, kind: &str, text: &str) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pointstream_reconstruction::export::glb::GlbCompression;
+    use pointstream_reconstruction::formats::glb::GlbCompression;
     use pointstream_reconstruction::image::ProcessResMethod;
 
     const LIMITS: ConfigLimits = ConfigLimits {

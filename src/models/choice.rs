@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use pointstream_reconstruction::model::{Device, Precision, ResolvedModel};
+use pointstream_inference::ResolvedModel;
+use pointstream_reconstruction::model::{Device, Precision};
 use thiserror::Error;
 
 use super::error::ModelsError;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use pointstream_reconstruction::model::{Precision, ResolvedModel};
+use pointstream_inference::ResolvedModel;
+use pointstream_reconstruction::model::Precision;
 use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

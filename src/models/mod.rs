@@ -13,7 +13,8 @@ mod store;
 mod tools;
 mod trusted;
 
-use pointstream_reconstruction::model::{Device, Precision, ResolvedModel};
+use pointstream_inference::ResolvedModel;
+use pointstream_reconstruction::model::{Device, Precision};
 use tokio_util::sync::CancellationToken;
 
 pub use choice::{ModelChoice, ModelFallback};

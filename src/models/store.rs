@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use pointstream_reconstruction::model::ResolvedModel;
+use pointstream_inference::ResolvedModel;
 use sha2::{Digest, Sha256};
 
 use super::error::ModelsError;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pointstream_actors::{ExportFailed, ResultFormat, StartError};
+use pointstream_actors::{ResultFileError, ResultFormat, StartError};
 use pointstream_reconstruction::model::DeviceError;
 use thiserror::Error;
 
@@ -72,7 +72,7 @@ pub enum ReconstructError {
     OneShot(#[from] OneShotError),
     /// The result could not be brought into its format.
     #[error(transparent)]
-    Export(#[from] ExportFailed),
+    Export(#[from] ResultFileError),
     /// The session has forgotten its result.
     #[error("the session has no result")]
     NoResult,

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pointstream_actors::{ResultFile, ResultFormat, ResultMetadata, System};
+use pointstream_inference::resolve_devices;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -79,7 +80,7 @@ async fn work(
     let photos = unless(stop, collected).await?;
 
     let choice = options.model.device.clone();
-    let devices = tokio::task::spawn_blocking(move || choice.resolve())
+    let devices = tokio::task::spawn_blocking(move || resolve_devices(&choice))
         .await
         .map_err(io::Error::other)??;
     let model = models::resolve(&options.model, &devices, stop).await?;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 use pointstream_actors::{ConfigLimits, ResultFormat, SessionConfig, Settings};
+use pointstream_inference::ResolvedModel;
 use pointstream_reconstruction::image::DecodeLimits;
-use pointstream_reconstruction::model::{Device, FramesPerCall, ResolvedModel};
+use pointstream_reconstruction::model::{Device, FramesPerCall};
 
 use super::error::ReconstructError;
 use crate::cli::{LogOptions, ModelOptions};

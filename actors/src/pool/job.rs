@@ -5,8 +5,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use image::RgbImage;
+use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::center_crop;
-use pointstream_reconstruction::model::{FrameSize, KnownCamera, ModelError, Shortage, Step};
+use pointstream_reconstruction::model::{KnownCamera, ModelError, Shortage, Step};
 use pointstream_reconstruction::prediction::Prediction;
 use thiserror::Error;
 
@@ -38,7 +39,7 @@ impl SpooledFrame {
         if self.size == size {
             Ok(image)
         } else {
-            Ok(center_crop(&image, size.width, size.height))
+            Ok(center_crop(&image, size))
         }
     }
 }

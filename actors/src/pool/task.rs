@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use pointstream_reconstruction::cloud::Region;
-use pointstream_reconstruction::model::{Features, FrameSize, KnownCamera, Model, ModelError};
+use pointstream_reconstruction::geometry::{FrameSize, Region};
+use pointstream_reconstruction::model::{Features, KnownCamera, Model, ModelError};
 
 use super::job::{JobError, JobFrame, JobOutput, JobProgress, JobTimings, Work};
 
@@ -125,13 +125,12 @@ impl Task {
 
 /// The cameras of all frames at the size that they are cut to, if all are known.
 fn known_cameras(frames: &[JobFrame], size: FrameSize) -> Option<Vec<KnownCamera>> {
-    let cut = (size.width, size.height);
     frames
         .iter()
         .map(|frame| {
-            let whole = (frame.pixels.size.width, frame.pixels.size.height);
-            let region = Region::of_center_crop(whole, cut);
-            Some(frame.camera?.of_region(whole, region, cut))
+            let whole = frame.pixels.size;
+            let region = Region::of_center_crop(whole, size);
+            Some(frame.camera?.of_region(whole, region, size))
         })
         .collect()
 }

@@ -7,15 +7,15 @@ use std::time::Instant;
 use bytes::Bytes;
 use image::RgbImage;
 use pointstream_reconstruction::cloud::{
-    Alignment, CloudError, Region, Scene, SceneFrame, WorldFrame, build_scene, rows,
+    Alignment, CloudError, Scene, SceneFrame, World, build_scene, rows,
 };
-use pointstream_reconstruction::export::glb::write_glb;
-use pointstream_reconstruction::export::npz::NpzWriter;
-use pointstream_reconstruction::export::{Cameras, ResultFormat};
-use pointstream_reconstruction::model::FrameSize;
+use pointstream_reconstruction::formats::glb::write_glb;
+use pointstream_reconstruction::formats::npz::NpzWriter;
+use pointstream_reconstruction::formats::{Cameras, ResultFormat};
+use pointstream_reconstruction::geometry::{FrameSize, Region};
 use pointstream_reconstruction::prediction::Prediction;
 
-use super::generation::{GenerationError, Outcome, Plan, dimensions, share};
+use super::generation::{GenerationError, Outcome, Plan, share};
 use super::result::StoredResult;
 use crate::event::{Answer, ResultMetadata, Stage, Timings};
 use crate::pool::job::JobTimings;
@@ -104,7 +104,7 @@ impl Plan {
         prediction: &Prediction,
         images: &[RgbImage],
         timings: &mut Timings,
-    ) -> Result<(Scene, WorldFrame, Vec<u8>), GenerationError> {
+    ) -> Result<(Scene, World, Vec<u8>), GenerationError> {
         let start = Instant::now();
         let (scene, world) = self.scene(size, prediction, images)?;
         timings.cloud = start.elapsed().as_secs_f64();
@@ -125,7 +125,7 @@ impl Plan {
         size: FrameSize,
         prediction: &Prediction,
         images: &[RgbImage],
-    ) -> Result<(Scene, WorldFrame), CloudError> {
+    ) -> Result<(Scene, World), CloudError> {
         let frames: Vec<_> = self
             .frames
             .iter()
@@ -134,7 +134,7 @@ impl Plan {
                 id: frame.job.pixels.number,
                 name: &frame.name,
                 image,
-                region: Region::of_center_crop(dimensions(frame.job.pixels.size), dimensions(size)),
+                region: Region::of_center_crop(frame.job.pixels.size, size),
             })
             .collect();
         let options = self.config.cloud_options();

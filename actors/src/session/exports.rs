@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use pointstream_reconstruction::export::ResultFormat;
+use pointstream_reconstruction::formats::ResultFormat;
 use tracing::Instrument;
 
 use super::result::StoredResult;
 use super::{SessionMessage, State};
-use crate::export::{ExportFailed, ResultFile};
 use crate::handle::Unanswered;
 use crate::mailbox::{Reply, answer};
 use crate::metrics::ErrorKind;
+use crate::result_file::{ResultFile, ResultFileError};
 
 /// Where a file goes that was asked for.
-pub(crate) type ExportReply = Reply<Result<Option<ResultFile>, ExportFailed>>;
+pub(crate) type ExportReply = Reply<Result<Option<ResultFile>, ResultFileError>>;
 
 /// Formats of results, each by the result's number.
 #[derive(Default)]
@@ -105,15 +105,15 @@ impl State {
                         }
                     };
                     written
-                        .map_err(|failed| ExportFailed::Internal(failed.to_string()))
+                        .map_err(|failed| ResultFileError::Internal(failed.to_string()))
                         .and_then(|written| {
-                            written.map_err(|error| ExportFailed::Write {
+                            written.map_err(|error| ResultFileError::Write {
                                 format,
                                 source: Arc::new(error),
                             })
                         })
                 }
-                Ok(Err(failed)) => Err(ExportFailed::Internal(failed.to_string())),
+                Ok(Err(failed)) => Err(ResultFileError::Internal(failed.to_string())),
                 Err(_) => Err(Unanswered::Busy.into()),
             };
             // Gone: then the file goes with the session's folder.
@@ -130,7 +130,7 @@ impl State {
         &mut self,
         number: u64,
         format: ResultFormat,
-        outcome: Result<Bytes, ExportFailed>,
+        outcome: Result<Bytes, ResultFileError>,
     ) {
         self.touch();
         let removed = self.exports.files.remove(&(number, format));
@@ -153,8 +153,8 @@ impl State {
             Err(error) => {
                 tracing::warn!(%error, "result not written");
                 let kind = match error {
-                    ExportFailed::Write { source, .. } => ErrorKind::of_files(&**source),
-                    ExportFailed::Unanswered(_) => ErrorKind::Busy,
+                    ResultFileError::Write { source, .. } => ErrorKind::of_files(&**source),
+                    ResultFileError::Unanswered(_) => ErrorKind::Busy,
                     _ => ErrorKind::Internal,
                 };
                 self.metrics.error(kind, Some(self.id), &error.to_string());
@@ -193,7 +193,7 @@ impl State {
         if let Some(Export::Writing { waiting, cancelled }) = export {
             cancelled.store(true, Ordering::Relaxed);
             let limit = self.settings.job_timeout;
-            let late = ExportFailed::TimedOut { format, limit };
+            let late = ResultFileError::TimedOut { format, limit };
             tracing::warn!(error = %late, "result not written");
             let text = late.to_string();
             self.metrics.error(ErrorKind::Timeout, Some(self.id), &text);

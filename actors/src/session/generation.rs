@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use pointstream_reconstruction::cloud::{CloudError, WorldFrame};
-use pointstream_reconstruction::export::ExportError;
-use pointstream_reconstruction::export::glb::GlbError;
+use pointstream_reconstruction::cloud::{CloudError, World};
+use pointstream_reconstruction::formats::WriteError;
+use pointstream_reconstruction::formats::glb::GlbError;
+use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::common_size;
-use pointstream_reconstruction::model::{FrameSize, LoadModel, ModelError, Step};
+use pointstream_reconstruction::model::{LoadModel, ModelError, Step};
 use pointstream_reconstruction::prediction::Prediction;
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -35,7 +36,7 @@ pub(super) struct Plan {
     /// At least one.
     pub frames: Vec<PlannedFrame>,
     pub config: SessionConfig,
-    pub world: Option<Arc<WorldFrame>>,
+    pub world: Option<Arc<World>>,
     pub model: Arc<dyn LoadModel>,
     pub spool: Spool,
     pub pool: Mailbox<PoolMessage>,
@@ -57,7 +58,7 @@ pub(crate) struct Outcome {
     /// The result, stored.
     pub result: Arc<StoredResult>,
     /// The session's world with what this result added.
-    pub world: Arc<WorldFrame>,
+    pub world: Arc<World>,
 }
 
 /// Why a generation failed.
@@ -77,7 +78,7 @@ pub(crate) enum GenerationError {
     Glb(#[from] GlbError),
     /// What the model said cannot be stored.
     #[error("the result could not be stored: {0}")]
-    Npz(#[from] ExportError),
+    Npz(#[from] WriteError),
     /// The disk refuses.
     #[error("the result could not be stored: {0}")]
     Store(#[from] std::io::Error),
@@ -145,8 +146,7 @@ pub(super) async fn run(plan: Plan) -> Result<Outcome, GenerationError> {
 
 /// The size that all frames are cropped to.
 fn common_frame_size(frames: &[PlannedFrame]) -> Result<FrameSize, GenerationError> {
-    common_size(frames.iter().map(|frame| dimensions(frame.job.pixels.size)))
-        .map(|(width, height)| FrameSize { width, height })
+    common_size(frames.iter().map(|frame| frame.job.pixels.size))
         .ok_or_else(|| GenerationError::Internal("a generation without frames".to_owned()))
 }
 
@@ -243,8 +243,4 @@ impl Plan {
             },
         });
     }
-}
-
-pub(super) fn dimensions(size: FrameSize) -> (u32, u32) {
-    (size.width, size.height)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pointstream_reconstruction::export::ResultFormat;
+use pointstream_reconstruction::formats::ResultFormat;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::exports::ExportReply;
@@ -12,9 +12,9 @@ use super::images::ThumbnailReply;
 use super::uploads::{StoreError, StoredImage};
 use crate::connection::{AttachError, ConnectionId, Events, Requests};
 use crate::event::{Answer, ClientMessage, CloseReason, Progress, SessionEvent};
-use crate::export::ExportFailed;
 use crate::mailbox::Reply;
 use crate::memory::MemoryLease;
+use crate::result_file::ResultFileError;
 use crate::summary::{ImageSummary, SessionSummary};
 
 /// What a session is told.
@@ -86,7 +86,7 @@ pub(crate) enum SessionMessage {
         /// In which format.
         format: ResultFormat,
         /// The file.
-        outcome: Result<Bytes, ExportFailed>,
+        outcome: Result<Bytes, ResultFileError>,
     },
     /// Somebody who waited for a file has left.
     ExportLeft,

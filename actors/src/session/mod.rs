@@ -43,7 +43,7 @@ use requests::{Request, Running};
 use result::StoredResult;
 use uploads::{Image, NewImage, Upload};
 
-use pointstream_reconstruction::cloud::WorldFrame;
+use pointstream_reconstruction::cloud::World;
 
 /// What a session needs.
 pub(crate) struct SessionArgs {
@@ -119,7 +119,7 @@ pub(crate) struct State {
     requests: VecDeque<Request>,
     running: Option<Running>,
     /// The coordinates of the session's results, fixed by the first one.
-    world: Option<Arc<WorldFrame>>,
+    world: Option<Arc<World>>,
     /// The newest result.
     result: Option<Arc<StoredResult>>,
     next_result: u64,

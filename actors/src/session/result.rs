@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use image::RgbImage;
-use pointstream_reconstruction::export::colmap::write_colmap;
-use pointstream_reconstruction::export::nerfstudio::write_nerfstudio;
-use pointstream_reconstruction::export::npz::NpzReader;
-use pointstream_reconstruction::export::ply::write_ply;
-use pointstream_reconstruction::export::{
-    Cameras, ExportError, FrameData, Reconstruction, ResultFormat,
+use pointstream_reconstruction::formats::colmap::write_colmap;
+use pointstream_reconstruction::formats::nerfstudio::write_nerfstudio;
+use pointstream_reconstruction::formats::npz::NpzReader;
+use pointstream_reconstruction::formats::ply::write_ply;
+use pointstream_reconstruction::formats::{
+    Cameras, FrameData, Reconstruction, ResultFormat, WriteError,
 };
-use pointstream_reconstruction::model::FrameSize;
+use pointstream_reconstruction::geometry::FrameSize;
 
 use crate::event::Answer;
 use crate::pool::job::SpooledFrame;
@@ -74,12 +74,8 @@ impl StoredResult {
     /// Writes the file of a format, or nothing. Blocks.
     ///
     /// # Errors
-    /// [`ExportError`], also soon after `cancelled` is set.
-    pub fn write(
-        &self,
-        format: ResultFormat,
-        cancelled: &AtomicBool,
-    ) -> Result<Bytes, ExportError> {
+    /// [`WriteError`], also soon after `cancelled` is set.
+    pub fn write(&self, format: ResultFormat, cancelled: &AtomicBool) -> Result<Bytes, WriteError> {
         if let Some(stored) = self.stored(format) {
             return Ok(stored);
         }
@@ -89,7 +85,7 @@ impl StoredResult {
             .inspect_err(|_| self.spool.remove_result(number, format))
     }
 
-    fn write_file(&self, format: ResultFormat, cancelled: &AtomicBool) -> Result<(), ExportError> {
+    fn write_file(&self, format: ResultFormat, cancelled: &AtomicBool) -> Result<(), WriteError> {
         let frames = Frames {
             result: self,
             cancelled,

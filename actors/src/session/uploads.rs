@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
+use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::{
     DecodeError, DecodeLimits, PreprocessError, ProcessResMethod, decode, preprocess,
     processed_region,
 };
-use pointstream_reconstruction::model::{FrameSize, KnownCamera};
+use pointstream_reconstruction::model::KnownCamera;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::Instrument;
@@ -138,7 +139,7 @@ impl Recipe {
         let camera = self
             .camera
             .as_ref()
-            .map(|camera| camera.of_region((width, height), region, (size.width, size.height)));
+            .map(|camera| camera.of_region(FrameSize::new(width, height), region, size));
         Ok(StoredImage {
             bytes: bytes.len() as u64,
             size,

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use image::{ImageFormat, RgbImage};
 use nalgebra::{Matrix3, Matrix4};
+use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::DecodeLimits;
 use pointstream_reconstruction::model::{
-    Device, Features, FrameSize, FramesPerCall, KnownCamera, LoadModel, Metadata, Model,
-    ModelError, OnStep, ResolvedModel, Shortage, Step,
+    CONTRACT_VERSION, Device, Features, FramesPerCall, KnownCamera, LoadModel, Metadata, Model,
+    ModelError, OnStep, Precision, Scale, Shortage, Step,
 };
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 use ractor::ActorCell;
@@ -42,7 +43,7 @@ struct FakeModel {
 impl FakeModel {
     fn new() -> Self {
         Self {
-            metadata: ResolvedModel::embedded().expect("embedded").metadata,
+            metadata: metadata(),
             frames_per_call: 1,
             panics_in_encode: Arc::default(),
             panics_in_predict: Arc::default(),
@@ -57,6 +58,28 @@ impl FakeModel {
             panics_in_predict: Arc::new(AtomicU32::new(in_predict)),
             ..Self::new()
         }
+    }
+}
+
+fn metadata() -> Metadata {
+    Metadata {
+        contract_version: CONTRACT_VERSION,
+        name: "fake".to_owned(),
+        version: "1".to_owned(),
+        license: "Apache-2.0".to_owned(),
+        patch_size: 14,
+        default_process_res: 504,
+        max_process_res: 1008,
+        scale: Scale::Relative,
+        precision: Precision::Fp32,
+        head_precision: Precision::Fp32,
+        fuse: false,
+        align: false,
+        poses: false,
+        normalisation: None,
+        source_digest: None,
+        memory: None,
+        digest: "sha256:0".to_owned(),
     }
 }
 

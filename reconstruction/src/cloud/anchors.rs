@@ -1,73 +1,16 @@
 //! Points of a frame that are remembered to recognise the frame in later results.
 
 use nalgebra::{Point3, Similarity3};
+use serde::{Deserialize, Serialize};
 
 use super::confident::ConfidentPixels;
-use crate::image::center_margin;
+use crate::geometry::Region;
 
 /// Remembered points of one frame at most.
 pub const ANCHORS_PER_FRAME: usize = 512;
 
-/// Which part of its source image a frame's image shows, as fractions of the source's width and
-/// height. Any source will do that is the same whenever a session reconstructs the frame: the
-/// photo, or the photo resized, before frames of different sizes were cropped to a common one.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Region {
-    pub left: f64,
-    pub top: f64,
-    pub width: f64,
-    pub height: f64,
-}
-
-impl Region {
-    /// The frame was resized at most, not cropped.
-    pub const WHOLE: Region = Region {
-        left: 0.0,
-        top: 0.0,
-        width: 1.0,
-        height: 1.0,
-    };
-
-    /// What [`center_crop`](crate::image::center_crop) keeps of an image; both sizes are (width,
-    /// height) in pixels and greater than 0.
-    pub fn of_center_crop(image: (u32, u32), cropped: (u32, u32)) -> Region {
-        let part = |side: u32, wanted: u32| {
-            let kept = wanted.min(side);
-            let start = center_margin(side, kept);
-            (
-                f64::from(start) / f64::from(side),
-                f64::from(kept) / f64::from(side),
-            )
-        };
-        let (left, width) = part(image.0, cropped.0);
-        let (top, height) = part(image.1, cropped.1);
-        Region {
-            left,
-            top,
-            width,
-            height,
-        }
-    }
-
-    /// From a processed image's pixel index (u, v) to a fraction of the source image.
-    fn to_source(self, (u, v): (f64, f64), (width, height): (usize, usize)) -> (f64, f64) {
-        (
-            self.left + (u + 0.5) / width as f64 * self.width,
-            self.top + (v + 0.5) / height as f64 * self.height,
-        )
-    }
-
-    /// Inverse of [`Region::to_source`].
-    fn to_pixel(self, (x, y): (f64, f64), (width, height): (usize, usize)) -> (f64, f64) {
-        (
-            (x - self.left) / self.width * width as f64 - 0.5,
-            (y - self.top) / self.height * height as f64 - 0.5,
-        )
-    }
-}
-
 /// A confident pixel of a frame and where it lies in GLB coordinates.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Anchor {
     /// Fraction of the source image's width and height, so that it holds at any processed size.
     source: [f32; 2],
@@ -149,23 +92,4 @@ pub fn choose_anchors(
         .map(anchor)
         .filter(|anchor| anchor.position.iter().all(|value| value.is_finite()))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn regions_map_there_and_back() {
-        let region = Region {
-            left: 0.125,
-            top: 0.0,
-            width: 0.75,
-            height: 1.0,
-        };
-        let (x, y) = region.to_source((-0.5, 99.5), (300, 100));
-        assert!((x - 0.125).abs() < 1e-12 && (y - 1.0).abs() < 1e-12);
-        let (u, v) = region.to_pixel((x, y), (150, 50));
-        assert!((u + 0.5).abs() < 1e-12 && (v - 49.5).abs() < 1e-12);
-    }
 }

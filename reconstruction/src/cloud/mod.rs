@@ -1,7 +1,7 @@
 //! From a model's prediction to a coloured point cloud in the session's fixed world.
 //!
 //! [`build_scene`] does it all: it keeps the pixels whose confidence reaches the
-//! [`threshold`], brings the result into the session's [world](WorldFrame), leaves out what the
+//! [`threshold`], brings the result into the session's [world](World), leaves out what the
 //! client does not want ([`filters`]), chooses pixels [without bias](sample), and
 //! [unprojects](unproject) only these.
 //!
@@ -28,7 +28,6 @@ mod view;
 mod world;
 
 pub use alignment::{Alignment, AlignmentQuality, Unaligned};
-pub use anchors::Region;
 pub use confident::ConfidentPixels;
 pub use filters::{PointFilters, VoxelSize};
 pub use matrix::rows;
@@ -36,4 +35,4 @@ pub use scene::{CloudError, CloudOptions, Scene, SceneCamera, SceneFrame, build_
 pub use similarity::estimate_similarity;
 pub(crate) use unproject::FrameMap;
 pub use view::View;
-pub use world::{FrameSource, Placement, WorldFrame, axes_flip};
+pub use world::{FrameSource, Placement, World, axes_flip};

@@ -2,15 +2,16 @@
 
 use ::image::RgbImage;
 use nalgebra::{Isometry3, Matrix3, Matrix4, Similarity3};
+use serde::{Deserialize, Serialize};
 
 use super::alignment::Alignment;
-use super::anchors::Region;
 use super::confident::ConfidentPixels;
 use super::filters::PointFilters;
 use super::sample::{Pixel, sample_of, sample_pixels};
 use super::threshold::percentile;
 use super::unproject::unproject;
-use super::world::{FrameSource, Placement, WorldFrame};
+use super::world::{FrameSource, Placement, World};
+use crate::geometry::Region;
 use crate::prediction::Prediction;
 
 /// Depth of a drawn camera, as a fraction of the scene's diagonal.
@@ -73,7 +74,7 @@ pub struct Scene {
 }
 
 /// A frame's camera.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SceneCamera {
     pub id: u64,
     pub name: String,
@@ -120,9 +121,9 @@ pub enum CloudError {
 pub fn build_scene(
     prediction: &Prediction,
     frames: &[SceneFrame],
-    world: Option<&WorldFrame>,
+    world: Option<&World>,
     options: &CloudOptions,
-) -> Result<(Scene, WorldFrame), CloudError> {
+) -> Result<(Scene, World), CloudError> {
     check(prediction, frames)?;
     let sources: Vec<_> = frames
         .iter()
@@ -136,7 +137,7 @@ pub fn build_scene(
         world_to_glb,
         alignment,
         world,
-    } = WorldFrame::place(world, &pixels, &sources);
+    } = World::place(world, &pixels, &sources);
 
     let mut sample = if options.filters.is_off() {
         sample_pixels(&pixels, options.num_max_points, SAMPLE_SEED)

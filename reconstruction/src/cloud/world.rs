@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use nalgebra::{Isometry3, Similarity3, Translation3, UnitQuaternion, Vector3};
+use serde::{Deserialize, Serialize};
 
 use super::align::{CameraPair, MIN_CORRESPONDENCES, median, median_point};
 use super::alignment::{Alignment, Unaligned};
-use super::anchors::{Anchor, Region, choose_anchors};
+use super::anchors::{Anchor, choose_anchors};
 use super::confident::ConfidentPixels;
 use super::overlap::Overlap;
 use super::sample::sample_pixels;
 use super::unproject::unproject;
+use crate::geometry::Region;
 
 /// Frames that the world remembers at most (about 5 MB); those with the smallest identifiers are
 /// forgotten first.
@@ -31,8 +33,8 @@ pub struct FrameSource {
 }
 
 /// The world of a session: GLB coordinates, and what earlier results know in them.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WorldFrame {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct World {
     frames: BTreeMap<u64, KnownFrame>,
     /// Camera-to-GLB pose of the first camera.
     first_camera: Isometry3<f64>,
@@ -40,7 +42,7 @@ pub struct WorldFrame {
     typical_depth: Option<f64>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct KnownFrame {
     camera_to_glb: Isometry3<f64>,
     anchors: Vec<Anchor>,
@@ -53,7 +55,7 @@ pub struct Placement {
     pub world_to_glb: Similarity3<f64>,
     pub alignment: Alignment,
     /// What to place the next result with.
-    pub world: WorldFrame,
+    pub world: World,
 }
 
 /// From OpenCV camera axes (x right, y down, z forward) to glTF axes (x right, y up, z backward).
@@ -61,17 +63,17 @@ pub fn axes_flip() -> UnitQuaternion<f64> {
     UnitQuaternion::from_axis_angle(&Vector3::x_axis(), std::f64::consts::PI)
 }
 
-impl WorldFrame {
+impl World {
     /// Places a result in the session's world, which begins with the first result that has points.
     ///
     /// `frames` says which frames these are, in the order of the prediction.
     pub fn place(
-        earlier: Option<&WorldFrame>,
+        earlier: Option<&World>,
         pixels: &ConfidentPixels,
         frames: &[FrameSource],
     ) -> Placement {
         let Some(earlier) = earlier.filter(|world| world.is_established()) else {
-            let (world, world_to_glb) = WorldFrame::establish(pixels, frames);
+            let (world, world_to_glb) = World::establish(pixels, frames);
             return Placement {
                 world_to_glb,
                 alignment: Alignment::Origin,
@@ -82,7 +84,7 @@ impl WorldFrame {
         let mut world = earlier.clone();
         if matches!(alignment, Alignment::Unaligned { .. }) {
             // Knowing this result instead of the earlier ones lets the next one overlay with it.
-            let mut restarted = WorldFrame {
+            let mut restarted = World {
                 frames: BTreeMap::new(),
                 ..*earlier
             };
@@ -105,7 +107,7 @@ impl WorldFrame {
     pub fn establish(
         pixels: &ConfidentPixels,
         frames: &[FrameSource],
-    ) -> (WorldFrame, Similarity3<f64>) {
+    ) -> (World, Similarity3<f64>) {
         let flip = Isometry3::from_parts(Translation3::identity(), axes_flip());
         let mut to_glb = Similarity3::from_isometry(flip, 1.0);
         let mut first_camera = flip;
@@ -122,7 +124,7 @@ impl WorldFrame {
             first_camera = (to_glb * view.camera_to_world).isometry;
             typical_depth = median_depth(pixels, first);
         }
-        let mut world = WorldFrame {
+        let mut world = World {
             frames: BTreeMap::new(),
             first_camera,
             typical_depth,

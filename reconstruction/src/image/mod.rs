@@ -21,4 +21,4 @@ pub use preprocess::{
     MAX_PROCESSED_PIXELS, PreprocessError, ProcessResMethod, UnknownProcessResMethod, preprocess,
     processed_region, processed_size,
 };
-pub use unify::{center_crop, center_margin, common_size};
+pub use unify::{center_crop, common_size};

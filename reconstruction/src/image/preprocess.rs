@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use utoipa::ToSchema;
 
-use crate::cloud::Region;
+use crate::geometry::Region;
 
 use super::resize::{Interpolation, resize};
 

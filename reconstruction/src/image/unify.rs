@@ -2,38 +2,26 @@
 
 use ::image::{RgbImage, imageops};
 
-/// The smallest width and the smallest height among `sizes`, each (width, height) in pixels.
-///
-/// `None` if there is no size.
-pub fn common_size(sizes: impl IntoIterator<Item = (u32, u32)>) -> Option<(u32, u32)> {
-    sizes
-        .into_iter()
-        .reduce(|(width, height), (w, h)| (width.min(w), height.min(h)))
+use crate::geometry::{FrameSize, center_margin};
+
+/// The smallest width and the smallest height among `sizes`, or `None` without sizes.
+pub fn common_size(sizes: impl IntoIterator<Item = FrameSize>) -> Option<FrameSize> {
+    sizes.into_iter().reduce(FrameSize::min)
 }
 
-/// Pixels that [`center_crop`] cuts off before the middle of a side.
-pub fn center_margin(side: u32, wanted: u32) -> u32 {
-    half_to_even(side.saturating_sub(wanted))
-}
-
-/// The middle of `image`, `width` x `height` pixels, or all of it in a direction in which it has
-/// fewer.
+/// The middle of `image`, as large as `size`, or all of it in a direction in which it is smaller.
 ///
 /// If the margins cannot be equal, the pixel to spare goes where torchvision's `CenterCrop` puts
 /// it: the left (top) margin is half of the difference, rounded to an even number.
-pub fn center_crop(image: &RgbImage, width: u32, height: u32) -> RgbImage {
-    let width = width.min(image.width());
-    let height = height.min(image.height());
-    if (width, height) == image.dimensions() {
+pub fn center_crop(image: &RgbImage, size: FrameSize) -> RgbImage {
+    let whole = FrameSize::of(image);
+    let size = size.min(whole);
+    if size == whole {
         return image.clone();
     }
-    let left = center_margin(image.width(), width);
-    let top = center_margin(image.height(), height);
-    imageops::crop_imm(image, left, top, width, height).to_image()
-}
-
-fn half_to_even(difference: u32) -> u32 {
-    (f64::from(difference) / 2.0).round_ties_even() as u32
+    let left = center_margin(whole.width, size.width);
+    let top = center_margin(whole.height, size.height);
+    imageops::crop_imm(image, left, top, size.width, size.height).to_image()
 }
 
 #[cfg(test)]
@@ -42,8 +30,8 @@ mod tests {
 
     #[test]
     fn the_smallest_of_each_direction() {
-        let sizes = [(504, 378), (378, 504), (504, 336)];
-        assert_eq!(common_size(sizes), Some((378, 336)));
+        let sizes = [(504, 378), (378, 504), (504, 336)].map(|(w, h)| FrameSize::new(w, h));
+        assert_eq!(common_size(sizes), Some(FrameSize::new(378, 336)));
         assert_eq!(common_size([]), None);
     }
 
@@ -52,12 +40,12 @@ mod tests {
         let ramp = RgbImage::from_fn(20, 20, |x, y| ::image::Rgb([x as u8, y as u8, 0]));
         // Margins of 0.5, 1, 1.5, 2 and 2.5 pixels become 0, 1, 2, 2 and 2.
         for (width, left) in [(19, 0), (18, 1), (17, 2), (16, 2), (15, 2)] {
-            let cropped = center_crop(&ramp, width, 20);
+            let cropped = center_crop(&ramp, FrameSize::new(width, 20));
             assert_eq!(cropped.dimensions(), (width, 20));
             assert_eq!(cropped.get_pixel(0, 3).0, [left, 3, 0]);
-            let cropped = center_crop(&ramp, 20, width);
+            let cropped = center_crop(&ramp, FrameSize::new(20, width));
             assert_eq!(cropped.get_pixel(3, 0).0, [3, left, 0]);
         }
-        assert_eq!(center_crop(&ramp, 30, 30), ramp);
+        assert_eq!(center_crop(&ramp, FrameSize::new(30, 30)), ramp);
     }
 }

@@ -16,7 +16,7 @@ const ROUNDING: f64 = 1e-4;
 /// their spreads, which does not depend on the worlds they are in (Horn, "Closed-form solution of
 /// absolute orientation using unit quaternions", JOSA A 1987, section 2.E). A single camera and
 /// cameras at about one place tell nothing: then depth stays as it is.
-pub(super) fn adopt(prediction: &mut Prediction, known: &[KnownCamera]) {
+pub fn adopt_known_cameras(prediction: &mut Prediction, known: &[KnownCamera]) {
     let given = Spread::of(known.iter().map(|camera| camera.extrinsics));
     let predicted = Spread::of(prediction.cameras.iter().map(|camera| camera.extrinsics));
     let unit = given.distance / predicted.distance;
@@ -103,7 +103,7 @@ mod tests {
         let mut found = prediction(&[at(0.0, 0.0), at(1.0, 0.0), at(2.0, 0.0)]);
         // The same line in another direction, from elsewhere, and three times as long.
         let given = known(&[at(7.0, 1.0), at(7.0, 4.0), at(7.0, 7.0)]);
-        adopt(&mut found, &given);
+        adopt_known_cameras(&mut found, &given);
         assert!(found.depth.iter().all(|depth| (depth - 6.0).abs() < 1e-6));
         for (camera, given) in found.cameras.iter().zip(&given) {
             assert_eq!(camera.extrinsics, given.extrinsics);
@@ -116,7 +116,7 @@ mod tests {
         for extrinsics in [vec![at(1.0, 2.0)], vec![at(1.0, 2.0); 3]] {
             let mut found = prediction(&vec![at(0.0, 0.0); extrinsics.len()]);
             let given = known(&extrinsics);
-            adopt(&mut found, &given);
+            adopt_known_cameras(&mut found, &given);
             assert!(found.depth.iter().all(|depth| *depth == 2.0));
             assert_eq!(found.cameras[0].extrinsics, given[0].extrinsics);
         }
@@ -135,7 +135,7 @@ mod tests {
         let noise = [at(0.0, 0.0), at(1e-6, 0.0), at(0.0, 1e-6)];
         for (predicted, given) in [(along_a_line, on_the_spot), (noise, along_a_line)] {
             let mut found = prediction(&predicted);
-            adopt(&mut found, &known(&given));
+            adopt_known_cameras(&mut found, &known(&given));
             assert!(found.depth.iter().all(|depth| *depth == 2.0));
         }
     }
@@ -144,7 +144,7 @@ mod tests {
     fn depth_stays_finite_and_positive() {
         for (unit, name) in [(1e60, "large"), (1e-60, "small")] {
             let mut found = prediction(&[at(0.0, 0.0), at(1.0, 0.0)]);
-            adopt(&mut found, &known(&[at(0.0, 0.0), at(unit, 0.0)]));
+            adopt_known_cameras(&mut found, &known(&[at(0.0, 0.0), at(unit, 0.0)]));
             let depth = found.depth[0];
             assert!(depth.is_finite() && depth > 0.0, "{name}: {depth}");
         }

@@ -1,9 +1,7 @@
 //! Where models run.
 
-use std::ffi::CStr;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::OnceLock;
 
 use serde::Serialize;
 use thiserror::Error;
@@ -29,15 +27,6 @@ impl fmt::Display for Device {
 impl Serialize for Device {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
-    }
-}
-
-impl From<Device> for tch::Device {
-    fn from(device: Device) -> Self {
-        match device {
-            Device::Cpu => Self::Cpu,
-            Device::Cuda(index) => Self::Cuda(index),
-        }
     }
 }
 
@@ -99,78 +88,6 @@ impl FromStr for DeviceChoice {
             }
         }
     }
-}
-
-impl DeviceChoice {
-    /// The devices to use on this machine, at least one.
-    ///
-    /// # Errors
-    /// [`DeviceError::NoCuda`] or [`DeviceError::NoSuchDevice`] if what was asked for is not there.
-    pub fn resolve(&self) -> Result<Vec<Device>, DeviceError> {
-        match self {
-            Self::Cpu => Ok(vec![Device::Cpu]),
-            Self::Auto => Ok(match cuda_devices() {
-                Ok(count) => (0..count).map(Device::Cuda).collect(),
-                Err(reason) => {
-                    tracing::debug!(%reason, "no CUDA device, using the processor");
-                    vec![Device::Cpu]
-                }
-            }),
-            Self::Cuda => {
-                let count = cuda_devices().map_err(DeviceError::NoCuda)?;
-                Ok((0..count).map(Device::Cuda).collect())
-            }
-            Self::CudaList(indices) => {
-                let count = cuda_devices().map_err(DeviceError::NoCuda)?;
-                if let Some(&index) = indices.iter().find(|&&index| index >= count) {
-                    return Err(DeviceError::NoSuchDevice { index, count });
-                }
-                Ok(indices.iter().copied().map(Device::Cuda).collect())
-            }
-        }
-    }
-}
-
-/// Number of usable CUDA devices (at least one), or why there is none.
-fn cuda_devices() -> Result<usize, String> {
-    load_cuda_library()?;
-    match usize::try_from(tch::Cuda::device_count()) {
-        Ok(count) if count > 0 && tch::Cuda::is_available() => Ok(count),
-        _ => Err("no NVIDIA GPU or driver was found".to_owned()),
-    }
-}
-
-/// Loads libtorch's CUDA part, once.
-///
-/// The program links only the CPU part, so that one build starts on machines without the CUDA
-/// libraries. libtorch registers its CUDA kernels when the library is loaded.
-fn load_cuda_library() -> Result<(), String> {
-    static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
-    LOADED
-        .get_or_init(|| {
-            // SAFETY: the name is a C string; the library's initialisers are libtorch's own, and
-            // the handle is kept for the life of the process.
-            let handle = unsafe {
-                libc::dlopen(
-                    c"libtorch_cuda.so".as_ptr(),
-                    libc::RTLD_NOW | libc::RTLD_GLOBAL,
-                )
-            };
-            if !handle.is_null() {
-                return Ok(());
-            }
-            // SAFETY: dlerror returns null or a C string valid until the next call on this thread.
-            let message = unsafe {
-                let message = libc::dlerror();
-                if message.is_null() {
-                    "unknown reason".into()
-                } else {
-                    CStr::from_ptr(message).to_string_lossy().into_owned()
-                }
-            };
-            Err(format!("libtorch's CUDA part does not load ({message})"))
-        })
-        .clone()
 }
 
 #[cfg(test)]

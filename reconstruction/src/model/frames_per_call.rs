@@ -1,6 +1,7 @@
 //! How many frames a model takes in one call.
 
-use super::{Device, FrameSize, Memory};
+use super::{Device, Memory};
+use crate::geometry::FrameSize;
 
 /// Without a word of the archive on its memory.
 const UNKNOWN: usize = 8;

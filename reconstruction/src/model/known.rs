@@ -1,15 +1,16 @@
 //! Cameras that are known before a model has seen anything.
 
 use nalgebra::{Matrix3, Matrix4};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::cloud::Region;
+use crate::geometry::{FrameSize, Region};
 
 /// How far a rotation may be from one: clients send rounded numbers.
 const TOLERANCE: f64 = 1e-3;
 
 /// A pinhole camera that a client knows, for a model that takes such cameras.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct KnownCamera {
     /// From camera coordinates to pixel indices of its image: the centre of the top left pixel is
     /// (0, 0).
@@ -77,16 +78,16 @@ impl KnownCamera {
     }
 
     /// The camera of an image of `size` that shows a `region` of the image that this is the camera
-    /// of. Sizes are (width, height) in pixels.
-    pub fn of_region(&self, source: (u32, u32), region: Region, size: (u32, u32)) -> Self {
+    /// of.
+    pub fn of_region(&self, source: FrameSize, region: Region, size: FrameSize) -> Self {
         let axis = |source: u32, start: f64, extent: f64, size: u32| {
             // In coordinates in which pixels are squares that begin at integers.
             let scale = f64::from(size) / (extent * f64::from(source));
             let shift = (0.5 - start * f64::from(source)) * scale - 0.5;
             (scale, shift)
         };
-        let (sx, tx) = axis(source.0, region.left, region.width, size.0);
-        let (sy, ty) = axis(source.1, region.top, region.height, size.1);
+        let (sx, tx) = axis(source.width, region.left, region.width, size.width);
+        let (sy, ty) = axis(source.height, region.top, region.height, size.height);
         let resample = Matrix3::new(sx, 0.0, tx, 0.0, sy, ty, 0.0, 0.0, 1.0);
         Self {
             intrinsics: resample * self.intrinsics,
@@ -110,15 +111,19 @@ mod tests {
     #[test]
     fn follows_a_resize_and_a_crop_of_the_middle() {
         let camera = KnownCamera::new(INTRINSICS, POSE).expect("a camera");
-        let half = camera.of_region((640, 480), Region::WHOLE, (320, 240));
+        let half = camera.of_region(
+            FrameSize::new(640, 480),
+            Region::WHOLE,
+            FrameSize::new(320, 240),
+        );
         assert!((half.intrinsics[(0, 0)] - 250.0).abs() < 1e-9);
         assert!((half.intrinsics[(1, 1)] - 255.0).abs() < 1e-9);
         // The centre stays the centre.
         assert!((half.intrinsics[(0, 2)] - 159.5).abs() < 1e-9);
         assert!((half.intrinsics[(1, 2)] - 119.5).abs() < 1e-9);
 
-        let region = Region::of_center_crop((640, 480), (600, 480));
-        let cropped = camera.of_region((640, 480), region, (600, 480));
+        let region = Region::of_center_crop(FrameSize::new(640, 480), FrameSize::new(600, 480));
+        let cropped = camera.of_region(FrameSize::new(640, 480), region, FrameSize::new(600, 480));
         assert!((cropped.intrinsics[(0, 0)] - 500.0).abs() < 1e-9);
         assert!((cropped.intrinsics[(0, 2)] - 299.5).abs() < 1e-9);
         assert!((cropped.intrinsics[(1, 2)] - 239.5).abs() < 1e-9);

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Device, FrameSize, free_memory};
+use super::Device;
+use crate::geometry::FrameSize;
 
 /// Smaller frames are not worth advising.
 const SMALLEST_SCALE: f64 = 0.02;
@@ -35,7 +36,7 @@ pub struct MemoryNeed {
 }
 
 /// A prediction that there is not enough memory for.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Shortage {
     /// Frames asked for.
     pub frames: usize,
@@ -75,8 +76,8 @@ impl Memory {
         })
     }
 
-    /// Compares the need of a prediction with the memory that is free now. `frames_per_call` tells
-    /// how many frames of a size are in a call.
+    /// Compares the need of a prediction with the memory that is free, in bytes; `None` if that is
+    /// not known. `frames_per_call` tells how many frames of a size are in a call.
     ///
     /// # Errors
     /// [`Shortage`] if it does not fit. What cannot be known is not in the way.
@@ -86,8 +87,9 @@ impl Memory {
         frames: usize,
         size: FrameSize,
         frames_per_call: impl Fn(FrameSize) -> usize,
+        free: Option<u64>,
     ) -> Result<(), Shortage> {
-        match (self.on(device), free_memory::free_memory(device)) {
+        match (self.on(device), free) {
             (Some(need), Some(free)) => need.check(frames, size, frames_per_call, free),
             _ => Ok(()),
         }

@@ -101,7 +101,7 @@ impl Metadata {
     ///
     /// # Errors
     /// [`ModelError::Archive`] with what is wrong.
-    pub(super) fn read(archive: impl Read + Seek, path: &str) -> Result<Self, ModelError> {
+    pub fn read(archive: impl Read + Seek, path: &str) -> Result<Self, ModelError> {
         Self::parse(archive).map_err(|reason| refused(path, reason))
     }
 
@@ -127,7 +127,7 @@ impl Metadata {
     ///
     /// # Errors
     /// [`ModelError::Archive`] if it is another, or cannot be read.
-    pub(super) fn verify(&self, archive: impl Read + Seek, path: &str) -> Result<(), ModelError> {
+    pub fn verify(&self, archive: impl Read + Seek, path: &str) -> Result<(), ModelError> {
         let digest = Entries::list(archive)
             .and_then(|mut entries| entries.digest())
             .map_err(|reason| refused(path, reason))?;

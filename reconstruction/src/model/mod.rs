@@ -1,33 +1,30 @@
 //! Models: what turns frames into depth, confidence and cameras.
 //!
-//! The service sees a model only through the trait [`Model`]. What runs today is a TorchScript
-//! archive ([`torchscript`]) that follows the contract of `weights/README.md`.
+//! The service sees a model only through the trait [`Model`]. The crate `pointstream-inference`
+//! implements it for TorchScript archives that follow the contract of `weights/README.md`.
 
 mod adoption;
-mod cuda;
 mod device;
 mod frames_per_call;
-mod free_memory;
 mod known;
 mod memory;
 mod metadata;
-mod source;
-mod torchscript;
 
 use std::any::Any;
 use std::ops::ControlFlow;
 
 use ::image::RgbImage;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use adoption::adopt_known_cameras;
 pub use device::{Device, DeviceChoice, DeviceError};
 pub use frames_per_call::FramesPerCall;
 pub use known::{KnownCamera, KnownCameraError};
 pub use memory::{Memory, MemoryNeed, Shortage};
 pub use metadata::{Metadata, Normalisation, Precision, Scale};
-pub use source::ResolvedModel;
-pub use torchscript::TorchScriptModel;
 
+use crate::geometry::FrameSize;
 use crate::prediction::Prediction;
 
 /// The contract version that this service speaks.
@@ -71,36 +68,8 @@ impl Features {
     }
 }
 
-/// Processed size of a frame in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct FrameSize {
-    /// Columns.
-    pub width: u32,
-    /// Rows.
-    pub height: u32,
-}
-
-impl FrameSize {
-    /// The size of an image.
-    pub fn of(image: &RgbImage) -> Self {
-        Self {
-            width: image.width(),
-            height: image.height(),
-        }
-    }
-
-    /// The size with both sides so many times as long.
-    pub(crate) fn scaled(self, scale: f64) -> Self {
-        let side = |side: u32| (f64::from(side) * scale) as u32;
-        Self {
-            width: side(self.width),
-            height: side(self.height),
-        }
-    }
-}
-
 /// How far a prediction has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     /// The cameras of all frames are being found.
     Relating,

@@ -2,7 +2,8 @@
 
 use image::{Rgb, RgbImage};
 use nalgebra::{Isometry3, Matrix3, Similarity3, Vector3};
-use pointstream_reconstruction::cloud::{Region, SceneFrame};
+use pointstream_reconstruction::cloud::SceneFrame;
+use pointstream_reconstruction::geometry::Region;
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 
 pub const WIDTH: usize = 84;

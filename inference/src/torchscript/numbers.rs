@@ -1,0 +1,157 @@
+//! From tensors to numbers, checked, and back.
+
+use nalgebra::{Matrix3, Matrix4};
+use pointstream_reconstruction::model::ModelError;
+use pointstream_reconstruction::prediction::Camera;
+use tch::{Kind, Tensor};
+
+use super::errors::{Work, broken, call_error};
+
+/// Numbers in a row of `cameras`: extrinsics 3x4, intrinsics 3x3, registered.
+pub(super) const CAMERA_NUMBERS: usize = 22;
+
+/// Numbers of a known camera: the same without the last.
+pub(super) const KNOWN_CAMERA_NUMBERS: usize = CAMERA_NUMBERS - 1;
+
+/// Depth and confidence of the frames so far.
+pub(super) struct Maps {
+    work: Work,
+    pub(super) depth: Vec<f32>,
+    pub(super) confidence: Vec<f32>,
+}
+
+impl Maps {
+    pub(super) fn with_capacity(work: Work) -> Self {
+        let pixels = work.frames * work.size.width as usize * work.size.height as usize;
+        Self {
+            work,
+            depth: Vec::with_capacity(pixels),
+            confidence: Vec::with_capacity(pixels),
+        }
+    }
+
+    /// Appends so many frames: float32 `[frames, 2, H, W]` on the processor, depth in channel 0 and
+    /// confidence in channel 1.
+    pub(super) fn push(
+        &mut self,
+        maps: &Tensor,
+        frames: usize,
+        entry_point: &'static str,
+    ) -> Result<(), ModelError> {
+        let work = self.work;
+        let (height, width) = (work.size.height as usize, work.size.width as usize);
+        check_shape(maps, entry_point, &[frames, 2, height, width])?;
+        for frame in floats(maps, entry_point)?.chunks_exact(2 * height * width) {
+            let (depth, confidence) = frame.split_at(height * width);
+            self.push_frame(depth, confidence, entry_point)?;
+        }
+        Ok(())
+    }
+
+    fn push_frame(
+        &mut self,
+        depth: &[f32],
+        confidence: &[f32],
+        entry_point: &'static str,
+    ) -> Result<(), ModelError> {
+        if !all(depth, |value| value.is_finite() && value > 0.0) {
+            return Err(broken(entry_point, "a depth is not finite and positive"));
+        }
+        if !all(confidence, |value| value.is_finite() && value >= 1.0) {
+            return Err(broken(
+                entry_point,
+                "a confidence is not finite and at least 1",
+            ));
+        }
+        self.depth.extend_from_slice(depth);
+        self.confidence.extend_from_slice(confidence);
+        Ok(())
+    }
+}
+
+/// One contiguous tensor of integers. It stays with the processor: the model reads the numbers, and
+/// would wait for a GPU to do so.
+pub(super) fn integers(values: [i64; 2], work: Work) -> Result<Tensor, ModelError> {
+    Tensor::f_from_slice(&values)
+        .map_err(|error| call_error("the copy of its arguments", &error, work))
+}
+
+/// Copies a tensor of the given shape to the processor as 32-bit floats.
+pub(super) fn to_vec(
+    tensor: &Tensor,
+    entry_point: &'static str,
+    shape: &[usize],
+    work: Work,
+) -> Result<Vec<f32>, ModelError> {
+    check_shape(tensor, entry_point, shape)?;
+    let mut numbers = vec![0.0; shape.iter().product()];
+    tensor
+        .f_to_device(tch::Device::Cpu)
+        .and_then(|tensor| tensor.f_to_kind(Kind::Float))
+        .and_then(|tensor| tensor.f_contiguous())
+        .and_then(|tensor| tensor.f_copy_data(&mut numbers, tensor.numel()))
+        .map_err(|error| call_error(entry_point, &error, work))?;
+    Ok(numbers)
+}
+
+/// The first two channels of maps `[n, C >= 2, H, W]`.
+pub(super) fn depth_and_confidence(
+    maps: &Tensor,
+    entry_point: &'static str,
+) -> Result<Tensor, ModelError> {
+    maps.f_narrow(1, 0, 2)
+        .map_err(|_| broken(entry_point, "it gives fewer than two channels"))
+}
+
+fn check_shape(
+    tensor: &Tensor,
+    entry_point: &'static str,
+    shape: &[usize],
+) -> Result<(), ModelError> {
+    let found = tensor.size();
+    let wanted = shape.iter().map(|&side| i64::try_from(side).ok());
+    if found.iter().map(|&side| Some(side)).eq(wanted) {
+        return Ok(());
+    }
+    Err(broken(
+        entry_point,
+        &format!("its shape is {found:?} instead of {shape:?}"),
+    ))
+}
+
+/// The numbers of a contiguous tensor of 32-bit floats on the processor, where they lie.
+fn floats<'a>(tensor: &'a Tensor, entry_point: &'static str) -> Result<&'a [f32], ModelError> {
+    let lies_right = tensor.device() == tch::Device::Cpu
+        && tensor.kind() == Kind::Float
+        && tensor.is_contiguous();
+    if !lies_right {
+        return Err(broken(entry_point, "its numbers were not brought over"));
+    }
+    if tensor.numel() == 0 {
+        return Ok(&[]);
+    }
+    // SAFETY: so many floats lie there, one after another; they live as long as the tensor, and
+    // nobody writes to it while it is borrowed here.
+    Ok(unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) })
+}
+
+/// Whether something holds for all numbers. Looks at many at once, which is quicker than to stop
+/// at the first that does not.
+fn all(numbers: &[f32], holds: impl Fn(f32) -> bool) -> bool {
+    numbers
+        .chunks(1024)
+        .all(|some| some.iter().fold(true, |all, &number| all & holds(number)))
+}
+
+/// A camera of a row of `cameras`.
+pub(super) fn camera(row: &[f32]) -> Camera {
+    let mut extrinsics = Matrix4::identity();
+    for (index, &number) in row[..12].iter().enumerate() {
+        extrinsics[(index / 4, index % 4)] = f64::from(number);
+    }
+    Camera {
+        extrinsics,
+        intrinsics: Matrix3::from_row_iterator(row[12..21].iter().map(|&number| f64::from(number))),
+        registered: row[21] > 0.5,
+    }
+}

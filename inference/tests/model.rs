@@ -1,0 +1,250 @@
+//! The embedded model through the trait that the service uses, and archives that it must refuse.
+
+use std::io::{Cursor, Read, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+use pointstream_inference::{ResolvedModel, TorchScriptModel};
+use pointstream_reconstruction::image::{DecodeLimits, ProcessResMethod, decode, preprocess};
+use pointstream_reconstruction::model::{Device, Features, FramesPerCall, Model, ModelError, Step};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn embedded() -> TorchScriptModel {
+    embedded_with(1)
+}
+
+fn embedded_with(frames_per_call: usize) -> TorchScriptModel {
+    let archive = ResolvedModel::embedded().expect("the embedded archive is sound");
+    TorchScriptModel::load(&archive, Device::Cpu, FramesPerCall::Fixed(frames_per_call))
+        .expect("the embedded archive loads")
+}
+
+/// The first photos of the sample scene, small.
+fn photos(count: usize) -> Vec<RgbImage> {
+    let folder = repository().join("examples/sample_scene");
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .expect("the sample scene is there")
+        .map(|entry| entry.expect("its folder can be read").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jpg"))
+        .collect();
+    paths.sort();
+    paths
+        .iter()
+        .take(count)
+        .map(|path| {
+            let bytes = std::fs::read(path).expect("a photo can be read");
+            let image = decode(&bytes, &DecodeLimits::default()).expect("a photo can be decoded");
+            preprocess(&image, 224, ProcessResMethod::UpperBoundResize, 14).expect("it fits")
+        })
+        .collect()
+}
+
+fn encode(model: &dyn Model, frames: &[RgbImage]) -> Vec<Features> {
+    frames
+        .iter()
+        .flat_map(|frame| {
+            let one = std::slice::from_ref(frame);
+            model.encode(one).expect("a frame is encoded")
+        })
+        .collect()
+}
+
+#[test]
+fn predicts_what_the_contract_says_and_reports_its_steps() {
+    let model = embedded();
+    let frames = photos(3);
+    let features = encode(&model, &frames);
+    assert!(features.iter().all(|frame| frame.bytes() > 0));
+    let mut steps = Vec::new();
+    let prediction = model
+        .predict(&features.iter().collect::<Vec<_>>(), None, &mut |step| {
+            steps.push(step);
+            ControlFlow::Continue(())
+        })
+        .expect("three photos are reconstructed");
+    let (width, height) = frames[0].dimensions();
+    assert_eq!(prediction.width, width as usize);
+    assert_eq!(prediction.height, height as usize);
+    assert_eq!(prediction.len(), 3);
+    assert_eq!(prediction.depth.len(), 3 * (width * height) as usize);
+    assert!(prediction.cameras.iter().any(|camera| camera.registered));
+    assert!(
+        prediction
+            .confidence
+            .iter()
+            .any(|confidence| *confidence > 1.05)
+    );
+    assert_eq!(steps.first(), Some(&Step::Relating));
+    assert!(steps.contains(&Step::Dense { done: 1, total: 3 }));
+    assert_eq!(steps.last(), Some(&Step::Fused { done: 3, total: 3 }));
+}
+
+#[test]
+fn several_frames_in_a_call_give_what_one_at_a_time_gives() {
+    let frames = photos(3);
+    let one = embedded();
+    let features = encode(&one, &frames);
+    let expected = one
+        .predict(&features.iter().collect::<Vec<_>>(), None, &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .expect("a prediction");
+    let several = embedded_with(2);
+    let features = several.encode(&frames).expect("frames are encoded");
+    let mut steps = Vec::new();
+    let found = several
+        .predict(&features.iter().collect::<Vec<_>>(), None, &mut |step| {
+            steps.push(step);
+            ControlFlow::Continue(())
+        })
+        .expect("a prediction");
+    assert_eq!(found, expected);
+    assert!(!steps.contains(&Step::Dense { done: 1, total: 3 }));
+    assert!(steps.contains(&Step::Dense { done: 2, total: 3 }));
+}
+
+#[test]
+fn a_break_gives_the_prediction_up() {
+    let model = embedded();
+    let features = encode(&model, &photos(2));
+    let rows: Vec<_> = features.iter().collect();
+    let result = model.predict(&rows, None, &mut |step| match step {
+        Step::Dense { done: 1, .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    assert!(matches!(result, Err(ModelError::Cancelled)), "{result:?}");
+}
+
+#[test]
+fn frames_must_be_multiples_of_the_patch_size_and_belong_together() {
+    let model = embedded();
+    let odd = model.encode(&[RgbImage::new(100, 98)]);
+    assert!(matches!(
+        odd,
+        Err(ModelError::Size {
+            width: 100,
+            height: 98,
+            ..
+        })
+    ));
+    let unlike = model.encode(&[RgbImage::new(112, 98), RgbImage::new(98, 98)]);
+    assert!(matches!(unlike, Err(ModelError::Features(_))));
+    assert!(matches!(model.encode(&[]), Err(ModelError::Empty)));
+    let empty = model.predict(&[], None, &mut |_| ControlFlow::Continue(()));
+    assert!(matches!(empty, Err(ModelError::Empty)));
+    let features = encode(&model, &[RgbImage::new(112, 98), RgbImage::new(98, 98)]);
+    let mixed = model.predict(&[&features[0], &features[1]], None, &mut |_| {
+        ControlFlow::Continue(())
+    });
+    assert!(matches!(mixed, Err(ModelError::Features(_))));
+}
+
+#[test]
+fn what_is_no_archive_of_ours_is_refused_before_it_runs() {
+    let original = std::fs::read(repository().join("weights/mvs/mvs.pt")).expect("it is there");
+    let refused = [
+        (
+            "no zip",
+            b"not a zip file at all".to_vec(),
+            "not a TorchScript archive",
+        ),
+        (
+            "no metadata",
+            rewrite(&original, |name, content| {
+                (!name.ends_with("pointstream.json")).then_some(content)
+            }),
+            "it has no extra/pointstream.json",
+        ),
+        (
+            "another contract",
+            rewrite(&original, |name, content| {
+                Some(if name.ends_with("pointstream.json") {
+                    br#"{"contract_version": 99}"#.to_vec()
+                } else {
+                    content
+                })
+            }),
+            "version 99 of the contract",
+        ),
+        (
+            "tampered",
+            rewrite(&original, |name, mut content| {
+                if name.ends_with("data.pkl") {
+                    content.push(0);
+                }
+                Some(content)
+            }),
+            "its content was changed",
+        ),
+    ];
+    let folder = tempfile::tempdir().expect("a folder for archives");
+    for (name, archive, reason) in refused {
+        let path = folder.path().join("model.pt");
+        std::fs::write(&path, archive).expect("the archive is written");
+        let error = ResolvedModel::open(&path).expect_err(&format!("{name} must be refused"));
+        assert!(
+            matches!(error, ModelError::Archive { .. }),
+            "{name}: {error}"
+        );
+        assert!(error.to_string().contains(reason), "{name}: {error}");
+    }
+    let missing = ResolvedModel::open(&folder.path().join("nothing.pt"));
+    assert!(matches!(missing, Err(ModelError::Read { .. })));
+}
+
+#[test]
+fn a_file_is_loaded_as_it_was_when_it_was_checked_or_not_at_all() {
+    let folder = tempfile::tempdir().expect("a folder for archives");
+    let path = folder.path().join("model.pt");
+    let copy = || {
+        std::fs::copy(repository().join("weights/mvs/mvs.pt"), &path).expect("it is copied");
+        ResolvedModel::open(&path).expect("it is sound")
+    };
+    let load = |model: &ResolvedModel| {
+        TorchScriptModel::load(model, Device::Cpu, FramesPerCall::Automatic)
+    };
+
+    let moved_away = copy();
+    std::fs::rename(&path, folder.path().join("older.pt")).expect("it is renamed");
+    std::fs::write(&path, "something else").expect("another takes its place");
+    assert!(
+        load(&moved_away).is_ok(),
+        "the file that was checked is open"
+    );
+
+    let overwritten = copy();
+    let mut file = std::fs::OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .expect("it is writable");
+    file.write_all(b"more").expect("it is changed in its place");
+    let error = load(&overwritten)
+        .err()
+        .expect("it was not checked like this");
+    assert!(matches!(error, ModelError::Archive { .. }), "{error}");
+    assert!(error.to_string().contains("it was changed"), "{error}");
+}
+
+/// Copies an archive entry by entry, changed or left out.
+fn rewrite(archive: &[u8], change: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) -> Vec<u8> {
+    let mut source = ZipArchive::new(Cursor::new(archive)).expect("it is a zip file");
+    let mut target = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    for index in 0..source.len() {
+        let mut entry = source.by_index(index).expect("an entry");
+        let name = entry.name().to_owned();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).expect("its content");
+        if let Some(content) = change(&name, content) {
+            target.start_file(name, options).expect("a new entry");
+            target.write_all(&content).expect("its new content");
+        }
+    }
+    target.finish().expect("a new archive").into_inner()
+}

@@ -1,0 +1,18 @@
+//! Files made of a result.
+//!
+//! [`glb`] is written from a scene in memory. The other formats are written from a
+//! [`Reconstruction`], which hands out its large parts frame by frame, so that a file may be far
+//! larger than memory. All of them have the same points.
+
+mod archive;
+pub mod colmap;
+mod file_names;
+mod format;
+pub mod glb;
+pub mod nerfstudio;
+pub mod npz;
+pub mod ply;
+mod reconstruction;
+
+pub use format::{ResultFormat, UnknownFormat};
+pub use reconstruction::{Cameras, FrameData, PlacedFrame, Point, Reconstruction, WriteError};

@@ -1,0 +1,226 @@
+//! A finished reconstruction, as the writers of files read it.
+
+use std::io;
+
+use ::image::RgbImage;
+use nalgebra::{Isometry3, Similarity3};
+use serde::{Deserialize, Serialize};
+
+use crate::cloud::{FrameMap, Scene, SceneCamera, View};
+use crate::prediction::Camera;
+
+/// What other conventions than ours add to pixel coordinates: ours have the centre of the top left
+/// pixel at (0, 0), COLMAP and nerfstudio its corner.
+pub(super) const PIXEL_CENTRE: f64 = 0.5;
+
+/// What there is to write.
+#[derive(Clone, Copy)]
+pub struct Reconstruction<'a> {
+    /// The cameras.
+    pub cameras: &'a Cameras,
+    /// The rest of each frame.
+    pub frames: &'a dyn FrameData,
+}
+
+/// The cameras of a reconstruction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cameras {
+    image_size: (u32, u32),
+    cameras: Vec<SceneCamera>,
+    world_to_glb: Similarity3<f64>,
+}
+
+impl Cameras {
+    /// Those of a scene; its points are not kept.
+    pub fn of(scene: &Scene) -> Self {
+        let (width, height) = scene.image_size;
+        // Images are far smaller than 4 billion pixels to a side.
+        let side = |pixels| u32::try_from(pixels).unwrap_or(u32::MAX);
+        Self {
+            image_size: (side(width), side(height)),
+            cameras: scene.cameras.clone(),
+            world_to_glb: scene.world_to_glb,
+        }
+    }
+}
+
+/// The large parts of a reconstruction, one frame at a time. Frames are counted from 0.
+pub trait FrameData {
+    /// How many of its pixels are points.
+    fn point_count(&self, frame: usize) -> usize;
+
+    /// Row-major indices of the pixels that are points, in ascending order.
+    ///
+    /// # Errors
+    /// Whatever the storage says; the other methods likewise.
+    fn pixels(&self, frame: usize) -> io::Result<Vec<u32>>;
+
+    /// z in the camera frame, row-major.
+    ///
+    /// # Errors
+    /// As above.
+    fn depth(&self, frame: usize) -> io::Result<Vec<f32>>;
+
+    /// Confidence, row-major.
+    ///
+    /// # Errors
+    /// As above.
+    fn confidence(&self, frame: usize) -> io::Result<Vec<f32>>;
+
+    /// The processed image.
+    ///
+    /// # Errors
+    /// As above.
+    fn image(&self, frame: usize) -> io::Result<RgbImage>;
+}
+
+/// A point of the cloud.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// In GLB coordinates.
+    pub position: [f32; 3],
+    /// sRGB.
+    pub color: [u8; 3],
+    /// Confidence of its pixel.
+    pub confidence: f32,
+    /// The pixel that it was made of, as an index into the rows of its frame.
+    pub pixel: u32,
+}
+
+/// A frame that the model could place.
+#[derive(Debug, Clone, Copy)]
+pub struct PlacedFrame<'a> {
+    /// Which frame of the reconstruction.
+    pub index: usize,
+    /// Its camera.
+    pub camera: &'a SceneCamera,
+    /// Camera-to-GLB pose with OpenCV camera axes (x right, y down, z forward).
+    pub pose: Isometry3<f64>,
+}
+
+/// Why a file was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The reconstruction's own data.
+    #[error("a stored part of the result cannot be read: {0}")]
+    Read(#[source] io::Error),
+    /// The new file.
+    #[error("the file could not be written: {0}")]
+    Write(#[from] io::Error),
+    /// The new file, as an archive.
+    #[error("the archive could not be written: {0}")]
+    Zip(#[from] zip::result::ZipError),
+    /// An image in it.
+    #[error("an image could not be written: {0}")]
+    Image(#[from] ::image::ImageError),
+    /// A description in it.
+    #[error("the description could not be written: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl<'a> Reconstruction<'a> {
+    /// The frames that the model could place, in their order. Only they have points.
+    pub fn placed(&self) -> impl Iterator<Item = PlacedFrame<'a>> + use<'a> {
+        self.cameras
+            .cameras
+            .iter()
+            .enumerate()
+            .filter_map(|(index, camera)| {
+                let pose = camera.pose?;
+                let matrix = pose.to_homogeneous();
+                matrix
+                    .iter()
+                    .all(|value| value.is_finite())
+                    .then_some(PlacedFrame {
+                        index,
+                        camera,
+                        pose,
+                    })
+            })
+    }
+
+    /// Width and height of the frames in pixels.
+    pub fn image_size(&self) -> (u32, u32) {
+        self.cameras.image_size
+    }
+
+    /// Points of all frames.
+    pub fn point_count(&self) -> usize {
+        self.placed()
+            .map(|frame| self.frames.point_count(frame.index))
+            .sum()
+    }
+
+    /// The points of one frame. All frames one after another give the points of the GLB, in its
+    /// order.
+    ///
+    /// # Errors
+    /// [`WriteError::Read`] if the data cannot be read or does not fit together.
+    pub fn points(&self, frame: &PlacedFrame) -> Result<Vec<Point>, WriteError> {
+        let camera = Camera {
+            extrinsics: frame.camera.extrinsics,
+            intrinsics: frame.camera.intrinsics,
+            registered: true,
+        };
+        let view = View::from_camera(&camera)
+            .ok_or_else(|| WriteError::Read(mismatch("a placed frame has no usable camera")))?;
+        let map = FrameMap::new(&view, &self.cameras.world_to_glb);
+        let pixels = self.pixels(frame)?;
+        let depth = self.depth(frame)?;
+        let confidence = self
+            .frames
+            .confidence(frame.index)
+            .map_err(WriteError::Read)?;
+        let image = self.image(frame)?;
+        let colors: &[[u8; 3]] = image.as_raw().as_chunks().0;
+        pixels
+            .into_iter()
+            .map(|pixel| {
+                let index = pixel as usize;
+                match (depth.get(index), confidence.get(index), colors.get(index)) {
+                    (Some(&depth), Some(&confidence), Some(&color)) => Ok(Point {
+                        position: map.point(pixel, self.cameras.image_size.0, depth),
+                        color,
+                        confidence,
+                        pixel,
+                    }),
+                    _ => Err(WriteError::Read(mismatch("a point lies outside its frame"))),
+                }
+            })
+            .collect()
+    }
+
+    /// The pixels of a frame that are points.
+    ///
+    /// # Errors
+    /// [`WriteError::Read`].
+    pub fn pixels(&self, frame: &PlacedFrame) -> Result<Vec<u32>, WriteError> {
+        let pixels = self.frames.pixels(frame.index).map_err(WriteError::Read)?;
+        if pixels.len() == self.frames.point_count(frame.index) {
+            Ok(pixels)
+        } else {
+            Err(WriteError::Read(mismatch("points are missing")))
+        }
+    }
+
+    fn depth(&self, frame: &PlacedFrame) -> Result<Vec<f32>, WriteError> {
+        self.frames.depth(frame.index).map_err(WriteError::Read)
+    }
+
+    /// The processed image of a frame.
+    ///
+    /// # Errors
+    /// [`WriteError::Read`], also if it has another size.
+    pub fn image(&self, frame: &PlacedFrame) -> Result<RgbImage, WriteError> {
+        let image = self.frames.image(frame.index).map_err(WriteError::Read)?;
+        if image.dimensions() == self.cameras.image_size {
+            Ok(image)
+        } else {
+            Err(WriteError::Read(mismatch("an image has another size")))
+        }
+    }
+}
+
+fn mismatch(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+}

@@ -1,0 +1,56 @@
+use std::io::Cursor;
+
+use pointstream_reconstruction::formats::nerfstudio::write_nerfstudio;
+use pointstream_reconstruction::formats::npz::NpzReader;
+
+use crate::common::{HEIGHT, WIDTH};
+use crate::sample::{Sample, names};
+
+#[test]
+fn npz_gives_back_what_was_written() {
+    let sample = Sample::new(3000);
+    let prediction = &sample.synthetic.prediction;
+    let mut points = 0;
+    for frame in 0..3 {
+        assert_eq!(
+            sample.arrays.depth(frame).unwrap(),
+            prediction.frame_depth(frame)
+        );
+        let confidence = sample.arrays.confidence(frame).unwrap();
+        assert_eq!(confidence, prediction.frame_confidence(frame));
+        let pixels = sample.arrays.pixels(frame).unwrap();
+        assert_eq!(pixels.len(), sample.arrays.point_count(frame));
+        for (index, pixel) in pixels.iter().zip(&sample.scene.pixels[points..]) {
+            assert_eq!((frame as u32, *index), (pixel.frame, pixel.index));
+        }
+        points += pixels.len();
+    }
+    assert_eq!(points, 3000);
+    assert_eq!(sample.arrays.point_count(1), 0, "the lost frame");
+    assert!(sample.arrays.depth(3).is_err());
+    assert!(sample.arrays.pixels(3).is_err());
+    let mut files = names(sample.arrays.bytes());
+    files.sort();
+    let arrays = [
+        "confidence",
+        "depth",
+        "extrinsics",
+        "frames",
+        "intrinsics",
+        "points",
+        "registered",
+        "world_to_glb",
+    ];
+    assert_eq!(files, arrays.map(|name| format!("{name}.npy")));
+}
+
+#[test]
+fn other_files_are_no_npz_of_these_frames() {
+    let sample = Sample::new(100);
+    let bytes = sample.arrays.bytes();
+    assert!(NpzReader::new(bytes.as_slice(), 2, WIDTH * HEIGHT).is_err());
+    assert!(NpzReader::new(bytes.as_slice(), 3, WIDTH * HEIGHT - 1).is_err());
+    assert!(NpzReader::new(&bytes[..bytes.len() / 2], 3, WIDTH * HEIGHT).is_err());
+    let other = write_nerfstudio(&sample.reconstruction(), Cursor::new(Vec::new()));
+    assert!(NpzReader::new(other.unwrap().into_inner(), 3, WIDTH * HEIGHT).is_err());
+}
