@@ -217,7 +217,7 @@ impl From<ErrorReport> for Error {
     fn from(report: ErrorReport) -> Self {
         Self {
             time: seconds(report.time),
-            kind: report.kind.name(),
+            kind: report.kind.into(),
             session_id: report.session,
             message: report.message,
         }

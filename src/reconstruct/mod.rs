@@ -130,7 +130,7 @@ async fn reconstruct(
     work.start().await?;
     let (answer, session) = work.result(|progress| bar.show(progress)).await?;
     bar.done();
-    let file = session.handle().export(format).await?;
+    let file = session.handle().file(format).await?;
     let file = file.ok_or(ReconstructError::NoResult)?;
     Ok((file, answer.metadata.clone()))
 }

@@ -192,7 +192,7 @@ async fn write(
                 tracing::debug!(%error, "cannot write to the client");
                 return WriteEnd::Lost;
             }
-            app.metrics.sockets.sent(kind);
+            app.metrics.sockets.sent(kind.into());
         }
         delivery.confirm();
     }
@@ -302,8 +302,8 @@ impl Reader {
                 }
             };
             let lease = self.meter.finish();
-            tracing::debug!(kind = message.kind(), binary, "message received");
-            self.metrics.sockets.received(message.kind());
+            tracing::debug!(kind = %message.kind(), binary, "message received");
+            self.metrics.sockets.received(message.kind().into());
             if self.requests.send_holding(message, lease).await.is_err() {
                 return ReadEnd::Stopped;
             }

@@ -7,10 +7,11 @@ use prometheus::{
     register_int_counter_vec_with_registry, register_int_counter_with_registry,
     register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
 };
+use strum::VariantArray;
 
 use super::Metrics;
-use crate::event::CloseReason;
-use crate::summary::SessionStatus;
+use crate::report::SessionStatus;
+use crate::session_event::CloseReason;
 
 /// Counts sessions and images.
 #[derive(Debug)]
@@ -47,21 +48,11 @@ impl SessionMetrics {
             &["outcome"],
             registry
         )?;
-        for status in [
-            SessionStatus::Active,
-            SessionStatus::Processing,
-            SessionStatus::Completed,
-            SessionStatus::Error,
-        ] {
+        for status in SessionStatus::VARIANTS {
             by_state.with_label_values(&[status.wire_name()]);
         }
-        for reason in [
-            CloseReason::Deleted,
-            CloseReason::Expired,
-            CloseReason::Failed,
-            CloseReason::ShuttingDown,
-        ] {
-            ended.with_label_values(&[reason_name(reason)]);
+        for reason in CloseReason::VARIANTS {
+            ended.with_label_values(&[reason_name(*reason)]);
         }
         for outcome in [ACCEPTED, REFUSED] {
             images.with_label_values(&[outcome]);
@@ -117,12 +108,7 @@ impl SessionMetrics {
 }
 
 fn reason_name(reason: CloseReason) -> &'static str {
-    match reason {
-        CloseReason::Deleted => "deleted",
-        CloseReason::Expired => "expired",
-        CloseReason::Failed => "failed",
-        CloseReason::ShuttingDown => "shutting_down",
-    }
+    reason.into()
 }
 
 /// One session's share of the gauges, taken back when it is dropped, however the session ends.
@@ -189,7 +175,7 @@ mod tests {
     fn a_session_takes_its_share_with_it() {
         let metrics = Metrics::new().expect("valid metrics");
         let count = |state: &str| metrics.sessions.by_state.with_label_values(&[state]).get();
-        let mut share = SessionShare::new(metrics.clone(), SessionStatus::Created);
+        let mut share = SessionShare::new(metrics.clone(), SessionStatus::Active);
         assert_eq!(count("active"), 1);
         share.state(SessionStatus::Processing);
         share.image_accepted(100);

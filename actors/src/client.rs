@@ -2,86 +2,63 @@
 
 use std::sync::Arc;
 
-use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::event::{ClientMessage, SessionEvent};
-use crate::handle::Unanswered;
+use crate::client_message::ClientMessage;
+use crate::errors::SessionNotFound;
+use crate::ids::ClientId;
 use crate::mailbox::Mailbox;
 use crate::memory::{MemoryBudget, MemoryLease};
 use crate::session::SessionMessage;
+use crate::session_event::SessionEvent;
 
-/// Identifies a connection within its session; later ones have larger numbers.
-pub(crate) type ConnectionId = u64;
-
-/// The session does not exist: it never did, was deleted, expired or failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("Session not found; it may have expired, create a new one")]
-pub struct SessionNotFound;
-
-/// Why a connection cannot be part of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum AttachError {
-    /// It does not answer.
-    #[error(transparent)]
-    Unanswered(#[from] Unanswered),
-    /// It has too many connections.
-    #[error("the session has {limit} connections already; close one of them")]
-    TooManyConnections {
-        /// How many it may have.
-        limit: usize,
-    },
-}
-
-/// The sending half of a connection. The connection ends when the last clone is dropped.
+/// The sending half. The client is detached when the last clone is dropped.
 #[derive(Clone)]
 pub struct Requests {
     shared: Arc<Shared>,
 }
 
-/// What all clones share.
 struct Shared {
     mailbox: Mailbox<SessionMessage>,
-    connection: ConnectionId,
+    client: ClientId,
     unanswered: Arc<Semaphore>,
     uploads: MemoryBudget,
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // Gone: then there is nothing to detach from.
-        let _ = self.mailbox.cast(SessionMessage::Detach(self.connection));
+        self.mailbox.notify(SessionMessage::Detach(self.client));
     }
 }
 
 impl Requests {
     pub(crate) fn new(
         mailbox: Mailbox<SessionMessage>,
-        connection: ConnectionId,
+        client: ClientId,
         unanswered: usize,
         uploads: MemoryBudget,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 mailbox,
-                connection,
+                client,
                 unanswered: Arc::new(Semaphore::new(unanswered)),
                 uploads,
             }),
         }
     }
 
-    /// The memory that the uploads of all connections share. Who buffers large messages takes a
-    /// lease before it does, and passes it on with [`send_holding`](Self::send_holding).
+    /// The memory that all uploads share. Whoever buffers large messages takes a lease before, and
+    /// passes it on with [`send_holding`](Self::send_holding).
     pub fn memory(&self) -> &MemoryBudget {
         &self.shared.uploads
     }
 
-    /// Passes a message on to the session.
+    /// Sends a message to the session.
     ///
-    /// Waits while too many messages of this connection are unanswered or their answers unread, or
-    /// while the images of all connections take too much memory; read nothing more from the
-    /// client meanwhile.
+    /// Waits while too many messages of this client are unanswered or their answers unread, or
+    /// while the uploads of all clients take too much memory. Read nothing more from the client
+    /// meanwhile.
     ///
     /// # Errors
     /// [`SessionNotFound`] if the session has ended.
@@ -89,8 +66,8 @@ impl Requests {
         self.send_holding(message, None).await
     }
 
-    /// The same for a message whose memory has been counted already, if there is a lease: as much
-    /// of it as an image needs is kept until the image is stored.
+    /// The same for a message whose memory is already counted, if there is a lease. The part of it
+    /// that an image needs is kept until the image is stored.
     ///
     /// # Errors
     /// [`SessionNotFound`] if the session has ended.
@@ -116,11 +93,10 @@ impl Requests {
         if lease.is_none() && size > 0 {
             lease = Some(shared.uploads.take(size).await);
         }
-        let connection = shared.connection;
         shared
             .mailbox
             .cast(SessionMessage::Client {
-                connection,
+                client: shared.client,
                 message,
                 permit,
                 memory: lease,
@@ -129,7 +105,7 @@ impl Requests {
     }
 }
 
-/// The receiving half of a connection.
+/// The receiving half.
 pub struct Events {
     receiver: mpsc::Receiver<Delivery>,
 }
@@ -139,8 +115,8 @@ impl Events {
         Self { receiver }
     }
 
-    /// The next event, or none if the session ended without a word or gave this connection up
-    /// because it does not read.
+    /// The next event, or none if the session failed or detached this client because it does not
+    /// read.
     pub async fn next(&mut self) -> Option<Delivery> {
         self.receiver.recv().await
     }
@@ -148,14 +124,13 @@ impl Events {
 
 /// An event on its way to the client.
 pub struct Delivery {
-    /// What to tell the client.
     pub event: SessionEvent,
     receipt: Option<Receipt>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Delivery {
-    /// An event that may get lost with its connection; the permit is of the message it answers.
+    /// An event that is lost if its client has gone. `permit` belongs to the message it answers.
     pub(crate) fn new(event: SessionEvent, permit: Option<OwnedSemaphorePermit>) -> Self {
         Self {
             event,
@@ -164,8 +139,8 @@ impl Delivery {
         }
     }
 
-    /// The one answer of a request: if it does not arrive, the session hears of it.
-    pub(crate) fn registered(event: SessionEvent, session: Mailbox<SessionMessage>) -> Self {
+    /// The one answer to a request. If it is not confirmed, it goes back to the session.
+    pub(crate) fn with_receipt(event: SessionEvent, session: Mailbox<SessionMessage>) -> Self {
         Self {
             receipt: Some(Receipt {
                 session,
@@ -176,8 +151,8 @@ impl Delivery {
         }
     }
 
-    /// Call it after the event was written to the client. Without it an answer counts as not
-    /// delivered and is kept for a client that resumes.
+    /// Call this after the event was written to the client. An answer that is not confirmed counts
+    /// as undelivered and is kept for a client that resumes.
     pub fn confirm(mut self) {
         if let Some(receipt) = &mut self.receipt {
             receipt.event = None;
@@ -185,7 +160,7 @@ impl Delivery {
     }
 }
 
-/// Tells the session about an answer that did not arrive.
+/// Returns an undelivered answer to the session.
 struct Receipt {
     session: Mailbox<SessionMessage>,
     event: Option<SessionEvent>,
@@ -194,8 +169,7 @@ struct Receipt {
 impl Drop for Receipt {
     fn drop(&mut self) {
         if let Some(event) = self.event.take() {
-            // Gone: then nobody can resume it either.
-            let _ = self.session.cast(SessionMessage::Undelivered(event));
+            self.session.notify(SessionMessage::Undelivered(event));
         }
     }
 }

@@ -1,96 +1,97 @@
-//! Snapshots of sessions and actors for people and REST.
+//! Snapshots of sessions and actors, for REST and operators.
+
+use std::time::SystemTime;
 
 use serde::Serialize;
-use std::time::SystemTime;
-use thiserror::Error;
+use strum::{Display, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
-use crate::config::SessionConfig;
-use crate::event::{MessageId, SessionId};
-use crate::handle::Unanswered;
+use crate::ids::{MessageId, SessionId};
+use crate::session_config::SessionConfig;
 
-/// Where a session is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+/// The state of a session, as the protocol names it.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Display,
+    IntoStaticStr,
+    VariantArray,
+    Serialize,
+    ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum SessionStatus {
-    /// Nobody has connected yet. The protocol knows it as `active`.
-    Created,
-    /// Takes images.
+    /// Accepts images and requests.
     Active,
-    /// A generation runs.
+    /// A request runs.
     Processing,
-    /// Finalized; takes nothing more.
+    /// Finalized; accepts no more images and requests.
     Completed,
-    /// The last generation failed; it may be tried again.
+    /// The last request failed. It can be repeated.
     Error,
 }
 
 impl SessionStatus {
-    /// The word that the protocol uses.
+    /// The protocol's word.
     pub fn wire_name(self) -> &'static str {
-        match self {
-            Self::Created | Self::Active => "active",
-            Self::Processing => "processing",
-            Self::Completed => "completed",
-            Self::Error => "error",
-        }
+        self.into()
     }
 }
 
-/// What there is to know about a session.
+/// What a worker does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum WorkerState {
+    /// It failed and is not restarted yet.
+    Down,
+    /// It loads the model.
+    Loading,
+    /// It waits for a job.
+    Idle,
+    Busy,
+}
+
+/// A snapshot of a session.
 #[derive(Debug, Clone)]
 pub struct SessionSummary {
-    /// The session.
     pub id: SessionId,
-    /// When it was created.
     pub created_at: SystemTime,
-    /// When anything last happened in it.
+    /// When anything last happened.
     pub last_activity: SystemTime,
-    /// Where it is in its life.
     pub status: SessionStatus,
-    /// Images that it holds.
+    /// Images that are stored.
     pub image_count: u32,
     /// Images that were received and are not stored yet.
     pub pending_images: usize,
-    /// Bytes of the images that it holds.
+    /// Size of the stored images in bytes, as the clients sent them.
     pub image_bytes: u64,
-    /// Its parameters.
     pub config: SessionConfig,
-    /// Connections at the moment.
+    /// Clients that are connected now.
     pub connections: usize,
     /// Requests that run or wait.
     pub requests: usize,
     /// Whether there is a result to fetch.
     pub has_result: bool,
-    /// What the last generation failed with.
+    /// Why the last request failed, until one succeeds.
     pub error_message: Option<String>,
 }
 
-/// What there is to know about an image of a session.
+/// An image of a session.
 #[derive(Debug, Clone)]
 pub struct ImageSummary {
-    /// What the client called its message.
+    /// The client's identifier of its message.
     pub id: Option<MessageId>,
     /// The client's name for it, or one made up.
     pub name: String,
     /// Width of the prepared image in pixels.
     pub width: u32,
-    /// Its height.
+    /// Its height in pixels.
     pub height: u32,
-}
-
-/// Why there is no small copy of an image.
-#[derive(Debug, Error)]
-pub enum ThumbnailFailed {
-    /// The session does not answer.
-    #[error(transparent)]
-    Unanswered(#[from] Unanswered),
-    /// The image cannot be read any more.
-    #[error("{0}")]
-    Read(String),
-    /// Something of ours went wrong.
-    #[error("internal error: {0}")]
-    Internal(String),
 }
 
 /// One actor of the live tree.
@@ -100,31 +101,29 @@ pub struct ActorReport {
     pub id: String,
     /// `supervisor`, `pool`, `worker` or `session`.
     pub kind: &'static str,
-    /// Its name: a session's identifier, a worker's number.
+    /// A session's identifier, a worker's number.
     pub name: String,
-    /// What it does, for example `idle`, `busy`, `loading`, `processing`.
+    /// For example `idle`, `busy`, `loading`, `processing`.
     pub state: String,
     /// Seconds since it started.
     pub age_seconds: f64,
-    /// Messages that it has handled.
     pub messages_handled: u64,
     /// Messages that wait in its mailbox.
     pub mailbox_depth: u64,
     /// Jobs that wait in its queue, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_depth: Option<usize>,
-    /// How often it was restarted.
+    /// Restarts after a failure.
     pub restarts: u64,
-    /// The device, of a worker.
+    /// The device of a worker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
-    /// Seconds that it has worked on jobs, of a worker, over all its lives.
+    /// Seconds that a worker has been busy, restarts included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub busy_seconds: Option<f64>,
-    /// What it works on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_job: Option<JobReport>,
-    /// What it failed with last, if it did.
+    /// Its last failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
     /// The actors that it supervises.
@@ -137,11 +136,9 @@ pub struct ActorReport {
 pub struct JobReport {
     /// `encode` or `reconstruct`.
     pub kind: &'static str,
-    /// For which session.
     #[schema(value_type = uuid::Uuid)]
     pub session_id: SessionId,
-    /// Number of frames.
     pub frames: usize,
-    /// For how long, in seconds.
+    /// Seconds since it started.
     pub running_seconds: f64,
 }
