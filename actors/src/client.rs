@@ -9,7 +9,7 @@ use crate::errors::SessionNotFound;
 use crate::ids::ClientId;
 use crate::mailbox::Mailbox;
 use crate::memory::{MemoryBudget, MemoryLease};
-use crate::session::SessionMessage;
+use crate::session::message::SessionMessage;
 use crate::session_event::SessionEvent;
 
 /// The sending half. The client is detached when the last clone is dropped.

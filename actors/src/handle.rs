@@ -14,7 +14,7 @@ use crate::errors::{AttachError, ResultFileError, ThumbnailError, Unanswered};
 use crate::ids::SessionId;
 use crate::mailbox::{AskError, Mailbox, Reply};
 use crate::report::{ImageSummary, SessionSummary};
-use crate::session::SessionMessage;
+use crate::session::message::SessionMessage;
 use crate::session_event::CloseReason;
 
 /// Extra time to wait for the session to report a file that timed out.

@@ -19,7 +19,7 @@ use crate::mailbox::{AskError, Mailbox};
 use crate::metrics::Metrics;
 use crate::pool::LocalDispatcher;
 use crate::report::{ActorReport, SessionSummary};
-use crate::session::SessionMessage;
+use crate::session::message::SessionMessage;
 use crate::session_config::{ConfigLimits, SessionConfig};
 use crate::settings::Settings;
 use crate::supervisor::{SessionMailbox, Supervisor, SupervisorArgs, SupervisorMessage};

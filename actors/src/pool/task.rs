@@ -11,7 +11,6 @@ use pointstream_reconstruction::model::{Features, KnownCamera, Model, ModelError
 use pointstream_reconstruction::prediction::Prediction;
 
 use super::EncodedFrames;
-use super::worker::JobOutcomes;
 use crate::blobs::{BlobKey, BlobName, Blobs};
 use crate::error_kind::ErrorKind;
 use crate::frames::read_frame;
@@ -39,6 +38,9 @@ pub(crate) struct TaskJob {
     /// How long it waited for the worker, in seconds.
     pub queued: f64,
 }
+
+/// The outcome of each job of a task, in the order of the jobs.
+pub(crate) type JobOutcomes = Vec<Result<JobDone, JobFailure>>;
 
 /// What comes of a task.
 pub(crate) struct Finished {

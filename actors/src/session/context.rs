@@ -8,8 +8,8 @@ use crate::ids::SessionId;
 use crate::jobs::{Dispatcher, JobFrame};
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
-use crate::session::SessionMessage;
 use crate::session::ledger::Image;
+use crate::session::message::SessionMessage;
 use crate::settings::Settings;
 
 /// What all parts of a session share and nobody changes.

@@ -9,12 +9,12 @@ use pointstream_reconstruction::image::common_size;
 
 use super::context::Context;
 use super::generation_error::GenerationError;
-use super::ledger::{Image, Ledger, ResultRecord};
+use super::ledger::{Image, Ledger};
 use super::memory_advice::MemoryAdvice;
 use super::message::SessionMessage;
 use super::progress;
 use super::requests::Request;
-use super::stored_result::StoredResult;
+use super::stored_result::Generated;
 use crate::answer::AnswerKind;
 use crate::ids::JobId;
 use crate::jobs::{JobDone, JobEvent, JobFailure, JobFrame, JobHandle, JobKind, JobSpec};
@@ -43,14 +43,6 @@ pub(super) struct GenerationFrame {
     pub number: u64,
     pub name: String,
     pub job: JobFrame,
-}
-
-/// What comes of a request.
-pub(crate) struct Generated {
-    pub record: Arc<ResultRecord>,
-    pub result: Arc<StoredResult>,
-    /// The session's coordinates, with what this result adds.
-    pub world: Arc<World>,
 }
 
 impl Generation {

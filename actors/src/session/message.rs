@@ -6,21 +6,28 @@ use bytes::Bytes;
 use pointstream_reconstruction::formats::ResultFormat;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::generation::Generated;
 use super::generation_error::GenerationError;
-use super::image_store::{ImageError, StoredImage};
-use super::result_files::{FileId, ResultFileReply};
-use super::thumbnails::ThumbnailReply;
-use crate::answer::Answer;
+use super::image_outcome::{ImageError, StoredImage};
+use super::stored_result::Generated;
+use crate::answer::{Answer, ResultFile};
 use crate::client::{Events, Requests};
 use crate::client_message::ClientMessage;
-use crate::errors::{AttachError, ResultFileError};
+use crate::errors::{AttachError, ResultFileError, ThumbnailError};
 use crate::ids::{ClientId, JobId};
 use crate::jobs::JobFailure;
 use crate::mailbox::Reply;
 use crate::memory::MemoryLease;
 use crate::report::{ImageSummary, SessionSummary};
 use crate::session_event::{CloseReason, Progress, SessionEvent};
+
+/// Where a requested file goes.
+pub(crate) type ResultFileReply = Reply<Result<Option<ResultFile>, ResultFileError>>;
+
+/// Identifies a file of a session: the number of its result, and its format.
+pub(crate) type FileId = (u64, ResultFormat);
+
+/// Where a requested thumbnail goes. Answered with none if there is no such image.
+pub(crate) type ThumbnailReply = Reply<Result<Option<Bytes>, ThumbnailError>>;
 
 /// Messages of a session.
 pub(crate) enum SessionMessage {

@@ -9,16 +9,18 @@
 //! back as messages, so a session answers at once whatever runs.
 
 mod activity;
+mod admission;
 mod clients;
 mod context;
 mod encode_ahead;
 mod envelope;
 mod generation;
 mod generation_error;
+mod image_outcome;
 mod image_store;
 pub(crate) mod ledger;
 mod memory_advice;
-mod message;
+pub(crate) mod message;
 mod point_cloud;
 mod progress;
 mod requests;
@@ -44,7 +46,7 @@ use crate::memory::MemoryBudget;
 use crate::metrics::Metrics;
 use crate::session_config::SessionConfig;
 use crate::settings::Settings;
-pub(crate) use message::SessionMessage;
+use message::SessionMessage;
 use state::State;
 
 /// The actor.

@@ -14,11 +14,11 @@ use pointstream_reconstruction::formats::{Cameras, ResultFormat};
 use pointstream_reconstruction::geometry::Region;
 use pointstream_reconstruction::prediction::Prediction;
 
-use super::generation::{Generated, Generation};
+use super::generation::Generation;
 use super::generation_error::GenerationError;
 use super::ledger::ResultRecord;
 use super::progress;
-use super::stored_result::StoredResult;
+use super::stored_result::{Generated, StoredResult};
 use crate::answer::{ResultMetadata, Timings};
 use crate::blobs::{BlobKey, BlobName, Draft};
 use crate::frames::read_frame;
@@ -92,7 +92,8 @@ impl Generation {
             frames: self.frames.iter().map(|frame| frame.job.clone()).collect(),
             size: self.size,
         });
-        let result = StoredResult::open(&self.context, record.clone())?;
+        let result =
+            StoredResult::open(self.context.blobs.clone(), self.context.id, record.clone())?;
         Ok(Generated {
             record,
             result: Arc::new(result),

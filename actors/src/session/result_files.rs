@@ -8,20 +8,14 @@ use pointstream_reconstruction::formats::ResultFormat;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::context::Context;
-use super::message::SessionMessage;
+use super::message::{FileId, ResultFileReply, SessionMessage};
 use super::stored_result::StoredResult;
 use crate::answer::{Answer, ResultFile};
 use crate::blobs::BlobName;
 use crate::blocking::WorkFailed;
 use crate::error_kind::ErrorKind;
 use crate::errors::{ResultFileError, Unanswered};
-use crate::mailbox::{Reply, answer};
-
-/// Where a requested file goes.
-pub(crate) type ResultFileReply = Reply<Result<Option<ResultFile>, ResultFileError>>;
-
-/// Identifies a file of a session: the number of its result, and its format.
-pub(crate) type FileId = (u64, ResultFormat);
+use crate::mailbox::answer;
 
 /// The newest result and the files of results.
 pub(super) struct ResultFiles {

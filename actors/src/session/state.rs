@@ -2,29 +2,33 @@
 
 use std::time::{Instant, SystemTime};
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Span;
 
 use super::SessionArgs;
 use super::activity::Activity;
+use super::admission::Admission;
 use super::clients::{Clients, wire_text};
 use super::context::Context;
 use super::encode_ahead::EncodeAhead;
 use super::envelope::Envelope;
-use super::generation::{Generated, Generation};
+use super::generation::Generation;
 use super::generation_error::GenerationError;
-use super::image_store::{self, ImageError, NewImage, StoredImage};
+use super::image_outcome::{ImageError, StoredImage};
+use super::image_store::{self, NewImage};
 use super::ledger::{Image, Ledger, Record};
 use super::message::SessionMessage;
 use super::requests::{Request, RequestKind, Requests};
 use super::result_files::ResultFiles;
 use super::shutdown::Shutdown;
+use super::stored_result::Generated;
 use super::thumbnails;
 use super::uploads::{SettledUpload, Uploads};
 use crate::actor_status::CurrentJob;
 use crate::blobs::BlobName;
 use crate::client;
-use crate::client_message::{ClientMessage, check_name};
+use crate::client_message::ClientMessage;
 use crate::error_kind::ErrorKind;
 use crate::errors::AttachError;
 use crate::ids::ClientId;
@@ -33,7 +37,6 @@ use crate::memory::MemoryLease;
 use crate::metrics::SessionShare;
 use crate::report::{ImageSummary, SessionStatus, SessionSummary};
 use crate::session_event::{CloseReason, Progress, SessionEvent};
-use tokio::sync::OwnedSemaphorePermit;
 
 /// The state of a session.
 pub(crate) struct State {
@@ -268,39 +271,23 @@ impl State {
         }
     }
 
-    /// Why the session accepts no more images and requests, if so.
-    fn closed_to_work(&self) -> Option<String> {
-        if self.shutdown.has_begun() {
-            Some(CloseReason::ShuttingDown.to_string())
-        } else if self.ledger.is_completed() {
-            Some("session is completed; create a new session for more".to_owned())
-        } else if self.requests.is_finalizing() {
-            Some("session is being finalized; nothing more is accepted".to_owned())
-        } else {
-            None
+    fn admission(&self) -> Admission<'_> {
+        Admission {
+            settings: &self.context.settings,
+            ledger: &self.ledger,
+            uploads: &self.uploads,
+            requests: &self.requests,
+            shutdown: &self.shutdown,
         }
     }
 
-    fn full(&self) -> Option<String> {
-        self.ledger.is_full().then(|| {
-            format!(
-                "session has reached maximum image limit ({}); finalize it and create a new \
-                 session for more images",
-                self.ledger.config().max_images
-            )
-        })
-    }
-
     fn upload(&mut self, envelope: Envelope, image: NewImage) {
-        let refusal = self.closed_to_work().or_else(|| self.full());
-        let name = envelope.filename.as_deref().unwrap_or_default();
-        if let Some(reason) = refusal {
-            self.uploads.refuse(envelope, ImageError::Refused(reason));
-        } else if let Err(error) = check_name(name) {
-            self.uploads.refuse(envelope, error.into());
-        } else {
-            let number = self.uploads.begin(envelope);
-            image_store::store(&self.context, self.ledger.config(), number, image);
+        match self.admission().of_image(envelope.filename.as_deref()) {
+            Err(error) => self.uploads.refuse(envelope, error),
+            Ok(()) => {
+                let number = self.uploads.begin(envelope);
+                image_store::store(&self.context, self.ledger.config(), number, image);
+            }
         }
     }
 
@@ -310,7 +297,7 @@ impl State {
             envelope,
             outcome,
         } = upload;
-        let outcome = match (outcome, self.full()) {
+        let outcome = match (outcome, self.admission().full()) {
             (Ok(_), Some(reason)) => {
                 let blobs = [BlobName::Original(number), BlobName::Prepared(number)];
                 self.context.remove(blobs);
@@ -354,19 +341,7 @@ impl State {
     }
 
     fn request(&mut self, envelope: Envelope, kind: RequestKind) {
-        let limit = self.context.settings.max_pending_requests;
-        let refusal = if let Some(reason) = self.closed_to_work() {
-            Some(reason)
-        } else if self.ledger.images().is_empty() && self.uploads.is_empty() {
-            Some("there are no images yet; send at least one before a generate".to_owned())
-        } else if self.requests.is_full() {
-            Some(format!(
-                "session is busy: {limit} requests are waiting already; wait for their answers"
-            ))
-        } else {
-            None
-        };
-        if let Some(reason) = refusal {
+        if let Err(reason) = self.admission().of_request() {
             return self.clients.refuse(envelope, ErrorKind::Refused, &reason);
         }
         // From now on it counts as a waiting request, not as an unanswered message: its permit is

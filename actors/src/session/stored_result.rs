@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use image::RgbImage;
+use pointstream_reconstruction::cloud::World;
 use pointstream_reconstruction::formats::colmap::write_colmap;
 use pointstream_reconstruction::formats::nerfstudio::write_nerfstudio;
 use pointstream_reconstruction::formats::npz::NpzReader;
@@ -12,11 +13,11 @@ use pointstream_reconstruction::formats::ply::write_ply;
 use pointstream_reconstruction::formats::{FrameData, Reconstruction, ResultFormat, WriteError};
 use tokio_util::sync::CancellationToken;
 
-use super::context::Context;
 use super::ledger::ResultRecord;
 use crate::answer::Answer;
 use crate::blobs::{BlobKey, BlobName, Blobs};
 use crate::frames::read_frame;
+use crate::ids::SessionId;
 
 /// A result whose files are stored. Its large parts stay on disk.
 pub(crate) struct StoredResult {
@@ -34,10 +35,14 @@ impl StoredResult {
     ///
     /// # Errors
     /// If a file is missing or the NPZ cannot be read.
-    pub(super) fn open(context: &Context, record: Arc<ResultRecord>) -> io::Result<Self> {
+    pub fn open(
+        blobs: Arc<dyn Blobs>,
+        session: SessionId,
+        record: Arc<ResultRecord>,
+    ) -> io::Result<Self> {
         let view = |format| {
             let name = BlobName::Result(record.number, format);
-            context.blobs.view(&context.key(name))
+            blobs.view(&BlobKey { session, name })
         };
         let pixels = record.size.width as usize * record.size.height as usize;
         Ok(Self {
@@ -49,7 +54,7 @@ impl StoredResult {
                 glb: view(ResultFormat::Glb)?,
                 metadata: record.metadata.clone(),
             }),
-            blobs: context.blobs.clone(),
+            blobs,
             record,
         })
     }
@@ -104,6 +109,14 @@ impl StoredResult {
         self.blobs.put(key, draft)?;
         Ok(self.blobs.view(key)?)
     }
+}
+
+/// What comes of a request.
+pub(crate) struct Generated {
+    pub record: Arc<ResultRecord>,
+    pub result: Arc<StoredResult>,
+    /// The session's coordinates, with what this result adds.
+    pub world: Arc<World>,
 }
 
 /// A result's frames, until the writing is cancelled.

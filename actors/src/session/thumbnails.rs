@@ -8,18 +8,16 @@ use tracing::Instrument;
 
 use super::context::Context;
 use super::ledger::Image;
+use super::message::ThumbnailReply;
 use crate::errors::ThumbnailError;
 use crate::frames::read_frame;
 use crate::jobs::JobFrame;
-use crate::mailbox::{Reply, answer};
+use crate::mailbox::answer;
 
 /// Longest side in pixels.
 const MAX_SIDE: u32 = 256;
 /// JPEG quality, of 100.
 const QUALITY: u8 = 85;
-
-/// Where a requested thumbnail goes. Answered with none if there is no such image.
-pub(crate) type ThumbnailReply = Reply<Result<Option<Bytes>, ThumbnailError>>;
 
 /// Answers with a small copy of an image, made in the background.
 pub(super) fn request(context: &Context, image: Option<&Image>, mut reply: ThumbnailReply) {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::envelope::Envelope;
-use super::image_store::{ImageError, StoredImage};
+use super::image_outcome::{ImageError, StoredImage};
 
 /// Uploads that are not answered yet, in the order in which they came. They are answered in this
 /// order, so that a client that counts answers knows which message each belongs to.

@@ -6,7 +6,7 @@ use crate::handle::{OwnedSession, SessionHandle};
 use crate::ids::SessionId;
 use crate::mailbox::{Mailbox, Reply};
 use crate::report::ActorReport;
-use crate::session::SessionMessage;
+use crate::session::message::SessionMessage;
 use crate::session_config::SessionConfig;
 
 /// The address of a session.

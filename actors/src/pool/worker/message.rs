@@ -1,7 +1,6 @@
 //! Messages of a worker, and its reports to the pool.
 
-use crate::jobs::{JobDone, JobFailure};
-use crate::pool::task::TaskJob;
+use crate::pool::task::{JobOutcomes, TaskJob};
 use crate::pool::thread::ThreadEvent;
 
 /// Messages of a worker.
@@ -19,9 +18,6 @@ pub(crate) struct WorkerReport {
     pub incarnation: u64,
     pub event: WorkerEvent,
 }
-
-/// The outcome of each job of a batch, in the order of the jobs.
-pub(crate) type JobOutcomes = Vec<Result<JobDone, JobFailure>>;
 
 /// What a worker reports.
 pub(crate) enum WorkerEvent {

@@ -12,7 +12,7 @@ use super::{EncodedFrames, PoolMessage};
 use crate::actor_status::ActorStatus;
 use crate::blobs::Blobs;
 use crate::mailbox::Mailbox;
-pub(crate) use message::{JobOutcomes, WorkerEvent, WorkerMessage, WorkerReport};
+pub(crate) use message::{WorkerEvent, WorkerMessage, WorkerReport};
 use state::State;
 
 /// The actor. It fails, and the pool restarts it, when its model may be broken.
