@@ -1,6 +1,10 @@
 //! What a model says about a set of frames.
 
+mod file;
+
 use nalgebra::{Matrix3, Matrix4};
+
+pub use file::PredictionFileError;
 
 /// One pinhole camera.
 #[derive(Debug, Clone, PartialEq)]
