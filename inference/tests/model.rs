@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use pointstream_inference::{ResolvedModel, TorchScriptModel};
+use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::{DecodeLimits, ProcessResMethod, decode, preprocess};
 use pointstream_reconstruction::model::{Device, Features, FramesPerCall, Model, ModelError, Step};
 use zip::write::SimpleFileOptions;
@@ -68,11 +69,9 @@ fn predicts_what_the_contract_says_and_reports_its_steps() {
             ControlFlow::Continue(())
         })
         .expect("three photos are reconstructed");
-    let (width, height) = frames[0].dimensions();
-    assert_eq!(prediction.width, width as usize);
-    assert_eq!(prediction.height, height as usize);
+    assert_eq!(prediction.size, FrameSize::of(&frames[0]));
     assert_eq!(prediction.len(), 3);
-    assert_eq!(prediction.depth.len(), 3 * (width * height) as usize);
+    assert_eq!(prediction.depth.len(), 3 * prediction.pixels_per_frame());
     assert!(prediction.cameras.iter().any(|camera| camera.registered));
     assert!(
         prediction
@@ -127,11 +126,7 @@ fn frames_must_be_multiples_of_the_patch_size_and_belong_together() {
     let odd = model.encode(&[RgbImage::new(100, 98)]);
     assert!(matches!(
         odd,
-        Err(ModelError::Size {
-            width: 100,
-            height: 98,
-            ..
-        })
+        Err(ModelError::Size { size, .. }) if size == FrameSize::new(100, 98)
     ));
     let unlike = model.encode(&[RgbImage::new(112, 98), RgbImage::new(98, 98)]);
     assert!(matches!(unlike, Err(ModelError::Features(_))));

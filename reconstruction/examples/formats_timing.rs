@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use common::{HEIGHT, WIDTH, predict};
+use common::{SIZE, predict};
 use image::RgbImage;
 use nalgebra::Similarity3;
 use pointstream_reconstruction::cloud::{CloudOptions, PointFilters, SceneFrame, build_scene};
@@ -23,8 +23,8 @@ use pointstream_reconstruction::formats::ply::write_ply;
 use pointstream_reconstruction::formats::{Cameras, FrameData, Reconstruction};
 use pointstream_reconstruction::prediction::Prediction;
 
-/// 504 x 378 pixels.
-const SIZE: (usize, usize) = (6 * WIDTH, 6 * HEIGHT);
+/// Sides of the frames, as a multiple of those of the synthetic scene: 504 x 378 pixels.
+const SCALE: f64 = 6.0;
 
 /// Frames that are really different; the others repeat them.
 const DISTINCT: u64 = 8;
@@ -36,7 +36,7 @@ fn main() -> Result<(), Error> {
     let mut next = |default: usize| arguments.next().map_or(Ok(default), |text| text.parse());
     let (count, num_max_points) = (next(100)?, next(10_000_000)?);
     let ids: Vec<u64> = (0..DISTINCT).collect();
-    let sample = predict(&ids, SIZE, &Similarity3::identity());
+    let sample = predict(&ids, SIZE.scaled(SCALE), &Similarity3::identity());
 
     let folder = tempfile::tempdir()?;
     let npz = folder.path().join("result.npz");
@@ -67,7 +67,7 @@ fn main() -> Result<(), Error> {
     let npz = unsafe { memmap2::Mmap::map(&File::open(&npz)?)? };
     let frames = Frames {
         images: &sample.images,
-        arrays: NpzReader::new(npz, count, SIZE.0 * SIZE.1)?,
+        arrays: NpzReader::new(npz, count, sample.prediction.size)?,
     };
     let reconstruction = Reconstruction {
         cameras: &cameras,
@@ -90,8 +90,7 @@ fn main() -> Result<(), Error> {
 fn repeat(prediction: &Prediction, count: usize) -> Prediction {
     let frames = || (0..count).map(|frame| frame % prediction.len());
     Prediction {
-        width: prediction.width,
-        height: prediction.height,
+        size: prediction.size,
         cameras: frames()
             .map(|frame| prediction.cameras[frame].clone())
             .collect(),

@@ -9,7 +9,7 @@ mod common;
 use std::path::Path;
 use std::{env, fs};
 
-use common::{HEIGHT, WIDTH, predict};
+use common::{SIZE, predict};
 use nalgebra::{Isometry3, Matrix3, Similarity3, Vector3};
 use pointstream_reconstruction::cloud::sample::Pixel;
 use pointstream_reconstruction::cloud::{
@@ -95,7 +95,7 @@ fn scenes() -> Result<Vec<(&'static str, Scene)>, Error> {
 
 fn scene(frames: u64, show_cameras: bool) -> Result<Scene, Error> {
     let ids: Vec<u64> = (0..frames).collect();
-    let synthetic = predict(&ids, (WIDTH, HEIGHT), &Similarity3::identity());
+    let synthetic = predict(&ids, SIZE, &Similarity3::identity());
     let options = CloudOptions {
         conf_thresh_percentile: 10.0,
         num_max_points: 10_000,
@@ -128,7 +128,7 @@ fn two_million_points() -> Scene {
             .collect(),
         points,
         cameras: Vec::new(),
-        image_size: (WIDTH, HEIGHT),
+        image_size: SIZE,
         camera_size: 0.1,
         show_cameras: true,
         world_to_glb: Similarity3::new(Vector3::zeros(), Vector3::zeros(), 1.0),

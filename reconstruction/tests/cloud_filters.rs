@@ -4,15 +4,14 @@ mod common;
 
 use std::collections::{HashMap, HashSet};
 
-use common::{HEIGHT, Synthetic, WIDTH, predict};
+use common::{SIZE, Synthetic, predict};
 use image::Rgb;
 use nalgebra::{Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{
     CloudOptions, PointFilters, Scene, VoxelSize, World, build_scene,
 };
 
-const SIZE: (usize, usize) = (WIDTH, HEIGHT);
-const FRAME: usize = WIDTH * HEIGHT;
+const FRAME: usize = SIZE.columns() * SIZE.rows();
 
 fn options(filters: PointFilters) -> CloudOptions {
     CloudOptions {
@@ -44,7 +43,7 @@ fn photos(count: u64) -> Synthetic {
 
 /// Frame and index of the pixel with this colour.
 fn pixel_of([red, green, blue]: [u8; 3]) -> (usize, usize) {
-    let index = usize::from(green) / 4 * WIDTH + usize::from(red) / 3;
+    let index = usize::from(green) / 4 * SIZE.columns() + usize::from(red) / 3;
     (usize::from(blue), index)
 }
 
@@ -71,7 +70,7 @@ fn edges_are_cut_out_around_a_near_box() {
     let (columns, rows) = (20..40, 10..30);
     for row in rows.clone() {
         for column in columns.clone() {
-            depth[row * WIDTH + column] *= 0.5;
+            depth[row * SIZE.columns() + column] *= 0.5;
         }
     }
     let all = build(&synthetic, PointFilters::OFF);
@@ -90,7 +89,7 @@ fn edges_are_cut_out_around_a_near_box() {
         within(x, &columns) && within(y, &rows)
     };
     for (frame, index) in pixels(&all) {
-        let (x, y) = (index % WIDTH, index / WIDTH);
+        let (x, y) = (index % SIZE.columns(), index / SIZE.columns());
         // One pixel on each side of the box's outline.
         let at_edge = frame == 0 && inside(x, y, 1) && !inside(x, y, -1);
         assert_eq!(kept.contains(&(frame, index)), !at_edge, "{frame} {x} {y}");
@@ -241,7 +240,7 @@ fn nothing_in_nothing_out() {
 fn overflowing_points_have_no_voxel() {
     let mut synthetic = photos(1);
     synthetic.prediction.cameras[0].intrinsics[(0, 0)] = 10.0;
-    synthetic.prediction.depth[..WIDTH].fill(f32::MAX);
+    synthetic.prediction.depth[..SIZE.columns()].fill(f32::MAX);
     let all = build(&synthetic, PointFilters::OFF);
     assert!(all.points.len() < FRAME);
     assert_eq!(build(&synthetic, voxels(1e-12)), all);

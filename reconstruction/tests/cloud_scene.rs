@@ -2,11 +2,12 @@
 
 mod common;
 
-use common::{HEIGHT, WIDTH, pose, predict, wall};
+use common::{SIZE, pose, predict, wall};
 use nalgebra::{Point3, Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{
     Alignment, CloudError, CloudOptions, PointFilters, Scene, axes_flip, build_scene,
 };
+use pointstream_reconstruction::geometry::FrameSize;
 
 const OPTIONS: CloudOptions = CloudOptions {
     conf_thresh_percentile: 0.0,
@@ -14,8 +15,6 @@ const OPTIONS: CloudOptions = CloudOptions {
     show_cameras: true,
     filters: PointFilters::OFF,
 };
-
-const SIZE: (usize, usize) = (WIDTH, HEIGHT);
 
 fn model_world() -> Similarity3<f64> {
     Similarity3::new(
@@ -35,7 +34,7 @@ fn every_confident_pixel_lands_on_the_surface_with_its_color() {
     let synthetic = predict(&[0, 1, 2], SIZE, &model_world());
     let (scene, _) =
         build_scene(&synthetic.prediction, &synthetic.frames(), None, &OPTIONS).unwrap();
-    assert_eq!(scene.points.len(), 3 * WIDTH * HEIGHT);
+    assert_eq!(scene.points.len(), 3 * SIZE.columns() * SIZE.rows());
     assert_eq!(scene.colors.len(), scene.points.len());
     assert_eq!(scene.alignment, Alignment::Origin);
     for point in &scene.points {
@@ -43,7 +42,7 @@ fn every_confident_pixel_lands_on_the_surface_with_its_color() {
         assert!((truth.z - wall(truth.x, truth.y)).abs() < 1e-4);
     }
     // Order: frames, then rows, then columns.
-    let index = WIDTH * HEIGHT + 5 * WIDTH + 40;
+    let index = SIZE.columns() * SIZE.rows() + 5 * SIZE.columns() + 40;
     assert_eq!(scene.colors[index], [120, 20, 1]);
     let camera = &synthetic.prediction.cameras[1];
     let world = scene.world_to_glb.inverse() * Point3::from(scene.points[index].map(f64::from));
@@ -80,7 +79,7 @@ fn glb_is_the_first_cameras_view_centred_on_the_median() {
 #[test]
 fn unsure_invalid_and_unregistered_pixels_are_left_out() {
     let mut synthetic = predict(&[0, 1, 2], SIZE, &model_world());
-    let frame = WIDTH * HEIGHT;
+    let frame = SIZE.columns() * SIZE.rows();
     let prediction = &mut synthetic.prediction;
     prediction.confidence[..100].fill(1.01);
     prediction.confidence[100..110].fill(f32::NAN);
@@ -175,7 +174,11 @@ fn mismatched_input_is_refused() {
         CloudError::BufferSize { what: "depth", .. }
     ));
 
-    let other = predict(&[0, 1], (WIDTH, HEIGHT - 14), &model_world());
+    let other = predict(
+        &[0, 1],
+        FrameSize::new(SIZE.width, SIZE.height - 14),
+        &model_world(),
+    );
     let error = build_scene(&synthetic.prediction, &other.frames(), None, &OPTIONS).unwrap_err();
     assert!(matches!(error, CloudError::ImageSize { frame: 0, .. }));
 }

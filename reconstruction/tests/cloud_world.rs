@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{HEIGHT, Synthetic, WIDTH, predict};
+use common::{SIZE, Synthetic, predict};
 use image::imageops;
 use nalgebra::{Point3, Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{
@@ -10,8 +10,6 @@ use pointstream_reconstruction::cloud::{
     build_scene,
 };
 use pointstream_reconstruction::geometry::{FrameSize, Region};
-
-const SIZE: (usize, usize) = (WIDTH, HEIGHT);
 
 fn first_world() -> Similarity3<f64> {
     Similarity3::new(
@@ -137,7 +135,7 @@ fn another_processed_size_and_a_crop_are_taken_into_account() {
     let first = predict(&[0, 1], SIZE, &first_world());
     let (first_scene, world) = build(&first, None);
 
-    let larger = predict(&[0, 1, 2], (2 * WIDTH, 2 * HEIGHT), &second_world());
+    let larger = predict(&[0, 1, 2], SIZE.scaled(2.0), &second_world());
     let (scene, _) = build(&larger, Some(&world));
     assert!(matches!(scene.alignment, Alignment::Points(_)));
     let error = overlay_error((&first_scene, first_world()), (&scene, second_world()));
@@ -145,26 +143,24 @@ fn another_processed_size_and_a_crop_are_taken_into_account() {
 
     // The middle of the images, as wide as an upright photo among them.
     let mut cropped = predict(&[0, 1, 2], SIZE, &second_world());
-    let (width, left) = (WIDTH - 28, 14);
+    let left = 14;
+    let size = FrameSize::new(SIZE.width - 2 * left, SIZE.height);
     let keep = |values: &[f32]| -> Vec<f32> {
-        let rows = values.chunks(WIDTH);
-        rows.flat_map(|row| row[left..left + width].to_vec())
+        let rows = values.chunks(SIZE.columns());
+        rows.flat_map(|row| row[left as usize..][..size.columns()].to_vec())
             .collect()
     };
     let prediction = &mut cropped.prediction;
     prediction.depth = keep(&prediction.depth);
     prediction.confidence = keep(&prediction.confidence);
-    prediction.width = width;
+    prediction.size = size;
     for camera in &mut prediction.cameras {
-        camera.intrinsics[(0, 2)] -= left as f64;
+        camera.intrinsics[(0, 2)] -= f64::from(left);
     }
     for image in &mut cropped.images {
-        *image = imageops::crop_imm(image, left as u32, 0, width as u32, HEIGHT as u32).to_image();
+        *image = imageops::crop_imm(image, left, 0, size.width, size.height).to_image();
     }
-    let region = Region::of_center_crop(
-        FrameSize::new(WIDTH as u32, HEIGHT as u32),
-        FrameSize::new(width as u32, HEIGHT as u32),
-    );
+    let region = Region::of_center_crop(SIZE, size);
     let frames: Vec<_> = cropped
         .frames()
         .into_iter()
@@ -181,7 +177,7 @@ fn cameras_align_where_points_cannot() {
     let first = predict(&[0, 1, 2], SIZE, &first_world());
     let (first_scene, world) = build(&first, None);
     let mut second = predict(&[0, 1, 2, 3], SIZE, &second_world());
-    second.prediction.confidence[..3 * WIDTH * HEIGHT].fill(1.0);
+    second.prediction.confidence[..3 * SIZE.columns() * SIZE.rows()].fill(1.0);
     let (scene, _) = build(&second, Some(&world));
     assert!(
         matches!(scene.alignment, Alignment::Cameras(_)),

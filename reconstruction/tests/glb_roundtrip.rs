@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{HEIGHT, WIDTH, predict};
+use common::{SIZE, predict};
 use gltf::camera::Projection;
 use gltf::mesh::Mode;
 use gltf::{Glb, Gltf, Node};
@@ -14,7 +14,7 @@ use serde_json::Value;
 fn scene(show_cameras: bool) -> Scene {
     let angles = Vector3::new(0.2, 0.1, -0.4);
     let model_world = Similarity3::new(Vector3::new(1.0, 2.0, -3.0), angles, 0.31);
-    let mut synthetic = predict(&[3, 1, 2], (WIDTH, HEIGHT), &model_world);
+    let mut synthetic = predict(&[3, 1, 2], SIZE, &model_world);
     synthetic.names = ["a.jpg", "日本 \"\\\u{1}\u{202e}.png", "a.jpg"]
         .map(String::from)
         .to_vec();
@@ -111,8 +111,8 @@ fn camera_nodes_see_what_the_cameras_saw() {
                 seen.y / -seen.z / tangent,
             );
             let pixel = (
-                (ndc.0 + 1.0) / 2.0 * WIDTH as f64 - 0.5,
-                (1.0 - ndc.1) / 2.0 * HEIGHT as f64 - 0.5,
+                (ndc.0 + 1.0) / 2.0 * f64::from(SIZE.width) - 0.5,
+                (1.0 - ndc.1) / 2.0 * f64::from(SIZE.height) - 0.5,
             );
             assert!(
                 (pixel.0 - u).abs() < 1e-2 && (pixel.1 - v).abs() < 1e-2,

@@ -163,7 +163,7 @@ impl Plan {
                 .map(|camera| rows(&camera.extrinsics))
                 .collect(),
             world_to_glb: rows(&scene.world_to_glb.to_homogeneous()),
-            processed_size: [prediction.width, prediction.height],
+            processed_size: [prediction.size.columns(), prediction.size.rows()],
             frames: self.frames.iter().map(|frame| frame.name.clone()).collect(),
             unregistered_frames: self
                 .frames

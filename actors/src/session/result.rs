@@ -46,9 +46,8 @@ impl StoredResult {
         size: FrameSize,
     ) -> io::Result<Self> {
         let npz = spool.view_result(answer.number, ResultFormat::Npz)?;
-        let pixels = size.width as usize * size.height as usize;
         Ok(Self {
-            arrays: NpzReader::new(npz, frames.len(), pixels)?,
+            arrays: NpzReader::new(npz, frames.len(), size)?,
             answer: Arc::new(answer),
             spool,
             cameras,

@@ -128,18 +128,12 @@ impl Recipe {
         let prepared = preprocess(&image, self.process_res, self.method, self.patch_size)?;
         spool.store_image(number, bytes, &prepared)?;
         let size = FrameSize::of(&prepared);
-        let (width, height) = image.dimensions();
-        let region = processed_region(
-            width,
-            height,
-            self.process_res,
-            self.method,
-            self.patch_size,
-        )?;
+        let source = FrameSize::of(&image);
+        let region = processed_region(source, self.process_res, self.method, self.patch_size)?;
         let camera = self
             .camera
             .as_ref()
-            .map(|camera| camera.of_region(FrameSize::new(width, height), region, size));
+            .map(|camera| camera.of_region(source, region, size));
         Ok(StoredImage {
             bytes: bytes.len() as u64,
             size,

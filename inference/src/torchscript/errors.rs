@@ -34,8 +34,7 @@ pub(super) fn call_error(entry_point: &'static str, error: &TchError, work: Work
         return ModelError::OutOfMemory {
             entry_point,
             frames: work.frames,
-            width: work.size.width,
-            height: work.size.height,
+            size: work.size,
         };
     }
     ModelError::Call {

@@ -239,11 +239,7 @@ impl Model for TorchScriptModel {
         if !is_positive_multiple(size.width, patch_size)
             || !is_positive_multiple(size.height, patch_size)
         {
-            return Err(ModelError::Size {
-                width: size.width,
-                height: size.height,
-                patch_size,
-            });
+            return Err(ModelError::Size { size, patch_size });
         }
         if let Some(other) = frames
             .iter()
@@ -350,8 +346,7 @@ impl Model for TorchScriptModel {
             )?;
         }
         let mut prediction = Prediction {
-            width: work.size.width as usize,
-            height: work.size.height as usize,
+            size: work.size,
             cameras,
             depth: maps.depth,
             confidence: maps.confidence,
@@ -394,10 +389,7 @@ fn step(on_step: &mut OnStep<'_>, step: Step) -> Result<(), ModelError> {
 }
 
 fn differing(one: FrameSize, another: FrameSize) -> ModelError {
-    ModelError::Features(format!(
-        "one is of {}x{} pixels, another of {}x{}",
-        one.width, one.height, another.width, another.height
-    ))
+    ModelError::Features(format!("one is of {one} pixels, another of {another}"))
 }
 
 fn is_positive_multiple(side: u32, patch_size: u32) -> bool {

@@ -22,7 +22,7 @@ pub(super) struct Maps {
 
 impl Maps {
     pub(super) fn with_capacity(work: Work) -> Self {
-        let pixels = work.frames * work.size.width as usize * work.size.height as usize;
+        let pixels = work.frames * work.size.columns() * work.size.rows();
         Self {
             work,
             depth: Vec::with_capacity(pixels),
@@ -39,7 +39,7 @@ impl Maps {
         entry_point: &'static str,
     ) -> Result<(), ModelError> {
         let work = self.work;
-        let (height, width) = (work.size.height as usize, work.size.width as usize);
+        let (height, width) = (work.size.rows(), work.size.columns());
         check_shape(maps, entry_point, &[frames, 2, height, width])?;
         for frame in floats(maps, entry_point)?.chunks_exact(2 * height * width) {
             let (depth, confidence) = frame.split_at(height * width);

@@ -32,15 +32,16 @@ impl Anchor {
         region: Region,
     ) -> Option<Point3<f64>> {
         let prediction = pixels.prediction();
-        let size = (prediction.width, prediction.height);
+        let size = prediction.size;
         let source = (f64::from(self.source[0]), f64::from(self.source[1]));
         let (u, v) = region.to_pixel(source, size);
         let (column, row) = (u.round(), v.round());
-        let inside = (0.0..size.0 as f64).contains(&column) && (0.0..size.1 as f64).contains(&row);
+        let inside = (0.0..f64::from(size.width)).contains(&column)
+            && (0.0..f64::from(size.height)).contains(&row);
         if !inside {
             return None;
         }
-        let index = row as usize * size.0 + column as usize;
+        let index = row as usize * size.columns() + column as usize;
         if !pixels.contains(frame, index) {
             return None;
         }
@@ -62,8 +63,9 @@ pub fn choose_anchors(
         return Vec::new();
     };
     let prediction = pixels.prediction();
-    let (width, height) = (prediction.width, prediction.height);
-    let aspect = width as f64 / height as f64;
+    let size = prediction.size;
+    let (width, height) = (size.columns(), size.rows());
+    let aspect = f64::from(size.width) / f64::from(size.height);
     let columns = ((ANCHORS_PER_FRAME as f64 * aspect).sqrt() as usize).clamp(1, ANCHORS_PER_FRAME);
     let rows = ANCHORS_PER_FRAME / columns;
 
@@ -81,7 +83,7 @@ pub fn choose_anchors(
     let anchor = |index: usize| {
         let (u, v) = ((index % width) as f64, (index / width) as f64);
         let position = to_glb * view.unproject(u, v, f64::from(depth[index]));
-        let (x, y) = region.to_source((u, v), (width, height));
+        let (x, y) = region.to_source((u, v), size);
         Anchor {
             source: [x as f32, y as f32],
             position: position.coords.map(|value| value as f32).into(),

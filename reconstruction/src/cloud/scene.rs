@@ -11,7 +11,7 @@ use super::sample::{Pixel, sample_of, sample_pixels};
 use super::threshold::percentile;
 use super::unproject::unproject;
 use super::world::{FrameSource, Placement, World};
-use crate::geometry::Region;
+use crate::geometry::{FrameSize, Region};
 use crate::prediction::Prediction;
 
 /// Depth of a drawn camera, as a fraction of the scene's diagonal.
@@ -59,8 +59,8 @@ pub struct Scene {
     pub pixels: Vec<Pixel>,
     /// One per frame of the prediction, in its order.
     pub cameras: Vec<SceneCamera>,
-    /// Processed width and height in pixels, which the intrinsics refer to.
-    pub image_size: (usize, usize),
+    /// Processed size of the frames, which the intrinsics refer to.
+    pub image_size: FrameSize,
     /// How deep a drawn camera is.
     pub camera_size: f64,
     /// Whether to draw the cameras.
@@ -98,14 +98,11 @@ pub enum CloudError {
         found: usize,
         expected: usize,
     },
-    #[error(
-        "frame {frame} is an image of {} x {} pixels, but the prediction is {} x {}",
-        image.0, image.1, predicted.0, predicted.1
-    )]
+    #[error("frame {frame} is an image of {image} pixels, but the prediction is {predicted}")]
     ImageSize {
         frame: usize,
-        image: (u32, u32),
-        predicted: (usize, usize),
+        image: FrameSize,
+        predicted: FrameSize,
     },
     #[error("{0} pixels in a frame are more than can be numbered; lower the resolution")]
     TooManyPixels(usize),
@@ -152,7 +149,7 @@ pub fn build_scene(
 
     let scene = Scene {
         cameras: cameras(&pixels, frames, &world_to_glb),
-        image_size: (prediction.width, prediction.height),
+        image_size: prediction.size,
         camera_size: CAMERA_SIZE * diagonal(&points).unwrap_or(1.0),
         show_cameras: options.show_cameras,
         points,
@@ -189,12 +186,13 @@ fn check(prediction: &Prediction, frames: &[SceneFrame]) -> Result<(), CloudErro
             });
         }
     }
-    let predicted = (prediction.width, prediction.height);
+    let predicted = prediction.size;
     for (frame, SceneFrame { image, .. }) in frames.iter().enumerate() {
-        if (image.width() as usize, image.height() as usize) != predicted {
+        let image = FrameSize::of(image);
+        if image != predicted {
             return Err(CloudError::ImageSize {
                 frame,
-                image: image.dimensions(),
+                image,
                 predicted,
             });
         }

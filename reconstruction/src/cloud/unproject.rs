@@ -50,7 +50,7 @@ impl<'a> Unprojector<'a> {
         Unprojector {
             prediction: pixels.prediction(),
             maps: pixels.views().iter().map(map).collect(),
-            width: pixels.prediction().width as u32,
+            width: pixels.prediction().size.width,
         }
     }
 

@@ -7,6 +7,7 @@ use nalgebra::{Isometry3, Similarity3};
 use serde::{Deserialize, Serialize};
 
 use crate::cloud::{FrameMap, Scene, SceneCamera, View};
+use crate::geometry::FrameSize;
 use crate::prediction::Camera;
 
 /// What other conventions than ours add to pixel coordinates: ours have the centre of the top left
@@ -25,7 +26,7 @@ pub struct Reconstruction<'a> {
 /// The cameras of a reconstruction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cameras {
-    image_size: (u32, u32),
+    image_size: FrameSize,
     cameras: Vec<SceneCamera>,
     world_to_glb: Similarity3<f64>,
 }
@@ -33,11 +34,8 @@ pub struct Cameras {
 impl Cameras {
     /// Those of a scene; its points are not kept.
     pub fn of(scene: &Scene) -> Self {
-        let (width, height) = scene.image_size;
-        // Images are far smaller than 4 billion pixels to a side.
-        let side = |pixels| u32::try_from(pixels).unwrap_or(u32::MAX);
         Self {
-            image_size: (side(width), side(height)),
+            image_size: scene.image_size,
             cameras: scene.cameras.clone(),
             world_to_glb: scene.world_to_glb,
         }
@@ -139,8 +137,8 @@ impl<'a> Reconstruction<'a> {
             })
     }
 
-    /// Width and height of the frames in pixels.
-    pub fn image_size(&self) -> (u32, u32) {
+    /// Processed size of the frames.
+    pub fn image_size(&self) -> FrameSize {
         self.cameras.image_size
     }
 
@@ -179,7 +177,7 @@ impl<'a> Reconstruction<'a> {
                 let index = pixel as usize;
                 match (depth.get(index), confidence.get(index), colors.get(index)) {
                     (Some(&depth), Some(&confidence), Some(&color)) => Ok(Point {
-                        position: map.point(pixel, self.cameras.image_size.0, depth),
+                        position: map.point(pixel, self.cameras.image_size.width, depth),
                         color,
                         confidence,
                         pixel,
@@ -213,7 +211,7 @@ impl<'a> Reconstruction<'a> {
     /// [`WriteError::Read`], also if it has another size.
     pub fn image(&self, frame: &PlacedFrame) -> Result<RgbImage, WriteError> {
         let image = self.frames.image(frame.index).map_err(WriteError::Read)?;
-        if image.dimensions() == self.cameras.image_size {
+        if FrameSize::of(&image) == self.cameras.image_size {
             Ok(image)
         } else {
             Err(WriteError::Read(mismatch("an image has another size")))

@@ -45,26 +45,18 @@ impl Region {
     }
 
     /// From a processed image's pixel index (u, v) to a fraction of the source image.
-    pub(crate) fn to_source(
-        self,
-        (u, v): (f64, f64),
-        (width, height): (usize, usize),
-    ) -> (f64, f64) {
+    pub(crate) fn to_source(self, (u, v): (f64, f64), size: FrameSize) -> (f64, f64) {
         (
-            self.left + (u + 0.5) / width as f64 * self.width,
-            self.top + (v + 0.5) / height as f64 * self.height,
+            self.left + (u + 0.5) / f64::from(size.width) * self.width,
+            self.top + (v + 0.5) / f64::from(size.height) * self.height,
         )
     }
 
     /// Inverse of [`Region::to_source`].
-    pub(crate) fn to_pixel(
-        self,
-        (x, y): (f64, f64),
-        (width, height): (usize, usize),
-    ) -> (f64, f64) {
+    pub(crate) fn to_pixel(self, (x, y): (f64, f64), size: FrameSize) -> (f64, f64) {
         (
-            (x - self.left) / self.width * width as f64 - 0.5,
-            (y - self.top) / self.height * height as f64 - 0.5,
+            (x - self.left) / self.width * f64::from(size.width) - 0.5,
+            (y - self.top) / self.height * f64::from(size.height) - 0.5,
         )
     }
 }
@@ -87,9 +79,9 @@ mod tests {
             width: 0.75,
             height: 1.0,
         };
-        let (x, y) = region.to_source((-0.5, 99.5), (300, 100));
+        let (x, y) = region.to_source((-0.5, 99.5), FrameSize::new(300, 100));
         assert!((x - 0.125).abs() < 1e-12 && (y - 1.0).abs() < 1e-12);
-        let (u, v) = region.to_pixel((x, y), (150, 50));
+        let (u, v) = region.to_pixel((x, y), FrameSize::new(150, 50));
         assert!((u + 0.5).abs() < 1e-12 && (v - 49.5).abs() < 1e-12);
     }
 }

@@ -8,6 +8,8 @@ use ::image::metadata::Orientation;
 use ::image::{DynamicImage, ImageBuffer, ImageDecoder, ImageError, Limits, Pixel, Rgb, RgbImage};
 use thiserror::Error;
 
+use crate::geometry::FrameSize;
+
 use super::format::{Detected, Format, detect};
 use super::{jpeg, webp};
 
@@ -49,15 +51,13 @@ pub enum DecodeError {
     },
     /// The image has more pixels than [`DecodeLimits::max_pixels`].
     #[error(
-        "the image is {width}x{height}, {} pixels, more than the limit of {limit} pixels",
-        u64::from(*width) * u64::from(*height)
+        "the image is {size}, {} pixels, more than the limit of {limit} pixels",
+        size.pixels()
     )]
     TooManyPixels {
-        /// Width that the file's header gives.
-        width: u32,
-        /// Height that the file's header gives.
-        height: u32,
-        /// The limit that their product exceeds.
+        /// Size that the file's header gives.
+        size: FrameSize,
+        /// Pixels that an image may have.
         limit: u64,
     },
     /// The content is an image, or close to one, but of a format that is not decoded.
@@ -132,7 +132,9 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage, DecodeErr
             if !webp::is_complete(bytes) {
                 return Err(DecodeError::Truncated(format));
             }
-            check_pixels(webp::largest_lossy_picture(bytes), limits)?;
+            if let Some(size) = webp::largest_lossy_picture(bytes) {
+                check_pixels(size, limits)?;
+            }
             pixels(WebPDecoder::new(reader), format, limits)
         }
     }
@@ -146,7 +148,7 @@ fn pixels<D: ImageDecoder>(
 ) -> Result<RgbImage, DecodeError> {
     let failed = |source| failure(source, format);
     let mut decoder = header.map_err(failed)?;
-    check_pixels(decoder.dimensions(), limits)?;
+    check_pixels(decoder.dimensions().into(), limits)?;
     decoder.set_limits(memory_limits(limits)).map_err(failed)?;
     // Metadata that cannot be read is no reason to refuse the pixels.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
@@ -156,11 +158,10 @@ fn pixels<D: ImageDecoder>(
     Ok(upright.into_rgb8())
 }
 
-fn check_pixels((width, height): (u32, u32), limits: &DecodeLimits) -> Result<(), DecodeError> {
-    if u64::from(width) * u64::from(height) > limits.max_pixels {
+fn check_pixels(size: FrameSize, limits: &DecodeLimits) -> Result<(), DecodeError> {
+    if size.pixels() > limits.max_pixels {
         return Err(DecodeError::TooManyPixels {
-            width,
-            height,
+            size,
             limit: limits.max_pixels,
         });
     }

@@ -69,6 +69,7 @@ mod tests {
     use nalgebra::Matrix3;
 
     use super::*;
+    use crate::geometry::FrameSize;
     use crate::prediction::Camera;
 
     fn at(x: f64, z: f64) -> Matrix4<f64> {
@@ -82,8 +83,7 @@ mod tests {
             registered: true,
         };
         Prediction {
-            width: 1,
-            height: 1,
+            size: FrameSize::new(1, 1),
             cameras: extrinsics.iter().map(camera).collect(),
             depth: vec![2.0; extrinsics.len()],
             confidence: vec![2.0; extrinsics.len()],

@@ -38,8 +38,7 @@ impl FramesPerCall {
                 let Some(need) = memory.and_then(|memory| memory.on(device)) else {
                     return UNKNOWN;
                 };
-                let pixels = f64::from(size.width) * f64::from(size.height);
-                let fitting = CALL_BYTES / (need.per_call_pixel * pixels);
+                let fitting = CALL_BYTES / (need.per_call_pixel * size.pixels() as f64);
                 // A cast of what is no number or too large gives 0 or the largest.
                 match (fitting as usize).min(MOST) {
                     0 => 1,
@@ -65,10 +64,7 @@ mod tests {
     use super::*;
 
     const GPU: Device = Device::Cuda(0);
-    const SIZE: FrameSize = FrameSize {
-        width: 504,
-        height: 336,
-    };
+    const SIZE: FrameSize = FrameSize::new(504, 336);
 
     fn memory(per_call_pixel: f64) -> Memory {
         Memory {
@@ -90,10 +86,7 @@ mod tests {
         assert_eq!(frames(300.0, SIZE), 32);
         assert_eq!(frames(600.0, SIZE), 16);
         assert_eq!(frames(1400.0, SIZE), 8);
-        let large = FrameSize {
-            width: 2 * SIZE.width,
-            height: 2 * SIZE.height,
-        };
+        let large = SIZE.scaled(2.0);
         assert_eq!(frames(1400.0, large), 2);
         assert_eq!(frames(1e6, large), 1);
         assert_eq!(frames(0.0, SIZE), 32);

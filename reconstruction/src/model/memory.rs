@@ -111,7 +111,7 @@ impl MemoryNeed {
         frames_per_call: impl Fn(FrameSize) -> usize,
         free: u64,
     ) -> Result<(), Shortage> {
-        let pixels = f64::from(size.width) * f64::from(size.height);
+        let pixels = size.pixels() as f64;
         let in_a_call = frames_per_call(size);
         let needed = self.bytes(frames, pixels, in_a_call);
         let available = free as f64;
@@ -160,10 +160,7 @@ mod tests {
         per_call_pixel: 100.0,
         per_pair: 5.0,
     };
-    const SIZE: FrameSize = FrameSize {
-        width: 20,
-        height: 10,
-    };
+    const SIZE: FrameSize = FrameSize::new(20, 10);
 
     #[test]
     fn what_fits_is_let_through_and_what_does_not_is_told_what_would() {
@@ -182,11 +179,8 @@ mod tests {
     #[test]
     fn what_is_said_to_fit_does_although_calls_grow() {
         // As many frames in a call as have 400 pixels: the call's share does not shrink.
-        let in_a_call = |size: FrameSize| (400 / (size.width * size.height).max(1)) as usize;
-        let large = FrameSize {
-            width: 40,
-            height: 10,
-        };
+        let in_a_call = |size: FrameSize| (400 / size.pixels().max(1)) as usize;
+        let large = FrameSize::new(40, 10);
         let need = MemoryNeed {
             per_call_pixel: 10.0,
             ..NEED

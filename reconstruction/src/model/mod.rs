@@ -190,14 +190,10 @@ pub enum ModelError {
     #[error("there are no frames to reconstruct; send at least one image")]
     Empty,
     /// Sides that are not multiples of the patch size.
-    #[error(
-        "a frame of {width}x{height} pixels does not fit: both sides must be multiples of {patch_size}"
-    )]
+    #[error("a frame of {size} pixels does not fit: both sides must be multiples of {patch_size}")]
     Size {
-        /// Columns.
-        width: u32,
-        /// Rows.
-        height: u32,
+        /// Size of the frame.
+        size: FrameSize,
         /// What they must be multiples of.
         patch_size: u32,
     },
@@ -209,17 +205,15 @@ pub enum ModelError {
     Cancelled,
     /// The device's memory is exhausted.
     #[error(
-        "out of memory in {entry_point} with {frames} frames of {width}x{height}; fewer images or a smaller process_res fit"
+        "out of memory in {entry_point} with {frames} frames of {size}; fewer images or a smaller process_res fit"
     )]
     OutOfMemory {
         /// Where it happened.
         entry_point: &'static str,
         /// Number of frames.
         frames: usize,
-        /// Columns.
-        width: u32,
-        /// Rows.
-        height: u32,
+        /// Size of the frames.
+        size: FrameSize,
     },
     /// A call of the model failed.
     #[error("the model failed in {entry_point}: {reason}")]

@@ -18,6 +18,7 @@ use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use thiserror::Error;
 
 use super::{Camera, Prediction};
+use crate::geometry::FrameSize;
 
 const DEPTH: &str = "depth";
 const CONFIDENCE: &str = "confidence";
@@ -61,10 +62,10 @@ impl Prediction {
     ///
     /// # Errors
     /// [`PredictionFileError::Write`] if `depth` or `confidence` does not have
-    /// `N * height * width` values.
+    /// `N * H * W` values.
     pub fn to_safetensors(&self) -> Result<Vec<u8>, PredictionFileError> {
         let frames = self.cameras.len();
-        let maps = vec![frames, self.height, self.width];
+        let maps = vec![frames, self.size.rows(), self.size.columns()];
         let depth = float_bytes(&self.depth);
         let confidence = float_bytes(&self.confidence);
         // nalgebra iterates by columns; the rows of a matrix are the columns of its transpose.
@@ -111,6 +112,11 @@ impl Prediction {
         let &[frames, height, width] = depth.shape() else {
             return Err(wrong_shape(DEPTH, &depth, "[N, H, W]".to_owned()));
         };
+        let (Ok(columns), Ok(rows)) = (u32::try_from(width), u32::try_from(height)) else {
+            let expected = "[N, H, W] with H and W below 2^32".to_owned();
+            return Err(wrong_shape(DEPTH, &depth, expected));
+        };
+        let size = FrameSize::new(columns, rows);
         let confidence = tensor_of(&file, CONFIDENCE, Dtype::F32, &[frames, height, width])?;
         let extrinsics = tensor_of(&file, EXTRINSICS, Dtype::F64, &[frames, 4, 4])?;
         let intrinsics = tensor_of(&file, INTRINSICS, Dtype::F64, &[frames, 3, 3])?;
@@ -131,8 +137,7 @@ impl Prediction {
             })
             .collect::<Result<_, _>>()?;
         Ok(Prediction {
-            width,
-            height,
+            size,
             cameras,
             depth: floats(&depth),
             confidence: floats(&confidence),
@@ -212,8 +217,7 @@ mod tests {
             registered: frame == 1,
         };
         Prediction {
-            width: 3,
-            height: 2,
+            size: FrameSize::new(3, 2),
             cameras: (0..2).map(camera).collect(),
             depth: (0..12).map(|index| number(index) as f32).collect(),
             confidence: (0..12).map(|index| number(index + 50) as f32).collect(),
@@ -253,7 +257,7 @@ mod tests {
         // At an odd address, so that the numbers are not aligned.
         let shifted = [&[0], bytes.as_slice()].concat();
         let read = Prediction::from_safetensors(&shifted[1..]).expect("it is read");
-        assert_eq!((read.width, read.height), (3, 2));
+        assert_eq!(read.size, written.size);
         let bits = |numbers: &[f32]| -> Vec<u32> { numbers.iter().map(|n| n.to_bits()).collect() };
         assert_eq!(bits(&read.depth), bits(&written.depth));
         assert_eq!(bits(&read.confidence), bits(&written.confidence));

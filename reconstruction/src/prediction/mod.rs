@@ -4,6 +4,8 @@ mod file;
 
 use nalgebra::{Matrix3, Matrix4};
 
+use crate::geometry::FrameSize;
+
 pub use file::PredictionFileError;
 
 /// One pinhole camera.
@@ -25,10 +27,8 @@ pub struct Camera {
 /// metric scale. Buffers hold the frames one after another, each row-major.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
-    /// Processed width in pixels.
-    pub width: usize,
-    /// Processed height in pixels.
-    pub height: usize,
+    /// Processed size of every frame.
+    pub size: FrameSize,
     /// One camera per frame, in the order of the frames.
     pub cameras: Vec<Camera>,
     /// z in the camera frame, finite and greater than 0, `N * height * width` values.
@@ -50,18 +50,18 @@ impl Prediction {
 
     /// Number of pixels of one frame.
     pub fn pixels_per_frame(&self) -> usize {
-        self.width * self.height
+        self.size.columns() * self.size.rows()
     }
 
     /// The depth map of one frame, row-major.
     pub fn frame_depth(&self, frame: usize) -> &[f32] {
-        let size = self.pixels_per_frame();
-        &self.depth[frame * size..(frame + 1) * size]
+        let pixels = self.pixels_per_frame();
+        &self.depth[frame * pixels..(frame + 1) * pixels]
     }
 
     /// The confidence map of one frame, row-major.
     pub fn frame_confidence(&self, frame: usize) -> &[f32] {
-        let size = self.pixels_per_frame();
-        &self.confidence[frame * size..(frame + 1) * size]
+        let pixels = self.pixels_per_frame();
+        &self.confidence[frame * pixels..(frame + 1) * pixels]
     }
 }

@@ -11,7 +11,7 @@ mod sample;
 
 use std::io::{self, Cursor};
 
-use common::{HEIGHT, WIDTH, predict};
+use common::{SIZE, predict};
 use image::RgbImage;
 use nalgebra::Similarity3;
 use pointstream_reconstruction::formats::colmap::write_colmap;
@@ -56,10 +56,10 @@ fn the_same_reconstruction_gives_the_same_bytes() {
 
 #[test]
 fn a_scene_without_points_is_written_too() {
-    let mut synthetic = predict(&[0], (WIDTH, HEIGHT), &Similarity3::identity());
+    let mut synthetic = predict(&[0], SIZE, &Similarity3::identity());
     synthetic.prediction.confidence.fill(1.0);
     let (scene, _) = build(&synthetic, None, 100);
-    let arrays = NpzReader::new(npz_file(&synthetic, &scene), 1, WIDTH * HEIGHT).unwrap();
+    let arrays = NpzReader::new(npz_file(&synthetic, &scene), 1, SIZE).unwrap();
     let cameras = Cameras::of(&scene);
     let sample = Sample {
         synthetic,
@@ -97,7 +97,7 @@ impl FrameData for Broken<'_> {
         self.0.confidence(frame)
     }
     fn image(&self, _frame: usize) -> io::Result<RgbImage> {
-        Ok(RgbImage::new(WIDTH as u32, 1))
+        Ok(RgbImage::new(SIZE.width, 1))
     }
 }
 

@@ -19,7 +19,7 @@ pub const EDGE_JUMP: f32 = 0.04;
 /// confidence threshold count as neighbours, as they often are the blend; pixels that the model
 /// says nothing about do not.
 pub fn lies_at_edge(prediction: &Prediction, frame: usize, index: usize) -> bool {
-    let (width, height) = (prediction.width, prediction.height);
+    let (width, height) = (prediction.size.columns(), prediction.size.rows());
     let depth = prediction.frame_depth(frame);
     let confidence = prediction.frame_confidence(frame);
     let (x, y) = (index % width, index / width);
@@ -41,12 +41,12 @@ pub fn lies_at_edge(prediction: &Prediction, frame: usize, index: usize) -> bool
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::FrameSize;
 
     /// A single frame.
-    fn prediction(width: usize, depth: Vec<f32>, confidence: Vec<f32>) -> Prediction {
+    fn prediction(width: u32, depth: Vec<f32>, confidence: Vec<f32>) -> Prediction {
         Prediction {
-            width,
-            height: depth.len() / width,
+            size: FrameSize::new(width, depth.len() as u32 / width),
             cameras: Vec::new(),
             depth,
             confidence,

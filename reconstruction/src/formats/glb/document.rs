@@ -16,6 +16,7 @@ use super::binary::Binary;
 use super::names::{self, safe_names};
 use super::views::{self, Attributes};
 use crate::cloud::{Scene, SceneCamera, axes_flip, rows};
+use crate::geometry::FrameSize;
 
 const UNLIT: &str = "KHR_materials_unlit";
 
@@ -179,7 +180,7 @@ impl Document {
 }
 
 fn asset_extras(scene: &Scene) -> Result<Extras, serde_json::Error> {
-    let (width, height) = scene.image_size;
+    let FrameSize { width, height } = scene.image_size;
     let extras = json!({
         "color_space": "srgb",
         "image_size": [width, height],
@@ -206,7 +207,8 @@ fn node_pose(camera: &SceneCamera) -> Option<([f32; 3], [f32; 4])> {
 
 /// The symmetric perspective with the same fields of view; glTF knows no principal point.
 fn perspective(scene: &Scene, camera: &SceneCamera) -> Option<Perspective> {
-    let (width, height) = (scene.image_size.0 as f64, scene.image_size.1 as f64);
+    let size = scene.image_size;
+    let (width, height) = (f64::from(size.width), f64::from(size.height));
     let (focal_x, focal_y) = (camera.intrinsics[(0, 0)], camera.intrinsics[(1, 1)]);
     let aspect_ratio = (width * focal_y / (height * focal_x)) as f32;
     let yfov = (2.0 * (0.5 * height / focal_y).atan()).min(MAX_FIELD_OF_VIEW) as f32;

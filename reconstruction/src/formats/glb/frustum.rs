@@ -3,6 +3,7 @@
 use nalgebra::{Matrix3, Point3, Vector3};
 
 use crate::cloud::SceneCamera;
+use crate::geometry::FrameSize;
 
 /// Corners of a pyramid: the camera's centre and the four corners of its image.
 pub const VERTICES: usize = 5;
@@ -16,14 +17,10 @@ pub const LINES: [u32; INDICES] = [0, 1, 0, 2, 0, 3, 0, 4, 1, 2, 2, 3, 3, 4, 4, 
 /// The vertices of a camera's pyramid in GLB coordinates: its centre, then the rays through the
 /// centres of the top left, top right, bottom right and bottom left pixel, up to `depth`. `None`
 /// if the camera has no pose or the numbers do not fit single precision.
-pub fn vertices(
-    camera: &SceneCamera,
-    (width, height): (usize, usize),
-    depth: f64,
-) -> Option<[[f32; 3]; VERTICES]> {
+pub fn vertices(camera: &SceneCamera, size: FrameSize, depth: f64) -> Option<[[f32; 3]; VERTICES]> {
     let pose = camera.pose?;
     let inverse: Matrix3<f64> = camera.intrinsics.try_inverse()?;
-    let (right, bottom) = (width as f64 - 1.0, height as f64 - 1.0);
+    let (right, bottom) = (f64::from(size.width) - 1.0, f64::from(size.height) - 1.0);
     let corner = |u: f64, v: f64| {
         let ray = inverse * Vector3::new(u, v, 1.0);
         pose * Point3::from(ray / ray.z * depth)
@@ -72,7 +69,7 @@ mod tests {
             extrinsics: Matrix4::identity(),
             pose: Some(Isometry3::translation(1.0, 2.0, 3.0)),
         };
-        let vertices = vertices(&camera, (101, 81), 2.0).unwrap();
+        let vertices = vertices(&camera, FrameSize::new(101, 81), 2.0).unwrap();
         let expected = [
             [1.0, 2.0, 3.0],
             [0.0, 1.2, 5.0],

@@ -16,6 +16,7 @@ use super::file_names::file_names;
 use super::ply;
 use super::reconstruction::{PIXEL_CENTRE, PlacedFrame, Reconstruction, WriteError};
 use crate::cloud::{axes_flip, rows};
+use crate::geometry::FrameSize;
 
 const POINTS: &str = "points.ply";
 
@@ -72,13 +73,13 @@ pub fn write_nerfstudio<W: Write + Seek>(
     archive.finish()
 }
 
-fn describe<'a>(frame: &PlacedFrame<'a>, name: &str, (w, h): (u32, u32)) -> Frame<'a> {
+fn describe<'a>(frame: &PlacedFrame<'a>, name: &str, size: FrameSize) -> Frame<'a> {
     let intrinsics = &frame.camera.intrinsics;
     Frame {
         file_path: format!("images/{name}"),
         original_name: &frame.camera.name,
-        w,
-        h,
+        w: size.width,
+        h: size.height,
         fl_x: intrinsics[(0, 0)],
         fl_y: intrinsics[(1, 1)],
         cx: intrinsics[(0, 2)] + PIXEL_CENTRE,

@@ -47,7 +47,8 @@ impl<W: Write + Seek> NpzWriter<W> {
         let mut writer = Self {
             archive: Archive::new(file),
         };
-        let shape = [prediction.len(), prediction.height, prediction.width];
+        let size = prediction.size;
+        let shape = [prediction.len(), size.rows(), size.columns()];
         writer.array("depth", &shape, &prediction.depth)?;
         writer.array("confidence", &shape, &prediction.confidence)?;
         Ok(writer)

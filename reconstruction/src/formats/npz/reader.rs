@@ -7,6 +7,7 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::npy::MAGIC;
+use crate::geometry::FrameSize;
 
 /// A file that [`NpzWriter`](super::NpzWriter) wrote, as bytes that need not be in memory.
 #[derive(Debug)]
@@ -21,11 +22,11 @@ pub struct NpzReader<B> {
 }
 
 impl<B: AsRef<[u8]>> NpzReader<B> {
-    /// Finds the arrays of this many frames.
+    /// Finds the arrays of this many frames of this size.
     ///
     /// # Errors
     /// If it is another kind of file, or its arrays have other lengths.
-    pub fn new(bytes: B, frames: usize, pixels_per_frame: usize) -> io::Result<Self> {
+    pub fn new(bytes: B, frames: usize, size: FrameSize) -> io::Result<Self> {
         let mut archive = ZipArchive::new(Cursor::new(bytes.as_ref())).map_err(into_io)?;
         let mut find = |name: &str, item_bytes: usize| {
             let values = values(&mut archive, name)?;
@@ -35,6 +36,7 @@ impl<B: AsRef<[u8]>> NpzReader<B> {
                 Err(invalid(format!("{name} has another length")))
             }
         };
+        let pixels_per_frame = size.columns() * size.rows();
         let map_bytes = frames * pixels_per_frame * size_of::<f32>();
         let depth = find("depth.npy", 1)?;
         let confidence = find("confidence.npy", 1)?;

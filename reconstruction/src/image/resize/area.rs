@@ -2,24 +2,26 @@
 
 use ::image::RgbImage;
 
+use crate::geometry::FrameSize;
+
 /// See [`Interpolation::Area`](super::Interpolation::Area).
-pub(super) fn resize(image: &RgbImage, width: u32, height: u32) -> RgbImage {
-    let columns = cover(image.width(), width);
-    let rows = cover(image.height(), height);
-    let stride = image.width() as usize * 3;
+pub(super) fn resize(image: &RgbImage, size: FrameSize) -> RgbImage {
+    let source = FrameSize::of(image);
+    let columns = cover(source.width, size.width);
+    let rows = cover(source.height, size.height);
+    let stride = source.columns() * 3;
     let samples = image.as_raw();
-    let halve = |source: u32, target: u32| source == 2 * target;
-    let round: fn(f32) -> u8 = if halve(image.width(), width) && halve(image.height(), height) {
+    let round: fn(f32) -> u8 = if source == size.map(|side| side.saturating_mul(2)) {
         // OpenCV's path for this common case rounds halves, which are frequent here, up.
         |value| (value + 0.5) as u8
     } else {
         |value| value.round_ties_even() as u8
     };
 
-    let mut resized = RgbImage::new(width, height);
+    let mut resized = RgbImage::new(size.width, size.height);
     // Down the columns first: those sums run over contiguous memory.
     let mut sums = vec![0.0f32; stride];
-    for (target_row, covered) in resized.chunks_exact_mut(width as usize * 3).zip(&rows) {
+    for (target_row, covered) in resized.chunks_exact_mut(size.columns() * 3).zip(&rows) {
         sums.fill(0.0);
         for (row, weight) in covered.samples() {
             let source = &samples[row * stride..(row + 1) * stride];

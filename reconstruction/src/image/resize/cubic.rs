@@ -6,21 +6,24 @@
 
 use ::image::RgbImage;
 
+use crate::geometry::FrameSize;
+
 /// Samples from which one is interpolated, in each direction.
 const TAPS: usize = 4;
 
 /// See [`Interpolation::Cubic`](super::Interpolation::Cubic).
-pub(super) fn resize(image: &RgbImage, width: u32, height: u32) -> RgbImage {
-    let columns = neighbourhoods(image.width(), width);
-    let rows = neighbourhoods(image.height(), height);
-    let stride = image.width() as usize * 3;
+pub(super) fn resize(image: &RgbImage, size: FrameSize) -> RgbImage {
+    let source = FrameSize::of(image);
+    let columns = neighbourhoods(source.width, size.width);
+    let rows = neighbourhoods(source.height, size.height);
+    let stride = source.columns() * 3;
     let source_row = |row: usize| &image.as_raw()[row * stride..(row + 1) * stride];
 
-    let mut resized = RgbImage::new(width, height);
+    let mut resized = RgbImage::new(size.width, size.height);
     // The source rows in use, interpolated along x; row r is kept in slot r modulo 4.
     let mut slots = [const { Vec::<f32>::new() }; TAPS];
     let mut kept = [usize::MAX; TAPS];
-    for (target_row, vertical) in resized.chunks_exact_mut(width as usize * 3).zip(&rows) {
+    for (target_row, vertical) in resized.chunks_exact_mut(size.columns() * 3).zip(&rows) {
         for row in vertical.samples {
             let slot = row % TAPS;
             if kept[slot] != row {
