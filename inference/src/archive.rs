@@ -6,11 +6,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use pointstream_reconstruction::model::{
-    Device, FramesPerCall, LoadModel, Metadata, Model, ModelError,
-};
-
-use crate::torchscript::TorchScriptModel;
+use pointstream_reconstruction::model::{Metadata, ModelError};
 
 /// The embedded default: multi-view stereo without learned weights, built by `weights/mvs`.
 static MVS: &[u8] = include_bytes!("../../weights/mvs/mvs.pt");
@@ -49,21 +45,6 @@ pub(crate) struct CheckedFile {
 /// What changes when a file is written to: its length and the time of the last change.
 #[derive(Debug, PartialEq, Eq)]
 struct Stamp(u64, Option<SystemTime>);
-
-impl LoadModel for ResolvedModel {
-    fn metadata(&self) -> &Metadata {
-        &self.metadata
-    }
-
-    fn load(
-        &self,
-        device: Device,
-        frames_per_call: FramesPerCall,
-    ) -> Result<Box<dyn Model>, ModelError> {
-        let model = TorchScriptModel::load(self, device, frames_per_call)?;
-        Ok(Box::new(model))
-    }
-}
 
 impl ResolvedModel {
     /// The embedded multi-view stereo.

@@ -4,8 +4,6 @@ use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::model::ModelError;
 use tch::TchError;
 
-use crate::archive::ResolvedModel;
-
 /// How much is asked of a call; for messages and for checking what it returns.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Work {
@@ -13,9 +11,9 @@ pub(super) struct Work {
     pub(super) size: FrameSize,
 }
 
-pub(super) fn load_error(model: &ResolvedModel, error: &TchError) -> ModelError {
+pub(super) fn load_error(path: &str, error: &TchError) -> ModelError {
     ModelError::Load {
-        path: model.path.clone(),
+        path: path.to_owned(),
         reason: summary(error),
     }
 }

@@ -2,7 +2,7 @@
 
 use nalgebra::{Matrix4, Vector3};
 
-use super::KnownCamera;
+use super::known::KnownCamera;
 use crate::prediction::Prediction;
 
 /// Clients round the numbers of their poses, and models compute in 32 bits: what is this much smaller

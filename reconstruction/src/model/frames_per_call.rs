@@ -1,6 +1,7 @@
 //! How many frames a model takes in one call.
 
-use super::{Device, Memory};
+use super::device::Device;
+use super::memory::Memory;
 use crate::geometry::FrameSize;
 
 /// Without a word of the archive on its memory.
@@ -60,7 +61,7 @@ impl FramesPerCall {
 
 #[cfg(test)]
 mod tests {
-    use super::super::MemoryNeed;
+    use super::super::memory::MemoryNeed;
     use super::*;
 
     const GPU: Device = Device::Cuda(0);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Device;
+use super::device::Device;
 use crate::geometry::FrameSize;
 
 /// Smaller frames are not worth advising.

@@ -7,7 +7,11 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use zip::ZipArchive;
 
-use super::{CONTRACT_VERSION, Memory, ModelError};
+use super::error::ModelError;
+use super::memory::Memory;
+
+/// The version of the contract between archive and service that this service implements.
+pub const CONTRACT_VERSION: u32 = 1;
 
 /// Where the metadata lie below the archive's top folder.
 const ENTRY: &str = "extra/pointstream.json";

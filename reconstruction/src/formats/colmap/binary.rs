@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use super::{Model, ModelImage, WriteError};
+use super::super::reconstruction::WriteError;
+use super::model::{Model, ModelImage};
 use crate::geometry::FrameSize;
 
 /// COLMAP's number of the camera model `PINHOLE`.

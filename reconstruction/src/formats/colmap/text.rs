@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use super::{Model, ModelImage, WriteError};
+use super::super::reconstruction::WriteError;
+use super::model::{Model, ModelImage};
 use crate::geometry::FrameSize;
 
 pub fn cameras(model: &Model, file: &mut dyn Write) -> Result<(), WriteError> {

@@ -1,6 +1,6 @@
 //! The vertex codec of `EXT_meshopt_compression`.
 
-use super::GlbError;
+use super::error::GlbError;
 
 /// The extension has version 0 of the codec's format; only its successor
 /// `KHR_meshopt_compression`, which few viewers know, has version 1.

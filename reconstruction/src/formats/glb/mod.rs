@@ -21,14 +21,17 @@
 mod binary;
 mod compression;
 mod document;
+mod error;
 mod frustum;
 mod meshopt;
 mod names;
 mod points;
 mod quantized;
+mod vertices;
 mod views;
 
 pub use compression::{GlbCompression, UnknownGlbCompression};
+pub use error::GlbError;
 pub use names::safe_names;
 
 use crate::cloud::Scene;
@@ -40,23 +43,6 @@ const JSON_CHUNK: &[u8; 4] = b"JSON";
 const BINARY_CHUNK: &[u8; 4] = b"BIN\0";
 const HEADER_BYTES: usize = 12;
 const CHUNK_HEADER_BYTES: usize = 8;
-
-/// Why a scene cannot be written.
-#[derive(Debug, thiserror::Error)]
-pub enum GlbError {
-    #[error(
-        "a glb file of {bytes} bytes would pass the format's limit of 4 GiB; lower num_max_points"
-    )]
-    TooLarge { bytes: u64 },
-    #[error("the scene has {points} points but {colors} colors")]
-    ColorCount { points: usize, colors: usize },
-    #[error("the scene has points that are not finite")]
-    NotFinite,
-    #[error("the points could not be compressed: {0}")]
-    Compression(#[from] ::meshopt::Error),
-    #[error("could not write the glb's description: {0}")]
-    Json(#[from] serde_json::Error),
-}
 
 /// Writes a scene as one GLB file.
 ///

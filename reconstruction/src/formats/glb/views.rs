@@ -12,7 +12,8 @@ use gltf_json::{Accessor, Buffer, Index, Root};
 use serde_json::{Map, Value, json};
 
 use super::binary::{Binary, Layout};
-use super::points::{COLOR_BYTES, Points, QUANTIZED_BYTES};
+use super::points::{Points, QUANTIZED_BYTES};
+use super::vertices::COLOR_BYTES;
 
 const QUANTIZATION: &str = "KHR_mesh_quantization";
 const MESHOPT: &str = "EXT_meshopt_compression";
