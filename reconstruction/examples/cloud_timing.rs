@@ -1,5 +1,5 @@
-//! Measures the way from a prediction to a GLB file on eight frames of 504 x 378 pixels: the eight
-//! photos of the sample scene on a synthetic surface.
+//! Measures the time from a prediction to a GLB file for eight frames of 504 x 378 pixels: the
+//! eight photos of the sample scene on a synthetic surface.
 //!
 //! `cargo run --release -p pointstream-reconstruction --example cloud_timing`
 
@@ -98,7 +98,7 @@ fn options(num_max_points: usize, filters: PointFilters) -> CloudOptions {
     }
 }
 
-/// Gives the frames the sample scene's photos.
+/// Replaces the images of the frames by the photos of the sample scene.
 fn show_photos(synthetic: &mut Synthetic) -> Result<(), Error> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/sample_scene");
     let method = ProcessResMethod::UpperBoundResize;

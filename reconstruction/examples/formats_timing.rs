@@ -1,5 +1,5 @@
-//! Measures how long each format takes, how large it gets, and how much memory it needs, for a
-//! result of so many frames of 504 x 378 pixels and at most so many points:
+//! Measures time, size and memory of each format for a result with the given number of frames of
+//! 504 x 378 pixels and at most the given number of points:
 //!
 //! `cargo run --release -p pointstream-reconstruction --example formats_timing 100 10000000`
 
@@ -26,7 +26,7 @@ use pointstream_reconstruction::prediction::Prediction;
 /// Sides of the frames, as a multiple of those of the synthetic scene: 504 x 378 pixels.
 const SCALE: f64 = 6.0;
 
-/// Frames that are really different; the others repeat them.
+/// Number of different frames; the others repeat them.
 const DISTINCT: u64 = 8;
 
 type Error = Box<dyn std::error::Error>;
@@ -63,7 +63,7 @@ fn main() -> Result<(), Error> {
         (Cameras::of(&scene), scene.points.len())
     };
     println!("{count} frames, {points} points");
-    // SAFETY: nobody else knows the file.
+    // SAFETY: no other process changes the file.
     let npz = unsafe { memmap2::Mmap::map(&File::open(&npz)?)? };
     let frames = Frames {
         images: &sample.images,
@@ -86,7 +86,7 @@ fn main() -> Result<(), Error> {
     })
 }
 
-/// The prediction's frames again and again.
+/// A prediction of `count` frames that repeats those of `prediction`.
 fn repeat(prediction: &Prediction, count: usize) -> Prediction {
     let frames = || (0..count).map(|frame| frame % prediction.len());
     Prediction {
@@ -128,12 +128,12 @@ impl FrameData for Frames<'_> {
     }
 }
 
-/// Writes a file and prints what it took.
+/// Writes a file and prints time, size and memory.
 fn measure(
     name: &str,
     write: impl FnOnce() -> Result<BufWriter<File>, Error>,
 ) -> Result<(), Error> {
-    // SAFETY: gives memory that is free already back to the system, so that what is taken shows.
+    // SAFETY: the call returns free memory to the system, so that the measured memory is new.
     unsafe { libc::malloc_trim(0) };
     let before = private_bytes()?;
     let (done, peak) = (AtomicBool::new(false), AtomicU64::new(before));
@@ -160,7 +160,7 @@ fn measure(
     Ok(())
 }
 
-/// Memory that belongs to no file.
+/// Anonymous resident memory of the process in bytes.
 fn private_bytes() -> io::Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status

@@ -1,5 +1,5 @@
-//! Writes GLB files of all kinds into a folder, for a validator and a viewer. Of each scene there
-//! are `NAME.glb` and, compressed, `NAME.quantized.glb` and `NAME.meshopt.glb`:
+//! Writes GLB files of all kinds into a folder, for a validator and a viewer. Each scene is written
+//! as `NAME.glb`, `NAME.quantized.glb` and `NAME.meshopt.glb`:
 //!
 //! `cargo run -p pointstream-reconstruction --example glb_samples -- FOLDER`
 

@@ -1,4 +1,4 @@
-//! Point clouds of a scene that is known exactly.
+//! Point clouds of a scene with known geometry.
 
 mod common;
 
@@ -30,7 +30,7 @@ fn truth(scene: &Scene, point: &[f32; 3]) -> Point3<f64> {
 }
 
 #[test]
-fn every_confident_pixel_lands_on_the_surface_with_its_color() {
+fn every_confident_pixel_is_a_point_on_the_surface_with_its_color() {
     let synthetic = predict(&[0, 1, 2], SIZE, &model_world());
     let (scene, _) =
         build_scene(&synthetic.prediction, &synthetic.frames(), None, &OPTIONS).unwrap();
@@ -61,14 +61,14 @@ fn glb_is_the_first_cameras_view_centred_on_the_median() {
         assert!(values[values.len() / 2].abs() < 1e-3, "axis {axis}");
     }
     assert_eq!(scene.world_to_glb.scaling(), 1.0);
-    // x right, y up, z backward: the first camera's rotation is nothing but the flip of axes.
+    // x right, y up, z backward: the first camera's rotation is the flip of axes.
     let first = scene.cameras[0].pose.unwrap();
     assert!(first.rotation.angle_to(&axes_flip()) < 1e-7);
     assert!(
         first.translation.vector.z > 0.0,
         "the scene is in front of the camera"
     );
-    // The second camera is where it truly is relative to the first.
+    // The second camera has its true pose relative to the first.
     let relative = first.inverse() * scene.cameras[1].pose.unwrap();
     let expected = pose(0).inverse() * pose(1);
     assert!(relative.rotation.angle_to(&expected.rotation) < 1e-7);
@@ -77,7 +77,7 @@ fn glb_is_the_first_cameras_view_centred_on_the_median() {
 }
 
 #[test]
-fn unsure_invalid_and_unregistered_pixels_are_left_out() {
+fn unknown_invalid_and_unregistered_pixels_are_left_out() {
     let mut synthetic = predict(&[0, 1, 2], SIZE, &model_world());
     let frame = SIZE.columns() * SIZE.rows();
     let prediction = &mut synthetic.prediction;
@@ -102,7 +102,7 @@ fn unsure_invalid_and_unregistered_pixels_are_left_out() {
 }
 
 #[test]
-fn the_percentile_cuts_the_least_confident_pixels() {
+fn the_percentile_removes_the_least_confident_pixels() {
     let synthetic = predict(&[0, 1], SIZE, &model_world());
     let options = CloudOptions {
         conf_thresh_percentile: 50.0,
@@ -118,7 +118,7 @@ fn the_percentile_cuts_the_least_confident_pixels() {
 }
 
 #[test]
-fn not_known_everywhere_means_no_points() {
+fn unknown_pixels_give_no_points() {
     let mut synthetic = predict(&[0], SIZE, &model_world());
     synthetic.prediction.confidence.fill(1.0);
     let (scene, world) =
@@ -129,7 +129,7 @@ fn not_known_everywhere_means_no_points() {
 }
 
 #[test]
-fn samples_are_subsets_in_order_and_the_same_every_time() {
+fn samples_are_ordered_reproducible_subsets() {
     let synthetic = predict(&[0, 1, 2, 3], SIZE, &model_world());
     let frames = synthetic.frames();
     let (all, _) = build_scene(&synthetic.prediction, &frames, None, &OPTIONS).unwrap();

@@ -1,4 +1,4 @@
-//! Preprocessing against what OpenCV makes of the same pictures (`golden/make.py`).
+//! Compares preprocessed images with those of OpenCV (`golden/make.py`).
 
 use std::path::{Path, PathBuf};
 
@@ -65,7 +65,7 @@ fn sizes_are_those_of_depth_anything_3() {
 }
 
 #[test]
-fn pixels_have_the_announced_size() {
+fn processed_size_is_the_size_of_the_processed_image() {
     for (width, height) in [(60, 40), (33, 97), (42, 42), (1, 30)] {
         let picture = RgbImage::new(width, height);
         for method in ProcessResMethod::ALL {
@@ -79,7 +79,7 @@ fn pixels_have_the_announced_size() {
 }
 
 #[test]
-fn a_strip_is_refused_with_its_sizes() {
+fn errors_name_the_sizes() {
     use ProcessResMethod::{LowerBoundCrop, LowerBoundResize, UpperBoundResize};
     let size = |width, height, process_res, method| {
         processed_size(FrameSize::new(width, height), process_res, method, 14)

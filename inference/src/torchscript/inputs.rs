@@ -12,15 +12,15 @@ use super::numbers::KNOWN_CAMERA_NUMBERS;
 use super::transfer::send;
 use crate::devices::torch_device;
 
-/// A row of `encode`.
+/// The encoded frame: one row of the output of `encode`.
 pub(super) struct EncodedFrame(pub(super) Tensor);
 
-// SAFETY: nobody writes to the tensor after it was made, and libtorch allows several threads to
-// read a tensor and to count references to it.
+// SAFETY: the tensor is never written to after its construction, and libtorch allows several
+// threads to read a tensor and to count references to it.
 unsafe impl Sync for EncodedFrame {}
 
-/// Frames of one size as uint8 `[n, 3, H, W]` on the model's device, where they are laid out
-/// anew: that is quicker there than on the processor.
+/// Frames of one size as uint8 `[n, 3, H, W]` on the device. They are permuted there, which is
+/// faster than on the CPU.
 pub(super) fn image_tensor(
     frames: &[RgbImage],
     device: Device,
@@ -50,7 +50,7 @@ pub(super) fn image_tensor(
         .map_err(failed)
 }
 
-/// The rows of the encoded frames, one after another, as `relate` takes them.
+/// The rows of the encoded frames, concatenated as the input of `relate`.
 pub(super) fn feature_rows(
     features: &[&Features],
     device: Device,
@@ -65,7 +65,7 @@ pub(super) fn feature_rows(
             let row = frame.content::<EncodedFrame>().ok_or_else(|| {
                 ModelError::Features("they were encoded by another model".to_owned())
             })?;
-            // Another GPU's worker may have encoded it.
+            // The worker of another GPU may have encoded it.
             row.0
                 .f_to_device(torch_device(device))
                 .map_err(|error| call_error("the copy to the device", &error, work))
@@ -74,7 +74,7 @@ pub(super) fn feature_rows(
     Tensor::f_cat(&rows, 0).map_err(|error| call_error("relate", &error, work))
 }
 
-/// Known cameras as float32 `[N, 21]`: extrinsics 3x4 and intrinsics 3x3, both by rows.
+/// Known cameras as float32 `[N, 21]`: extrinsics 3x4 and intrinsics 3x3, both row-major.
 pub(super) fn camera_rows(
     cameras: &[KnownCamera],
     device: Device,

@@ -11,19 +11,20 @@ use crate::archive::{Archive, ResolvedModel};
 use crate::devices::torch_device;
 
 impl TorchScriptModel {
-    /// Loads an archive onto a device. Takes as long as its weights need to get there.
+    /// Loads an archive onto a device; blocks until its weights are there.
     ///
-    /// Load and run a model on one thread: TorchScript's settings belong to the thread.
+    /// Load and run a model on the same thread: TorchScript's settings are per thread.
     ///
     /// # Errors
-    /// [`ModelError::Load`] if libtorch refuses.
+    /// [`ModelError::Load`] if libtorch cannot load it, [`ModelError::Archive`] if its file was
+    /// changed after the check.
     pub fn load(
         model: &ResolvedModel,
         device: Device,
         frames_per_call: FramesPerCall,
     ) -> Result<Self, ModelError> {
-        // TorchScript would profile and rewrite each function in its first calls, which costs the
-        // first reconstructions more than it gains the later ones.
+        // TorchScript would profile and optimise each function in its first calls. This slows the
+        // first reconstructions down more than it speeds later ones up.
         tch::jit::f_set_graph_executor_optimize(false)
             .map_err(|error| load_error(&model.path, &error))?;
         let mut module = read_module(model, device)?;
@@ -54,8 +55,8 @@ impl LoadModel for ResolvedModel {
     }
 }
 
-/// Has libtorch read an archive onto a device. Of a file it holds one tensor at a time beside the
-/// module: weights of gigabytes are not in memory twice.
+/// Reads an archive onto a device. From a file libtorch reads one tensor at a time, so that weights
+/// are not in memory twice.
 fn read_module(model: &ResolvedModel, device: Device) -> Result<CModule, ModelError> {
     let device = torch_device(device);
     match &model.archive {
@@ -63,7 +64,7 @@ fn read_module(model: &ResolvedModel, device: Device) -> Result<CModule, ModelEr
             .map_err(|error| load_error(&model.path, &error)),
         Archive::File(file) => {
             let module = CModule::load_on_device(file.path(), device);
-            // First the likelier reason: what was overwritten may not load either.
+            // Checked first: a changed file may also fail to load.
             file.unchanged(&model.path)?;
             module.map_err(|error| load_error(&model.path, &error))
         }

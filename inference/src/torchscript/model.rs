@@ -26,8 +26,8 @@ pub struct TorchScriptModel {
 }
 
 impl TorchScriptModel {
-    /// Calls an entry point. Tensors in and one tensor out: tch loses the inputs of a failed call
-    /// with other values.
+    /// Calls an entry point with tensors only: tch leaks the arguments of a failed call if they are
+    /// other values.
     fn call(
         &self,
         entry_point: &'static str,
@@ -38,11 +38,11 @@ impl TorchScriptModel {
             .map_err(|error| call_error(entry_point, &error, work))
     }
 
-    /// Calls an entry point for all frames, some at a time, and hands over what it gives for which
-    /// frames, in their order.
+    /// Calls an entry point for groups of frames and passes each output with its range of frames to
+    /// `take`, in order.
     ///
-    /// A GPU is given the next call before what the last one gives is waited for: the processor
-    /// takes it while the GPU computes.
+    /// On a GPU the next call is queued before the output of the previous one is awaited: the CPU
+    /// reads it while the GPU computes.
     fn for_all_frames(
         &self,
         work: Work,
@@ -51,26 +51,26 @@ impl TorchScriptModel {
     ) -> Result<(), ModelError> {
         let memory = self.metadata.memory.as_ref();
         let at_once = self.frames_per_call.dense(self.device, memory, work.size);
-        let mut under_way: Option<(Pending, Range<usize>)> = None;
+        let mut queued: Option<(Pending, Range<usize>)> = None;
         for begin in (0..work.frames).step_by(at_once) {
             let frames = begin..(begin + at_once).min(work.frames);
             let range = integers([frames.start as i64, frames.end as i64], work)?;
             let maps = call(&range)?;
             let due = match self.device {
                 Device::Cpu => Some((maps, frames)),
-                Device::Cuda(_) => under_way.replace((maps, frames)),
+                Device::Cuda(_) => queued.replace((maps, frames)),
             };
             if let Some((maps, frames)) = due {
                 take(maps.wait()?, frames)?;
             }
         }
-        match under_way {
+        match queued {
             Some((maps, frames)) => take(maps.wait()?, frames),
             None => Ok(()),
         }
     }
 
-    /// Calls an entry point that gives maps, and has depth and confidence brought to the processor.
+    /// Calls an entry point that returns maps, and copies depth and confidence to the CPU.
     fn maps(
         &self,
         entry_point: &'static str,
@@ -86,7 +86,7 @@ impl TorchScriptModel {
         )
     }
 
-    /// Reads the rows that an entry point gave.
+    /// Converts the rows of cameras that an entry point returned.
     fn cameras(
         &self,
         rows: &Tensor,
@@ -154,7 +154,7 @@ impl Model for TorchScriptModel {
         }
         (0..frames.len() as i64)
             .map(|index| {
-                // A row of several is copied: as a view it would keep the memory of all of them.
+                // A view would keep the memory of all rows.
                 let row = if frames.len() == 1 {
                     Ok(rows.shallow_clone())
                 } else {

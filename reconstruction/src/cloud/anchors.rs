@@ -1,4 +1,4 @@
-//! Points of a frame that are remembered to recognise the frame in later results.
+//! Points of a frame that are kept to align later results with.
 
 use nalgebra::{Point3, Similarity3};
 use serde::{Deserialize, Serialize};
@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use super::confident::ConfidentPixels;
 use crate::geometry::Region;
 
-/// Remembered points of one frame at most.
+/// Most anchors of one frame.
 pub const ANCHORS_PER_FRAME: usize = 512;
 
-/// A confident pixel of a frame and where it lies in GLB coordinates.
+/// A confident pixel of a frame and its position in GLB coordinates.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Anchor {
-    /// Fraction of the source image's width and height, so that it holds at any processed size.
+    /// Fractions of the source image's width and height, which do not depend on the processed size.
     source: [f32; 2],
     position: [f32; 3],
 }
@@ -23,8 +23,8 @@ impl Anchor {
         Point3::from(self.position.map(f64::from))
     }
 
-    /// Where another result of the same frame sees this anchor, in that result's world. `None` if
-    /// the result does not show the pixel or is not confident there.
+    /// The position of this anchor in another result of the same frame, in that result's world.
+    /// `None` if the pixel is outside the frame or not confident there.
     pub fn find(
         &self,
         pixels: &ConfidentPixels,
@@ -51,8 +51,8 @@ impl Anchor {
     }
 }
 
-/// The most confident pixel of each cell of a grid over the image: the points are spread out, and
-/// there are at most [`ANCHORS_PER_FRAME`] of them.
+/// The most confident pixel of each cell of a grid over the frame: spread over the frame, and at
+/// most [`ANCHORS_PER_FRAME`].
 pub fn choose_anchors(
     pixels: &ConfidentPixels,
     frame: usize,

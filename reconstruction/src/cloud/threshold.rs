@@ -1,9 +1,9 @@
-//! The confidence from which on a pixel becomes a point.
+//! The confidence threshold for points.
 
-/// Confidence below this is never enough, unless hardly any pixel has more.
+/// Smallest threshold, unless too few pixels reach it.
 pub const BASE_CONFIDENCE: f32 = 1.05;
 
-/// At least the pixels above this percentile are kept.
+/// The pixels above this percentile are always kept.
 pub const ENSURED_PERCENTILE: f64 = 90.0;
 
 /// The `p`-th percentile (0 to 100) with linear interpolation between the two nearest values, as
@@ -26,8 +26,8 @@ pub fn percentile(values: &mut [f32], p: f64) -> Option<f32> {
 
 /// `min(max(1.05, percentile(confidence, p)), percentile(confidence, 90))`.
 ///
-/// The lower bound drops what the model does not know, the upper one keeps a tenth of the pixels
-/// of even the most doubtful result. Without values it is the base confidence.
+/// The lower bound removes unknown pixels; the upper bound keeps a tenth of the pixels of any
+/// result. Without values it is [`BASE_CONFIDENCE`].
 pub fn confidence_threshold(confidence: &mut [f32], p: f64) -> f32 {
     match (
         percentile(confidence, p),
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn threshold_has_all_three_regimes() {
+    fn threshold_has_three_cases() {
         // 1.01, 1.02, ..., 2.00
         let mut spread: Vec<f32> = (1..=100).map(|i| 1.0 + i as f32 / 100.0).collect();
         assert!((confidence_threshold(&mut spread, 40.0) - 1.406).abs() < 1e-6);

@@ -1,4 +1,4 @@
-//! Resizing a picture to what a model takes.
+//! Resizes images to what a model takes as input.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use crate::geometry::{FrameSize, Region};
 
 use super::resize::{Interpolation, resize};
 
-/// Most pixels that preprocessing makes of one image, also on the way to a smaller result.
+/// Most pixels of a preprocessed image, also before the second step makes it smaller.
 ///
 /// Lower bounds make long images large: a strip of 20000x100 pixels would become 100800x504.
 pub const MAX_PROCESSED_PIXELS: u64 = 32 << 20;
@@ -36,7 +36,6 @@ pub enum ProcessResMethod {
 }
 
 impl ProcessResMethod {
-    /// All methods.
     pub const ALL: [Self; 4] = [
         Self::UpperBoundResize,
         Self::LowerBoundResize,
@@ -73,7 +72,7 @@ impl fmt::Display for ProcessResMethod {
     }
 }
 
-/// The name is that of no [`ProcessResMethod`].
+/// No [`ProcessResMethod`] has this name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "unknown method {0:?}; the methods are upper_bound_resize, lower_bound_resize, \
@@ -92,7 +91,7 @@ impl FromStr for ProcessResMethod {
     }
 }
 
-/// Why an image cannot be brought to a size that a model takes.
+/// Why an image cannot be resized for a model.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PreprocessError {
     /// A side would be smaller than one patch.
@@ -106,9 +105,7 @@ pub enum PreprocessError {
         image: FrameSize,
         /// Size after scaling, before the sides are rounded to multiples of the patch size.
         scaled: FrameSize,
-        /// The processing resolution asked for.
         process_res: u32,
-        /// Patch size of the model.
         patch_size: u32,
     },
     /// The result would have more than [`MAX_PROCESSED_PIXELS`].
@@ -122,15 +119,14 @@ pub enum PreprocessError {
         image: FrameSize,
         /// Size after scaling, before the sides are rounded to multiples of the patch size.
         scaled: FrameSize,
-        /// The processing resolution asked for.
         process_res: u32,
     },
 }
 
-/// Brings an image to the processing resolution and to multiples of `patch_size` pixels.
+/// Resizes an image to the processing resolution, with both sides multiples of `patch_size` pixels.
 ///
-/// Enlarging uses cubic interpolation, shrinking the mean over the area, both as OpenCV computes
-/// them; between the two steps of a `resize` method the samples are rounded to 8 bits.
+/// Enlarging uses cubic interpolation, shrinking the mean over the area, both as in OpenCV. Between
+/// the two steps of a `resize` method the samples are rounded to 8 bits.
 ///
 /// # Errors
 ///
@@ -171,7 +167,7 @@ pub fn processed_size(
     plan(image, process_res, method, patch_size).map(|steps| steps.result)
 }
 
-/// Which part of an image of size `image` [`preprocess`] keeps.
+/// The region of an image of size `image` that [`preprocess`] keeps.
 ///
 /// # Errors
 ///
@@ -218,7 +214,7 @@ fn plan(
     let patch_size = patch_size.max(1);
     let bounded_side = method.bounded_side(image).max(1);
     let scale = f64::from(process_res) / f64::from(bounded_side);
-    // Half-way cases to the even side, like Python's `round`.
+    // Ties round to even, like Python's `round`.
     let scaled = image.map(|side| {
         let rounded = (f64::from(side) * scale).round_ties_even();
         (rounded as u32).max(1)
@@ -245,7 +241,7 @@ fn plan(
     Ok(Steps { scaled, result })
 }
 
-/// The multiple of `patch_size` nearest to `side`; of two as near, the larger.
+/// The multiple of `patch_size` nearest to `side`; the larger of two equally near ones.
 fn nearest_multiple(side: u32, patch_size: u32) -> u32 {
     let below = side / patch_size * patch_size;
     if side - below >= patch_size.div_ceil(2) {

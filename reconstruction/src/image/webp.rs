@@ -1,8 +1,8 @@
-//! Checks of the container of a WebP file that its decoder does not make before it allocates.
+//! Checks of a WebP container that the decoder makes only after it has allocated memory.
 
 use crate::geometry::FrameSize;
 
-/// Whether all bytes are there that the header of the file announces.
+/// Whether the file has all bytes that its header announces.
 pub(super) fn is_complete(bytes: &[u8]) -> bool {
     match bytes.get(4..8) {
         Some(size) => little_endian(size).saturating_add(8) <= bytes.len() as u64,
@@ -12,8 +12,8 @@ pub(super) fn is_complete(bytes: &[u8]) -> bool {
 
 /// Size of the largest lossy picture in the file, `None` if there is none.
 ///
-/// The decoder holds a lossy picture in memory before it compares its size with the one that the
-/// file's header gives.
+/// The decoder allocates a lossy picture before it compares its size with the size in the file's
+/// header.
 pub(super) fn largest_lossy_picture(bytes: &[u8]) -> Option<FrameSize> {
     chunks(bytes.get(12..).unwrap_or_default())
         .flat_map(|(name, payload)| match name {
@@ -32,7 +32,7 @@ pub(super) fn largest_lossy_picture(bytes: &[u8]) -> Option<FrameSize> {
         .max_by_key(|size| size.pixels())
 }
 
-/// Name and payload of each chunk; a payload that is cut off is given as far as it is there.
+/// Name and payload of each chunk. A truncated payload ends at the end of the file.
 fn chunks(mut rest: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     std::iter::from_fn(move || {
         let (name, size) = (rest.get(..4)?, rest.get(4..8)?);

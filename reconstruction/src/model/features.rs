@@ -4,20 +4,18 @@ use std::any::Any;
 
 use crate::geometry::FrameSize;
 
-/// What a model keeps of one frame: the result of encoding it, opaque to everybody else.
+/// The result of encoding one frame. Only the model that computed it knows its content.
 ///
-/// It may live in the memory of the device that made it.
+/// It may be in the memory of the device that computed it.
 pub struct Features {
-    /// Processed size of the frame it was made of.
     size: FrameSize,
-    /// Memory it holds, in bytes.
     bytes: usize,
-    /// The model's own representation.
     content: Box<dyn Any + Send + Sync>,
 }
 
 impl Features {
-    /// Wraps a model's own representation of a frame.
+    /// `size` is the processed size of the frame, `bytes` the memory that `content` takes, and
+    /// `content` the model's own representation.
     pub fn new(size: FrameSize, bytes: usize, content: Box<dyn Any + Send + Sync>) -> Self {
         Self {
             size,
@@ -26,17 +24,17 @@ impl Features {
         }
     }
 
-    /// Processed size of the frame that this was made of.
+    /// Processed size of the encoded frame.
     pub fn size(&self) -> FrameSize {
         self.size
     }
 
-    /// Memory that this holds, in bytes.
+    /// Memory that the content takes, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The representation, if it is of the type `T`.
+    /// The content, `None` if its type is not `T`.
     pub fn content<T: 'static>(&self) -> Option<&T> {
         self.content.downcast_ref()
     }

@@ -15,70 +15,59 @@ use super::metadata::Metadata;
 use crate::geometry::FrameSize;
 use crate::prediction::Prediction;
 
-/// How far a prediction has come.
+/// Progress of a prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
-    /// The cameras of all frames are being found.
+    /// The model estimates the cameras of all frames.
     Relating,
-    /// Depth of this many frames has been estimated.
-    Dense {
-        /// Frames done.
-        done: usize,
-        /// Frames altogether.
-        total: usize,
-    },
-    /// The depth of this many frames has been checked against the others.
-    Fused {
-        /// Frames done.
-        done: usize,
-        /// Frames altogether.
-        total: usize,
-    },
+    /// The depth of `done` frames was estimated.
+    Dense { done: usize, total: usize },
+    /// The depth of `done` frames was checked against the other frames.
+    Fused { done: usize, total: usize },
 }
 
-/// Called between the steps of a prediction; `Break` gives it up.
+/// Called between the steps of a prediction. `Break` cancels it.
 pub type OnStep<'a> = dyn FnMut(Step) -> ControlFlow<()> + 'a;
 
 /// A loaded model on its device.
 ///
-/// Calls block for as long as they compute, so they belong on a thread of their own.
+/// Calls block while they compute: make them on a thread of their own.
 pub trait Model: Send {
-    /// What the archive says about itself.
+    /// The archive's metadata.
     fn metadata(&self) -> &Metadata;
 
-    /// The device it runs on.
+    /// The device that the model runs on.
     fn device(&self) -> Device;
 
-    /// How many frames of this size are worth encoding in one call.
+    /// How many frames of this size to encode in one call.
     fn frames_per_call(&self, size: FrameSize) -> usize;
 
-    /// Whether there is memory for a prediction of so many frames of this size.
+    /// Checks that the device has enough free memory to predict this many frames of this size.
+    /// Succeeds if the need or the free memory is unknown.
     ///
     /// # Errors
     /// [`Shortage`] with what would fit.
     fn check_memory(&self, frames: usize, size: FrameSize) -> Result<(), Shortage>;
 
-    /// Encodes frames of one size, in one call. What comes of a frame depends on this frame only.
+    /// Encodes frames of one size in one call. The features of a frame depend on this frame only.
     ///
     /// # Errors
     /// [`ModelError::Size`] if the sides are not multiples of the patch size,
-    /// [`ModelError::Features`] if the frames differ in size, [`ModelError::Output`] if what the
-    /// model returns breaks its contract; [`ModelError::Call`] or [`ModelError::OutOfMemory`] if
-    /// the model fails.
+    /// [`ModelError::Features`] if the frames differ in size, [`ModelError::Output`] if the output
+    /// breaks the contract, [`ModelError::Call`] or [`ModelError::OutOfMemory`] if the model fails.
     fn encode(&self, frames: &[RgbImage]) -> Result<Vec<Features>, ModelError>;
 
-    /// Predicts depth, confidence and cameras of frames that were encoded by this model.
+    /// Predicts depth, confidence and cameras of frames that this model encoded.
     ///
-    /// Cameras that are known, one per frame and at the frames' size, help a model whose metadata
-    /// says that it takes [`poses`](Metadata::poses); others do not look at them. They are then the
-    /// cameras of the prediction, and depth is in their unit of length, unless the model knows
-    /// metres.
+    /// `known_cameras` has one camera per frame, for the processed size. A model whose metadata has
+    /// [`poses`](Metadata::poses) uses them; other models ignore them. Unless the model's scale is
+    /// metric, they become the cameras of the prediction, and depth is in their unit of length.
     ///
     /// # Errors
-    /// [`ModelError::Empty`] without frames, [`ModelError::Features`] if they differ in size or
-    /// were made by something else, [`ModelError::Cancelled`] after a `Break`,
-    /// [`ModelError::Output`] if what the model returns breaks its contract;
-    /// [`ModelError::Call`] or [`ModelError::OutOfMemory`] if the model fails.
+    /// [`ModelError::Empty`] without frames, [`ModelError::Features`] if the frames differ in size
+    /// or another model encoded them, [`ModelError::Cancelled`] after a `Break`,
+    /// [`ModelError::Output`] if the output breaks the contract, [`ModelError::Call`] or
+    /// [`ModelError::OutOfMemory`] if the model fails.
     fn predict(
         &self,
         features: &[&Features],
@@ -87,18 +76,18 @@ pub trait Model: Send {
     ) -> Result<Prediction, ModelError>;
 }
 
-/// What a model can be loaded from, as often and wherever it is needed.
+/// A source of a model, which can be loaded several times and onto several devices.
 pub trait LoadModel: Send + Sync + std::fmt::Debug {
-    /// What the model says about itself, known before it is loaded.
+    /// The model's metadata, known before it is loaded.
     fn metadata(&self) -> &Metadata;
 
-    /// Loads the model onto a device. Takes as long as its weights need to get there.
-    /// `frames_per_call` is what [`Model::frames_per_call`] goes by.
+    /// Loads the model onto a device; blocks until its weights are there. `frames_per_call` sets
+    /// how many frames a call takes.
     ///
-    /// Load and run a model on one thread.
+    /// Load and run a model on the same thread.
     ///
     /// # Errors
-    /// [`ModelError::Load`] if it cannot be loaded there.
+    /// [`ModelError::Load`] if it cannot be loaded onto the device.
     fn load(
         &self,
         device: Device,

@@ -1,4 +1,4 @@
-//! A synthetic scene that is known exactly: photos of the bumpy wall `z = 6 + bumps(x, y)`.
+//! A synthetic scene with known geometry: images of the bumpy wall `z = 6 + bumps(x, y)`.
 
 use image::{Rgb, RgbImage};
 use nalgebra::{Isometry3, Matrix3, Similarity3, Vector3};
@@ -53,8 +53,8 @@ impl Synthetic {
     }
 }
 
-/// What a perfect model predicts for the frames `ids`, in a world of its own: `model_world` maps
-/// true coordinates to it.
+/// The prediction of an exact model for the frames `ids`. `model_world` maps true coordinates to
+/// the world of the prediction.
 pub fn predict(ids: &[u64], size: FrameSize, model_world: &Similarity3<f64>) -> Synthetic {
     let width = size.columns();
     let intrinsics = intrinsics(size);
@@ -93,7 +93,7 @@ pub fn predict(ids: &[u64], size: FrameSize, model_world: &Similarity3<f64>) -> 
     }
 }
 
-/// Where the ray meets the wall: depth along the camera's z axis, by fixed-point iteration.
+/// Depth along the camera's z axis at which the ray meets the wall, by fixed-point iteration.
 fn depth_along(pose: &Isometry3<f64>, ray: &Vector3<f64>) -> f64 {
     let [x, y, z]: [f64; 3] = pose.translation.vector.into();
     let [dx, dy, dz]: [f64; 3] = (pose.rotation * ray).into();

@@ -11,7 +11,7 @@ struct ColmapImage {
     id: u32,
     to_camera: Isometry3<f64>,
     name: String,
-    /// x, y and the number of the point.
+    /// x, y and identifier of the point.
     observations: Vec<(f64, f64, u64)>,
 }
 
@@ -111,7 +111,7 @@ fn colmap_points_project_onto_their_pixels() {
 }
 
 #[test]
-fn colmaps_text_says_the_same_as_its_binary_model() {
+fn text_and_binary_models_are_equal() {
     let sample = Sample::new(500);
     let file = write_colmap(&sample.reconstruction(), Cursor::new(Vec::new()));
     let file = file.unwrap().into_inner();

@@ -1,4 +1,4 @@
-//! PLY, COLMAP, NPZ and nerfstudio files, read back by hand.
+//! PLY, COLMAP, NPZ and nerfstudio files, parsed by the tests themselves.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -55,7 +55,7 @@ fn the_same_reconstruction_gives_the_same_bytes() {
 }
 
 #[test]
-fn a_scene_without_points_is_written_too() {
+fn scenes_without_points_can_be_written() {
     let mut synthetic = predict(&[0], SIZE, &Similarity3::identity());
     synthetic.prediction.confidence.fill(1.0);
     let (scene, _) = build(&synthetic, None, 100);
@@ -80,7 +80,7 @@ fn a_scene_without_points_is_written_too() {
     write_nerfstudio(&reconstruction, Cursor::new(Vec::new())).unwrap();
 }
 
-/// Frames that cannot be read any more, and a disk that is full.
+/// Frames that cannot be read, and a full disk.
 struct Broken<'a>(&'a Sample);
 
 impl FrameData for Broken<'_> {
@@ -102,7 +102,7 @@ impl FrameData for Broken<'_> {
 }
 
 #[test]
-fn what_cannot_be_read_or_written_is_told_apart() {
+fn read_and_write_errors_differ() {
     let sample = Sample::new(100);
     let broken = Reconstruction {
         cameras: &sample.cameras,
@@ -115,6 +115,6 @@ fn what_cannot_be_read_or_written_is_told_apart() {
     assert!(matches!(error, WriteError::Write(_)), "{error}");
     let full = Cursor::new(&mut full[..]);
     let error = write_colmap(&sample.reconstruction(), full).unwrap_err();
-    let told = matches!(error, WriteError::Write(_) | WriteError::Zip(_));
-    assert!(told, "{error}");
+    let expected = matches!(error, WriteError::Write(_) | WriteError::Zip(_));
+    assert!(expected, "{error}");
 }

@@ -8,7 +8,7 @@ use crate::common::SIZE;
 use crate::sample::{Sample, names};
 
 #[test]
-fn npz_gives_back_what_was_written() {
+fn npz_round_trip() {
     let sample = Sample::new(3000);
     let prediction = &sample.synthetic.prediction;
     let mut points = 0;
@@ -46,7 +46,7 @@ fn npz_gives_back_what_was_written() {
 }
 
 #[test]
-fn other_files_are_no_npz_of_these_frames() {
+fn other_files_and_sizes_are_refused() {
     let sample = Sample::new(100);
     let bytes = sample.arrays.bytes();
     assert!(NpzReader::new(bytes.as_slice(), 2, SIZE).is_err());

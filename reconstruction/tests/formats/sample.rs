@@ -1,4 +1,4 @@
-//! A reconstruction that is known exactly, and the means to read files.
+//! A reconstruction with known geometry, and readers of files.
 
 use std::io::{self, Cursor, Read};
 
@@ -11,10 +11,10 @@ use zip::ZipArchive;
 
 use crate::common::{SIZE, Synthetic, predict};
 
-/// Pixels that a reprojection may be off: positions have single precision.
+/// Largest reprojection error in pixels: positions have single precision.
 pub const TOLERANCE: f64 = 1e-3;
 
-/// A scene of three frames, the middle one of which the model could not place.
+/// A scene of three frames; the middle one is not registered.
 pub struct Sample {
     pub synthetic: Synthetic,
     pub scene: Scene,
@@ -29,7 +29,7 @@ impl Sample {
         let mut synthetic = predict(&[3, 1, 2], SIZE, &model_world);
         synthetic.names = ["a b.jpg", "lost.jpg", "a_b.png"].map(String::from).into();
         synthetic.prediction.cameras[1].registered = false;
-        // A result that was brought into the session's world, whose scale is another one.
+        // A result that was aligned with a world of another scale.
         let (_, world) = build(
             &predict(&[3, 2], SIZE, &Similarity3::identity()),
             None,
@@ -53,7 +53,7 @@ impl Sample {
         }
     }
 
-    /// What a reader has to find of each point: position, colour, confidence, frame and pixel.
+    /// The expected position, colour, confidence, frame and pixel of each point.
     pub fn points(&self) -> impl Iterator<Item = (Point3<f64>, [u8; 3], f32, usize, [u32; 2])> {
         self.scene.pixels.iter().enumerate().map(|(number, pixel)| {
             let (frame, index) = (pixel.frame as usize, pixel.index);

@@ -1,4 +1,4 @@
-//! The binary files, all numbers little-endian.
+//! The binary files. All numbers are little-endian.
 
 use std::io::Write;
 
@@ -6,7 +6,7 @@ use super::super::reconstruction::WriteError;
 use super::model::{Model, ModelImage};
 use crate::geometry::FrameSize;
 
-/// COLMAP's number of the camera model `PINHOLE`.
+/// COLMAP's identifier of the camera model `PINHOLE`.
 const PINHOLE: i32 = 1;
 
 pub fn cameras(model: &Model, file: &mut dyn Write) -> Result<(), WriteError> {

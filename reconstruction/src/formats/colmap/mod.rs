@@ -2,17 +2,17 @@
 //!
 //! ```text
 //! sparse/0/{cameras,images,points3D}.bin    the binary model, where tools look for it
-//! text/{cameras,images,points3D}.txt        the same as text
+//! text/{cameras,images,points3D}.txt        the same model as text
 //! images/*.png                              the processed images
 //! ```
 //!
-//! Frames that the model could not place are left out. Each of the others is an image with a
-//! `PINHOLE` camera of its own; both have the number of the frame, counted from 1. Poses are
-//! world-to-camera (x right, y down, z forward), where the world is that of the GLB. The centre of
-//! the top left pixel is (0.5, 0.5), half a pixel more than in the intrinsics of the metadata.
+//! Unregistered frames are left out. Each other frame is an image with a `PINHOLE` camera of its
+//! own; both have the number of the frame, counted from 1. Poses are world-to-camera (x right, y
+//! down, z forward), where the world is that of the GLB. The centre of the top left pixel is (0.5,
+//! 0.5), half a pixel more than in the intrinsics of the metadata.
 //!
-//! The 3D points are those of the GLB, numbered from 1 in its order. Each is observed at the pixel
-//! that it was made of, so its track has one element and its reprojection error is 0.
+//! The 3D points are those of the GLB, numbered from 1 in its order. Each is observed at its own
+//! pixel, so its track has one element and its reprojection error is 0.
 
 mod binary;
 mod model;
@@ -27,7 +27,7 @@ use model::Model;
 /// Writes one of the model's files.
 type WriteFile = fn(&Model, &mut dyn Write) -> Result<(), WriteError>;
 
-/// Writes the archive and gives the file back.
+/// Writes the archive and returns the file.
 ///
 /// # Errors
 /// [`WriteError`] if the reconstruction cannot be read or the file cannot be written.

@@ -6,7 +6,7 @@ use super::super::reconstruction::{PIXEL_CENTRE, PlacedFrame, Reconstruction};
 /// An image of the model with its camera.
 pub struct ModelImage<'a> {
     pub frame: PlacedFrame<'a>,
-    /// Of the image and of its camera.
+    /// Identifier of the image and of its camera.
     pub id: u32,
     pub name: String,
     /// `PINHOLE`: fx, fy, cx, cy.
@@ -15,12 +15,12 @@ pub struct ModelImage<'a> {
     pub rotation: [f64; 4],
     /// World-to-camera translation.
     pub translation: [f64; 3],
-    /// Its points have numbers from this one on.
+    /// Identifier of its first point; the others follow.
     pub first_point: u64,
     pub points: usize,
 }
 
-/// All but the points and pixels.
+/// The images of the model. Points and pixels are read when they are written.
 pub struct Model<'a> {
     pub reconstruction: &'a Reconstruction<'a>,
     pub images: Vec<ModelImage<'a>>,
@@ -48,11 +48,11 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// An upper bound of the size of each file in bytes.
+    /// An upper bound of the size of each file, in bytes.
     pub fn size_bound(&self) -> u64 {
-        /// More than a point takes in the longest of the files.
+        /// Upper bound of the bytes of a point in any file.
         const POINT: u64 = 256;
-        /// More than an image takes without its points.
+        /// Upper bound of the bytes of an image without its points.
         const IMAGE: u64 = 1024;
         IMAGE * (1 + self.images.len() as u64) + POINT * self.points
     }
@@ -81,7 +81,7 @@ impl<'a> ModelImage<'a> {
         }
     }
 
-    /// Where a pixel is, in COLMAP's coordinates.
+    /// The position of a pixel in COLMAP's pixel coordinates.
     pub fn place(pixel: u32, width: u32) -> [f64; 2] {
         [pixel % width, pixel / width].map(|index| f64::from(index) + PIXEL_CENTRE)
     }

@@ -1,4 +1,4 @@
-//! The text files. Numbers have as many digits as it takes to read the same ones back.
+//! The text files. Numbers have enough digits to read the same numbers back.
 
 use std::io::Write;
 

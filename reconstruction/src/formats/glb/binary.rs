@@ -1,4 +1,4 @@
-//! The binary chunk: what lies where, and the bytes themselves.
+//! The binary chunk: its layout and its bytes.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use crate::cloud::Scene;
 const INDEX_BYTES: usize = 4;
 const ALIGNMENT: usize = 4;
 
-/// Bytes of a point at most.
+/// Largest number of bytes of a point.
 pub const POINT_BYTES: usize = POSITION_BYTES + COLOR_BYTES;
 
 /// Bytes of a drawn camera.
@@ -27,7 +27,7 @@ pub struct Binary<'a> {
     pub lines: Vec<u32>,
 }
 
-/// Where the parts lie in the chunk.
+/// Byte ranges of the parts in the chunk.
 pub struct Layout {
     pub point_positions: Range<usize>,
     pub point_colors: Range<usize>,
@@ -83,8 +83,8 @@ impl<'a> Binary<'a> {
         self.layout().lines.end
     }
 
-    /// Appends the chunk's bytes, in the order of the [`Layout`], to a file that has a multiple of
-    /// 4 bytes.
+    /// Appends the bytes of the chunk, in the order of the [`Layout`], to a file whose length is a
+    /// multiple of 4.
     pub fn write(&self, file: &mut Vec<u8>) {
         self.points.write_positions(file);
         pad(file);

@@ -1,6 +1,6 @@
 //! Errors of the GLB writer.
 
-/// Why a scene cannot be written.
+/// Why a scene could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum GlbError {
     #[error(

@@ -1,4 +1,4 @@
-//! The points as they lie in the binary chunk.
+//! The points in the binary chunk.
 
 use super::compression::GlbCompression;
 use super::error::GlbError;
@@ -75,7 +75,7 @@ impl<'a> Points<'a> {
         }
     }
 
-    /// What the positions are coordinates in, if they are not the positions themselves.
+    /// The grid of quantised positions, `None` if positions are not quantised.
     pub fn grid(&self) -> Option<&Grid> {
         match self {
             Points::Plain(_) => None,

@@ -8,7 +8,7 @@ pub const POSITION_BYTES: usize = 12;
 /// Bytes of a colour with its alpha channel.
 pub const COLOR_BYTES: usize = 4;
 
-/// Positions and colours of a mesh. There may be none.
+/// Positions and colours of a mesh, which may be empty.
 pub struct Vertices<P, C> {
     pub positions: P,
     pub colors: C,
@@ -34,8 +34,8 @@ impl<P: AsRef<[[f32; 3]]>, C: AsRef<[[u8; 3]]>> Vertices<P, C> {
     }
 }
 
-/// Appends one word of some bytes for each value. Growing first and filling then compiles to wide
-/// copies.
+/// Appends a word of `BYTES` bytes for each value. Resizing first and filling afterwards compiles
+/// to wide copies.
 pub fn write_words<T: Copy, const BYTES: usize>(
     file: &mut Vec<u8>,
     values: &[T],
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounds_are_exact_and_refuse_what_is_not_finite() {
+    fn bounds_are_exact_and_refuse_non_finite_numbers() {
         let points = [[0.1, -2.0, 3.0], [0.3, 5.5, -0.0], [-1e-30, 0.0, 1.0]];
         let expected = [[-1e-30, -2.0, -0.0], [0.3, 5.5, 3.0]];
         assert_eq!(bounds(&points), Some(expected));

@@ -1,18 +1,18 @@
-//! Arrays for NumPy: a zip file of `.npy` files, not compressed, which
-//! `numpy.load(..., allow_pickle=False)` reads.
+//! Arrays for NumPy: an uncompressed zip file of `.npy` files, for
+//! `numpy.load(..., allow_pickle=False)`.
 //!
 //! | array | type | shape | |
 //! | --- | --- | --- | --- |
-//! | `depth` | float32 | N, H, W | z in the camera frame |
-//! | `confidence` | float32 | N, H, W | at least 1, where 1 means "not known" |
+//! | `depth` | float32 | N, H, W | z in camera coordinates |
+//! | `confidence` | float32 | N, H, W | at least 1, where 1 means unknown |
 //! | `intrinsics` | float64 | N, 3, 3 | camera coordinates to pixel indices: the centre of the top left pixel is (0, 0) |
 //! | `extrinsics` | float64 | N, 4, 4 | world to camera (x right, y down, z forward), in the world of this run of the model |
 //! | `world_to_glb` | float64 | 4, 4 | from that world to GLB coordinates |
-//! | `registered` | bool | N | whether the model could place the frame; else its camera means nothing |
+//! | `registered` | bool | N | whether the model registered the frame; otherwise its camera has no meaning |
 //! | `frames` | text | N | the client's names for the images |
 //! | `points` | uint32 | P, 2 | frame and row-major pixel index of each point of the GLB, in its order |
 //!
-//! This is also the form in which a result is kept for the other formats ([`NpzReader`]).
+//! The other formats are written from this file ([`NpzReader`]).
 
 mod npy;
 mod reader;

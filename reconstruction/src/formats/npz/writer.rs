@@ -1,4 +1,4 @@
-//! Writing a file.
+//! Writes NPZ files.
 
 use std::io::{Seek, Write};
 
@@ -11,10 +11,11 @@ use super::npy::{Element, header, text};
 use crate::cloud::{Scene, rows};
 use crate::prediction::Prediction;
 
-/// Values that are converted at a time.
+/// Values that are converted and written together.
 const CHUNK: usize = 16 * 1024;
 
-/// Writes a result in two steps: what the model said can be written while the cloud is made of it.
+/// Writes a result in two steps: the maps of the prediction can be written while the scene is
+/// built.
 pub struct NpzWriter<W: Write + Seek> {
     archive: Archive<W>,
 }
@@ -35,7 +36,7 @@ impl<W: Write + Seek> NpzWriter<W> {
         Ok(writer)
     }
 
-    /// Writes the rest and gives the file back.
+    /// Writes the other arrays and returns the file.
     ///
     /// # Errors
     /// [`WriteError`] if the file cannot be written.

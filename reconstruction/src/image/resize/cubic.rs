@@ -1,4 +1,4 @@
-//! Growing by cubic convolution.
+//! Enlarges by cubic convolution.
 //!
 //! R. G. Keys, "Cubic convolution interpolation for digital image processing", IEEE Transactions
 //! on Acoustics, Speech, and Signal Processing 29(6), 1981, with OpenCV's parameter a = -0.75
@@ -8,7 +8,7 @@ use ::image::RgbImage;
 
 use crate::geometry::FrameSize;
 
-/// Samples from which one is interpolated, in each direction.
+/// Number of source samples for one target sample, in each dimension.
 const TAPS: usize = 4;
 
 /// See [`Interpolation::Cubic`](super::Interpolation::Cubic).
@@ -35,21 +35,20 @@ pub(super) fn resize(image: &RgbImage, size: FrameSize) -> RgbImage {
         let [wa, wb, wc, wd] = vertical.weights;
         for (index, target) in target_row.iter_mut().enumerate() {
             let sum = wa * a[index] + wb * b[index] + wc * c[index] + wd * d[index];
-            // The conversion clamps what overshoots.
+            // The conversion clamps to 0..255.
             *target = sum.round_ties_even() as u8;
         }
     }
     resized
 }
 
-/// The samples around one target sample, in one direction, and their weights.
+/// The source samples around one target sample, in one dimension, and their weights.
 struct Neighbourhood {
     samples: [usize; TAPS],
     weights: [f32; TAPS],
 }
 
-/// Where each of `target` samples lies among `source` samples. Beyond the border its sample
-/// repeats.
+/// The neighbourhood of each of `target` samples among `source` samples. The border repeats.
 fn neighbourhoods(source: u32, target: u32) -> Vec<Neighbourhood> {
     let scale = f64::from(source) / f64::from(target);
     let last = i64::from(source) - 1;
@@ -66,8 +65,8 @@ fn neighbourhoods(source: u32, target: u32) -> Vec<Neighbourhood> {
         .collect()
 }
 
-/// Keys' kernel at the distances of the four neighbours from a point that lies `fraction` of the
-/// way from the second to the third.
+/// Keys' kernel for four neighbours of a point that lies the share `fraction` (0 to 1) of the way
+/// from the second to the third.
 fn weights(fraction: f64) -> [f32; TAPS] {
     const A: f64 = -0.75;
     let near = |x: f64| ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0;

@@ -1,4 +1,4 @@
-//! Resampling of 8-bit RGB with the two filters of OpenCV's `resize` that preprocessing uses.
+//! Resamples 8-bit RGB with the two filters of OpenCV's `resize` that preprocessing uses.
 
 mod area;
 mod cubic;
@@ -7,20 +7,18 @@ use ::image::RgbImage;
 
 use crate::geometry::FrameSize;
 
-/// How samples are computed from those around them.
+/// How target samples are computed from source samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Interpolation {
-    /// Mean over the area that a target pixel covers, like OpenCV's `INTER_AREA`. For shrinking:
-    /// no direction may grow.
+    /// Mean over the area that a target pixel covers, like OpenCV's `INTER_AREA`. No side may grow.
     Area,
-    /// Cubic convolution, like OpenCV's `INTER_CUBIC`. For growing: it does not smooth, so what
-    /// shrinks gets aliased.
+    /// Cubic convolution, like OpenCV's `INTER_CUBIC`. It does not smooth, so shrinking aliases.
     Cubic,
 }
 
 /// Resizes `image` to `size`. No side may be 0.
 ///
-/// Equal to OpenCV's result but for rounding: a few samples differ by one grey level.
+/// The result is OpenCV's, but a few samples differ by one grey level because of rounding.
 pub(super) fn resize(image: &RgbImage, size: FrameSize, interpolation: Interpolation) -> RgbImage {
     match interpolation {
         Interpolation::Area => area::resize(image, size),
