@@ -20,8 +20,9 @@ pub struct Memory {
     pub cuda: Option<MemoryNeed>,
 }
 
-/// Bytes at the peak of a prediction, beside the loaded model: `fixed + per_pixel * N * H * W +
-/// per_call_pixel * n * H * W + per_pair * N * N` for `N` frames of which `n` are in one call.
+/// Bytes at the peak of a prediction of `N` frames, `n` of them in one call, beside the loaded model:
+///
+/// `fixed + per_pixel * N * H * W + per_call_pixel * n * H * W + per_pair * N * N`
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MemoryNeed {
     /// Bytes whatever the frames.
