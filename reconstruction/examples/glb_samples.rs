@@ -11,9 +11,8 @@ use std::{env, fs};
 
 use common::{SIZE, predict};
 use nalgebra::{Isometry3, Matrix3, Similarity3, Vector3};
-use pointstream_reconstruction::cloud::sample::Pixel;
 use pointstream_reconstruction::cloud::{
-    Alignment, CloudOptions, PointFilters, Scene, build_scene,
+    Alignment, CloudOptions, Pixel, PointFilters, Scene, build_scene,
 };
 use pointstream_reconstruction::formats::glb::{GlbCompression, write_glb};
 

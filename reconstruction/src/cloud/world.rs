@@ -25,7 +25,7 @@ const CENTRE_SEED: u64 = 1;
 
 /// Identity of a frame of a prediction.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FrameSource {
+pub(super) struct FrameSource {
     /// The same in all results of a session; later frames have larger ones.
     pub id: u64,
     /// The part of the source image that the processed image shows.
@@ -50,7 +50,7 @@ struct KnownFrame {
 
 /// The placement of a result in the session's world.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Placement {
+pub(super) struct Placement {
     /// From the world of this model run to GLB coordinates.
     pub world_to_glb: Similarity3<f64>,
     pub alignment: Alignment,
@@ -67,7 +67,7 @@ impl World {
     /// Places a result in the session's world. The first result with points defines the world.
     ///
     /// `frames` has the identity of each frame, in the order of the prediction.
-    pub fn place(
+    pub(super) fn place(
         earlier: Option<&World>,
         pixels: &ConfidentPixels,
         frames: &[FrameSource],
@@ -104,10 +104,7 @@ impl World {
 
     /// Defines a world: the axes of the first registered camera in glTF convention, with the origin
     /// at the median of the confident points. Returns the map from the model run's world to it.
-    pub fn establish(
-        pixels: &ConfidentPixels,
-        frames: &[FrameSource],
-    ) -> (World, Similarity3<f64>) {
+    fn establish(pixels: &ConfidentPixels, frames: &[FrameSource]) -> (World, Similarity3<f64>) {
         let flip = Isometry3::from_parts(Translation3::identity(), axes_flip());
         let mut to_glb = Similarity3::from_isometry(flip, 1.0);
         let mut first_camera = flip;
@@ -140,7 +137,7 @@ impl World {
     }
 
     /// The similarity from the world of a later model run to GLB coordinates.
-    pub fn align(
+    fn align(
         &self,
         pixels: &ConfidentPixels,
         frames: &[FrameSource],

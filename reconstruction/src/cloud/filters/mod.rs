@@ -11,8 +11,8 @@ use ::image::RgbImage;
 use nalgebra::Similarity3;
 use rayon::prelude::*;
 
-pub use background::{BLACK_BELOW, WHITE_FROM, is_black, is_white};
-pub use edges::{EDGE_JUMP, lies_at_edge};
+use background::{is_black, is_white};
+use edges::lies_at_edge;
 pub use voxels::VoxelSize;
 
 use super::confident::ConfidentPixels;
@@ -22,11 +22,11 @@ use super::unproject::Unprojector;
 /// Which confident pixels are removed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PointFilters {
-    /// Remove pixels [at a discontinuity](lies_at_edge) of depth.
+    /// Remove pixels at a discontinuity of depth: a jump of more than 4 % within 3 x 3 pixels.
     pub edges: bool,
-    /// Remove pixels that [are black](is_black).
+    /// Remove pixels whose channels are all below 16.
     pub black_background: bool,
-    /// Remove pixels that [are white](is_white).
+    /// Remove pixels whose channels are all at least 240.
     pub white_background: bool,
     /// Keep the most confident point of each cube of this size.
     pub voxel_size: Option<VoxelSize>,
@@ -51,7 +51,7 @@ impl PointFilters {
     /// to the coordinates of the voxels.
     ///
     /// Parallel on rayon's pool.
-    pub fn apply(
+    pub(super) fn apply(
         &self,
         pixels: &ConfidentPixels,
         images: &[&RgbImage],
