@@ -5,7 +5,7 @@ use rand_core::{RngCore, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::similarity::estimate_similarity;
-use super::threshold::percentile;
+use super::statistics::median;
 
 /// Deviation up to which a correspondence is an inlier, as a fraction of its distance from the
 /// camera: the error of depth grows with depth.
@@ -145,23 +145,6 @@ pub fn evaluate(correspondences: &[Correspondence], similarity: Similarity3<f64>
         inliers: inliers.len(),
         median_error: median(&mut inliers).unwrap_or(f64::INFINITY),
     }
-}
-
-/// The median (the lower of two middle values), `None` without values.
-pub fn median(values: &mut [f64]) -> Option<f64> {
-    let middle = values.len().checked_sub(1)? / 2;
-    Some(*values.select_nth_unstable_by(middle, f64::total_cmp).1)
-}
-
-/// The median along each axis, `None` without points.
-pub fn median_point(points: &[[f32; 3]]) -> Option<[f32; 3]> {
-    let mut buffer = Vec::with_capacity(points.len());
-    let mut median_of = |axis: usize| {
-        buffer.clear();
-        buffer.extend(points.iter().map(|point| point[axis]));
-        percentile(&mut buffer, 50.0)
-    };
-    Some([median_of(0)?, median_of(1)?, median_of(2)?])
 }
 
 fn deviation(similarity: &Similarity3<f64>, pair: &Correspondence) -> f64 {

@@ -21,6 +21,7 @@ mod overlap;
 mod sample;
 mod scene;
 mod similarity;
+mod statistics;
 mod threshold;
 mod unproject;
 mod view;

@@ -4,9 +4,10 @@
 use nalgebra::{Isometry3, Point3, Similarity3};
 
 use super::align::{
-    CameraPair, Correspondence, MIN_CORRESPONDENCES, align_cameras, align_points, evaluate, median,
+    CameraPair, Correspondence, MIN_CORRESPONDENCES, align_cameras, align_points, evaluate,
 };
 use super::alignment::{Alignment, AlignmentQuality};
+use super::statistics::median;
 use super::view::View;
 
 /// Median angle between common cameras above which cameras do not align two results.

@@ -8,7 +8,7 @@ use super::alignment::Alignment;
 use super::confident::ConfidentPixels;
 use super::filters::PointFilters;
 use super::sample::{Pixel, sample_of, sample_pixels};
-use super::threshold::percentile;
+use super::statistics::percentile;
 use super::unproject::unproject;
 use super::world::{FrameSource, Placement, World};
 use crate::geometry::{FrameSize, Region};

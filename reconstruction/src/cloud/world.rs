@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use nalgebra::{Isometry3, Similarity3, Translation3, UnitQuaternion, Vector3};
 use serde::{Deserialize, Serialize};
 
-use super::align::{CameraPair, MIN_CORRESPONDENCES, median, median_point};
+use super::align::{CameraPair, MIN_CORRESPONDENCES};
 use super::alignment::{Alignment, Unaligned};
 use super::anchors::{Anchor, choose_anchors};
 use super::confident::ConfidentPixels;
 use super::overlap::Overlap;
 use super::sample::sample_pixels;
+use super::statistics::{median, median_point};
 use super::unproject::unproject;
 use crate::geometry::Region;
 
