@@ -87,15 +87,9 @@ impl Preparation {
         let image = decode(bytes, &self.limits)?;
         let prepared = preprocess(&image, self.process_res, self.method, self.patch_size)?;
         let size = FrameSize::of(&prepared);
-        let (width, height) = image.dimensions();
-        let region = processed_region(
-            width,
-            height,
-            self.process_res,
-            self.method,
-            self.patch_size,
-        )?;
-        let camera = camera.map(|camera| camera.of_region(FrameSize::of(&image), region, size));
+        let source = FrameSize::of(&image);
+        let region = processed_region(source, self.process_res, self.method, self.patch_size)?;
+        let camera = camera.map(|camera| camera.of_region(source, region, size));
         Ok(PreparedImage {
             pixels: prepared.into_raw(),
             stored: StoredImage {

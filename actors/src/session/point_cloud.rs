@@ -194,7 +194,7 @@ impl Generation {
                 .map(|camera| rows(&camera.extrinsics))
                 .collect(),
             world_to_glb: rows(&scene.world_to_glb.to_homogeneous()),
-            processed_size: [self.size.width as usize, self.size.height as usize],
+            processed_size: [self.size.columns(), self.size.rows()],
             frames: self.frames.iter().map(|frame| frame.name.clone()).collect(),
             unregistered_frames: self
                 .frames

@@ -44,9 +44,8 @@ impl StoredResult {
             let name = BlobName::Result(record.number, format);
             blobs.view(&BlobKey { session, name })
         };
-        let pixels = record.size.width as usize * record.size.height as usize;
         Ok(Self {
-            arrays: NpzReader::new(view(ResultFormat::Npz)?, record.frames.len(), pixels)?,
+            arrays: NpzReader::new(view(ResultFormat::Npz)?, record.frames.len(), record.size)?,
             answer: Arc::new(Answer {
                 number: record.number,
                 kind: record.kind,

@@ -124,17 +124,15 @@ impl Model for FakeModel {
             return Err(ModelError::Cancelled);
         }
         panic_if_told(&self.panics_in_predict);
-        let FrameSize { width, height } = features[0].size();
-        let (width, height) = (width as usize, height as usize);
-        let pixels = width * height * features.len();
+        let size = features[0].size();
+        let pixels = size.columns() * size.rows() * features.len();
         let camera = Camera {
             extrinsics: Matrix4::identity(),
             intrinsics: Matrix3::new(50.0, 0.0, 7.0, 0.0, 50.0, 7.0, 0.0, 0.0, 1.0),
             registered: true,
         };
         Ok(Prediction {
-            width,
-            height,
+            size,
             cameras: vec![camera; features.len()],
             depth: vec![2.0; pixels],
             confidence: vec![5.0; pixels],

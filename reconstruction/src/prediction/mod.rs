@@ -1,12 +1,14 @@
-//! What a model says about a set of frames.
+//! The output of a model for a set of frames.
 
 mod file;
 
 use nalgebra::{Matrix3, Matrix4};
 
+use crate::geometry::FrameSize;
+
 pub use file::PredictionFileError;
 
-/// One pinhole camera.
+/// A predicted pinhole camera.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Camera {
     /// World-to-camera transform: `x_camera = extrinsics * x_world` (homogeneous). Camera axes are
@@ -14,26 +16,24 @@ pub struct Camera {
     pub extrinsics: Matrix4<f64>,
     /// Maps camera coordinates to pixel indices: the centre of the top left pixel is (0, 0).
     pub intrinsics: Matrix3<f64>,
-    /// False if the model could not relate this frame to the others; its confidence is then 1
-    /// everywhere and its pose means nothing.
+    /// False if the model could not relate this frame to the others. Its confidence is then 1
+    /// everywhere and its pose has no meaning.
     pub registered: bool,
 }
 
 /// Depth, confidence and cameras of `N` frames of one processed size.
 ///
-/// All frames share one world frame whose unit of length is arbitrary unless the model claims
-/// metric scale. Buffers hold the frames one after another, each row-major.
+/// All frames share one world. Its unit of length is arbitrary unless the model's scale is metric.
+/// The maps hold the frames one after another, each row-major.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
-    /// Processed width in pixels.
-    pub width: usize,
-    /// Processed height in pixels.
-    pub height: usize,
+    /// Processed size of every frame.
+    pub size: FrameSize,
     /// One camera per frame, in the order of the frames.
     pub cameras: Vec<Camera>,
-    /// z in the camera frame, finite and greater than 0, `N * height * width` values.
+    /// z in camera coordinates, finite and greater than 0; shape `[N, H, W]`.
     pub depth: Vec<f32>,
-    /// At least 1, where 1 means "not known", `N * height * width` values.
+    /// At least 1, where 1 means unknown; shape `[N, H, W]`.
     pub confidence: Vec<f32>,
 }
 
@@ -43,25 +43,25 @@ impl Prediction {
         self.cameras.len()
     }
 
-    /// Whether there is no frame at all.
+    /// Whether there are no frames.
     pub fn is_empty(&self) -> bool {
         self.cameras.is_empty()
     }
 
     /// Number of pixels of one frame.
     pub fn pixels_per_frame(&self) -> usize {
-        self.width * self.height
+        self.size.columns() * self.size.rows()
     }
 
     /// The depth map of one frame, row-major.
     pub fn frame_depth(&self, frame: usize) -> &[f32] {
-        let size = self.pixels_per_frame();
-        &self.depth[frame * size..(frame + 1) * size]
+        let pixels = self.pixels_per_frame();
+        &self.depth[frame * pixels..(frame + 1) * pixels]
     }
 
     /// The confidence map of one frame, row-major.
     pub fn frame_confidence(&self, frame: usize) -> &[f32] {
-        let size = self.pixels_per_frame();
-        &self.confidence[frame * size..(frame + 1) * size]
+        let pixels = self.pixels_per_frame();
+        &self.confidence[frame * pixels..(frame + 1) * pixels]
     }
 }

@@ -1,8 +1,8 @@
 """Make the golden data of the image tests: `make golden`.
 
-What OpenCV and Pillow make of the pictures in `sources/` is written to `processed/` and `decoded/`,
-the sizes after preprocessing to `sizes.json`. The pictures in `sources/` are parts of a rendered
-scene.
+Writes the pictures in `sources/` as OpenCV preprocesses them to `processed/`, as Pillow decodes them
+from many kinds of files to `decoded/`, and sizes after preprocessing to `sizes.json`. The pictures in
+`sources/` are parts of a rendered scene.
 
 Preprocessing follows the input processor of Depth Anything 3: scale until the longest (or
 shortest) side is the processing resolution, then make both sides multiples of 14 by a second
@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 HERE = Path(__file__).parent
 PATCH_SIZE = 14
 METHODS = ["upper_bound_resize", "lower_bound_resize", "upper_bound_crop", "lower_bound_crop"]
-# Processing resolutions that shrink, enlarge, or change only one direction.
+# Processing resolutions that shrink, enlarge, or change only one side.
 RESOLUTIONS = {"landscape": [98, 151, 182], "portrait": [70, 154], "even": [70]}
 ORIENTATION_TAG = 0x0112
 
@@ -51,7 +51,7 @@ def resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def preprocess(pixels: np.ndarray, process_res: int, method: str) -> np.ndarray:
-    """Return what the model gets to see of an image, uint8 [H, W, 3]."""
+    """Return the input of the model for an image, uint8 [H, W, 3]."""
     height, width = pixels.shape[:2]
     scaled = resize(pixels, *scaled_size(width, height, process_res, method))
     height, width = scaled.shape[:2]
@@ -138,7 +138,7 @@ def write_decoded(folder: Path) -> None:
         picture.save(folder / name, **options)
         expect(name)
 
-    # Low bytes that rounding, unlike keeping the high bytes, would notice.
+    # The low bytes change the result of rounding, but not of keeping the high bytes.
     deep = np.asarray(photo).astype(np.uint16) << 8 | 0xF0
     cv2.imwrite(str(folder / "rgb-16-bit.png"), deep[..., ::-1])
     expect("rgb-16-bit.png", photo)
@@ -149,7 +149,7 @@ def write_decoded(folder: Path) -> None:
 
 
 def main() -> None:
-    """Write all golden data anew."""
+    """Replace all golden data."""
     for name, write in (("processed", write_processed), ("decoded", write_decoded)):
         shutil.rmtree(HERE / name, ignore_errors=True)
         (HERE / name).mkdir()

@@ -40,8 +40,7 @@ fn image(number: u64) -> Record {
 fn result(number: u64, completes: bool) -> Record {
     let pixels = SIZE.width as usize * SIZE.height as usize;
     let prediction = Prediction {
-        width: SIZE.width as usize,
-        height: SIZE.height as usize,
+        size: SIZE,
         cameras: vec![Camera {
             extrinsics: Matrix4::identity(),
             intrinsics: Matrix3::new(30.0, 0.0, 13.5, 0.0, 30.0, 6.5, 0.0, 0.0, 1.0),
