@@ -51,12 +51,12 @@ pub struct ServeOptions {
           default_value = "3600", value_parser = seconds)]
     pub session_timeout: Duration,
 
-    /// The most that a session may ask for as its max_images.
+    /// The largest max_images that a client may give a session.
     #[arg(long, env = "POINTSTREAM_MAX_IMAGES_LIMIT", value_name = "COUNT", default_value_t = 1000,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_images_limit: u32,
 
-    /// The most that a session may ask for as its num_max_points.
+    /// The largest num_max_points that a client may give a session.
     #[arg(long, env = "POINTSTREAM_MAX_POINTS_LIMIT", value_name = "COUNT",
           default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub max_points_limit: u64,
@@ -155,7 +155,7 @@ pub struct ServeOptions {
 
     /// Origins of web pages that may use the server: a list such as
     /// https://example.org,http://192.168.0.7:8080, * for every page, or local for pages of this
-    /// machine. The server's own pages always may.
+    /// machine. The server's own pages are always allowed.
     #[arg(
         long,
         env = "POINTSTREAM_CORS_ORIGINS",

@@ -16,7 +16,7 @@ use crate::signals::Signals;
 
 /// The options of `pointstream models`. Each of its commands takes the store's and the log's.
 #[derive(Debug, Args)]
-#[command(mut_args(|option| option.global(true)))]
+#[command(mut_args(|option| option.global(true).help_heading("Store and log")))]
 pub struct ModelsOptions {
     #[command(flatten)]
     pub store: StoreOptions,

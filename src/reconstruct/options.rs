@@ -63,7 +63,8 @@ pub struct ReconstructOptions {
     pub log: LogOptions,
 }
 
-/// The parameters of the session, as docs/protocol.md describes them.
+/// The parameters of the session, as docs/protocol.md describes them: what the user decides on the
+/// command line. The [`SessionConfig`] of the actors is made of it.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Reconstruction")]
 pub struct SessionOptions {
