@@ -30,7 +30,7 @@ use pointstream_actors::System;
 use tokio_util::task::TaskTracker;
 
 use crate::metrics::ServiceMetrics;
-use crate::options::Options;
+use crate::options::ServeOptions;
 
 /// What every handler can reach.
 #[derive(Clone)]
@@ -38,7 +38,7 @@ pub struct App {
     /// The actors.
     pub system: System,
     /// What the operator decided.
-    pub options: Arc<Options>,
+    pub options: Arc<ServeOptions>,
     /// What is counted around the actors.
     pub metrics: Arc<ServiceMetrics>,
     /// The tasks behind the open sockets.
