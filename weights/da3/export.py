@@ -1,11 +1,12 @@
 """Export Depth Anything 3 as an archive that the service can run.
 
-`--checkpoint` takes a folder with the official `config.json` and `model.safetensors`, `--model` a
-name, whose official checkpoint is downloaded to `PATH.download` and removed once it is exported,
-`--random` a size, which gives a network that computes as much as a trained one but knows nothing.
+`--checkpoint` exports a folder with the official `config.json` and `model.safetensors`. `--model`
+downloads the official checkpoint of a name to `PATH.download`, exports it and removes the download.
+`--random` exports a network of the given size with random weights, to measure time and memory.
 
-With a precision of fp16 or bf16 the backbone computes in it; this is for GPUs. The heads compute in
-fp32 unless `--heads` says otherwise; `python -m weights.measure_precision` tells what that costs.
+With fp16 or bf16 the backbone computes in half precision; this is for GPUs. The heads compute in
+fp32 unless `--heads` sets another precision; `python -m weights.measure_precision` measures the
+error.
 """
 
 import argparse
@@ -36,7 +37,7 @@ RANDOM_LICENSE = "Apache-2.0"
 DEFAULT_PROCESS_RES = 504
 MAX_PROCESS_RES = 1008
 REPORT_INTERVAL = 5.0
-"""Seconds between two lines of a download's progress."""
+"""Seconds between progress lines of a download."""
 SIZES = {name.removeprefix("da3-").removeprefix("da3"): config for name, config in CONFIGS.items()}
 
 
@@ -102,7 +103,7 @@ def export_model(
 ) -> Metadata:
     """Download and export the official checkpoint of a known model.
 
-    What of it is downloaded stays beside `path` if that fails, for the next time to go on from.
+    If that fails, the partial download stays beside `path`, and the next call resumes it.
 
     Raises:
         DownloadError, LackingError: if it cannot be downloaded.
@@ -147,8 +148,8 @@ def main() -> int:
     source.add_argument("--checkpoint", type=Path, metavar="DIR")
     source.add_argument("--model", choices=known_models(), metavar="NAME")
     source.add_argument("--random", choices=SIZES, metavar="|".join(SIZES))
-    parser.add_argument("--revision", help="with --model: a branch, tag or commit, if not main")
-    parser.add_argument("--name", help="of the archive, if not the checkpoint's model_name")
+    parser.add_argument("--revision", help="with --model: branch, tag or commit (default: main)")
+    parser.add_argument("--name", help="name of the archive (default: the checkpoint's model_name)")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
     parser.add_argument(
         "--heads", choices=PRECISIONS, default="fp32", help="precision of the depth heads"
@@ -160,8 +161,8 @@ def main() -> int:
     if options.revision and not options.model:
         parser.error("--revision goes with --model")
     if sys.flags.hash_randomization:
-        # TorchScript writes a module's constants in the order of a set: fix it, so that the same
-        # network gives the same bytes.
+        # TorchScript writes a module's constants in the order of a set. Fix the hash seed, so that
+        # the same network gives the same bytes.
         command = [sys.executable, "-m", "weights.da3.export", *sys.argv[1:]]
         os.execve(sys.executable, command, {**os.environ, "PYTHONHASHSEED": "0"})
     precisions = {"precision": options.precision, "heads": options.heads}
