@@ -66,7 +66,7 @@ def read_metadata(path: str | os.PathLike[str]) -> Metadata:
         found = _digest(entries)
     if metadata.digest != found:
         raise ContractError(
-            f"{path} was changed: its digest is {found}, its metadata say {metadata.digest}"
+            f"{path} was changed: it has the digest {found}, its metadata say {metadata.digest}"
         )
     return metadata
 
