@@ -61,9 +61,7 @@ def read_config(path: Path) -> AnyConfig:
     if not isinstance(name, str):
         raise CheckpointError(f"{path} has no model_name, such as {', '.join(CONFIGS)}")
     if name not in CONFIGS:
-        raise CheckpointError(
-            f"{path} is of {name}, which is not supported; supported are {', '.join(CONFIGS)}"
-        )
+        raise CheckpointError(f"{path} is of {name}, supported are {', '.join(CONFIGS)}")
     config = CONFIGS[name]
     for *place, field, expected in _described(config):
         found: Any = values

@@ -124,7 +124,7 @@ def _cached(repository: str, revision: str, names: list[str]) -> Path:
         if not isinstance(path, str):
             raise OutOfReach(
                 f"{name} of {repository} is not in the hub's cache {constants.HF_HUB_CACHE}, and "
-                "HF_HUB_OFFLINE forbids asking the hub"
+                "HF_HUB_OFFLINE is set, so the hub is not asked"
             )
         expected = Path(path).resolve().name
         if SHA256.fullmatch(expected) and file_digest(Path(path)) != f"sha256:{expected}":

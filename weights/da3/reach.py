@@ -50,8 +50,8 @@ def check(repository: str) -> None:
     if _offline():
         if not _is_cached(repository):
             raise OutOfReach(
-                f"{repository} is not in the hub's cache {_cache()}, and HF_HUB_OFFLINE forbids "
-                "asking the hub"
+                f"{repository} is not in the hub's cache {_cache()}, and HF_HUB_OFFLINE is set, "
+                "so the hub is not asked"
             )
         return
     hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")

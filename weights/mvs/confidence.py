@@ -23,8 +23,8 @@ KNOWN: float = 1.05
 OWN_CORRELATION: float = 0.12
 OWN_UNIQUENESS: float = 0.12
 OWN_TEXTURE: float = 0.003
-"""Thresholds of correlation, uniqueness and standard deviation of 3x3 grey values (0..1) above which
-a pixel has texture of its own, not only in its surroundings. Clear skies stay below."""
+"""Thresholds of correlation, uniqueness and standard deviation of 3x3 grey values (0..1) above
+which a pixel has texture of its own, not only in its surroundings. Clear skies stay below."""
 EVIDENT: float = 0.35
 """Minimum share of such pixels in a 7x7 window for a pixel to count as evident."""
 EDGE_WIDTH: int = 1

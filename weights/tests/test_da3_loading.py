@@ -96,7 +96,7 @@ def test_truncated_tensors_are_refused(tmp_path: Path) -> None:
     content = (tmp_path / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(content[: len(content) // 2])
     (tmp_path / "config.json").write_text('{"model_name": "da3-small"}')
-    with pytest.raises(CheckpointError, match="is no safetensors file"):
+    with pytest.raises(CheckpointError, match="is not a safetensors file"):
         load_checkpoint(tmp_path)
 
 
