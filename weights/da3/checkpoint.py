@@ -38,9 +38,7 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     try:
         tensors = load_file(folder / TENSOR_FILE)
     except SafetensorError as error:
-        raise CheckpointError(
-            f"{folder / TENSOR_FILE} is not a safetensors file: {error}"
-        ) from error
+        raise CheckpointError(f"{folder / TENSOR_FILE} is no safetensors file: {error}") from error
     network = build_network(config)
     load_tensors(network, tensors)
     return Checkpoint(network, config, file_digest(folder / TENSOR_FILE))
