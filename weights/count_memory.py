@@ -43,7 +43,7 @@ class LiveMemory(TorchDispatchMode):
         self._sizes: dict[int, int] = {}
         self._not_counted: set[int] = set()
 
-    def leave_out(self, weights: Iterable[Tensor]) -> None:
+    def exclude(self, weights: Iterable[Tensor]) -> None:
         """Exclude the storages of these tensors."""
         self._not_counted.update(weight.untyped_storage()._cdata for weight in weights)
 
@@ -98,7 +98,7 @@ def count(
     with FakeTensorMode(), fused_attention(device), torch.no_grad():
         _move(model, device)
         with LiveMemory(device) as memory:
-            memory.leave_out([*model.parameters(), *model.buffers()])
+            memory.exclude([*model.parameters(), *model.buffers()])
             _reconstruct(model, work, device)
     return memory.peak
 

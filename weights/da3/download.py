@@ -24,12 +24,12 @@ CONFIG_FILE = "config.json"
 FILES = [CONFIG_FILE, "model.safetensors"]
 
 
-def say(**values: str | int) -> None:
+def write_line(**values: str | int) -> None:
     """Write one JSON line to stdout and flush it."""
     print(json.dumps(values), flush=True)
 
 
-class LackingError(Exception):
+class MissingPackageError(Exception):
     """A required package cannot be imported."""
 
     def __init__(self, error: Exception) -> None:
@@ -39,13 +39,13 @@ class LackingError(Exception):
         )
 
 
-def obtain(name: str, revision: str, target: Path, report: "Report") -> tuple[Path, str]:
+def download_model(name: str, revision: str, target: Path, report: "Report") -> tuple[Path, str]:
     """Download the official checkpoint of a known model; return its folder and commit.
 
     Raises:
         OutOfReach: if the hub cannot be reached.
         DownloadError: if the hub does not provide the checkpoint.
-        LackingError: if a package is missing.
+        MissingPackageError: if a package is missing.
         CheckpointError: if it is the checkpoint of another model.
         OSError: if it cannot be written.
     """
@@ -54,7 +54,7 @@ def obtain(name: str, revision: str, target: Path, report: "Report") -> tuple[Pa
     try:
         from weights.da3 import hub
     except ImportError as error:
-        raise LackingError(error) from error
+        raise MissingPackageError(error) from error
     located = hub.locate(repository, revision, FILES)
     # Check the hub before loading PyTorch, which is slow. But check the packages of the export
     # before downloading gigabytes.
@@ -62,7 +62,7 @@ def obtain(name: str, revision: str, target: Path, report: "Report") -> tuple[Pa
         from weights.da3.checkpoint import read_config
         from weights.da3.loading import CheckpointError
     except (ImportError, OSError) as error:
-        raise LackingError(error) from error
+        raise MissingPackageError(error) from error
     folder = hub.download(located, FILES, target, report)
     found = read_config(folder / CONFIG_FILE).name
     if found != name:
@@ -89,17 +89,17 @@ def main() -> int:
         if options.check:
             reach.check(repository)
             return 0
-        folder, commit = obtain(
+        folder, commit = download_model(
             options.name,
             options.revision,
             options.output,
-            lambda file, done, total: say(file=file, done=done, total=total),
+            lambda file, done, total: write_line(file=file, done=done, total=total),
         )
     # CheckpointError is a ValueError; importing it here would load PyTorch.
-    except (reach.DownloadError, LackingError, ValueError, OSError) as error:
+    except (reach.DownloadError, MissingPackageError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return os.EX_UNAVAILABLE if isinstance(error, reach.OutOfReach) else 1
-    say(folder=str(folder), repository=repository, revision=commit)
+    write_line(folder=str(folder), repository=repository, revision=commit)
     return 0
 
 

@@ -22,7 +22,7 @@ from weights.contract import Metadata, save_archive
 from weights.contract.metadata import PRECISIONS, Normalisation
 from weights.da3.checkpoint import load_checkpoint
 from weights.da3.config import CONFIGS, PATCH_SIZE, AnyConfig
-from weights.da3.download import LackingError, obtain
+from weights.da3.download import MissingPackageError, download_model
 from weights.da3.loading import CheckpointError
 from weights.da3.memory import memory_of
 from weights.da3.pixels import CHANNEL_DEVIATION, CHANNEL_MEAN
@@ -106,7 +106,7 @@ def export_model(
     If that fails, the partial download stays beside `path`, and the next call resumes it.
 
     Raises:
-        DownloadError, LackingError: if it cannot be downloaded.
+        DownloadError, MissingPackageError: if it cannot be downloaded.
         CheckpointError: if it cannot be used.
         OSError: if a file cannot be read or written.
     """
@@ -120,7 +120,7 @@ def export_model(
             print(f"{file}: {done / 1e6:.1f} of {total / 1e6:.1f} MB", file=sys.stderr)
 
     print(f"{name} is under the licence {known_models()[name].license}", file=sys.stderr)
-    folder, _ = obtain(name, revision, downloads, report)
+    folder, _ = download_model(name, revision, downloads, report)
     metadata = export_checkpoint(folder, path, precision, heads=heads)
     shutil.rmtree(downloads, ignore_errors=True)
     return metadata
@@ -176,7 +176,7 @@ def main() -> int:
             metadata = export_model(options.model, revision, options.output, **precisions)
         else:
             metadata = export_random(options.random, options.output, **precisions)
-    except (CheckpointError, DownloadError, LackingError, OSError) as error:
+    except (CheckpointError, DownloadError, MissingPackageError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{options.output}: {metadata.name}, {metadata.license}, {metadata.digest}")

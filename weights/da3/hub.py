@@ -94,7 +94,7 @@ def download(located: Located, names: list[str], folder: Path, report: Report) -
             entry.unlink()
         elif entry.name != commit:
             shutil.rmtree(entry)
-    found = _sound_in_cache(located, names)
+    found = _verified_in_cache(located, names)
     if found is not None:
         return found
     for name in names:
@@ -102,7 +102,7 @@ def download(located: Located, names: list[str], folder: Path, report: Report) -
     return folder / commit
 
 
-def _sound_in_cache(located: Located, names: list[str]) -> Path | None:
+def _verified_in_cache(located: Located, names: list[str]) -> Path | None:
     """The folder of the files in the hub's cache, if they match the hub's metadata."""
     repository, commit = located.repository, located.commit
     paths = [try_to_load_from_cache(repository, name, revision=commit) for name in names]
@@ -169,10 +169,10 @@ def _fetch(
             try:
                 _transfer(url, partial, metadata.size, name, report)
                 break
-            except (HfHubHTTPError, httpx2.HTTPError, _BrokenOff) as error:
-                broke_off = isinstance(error, (httpx2.TransportError, _BrokenOff))
+            except (HfHubHTTPError, httpx2.HTTPError, _TruncatedError) as error:
+                interrupted = isinstance(error, (httpx2.TransportError, _TruncatedError))
                 # Retry only after progress: the library has already retried by itself.
-                again = broke_off and partial.stat().st_size > before
+                again = interrupted and partial.stat().st_size > before
                 if attempt + 1 == ATTEMPTS or not again:
                     raise _failure(error, repository, name, commit) from error
         os.replace(partial, target)
@@ -183,7 +183,7 @@ def _fetch(
         raise
 
 
-class _BrokenOff(Exception):  # noqa: N818
+class _TruncatedError(Exception):
     """A response without a length that ended early."""
 
 
@@ -207,7 +207,7 @@ def _transfer(url: str, partial: Path, size: int, name: str, report: Report) -> 
             if error.errno is not None:
                 raise
             done = file.tell()
-            raise _BrokenOff(f"{name} broke off after {done} of {size} bytes") from error
+            raise _TruncatedError(f"{name} broke off after {done} of {size} bytes") from error
         except ValueError as error:
             raise DownloadError(f"{name} cannot be downloaded: {error}") from error
 
@@ -218,7 +218,7 @@ def _progress(name: str, size: int, report: Report) -> type:
     class Progress:
         def __init__(self, initial: int = 0, **_: Any) -> None:
             self.done = initial
-            self.told = 0.0
+            self.reported_at = 0.0
 
         def __enter__(self) -> "Progress":
             return self
@@ -230,8 +230,8 @@ def _progress(name: str, size: int, report: Report) -> type:
             self.done += count
             if self.done > size:
                 raise DownloadError(f"the hub sends more than the {size} bytes of {name}")
-            if self.done == size or time.monotonic() - self.told > REPORT_INTERVAL:
-                self.told = time.monotonic()
+            if self.done == size or time.monotonic() - self.reported_at > REPORT_INTERVAL:
+                self.reported_at = time.monotonic()
                 report(name, self.done, size)
 
     return Progress
