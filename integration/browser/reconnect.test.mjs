@@ -40,7 +40,7 @@ test('a cut in the middle of a request loses nothing', async () => {
   proxy.cut();
   await logged(page, 'connection lost');
   await resumed;
-  await logged(page, 'connected again');
+  await logged(page, 'reconnected');
   await logged(page, 'final result, 5 images');
   assert.equal(await times(page, 'asked to finish'), 1, 'the request is not repeated');
   await page.locator('#facts', { hasText: '5 cameras' }).waitFor();
@@ -60,7 +60,7 @@ test('a cut in the middle of the upload sends each image once', async () => {
   await page.locator('.thumbnail[data-state="sent"]').first().waitFor();
   assert.equal(await page.locator('.thumbnail[data-state="acknowledged"]').count(), 1);
   proxy.cut();
-  await logged(page, 'connected again');
+  await logged(page, 'reconnected');
   await stored(page, 8);
   const { body } = await server.json(`/ws/session/${sessionOf(page)}`);
   assert.equal(body.image_count, 8);
@@ -101,7 +101,7 @@ for (const [when, settled] of [
       });
     }
     proxy.cut();
-    await logged(page, 'connected again');
+    await logged(page, 'reconnected');
     await stored(page, 6);
     const refused = page.locator('.thumbnail[data-state="refused"]');
     await refused.waitFor();
