@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--frames-per-call", type=int, default=8)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
     options = parser.parse_args()
-    print(f"{'model':24} {'case':14} {'counted':>9}  MB beside the weights")
+    print(f"{'model':24} {'case':14} {'counted':>9}  MB without the weights")
     for name in options.models:
         for case in options.cases:
             frames, height, width = numbers(case)

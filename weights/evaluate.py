@@ -191,7 +191,7 @@ def fields_table(runs: Sequence[Run]) -> str:
 
 
 def special_table(runs: dict[str, list[Run]]) -> str:
-    """How much of the special sets is confident, and how much of that is wrong."""
+    """Confidence and errors on the special sets."""
     rows = [
         [
             name,

@@ -13,7 +13,7 @@ from weights.contract.metadata import Metadata
 SHAPES = ((1, 10, 14), (2, 12, 8), (3, 11, 15), (5, 8, 8), (2, 1, 1), (2, 1, 20))
 """Frames, height and width in patches."""
 NEAR_IDENTITY = 0.05
-"""How far the reference frame's extrinsics may be from the identity."""
+"""Largest deviation of the reference frame's extrinsics from the identity."""
 
 
 def check_archive(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> list[str]:

@@ -19,7 +19,7 @@ PREVIEW_WIDTH = 64
 
 @dataclass(frozen=True)
 class SceneSettings:
-    """What to render."""
+    """The settings of a random scene; size in pixels."""
 
     views: int = 6
     width: int = 336

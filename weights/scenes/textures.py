@@ -47,7 +47,7 @@ def stretched_noise(
 
 
 def _enlarge(grid: Image) -> Image:
-    """Stretch the first axis to `SIZE` by smooth periodic interpolation."""
+    """Enlarge the first axis to `SIZE` by smooth periodic interpolation."""
     count = grid.shape[0]
     position = np.arange(SIZE) * (count / SIZE)
     cell = position.astype(np.int64)
