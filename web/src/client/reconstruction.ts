@@ -102,7 +102,7 @@ export class Reconstruction {
       return undefined;
     }
     if (this.current || this.asked) {
-      // Wait for the session named in the address: a new one would split its images.
+      // Create no other session while the one named in the address is not open yet.
       return this.current;
     }
     return this.creating.do(() => this.create());
@@ -121,7 +121,7 @@ export class Reconstruction {
     this.thumbnails.setPicture(name, picture);
   }
 
-  /** Whether the camera is on. */
+  /** Sets whether the camera is on. */
   setLive(live: boolean): void {
     this.live = live;
     this.applyWorkflow();
