@@ -11,8 +11,8 @@ source "$(dirname "$0")/common.sh"
 
 case "${1:-}" in
   "") tools= ;;
-  --with-model-tools) tools=models ;;
-  --with-python-tools) tools=test ;;
+  --with-model-tools) tools="models" ;;
+  --with-python-tools) tools="test" ;;
   *) fail "unknown option '$1'; known are --with-model-tools and --with-python-tools." ;;
 esac
 
