@@ -13,9 +13,37 @@ fail() {
   exit 1
 }
 
-# say MESSAGE...: what takes time is announced.
+# say MESSAGE...: announces a step that takes time.
 say() {
   echo "==> $*"
+}
+
+# together STEP...: runs functions at the same time. Prints the whole output of each in the order of
+# the arguments, and fails if one failed. All run to their end, so that one run shows every failure.
+together() {
+  local logs step failed=() pids=()
+  declare -A pid_of
+  logs=$(mktemp -d)
+  # In process groups of their own, so that an interrupt ends all that the steps started.
+  set -m
+  for step in "$@"; do
+    (
+      set -e
+      "$step"
+    ) >"$logs/$step" 2>&1 </dev/null &
+    pid_of[$step]=$!
+  done
+  set +m
+  pids=("${pid_of[@]}")
+  # shellcheck disable=SC2064 # the processes of this call
+  trap "kill -- ${pids[*]/#/-} 2>/dev/null; rm -rf '$logs'" EXIT
+  for step in "$@"; do
+    if ! wait "${pid_of[$step]}"; then failed+=("$step"); fi
+    cat "$logs/$step"
+  done
+  trap - EXIT
+  rm -r "$logs"
+  [ "${#failed[@]}" = 0 ] || fail "failed: ${failed[*]}"
 }
 
 # at_least VERSION MINIMUM: compares dotted versions.
