@@ -36,6 +36,11 @@ check_pages() {
   web/check.sh
 }
 
+check_licenses() {
+  say "Licences of dependencies"
+  .venv/bin/python scripts/notices.py target/notices
+}
+
 test_rust() {
   say "Rust tests, end-to-end tests among them"
   cargo test --locked --workspace
@@ -74,5 +79,6 @@ together build_rust check_python check_pages
 test_rust
 check_glb
 check_asyncapi
+check_licenses
 test_browser
 say "All checks passed"

@@ -1,4 +1,5 @@
 // Builds the pages: node build.mjs [FOLDER]
+// Lists the npm packages in them as JSON: node build.mjs --packages
 //
 // Each page is one HTML file with its style and script inside, so the program can serve it from
 // memory and any static server can serve the file. The same sources give the same bytes.
@@ -21,7 +22,12 @@ const PAGES = {
 
 /** The text of one bundled file of a page. */
 async function bundle(entry) {
-  const result = await build({
+  const result = await build(options(entry));
+  return result.outputFiles[0].text.trim();
+}
+
+function options(entry) {
+  return {
     absWorkingDir: here,
     entryPoints: [entry],
     bundle: true,
@@ -32,8 +38,23 @@ async function bundle(entry) {
     legalComments: 'inline',
     charset: 'ascii',
     logLevel: 'warning',
-  });
-  return result.outputFiles[0].text.trim();
+  };
+}
+
+/** The names of the npm packages that the pages contain. */
+async function packages() {
+  const names = new Set();
+  for (const name of Object.keys(PAGES)) {
+    const entry = join('src', name, 'main.ts');
+    const { metafile } = await build({ ...options(entry), metafile: true });
+    for (const input of Object.keys(metafile.inputs)) {
+      const found = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(input);
+      if (found) {
+        names.add(found[1]);
+      }
+    }
+  }
+  return [...names].sort();
 }
 
 function hash(text) {
@@ -73,12 +94,20 @@ async function page(name) {
   return fill(html, 'script', script);
 }
 
-const root = resolve(process.argv[2] ?? join(here, '..'));
-for (const [name, outputs] of Object.entries(PAGES)) {
-  const html = await page(name);
-  for (const output of outputs) {
-    const path = join(root, output);
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(path, html);
+async function write(root) {
+  for (const [name, outputs] of Object.entries(PAGES)) {
+    const html = await page(name);
+    for (const output of outputs) {
+      const path = join(root, output);
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, html);
+    }
   }
+}
+
+const argument = process.argv[2];
+if (argument === '--packages') {
+  console.log(JSON.stringify(await packages()));
+} else {
+  await write(resolve(argument ?? join(here, '..')));
 }
