@@ -18,6 +18,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 LICENSE_FILE = re.compile(r"(licen[cs]e|copying|notice|unlicense)", re.IGNORECASE)
+# Build dependencies whose content becomes part of the program: Swagger UI, Apache-2.0.
+EMBEDDED = {"utoipa-swagger-ui-vendored"}
 # NVIDIA's packages state their licence in a file and have no SPDX identifier.
 UNLISTED = {"nvidia-cuda-runtime", "nvidia-cuda-cupti"}
 
@@ -61,7 +63,8 @@ def crates() -> Iterator[Package]:
             continue
         linked.add(current)
         for dependency in nodes[current]["deps"]:
-            if any(kind["kind"] is None for kind in dependency["dep_kinds"]):
+            normal = any(kind["kind"] is None for kind in dependency["dep_kinds"])
+            if normal or packages[dependency["pkg"]]["name"] in EMBEDDED:
                 waiting.append(dependency["pkg"])
     for identifier in linked - set(metadata["workspace_members"]):
         package = packages[identifier]
