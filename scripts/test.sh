@@ -21,7 +21,7 @@ check_python() {
   .venv/bin/ruff format --check
   .venv/bin/ruff check
   .venv/bin/typos
-  # There is no ShellCheck on PyPI for other processors.
+  # PyPI has ShellCheck for x86-64 only.
   if [ -x .venv/bin/shellcheck ]; then
     git ls-files -z | xargs -0 grep -lE '^#!.*(sh|bash)$' | xargs .venv/bin/shellcheck
   fi
@@ -73,9 +73,9 @@ if [ $# -gt 0 ]; then
   exit
 fi
 
-# Compiling leaves a core free at times, and so do the others here: none depends on time.
+# Nothing here depends on time, so the steps may compete for cores.
 together build_rust check_python check_pages
-# Tests of the running program wait for it with time limits, so nothing else runs beside them.
+# Tests of the running program have time limits: run them alone.
 test_rust
 check_glb
 check_asyncapi

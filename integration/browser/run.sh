@@ -1,9 +1,10 @@
 #!/bin/sh
-# Drives the pages in a real Chromium, against the development build of the program.
+# Tests the pages in a real Chromium, against the development build of the program.
 #
-# Without Chromium nothing is tested, and that is said; where CI is set it is an error. With
-# --screenshots the pictures under docs/images/ are taken anew: POINTSTREAM_SCREENSHOTS names that
-# folder to the test which takes them. Other arguments name test files.
+# Usage: integration/browser/run.sh [--screenshots | FILE...]
+#
+# --screenshots replaces the pictures in docs/images/. FILE is a test file. Without Chromium the
+# tests are skipped with a message; with CI set that is an error.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -37,5 +38,5 @@ trap 'rm -rf "$archives"' EXIT
 (cd ../.. && .venv/bin/python -m weights.tests.archives "$archives")
 export POINTSTREAM_TEST_ARCHIVES="$archives"
 
-# One after the other: each keeps a processor busy with the model and another with drawing.
+# One file at a time: each uses one core for the model and one for drawing.
 node --test --test-concurrency=1 "$@"
