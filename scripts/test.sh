@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Usage: scripts/test.sh [STEP...]
 #
-# Runs all checks: each step below, some at the same time. With arguments, runs only these steps, one
+# Runs all checks below, some at the same time. With arguments, runs only the named steps, one
 # after the other.
 source "$(dirname "$0")/common.sh"
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Writes GLB files of all kinds, validates them with Khronos' validator, and compares compressed with
-# plain ones in three.js. Also checks that both checks can fail. Needs Node.js 20 and cargo.
+# Writes GLB files of all kinds, validates them with the Khronos validator, and compares compressed
+# with plain ones in three.js. Also checks that both checks can fail. Needs Node.js 20 and cargo.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
