@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks /asyncapi.json of the development build with the schema that AsyncAPI publishes.
+# Validates /asyncapi.json of the development build with AsyncAPI's published schema.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Tests the pages in Chromium, against the development build of the program.
+# Tests the pages in a real Chromium, against the development build of the program.
 #
-# Without Chromium the tests are skipped with a message; if CI is set, that is an error.
-# --screenshots updates the images in docs/images/ (POINTSTREAM_SCREENSHOTS passes that folder to the
-# test). Other arguments select test files.
+# Usage: integration/browser/run.sh [--screenshots | FILE...]
+#
+# --screenshots replaces the pictures in docs/images/. FILE is a test file. Without Chromium the
+# tests are skipped with a message; with CI set that is an error.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)

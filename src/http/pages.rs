@@ -24,7 +24,7 @@ pub struct Page {
 
 /// `GET /`: the client.
 pub static CLIENT: LazyLock<Page> =
-    LazyLock::new(|| Page::new(include_str!("../../examples/websocket_client.html")));
+    LazyLock::new(|| Page::new(include_str!("../../web/dist/client.html")));
 
 /// `GET /dashboard`: what the server does, for operators.
 pub static DASHBOARD: LazyLock<Page> =
