@@ -261,7 +261,7 @@ async fn a_session_can_be_deleted_while_a_format_is_written() {
     let delete = async {
         until("the writing to begin", async || {
             let files = results(&server);
-            files.contains(&"1.colmap.zip".to_owned()).then_some(())
+            files.contains(&"1.colmap.zip.part".to_owned()).then_some(())
         })
         .await;
         let session = format!("/ws/session/{}", client.session);
@@ -374,7 +374,7 @@ async fn a_file_that_nobody_waits_for_any_more_is_not_written() {
         server
             .files()
             .iter()
-            .any(|file| file.ends_with("colmap.zip"))
+            .any(|file| file.ends_with("colmap.zip.part"))
     };
 
     let address = server.base().strip_prefix("http://").expect("an address");

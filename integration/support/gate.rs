@@ -41,7 +41,7 @@ impl Gate {
     pub fn bar_images(&self, server: &Server, session: &str, images: u32) {
         let folder = server.session_folder(session);
         for number in 1..=images {
-            self.bar(&folder.join(format!("{number}.image")));
+            self.bar(&folder.join(format!("{number}.image.part")));
         }
     }
 

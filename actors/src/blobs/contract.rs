@@ -55,21 +55,21 @@ fn a_blob_is_replaced_as_a_whole(blobs: &dyn Blobs) {
         .put_bytes(&key, b"a long first version")
         .expect("stored");
     let view = blobs.view(&key).expect("there");
-    let mut draft = blobs.draft(key.session).expect("a draft");
+    let mut draft = blobs.draft(&key).expect("a draft");
     draft.write_all(b"second").expect("written");
     assert_eq!(
         blobs.get(&key).expect("there"),
         b"a long first version",
         "a draft does not show before it is put"
     );
-    blobs.put(&key, draft).expect("stored");
+    blobs.put(draft).expect("stored");
     assert_eq!(blobs.get(&key).expect("there"), b"second");
     assert_eq!(view, b"a long first version"[..], "a view does not change");
 }
 
 fn a_dropped_draft_leaves_nothing(blobs: &dyn Blobs) {
     let key = key(session(blobs));
-    let mut draft = blobs.draft(key.session).expect("a draft");
+    let mut draft = blobs.draft(&key).expect("a draft");
     draft.write_all(b"half").expect("written");
     drop(draft);
     assert!(is_missing(blobs.get(&key)));
@@ -117,12 +117,12 @@ fn a_removed_session_takes_its_blobs_along(blobs: &dyn Blobs) {
     let (ended, other) = (key(session(blobs)), key(session(blobs)));
     blobs.put_bytes(&ended, b"content").expect("stored");
     blobs.put_bytes(&other, b"content").expect("stored");
-    let mut draft = blobs.draft(ended.session).expect("a draft");
+    let mut draft = blobs.draft(&ended).expect("a draft");
     draft.write_all(b"late").expect("written");
     blobs.remove_session(ended.session).expect("removed");
-    assert!(blobs.put(&ended, draft).is_err(), "it comes too late");
+    assert!(blobs.put(draft).is_err(), "it comes too late");
     assert!(is_missing(blobs.get(&ended)));
-    assert!(blobs.draft(ended.session).is_err());
+    assert!(blobs.draft(&ended).is_err());
     blobs
         .remove_session(ended.session)
         .expect("removing it again does no harm");

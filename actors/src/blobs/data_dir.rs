@@ -4,10 +4,11 @@
 //! <data dir>/lock                               held while a system runs
 //! <data dir>/sessions/<id>/1.image              an image as the client sent it
 //! <data dir>/sessions/<id>/1.rgb                the same, oriented and resized: rows of RGB bytes
-//! <data dir>/sessions/<id>/<job>.safetensors    a prediction, until its point cloud is made
+//! <data dir>/sessions/<id>/<uuid>.safetensors   a prediction, until its point cloud is made
 //! <data dir>/sessions/<id>/2.glb                the newest result
 //! <data dir>/sessions/<id>/2.npz                the data of its other formats, and one of them
 //! <data dir>/sessions/<id>/2.ply                another format, written on request
+//! <data dir>/sessions/<id>/2.ply.part           a file while it is written
 //! <data dir>/sessions/<id>.removed              the folder of an ended session, until it is removed
 //! ```
 
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use memmap2::Mmap;
-use tempfile::NamedTempFile;
+use tempfile::TempPath;
 use thiserror::Error;
 
 use super::{BlobKey, Blobs, Draft};
@@ -81,13 +82,25 @@ impl Blobs for DataDir {
         fs::create_dir(self.folder(session))
     }
 
-    fn draft(&self, session: SessionId) -> io::Result<Draft> {
-        let file = NamedTempFile::with_prefix_in(".draft-", self.folder(session))?;
-        Ok(Draft { file })
+    fn draft(&self, key: &BlobKey) -> io::Result<Draft> {
+        let mut path = self.path(key).into_os_string();
+        path.push(".part");
+        let path = PathBuf::from(path);
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)?;
+        Ok(Draft {
+            key: *key,
+            file,
+            path: TempPath::try_from_path(path)?,
+        })
     }
 
-    fn put(&self, key: &BlobKey, draft: Draft) -> io::Result<()> {
-        draft.file.persist(self.path(key))?;
+    fn put(&self, draft: Draft) -> io::Result<()> {
+        draft.path.persist(self.path(&draft.key))?;
         Ok(())
     }
 

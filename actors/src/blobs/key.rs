@@ -4,8 +4,9 @@ use std::fmt;
 
 use pointstream_reconstruction::formats::ResultFormat;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use crate::ids::{JobId, SessionId};
+use crate::ids::SessionId;
 
 /// The key of a blob. Shown as `<session>/<file name>`; never contains a client's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -22,8 +23,8 @@ pub(crate) enum BlobName {
     Original(u64),
     /// The same image, oriented and resized: rows of RGB bytes.
     Prepared(u64),
-    /// A job's prediction, until its point cloud is made.
-    Prediction(JobId),
+    /// A prediction, until its point cloud is made.
+    Prediction(Uuid),
     /// A result in one format.
     Result(u64, ResultFormat),
 }
@@ -33,7 +34,7 @@ impl fmt::Display for BlobName {
         match self {
             Self::Original(number) => write!(formatter, "{number}.image"),
             Self::Prepared(number) => write!(formatter, "{number}.rgb"),
-            Self::Prediction(job) => write!(formatter, "{job}.safetensors"),
+            Self::Prediction(id) => write!(formatter, "{id}.safetensors"),
             Self::Result(number, format) => write!(formatter, "{number}.{}", format.extension()),
         }
     }

@@ -13,10 +13,11 @@ pub use data_dir::DataDirError;
 pub(crate) use key::{BlobKey, BlobName};
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 
 use bytes::Bytes;
-use tempfile::NamedTempFile;
+use tempfile::TempPath;
 
 use crate::ids::SessionId;
 
@@ -25,11 +26,11 @@ pub(crate) trait Blobs: Send + Sync + fmt::Debug {
     /// Prepares to take a session's blobs.
     fn create_session(&self, session: SessionId) -> io::Result<()>;
 
-    /// Begins to write a blob of a session.
-    fn draft(&self, session: SessionId) -> io::Result<Draft>;
+    /// Begins to write a blob. A key has one writer at a time.
+    fn draft(&self, key: &BlobKey) -> io::Result<Draft>;
 
-    /// Publishes a draft under a key, and replaces the blob that was there.
-    fn put(&self, key: &BlobKey, draft: Draft) -> io::Result<()>;
+    /// Publishes a draft, and replaces the blob that was there.
+    fn put(&self, draft: Draft) -> io::Result<()>;
 
     /// Reads a blob into memory.
     fn get(&self, key: &BlobKey) -> io::Result<Vec<u8>>;
@@ -55,16 +56,19 @@ impl dyn Blobs + '_ {
 
     /// Writes a blob from memory.
     pub fn put_bytes(&self, key: &BlobKey, content: &[u8]) -> io::Result<()> {
-        let mut draft = self.draft(key.session)?;
+        let mut draft = self.draft(key)?;
         draft.write_all(content)?;
-        self.put(key, draft)
+        self.put(draft)
     }
 }
 
 /// A blob that is being written. Dropped without being published, it leaves nothing behind.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    file: NamedTempFile,
+    key: BlobKey,
+    file: File,
+    /// Removes the file when it is dropped.
+    path: TempPath,
 }
 
 impl Write for Draft {

@@ -9,6 +9,7 @@ use image::RgbImage;
 use pointstream_reconstruction::geometry::{FrameSize, Region};
 use pointstream_reconstruction::model::{Features, KnownCamera, Model, ModelError};
 use pointstream_reconstruction::prediction::Prediction;
+use uuid::Uuid;
 
 use super::EncodedFrames;
 use crate::blobs::{BlobKey, BlobName, Blobs};
@@ -281,11 +282,12 @@ impl TaskJob {
         Ok(features.into_iter().flatten().collect())
     }
 
-    /// Writes the prediction as a blob.
+    /// Writes the prediction as a blob. Each attempt has a key of its own: an abandoned attempt may
+    /// still be writing.
     fn store(&self, context: &TaskContext, prediction: &Prediction) -> Result<BlobKey, JobFailure> {
         let key = BlobKey {
             session: self.spec.session,
-            name: BlobName::Prediction(self.spec.id),
+            name: BlobName::Prediction(Uuid::new_v4()),
         };
         let stored = prediction
             .to_safetensors()
@@ -300,6 +302,8 @@ impl TaskJob {
                 message: error.to_string(),
                 disk_full: ErrorKind::of_files(&error) == ErrorKind::DiskFull,
             })?;
+        self.check(context)
+            .inspect_err(|_| context.blobs.remove_or_warn(&key))?;
         Ok(key)
     }
 }

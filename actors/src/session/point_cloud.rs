@@ -58,7 +58,10 @@ impl Generation {
         let images = self.read_frames()?;
         timings.frames += start.elapsed().as_secs_f64();
 
-        let draft = self.context.blobs.draft(self.context.id)?;
+        let draft = self
+            .context
+            .blobs
+            .draft(&self.result_key(ResultFormat::Npz))?;
         // Depth and confidence are written while the cloud is computed.
         let (made, stored) = std::thread::scope(|scope| {
             let storing = scope.spawn(|| NpzWriter::begin(&prediction, BufWriter::new(draft)));
@@ -146,10 +149,7 @@ impl Generation {
             .finish(scene)?
             .into_inner()
             .map_err(IntoInnerError::into_error)?;
-        self.context
-            .blobs
-            .put(&self.result_key(ResultFormat::Npz), draft)?;
-        Ok(())
+        Ok(self.context.blobs.put(draft)?)
     }
 
     fn scene(

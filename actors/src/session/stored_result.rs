@@ -97,7 +97,7 @@ impl StoredResult {
             cameras: &self.record.cameras,
             frames: &frames,
         };
-        let mut file = BufWriter::new(self.blobs.draft(key.session)?);
+        let mut file = BufWriter::new(self.blobs.draft(key)?);
         match format {
             ResultFormat::Ply => write_ply(&reconstruction, &mut file)?,
             ResultFormat::Colmap => file = write_colmap(&reconstruction, file)?,
@@ -105,7 +105,7 @@ impl StoredResult {
             ResultFormat::Glb | ResultFormat::Npz => {}
         }
         let draft = file.into_inner().map_err(IntoInnerError::into_error)?;
-        self.blobs.put(key, draft)?;
+        self.blobs.put(draft)?;
         Ok(self.blobs.view(key)?)
     }
 }
