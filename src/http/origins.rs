@@ -52,7 +52,8 @@ impl FromStr for OriginPolicy {
                 "local" => local = true,
                 "null" => origins.push(item.to_owned()),
                 origin => {
-                    origins.push(normalize(origin).ok_or_else(|| UnknownOrigin(origin.to_owned()))?)
+                    origins
+                        .push(normalize(origin).ok_or_else(|| UnknownOrigin(origin.to_owned()))?);
                 }
             }
         }
