@@ -7,6 +7,7 @@ use bytes::Bytes;
 use pointstream_reconstruction::cloud::Alignment;
 use pointstream_reconstruction::model::{KnownCamera, Scale};
 use serde::Serialize;
+use strum::{AsRefStr, Display, EnumDiscriminants, IntoStaticStr, VariantArray, VariantNames};
 use thiserror::Error;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -68,7 +69,13 @@ pub fn check_name(name: &str) -> Result<(), LongName> {
 }
 
 /// What a client asks of its session.
-#[derive(Debug)]
+#[derive(Debug, EnumDiscriminants)]
+#[strum_discriminants(
+    name(ClientMessageKind),
+    doc = "The type of a client's message, as the protocol writes it; `invalid` is ours.",
+    derive(Hash, AsRefStr, Display, IntoStaticStr, VariantArray, VariantNames),
+    strum(serialize_all = "snake_case")
+)]
 pub enum ClientMessage {
     /// Add an image.
     Image {
@@ -108,15 +115,9 @@ pub enum ClientMessage {
 }
 
 impl ClientMessage {
-    /// The name of its kind, as the protocol has it.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Image { .. } => "image",
-            Self::Generate { .. } => "generate",
-            Self::Finalize { .. } => "finalize",
-            Self::Ping => "ping",
-            Self::Invalid { .. } => "invalid",
-        }
+    /// Its type.
+    pub fn kind(&self) -> ClientMessageKind {
+        self.into()
     }
 }
 
@@ -166,26 +167,77 @@ pub enum SessionEvent {
 }
 
 impl SessionEvent {
-    /// The name of its kind, as the protocol has it.
-    pub fn kind(&self) -> &'static str {
+    /// Its type.
+    pub fn kind(&self) -> SessionEventKind {
         match self {
-            Self::Connected { .. } => "connected",
-            Self::Acknowledged { .. } => "ack",
-            Self::Progress(_) => "progress",
+            Self::Connected { .. } => SessionEventKind::Connected,
+            Self::Acknowledged { .. } => SessionEventKind::Ack,
+            Self::Progress(_) => SessionEventKind::Progress,
             Self::Result { answer, .. } => match answer.kind {
-                AnswerKind::Delta => "delta",
-                AnswerKind::Complete => "complete",
+                AnswerKind::Delta => SessionEventKind::Delta,
+                AnswerKind::Complete => SessionEventKind::Complete,
             },
-            Self::Error { .. } => "error",
-            Self::Pong => "pong",
-            Self::Closed(_) => "closed",
+            Self::Error { .. } => SessionEventKind::Error,
+            Self::Pong => SessionEventKind::Pong,
+            Self::Closed(_) => SessionEventKind::Closed,
         }
     }
 }
 
+/// The type of an event, as the protocol writes it; `closed` is ours.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    AsRefStr,
+    Display,
+    IntoStaticStr,
+    VariantArray,
+    VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum SessionEventKind {
+    /// The connection joined the session.
+    Connected,
+    /// An image was stored.
+    Ack,
+    /// A generation advanced.
+    Progress,
+    /// An incremental point cloud.
+    Delta,
+    /// A complete point cloud.
+    Complete,
+    /// A message was refused or a generation failed.
+    Error,
+    /// The answer to a ping.
+    Pong,
+    /// The session ended; no message of its own.
+    Closed,
+}
+
 /// The parts of a generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    ToSchema,
+    AsRefStr,
+    Display,
+    IntoStaticStr,
+    VariantArray,
+    VariantNames,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Stage {
     /// A worker is found and the model is brought to its device.
     LoadingModel,
@@ -195,17 +247,6 @@ pub enum Stage {
     Exporting,
     /// The result is stored.
     Finalizing,
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::LoadingModel => "loading_model",
-            Self::Inference => "inference",
-            Self::Exporting => "exporting",
-            Self::Finalizing => "finalizing",
-        })
-    }
 }
 
 /// How far a generation has come.
@@ -220,8 +261,23 @@ pub struct Progress {
 }
 
 /// Whether a result is one of several or the last word on these images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    ToSchema,
+    AsRefStr,
+    Display,
+    IntoStaticStr,
+    VariantArray,
+    VariantNames,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum AnswerKind {
     /// An incremental update.
     Delta,

@@ -38,8 +38,9 @@ mod tests;
 pub use config::{ConfigLimits, OutOfRange, PointOptions, Range, SessionConfig};
 pub use connection::{AttachError, Delivery, Events, Requests, SessionNotFound};
 pub use event::{
-    Answer, AnswerKind, BadMessageId, ClientMessage, CloseReason, LongName, MAX_NAME_BYTES,
-    MessageId, Progress, ResultMetadata, SessionEvent, SessionId, Stage, Timings, check_name,
+    Answer, AnswerKind, BadMessageId, ClientMessage, ClientMessageKind, CloseReason, LongName,
+    MAX_NAME_BYTES, MessageId, Progress, ResultMetadata, SessionEvent, SessionEventKind, SessionId,
+    Stage, Timings, check_name,
 };
 pub use handle::{OwnedSession, SessionHandle, Unanswered};
 pub use memory::{MemoryBudget, MemoryLease};

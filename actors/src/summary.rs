@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use std::time::SystemTime;
+use strum::{AsRefStr, Display, IntoStaticStr, VariantArray, VariantNames};
 use thiserror::Error;
 use utoipa::ToSchema;
 
@@ -10,11 +11,24 @@ use crate::event::{MessageId, SessionId};
 use crate::handle::Unanswered;
 
 /// Where a session is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    ToSchema,
+    AsRefStr,
+    Display,
+    IntoStaticStr,
+    VariantArray,
+    VariantNames,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum SessionStatus {
-    /// Nobody has connected yet. The protocol knows it as `active`.
-    Created,
     /// Takes images.
     Active,
     /// A generation runs.
@@ -23,18 +37,6 @@ pub enum SessionStatus {
     Completed,
     /// The last generation failed; it may be tried again.
     Error,
-}
-
-impl SessionStatus {
-    /// The word that the protocol uses.
-    pub fn wire_name(self) -> &'static str {
-        match self {
-            Self::Created | Self::Active => "active",
-            Self::Processing => "processing",
-            Self::Completed => "completed",
-            Self::Error => "error",
-        }
-    }
 }
 
 /// What there is to know about a session.

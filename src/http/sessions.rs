@@ -142,7 +142,7 @@ impl Statistics {
         let count = |status: SessionStatus| {
             sessions
                 .iter()
-                .filter(|session| session.status.wire_name() == status.wire_name())
+                .filter(|session| session.status == status)
                 .count()
         };
         Self {
@@ -205,9 +205,7 @@ pub struct Listed {
     created_at: f64,
     /// Seconds since 1970-01-01 UTC.
     last_activity: f64,
-    /// `active`, `processing`, `completed` or `error`.
-    #[schema(value_type = String)]
-    status: &'static str,
+    status: SessionStatus,
     /// Images that it holds.
     image_count: u32,
     /// Bytes of their files.
@@ -225,7 +223,7 @@ impl From<&SessionSummary> for Listed {
             session_id: session.id,
             created_at: seconds(session.created_at),
             last_activity: seconds(session.last_activity),
-            status: session.status.wire_name(),
+            status: session.status,
             image_count: session.image_count,
             image_bytes: session.image_bytes,
             connections: session.connections,
@@ -273,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_session_is_shown_as_the_protocol_says() {
-        let session = summary(SessionStatus::Created);
+        let session = summary(SessionStatus::Active);
         let shown = serde_json::to_value(Shown {
             listed: Listed::from(&session),
             max_images: session.config.max_images,

@@ -302,7 +302,7 @@ impl Reader {
                 }
             };
             let lease = self.meter.finish();
-            tracing::debug!(kind = message.kind(), binary, "message received");
+            tracing::debug!(kind = %message.kind(), binary, "message received");
             self.metrics.sockets.received(message.kind());
             if self.requests.send_holding(message, lease).await.is_err() {
                 return ReadEnd::Stopped;

@@ -8,6 +8,8 @@ use prometheus::{
     register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
 };
 
+use strum::VariantArray;
+
 use super::Metrics;
 use crate::event::CloseReason;
 use crate::summary::SessionStatus;
@@ -47,13 +49,8 @@ impl SessionMetrics {
             &["outcome"],
             registry
         )?;
-        for status in [
-            SessionStatus::Active,
-            SessionStatus::Processing,
-            SessionStatus::Completed,
-            SessionStatus::Error,
-        ] {
-            by_state.with_label_values(&[status.wire_name()]);
+        for state in SessionStatus::VARIANTS {
+            by_state.with_label_values(&[state.as_ref()]);
         }
         for reason in [
             CloseReason::Deleted,
@@ -137,7 +134,7 @@ pub(crate) struct SessionShare {
 impl SessionShare {
     /// A session begins.
     pub fn new(metrics: Arc<Metrics>, status: SessionStatus) -> Self {
-        let state = status.wire_name();
+        let state: &'static str = status.into();
         metrics.sessions.created.inc();
         metrics.sessions.by_state.with_label_values(&[state]).inc();
         Self {
@@ -150,7 +147,7 @@ impl SessionShare {
 
     /// The session is in this state now.
     pub fn state(&mut self, status: SessionStatus) {
-        let state = status.wire_name();
+        let state: &'static str = status.into();
         if state != self.state {
             let by_state = &self.metrics.sessions.by_state;
             by_state.with_label_values(&[self.state]).dec();
@@ -189,7 +186,7 @@ mod tests {
     fn a_session_takes_its_share_with_it() {
         let metrics = Metrics::new().expect("valid metrics");
         let count = |state: &str| metrics.sessions.by_state.with_label_values(&[state]).get();
-        let mut share = SessionShare::new(metrics.clone(), SessionStatus::Created);
+        let mut share = SessionShare::new(metrics.clone(), SessionStatus::Active);
         assert_eq!(count("active"), 1);
         share.state(SessionStatus::Processing);
         share.image_accepted(100);

@@ -46,7 +46,6 @@ impl State {
             return Err(AttachError::TooManyConnections { limit });
         }
         self.touch();
-        self.visited = true;
         let id = self.next_connection;
         self.next_connection += 1;
         let unanswered = self.settings.max_unanswered_messages;

@@ -94,8 +94,6 @@ pub(crate) struct State {
     last_activity: (SystemTime, Instant),
     /// Whether it ends with its owner, who is to get a result of it.
     owned: bool,
-    /// Whether anybody has ever connected.
-    visited: bool,
     /// Whether a `finalize` waits, runs or has succeeded.
     finalizing: bool,
     /// Whether the session is finalized.
@@ -158,12 +156,11 @@ impl State {
             budget: args.features,
             upload_memory: args.uploads,
             mailbox,
-            share: SessionShare::new(args.metrics.clone(), SessionStatus::Created),
+            share: SessionShare::new(args.metrics.clone(), SessionStatus::Active),
             metrics: args.metrics,
             created_at: SystemTime::now(),
             last_activity: (SystemTime::now(), Instant::now()),
             owned: true,
-            visited: false,
             finalizing: false,
             completed: false,
             error: None,
@@ -226,7 +223,7 @@ impl State {
             SessionMessage::Close(reason) => self.close(reason),
         }
         let status = self.status();
-        self.mailbox.gauge().state(status.wire_name());
+        self.mailbox.gauge().state(status.into());
         self.share.state(status);
     }
 
@@ -282,10 +279,8 @@ impl State {
             SessionStatus::Completed
         } else if self.error.is_some() {
             SessionStatus::Error
-        } else if self.visited {
-            SessionStatus::Active
         } else {
-            SessionStatus::Created
+            SessionStatus::Active
         }
     }
 
@@ -347,7 +342,7 @@ impl Actor for Session {
         let mailbox = Mailbox::new(myself, args.gauge.clone());
         let state = State::new(args, mailbox);
         state.watch_idle(state.settings.session_timeout);
-        state.mailbox.gauge().state(state.status().wire_name());
+        state.mailbox.gauge().state(state.status().into());
         Ok(state)
     }
 
