@@ -11,7 +11,7 @@ use pointstream_reconstruction::image::DecodeLimits;
 use pointstream_reconstruction::model::{Device, FramesPerCall};
 
 use crate::cli::{LogOptions, ModelOptions};
-use crate::http::OriginPolicy;
+use crate::origins::OriginPolicy;
 
 /// The options of the server, each also an environment variable.
 #[derive(Debug, Clone, Args)]

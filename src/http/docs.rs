@@ -7,22 +7,25 @@ use warp::http::header::{
     CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION,
 };
 use warp::http::{Response as HttpResponse, StatusCode};
+use warp::path::FullPath;
 use warp::reply::{Reply, Response};
 
-use super::ApiError;
-use super::errors::ErrorBody;
+use crate::api::{ApiError, ErrorBody, Request};
 
 /// A page to browse this description.
 #[utoipa::path(
     get, path = "/docs", tag = "documents",
     responses((status = 302, description = "The page lies at /docs/"))
 )]
-pub fn page() -> Response {
+pub async fn page(request: Request<FullPath>) -> Result<Response, ApiError> {
+    if request.target.as_str() != "/docs" {
+        return serve("");
+    }
     let mut response = StatusCode::FOUND.into_response();
     response
         .headers_mut()
         .insert(LOCATION, HeaderValue::from_static("/docs/"));
-    response
+    Ok(response)
 }
 
 /// Keeps the page from asking anybody else for anything.
@@ -38,7 +41,11 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; \
         (status = 404, description = "There is no such file", body = ErrorBody),
     )
 )]
-pub fn page_file(file: &str) -> Result<Response, ApiError> {
+pub async fn file(request: Request<String>) -> Result<Response, ApiError> {
+    serve(&request.target)
+}
+
+fn serve(file: &str) -> Result<Response, ApiError> {
     // Without it, the page would have the description checked by a site in the internet.
     let config = Config::from("/openapi.json").validator_url("none");
     let found = utoipa_swagger_ui::serve(file, Arc::new(config))

@@ -14,7 +14,7 @@ use warp::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderVal
 use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
 
-use super::ApiError;
+use crate::api::ApiError;
 
 /// Bytes that are handed to the connection at a time.
 const PIECE: usize = 256 << 10;

@@ -3,12 +3,11 @@
 use pointstream_actors::ImageSummary;
 use serde::Serialize;
 use utoipa::ToSchema;
-use warp::http::Method;
-use warp::http::header::HeaderMap;
 use warp::reply::{Json, Response};
 
-use super::errors::ErrorBody;
-use super::{ApiError, App, Download, decided, sessions};
+use super::download::{Download, decided};
+use super::sessions;
+use crate::api::{ApiError, ErrorBody, Request};
 
 /// The images of a session.
 #[derive(Serialize, ToSchema)]
@@ -55,8 +54,11 @@ impl Image {
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn list_images(app: App, id: String) -> Result<Json, ApiError> {
-    let images = sessions::find(&app, &id).await?.images().await?;
+pub async fn list_images(request: Request<String>) -> Result<Json, ApiError> {
+    let images = sessions::find(&request.app, &request.target)
+        .await?
+        .images()
+        .await?;
     let images = images.into_iter().enumerate();
     Ok(warp::reply::json(&Images {
         images: images
@@ -83,13 +85,14 @@ pub async fn list_images(app: App, id: String) -> Result<Json, ApiError> {
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn thumbnail(
-    app: App,
-    id: String,
-    index: String,
-    method: Method,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
+pub async fn thumbnail(request: Request<(String, String)>) -> Result<Response, ApiError> {
+    let Request {
+        app,
+        target: (id, index),
+        method,
+        headers,
+        ..
+    } = request;
     let session = sessions::find(&app, &id).await?;
     let shown: String = index.chars().take(20).collect();
     let no_image = || ApiError::not_found(format!("Session has no image {shown:?}"));

@@ -12,8 +12,9 @@ use utoipa::openapi::{
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 use warp::reply::Json;
 
-use super::errors::ErrorBody;
-use super::{App, Query, docs, images, operators, reconstruct, results, sessions, stats};
+use super::{docs, images, operators, pages, reconstruct, results, sessions, stats};
+use crate::api::{ErrorBody, Query, Request};
+use crate::app::App;
 use crate::ws;
 
 /// Operations that take the parameters of a new session.
@@ -42,7 +43,7 @@ const TAKE_SESSION_PARAMETERS: [&str; 2] = ["/ws/session/create", "/reconstruct"
         images::thumbnail,
         results::fetch,
         reconstruct::reconstruct,
-        socket,
+        ws::accept,
         operators::healthz,
         operators::readyz,
         operators::info,
@@ -53,60 +54,21 @@ const TAKE_SESSION_PARAMETERS: [&str; 2] = ["/ws/session/create", "/reconstruct"
         openapi,
         asyncapi,
         docs::page,
-        docs::page_file,
-        client,
-        dashboard,
+        docs::file,
+        pages::client,
+        pages::dashboard,
     ),
     components(schemas(ErrorBody))
 )]
 struct Api;
-
-/// Opens a WebSocket of a session: images in, point clouds out.
-#[utoipa::path(
-    get, path = "/ws/reconstruct/{session_id}", tag = "sessions",
-    params(
-        ("session_id" = uuid::Uuid, Path, description = "The session"),
-        ("resume" = Option<bool>, Query, description = "Whether the client takes over what an \
-          earlier connection left behind"),
-        ("binary" = Option<bool>, Query, description = "Whether results come as binary messages"),
-    ),
-    responses(
-        (status = 101, description = "The connection is a WebSocket now; errors come as messages and close codes on it"),
-        (status = 426, description = "The request is no WebSocket handshake", body = ErrorBody),
-    )
-)]
-#[expect(dead_code, reason = "says what the WebSocket's route has")]
-fn socket() {}
-
-/// The client for people: photos in, a point cloud out.
-#[utoipa::path(
-    get, path = "/", tag = "pages",
-    responses(
-        (status = 200, description = "The page", content_type = "text/html", body = String),
-        (status = 304, description = "The client has it already"),
-    )
-)]
-#[expect(dead_code, reason = "says what the page's route has")]
-fn client() {}
-
-/// Shows operators what the server does.
-#[utoipa::path(
-    get, path = "/dashboard", tag = "pages",
-    responses(
-        (status = 200, description = "The page", content_type = "text/html", body = String),
-        (status = 304, description = "The client has it already"),
-    )
-)]
-#[expect(dead_code, reason = "says what the page's route has")]
-fn dashboard() {}
 
 /// The description of this server's REST interface.
 #[utoipa::path(
     get, path = "/openapi.json", tag = "documents",
     responses((status = 200, description = "An OpenAPI document", body = Value))
 )]
-pub fn openapi(app: &App) -> Json {
-    warp::reply::json(&document(app))
+pub async fn openapi(request: Request) -> Json {
+    warp::reply::json(&document(&request.app))
 }
 
 /// The description of the WebSocket.
@@ -114,7 +76,7 @@ pub fn openapi(app: &App) -> Json {
     get, path = "/asyncapi.json", tag = "documents",
     responses((status = 200, description = "An AsyncAPI document", body = Value))
 )]
-pub fn asyncapi() -> Json {
+pub async fn asyncapi(_: Request) -> Json {
     warp::reply::json(&ws::document(operators::PROTOCOL_VERSION))
 }
 

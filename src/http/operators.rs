@@ -8,8 +8,7 @@ use warp::http::StatusCode;
 use warp::http::header::CONTENT_TYPE;
 use warp::reply::{Json, Reply, Response};
 
-use super::errors::ErrorBody;
-use super::{ApiError, App};
+use crate::api::{ApiError, ErrorBody, Request};
 use crate::metrics;
 
 /// Version of the protocol that is served.
@@ -27,7 +26,7 @@ pub struct Health {
     get, path = "/healthz", tag = "operators",
     responses((status = 200, description = "The process answers", body = Health))
 )]
-pub fn healthz() -> Json {
+pub async fn healthz(_: Request) -> Json {
     warp::reply::json(&Health { status: "ok" })
 }
 
@@ -53,8 +52,8 @@ pub struct ReadinessReport {
         (status = 503, description = "No worker is ready", body = ReadinessReport),
     )
 )]
-pub fn readyz(app: &App) -> Response {
-    let readiness = app.system.readiness();
+pub async fn readyz(request: Request) -> Response {
+    let readiness = request.app.system.readiness();
     let ready = readiness.is_ready();
     let reason = match readiness.reason {
         None if !ready => Some("no worker has loaded the model yet".to_owned()),
@@ -125,7 +124,8 @@ struct Limits {
     get, path = "/info", tag = "operators",
     responses((status = 200, description = "What runs here", body = Info))
 )]
-pub fn info(app: &App) -> Json {
+pub async fn info(request: Request) -> Json {
+    let app = request.app;
     let settings = app.system.settings();
     let limits = app.system.config_limits();
     warp::reply::json(&Info {
@@ -160,8 +160,8 @@ pub fn info(app: &App) -> Json {
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn actors(app: App) -> Result<Json, ApiError> {
-    let tree = app.system.actors().await?;
+pub async fn actors(request: Request) -> Result<Json, ApiError> {
+    let tree = request.app.system.actors().await?;
     Ok(warp::reply::json(&tree))
 }
 
@@ -173,9 +173,10 @@ pub async fn actors(app: App) -> Result<Json, ApiError> {
         content_type = "text/plain", body = String,
     ))
 )]
-pub async fn metrics(app: App) -> Result<Response, ApiError> {
+pub async fn metrics(request: Request) -> Result<Response, ApiError> {
+    let figures = request.app.metrics;
     // Reads files of the kernel.
-    let rendered = tokio::task::spawn_blocking(move || app.metrics.render())
+    let rendered = tokio::task::spawn_blocking(move || figures.render())
         .await
         .map_err(|error| ApiError::internal(&error))?
         .map_err(|error| ApiError::internal(&error))?;
@@ -202,7 +203,8 @@ pub struct Done {
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn restart_worker(app: App, index: usize) -> Result<Json, ApiError> {
+pub async fn restart_worker(request: Request<usize>) -> Result<Json, ApiError> {
+    let (app, index) = (request.app, request.target);
     if !app.system.restart_worker(index).await? {
         let workers = app.system.readiness().workers;
         return Err(ApiError::not_found(format!(

@@ -15,19 +15,21 @@ use warp::http::header::{
 use warp::http::{Response as HttpResponse, StatusCode};
 use warp::reply::Response;
 
+use crate::api::Request;
+
 /// A page in the form in which it is served.
-pub struct Page {
+struct Page {
     body: Bytes,
     etag: HeaderValue,
     policy: HeaderValue,
 }
 
 /// `GET /`: the client.
-pub static CLIENT: LazyLock<Page> =
+static CLIENT: LazyLock<Page> =
     LazyLock::new(|| Page::new(include_str!("../../examples/websocket_client.html")));
 
 /// `GET /dashboard`: what the server does, for operators.
-pub static DASHBOARD: LazyLock<Page> =
+static DASHBOARD: LazyLock<Page> =
     LazyLock::new(|| Page::new(include_str!("../../web/dist/dashboard.html")));
 
 /// What a page finds out from that it was served by the server to talk to.
@@ -38,6 +40,30 @@ const ANYWHERE: &str = "connect-src http: https: ws: wss:";
 const HERE: &str = "connect-src 'self'";
 /// What stands before and after the page's own policy.
 const POLICY: [&str; 2] = ["http-equiv=\"Content-Security-Policy\" content=\"", "\""];
+
+/// The client for people: photos in, a point cloud out.
+#[utoipa::path(
+    get, path = "/", tag = "pages",
+    responses(
+        (status = 200, description = "The page", content_type = "text/html", body = String),
+        (status = 304, description = "The client has it already"),
+    )
+)]
+pub async fn client(request: Request) -> Response {
+    CLIENT.answer(&request.headers)
+}
+
+/// Shows operators what the server does.
+#[utoipa::path(
+    get, path = "/dashboard", tag = "pages",
+    responses(
+        (status = 200, description = "The page", content_type = "text/html", body = String),
+        (status = 304, description = "The client has it already"),
+    )
+)]
+pub async fn dashboard(request: Request) -> Response {
+    DASHBOARD.answer(&request.headers)
+}
 
 impl Page {
     fn new(file: &str) -> Self {
@@ -55,7 +81,7 @@ impl Page {
     }
 
     /// The page, or 304 if the client has it already.
-    pub fn answer(&self, request: &HeaderMap) -> Response {
+    fn answer(&self, request: &HeaderMap) -> Response {
         let known = request
             .get_all(IF_NONE_MATCH)
             .iter()

@@ -13,10 +13,10 @@ use warp::http::StatusCode;
 use warp::http::header::{CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue, LOCATION};
 use warp::reply::{Reply, Response};
 
-use super::errors::ErrorBody;
 use super::multipart::{self, Body, Images, MultipartError};
 use super::results::{self, Description, Format};
-use super::{ApiError, App, Query};
+use crate::api::{ApiError, ErrorBody, Query, Request};
+use crate::app::App;
 use crate::one_shot::{OneShot, OneShotError};
 
 /// How long the rest of a body that is not wanted is read: a client that is still sending when the
@@ -94,12 +94,14 @@ pub struct Accepted {
         (status = 507, description = "The disk is full", body = ErrorBody),
     )
 )]
-pub async fn reconstruct(
-    app: App,
-    query: Query,
-    headers: HeaderMap,
-    mut body: Body,
-) -> Result<Response, ApiError> {
+pub async fn reconstruct(request: Request<Body>) -> Result<Response, ApiError> {
+    let Request {
+        app,
+        target: mut body,
+        query,
+        headers,
+        ..
+    } = request;
     let begun = async {
         let wish = Wish::read(&app, &query, &headers)?;
         let work = OneShot::begin(&app.system, wish.config.clone()).await?;

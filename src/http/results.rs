@@ -6,12 +6,11 @@ use pointstream_actors::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
-use warp::http::Method;
-use warp::http::header::HeaderMap;
 use warp::reply::Response;
 
-use super::errors::ErrorBody;
-use super::{ApiError, App, Download, Query, decided, sessions};
+use super::download::{Download, decided};
+use super::sessions;
+use crate::api::{ApiError, ErrorBody, Query, Request};
 
 /// What a result can be fetched as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,13 +77,14 @@ impl Format {
         (status = 507, description = "The disk is full", body = ErrorBody),
     )
 )]
-pub async fn fetch(
-    app: App,
-    id: String,
-    query: Query,
-    method: Method,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
+pub async fn fetch(request: Request<String>) -> Result<Response, ApiError> {
+    let Request {
+        app,
+        target: id,
+        method,
+        query,
+        headers,
+    } = request;
     let format = Format::from_query(&query)?;
     let session = sessions::find(&app, &id).await?;
     // Before a file is written that the client may have already.

@@ -24,8 +24,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use warp::http::{Request, Response};
 use warp::reply::Reply;
 
-use super::{ApiError, App, routes};
-use crate::metrics::{NetworkMetrics, Open};
+use super::routes;
+use crate::api::{ApiError, ClientSlot};
+use crate::app::App;
+use crate::metrics::NetworkMetrics;
 
 /// How long a client may take to send the head of its next request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,13 +37,6 @@ const BUFFER: usize = 64 << 10;
 const KEEPALIVE: Duration = Duration::from_secs(60);
 /// Pause after a failed accept: the system is out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-
-/// One client's place among those that are served at the same time. Lives as long as its
-/// connection, also when that becomes a WebSocket.
-#[derive(Debug, Clone)]
-pub struct Connection {
-    _place: Arc<(OwnedSemaphorePermit, Open)>,
-}
 
 /// A bound address that can be served.
 #[derive(Debug)]
@@ -69,7 +64,7 @@ impl Server {
 
     /// Serves until told to stop, then lets the requests at work end.
     pub async fn run(self, app: &App, stop: CancellationToken) {
-        let places = Arc::new(Semaphore::new(app.options.max_clients));
+        let slots = Arc::new(Semaphore::new(app.options.max_clients));
         let connections = TaskTracker::new();
         let service = ServiceBuilder::new()
             .layer(CatchPanicLayer::custom(|_| {
@@ -77,11 +72,9 @@ impl Server {
             }))
             .layer(app.options.cors_origins.cors())
             .service(warp::service(routes::routes(app)));
-        while let Some((stream, place)) = next(&self.listener, &places, &stop).await {
-            let connection = Connection {
-                _place: Arc::new((place, app.metrics.network.opened())),
-            };
-            let service = AddExtension::new(service.clone(), connection);
+        while let Some((stream, slot)) = next(&self.listener, &slots, &stop).await {
+            let slot = ClientSlot::new(slot, app.metrics.network.opened());
+            let service = AddExtension::new(service.clone(), slot);
             let stream = configure(stream, app.options.send_timeout, &app.metrics.network);
             let task = serve(stream, service, stop.clone());
             connections.spawn(task);
@@ -92,18 +85,18 @@ impl Server {
     }
 }
 
-/// The next connection with its place, or nothing when it is time to stop.
+/// The next connection and a free slot for it, or none once `stop` is cancelled.
 async fn next(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    slots: &Arc<Semaphore>,
     stop: &CancellationToken,
 ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     let accepted = async {
-        // The semaphore is never closed, so there is a place in the end.
-        let place = places.clone().acquire_owned().await.ok()?;
+        // The semaphore is never closed, so this waits until a slot is free.
+        let slot = slots.clone().acquire_owned().await.ok()?;
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => return Some((stream, place)),
+                Ok((stream, _)) => return Some((stream, slot)),
                 // The client went away while it waited; the next one did not.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {

@@ -10,9 +10,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use warp::reply::Json;
 
-use super::errors::ErrorBody;
 use super::operators::Done;
-use super::{ApiError, App, Query};
+use crate::api::{ApiError, ErrorBody, Request};
+use crate::app::App;
 
 /// Creates a session.
 #[utoipa::path(
@@ -23,8 +23,9 @@ use super::{ApiError, App, Query};
         (status = 503, description = "There are enough sessions, or the server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn create(app: App, query: Query) -> Result<Json, ApiError> {
-    let config = query.session_config(&app.system.config_limits())?;
+pub async fn create(request: Request) -> Result<Json, ApiError> {
+    let app = request.app;
+    let config = request.query.session_config(&app.system.config_limits())?;
     // Until its client can know of it, it ends if the client leaves.
     let owned = app.system.create_session(config).await?;
     let session = owned.handle().summary().await?;
@@ -48,8 +49,8 @@ pub async fn create(app: App, query: Query) -> Result<Json, ApiError> {
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn show(app: App, id: String) -> Result<Json, ApiError> {
-    let session = find(&app, &id).await?.summary().await?;
+pub async fn show(request: Request<String>) -> Result<Json, ApiError> {
+    let session = find(&request.app, &request.target).await?.summary().await?;
     Ok(warp::reply::json(&Shown {
         listed: Listed::from(&session),
         max_images: session.config.max_images,
@@ -70,9 +71,9 @@ pub async fn show(app: App, id: String) -> Result<Json, ApiError> {
         (status = 503, description = "It ends, but its files are not gone yet", body = ErrorBody),
     )
 )]
-pub async fn delete(app: App, id: String) -> Result<Json, ApiError> {
-    let id = parse_id(&id)?;
-    app.system.delete_session(id).await?;
+pub async fn delete(request: Request<String>) -> Result<Json, ApiError> {
+    let id = parse_id(&request.target)?;
+    request.app.system.delete_session(id).await?;
     Ok(warp::reply::json(&Done {
         success: true,
         message: format!("Session {id} deleted"),
@@ -87,7 +88,8 @@ pub async fn delete(app: App, id: String) -> Result<Json, ApiError> {
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn list(app: App) -> Result<Json, ApiError> {
+pub async fn list(request: Request) -> Result<Json, ApiError> {
+    let app = request.app;
     let sessions = app.system.sessions().await?;
     Ok(warp::reply::json(&List {
         stats: Statistics::new(&sessions, app.system.settings()),

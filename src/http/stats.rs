@@ -8,14 +8,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use warp::reply::Json;
 
-use super::App;
+use crate::api::Request;
 
 /// Figures of the service in one small answer, for pages that ask every second.
 #[utoipa::path(
     get, path = "/stats", tag = "operators",
     responses((status = 200, description = "The figures", body = Stats))
 )]
-pub async fn stats(app: App) -> Json {
+pub async fn stats(request: Request) -> Json {
+    let app = request.app;
     let figures = app.system.metrics();
     let totals = figures.totals();
     let latencies = figures.stage_latencies();

@@ -12,7 +12,7 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::{Registry, TextEncoder, register_int_gauge_vec_with_registry};
 
 pub use http::HttpMetrics;
-pub use network::{NetworkMetrics, Open};
+pub use network::{NetworkMetrics, OpenGauge};
 pub use sockets::SocketMetrics;
 
 /// Content type of the text format.

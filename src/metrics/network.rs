@@ -44,9 +44,9 @@ impl NetworkMetrics {
 
     /// Counts a connection for as long as the value lives.
     #[must_use]
-    pub fn opened(&self) -> Open {
+    pub fn opened(&self) -> OpenGauge {
         self.accepted.inc();
-        Open::new(&self.open)
+        OpenGauge::new(&self.open)
     }
 
     /// A stream whose bytes are counted.
@@ -79,16 +79,16 @@ impl NetworkMetrics {
 
 /// Something that is open; dropping it takes it off the gauge.
 #[derive(Debug)]
-pub struct Open(IntGauge);
+pub struct OpenGauge(IntGauge);
 
-impl Open {
+impl OpenGauge {
     pub(super) fn new(gauge: &IntGauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenGauge {
     fn drop(&mut self) {
         self.0.dec();
     }

@@ -8,7 +8,7 @@ use prometheus::{
 };
 use strum::VariantArray;
 
-use super::network::Open;
+use super::network::OpenGauge;
 
 const RECEIVED: &str = "received";
 const SENT: &str = "sent";
@@ -48,8 +48,8 @@ impl SocketMetrics {
 
     /// Counts a socket for as long as the value lives.
     #[must_use]
-    pub fn opened(&self) -> Open {
-        Open::new(&self.open)
+    pub fn opened(&self) -> OpenGauge {
+        OpenGauge::new(&self.open)
     }
 
     /// Sockets at the moment.

@@ -11,8 +11,8 @@ use pointstream_reconstruction::image::DecodeLimits;
 use pointstream_reconstruction::model::{Device, FramesPerCall};
 
 use super::error::ReconstructError;
+use crate::api::Query;
 use crate::cli::{LogOptions, ModelOptions};
-use crate::http::Query;
 
 /// There is one job, and whoever started it waits for it: no limit but the machine's.
 const FOR_EVER: Duration = Duration::from_secs(30 * 86_400);

@@ -3,7 +3,6 @@
 mod asyncapi;
 mod binary;
 mod close;
-mod connection;
 mod fields;
 mod frames;
 mod handshake;
@@ -11,6 +10,7 @@ mod image_data;
 mod intake;
 mod protocol;
 mod schemas;
+mod socket;
 
 pub use asyncapi::document;
-pub use handshake::{Handshake, accept};
+pub use handshake::{__path_accept, SocketRequest, accept};

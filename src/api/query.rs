@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use pointstream_actors::{ConfigLimits, OutOfRange, PointOptions, SessionConfig};
 
-use super::ApiError;
+use super::error::ApiError;
 
 /// The decoded parameters of a query. Of a repeated one the last counts; those that nobody asks
 /// for are ignored.

@@ -1,6 +1,5 @@
 //! Every error that a client of the REST interface sees, in one place.
 
-use std::convert::Infallible;
 use std::fmt;
 
 use pointstream_actors::{
@@ -11,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use warp::http::StatusCode;
 use warp::http::header::{ALLOW, HeaderValue, RETRY_AFTER};
-use warp::reject::{Reject, Rejection};
+use warp::reject::Reject;
 use warp::reply::{Reply, Response};
 
 /// When a client that met a limit may ask again.
@@ -30,7 +29,7 @@ pub struct ApiError {
     status: StatusCode,
     detail: String,
     /// Methods that would have worked.
-    allow: Option<&'static str>,
+    allow: Option<String>,
     /// Whether it may work later.
     later: bool,
 }
@@ -70,13 +69,13 @@ impl ApiError {
     }
 
     /// 405 with the methods that the resource has.
-    pub fn method_not_allowed(allow: &'static str) -> Self {
+    pub fn method_not_allowed<'a>(methods: impl Iterator<Item = &'a str>) -> Self {
+        let allow = methods.collect::<Vec<_>>().join(", ");
         Self {
+            later: false,
+            status: StatusCode::METHOD_NOT_ALLOWED,
+            detail: format!("method not allowed; this resource has {allow}"),
             allow: Some(allow),
-            ..Self::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                format!("method not allowed; this resource has {allow}"),
-            )
         }
     }
 
@@ -167,10 +166,8 @@ impl Reply for ApiError {
             detail: self.detail,
         });
         let mut response = warp::reply::with_status(body, self.status).into_response();
-        if let Some(allow) = self.allow {
-            response
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static(allow));
+        if let Some(Ok(allow)) = self.allow.map(HeaderValue::try_from) {
+            response.headers_mut().insert(ALLOW, allow);
         }
         if self.later {
             response
@@ -179,17 +176,6 @@ impl Reply for ApiError {
         }
         response
     }
-}
-
-/// Answers what no route took.
-pub async fn recover(rejection: Rejection) -> Result<ApiError, Infallible> {
-    Ok(if let Some(error) = rejection.find::<ApiError>() {
-        error.clone()
-    } else if rejection.is_not_found() {
-        ApiError::not_found("Not found")
-    } else {
-        ApiError::internal(&format!("unexpected rejection {rejection:?}"))
-    })
 }
 
 #[cfg(test)]
@@ -201,7 +187,7 @@ mod tests {
 
     #[test]
     fn tells_which_methods_there_are() {
-        let response = ApiError::method_not_allowed("GET, DELETE").into_response();
+        let response = ApiError::method_not_allowed(["GET", "DELETE"].into_iter()).into_response();
         assert_eq!(response.status(), 405);
         assert_eq!(response.headers()[ALLOW], "GET, DELETE");
     }

@@ -25,7 +25,8 @@ use super::frames::{Outgoing, ResultFrames};
 use super::handshake::Socket;
 use super::intake::{IntakeError, Meter};
 use super::protocol;
-use crate::http::{App, Query};
+use crate::api::Query;
+use crate::app::App;
 use crate::metrics::ServiceMetrics;
 
 /// Messages from this size on are decoded where computing does not hold up other clients.

@@ -10,9 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tower_http::cors::{AllowOrigin, CorsLayer, MaxAge};
 use warp::http::header::{self, HeaderMap, HeaderValue};
-use warp::http::{Method, StatusCode, Uri};
-
-use super::ApiError;
+use warp::http::{Method, Uri};
 
 /// Which origins besides the server's own are allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +33,11 @@ pub enum OriginPolicy {
      opened as files"
 )]
 pub struct UnknownOrigin(String);
+
+/// A web page of this origin may not make the request.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("pages of {0} may not use this server; its operator can allow them with --cors-origins")]
+pub struct ForbiddenOrigin(String);
 
 impl FromStr for OriginPolicy {
     type Err = UnknownOrigin;
@@ -96,21 +99,15 @@ impl OriginPolicy {
     /// Refuses what changes something, and WebSockets, to pages that are not allowed.
     ///
     /// # Errors
-    /// 403.
-    pub fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+    /// [`ForbiddenOrigin`].
+    pub fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), ForbiddenOrigin> {
         let harmless =
             (method == Method::GET || method == Method::HEAD || method == Method::OPTIONS)
                 && !headers.contains_key(header::UPGRADE);
         match headers.get(header::ORIGIN) {
             Some(origin) if !harmless && !self.allows(origin, headers.get(header::HOST)) => {
-                Err(ApiError::new(
-                    StatusCode::FORBIDDEN,
-                    format!(
-                        "pages of {} may not use this server; its operator can allow them with \
-                         --cors-origins",
-                        String::from_utf8_lossy(origin.as_bytes())
-                    ),
-                ))
+                let origin = String::from_utf8_lossy(origin.as_bytes());
+                Err(ForbiddenOrigin(origin.into_owned()))
             }
             _ => Ok(()),
         }
