@@ -1,27 +1,23 @@
 //! From an HTTP request to a WebSocket.
 
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use pointstream_actors::SessionId;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tracing::Instrument;
 use warp::http::{Request as HttpRequest, StatusCode};
 use warp::reply::{Reply, Response};
 
-use super::frames::FRAGMENT;
-use super::intake::Intake;
+use super::fragments::FRAGMENT;
+use super::receive_memory::{MeteredStream, Socket};
 use super::socket;
 use crate::api::{ApiError, ClientSlot, ErrorBody, Request};
 
 /// Bytes that are read from the network at a time.
 const READ_BUFFER: usize = 64 << 10;
-/// What may wait for the network: the fragment that is written, and answers to pings.
+/// Bytes that may wait for the network: the current fragment, and answers to pings.
 const WRITE_BUFFER: usize = 4 * FRAGMENT;
-
-/// A WebSocket of a client.
-pub type Socket = WebSocketStream<Intake<TokioIo<Upgraded>>>;
 
 /// What the handshake takes from a request.
 pub struct SocketRequest {
@@ -91,7 +87,7 @@ pub async fn accept(request: Request<SocketRequest>) -> Result<Response, ApiErro
         match on_upgrade.await {
             Ok(upgraded) => {
                 let timeout = app_of_task.options.receive_timeout;
-                let io = Intake::new(TokioIo::new(upgraded), timeout);
+                let io = MeteredStream::new(TokioIo::new(upgraded), timeout);
                 let socket = Socket::from_raw_socket(io, Role::Server, Some(config)).await;
                 socket::serve(&app_of_task, socket, id, &query).await;
             }
