@@ -151,6 +151,10 @@ async fn fields_are_required_and_typed_as_described() {
         let payload = document
             .pointer(&place(&sample, false))
             .expect("every message is described");
+        let reference = payload["$ref"].as_str().expect("a schema of its own");
+        let payload = document
+            .pointer(reference.trim_start_matches('#'))
+            .expect("the reference has a target");
         let required: Vec<_> = payload["required"].as_array().expect("a list").clone();
         let properties = payload["properties"].as_object().expect("an object");
         for (name, property) in properties {

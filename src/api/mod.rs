@@ -4,6 +4,7 @@ mod client_slot;
 mod error;
 mod query;
 mod request;
+pub mod schemas;
 
 pub use client_slot::ClientSlot;
 pub use error::{ApiError, ErrorBody};

@@ -10,11 +10,12 @@ use warp::http::{Response as HttpResponse, StatusCode};
 use warp::path::FullPath;
 use warp::reply::{Reply, Response};
 
+use crate::api::schemas::File;
 use crate::api::{ApiError, ErrorBody, Request};
 
 /// A page to browse this description.
 #[utoipa::path(
-    get, path = "/docs", tag = "documents",
+    get, path = "/docs", operation_id = "get_docs", tag = "documents",
     responses((status = 302, description = "The page lies at /docs/"))
 )]
 pub async fn page(request: Request<FullPath>) -> Result<Response, ApiError> {
@@ -34,10 +35,12 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; \
 
 /// A file of the page to browse this description. It needs nothing from elsewhere.
 #[utoipa::path(
-    get, path = "/docs/{file}", tag = "documents",
+    get, path = "/docs/{file}", operation_id = "get_docs_file", tag = "documents",
     params(("file" = String, Path, description = "Name of the file; `index.html` or nothing for the page")),
     responses(
-        (status = 200, description = "The file", content((String = "text/html"), (String = "application/octet-stream"))),
+        (status = 200, description = "The file", content(
+            (String = "text/html"), (String = "text/css"), (String = "text/javascript"), (inline(File) = "image/png"),
+        )),
         (status = 404, description = "There is no such file", body = ErrorBody),
     )
 )]

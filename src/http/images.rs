@@ -7,10 +7,12 @@ use warp::reply::{Json, Response};
 
 use super::download::{Download, decided};
 use super::sessions;
+use crate::api::schemas::File;
 use crate::api::{ApiError, ErrorBody, Request};
 
 /// The images of a session.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ImageList)]
 pub struct Images {
     /// In the order in which they were stored.
     images: Vec<Image>,
@@ -46,7 +48,7 @@ impl Image {
 
 /// Lists a session's images in the order in which they were stored.
 #[utoipa::path(
-    get, path = "/ws/session/{session_id}/images", tag = "sessions",
+    get, path = "/ws/session/{session_id}/images", operation_id = "list_images", tag = "sessions",
     params(("session_id" = uuid::Uuid, Path, description = "The session")),
     responses(
         (status = 200, description = "The images", body = Images),
@@ -69,14 +71,15 @@ pub async fn list_images(request: Request<String>) -> Result<Json, ApiError> {
 
 /// Gives a small copy of an image as it is processed: its longest side has 256 pixels at most.
 #[utoipa::path(
-    get, path = "/ws/session/{session_id}/images/{index}/thumbnail", tag = "sessions",
+    get, path = "/ws/session/{session_id}/images/{index}/thumbnail",
+    operation_id = "get_thumbnail", tag = "sessions",
     params(
         ("session_id" = uuid::Uuid, Path, description = "The session"),
         ("index" = usize, Path, description = "The image's place among those of the session"),
     ),
     responses(
-        (status = 200, description = "The picture", content_type = "image/jpeg", body = Vec<u8>),
-        (status = 206, description = "The range of it that was asked for"),
+        (status = 200, description = "The picture", content_type = "image/jpeg", body = inline(File)),
+        (status = 206, description = "The range that was asked for", content_type = "image/jpeg", body = inline(File)),
         (status = 304, description = "The client has it already"),
         (status = 404, description = "There is no such session or image", body = ErrorBody),
         (status = 412, description = "It is another one than the client has", body = ErrorBody),

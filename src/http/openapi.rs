@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use pointstream_actors::{ResultFormat, SessionConfig};
+use serde::Serialize;
+use serde_json::Value;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::{
@@ -13,6 +15,7 @@ use utoipa::{OpenApi, PartialSchema, ToSchema};
 use warp::reply::Json;
 
 use super::{docs, images, operators, pages, reconstruct, results, sessions, stats};
+use crate::api::schemas::{File, name_variants};
 use crate::api::{ErrorBody, Query, Request};
 use crate::app::App;
 use crate::ws;
@@ -64,7 +67,7 @@ struct Api;
 
 /// The description of this server's REST interface.
 #[utoipa::path(
-    get, path = "/openapi.json", tag = "documents",
+    get, path = "/openapi.json", operation_id = "get_openapi", tag = "documents",
     responses((status = 200, description = "An OpenAPI document", body = Value))
 )]
 pub async fn openapi(request: Request) -> Json {
@@ -73,7 +76,7 @@ pub async fn openapi(request: Request) -> Json {
 
 /// The description of the WebSocket.
 #[utoipa::path(
-    get, path = "/asyncapi.json", tag = "documents",
+    get, path = "/asyncapi.json", operation_id = "get_asyncapi", tag = "documents",
     responses((status = 200, description = "An AsyncAPI document", body = Value))
 )]
 pub async fn asyncapi(_: Request) -> Json {
@@ -84,15 +87,25 @@ pub async fn asyncapi(_: Request) -> Json {
 pub static ROUTES: LazyLock<Vec<String>> =
     LazyLock::new(|| Api::openapi().paths.paths.into_keys().collect());
 
+/// An OpenAPI document whose components are written by us.
+#[derive(Serialize)]
+struct Described {
+    #[serde(flatten)]
+    document: Document,
+    components: Value,
+}
+
 /// The description of this server, with its own limits.
-fn document(app: &App) -> Document {
+fn document(app: &App) -> Described {
     let mut document = Api::openapi();
     document.info.version = operators::PROTOCOL_VERSION.to_owned();
     document.servers = Some(vec![ServerBuilder::new().url("/").build()]);
+    // None is needed anywhere.
+    document.security = Some(Vec::new());
     for item in document.paths.paths.values_mut() {
         for (changes, operation) in operations(item) {
             add_common_errors(operation, changes);
-            name_formats(operation);
+            describe_formats(operation);
         }
     }
     let parameters = session_parameters(app);
@@ -103,7 +116,15 @@ fn document(app: &App) -> Document {
             own.extend(parameters.iter().cloned());
         }
     }
-    document
+    let components = document.components.take();
+    let mut components = serde_json::to_value(components).unwrap_or_default();
+    if let Some(Value::Object(schemas)) = components.get_mut("schemas") {
+        name_variants(schemas);
+    }
+    Described {
+        document,
+        components,
+    }
 }
 
 /// The operations of a path, with whether they change something.
@@ -132,27 +153,44 @@ fn add_common_errors(operation: &mut Operation, changes: bool) {
     };
     let responses = &mut operation.responses.responses;
     if changes {
-        responses.insert(
-            "403".to_owned(),
-            error("A web page of another origin may not do this"),
-        );
+        let forbidden = error("Web pages of this origin may not use the server");
+        responses.insert("403".to_owned(), forbidden);
     }
-    responses.insert("default".to_owned(), error("Anything else that goes wrong"));
+    responses.insert("4XX".to_owned(), error("The request is refused"));
+    responses.insert("default".to_owned(), error("The request failed"));
 }
 
-/// Says which formats of a result there are, where one is asked for.
-fn name_formats(operation: &mut Operation) {
-    let names = ResultFormat::ALL.map(ResultFormat::name);
+/// Describes the formats of a result where one is asked for: the parameter, and the media types of
+/// the answer.
+fn describe_formats(operation: &mut Operation) {
+    let mut chosen = false;
     for parameter in operation.parameters.iter_mut().flatten() {
         if let RefOr::T(parameter) = parameter
             && parameter.name == "format"
         {
+            chosen = true;
+            let names = ResultFormat::ALL.map(ResultFormat::name);
             let schema = ObjectBuilder::new()
                 .schema_type(Type::String)
                 .enum_values(Some(names.into_iter().chain(["json"])))
                 .default(Some(ResultFormat::Glb.name().into()))
                 .build();
             parameter.schema = Some(schema.into());
+        }
+    }
+    for status in ["200", "206"] {
+        let Some(RefOr::T(response)) = operation.responses.responses.get_mut(status) else {
+            continue;
+        };
+        if chosen {
+            // The default comes first.
+            let json = std::mem::take(&mut response.content);
+            for format in ResultFormat::ALL {
+                let content = ContentBuilder::new().schema(Some(File::schema())).build();
+                let kind = format.content_type().to_owned();
+                response.content.insert(kind, RefOr::T(content));
+            }
+            response.content.extend(json);
         }
     }
 }

@@ -23,7 +23,7 @@ pub struct Health {
 
 /// Tells that the process answers.
 #[utoipa::path(
-    get, path = "/healthz", tag = "operators",
+    get, path = "/healthz", operation_id = "get_health", tag = "operators",
     responses((status = 200, description = "The process answers", body = Health))
 )]
 pub async fn healthz(_: Request) -> Json {
@@ -46,7 +46,7 @@ pub struct ReadinessReport {
 
 /// Tells whether a model is loaded and a worker is up.
 #[utoipa::path(
-    get, path = "/readyz", tag = "operators",
+    get, path = "/readyz", operation_id = "get_readiness", tag = "operators",
     responses(
         (status = 200, description = "A worker is ready", body = ReadinessReport),
         (status = 503, description = "No worker is ready", body = ReadinessReport),
@@ -121,7 +121,7 @@ struct Limits {
 
 /// Tells what runs here: versions, the model, devices and limits.
 #[utoipa::path(
-    get, path = "/info", tag = "operators",
+    get, path = "/info", operation_id = "get_info", tag = "operators",
     responses((status = 200, description = "What runs here", body = Info))
 )]
 pub async fn info(request: Request) -> Json {
@@ -154,7 +154,7 @@ pub async fn info(request: Request) -> Json {
 
 /// Shows the live tree of actors.
 #[utoipa::path(
-    get, path = "/actors", tag = "operators",
+    get, path = "/actors", operation_id = "get_actors", tag = "operators",
     responses(
         (status = 200, description = "The supervisor with all below it", body = ActorReport),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
@@ -167,7 +167,7 @@ pub async fn actors(request: Request) -> Result<Json, ApiError> {
 
 /// Gives everything that is counted, for Prometheus.
 #[utoipa::path(
-    get, path = "/metrics", tag = "operators",
+    get, path = "/metrics", operation_id = "get_metrics", tag = "operators",
     responses((
         status = 200, description = "Metrics in the Prometheus text format",
         content_type = "text/plain", body = String,
@@ -195,7 +195,7 @@ pub struct Done {
 
 /// Kills a worker and starts it again; its job is tried once more.
 #[utoipa::path(
-    post, path = "/actors/workers/{index}/restart", tag = "operators",
+    post, path = "/actors/workers/{index}/restart", operation_id = "restart_worker", tag = "operators",
     params(("index" = usize, Path, description = "The worker's number, from 0")),
     responses(
         (status = 200, description = "It restarts", body = Done),

@@ -43,7 +43,7 @@ const POLICY: [&str; 2] = ["http-equiv=\"Content-Security-Policy\" content=\"", 
 
 /// The client for people: photos in, a point cloud out.
 #[utoipa::path(
-    get, path = "/", tag = "pages",
+    get, path = "/", operation_id = "get_client_page", tag = "pages",
     responses(
         (status = 200, description = "The page", content_type = "text/html", body = String),
         (status = 304, description = "The client has it already"),
@@ -55,7 +55,7 @@ pub async fn client(request: Request) -> Response {
 
 /// Shows operators what the server does.
 #[utoipa::path(
-    get, path = "/dashboard", tag = "pages",
+    get, path = "/dashboard", operation_id = "get_dashboard_page", tag = "pages",
     responses(
         (status = 200, description = "The page", content_type = "text/html", body = String),
         (status = 304, description = "The client has it already"),

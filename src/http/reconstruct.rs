@@ -66,7 +66,7 @@ pub struct Accepted {
 
 /// Makes a point cloud of the photos of one request, in a session that ends with the answer.
 #[utoipa::path(
-    post, path = "/reconstruct", tag = "sessions",
+    post, path = "/reconstruct", operation_id = "reconstruct", tag = "sessions",
     params(
         ("format" = Option<String>, Query, description = "The form of the answer: a file, or \
           `json` for all but the point cloud"),
@@ -77,10 +77,7 @@ pub struct Accepted {
     responses(
         (
             status = 200, description = "The file",
-            content(
-                (String = "application/octet-stream"),
-                (Description = "application/json"),
-            ),
+            content((Description = "application/json")),
         ),
         (status = 202, description = "It is being made", body = Accepted),
         (status = 400, description = "The body is broken", body = ErrorBody),

@@ -51,7 +51,7 @@ impl Format {
 
 /// Gives a session's newest result as a file, in whole or in ranges.
 #[utoipa::path(
-    get, path = "/ws/session/{session_id}/result", tag = "sessions",
+    get, path = "/ws/session/{session_id}/result", operation_id = "get_result", tag = "sessions",
     params(
         ("session_id" = uuid::Uuid, Path, description = "The session"),
         ("format" = Option<String>, Query, description = "The form of the answer: a file, or \
@@ -60,10 +60,7 @@ impl Format {
     responses(
         (
             status = 200, description = "The file",
-            content(
-                (String = "application/octet-stream"),
-                (Description = "application/json"),
-            ),
+            content((Description = "application/json")),
         ),
         (status = 206, description = "The range of it that was asked for"),
         (status = 304, description = "The client has it already"),

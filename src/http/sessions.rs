@@ -16,7 +16,7 @@ use crate::app::App;
 
 /// Creates a session.
 #[utoipa::path(
-    post, path = "/ws/session/create", tag = "sessions",
+    post, path = "/ws/session/create", operation_id = "create_session", tag = "sessions",
     responses(
         (status = 200, description = "The session", body = Created),
         (status = 422, description = "A parameter is wrong", body = ErrorBody),
@@ -41,7 +41,7 @@ pub async fn create(request: Request) -> Result<Json, ApiError> {
 
 /// Shows a session.
 #[utoipa::path(
-    get, path = "/ws/session/{session_id}", tag = "sessions",
+    get, path = "/ws/session/{session_id}", operation_id = "get_session", tag = "sessions",
     params(("session_id" = uuid::Uuid, Path, description = "The session")),
     responses(
         (status = 200, description = "The session", body = Shown),
@@ -62,7 +62,7 @@ pub async fn show(request: Request<String>) -> Result<Json, ApiError> {
 
 /// Ends a session and removes its files; answers when they are gone.
 #[utoipa::path(
-    delete, path = "/ws/session/{session_id}", tag = "sessions",
+    delete, path = "/ws/session/{session_id}", operation_id = "delete_session", tag = "sessions",
     params(("session_id" = uuid::Uuid, Path, description = "The session")),
     responses(
         (status = 200, description = "It has ended", body = Done),
@@ -82,7 +82,7 @@ pub async fn delete(request: Request<String>) -> Result<Json, ApiError> {
 
 /// Lists the sessions, the oldest first, with statistics.
 #[utoipa::path(
-    get, path = "/ws/sessions", tag = "sessions",
+    get, path = "/ws/sessions", operation_id = "list_sessions", tag = "sessions",
     responses(
         (status = 200, description = "The sessions", body = List),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
@@ -118,6 +118,7 @@ fn seconds(time: SystemTime) -> f64 {
 
 /// The sessions.
 #[derive(Serialize, ToSchema)]
+#[schema(as = SessionList)]
 pub struct List {
     stats: Statistics,
     /// The oldest first.
@@ -126,6 +127,7 @@ pub struct List {
 
 /// The sessions in numbers.
 #[derive(Serialize, ToSchema)]
+#[schema(as = SessionStatistics)]
 struct Statistics {
     total_sessions: usize,
     /// Those whose status is `active`.
@@ -163,6 +165,7 @@ impl Statistics {
 
 /// A new session.
 #[derive(Serialize, ToSchema)]
+#[schema(as = CreatedSession)]
 pub struct Created {
     success: bool,
     #[schema(value_type = uuid::Uuid)]
@@ -174,7 +177,7 @@ pub struct Created {
 
 /// A session's parameters without `max_images`, which stands beside it.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ConfigOfSession)]
+#[schema(as = SessionParameters)]
 pub struct Config {
     process_res: u32,
     process_res_method: ProcessResMethod,
@@ -200,6 +203,7 @@ impl From<&SessionConfig> for Config {
 
 /// A session.
 #[derive(Serialize, ToSchema)]
+#[schema(as = SessionOverview)]
 pub struct Listed {
     #[schema(value_type = uuid::Uuid)]
     session_id: SessionId,
@@ -237,6 +241,7 @@ impl From<&SessionSummary> for Listed {
 
 /// A session with its parameters.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
 pub struct Shown<'a> {
     #[serde(flatten)]
     listed: Listed,

@@ -12,7 +12,7 @@ use crate::api::Request;
 
 /// Figures of the service in one small answer, for pages that ask every second.
 #[utoipa::path(
-    get, path = "/stats", tag = "operators",
+    get, path = "/stats", operation_id = "get_stats", tag = "operators",
     responses((status = 200, description = "The figures", body = Stats))
 )]
 pub async fn stats(request: Request) -> Json {

@@ -9,6 +9,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::incoming::{FinalizeMessage, GenerateMessage, ImageMessage, PingMessage, known_kinds};
 use super::outgoing::{ResultMessage, ServerMessage};
+use crate::api::schemas::{name_variants, pascal_case};
 
 /// The field of an image that a binary message carries behind its header.
 const IMAGE_DATA: &str = "data";
@@ -172,7 +173,7 @@ struct Parts {
 impl Parts {
     /// Adds a text message of this type.
     fn add_text(&mut self, kind: &str, schema: &Value) {
-        let payload = self.add_schema(format!("{}Message", capitalized(kind)), kind, schema);
+        let payload = self.add_schema(format!("{}Message", pascal_case(kind)), kind, schema);
         self.messages.insert(
             kind.to_owned(),
             json!({
@@ -194,7 +195,7 @@ impl Parts {
         if let Some(Value::Array(required)) = schema.get_mut("required") {
             required.retain(|field| field != payload_field);
         }
-        let headers = self.add_schema(format!("{}Header", capitalized(kind)), kind, &schema);
+        let headers = self.add_schema(format!("{}Header", pascal_case(kind)), kind, &schema);
         let name = binary_name(kind);
         self.messages.insert(
             name.clone(),
@@ -244,6 +245,7 @@ impl Parts {
                 self.schemas.insert(name, to_value(&schema));
             }
         }
+        name_variants(&mut self.schemas);
         self.schemas.insert(
             "File".to_owned(),
             json!({
@@ -262,12 +264,6 @@ fn reference(place: &str, name: &str) -> Value {
 
 fn binary_name(kind: &str) -> String {
     format!("{kind}_binary")
-}
-
-fn capitalized(word: &str) -> String {
-    let mut characters = word.chars();
-    let first = characters.next().map(|first| first.to_ascii_uppercase());
-    first.into_iter().chain(characters).collect()
 }
 
 fn to_value(schema: &impl Serialize) -> Value {

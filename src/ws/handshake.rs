@@ -47,7 +47,7 @@ impl SocketRequest {
 /// An unknown session is reported on the socket, as a message and a close code: browsers do not
 /// show a page why a handshake failed.
 #[utoipa::path(
-    get, path = "/ws/reconstruct/{session_id}", tag = "sessions",
+    get, path = "/ws/reconstruct/{session_id}", operation_id = "open_websocket", tag = "sessions",
     params(
         ("session_id" = uuid::Uuid, Path, description = "The session"),
         ("resume" = Option<bool>, Query, description = "Whether the client takes over what an \
