@@ -1,4 +1,4 @@
-//! The page to browse the description of the REST interface.
+//! Swagger UI: a page that shows the description of the REST interface.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use warp::reply::{Reply, Response};
 use crate::api::schemas::File;
 use crate::api::{ApiError, ErrorBody, Request};
 
-/// A page to browse this description.
+/// Redirects to the page that shows this description.
 #[utoipa::path(
     get, path = "/docs", operation_id = "get_docs", tag = "documents",
-    responses((status = 302, description = "The page lies at /docs/"))
+    responses((status = 302, description = "The page is at /docs/"))
 )]
 pub async fn page(request: Request<FullPath>) -> Result<Response, ApiError> {
     if request.target.as_str() != "/docs" {
@@ -29,11 +29,11 @@ pub async fn page(request: Request<FullPath>) -> Result<Response, ApiError> {
     Ok(response)
 }
 
-/// Keeps the page from asking anybody else for anything.
+/// The page may load nothing from other servers.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; \
                       img-src 'self' data:; frame-ancestors 'none'";
 
-/// A file of the page to browse this description. It needs nothing from elsewhere.
+/// Returns a file of the page that shows this description.
 #[utoipa::path(
     get, path = "/docs/{file}", operation_id = "get_docs_file", tag = "documents",
     params(("file" = String, Path, description = "Name of the file; `index.html` or nothing for the page")),
@@ -41,7 +41,7 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; \
         (status = 200, description = "The file", content(
             (String = "text/html"), (String = "text/css"), (String = "text/javascript"), (inline(File) = "image/png"),
         )),
-        (status = 404, description = "There is no such file", body = ErrorBody),
+        (status = 404, description = "The file does not exist", body = ErrorBody),
     )
 )]
 pub async fn file(request: Request<String>) -> Result<Response, ApiError> {
@@ -49,7 +49,7 @@ pub async fn file(request: Request<String>) -> Result<Response, ApiError> {
 }
 
 fn serve(file: &str) -> Result<Response, ApiError> {
-    // Without it, the page would have the description checked by a site in the internet.
+    // By default, the page sends the description to a validator on the internet.
     let config = Config::from("/openapi.json").validator_url("none");
     let found = utoipa_swagger_ui::serve(file, Arc::new(config))
         .map_err(|error| ApiError::internal(&error))?

@@ -1,4 +1,4 @@
-//! The description of the REST interface for programs (OpenAPI).
+//! The OpenAPI document of this server.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -34,7 +34,7 @@ const TAKE_SESSION_PARAMETERS: [&str; 2] = ["/ws/session/create", "/reconstruct"
     tags(
         (name = "sessions", description = "For clients"),
         (name = "operators", description = "For operators"),
-        (name = "documents", description = "What the server says of itself"),
+        (name = "documents", description = "Descriptions of the interfaces"),
         (name = "pages", description = "For people"),
     ),
     paths(
@@ -65,7 +65,7 @@ const TAKE_SESSION_PARAMETERS: [&str; 2] = ["/ws/session/create", "/reconstruct"
 )]
 struct Api;
 
-/// The description of this server's REST interface.
+/// Returns the description of this server's REST interface.
 #[utoipa::path(
     get, path = "/openapi.json", operation_id = "get_openapi", tag = "documents",
     responses((status = 200, description = "An OpenAPI document", body = Value))
@@ -74,7 +74,7 @@ pub async fn openapi(request: Request) -> Json {
     warp::reply::json(&document(&request.app))
 }
 
-/// The description of the WebSocket.
+/// Returns the description of the WebSocket.
 #[utoipa::path(
     get, path = "/asyncapi.json", operation_id = "get_asyncapi", tag = "documents",
     responses((status = 200, description = "An AsyncAPI document", body = Value))
@@ -83,11 +83,11 @@ pub async fn asyncapi(_: Request) -> Json {
     warp::reply::json(&ws::document(operators::PROTOCOL_VERSION))
 }
 
-/// Every route that is described, as its template.
+/// The templates of all routes.
 pub static ROUTES: LazyLock<Vec<String>> =
     LazyLock::new(|| Api::openapi().paths.paths.into_keys().collect());
 
-/// An OpenAPI document whose components are written by us.
+/// An OpenAPI document with rewritten components.
 #[derive(Serialize)]
 struct Described {
     #[serde(flatten)]
@@ -95,12 +95,12 @@ struct Described {
     components: Value,
 }
 
-/// The description of this server, with its own limits.
+/// The document, with the limits of this server.
 fn document(app: &App) -> Described {
     let mut document = Api::openapi();
     document.info.version = operators::PROTOCOL_VERSION.to_owned();
     document.servers = Some(vec![ServerBuilder::new().url("/").build()]);
-    // None is needed anywhere.
+    // No operation needs credentials.
     document.security = Some(Vec::new());
     for item in document.paths.paths.values_mut() {
         for (changes, operation) in operations(item) {
@@ -127,7 +127,7 @@ fn document(app: &App) -> Described {
     }
 }
 
-/// The operations of a path, with whether they change something.
+/// The operations of a path, and whether they are unsafe methods.
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
     [
         (false, item.get.as_mut()),
@@ -138,7 +138,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation
     .filter_map(|(changes, operation)| Some((changes, operation?)))
 }
 
-/// Errors that any request may be answered with.
+/// Adds the errors that any request may get.
 fn add_common_errors(operation: &mut Operation, changes: bool) {
     let error = |description: &str| {
         let content = ContentBuilder::new()
@@ -228,7 +228,7 @@ fn session_parameters(app: &App) -> Vec<RefOr<Parameter>> {
         .collect()
 }
 
-/// A schema in place of the reference to it, with the description of the reference.
+/// Replaces a reference by its schema; returns the description of the reference, too.
 fn resolve(
     schema: RefOr<Schema>,
     parts: &BTreeMap<String, RefOr<Schema>>,
@@ -242,7 +242,7 @@ fn resolve(
     (found.unwrap_or(schema), description)
 }
 
-/// The properties of a schema, those of flattened parts among them.
+/// The properties of a schema, including those of flattened parts.
 fn properties(
     schema: RefOr<Schema>,
     parts: &BTreeMap<String, RefOr<Schema>>,

@@ -1,4 +1,4 @@
-//! REST for operators: health, what runs here, and the actors at work.
+//! REST for operators: health, versions and limits, metrics, and the actors.
 
 use pointstream_actors::ActorReport;
 use pointstream_reconstruction::model::{CONTRACT_VERSION, Device, Metadata};
@@ -11,20 +11,20 @@ use warp::reply::{Json, Reply, Response};
 use crate::api::{ApiError, ErrorBody, Request};
 use crate::metrics;
 
-/// Version of the protocol that is served.
+/// Version of the protocol that the server implements.
 pub const PROTOCOL_VERSION: &str = "1.0.0";
 
-/// The process answers.
+/// The process is alive.
 #[derive(Serialize, ToSchema)]
 pub struct Health {
     #[schema(value_type = String, example = "ok")]
     status: &'static str,
 }
 
-/// Tells that the process answers.
+/// Reports that the process is alive.
 #[utoipa::path(
     get, path = "/healthz", operation_id = "get_health", tag = "operators",
-    responses((status = 200, description = "The process answers", body = Health))
+    responses((status = 200, description = "The process is alive", body = Health))
 )]
 pub async fn healthz(_: Request) -> Json {
     warp::reply::json(&Health { status: "ok" })
@@ -38,13 +38,13 @@ pub struct ReadinessReport {
     status: &'static str,
     /// Why a worker is not ready, or null.
     detail: Option<String>,
-    /// Workers altogether.
+    /// All workers.
     workers: usize,
-    /// Those with a loaded model.
+    /// Workers with a loaded model.
     ready_workers: usize,
 }
 
-/// Tells whether a model is loaded and a worker is up.
+/// Reports whether a worker has loaded the model.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "get_readiness", tag = "operators",
     responses(
@@ -73,16 +73,16 @@ pub async fn readyz(request: Request) -> Response {
     warp::reply::with_status(body, status).into_response()
 }
 
-/// What runs here.
+/// Versions, the model, devices and limits of the server.
 #[derive(Serialize, ToSchema)]
 pub struct Info<'a> {
     /// Name of the program.
     name: &'a str,
-    /// Its version.
+    /// Version of the program.
     version: &'a str,
-    /// Version of the protocol that it serves.
+    /// Version of the protocol that the server implements.
     protocol_version: &'a str,
-    /// Version of the contract that models follow.
+    /// Version of the contract that model archives follow.
     contract_version: u32,
     model: &'a Metadata,
     /// Where the model runs.
@@ -92,37 +92,37 @@ pub struct Info<'a> {
     limits: Limits,
 }
 
-/// The most that is taken (see the options of the program).
+/// Limits of the server (see the options of the program).
 #[derive(Serialize, ToSchema)]
 struct Limits {
-    /// Sessions at the same time.
+    /// Most sessions at the same time.
     max_sessions: usize,
     /// Seconds without activity after which a session ends.
     session_timeout: f64,
-    /// For a session's `max_images`.
+    /// Largest `max_images` of a session.
     max_images: u32,
-    /// For a session's `process_res`: the smallest.
+    /// Smallest `process_res` of a session.
     min_process_res: u32,
-    /// For a session's `process_res`: the largest.
+    /// Largest `process_res` of a session.
     max_process_res: u32,
-    /// For a session's `num_max_points`.
+    /// Largest `num_max_points` of a session.
     num_max_points: u64,
-    /// Bytes of an image file.
+    /// Most bytes of an image file.
     max_image_bytes: usize,
-    /// Pixels of an image.
+    /// Most pixels of an image.
     max_image_pixels: u64,
-    /// Bytes of a message.
+    /// Most bytes of a message.
     max_message_bytes: usize,
-    /// Requests that wait in a session beside the one that runs.
+    /// Most requests that wait in a session, without the running one.
     max_pending_requests: usize,
-    /// Connections of a session.
+    /// Most WebSockets of a session.
     max_connections: usize,
 }
 
-/// Tells what runs here: versions, the model, devices and limits.
+/// Reports versions, the model, devices and limits.
 #[utoipa::path(
     get, path = "/info", operation_id = "get_info", tag = "operators",
-    responses((status = 200, description = "What runs here", body = Info))
+    responses((status = 200, description = "Versions, the model, devices and limits", body = Info))
 )]
 pub async fn info(request: Request) -> Json {
     let app = request.app;
@@ -152,11 +152,11 @@ pub async fn info(request: Request) -> Json {
     })
 }
 
-/// Shows the live tree of actors.
+/// Reports the tree of running actors.
 #[utoipa::path(
     get, path = "/actors", operation_id = "get_actors", tag = "operators",
     responses(
-        (status = 200, description = "The supervisor with all below it", body = ActorReport),
+        (status = 200, description = "The supervisor and the actors below it", body = ActorReport),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
@@ -165,7 +165,7 @@ pub async fn actors(request: Request) -> Result<Json, ApiError> {
     Ok(warp::reply::json(&tree))
 }
 
-/// Gives everything that is counted, for Prometheus.
+/// Returns all metrics for Prometheus.
 #[utoipa::path(
     get, path = "/metrics", operation_id = "get_metrics", tag = "operators",
     responses((
@@ -175,7 +175,7 @@ pub async fn actors(request: Request) -> Result<Json, ApiError> {
 )]
 pub async fn metrics(request: Request) -> Result<Response, ApiError> {
     let figures = request.app.metrics;
-    // Reads files of the kernel.
+    // Blocks: reads files in /proc.
     let rendered = tokio::task::spawn_blocking(move || figures.render())
         .await
         .map_err(|error| ApiError::internal(&error))?
@@ -184,7 +184,7 @@ pub async fn metrics(request: Request) -> Result<Response, ApiError> {
     Ok(typed.into_response())
 }
 
-/// Something was done.
+/// A change was made.
 #[derive(Serialize, ToSchema)]
 pub struct Done {
     #[schema(example = true)]
@@ -193,13 +193,13 @@ pub struct Done {
     pub message: String,
 }
 
-/// Kills a worker and starts it again; its job is tried once more.
+/// Stops a worker and starts it again. Its job is retried once.
 #[utoipa::path(
     post, path = "/actors/workers/{index}/restart", operation_id = "restart_worker", tag = "operators",
     params(("index" = usize, Path, description = "The worker's number, from 0")),
     responses(
-        (status = 200, description = "It restarts", body = Done),
-        (status = 404, description = "There is no such worker", body = ErrorBody),
+        (status = 200, description = "The worker restarts", body = Done),
+        (status = 404, description = "The worker does not exist", body = ErrorBody),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]

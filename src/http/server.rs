@@ -1,4 +1,4 @@
-//! The network side: accepts connections, within bounds, and serves HTTP on them.
+//! The network server: accepts a limited number of connections and serves HTTP on them.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -29,16 +29,16 @@ use crate::api::{ApiError, ClientSlot};
 use crate::app::App;
 use crate::metrics::NetworkMetrics;
 
-/// How long a client may take to send the head of its next request.
+/// Longest time for a client to send the head of its next request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// The longest head of a request, and what is buffered of an answer.
+/// Longest head of a request, and most buffered of a response, in bytes.
 const BUFFER: usize = 64 << 10;
-/// How often a silent connection is asked whether its other end is still there.
+/// Interval of TCP keepalive on idle connections.
 const KEEPALIVE: Duration = Duration::from_secs(60);
-/// Pause after a failed accept: the system is out of something.
+/// Pause after a failed accept, which happens when the system has no free descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// A bound address that can be served.
+/// A bound address.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -46,10 +46,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes hold of an address. Nothing is answered yet.
+    /// Binds an address, without accepting connections.
     ///
     /// # Errors
-    /// If the name does not resolve, or the address is taken or forbidden.
+    /// If the name does not resolve, or the address is in use or not permitted.
     pub async fn bind(host: &str, port: u16) -> io::Result<Self> {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let listener = TcpListener::bind((host, port)).await?;
@@ -57,12 +57,12 @@ impl Server {
         Ok(Self { listener, address })
     }
 
-    /// The address with the port that the system picked, if it was to.
+    /// The address, with the port that the system chose if 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until told to stop, then lets the requests at work end.
+    /// Serves until `stop` is cancelled, then waits for the running requests.
     pub async fn run(self, app: &App, stop: CancellationToken) {
         let slots = Arc::new(Semaphore::new(app.options.max_clients));
         let connections = TaskTracker::new();
@@ -97,10 +97,10 @@ async fn next(
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => return Some((stream, slot)),
-                // The client went away while it waited; the next one did not.
+                // This client disconnected while it waited; take the next one.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    tracing::error!(%error, "cannot accept connections");
+                    tracing::error!(%error, "cannot accept a connection; if it repeats, raise the limit of open files");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -113,7 +113,7 @@ async fn next(
     }
 }
 
-/// Serves one connection until it ends, is upgraded, or no more requests are wanted.
+/// Serves one connection until it closes, is upgraded, or `stop` is cancelled.
 async fn serve<I, S, B>(stream: I, service: S, stop: CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -142,13 +142,13 @@ where
     }
 }
 
-/// Bounds what a connection may cost, and counts its bytes.
+/// Sets the socket's options and write timeout, and counts its bytes.
 fn configure(
     stream: TcpStream,
     send_timeout: Duration,
     metrics: &NetworkMetrics,
 ) -> impl AsyncRead + AsyncWrite + Send + Unpin + use<> {
-    // A small answer must not wait for the acknowledgement of the one before it.
+    // Small responses are sent at once, not held back by Nagle's algorithm.
     let configured = stream.set_nodelay(true).and_then(|()| {
         let keepalive = TcpKeepalive::new()
             .with_time(KEEPALIVE)
@@ -156,10 +156,10 @@ fn configure(
         SockRef::from(&stream).set_tcp_keepalive(&keepalive)
     });
     if let Err(error) = configured {
-        tracing::debug!(%error, "cannot configure a connection");
+        tracing::debug!(%error, "cannot set the options of a connection; it is served without them");
     }
     let mut stream = TimeoutStream::new(metrics.counted(stream));
-    // Time without a byte of progress, so that a slow client is served and a dead one is not.
+    // The time without any progress: slow clients are served, dead ones are disconnected.
     stream.set_write_timeout(Some(send_timeout));
     Box::pin(stream)
 }

@@ -1,4 +1,4 @@
-//! REST: creating, listing, looking at and deleting sessions.
+//! REST: creates, lists, shows and deletes sessions.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,14 +19,14 @@ use crate::app::App;
     post, path = "/ws/session/create", operation_id = "create_session", tag = "sessions",
     responses(
         (status = 200, description = "The session", body = Created),
-        (status = 422, description = "A parameter is wrong", body = ErrorBody),
-        (status = 503, description = "There are enough sessions, or the server is busy or shuts down", body = ErrorBody),
+        (status = 422, description = "A parameter is invalid", body = ErrorBody),
+        (status = 503, description = "The maximum of sessions is reached, or the server is busy or shuts down", body = ErrorBody),
     )
 )]
 pub async fn create(request: Request) -> Result<Json, ApiError> {
     let app = request.app;
     let config = request.query.session_config(&app.system.config_limits())?;
-    // Until its client can know of it, it ends if the client leaves.
+    // If the client disconnects before it knows the session, the session ends.
     let owned = app.system.create_session(config).await?;
     let session = owned.handle().summary().await?;
     owned.keep();
@@ -45,7 +45,7 @@ pub async fn create(request: Request) -> Result<Json, ApiError> {
     params(("session_id" = uuid::Uuid, Path, description = "The session")),
     responses(
         (status = 200, description = "The session", body = Shown),
-        (status = 404, description = "There is no such session", body = ErrorBody),
+        (status = 404, description = "The session does not exist", body = ErrorBody),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
@@ -60,15 +60,15 @@ pub async fn show(request: Request<String>) -> Result<Json, ApiError> {
     }))
 }
 
-/// Ends a session and removes its files; answers when they are gone.
+/// Ends a session and removes its files; responds after that.
 #[utoipa::path(
     delete, path = "/ws/session/{session_id}", operation_id = "delete_session", tag = "sessions",
     params(("session_id" = uuid::Uuid, Path, description = "The session")),
     responses(
-        (status = 200, description = "It has ended", body = Done),
-        (status = 404, description = "There is no such session", body = ErrorBody),
-        (status = 500, description = "It has ended, but its files could not be removed yet", body = ErrorBody),
-        (status = 503, description = "It ends, but its files are not gone yet", body = ErrorBody),
+        (status = 200, description = "The session has ended", body = Done),
+        (status = 404, description = "The session does not exist", body = ErrorBody),
+        (status = 500, description = "The session has ended, but its files could not be removed yet", body = ErrorBody),
+        (status = 503, description = "The session ends, but its files are not removed yet", body = ErrorBody),
     )
 )]
 pub async fn delete(request: Request<String>) -> Result<Json, ApiError> {
@@ -100,7 +100,7 @@ pub async fn list(request: Request) -> Result<Json, ApiError> {
 /// The session that a path names.
 ///
 /// # Errors
-/// 404, for what cannot be an identifier as well; 503 if the server is too busy to look.
+/// 404, also for an invalid identifier; 503 if the server is too busy.
 pub async fn find(app: &App, id: &str) -> Result<SessionHandle, ApiError> {
     Ok(app.system.session(parse_id(id)?).await?)
 }
@@ -125,14 +125,14 @@ pub struct List {
     sessions: Vec<Listed>,
 }
 
-/// The sessions in numbers.
+/// Totals of all sessions.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SessionStatistics)]
 struct Statistics {
     total_sessions: usize,
-    /// Those whose status is `active`.
+    /// Sessions whose status is `active`.
     active_sessions: usize,
-    /// Those whose status is `processing`.
+    /// Sessions whose status is `processing`.
     processing_sessions: usize,
     max_sessions: usize,
     /// Images of all sessions.
@@ -175,7 +175,7 @@ pub struct Created {
     config: Config,
 }
 
-/// A session's parameters without `max_images`, which stands beside it.
+/// The parameters of a session without `max_images`.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SessionParameters)]
 pub struct Config {
@@ -212,13 +212,13 @@ pub struct Listed {
     /// Seconds since 1970-01-01 UTC.
     last_activity: f64,
     status: SessionStatus,
-    /// Images that it holds.
+    /// Stored images.
     image_count: u32,
-    /// Bytes of their files.
+    /// Bytes of the stored image files.
     image_bytes: u64,
-    /// Sockets at the moment.
+    /// Open WebSockets.
     connections: usize,
-    /// Point clouds that are made or wait to be made.
+    /// Running and waiting requests for point clouds.
     requests: usize,
     has_result: bool,
 }
@@ -248,7 +248,7 @@ pub struct Shown<'a> {
     max_images: u32,
     /// Images that were received and are not stored yet.
     pending_images: usize,
-    /// What the last generation failed with, or null.
+    /// The error of the last generation, or null.
     error_message: Option<&'a str>,
     config: Config,
 }
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_shown_as_the_protocol_says() {
+    fn a_session_has_the_fields_of_the_protocol() {
         let session = summary(SessionStatus::Active);
         let shown = serde_json::to_value(Shown {
             listed: Listed::from(&session),
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_has_the_protocols_names() {
+    fn the_configuration_has_the_names_of_the_protocol() {
         let config = serde_json::to_value(Config::from(&SessionConfig::default())).expect("valid");
         let expected = json!({
             "process_res": 504,
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn identifiers_that_cannot_be_are_not_found() {
+    fn invalid_identifiers_are_not_found() {
         assert_eq!(parse_id("../../etc"), Err(ApiError::session_not_found()));
         assert!(parse_id("67e55044-10b1-426f-9247-bb680e5fe0c8").is_ok());
     }

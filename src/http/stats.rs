@@ -1,4 +1,4 @@
-//! `GET /stats`: the figures of the service in one small answer, for people and their pages.
+//! `GET /stats`: the main figures of the service, for the dashboard.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,7 +10,7 @@ use warp::reply::Json;
 
 use crate::api::Request;
 
-/// Figures of the service in one small answer, for pages that ask every second.
+/// Returns the main figures of the service. Cheap enough to be polled every second.
 #[utoipa::path(
     get, path = "/stats", operation_id = "get_stats", tag = "operators",
     responses((status = 200, description = "The figures", body = Stats))
@@ -96,7 +96,7 @@ pub struct Stats {
     errors: Vec<Error>,
 }
 
-/// What has happened since the start.
+/// Counted since the start.
 #[derive(Serialize, ToSchema)]
 struct Totals {
     /// Sessions that were created.
@@ -115,33 +115,33 @@ struct Totals {
     messages_received: u64,
     /// Messages to clients over WebSockets.
     messages_sent: u64,
-    /// Bytes that came over all connections.
+    /// Bytes received on all connections.
     bytes_received: u64,
-    /// Bytes that went over all connections.
+    /// Bytes sent on all connections.
     bytes_sent: u64,
-    /// Lives of workers that ended before the service did.
+    /// Restarts of workers.
     worker_restarts: u64,
     /// Errors of all kinds.
     errors: u64,
 }
 
-/// How long the parts of the last generations took.
+/// Durations of the last generations.
 #[derive(Serialize, ToSchema)]
 struct Latencies {
-    /// How many generations this is about, at most 100.
+    /// Number of generations measured, at most 100.
     generations: usize,
-    /// By stage (`queued`, `frames`, `encode`, `model`, `cloud`, `glb`, `store`) and for the
-    /// `total`; empty without a generation.
+    /// By stage (`queued`, `frames`, `encode`, `model`, `cloud`, `glb`, `store`) and `total`; empty
+    /// before the first generation.
     #[schema(value_type = BTreeMap<String, Seconds>)]
     seconds: BTreeMap<&'static str, Seconds>,
 }
 
-/// Seconds that half and nearly all stay below.
+/// Quantiles in seconds.
 #[derive(Serialize, ToSchema)]
 struct Seconds {
     /// The median.
     p50: f64,
-    /// 95 of 100 take no longer.
+    /// The 95th percentile.
     p95: f64,
 }
 
@@ -157,13 +157,13 @@ impl From<&Quantiles> for Seconds {
 /// Memory in use.
 #[derive(Serialize, ToSchema)]
 struct MemoryInUse {
-    /// Resident memory of the process; null if the kernel does not tell.
+    /// Resident memory of the process; null if it cannot be read.
     resident_bytes: Option<u64>,
     upload_buffer: Budget,
     feature_cache: Budget,
 }
 
-/// A part of the memory that has a bound of its own.
+/// A memory budget.
 #[derive(Serialize, ToSchema)]
 struct Budget {
     /// Bytes in use.
@@ -184,33 +184,33 @@ impl From<MemoryUse> for Budget {
 /// Jobs that wait for a worker.
 #[derive(Serialize, ToSchema)]
 struct Queue {
-    /// How many wait.
+    /// Waiting jobs.
     jobs: u64,
-    /// How many may wait.
+    /// Most waiting jobs.
     capacity: usize,
 }
 
-/// Connections at the moment.
+/// Open connections.
 #[derive(Serialize, ToSchema)]
 struct Connections {
-    /// Network connections, the WebSockets among them.
+    /// Network connections, including WebSockets.
     network: u64,
     /// WebSockets.
     websockets: u64,
 }
 
-/// An error that happened.
+/// A recent error.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RecentError)]
 struct Error {
     /// When, in seconds since 1970-01-01 UTC.
     time: f64,
-    /// What went wrong, in one word.
+    /// The kind of error, in one word.
     kind: &'static str,
-    /// The session that it concerns, or null.
+    /// The session concerned, or null.
     #[schema(value_type = Option<uuid::Uuid>)]
     session_id: Option<SessionId>,
-    /// For people, cut if it is long. It may repeat what a client sent.
+    /// For people, shortened if long. May contain text from a client.
     message: String,
 }
 

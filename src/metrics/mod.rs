@@ -1,5 +1,5 @@
-//! What operators measure: the actors' figures, those of the network and the process, as the
-//! Prometheus text format.
+//! Figures for operators: HTTP, WebSockets, the network and the process. They are in one registry
+//! with those of the actors.
 
 mod http;
 mod network;
@@ -15,27 +15,24 @@ pub use http::HttpMetrics;
 pub use network::{NetworkMetrics, OpenGauge};
 pub use sockets::SocketMetrics;
 
-/// Content type of the text format.
+/// Content type of the Prometheus text format.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
-/// The figures of the service around the actors, in the actors' registry.
+/// The figures of the service; those of the actors are in the same registry.
 #[derive(Debug)]
 pub struct ServiceMetrics {
-    /// Requests.
     pub http: HttpMetrics,
-    /// WebSockets and their messages.
     pub sockets: SocketMetrics,
-    /// Connections and bytes.
     pub network: NetworkMetrics,
     started: Instant,
     registry: Registry,
 }
 
 impl ServiceMetrics {
-    /// Figures that are all zero, beside those that the registry has.
+    /// Registers the figures, all zero.
     ///
     /// # Errors
-    /// If a metric has the name of another one.
+    /// If two metrics have the same name.
     pub fn new(registry: &Registry, model: &Metadata) -> Result<Self, prometheus::Error> {
         registry.register(Box::new(ProcessCollector::for_self()))?;
         register_int_gauge_vec_with_registry!(
@@ -55,15 +52,14 @@ impl ServiceMetrics {
         })
     }
 
-    /// How long the service has run.
     pub fn uptime(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// All metrics as text. Blocks: reads files of the kernel about the process.
+    /// All metrics in the Prometheus text format. Blocks: reads files in /proc.
     ///
     /// # Errors
-    /// If a metric has no valid name.
+    /// If a metric has an invalid name.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }

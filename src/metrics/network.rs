@@ -7,7 +7,7 @@ use prometheus::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::{InspectReader, InspectWriter};
 
-/// Counts connections and bytes.
+/// Connections and their bytes.
 #[derive(Debug)]
 pub struct NetworkMetrics {
     open: IntGauge,
@@ -42,7 +42,7 @@ impl NetworkMetrics {
         })
     }
 
-    /// Counts a connection for as long as the value lives.
+    /// Counts a connection as open until the value is dropped.
     #[must_use]
     pub fn opened(&self) -> OpenGauge {
         self.accepted.inc();
@@ -61,23 +61,23 @@ impl NetworkMetrics {
         InspectWriter::new(stream, move |bytes: &[u8]| sent.inc_by(bytes.len() as u64))
     }
 
-    /// Connections at the moment.
+    /// Open connections.
     pub fn open(&self) -> u64 {
         u64::try_from(self.open.get()).unwrap_or(0)
     }
 
-    /// Bytes from clients so far.
+    /// Bytes received since the start.
     pub fn bytes_received(&self) -> u64 {
         self.received.get()
     }
 
-    /// Bytes to clients so far.
+    /// Bytes sent since the start.
     pub fn bytes_sent(&self) -> u64 {
         self.sent.get()
     }
 }
 
-/// Something that is open; dropping it takes it off the gauge.
+/// One of the things that a gauge counts as open, until it is dropped.
 #[derive(Debug)]
 pub struct OpenGauge(IntGauge);
 

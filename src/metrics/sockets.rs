@@ -13,7 +13,7 @@ use super::network::OpenGauge;
 const RECEIVED: &str = "received";
 const SENT: &str = "sent";
 
-/// Counts sockets and messages.
+/// Sockets and their messages.
 #[derive(Debug)]
 pub struct SocketMetrics {
     open: IntGauge,
@@ -46,13 +46,13 @@ impl SocketMetrics {
         })
     }
 
-    /// Counts a socket for as long as the value lives.
+    /// Counts a socket as open until the value is dropped.
     #[must_use]
     pub fn opened(&self) -> OpenGauge {
         OpenGauge::new(&self.open)
     }
 
-    /// Sockets at the moment.
+    /// Open sockets.
     pub fn open(&self) -> u64 {
         u64::try_from(self.open.get()).unwrap_or(0)
     }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directions_are_counted_apart() {
+    fn each_direction_has_its_count() {
         let metrics = SocketMetrics::new(&Registry::new()).expect("valid metrics");
         metrics.received(ClientMessageKind::Image);
         metrics.received(ClientMessageKind::Ping);

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_codes_may_be_sent() {
+    fn all_close_codes_are_allowed() {
         for code in [
             NOT_FOUND, EXPIRED, DELETED, TOO_SLOW, INVALID, TOO_MANY, FAILED,
         ] {

@@ -21,9 +21,9 @@ const WRITE_BUFFER: usize = 4 * FRAGMENT;
 
 /// What the handshake takes from a request.
 pub struct SocketRequest {
-    /// The session, as the path names it.
+    /// Identifier in the path; it may be invalid.
     session_id: String,
-    /// Gives the network connection away once the answer is written.
+    /// Yields the network connection after the response is written.
     on_upgrade: Option<OnUpgrade>,
     slot: Option<ClientSlot>,
 }
@@ -50,8 +50,8 @@ impl SocketRequest {
     get, path = "/ws/reconstruct/{session_id}", operation_id = "open_websocket", tag = "sessions",
     params(
         ("session_id" = uuid::Uuid, Path, description = "The session"),
-        ("resume" = Option<bool>, Query, description = "Whether the client takes over what an \
-          earlier connection left behind"),
+        ("resume" = Option<bool>, Query, description = "Whether the client receives the answers \
+          that an earlier connection missed"),
         ("binary" = Option<bool>, Query, description = "Whether results come as binary messages"),
     ),
     responses(
