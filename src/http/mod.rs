@@ -15,5 +15,6 @@ mod server;
 mod sessions;
 mod stats;
 mod templates;
+mod time;
 
 pub use server::Server;

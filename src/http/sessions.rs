@@ -1,7 +1,5 @@
 //! REST: creates, lists, shows and deletes sessions.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use pointstream_actors::{
     PointOptions, SessionConfig, SessionHandle, SessionId, SessionStatus, SessionSummary, Settings,
 };
@@ -11,6 +9,7 @@ use utoipa::ToSchema;
 use warp::reply::Json;
 
 use super::operators::Done;
+use super::time::unix_seconds;
 use crate::api::{ApiError, ErrorBody, Request};
 use crate::app::App;
 
@@ -33,7 +32,7 @@ pub async fn create(request: Request) -> Result<Json, ApiError> {
     Ok(warp::reply::json(&Created {
         success: true,
         session_id: session.id,
-        created_at: seconds(session.created_at),
+        created_at: unix_seconds(session.created_at),
         max_images: session.config.max_images,
         config: Config::from(&session.config),
     }))
@@ -107,13 +106,6 @@ pub async fn find(app: &App, id: &str) -> Result<SessionHandle, ApiError> {
 
 fn parse_id(id: &str) -> Result<SessionId, ApiError> {
     SessionId::try_parse(id).map_err(|_| ApiError::session_not_found())
-}
-
-/// Seconds since the epoch.
-fn seconds(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs_f64()
 }
 
 /// The sessions.
@@ -227,8 +219,8 @@ impl From<&SessionSummary> for Listed {
     fn from(session: &SessionSummary) -> Self {
         Self {
             session_id: session.id,
-            created_at: seconds(session.created_at),
-            last_activity: seconds(session.last_activity),
+            created_at: unix_seconds(session.created_at),
+            last_activity: unix_seconds(session.last_activity),
             status: session.status,
             image_count: session.image_count,
             image_bytes: session.image_bytes,
@@ -255,6 +247,8 @@ pub struct Shown<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use serde_json::{Value, json};
 
     use super::*;

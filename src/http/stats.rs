@@ -1,13 +1,14 @@
 //! `GET /stats`: the main figures of the service, for the dashboard.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use pointstream_actors::{ErrorReport, MemoryUse, Quantiles, SessionId};
 use serde::Serialize;
 use utoipa::ToSchema;
 use warp::reply::Json;
 
+use super::time::unix_seconds;
 use crate::api::Request;
 
 /// Returns the main figures of the service. Cheap enough to be polled every second.
@@ -20,10 +21,11 @@ pub async fn stats(request: Request) -> Json {
     let figures = app.system.metrics();
     let totals = figures.totals();
     let latencies = figures.stage_latencies();
-    // Reads a file of the kernel.
-    let resident = tokio::task::spawn_blocking(resident_bytes).await;
+    // Blocks: reads files in /proc.
+    let process = app.metrics.clone();
+    let resident = tokio::task::spawn_blocking(move || process.resident_bytes()).await;
     warp::reply::json(&Stats {
-        time: seconds(SystemTime::now()),
+        time: unix_seconds(SystemTime::now()),
         uptime_seconds: app.metrics.uptime().as_secs_f64(),
         totals: Totals {
             sessions: totals.sessions,
@@ -66,18 +68,6 @@ pub async fn stats(request: Request) -> Json {
             .map(Error::from)
             .collect(),
     })
-}
-
-/// Resident memory of the process, if the kernel tells.
-fn resident_bytes() -> Option<u64> {
-    let stat = procfs::process::Process::myself().and_then(|process| process.stat());
-    Some(stat.ok()?.rss * procfs::page_size())
-}
-
-fn seconds(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs_f64()
 }
 
 /// Figures of the service.
@@ -217,7 +207,7 @@ struct Error {
 impl From<ErrorReport> for Error {
     fn from(report: ErrorReport) -> Self {
         Self {
-            time: seconds(report.time),
+            time: unix_seconds(report.time),
             kind: report.kind.name(),
             session_id: report.session,
             message: report.message,

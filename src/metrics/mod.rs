@@ -8,12 +8,16 @@ mod sockets;
 use std::time::{Duration, Instant};
 
 use pointstream_reconstruction::model::Metadata;
+use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Registry, TextEncoder, register_int_gauge_vec_with_registry};
 
 pub use http::HttpMetrics;
 pub use network::{NetworkMetrics, OpenGauge};
 pub use sockets::SocketMetrics;
+
+/// The metric of the process's resident memory.
+const RESIDENT_BYTES: &str = "process_resident_memory_bytes";
 
 /// Content type of the Prometheus text format.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -24,6 +28,7 @@ pub struct ServiceMetrics {
     pub http: HttpMetrics,
     pub sockets: SocketMetrics,
     pub network: NetworkMetrics,
+    process: ProcessCollector,
     started: Instant,
     registry: Registry,
 }
@@ -47,6 +52,7 @@ impl ServiceMetrics {
             http: HttpMetrics::new(registry)?,
             sockets: SocketMetrics::new(registry)?,
             network: NetworkMetrics::new(registry)?,
+            process: ProcessCollector::for_self(),
             started: Instant::now(),
             registry: registry.clone(),
         })
@@ -54,6 +60,17 @@ impl ServiceMetrics {
 
     pub fn uptime(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// Resident memory of the process in bytes, from the same source as the metric
+    /// `process_resident_memory_bytes`. Blocks: reads files in /proc.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let families = self.process.collect();
+        let resident = families
+            .iter()
+            .find(|family| family.name() == RESIDENT_BYTES)?;
+        let value = resident.get_metric().first()?.get_gauge().get_value();
+        Some(value as u64)
     }
 
     /// All metrics in the Prometheus text format. Blocks: reads files in /proc.
