@@ -72,7 +72,7 @@ fn answer(glb: Vec<u8>, frames: usize) -> SessionEvent {
 }
 
 #[test]
-fn small_events_have_the_protocols_fields() {
+fn small_messages_have_the_fields_of_the_protocol() {
     let id = SessionId::nil().to_string();
     let cases = [
         (
@@ -132,7 +132,7 @@ fn small_events_have_the_protocols_fields() {
 }
 
 #[test]
-fn the_end_of_a_session_is_no_message() {
+fn the_end_of_a_session_has_no_message() {
     let event = SessionEvent::Closed(pointstream_actors::CloseReason::Deleted);
     assert!(
         super::message(&event, SessionId::nil(), ResultFrames::Json)
@@ -142,7 +142,7 @@ fn the_end_of_a_session_is_no_message() {
 }
 
 #[test]
-fn a_result_survives_being_cut_at_any_length() {
+fn a_result_of_any_length_is_put_together_again() {
     // Around the borders of a fragment, and every remainder by 3.
     let lengths = (0..4)
         .chain(FRAGMENT / 4 * 3 - 100..FRAGMENT / 4 * 3 + 4)
@@ -161,7 +161,7 @@ fn a_result_survives_being_cut_at_any_length() {
 }
 
 #[test]
-fn a_binary_result_has_the_same_fields_and_the_glb_behind_them() {
+fn a_binary_result_has_the_same_fields_and_then_the_glb() {
     for length in [0, 1, FRAGMENT, 3 * FRAGMENT + 1] {
         let glb: Vec<u8> = (0..length).map(|index| (index * 31 % 251) as u8).collect();
         let event = answer(glb.clone(), 5000);
@@ -191,7 +191,7 @@ fn only_results_are_binary() {
 }
 
 #[test]
-fn long_metadata_is_cut_too() {
+fn long_metadata_is_cut_into_frames() {
     let value = received(&answer(vec![1; 10], 5000));
     assert_eq!(value["metadata"]["frames"][4999], "ф4999.jpg");
 }
