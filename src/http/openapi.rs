@@ -14,6 +14,7 @@ use utoipa::openapi::{
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 use warp::reply::Json;
 
+use super::results::Format;
 use super::{docs, images, operators, pages, reconstruct, results, sessions, stats};
 use crate::api::schemas::{File, name_variants};
 use crate::api::{ErrorBody, Query, Request};
@@ -169,10 +170,9 @@ fn describe_formats(operation: &mut Operation) {
             && parameter.name == "format"
         {
             chosen = true;
-            let names = ResultFormat::ALL.map(ResultFormat::name);
             let schema = ObjectBuilder::new()
                 .schema_type(Type::String)
-                .enum_values(Some(names.into_iter().chain(["json"])))
+                .enum_values(Some(Format::all().map(Format::name)))
                 .default(Some(ResultFormat::Glb.name().into()))
                 .build();
             parameter.schema = Some(schema.into());

@@ -10,7 +10,7 @@ use warp::reply::Response;
 
 use super::download::{Download, decided};
 use super::sessions;
-use crate::api::{ApiError, ErrorBody, Query, Request};
+use crate::api::{ApiError, ErrorBody, Query, Request, word_list};
 
 /// The form in which a result is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,12 @@ pub enum Format {
 }
 
 impl Format {
+    /// Every format, in the order in which errors list them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let files = ResultFormat::ALL.into_iter().map(Self::File);
+        files.chain([Self::Json])
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::File(format) => format.name(),
@@ -33,17 +39,15 @@ impl Format {
     /// # Errors
     /// 422 if the format is unknown.
     pub fn from_query(query: &Query) -> Result<Self, ApiError> {
-        match query.text("format") {
-            None => Ok(Self::File(ResultFormat::Glb)),
-            Some("json") => Ok(Self::Json),
-            Some(name) => name.parse().map(Self::File).map_err(|_| {
-                let shown: String = name.chars().take(100).collect();
-                let names = ResultFormat::ALL.map(ResultFormat::name).join(", ");
-                ApiError::invalid(format!(
-                    "format must be {names} or json, but it is {shown:?}"
-                ))
-            }),
-        }
+        let Some(wanted) = query.text("format") else {
+            return Ok(Self::File(ResultFormat::Glb));
+        };
+        let found = Self::all().find(|format| format.name() == wanted);
+        found.ok_or_else(|| {
+            let shown: String = wanted.chars().take(100).collect();
+            let names = word_list(Self::all().map(Self::name), "or");
+            ApiError::invalid(format!("format must be {names}, but it is {shown:?}"))
+        })
     }
 }
 

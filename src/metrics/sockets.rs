@@ -29,11 +29,11 @@ impl SocketMetrics {
             registry
         )?;
         for kind in ClientMessageKind::VARIANTS {
-            messages.with_label_values(&[RECEIVED, kind.as_ref()]);
+            messages.with_label_values(&[RECEIVED, kind.into()]);
         }
         for kind in SessionEventKind::VARIANTS {
             if *kind != SessionEventKind::Closed {
-                messages.with_label_values(&[SENT, kind.as_ref()]);
+                messages.with_label_values(&[SENT, kind.into()]);
             }
         }
         Ok(Self {
@@ -60,15 +60,13 @@ impl SocketMetrics {
     /// Counts a message from a client.
     pub fn received(&self, kind: ClientMessageKind) {
         self.messages
-            .with_label_values(&[RECEIVED, kind.as_ref()])
+            .with_label_values(&[RECEIVED, kind.into()])
             .inc();
     }
 
     /// Counts a message to a client.
     pub fn sent(&self, kind: SessionEventKind) {
-        self.messages
-            .with_label_values(&[SENT, kind.as_ref()])
-            .inc();
+        self.messages.with_label_values(&[SENT, kind.into()]).inc();
     }
 
     /// Messages from clients since the start.

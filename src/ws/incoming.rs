@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::binary::{self, BadBinary};
 use super::field::{Field, Matrix, Nothing, WrongType};
 use super::image_data::{self, ImageDataError};
+use crate::api::word_list;
 
 /// Longest header of a binary message in bytes. The longest name fits, however it is escaped.
 const MAX_HEADER: usize = 128 << 10;
@@ -82,9 +83,7 @@ pub fn known_kinds() -> impl Iterator<Item = ClientMessageKind> {
 
 /// The types of messages for an error: `image, generate, finalize and ping`.
 fn list_of_kinds() -> String {
-    let mut words: Vec<_> = known_kinds().map(<&str>::from).collect();
-    let last = words.pop().unwrap_or_default();
-    format!("{} and {last}", words.join(", "))
+    word_list(known_kinds().map(<&str>::from), "and")
 }
 
 /// Why a message is refused.
@@ -134,8 +133,8 @@ impl From<serde_json::Error> for BadMessage {
     }
 }
 
-/// Reads a text message. A text that is no message of the protocol gives an invalid message, which
-/// the session answers in its turn.
+/// Reads a text message. A text that is no message of the protocol gives an invalid message: the
+/// session answers it with an error, in the order of the messages.
 ///
 /// Takes time in proportion to the length of the text.
 pub fn parse(text: &str) -> ClientMessage {
