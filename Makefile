@@ -1,45 +1,52 @@
-# Thin: each target is one script under scripts/.
+# Each target calls one script or module.
 .DEFAULT_GOAL := help
-.PHONY: help setup serve models test bench compare evaluate sample-scene golden model lock clean
+.PHONY: help setup serve models test notices deny bench compare evaluate sample-scene golden model \
+	lock clean
 
-# Passed on to the program behind a target: make serve ARGS="--port 9000"
+# Arguments for the program behind a target: make serve ARGS="--port 9000"
 ARGS ?=
 
 help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Make the virtual environment with libtorch, so that plain cargo works.
+setup: ## Create the virtual environment with libtorch; afterwards plain cargo works.
 	@scripts/setup.sh
 
 serve: ## Build in release mode and start the server. Options: ARGS="--port 9000"
 	@scripts/serve.sh $(ARGS)
 
-models: ## Look after the models in the store: ARGS="fetch da3-small"
+models: ## Manage the models in the store: ARGS="fetch da3-small"
 	@scripts/models.sh $(ARGS)
 
-test: ## Run formatters, linters and all tests.
-	@scripts/test.sh
+test: ## Run formatters, linters and all tests, or some steps: ARGS="build_rust test_rust"
+	@scripts/test.sh $(ARGS)
 
-bench: ## Measure one run by stage, pings meanwhile, binary messages, and the official network beside ours.
+notices: ## Write the licence notices of all dependencies to target/notices/.
+	@scripts/notices.sh
+
+deny: ## Check advisories, licences, duplicates and sources of crates (needs cargo-deny).
+	@cargo deny check
+
+bench: ## Measure stages, ping latency, binary messages and the official network.
 	@scripts/bench.sh $(ARGS)
 
-compare: ## Compare the official DA3 network, our archive and the service, on the CPU or a GPU.
+compare: ## Compare the official DA3 network, its archive and the service on a CPU or GPU.
 	@scripts/compare.sh $(ARGS)
 
-evaluate: ## Measure the model mvs on unseen procedural scenes.
+evaluate: ## Measure the accuracy of the model mvs on unseen procedural scenes.
 	@scripts/python.sh -m weights.evaluate $(ARGS)
 
 model: ## Build the archive of the model mvs from its sources.
 	@scripts/python.sh -m weights.mvs.build
 
-sample-scene: ## Render the sample scene under examples/ anew.
+sample-scene: ## Render the sample scene under examples/ again.
 	@scripts/python.sh -m weights.scenes.sample examples/sample_scene
 
-golden: ## Compute the golden data of the image tests anew with OpenCV.
+golden: ## Compute the golden data of the image tests again with OpenCV.
 	@scripts/python.sh reconstruction/tests/golden/make.py
 
 lock: ## Resolve requirements/*.in to exact versions and hashes again.
 	@scripts/lock.sh
 
-clean: ## Remove all that the other targets made, but not the server's data.
+clean: ## Remove build outputs and installed packages; keep the server's data.
 	@scripts/clean.sh

@@ -16,19 +16,19 @@ JPEG_QUALITY = 92
 
 
 class PhotoError(Exception):
-    """Why there is nothing to upload, as a sentence for the person at the terminal."""
+    """The photos cannot be read; the message is for the user."""
 
 
 @dataclass
 class Photo:
-    """An encoded image and what to call it."""
+    """An encoded image and its name."""
 
     name: str
     data: bytes
 
 
 def read_photos(paths: list[Path]) -> Iterator[Photo]:
-    """Image files as they are."""
+    """Read image files without decoding them."""
     for path in paths:
         try:
             yield Photo(path.name, path.read_bytes())
@@ -37,7 +37,7 @@ def read_photos(paths: list[Path]) -> Iterator[Photo]:
 
 
 def read_video(path: Path, count: int) -> Iterator[Photo]:
-    """`count` frames of a video, evenly spread over it, as JPEG."""
+    """Read `count` evenly spaced frames of a video as JPEG."""
     if not path.is_file():
         raise PhotoError(f"there is no video {path}")
     if shutil.which("ffmpeg") and shutil.which("ffprobe"):
@@ -52,7 +52,7 @@ def read_video(path: Path, count: int) -> Iterator[Photo]:
 
 
 def frames_by_ffmpeg(path: Path, count: int) -> Iterator[Photo]:
-    """The frames as ffmpeg decodes them."""
+    """Decode the frames with ffmpeg."""
     probe = ["ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0"]
     try:
         output = subprocess.run([*probe, str(path)], check=True, capture_output=True, text=True)
@@ -66,11 +66,11 @@ def frames_by_ffmpeg(path: Path, count: int) -> Iterator[Photo]:
     except subprocess.CalledProcessError as error:
         raise PhotoError(f"ffmpeg cannot read {path}: {error.stderr.strip()}") from None
     except (ValueError, ZeroDivisionError):
-        raise PhotoError(f"ffmpeg does not know how long {path} is") from None
+        raise PhotoError(f"ffmpeg cannot determine the duration of {path}") from None
 
 
 def frames_by_opencv(path: Path, count: int) -> Iterator[Photo]:
-    """The frames as OpenCV decodes them."""
+    """Decode the frames with OpenCV."""
     import cv2
 
     video = cv2.VideoCapture(str(path))
@@ -78,7 +78,7 @@ def frames_by_opencv(path: Path, count: int) -> Iterator[Photo]:
     if not video.isOpened() or total < 1:
         raise PhotoError(f"OpenCV cannot read {path}")
     wanted = {index * total // count for index in range(count)}
-    # Decoded one after another: seeking is inexact in many formats.
+    # Decode all frames in order: seeking is inexact in many formats.
     for index in range(max(wanted) + 1):
         if not video.grab():
             return

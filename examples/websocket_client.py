@@ -3,12 +3,12 @@
 # requires-python = ">=3.10"
 # dependencies = ["websockets>=13"]
 # ///
-"""Stream photos or a video to a running server and save the point cloud that comes back.
+"""Stream photos or a video to a running server and save the resulting point cloud.
 
     .venv/bin/python examples/websocket_client.py --images examples/sample_scene/*.jpg
     .venv/bin/python examples/websocket_client.py --video walk.mp4 --num-frames 20 --incremental
 
-Any other Python 3.10 with the package `websockets` does as well, and so does `uv run`.
+Any Python from 3.10 on with the package `websockets` works, and so does `uv run`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from websockets.sync.client import ClientConnection, connect
 
 Message = dict[str, Any]
 
-# What a binary message begins with: three letters, a version, and the length of its header.
+# The start of a binary message: three letters, version, and length of the header in bytes.
 PREFIX = struct.Struct("<3sBI")
 RECONNECT_ATTEMPTS = 6
 ANSWER_TYPES = ("delta", "complete", "error")
@@ -46,15 +46,15 @@ METHODS = (
 
 
 class ClientError(Exception):
-    """What went wrong, as a sentence for the person at the terminal."""
+    """A failure with a message for the user."""
 
 
 class UnreachableError(ClientError):
-    """The server does not answer at all."""
+    """The server does not respond."""
 
 
 class Session:
-    """One reconstruction on the server, over a socket that is opened again when it drops."""
+    """One reconstruction on the server, over a socket that reconnects when it drops."""
 
     def __init__(self, server: str, parameters: dict[str, Any], binary: bool = False) -> None:
         self.server = server.rstrip("/")
@@ -68,7 +68,7 @@ class Session:
         self.socket = self.open(resume=False)
 
     def rest(self, method: str, path: str) -> Message:
-        """One REST request; the server's own words if it is refused."""
+        """Send one REST request; on an error, raise the server's message."""
         request = urllib.request.Request(self.server + path, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as response:
@@ -85,10 +85,10 @@ class Session:
             raise UnreachableError(message) from None
 
     def open(self, resume: bool) -> ClientConnection:
-        """Connect and read the greeting. With `resume`, undelivered answers follow it."""
+        """Connect and read `connected`. With `resume`, undelivered answers follow it."""
         address = self.server.replace("http", "ws", 1) + f"/ws/reconstruct/{self.id}"
         self.sockets.close()
-        # No limit for a message: a point cloud of ten million points is about 200 MB.
+        # No size limit: the message of ten million points has about 200 MB.
         flags = {"resume": resume, "binary": self.binary}
         query = urllib.parse.urlencode({name: "true" for name, given in flags.items() if given})
         connecting = connect(f"{address}?{query}", max_size=None, compression=None)
@@ -97,21 +97,21 @@ class Session:
         if greeting["type"] != "connected":
             raise ClientError(greeting.get("message", f"unexpected greeting {greeting}"))
         self.image_count = greeting["image_count"]
-        # Servers that do not know of binary messages go on in JSON.
+        # Servers without binary messages ignore the flag and send JSON.
         self.binary = greeting.get("binary", False)
         return socket
 
     def reconnect(self) -> bool:
-        """Open the socket again; returns whether the server has a request of ours.
+        """Reconnect; return whether the server still has our request.
 
-        Then its answer is on the way or `received` already. Otherwise the request was lost.
+        If so, its answer will arrive or is already in `received`. Otherwise the request was lost.
         """
         for attempt in range(RECONNECT_ATTEMPTS):
-            print(f"connection lost, trying again in {2**attempt} s", file=sys.stderr)
+            print(f"connection lost, retrying in {2**attempt} s", file=sys.stderr)
             time.sleep(2**attempt)
             try:
                 self.socket = self.open(resume=True)
-                # Asked before the ping: what ends in between is delivered before the pong.
+                # Query before the ping: an answer that is sent in between precedes the pong.
                 running = self.rest("GET", f"/ws/session/{self.id}")["status"] == "processing"
                 self.send({"type": "ping"})
                 while (message := read_message(self.socket.recv()))["type"] != "pong":
@@ -119,7 +119,7 @@ class Session:
             except (OSError, ConnectionClosed, InvalidHandshake, UnreachableError):
                 continue
             return running or any(one["type"] in ANSWER_TYPES for one in self.received)
-        raise ClientError("the connection is lost and does not come back")
+        raise ClientError("the connection is lost and could not be restored")
 
     def send(self, message: Message) -> None:
         """Send one message."""
@@ -130,7 +130,7 @@ class Session:
         return self.received.popleft() if self.received else read_message(self.socket.recv())
 
     def send_image(self, photo: Photo) -> None:
-        """Send a photo as it is, or as base64 in JSON."""
+        """Send a photo as a binary message, or as base64 in JSON."""
         header = {"type": "image", "filename": photo.name}
         if self.binary:
             text = json.dumps(header).encode()
@@ -139,7 +139,7 @@ class Session:
             self.send({**header, "data": base64.b64encode(photo.data).decode()})
 
     def upload(self, photo: Photo) -> str | None:
-        """Send a photo until it is acknowledged; returns why the server does not want it."""
+        """Send a photo, again if the connection drops; return the server's error, if any."""
         before = self.image_count
         while True:
             try:
@@ -151,10 +151,10 @@ class Session:
             except ConnectionClosed:
                 self.reconnect()
                 if self.image_count > before:
-                    return None  # It had arrived, only the acknowledgement was lost.
+                    return None  # The photo had arrived; only its acknowledgement was lost.
 
     def request(self, message: Message) -> Message:
-        """Ask for a point cloud and wait for it; progress is shown meanwhile."""
+        """Request a point cloud and wait for it; show progress."""
         sent = False
         while True:
             try:
@@ -173,7 +173,7 @@ class Session:
             return reply
 
     def close(self, keep: bool) -> None:
-        """Leave, and delete the session unless it is to be kept."""
+        """Disconnect, and delete the session unless `keep` is set."""
         self.sockets.close()
         if keep:
             return
@@ -184,7 +184,7 @@ class Session:
 
 
 def read_message(received: str | bytes) -> Message:
-    """A message, the bytes of a point cloud as `glb` in it, however it came."""
+    """Parse a text or binary message; the bytes of a point cloud become its field `glb`."""
     if isinstance(received, bytes):
         _, _, length = PREFIX.unpack_from(received)
         end = PREFIX.size + length
@@ -196,7 +196,7 @@ def read_message(received: str | bytes) -> Message:
 
 
 def show_progress(message: Message) -> None:
-    """Draw the bar on a terminal; elsewhere print nothing."""
+    """Draw a progress bar if stderr is a terminal."""
     if sys.stderr.isatty():
         done = round(30 * message["progress"])
         bar = "#" * done + "-" * (30 - done)
@@ -205,13 +205,13 @@ def show_progress(message: Message) -> None:
 
 
 def end_progress() -> None:
-    """Leave the line of the bar."""
+    """End the line of the progress bar."""
     if sys.stderr.isatty():
         print(file=sys.stderr)
 
 
 def save(answer: Message, folder: Path, name: str) -> None:
-    """Write the GLB, and its metadata beside it, and print what there is to know."""
+    """Write the GLB and its metadata, and print the main metadata."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.glb"
     path.write_bytes(answer["glb"])
@@ -268,11 +268,16 @@ def parse_arguments() -> argparse.Namespace:
     source.add_argument("--video", type=Path)
     add = parser.add_argument
     add("--num-frames", type=positive, default=20, help="frames of the video (default: 20)")
-    add("--incremental", action="store_true", help="a point cloud after each batch")
-    add("--batch-size", type=positive, default=4, help="photos of a batch (default: 4)")
+    add("--incremental", action="store_true", help="request a point cloud after each batch")
+    add("--batch-size", type=positive, default=4, help="photos per batch (default: 4)")
     add("--server", default="http://127.0.0.1:8000", help="default: http://127.0.0.1:8000")
-    add("--binary", action="store_true", help="images and results as they are, without base64")
-    add("--output-dir", type=Path, default=Path("output"), help="for the GLBs (default: output)")
+    add("--binary", action="store_true", help="send and receive binary messages instead of base64")
+    add(
+        "--output-dir",
+        type=Path,
+        default=Path("output"),
+        help="folder of the GLBs (default: output)",
+    )
     add("--keep", action="store_true", help="do not delete the session at the end")
     add("--process-res", type=int)
     add("--process-res-method", choices=METHODS)
@@ -283,7 +288,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def positive(text: str) -> int:
-    """A whole number from 1 on."""
+    """Parse an integer of at least 1."""
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError("it must be at least 1")
     return number

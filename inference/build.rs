@@ -1,4 +1,5 @@
-//! Shared build script of every package that links libtorch.
+//! Build script of the two packages that link libtorch: `pointstream-inference` and the program
+//! `pointstream`. The other packages build without libtorch.
 //!
 //! Writes the directory of libtorch into the run path of binaries and tests, so that they start
 //! without `LD_LIBRARY_PATH`.
@@ -12,7 +13,8 @@ fn main() {
         println!("cargo::error=LIBTORCH is not set; run `make setup` in the repository first");
         return;
     };
-    // The link itself, not its target: a new virtual environment behind it needs no rebuild.
+    // Not resolved: `.libtorch` may be a symbolic link, and its target may change without a
+    // rebuild.
     let libraries = Path::new(&root).join("lib");
     if !libraries.is_dir() {
         println!(

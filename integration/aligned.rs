@@ -1,4 +1,4 @@
-//! A model whose unit of length is known only when the depth of all frames is.
+//! A model that determines its unit of length from the depth of all frames (`align`).
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::support::npz::mean_depth;
 use crate::support::pictures::sized;
 use crate::support::server::Server;
 
-/// What the model makes the mean depth of all frames.
+/// Mean depth of all frames after the model's alignment.
 const MEAN_DEPTH: f64 = 10.0;
 
 /// The metadata and the mean depth of a result of three frames.
@@ -22,7 +22,7 @@ async fn reconstruct(model: &str) -> (Value, f64) {
     (answer.metadata().clone(), depth)
 }
 
-/// How far each camera is from the first one, which all stand on a line.
+/// Distance of each camera from the first one; all are on a line.
 fn steps(metadata: &Value) -> Vec<f64> {
     let step = |index: usize| metadata["extrinsics"][index][0][3].as_f64();
     (0..3)

@@ -1,4 +1,4 @@
-//! Images and results as binary messages, beside those in JSON.
+//! Images and results as binary messages, together with JSON messages.
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -10,7 +10,7 @@ use crate::support::server::Server;
 
 const IMAGE: &str = r#"{"type": "image"}"#;
 
-/// Two clients of one session, of which only the first gets binary results.
+/// Two clients of one session; only the first receives binary results.
 async fn both_kinds(server: &Server) -> (Client, Client) {
     let session = server.session("").await;
     let binary = Client::connect_with(server, &session, "binary=true").await;
@@ -82,7 +82,7 @@ async fn each_client_of_a_session_is_answered_in_its_own_way() {
     json.upload("0.png", &photo(0)).await;
     binary.send_binary(IMAGE, &photo(1)).await;
     assert_eq!(binary.expect("ack").await["image_count"], 2);
-    // Who gets results as JSON may send binary images all the same, and the other way round.
+    // A client with JSON results may send binary images, and vice versa.
     json.send_binary(r#"{"type":"image","filename":"2.png"}"#, &photo(2))
         .await;
     assert_eq!(json.expect("ack").await["image_count"], 3);
@@ -201,7 +201,7 @@ async fn limits_hold_for_binary_messages() {
     client.expect_error(&["5000"]).await;
     client.send_binary(IMAGE, &photo(0)).await;
     client.expect("ack").await;
-    // The server may close before all of it is sent.
+    // The server may close the connection before the message is sent.
     let _ = client
         .try_send_raw(Message::binary(binary(IMAGE, &[7; 30_000])))
         .await;

@@ -1,4 +1,4 @@
-//! `pointstream reconstruct`: the whole job from the command line.
+//! `pointstream reconstruct`: a reconstruction from the command line.
 
 mod terminal;
 mod video;
@@ -15,7 +15,7 @@ use crate::support::pictures::photo;
 use crate::support::scene::Scene;
 use crate::support::{glb, until, within};
 
-/// A folder for a run, with one for its temporary files in it.
+/// The working folder of a run, with a folder for its temporary files.
 struct Desk {
     folder: TempDir,
 }
@@ -31,7 +31,7 @@ impl Desk {
         self.folder.path().join(name)
     }
 
-    /// A new folder with so many small photos.
+    /// Creates a folder with `count` small photos.
     fn photos(&self, name: &str, count: u32) -> PathBuf {
         let folder = self.path(name);
         std::fs::create_dir(&folder).expect("writable");
@@ -43,7 +43,7 @@ impl Desk {
 
     fn command(&self, model: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pointstream"));
-        // What is set where the tests run is none of their business.
+        // Ignore the environment of the test run.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("POINTSTREAM_") {
                 command.env_remove(name);
@@ -70,7 +70,7 @@ impl Desk {
             .expect("the program starts")
     }
 
-    /// A run that is expected to be refused: what it says.
+    /// Runs a command that must fail; returns its error message.
     async fn refusal(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments).await;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -136,7 +136,7 @@ async fn the_files_name_tells_the_format_and_parameters_are_those_of_a_session()
     assert!(head.contains("element vertex 100\n"), "{head}");
     let zip = run(&["photos", "-o", "a.colmap.zip"]).await;
     assert!(zip.starts_with(b"PK"));
-    // An older file is replaced.
+    // The command replaces an existing file.
     std::fs::write(desk.path("scene.bin"), b"old").expect("writable");
     let arguments = ["photos/0.png", "photos/2.png", "-o", "scene.bin"];
     let glb = run(&[&arguments[..], &["--format", "glb", "--no-cameras"]].concat()).await;
@@ -235,7 +235,7 @@ async fn an_interrupted_run_leaves_nothing() {
 async fn an_interrupted_run_ends_ffmpeg() {
     let desk = Desk::new();
     std::fs::write(desk.path("walk.mp4"), b"\0\0\0\x20ftypisom").expect("writable");
-    // One that never ends, and tells its identifier.
+    // A stand-in that never ends, and writes its process id to a file.
     let program = desk.path("ffprobe");
     let script = "#!/bin/sh\necho $$ > written\nmv written id\nexec sleep 600\n";
     std::fs::write(&program, script).expect("writable");
@@ -252,18 +252,18 @@ async fn an_interrupted_run_ends_ffmpeg() {
     desk.nothing_is_left();
     let command_line = format!("/proc/{}/cmdline", id.trim());
     until("the end of ffprobe", async || {
-        // Empty: it has ended, and nobody has asked how yet.
+        // Empty: the process has ended but has not been waited for.
         let left = std::fs::read(&command_line).unwrap_or_default();
         left.is_empty().then_some(())
     })
     .await;
 }
 
-/// Does what Ctrl-C does, and waits for the end.
+/// Sends SIGINT, as Ctrl-C does, and waits for the process to end.
 async fn interrupt(process: &mut Child) {
     let id = process.id().expect("it runs");
     let id = libc::pid_t::try_from(id).expect("an identifier of Linux");
-    // SAFETY: a plain system call; the process is ours and not waited for yet.
+    // SAFETY: `kill` takes no pointers; the process is our child and has not been waited for.
     assert_eq!(unsafe { libc::kill(id, libc::SIGINT) }, 0);
     let status = within("the program's end", process.wait()).await;
     assert_eq!(status.expect("it ends").code(), Some(130));

@@ -10,7 +10,7 @@ use crate::support::rest::{self, Reply};
 use crate::support::server::Server;
 use crate::support::until;
 
-/// Formats, their media types, and what their files are called after the session.
+/// Formats, their media types, and the suffixes of their file names.
 const FORMATS: [(&str, &str, &str); 5] = [
     ("glb", "model/gltf-binary", "glb"),
     ("ply", "application/octet-stream", "ply"),
@@ -27,7 +27,7 @@ async fn ask(server: &Server, method: &str, path: &str, headers: &[(&str, &str)]
     rest::request(method, &format!("{}{path}", server.base()), headers).await
 }
 
-/// A client whose session has a result.
+/// Connects a client and waits for a result.
 async fn with_result(server: &Server) -> Client {
     let mut client = server.client("").await;
     client.upload("a.png", &photo(1)).await;
@@ -171,7 +171,7 @@ async fn a_file_can_be_fetched_in_parts() {
         assert_eq!(reply.header("content-range"), Some(&*content));
         reply.detail();
     }
-    // What is not understood, and several ranges, mean the whole file, and so does a HEAD.
+    // Invalid ranges and several ranges get the whole file, and so does HEAD.
     for range in ["bytes=5-2", "bytes=x-y", "lines=1-2", "bytes=0-1,5-6"] {
         let reply = ask(&server, "GET", &path, &[("Range", range)]).await;
         assert_eq!(reply.status, 200, "{range}");
@@ -197,14 +197,14 @@ async fn a_file_can_be_fetched_in_parts() {
         let reply = ask(&server, "GET", &path, &headers).await;
         assert_eq!(reply.status, status, "{condition:?}");
     }
-    // The rest of an old file is not glued to a newer one.
+    // With an old tag, `If-Range` returns the whole new file instead of a part.
     client.generate(true).await;
     client.result("delta").await;
     let headers = [("Range", "bytes=100-"), ("If-Range", &*tag)];
     assert_eq!(ask(&server, "GET", &path, &headers).await.status, 200);
 }
 
-/// The files of results, by their extension.
+/// Extensions of the result files.
 fn results(server: &Server) -> Vec<String> {
     let is_result = |file: &String| !file.ends_with(".image") && !file.ends_with(".rgb");
     let names = server.files().into_iter().filter(is_result);
@@ -312,7 +312,7 @@ async fn pages_may_read_what_they_need_to_download() {
     }
 }
 
-/// What is asked for before any answer is given belongs together.
+/// Clients that request a format at the same time share one export.
 #[tokio::test]
 async fn a_result_and_its_description_name_the_same_points() {
     let server = Server::start(&[]).await;
@@ -331,7 +331,7 @@ async fn a_file_that_the_client_has_is_not_written() {
     let tag = glb.header("etag").expect("a tag");
     let before = server.files();
     for format in ["ply", "colmap", "nerfstudio"] {
-        // A tag of it is known as soon as there is the result.
+        // The tag of every format is known as soon as the result exists.
         let tag = tag.replace("glb", format);
         let path = path(&client.session, format);
         for (header, tag, status) in [
@@ -346,7 +346,7 @@ async fn a_file_that_the_client_has_is_not_written() {
         let reply = ask(&server, "GET", &path, &[("if-match", &tag)]).await;
         assert_eq!(reply.status, 200, "{format}");
         assert_eq!(reply.header("etag"), Some(tag.as_str()));
-        // The next ones are compared with what is there now.
+        // Only one file was added. Remove it, so that the next format starts from the same files.
         assert_eq!(server.files().len(), before.len() + 1);
         let path = server.data_dir().join("sessions").join(&client.session);
         for file in path.read_dir().expect("it is there").flatten() {
@@ -362,7 +362,7 @@ async fn a_file_that_the_client_has_is_not_written() {
 async fn a_file_that_nobody_waits_for_any_more_is_not_written() {
     let server = Server::start(&[]).await;
     let mut client = server.client("process_res=504&num_max_points=1000").await;
-    // Pictures that take long to compress.
+    // Images that take long to compress.
     let picture = noise(504, 504);
     for _ in 0..60 {
         client.upload("x.png", &picture).await;
@@ -391,7 +391,7 @@ async fn a_file_that_nobody_waits_for_any_more_is_not_written() {
     })
     .await;
     assert!(!is_there());
-    // Who asks again gets it.
+    // A later request gets the file.
     let reply = server.get(&path).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert!(is_there());

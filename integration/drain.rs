@@ -1,4 +1,4 @@
-//! How the server ends.
+//! Shutdown of the server.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::support::rest::{self, FORM};
 use crate::support::server::{Server, session_files};
 use crate::support::until;
 
-/// The close code of a server that goes away.
+/// Close code of a shutdown.
 const GOING_AWAY: Option<u16> = Some(1001);
 
 async fn running(server: &Server, frames: u32) -> Client {
@@ -21,7 +21,7 @@ async fn running(server: &Server, frames: u32) -> Client {
     client
 }
 
-/// Waits until the worker makes a point cloud.
+/// Waits until the worker runs a generation.
 async fn at_work(server: &Server) {
     until("the model at work", async || {
         let tree = server.get("/actors").await.json();
@@ -80,7 +80,7 @@ async fn nothing_new_is_taken_while_draining() {
     let mut server = Server::with_model("slow", &["--drain-timeout", "100"]).await;
     let mut client = running(&server, 6).await;
     server.terminate();
-    // Wait until it knows: connections and sessions are refused from then on.
+    // Wait until the shutdown begins: connections and sessions are refused from then on.
     crate::support::until("the refusal", async || {
         match open(&server.socket(&client.session)).await {
             Ok(_) => None,
@@ -90,7 +90,7 @@ async fn nothing_new_is_taken_while_draining() {
     .await;
     client.generate(true).await;
     let answer = client.answer().await;
-    // Either the refusal of the second request or the answer of the first comes first.
+    // The refusal of the second request and the answer to the first arrive in any order.
     let mut kinds = vec![answer.message["type"].clone()];
     let (rest, closed) = client.closed().await;
     kinds.extend(
@@ -156,7 +156,7 @@ async fn an_idle_server_ends_at_once() {
     server.terminate();
     let (_, closed) = client.closed().await;
     assert_eq!(closed.code, GOING_AWAY);
-    // Nothing runs, so the whole drain timeout is not waited for.
+    // Nothing runs, so the server does not wait for the whole drain timeout.
     let ended = tokio::time::timeout(Duration::from_secs(60), server.ended()).await;
     assert!(ended.expect("long before the drain timeout").success());
 }

@@ -1,4 +1,4 @@
-//! Bad input gets a clear error, and the session lives on.
+//! Invalid input gets a clear error, and the session continues.
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -45,7 +45,7 @@ async fn messages_that_are_none() {
         client.send_raw(Message::text(*text)).await;
         client.expect_error(words).await;
     }
-    // A name that is no text is a wrong field even if the picture is right.
+    // A name that is not a string is an error even if the image is valid.
     client
         .send(json!({"type": "image", "data": encoded(&photo(0)), "filename": 9}))
         .await;
@@ -109,7 +109,7 @@ async fn generate_without_images() {
         client.send(message).await;
         client.expect_error(&["image"]).await;
     }
-    // It was not finalized, and nothing failed in it.
+    // The session was not finalized, and no generation failed.
     let info = server.info(&client.session).await;
     assert_eq!(info["status"], "active");
     assert_eq!(info["error_message"], Value::Null);
@@ -158,7 +158,7 @@ async fn nothing_after_finalize() {
     client.expect_error(&["completed"]).await;
     client.send(json!({"type": "finalize"})).await;
     client.expect_error(&["completed"]).await;
-    // The connection and what was made are still there.
+    // The connection and the result still exist.
     client.expect_quiet().await;
     let info = server.info(&client.session).await;
     assert_eq!(info["status"], "completed");
@@ -206,7 +206,7 @@ fn encoded(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-/// The session still does all that it did before.
+/// Checks that the session still accepts images and requests.
 async fn lives_on(server: &Server, client: &mut Client, images: usize) {
     client.expect_quiet().await;
     let ack = client.upload("fine.png", &photo(9)).await;

@@ -1,4 +1,4 @@
-//! `examples/websocket_client.py` does what the protocol document says of it.
+//! The example client `examples/websocket_client.py`.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -19,7 +19,7 @@ fn python() -> PathBuf {
     repository().join(".venv/bin/python")
 }
 
-/// Runs the client in a folder of its own.
+/// Runs the client with its own output folder.
 async fn run(server: &Server, folder: &Path, arguments: &[&str]) -> Output {
     let output = Command::new(python())
         .arg(repository().join("examples/websocket_client.py"))
@@ -41,7 +41,7 @@ fn succeeded(output: &Output) -> String {
     said
 }
 
-/// The names of what was saved.
+/// Names of the saved files.
 fn saved(folder: &Path) -> Vec<String> {
     let entries = folder.read_dir().expect("the client makes the folder");
     let mut names: Vec<_> = entries
@@ -57,7 +57,7 @@ fn saved(folder: &Path) -> Vec<String> {
     names
 }
 
-/// A saved result: number of frames in the metadata, and points in the GLB.
+/// Checks a saved result: number of frames in the metadata, and points in the GLB.
 fn check(folder: &Path, name: &str, frames: usize) {
     let bytes = std::fs::read(folder.join(format!("{name}.glb"))).expect("a GLB");
     let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).expect("metadata");
@@ -85,7 +85,7 @@ async fn photos_become_a_point_cloud() {
         said.contains("num_points") && said.contains("flat"),
         "{said}"
     );
-    // It deletes its session.
+    // The client deletes its session.
     let list = server.get("/ws/sessions").await.json();
     assert_eq!(list["stats"]["total_sessions"], 0);
 }
@@ -190,7 +190,7 @@ async fn a_lost_connection_is_taken_up_again() {
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(complaints.contains("connection lost"), "{complaints}");
     check(folder.path(), "scene", 6);
-    // The request was not made again.
+    // The client did not repeat its request.
     let list = server.get("/ws/sessions").await.json();
     assert_eq!(list["sessions"][0]["image_count"], 6);
     let session = list["sessions"][0]["session_id"].as_str().expect("text");

@@ -1,4 +1,4 @@
-//! Results that are written in other formats, more of them than at once.
+//! More concurrent exports to other formats than the server allows.
 
 use std::num::NonZeroUsize;
 
@@ -9,7 +9,7 @@ use crate::support::pictures::photo;
 use crate::support::server::Server;
 use crate::support::until;
 
-/// The session and the path of a result that is not written as this yet.
+/// Creates a session with a result; returns it and the path of a format that is not written yet.
 async fn unwritten(server: &Server) -> (String, String) {
     let mut client = server.client("").await;
     client.upload("x.png", &photo(1)).await;
@@ -22,7 +22,7 @@ async fn unwritten(server: &Server) -> (String, String) {
 #[tokio::test]
 async fn the_time_before_its_turn_is_not_the_time_of_writing() {
     let server = Server::start(&["--job-timeout", "8"]).await;
-    // All places are taken: one for each two cores.
+    // Occupy all export slots: one per two cores.
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let gate = Gate::new();
     let mut held = Vec::new();
@@ -46,7 +46,7 @@ async fn the_time_before_its_turn_is_not_the_time_of_writing() {
         assert_eq!(reply.status, 504, "{}", reply.text());
         assert!(reply.detail().contains("within 8 s"), "{}", reply.text());
     }
-    // Nobody has tried to write this one.
+    // The export of this one has not started.
     assert_eq!(late.status, 503, "{}", late.text());
     assert!(late.header("retry-after").is_some());
     drop(gate.open());

@@ -1,5 +1,4 @@
-//! How models come into the store, through the command line: from a folder or a hub, wholly or not
-//! at all.
+//! Fetching models into the store from the command line, from a folder or a hub; a fetch is atomic.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -81,7 +80,7 @@ async fn an_interrupted_fetch_leaves_nothing_half() {
         })
         .await;
         let id = child.id().and_then(|id| libc::pid_t::try_from(id).ok());
-        // SAFETY: a plain system call; the process is ours and not waited for yet.
+        // SAFETY: `kill` takes no pointers; the process is our child and has not been waited for.
         let sent = unsafe { libc::kill(id.expect("it runs"), signal) };
         assert_eq!(sent, 0, "the process is there");
         let said = ended(child).await;
@@ -125,7 +124,7 @@ async fn restricted_licences_are_agreed_to_once() {
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("--accept-license"), "{said}");
 
-    // Asking whether it works agrees to nothing.
+    // `--check` does not record an agreement to the licence.
     let accept = ["fetch", "da3-large", "--accept-license"];
     let checked = place.models(&[&accept[..], &["--check"]].concat()).await;
     assert!(checked.done().contains("can be fetched"));
@@ -134,13 +133,13 @@ async fn restricted_licences_are_agreed_to_once() {
         .await
         .refused(&["--accept-license"]);
 
-    // Agreed to, it begins, and then it is ended.
+    // With the agreement the fetch starts; then terminate it.
     let mut first = place.command(&accept).spawn().expect("it starts");
     running(&place).await;
     first.kill().await.expect("ours");
 
-    // From now on it goes as far as the export, in whatever precision; the stand-in's is of another
-    // model.
+    // From now on the fetch reaches the export in any precision. The stand-in exports an archive of
+    // another model.
     place.set_export(&format!("cp '{}' \"$output\"", small().display()));
     for name in ["da3-large", "da3-large-fp16"] {
         place
@@ -158,7 +157,7 @@ async fn restricted_licences_are_agreed_to_once() {
         .await
         .refused(&["--accept-license"]);
 
-    // Nobody else agrees in the operator's place.
+    // An agreement file that others can write does not count.
     let agreement = place.store().join(".licenses/da3-large");
     fs::set_permissions(&agreement, PermissionsExt::from_mode(0o666)).expect("ours");
     place
@@ -180,7 +179,7 @@ async fn tools_of_the_current_folder_are_not_run() {
     fs::write(hostile.join("weights/da3/download.py"), module).expect("writable");
     let python = repository().join(".venv/bin/python");
     symlink(&python, hostile.join(".venv/bin/python")).expect("writable");
-    // As if installed: in no checkout.
+    // As if installed: outside a checkout.
     let installed = folder.join("pointstream-installed");
     fs::copy(env!("CARGO_BIN_EXE_pointstream"), &installed).expect("it is there");
     let run = async |arguments: &[&str]| {
@@ -199,7 +198,7 @@ async fn tools_of_the_current_folder_are_not_run() {
     run(&[])
         .await
         .refused(&["--python", "setup.sh --with-model-tools"]);
-    // Nor are modules of that folder taken by a Python that is named.
+    // A Python given by `--python` does not import modules of that folder either.
     let python = python.to_str().expect("a plain name");
     run(&["--python", python])
         .await
@@ -221,7 +220,7 @@ async fn folders_without_a_checkpoint_are_refused() {
     fs::create_dir(&folder).expect("writable");
     fs::write(folder.join("config.json"), r#"{"model_name": "da3-small"}"#).expect("writable");
     fetch().await.refused(&[path, "model.safetensors"]);
-    // Pickled data would be code, and is never read.
+    // Pickle data can contain code and must never be loaded.
     let pickle = b"\x80\x04\x95\x1c\x00\x00\x00\x00\x00\x00\x00cposix\nsystem\n";
     fs::write(folder.join("model.safetensors"), pickle).expect("writable");
     fetch().await.refused(&[path, "no safetensors file"]);
@@ -238,8 +237,7 @@ async fn without_the_tools_it_says_how_to_get_them() {
     refused.refused(&["/no/python", "setup.sh --with-model-tools"]);
 }
 
-/// A random checkpoint of the size SMALL from a hub whose connections break, all the way into a
-/// running server.
+/// From a hub with broken connections to a running server, with a random checkpoint of size SMALL.
 #[tokio::test]
 async fn a_checkpoint_comes_from_the_hub_into_the_server() {
     let cache = new_data_dir();
@@ -267,7 +265,7 @@ async fn a_checkpoint_comes_from_the_hub_into_the_server() {
         .await
         .expect("a pipe")
         .expect("its address");
-    // Nobody reads on, and the pipe holds far more than it says.
+    // The test does not read the output; the pipe's buffer is large enough.
 
     let fetch = ["models", "fetch", "da3-small"];
     let child = program(cache.path(), &fetch)

@@ -1,4 +1,4 @@
-//! Every format of a result, opened with the libraries that people use for it (in Python, see
+//! Every format of a result, opened with the format's common libraries (in Python, see
 //! `integration/formats/`).
 
 use image::imageops::{self, FilterType};
@@ -14,7 +14,7 @@ use crate::support::server::Server;
 use crate::support::within;
 use crate::workflows;
 
-/// Formats, and what files are called after `result`.
+/// Formats, and the suffixes of their file names after `result`.
 const FORMATS: [(&str, &str); 6] = [
     ("glb", "glb"),
     ("ply", "ply"),
@@ -29,7 +29,7 @@ async fn every_format_has_the_same_points_where_its_conventions_put_them() {
     let scene = Scene::load();
     let server = workflows::start().await;
     let (session, mut client) = session(&server, "process_res=252&num_max_points=20000").await;
-    // A stranger between the photos, and names that no file system would take.
+    // An unrelated image between the photos, and names that are invalid as file names.
     let names = ["photo.jpg", "photo.jpg", "../Größe 1:2.jpg", "", "x/y.jpeg"];
     for (view, name) in names.into_iter().enumerate() {
         client.upload(name, &scene.photo(view)).await;
@@ -39,7 +39,7 @@ async fn every_format_has_the_same_points_where_its_conventions_put_them() {
                 .await;
         }
     }
-    // The second result, so that its world is not the first camera's.
+    // The second result, so that its world differs from the first camera's frame.
     client.generate(true).await;
     client.result("delta").await;
     client.upload(&scene.names[5], &scene.photo(5)).await;
@@ -57,7 +57,7 @@ async fn formats_agree_on_cropped_photos_of_all_sizes_and_filtered_points() {
                  &conf_thresh_percentile=25&filter_edges=true&voxel_size=0.01\
                  &filter_black_bg=true&filter_white_bg=true";
     let (session, mut client) = session(&server, query).await;
-    // Landscapes and portraits, large and small, one of them lying on its side in the file.
+    // Landscape and portrait images, large and small, one with a rotating EXIF orientation.
     let (width, height) = (scene.width as u32, scene.height as u32);
     let photo = |view| pictures::decoded(&scene.photo(view));
     let small = imageops::resize(&photo(1), width / 2, height / 2, FilterType::Triangle);
@@ -87,7 +87,7 @@ async fn formats_agree_on_cropped_photos_of_all_sizes_and_filtered_points() {
     look_at(&server, &session).await;
 }
 
-/// A session with these parameters, and a client of it.
+/// Creates a session with these parameters and connects to it.
 async fn session(server: &Server, query: &str) -> (String, Client) {
     let created = server.post(&format!("/ws/session/create?{query}")).await;
     let session = created.json()["session_id"]
@@ -98,7 +98,7 @@ async fn session(server: &Server, query: &str) -> (String, Client) {
     (session, client)
 }
 
-/// Opens every format of a session's result.
+/// Downloads every format of a session's result and runs the Python checks.
 async fn look_at(server: &Server, session: &str) {
     let folder = TempDir::new().expect("writable");
     for (format, extension) in FORMATS {

@@ -1,4 +1,4 @@
-//! Clients may name their messages; the answers repeat the names.
+//! Message identifiers: the answers repeat the `id` of their message.
 
 use serde_json::{Value, json};
 
@@ -50,7 +50,7 @@ async fn answers_repeat_the_identifier_of_their_message() {
 async fn an_error_names_its_image() {
     let server = Server::start(&[]).await;
     let mut client = server.client("max_images=1").await;
-    // No picture; no base64; no camera; one image too many.
+    // Not an image; not base64; not a camera; one image too many.
     client.send(image(b"rubbish", &json!("a"), "a.png")).await;
     expect_refusal(&mut client, "a").await;
     client
@@ -73,7 +73,7 @@ async fn an_error_names_its_image() {
 async fn images_are_answered_in_their_order_whatever_comes_of_them() {
     let server = Server::start(&[]).await;
     let mut client = server.client("max_images=2").await;
-    // Decoding these takes a while; what is wrong with those between is seen at once.
+    // Decoding these images takes a while; the errors of those in between are known at once.
     let slow = sized(3000, 2000);
     client.send(image(&slow, &json!("0"), "0.png")).await;
     client
@@ -113,7 +113,7 @@ async fn images_are_answered_in_their_order_whatever_comes_of_them() {
     );
 }
 
-/// The image of this name is refused.
+/// Expects the refusal of the image with this identifier.
 async fn expect_refusal(client: &mut Client, id: &str) {
     let error = client.expect("error").await;
     assert_eq!(error["id"], id);
@@ -191,10 +191,10 @@ async fn identifiers_that_are_none_are_refused() {
         client.send_binary(&header, &photo(1)).await;
         client.expect_error(&["\"id\""]).await;
     }
-    // As good as none.
+    // null counts as missing.
     client.send(json!({"type": "generate", "id": null})).await;
     assert_eq!(client.result("delta").await.message.get("id"), None);
-    // What has no identifier ignores it, as any field that it does not know.
+    // Messages without identifiers ignore the field, like any unknown field.
     client.send(json!({"type": "ping", "id": ""})).await;
     assert_eq!(client.expect("pong").await.get("id"), None);
     assert_eq!(server.info(&client.session).await["image_count"], 1);

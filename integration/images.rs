@@ -1,4 +1,4 @@
-//! The images of a session over REST: how many are to come, which there are, and how they look.
+//! The images of a session over REST: pending images, the list, and thumbnails.
 
 use serde_json::json;
 
@@ -29,7 +29,7 @@ async fn images_are_listed_in_the_order_in_which_they_were_stored() {
     client.upload("a.png", &photo(1)).await;
     let listed = server.get(&images).await;
     assert_eq!(listed.status, 200);
-    // At the size at which they are processed: the longest side has process_res = 56 pixels.
+    // Images have their processed size: the longest side is process_res = 56 pixels.
     assert_eq!(
         listed.json(),
         json!({"images": [
@@ -87,7 +87,7 @@ async fn a_thumbnail_is_the_image_as_it_is_processed_and_small() {
         let ratio = f64::from(picture.width()) / f64::from(picture.height());
         assert!((ratio / (width as f64 / height as f64) - 1.0).abs() < 0.03);
     }
-    // It shows the right picture: this one is blue all over, which no other is.
+    // The thumbnail shows the right image: only this one is entirely blue.
     let reply = server.get(&format!("{images}/2/thumbnail")).await;
     let picture = image::load_from_memory(&reply.body)
         .expect("a JPEG")

@@ -1,4 +1,4 @@
-//! Messages that do not arrive wholly: what they may cost, and for how long.
+//! Incomplete messages: limits of their memory and time.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use crate::support::client::{Client, Closed};
 use crate::support::pictures::photo;
 use crate::support::server::Server;
 
-/// The beginning of a text message that goes on.
+/// The first fragment of a text message.
 fn beginning(bytes: usize) -> Message {
     let payload = vec![b' '; bytes];
     Message::Frame(Frame::message(payload, OpCode::Data(Data::Text), false))
 }
 
-/// Begins a message, never ends it, and says how the server puts up with that.
+/// Starts a message and never completes it; returns how the server closes the connection.
 async fn begin_only(mut client: Client, bytes: usize) -> Closed {
-    // The server may close before it has taken everything.
+    // The server may close before it has received everything.
     let _ = client.try_send_raw(beginning(bytes)).await;
     let (before, closed) = client.closed().await;
     assert_eq!(before.len(), 1, "{before:?}");
@@ -37,7 +37,7 @@ async fn unfinished_messages_share_the_memory_for_uploads() {
         "--receive-timeout=3",
     ])
     .await;
-    // Something of everything has been allocated before it is measured.
+    // Warm up all allocations before measuring.
     let mut neighbour = server.client("").await;
     neighbour.upload("0.png", &photo(0)).await;
     let before = server.resident_bytes();
@@ -49,7 +49,7 @@ async fn unfinished_messages_share_the_memory_for_uploads() {
     let mut codes = Vec::new();
     while !senders.is_empty() {
         most = most.max(server.resident_bytes());
-        // Control messages and small ones need no memory of that kind.
+        // Control frames and small messages need no upload memory.
         neighbour.expect_quiet().await;
         let pause = tokio::time::sleep(Duration::from_millis(100));
         tokio::select! {
@@ -88,7 +88,7 @@ async fn silence_in_the_middle_of_a_large_message_ends_the_connection() {
 async fn silence_between_messages_does_not() {
     let server = Server::start(&["--receive-timeout=0.2"]).await;
     let mut client = server.client("").await;
-    // Far more than may stand in a message for nothing.
+    // More control frames than are allowed in the middle of a message.
     for _ in 0..1500 {
         client.send_raw(Message::Ping(vec![0; 125].into())).await;
     }

@@ -1,4 +1,4 @@
-//! Cameras that a client knows and sends with its images.
+//! Known cameras that a client sends with its images.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::npz::mean_depth;
 use crate::support::pictures::sized;
 use crate::support::server::Server;
 
-/// Size of the pictures, and what is made of them at the resolution of the tests.
+/// Size of the images, and their processed size in these tests.
 const SIZE: (u32, u32) = (224, 168);
 const QUERY: &str = "process_res=112";
 const SCALE: f64 = 0.5;
@@ -21,7 +21,7 @@ fn image(extra: Value) -> Value {
     message
 }
 
-/// The camera of frame `index`: a focal length of its own, and a place beside the first one.
+/// The camera of frame `index`: with its own focal length, beside the first one.
 fn camera(index: usize) -> Value {
     let focal = 200.0 + index as f64;
     json!({
@@ -65,7 +65,7 @@ async fn a_model_that_takes_known_cameras_gets_them_when_all_are_known() {
         assert!((number(&extrinsics[1][3]) - 0.5).abs() < 1e-5);
     }
     let depth = mean_depth(&server, &client).await;
-    // One that is not known, and the model finds all of them by itself.
+    // If one camera is unknown, the model estimates all of them.
     client.send(image(json!({"intrinsics": null}))).await;
     client.expect("ack").await;
     let found = metadata(&mut client).await;

@@ -1,4 +1,4 @@
-//! Messages beyond the size limit, and other things of which there could be too many.
+//! Messages beyond the size limit, and other limits.
 
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
@@ -14,7 +14,7 @@ async fn a_message_over_the_limit_closes_the_connection_with_1009() {
     let mut client = server.client("").await;
     client.upload("0.png", &photo(0)).await;
     let session = client.session.clone();
-    // A little over, so that all of it is on its way before the connection closes.
+    // Slightly over the limit, so that all of it is sent before the connection closes.
     let padding = " ".repeat(100_000);
     client
         .send_raw(Message::text(format!("{{\"type\": \"ping\"}}{padding}")))
@@ -25,7 +25,7 @@ async fn a_message_over_the_limit_closes_the_connection_with_1009() {
     assert!(before.is_empty(), "{before:?}");
     assert_eq!(closed.code, Some(1009), "{closed:?}");
 
-    // The session is there as it was, and so is the neighbour.
+    // The session and the other client are unaffected.
     let mut again = Client::connect(&server, &session).await;
     assert_eq!(again.greeting["image_count"], 1);
     again.upload("1.png", &photo(1)).await;
@@ -50,7 +50,7 @@ async fn huge_messages_cost_no_memory() {
     let mut client = server.client("").await;
     client.upload("0.png", &photo(0)).await;
     let before = server.resident_bytes();
-    // The server need not take it all: it may close before, which breaks the sending off.
+    // Sending may fail, because the server may close before it has received everything.
     let _ = client
         .try_send_raw(Message::text(" ".repeat(400 << 20)))
         .await;

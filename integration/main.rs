@@ -1,8 +1,8 @@
-//! The service as its clients see it: these tests start the real program and speak with it over
-//! real sockets, with a WebSocket library that is not the service's own.
+//! End-to-end tests: they start the real program and connect over real sockets, with another
+//! WebSocket library than the service.
 //!
-//! What happens on the wire is tested with made-up models that are quick, slow or broken on
-//! purpose; the workflows run the embedded model on the sample scene.
+//! Protocol tests use synthetic models that are quick, slow or faulty on purpose. The workflow
+//! tests run the embedded model on the sample scene.
 
 mod support;
 

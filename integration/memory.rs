@@ -1,4 +1,4 @@
-//! Requests that need more memory than there is.
+//! Requests that need more memory than available.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::support::pictures::sized;
 use crate::support::rest::{self, FORM};
 use crate::support::server::Server;
 
-/// Their pairs need 3.6 TB, says the model.
+/// Number of images; according to the model's metadata, their pairs need 3.6 TB.
 const IMAGES: usize = 60;
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn what_does_not_fit_is_refused_with_what_does() {
     let text = answer.message["message"]
         .as_str()
         .expect("an error has a message");
-    // Clients look for these words.
+    // Clients search for this prefix.
     assert!(text.starts_with("Out of memory: "), "{text}");
     assert!(
         text.contains("60 images at process_res 28 need about 3600 GB"),
@@ -37,7 +37,7 @@ async fn what_does_not_fit_is_refused_with_what_does() {
         "nothing was begun"
     );
 
-    // As many as it says do fit.
+    // The stated number of images fits.
     let words: Vec<&str> = text.split_whitespace().collect();
     let place = words.iter().rposition(|word| word.starts_with("image"));
     let count: usize = words[place.expect("images are advised") - 1]
@@ -51,7 +51,7 @@ async fn what_does_not_fit_is_refused_with_what_does() {
     modest.send(json!({"type": "finalize"})).await;
     modest.result("complete").await;
 
-    // Who sends them in one request can do the same.
+    // The same in a single request.
     let parts = vec![("images", None, picture.as_slice()); IMAGES];
     let url = format!("{}/reconstruct?process_res=28", server.base());
     let headers = [("content-type", FORM)];
@@ -59,7 +59,7 @@ async fn what_does_not_fit_is_refused_with_what_does() {
     assert_eq!(reply.status, 422, "{}", reply.text());
     assert_eq!(reply.detail(), text);
 
-    // And the session that was refused lives on.
+    // The session with the refused request continues.
     client.expect_quiet().await;
     let metrics = server.get("/metrics").await.text();
     assert!(metrics.contains("kind=\"out_of_memory\""), "{metrics}");

@@ -1,4 +1,4 @@
-//! What operators measure: `/metrics` and `/stats`.
+//! Metrics for operators: `/metrics` and `/stats`.
 
 use std::collections::BTreeSet;
 
@@ -112,7 +112,7 @@ async fn what_happens_is_counted() {
         ),
         1.0
     );
-    // The images went as base64, and the result came.
+    // The images were sent as base64, and the result was received.
     assert!(risen("pointstream_received_bytes_total", &[]) > 3.0 * photo(0).len() as f64);
     assert!(risen("pointstream_sent_bytes_total", &[]) > 1000.0);
     assert!(risen("process_cpu_seconds_total", &[]) >= 0.0);
@@ -155,7 +155,7 @@ async fn what_is_there_is_shown() {
         env!("CARGO_PKG_VERSION")
     );
 
-    // A session takes its share with it, also in the middle of a generation.
+    // A deleted session no longer counts in the gauges, even in the middle of a generation.
     let session = busy.session.clone();
     server.delete(&format!("/ws/session/{session}")).await;
     let after = until("the session's end", async || {
@@ -259,7 +259,7 @@ async fn the_figures_in_short() {
         assert_eq!(totals[name], json!(value), "{name}");
     }
     assert!(totals["bytes_received"].as_u64() > Some(picture.len() as u64));
-    // One generation: it is the median and all others.
+    // With one generation all quantiles are its time.
     let timings = answer.metadata()["timings"].as_object().expect("an object");
     for (stage, seconds) in timings {
         let latency = &stats["latencies"]["seconds"][stage];
@@ -335,7 +335,7 @@ async fn the_dashboard_for_grafana_shows_metrics_that_there_are() {
         }
     }
     assert!(expressions.len() > 30, "{}", expressions.len());
-    // And all that is counted is shown, but for what says the same in other words.
+    // The dashboard shows every metric, except for redundant ones.
     let families = there
         .iter()
         .map(|name| name.trim_end_matches("_bucket").trim_end_matches("_count"))
@@ -351,7 +351,7 @@ async fn the_dashboard_for_grafana_shows_metrics_that_there_are() {
     }
 }
 
-/// The expressions of panels and of variables.
+/// Collects the expressions of panels and variables.
 fn collect_expressions(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {

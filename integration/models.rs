@@ -1,4 +1,4 @@
-//! The model store, through the command line: what is in it, and what of it is refused.
+//! The model store from the command line: its content, and refused archives.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -46,7 +46,7 @@ async fn a_fetched_model_is_recorded_verified_and_removed() {
     let listed = place.models(&["list"]).await.done();
     assert!(listed.contains("owner/name@0123456789ab"), "{listed}");
     place.models(&["verify"]).await.done();
-    // It is there, so nothing is done again unless that is asked for.
+    // The model exists, so a fetch does nothing without `--force`.
     place.fetched().await;
     place
         .models(&["fetch", "da3-small", "--force"])
@@ -163,7 +163,7 @@ async fn files_that_were_changed_are_refused_with_what_is_wrong() {
     fs::remove_file(&path).expect("ours");
     refused(&["damaged", "there is no"]).await;
 
-    // Only what the store exported itself: a record names nothing outside its folder.
+    // A record must not refer to a file outside its folder.
     let record = fs::read_to_string(place.record()).expect("there");
     let name = path
         .file_name()
@@ -191,7 +191,7 @@ async fn the_server_takes_the_best_of_the_store() {
     assert!(server.log().contains("models fetch da3-small"));
     drop(server);
 
-    // A name is fetched at the start.
+    // The server fetches a named model at its start.
     let python = place.python();
     let python = python.to_str().expect("a plain name");
     let options = [
@@ -216,7 +216,7 @@ async fn the_server_takes_the_best_of_the_store() {
     );
     drop(server);
 
-    // What is damaged is passed over.
+    // `auto` skips a damaged archive.
     fs::write(place.archive(), b"damaged").expect("ours");
     let server = Server::start_in(new_data_dir(), &options).await;
     assert_eq!(server.get("/info").await.json()["model"]["name"], "mvs");

@@ -1,4 +1,4 @@
-//! File names are labels and nothing else.
+//! File names are only labels.
 
 use serde_json::json;
 
@@ -31,7 +31,7 @@ async fn any_name_is_only_a_label() {
     let longer = "ß".repeat(8192) + "n";
     client.send_image(&longer, &photo(19)).await;
     client.expect_error(&["filename", "16384"]).await;
-    // Without a name, or with an empty one, a photo still has something to be called.
+    // A photo without a name, or with an empty one, gets a name.
     let empty = client.upload("", &photo(20)).await;
     let data = base64_of(&photo(21));
     client.send(json!({"type": "image", "data": data})).await;
@@ -58,7 +58,7 @@ async fn any_name_is_only_a_label() {
     }
     assert_eq!(frames[2], frames[3], "repeated names stay as they are");
 
-    // Nothing was written under any of these names, inside the data directory or beside it.
+    // No file with any of these names exists inside or beside the data directory.
     let files = server.files();
     for file in &files {
         for part in ["escaped", "absolute", "photo", "Straße", "nnn", "windows"] {

@@ -1,4 +1,4 @@
-//! `POST /reconstruct`: photos in, a file out, and nothing left behind.
+//! `POST /reconstruct`: returns a file for uploaded photos, and leaves nothing behind.
 
 mod refusals;
 
@@ -20,7 +20,7 @@ fn image<'a>(name: &'a str, bytes: &'a [u8]) -> Part<'a> {
     ("images", Some(name), bytes)
 }
 
-/// Three photos, in the fields that take them.
+/// Three photos.
 fn three() -> [Vec<u8>; 3] {
     [photo(0), photo(1), photo(2)]
 }
@@ -39,7 +39,7 @@ async fn all_gone(server: &Server) {
     .await;
 }
 
-/// Sends the head of a request that promises more than this part of its body.
+/// Sends the head of a request and the first part of the promised body.
 async fn begin(server: &Server, promised: usize, sent: &[u8]) -> TcpStream {
     let address = server.base().strip_prefix("http://").expect("an address");
     let mut stream = TcpStream::connect(address).await.expect("it listens");
@@ -140,7 +140,7 @@ async fn who_comes_too_early_is_told_to_wait() {
     assert!(early.detail().contains("being made"), "{}", early.detail());
 }
 
-/// The only session, when it works on so many images.
+/// Waits until the only session processes `images` images; returns its identifier.
 async fn working(server: &Server, images: usize) -> String {
     until("a session at work", async || {
         let one = sessions(server).await.first()?.clone();
@@ -180,7 +180,7 @@ async fn a_model_that_takes_too_long_is_given_up() {
 #[tokio::test]
 async fn a_stored_image_that_is_lost_is_no_full_disk() {
     let server = Server::with_model("slow", &[]).await;
-    // It keeps the only worker busy.
+    // This client keeps the only worker busy.
     let mut other = server.client("").await;
     for index in 0..8 {
         other.upload("x.png", &photo(index)).await;
@@ -259,7 +259,7 @@ async fn clients_that_fall_silent_are_told() {
 #[tokio::test]
 async fn uploads_share_their_memory_in_turns() {
     let server = Server::start(&["--upload-buffer-mb", "1", "--max-message-bytes", "100000"]).await;
-    // Each image alone takes all the memory there is.
+    // Each image alone needs all the upload memory.
     let noise: Vec<Vec<u8>> = (0..6).map(|seed| noisy_png(seed, 700)).collect();
     assert!(noise[0].len() > 1 << 20, "{} bytes", noise[0].len());
     let parts: Vec<Part<'_>> = noise.iter().map(|png| ("images", None, &png[..])).collect();
@@ -274,7 +274,7 @@ async fn uploads_share_their_memory_in_turns() {
     all_gone(&server).await;
 }
 
-/// A PNG that cannot be compressed.
+/// A PNG of noise, which does not compress.
 fn noisy_png(seed: u32, size: u32) -> Vec<u8> {
     let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
     let image = image::RgbImage::from_fn(size, size, |_, _| {

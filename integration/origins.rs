@@ -1,4 +1,4 @@
-//! Web pages of other origins may use the server only as far as its operator lets them.
+//! Web pages of other origins may use the server only if its operator allows them.
 
 use crate::support::rest;
 use crate::support::server::Server;
@@ -39,7 +39,7 @@ async fn pages_of_other_origins() {
         "{methods}"
     );
 
-    // A page that is not allowed can neither change anything nor open a socket.
+    // A page of a forbidden origin can neither change anything nor open a socket.
     let headers = [("Origin", "http://other.example")];
     let reply = rest::request("POST", &url, &headers).await;
     assert_eq!(reply.status, 403);

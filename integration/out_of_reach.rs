@@ -1,4 +1,4 @@
-//! Fetching without a network: it ends by itself, says why, and the embedded model runs.
+//! Fetching without a network: it times out with a message, and the embedded model runs.
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,7 +10,7 @@ use crate::support::program::{ended, program};
 use crate::support::server::{Server, new_data_dir, refused_start};
 use crate::support::store::Place;
 
-/// The program with a cache of its own, and this address as the hub's.
+/// The program with its own cache and this hub address.
 fn with_hub(cache: &Path, hub: &str, arguments: &[&str]) -> tokio::process::Command {
     let mut command = program(cache, arguments);
     command.env("HF_ENDPOINT", hub);
@@ -66,7 +66,7 @@ async fn without_a_network_it_says_so() {
 #[tokio::test]
 async fn a_hub_that_never_answers_is_given_up() {
     let cache = new_data_dir();
-    // The system accepts for it.
+    // The kernel accepts connections into the backlog.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let hub = format!("http://{}", silent.local_addr().expect("bound"));
     let fetch = ["models", "fetch", "da3-small"];
@@ -113,7 +113,7 @@ async fn while_the_hub_is_out_of_reach_the_embedded_model_runs() {
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("http://hub does not answer"), "{said}");
 
-    // What is wrong with the model itself is no matter of reach.
+    // An error of the model itself does not count as an unreachable hub.
     place.set_download("echo 'error: it came damaged' >&2; exit 1");
     let (code, said) = refused_start(&options).await;
     assert_eq!(code, 1, "{said}");
@@ -125,7 +125,7 @@ async fn offline_the_embedded_model_runs() {
     let cache = new_data_dir();
     let store = cache.path().join("models");
     let store = store.to_str().expect("a plain name");
-    // What the hub's cache has, here or there, is none of its business.
+    // Use an empty hub cache, so that the machine's own cache does not matter.
     let python = cache.path().join("python");
     let tools = repository().join(".venv/bin/python");
     let script = format!(

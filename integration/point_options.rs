@@ -1,5 +1,5 @@
-//! Options of the point cloud, with photos of the sample scene. Where it does not matter what the
-//! model says, a quick one does.
+//! Options of the point cloud, with photos of the sample scene. Tests that do not depend on the
+//! model's result use a quick model.
 
 use std::collections::HashSet;
 use std::io::{Cursor, Read as _};
@@ -17,7 +17,7 @@ use crate::support::server::{Server, new_data_dir};
 
 const PHOTOS: usize = 4;
 
-/// The result of a session with these options.
+/// Creates a session with these options; returns its result.
 async fn result(server: &Server, scene: &Scene, options: &str) -> Answer {
     let query = format!("process_res=336&{options}");
     let reply = server
@@ -33,7 +33,7 @@ async fn result(server: &Server, scene: &Scene, options: &str) -> Answer {
     client.result("complete").await
 }
 
-/// What does not depend on the options, apart from rounding.
+/// Checks that cameras and transforms are equal up to rounding.
 fn assert_same_geometry(answer: &Answer, plain: &Answer) {
     let (found, expected) = (answer.metadata(), plain.metadata());
     for name in [
@@ -56,7 +56,7 @@ fn read(answer: &Answer) -> Contents {
     contents
 }
 
-/// The points as comparable numbers.
+/// The bit patterns of the points, for comparison.
 fn bits(contents: &Contents) -> HashSet<[u32; 3]> {
     let bits = |point: &Point3<f32>| [point.x, point.y, point.z].map(f32::to_bits);
     contents.points.iter().map(bits).collect()
@@ -194,7 +194,7 @@ async fn compressed_points_are_the_same_within_a_step() {
     assert!(sizes[2] < sizes[1] * 8 / 10, "{sizes:?}");
 }
 
-/// The same colours, and positions that differ by a step of 16 bits at most.
+/// Checks that colours are equal and positions differ by at most one 16-bit step.
 fn assert_same_points(found: &StoredPoints, exact: &StoredPoints) {
     assert_eq!(found.colours, exact.colours);
     assert_eq!(found.positions.len(), exact.positions.len());
@@ -212,7 +212,7 @@ fn assert_same_points(found: &StoredPoints, exact: &StoredPoints) {
     }
 }
 
-/// Other formats hold the same points.
+/// Other formats contain the same points.
 #[tokio::test]
 async fn filters_hold_for_every_format() {
     let server = Server::start(&[]).await;
@@ -266,7 +266,7 @@ async fn filters_hold_for_every_format() {
     let count = model[..8].try_into().expect("eight bytes");
     assert_eq!(u64::from_le_bytes(count), points);
 
-    // There, points are pixels.
+    // In NPZ, points are pixel indices.
     let npz = server.get(&format!("{path}?format=npz")).await;
     let array = entry(&npz.body, "points.npy");
     let head = String::from_utf8_lossy(&array[..100]).into_owned();
@@ -278,7 +278,7 @@ fn vertices_of(ply: &[u8]) -> Vec<[u8; 3]> {
     let end = b"end_header\n";
     let begin = ply.windows(end.len()).position(|window| window == end);
     let body = &ply[begin.expect("a head") + end.len()..];
-    // Three floats, three bytes, a float.
+    // A vertex has three floats, three bytes and a float.
     let vertices = body.chunks_exact(19);
     assert!(vertices.remainder().is_empty());
     vertices

@@ -1,4 +1,4 @@
-//! What a client sees while a model runs, and that nothing waits for the model.
+//! Progress while a model runs, and that other requests do not wait for the model.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::support::client::Client;
 use crate::support::pictures::photo;
 use crate::support::server::Server;
 
-/// Seconds of work for the slow model.
+/// Number of frames; the slow model works for seconds on them.
 const FRAMES: u32 = 6;
 
 async fn busy_client(server: &Server) -> Client {
@@ -52,7 +52,7 @@ async fn progress_is_real_and_never_falls() {
     let steps = progress.windows(2).filter(|pair| pair[0] < pair[1]);
     assert!(steps.count() >= 4, "it moves: {progress:?}");
 
-    // Frames are counted up to the last one, some of them on the way.
+    // Progress counts frames up to the last one, with intermediate counts.
     let counts: Vec<(u32, u32)> = answer
         .progress()
         .filter(|message| message["stage"] == "inference")
@@ -91,7 +91,7 @@ async fn everything_else_is_answered_while_a_model_runs() {
     // In another session: an upload and a ping.
     other.upload("other.png", &photo(0)).await;
     other.expect_quiet().await;
-    // Over REST: everything, and it tells of the running work.
+    // All REST endpoints respond, and report the running job.
     for path in ["/healthz", "/readyz", "/info", "/ws/sessions"] {
         assert_eq!(server.get(path).await.status, 200, "{path}");
     }
@@ -106,7 +106,7 @@ async fn everything_else_is_answered_while_a_model_runs() {
     assert_eq!(info["image_count"], FRAMES + 1);
 
     let answer = busy.result("delta").await;
-    // The image that came meanwhile is not part of it.
+    // An image that arrived during the generation is not part of it.
     assert_eq!(answer.message["image_count"], FRAMES);
     assert_eq!(answer.metadata()["num_frames"], FRAMES);
     assert_eq!(server.info(&busy.session).await["status"], "active");

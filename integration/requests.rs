@@ -35,7 +35,7 @@ async fn beyond_the_limit_the_answer_is_busy() {
     for index in 0..4 {
         client.upload("x.png", &photo(index)).await;
     }
-    // The first one runs for seconds, two more may wait, the last three are too many.
+    // The first request runs for seconds, two more may wait, and the last three exceed the limit.
     for _ in 0..6 {
         client.generate(true).await;
     }
@@ -53,7 +53,7 @@ async fn beyond_the_limit_the_answer_is_busy() {
     }
     assert_eq!((results, refusals), (3, 3));
     client.expect_quiet().await;
-    // Being busy is no failure of the session.
+    // A refusal because of load is not a failure of the session.
     assert_eq!(server.info(&client.session).await["status"], "active");
     client.generate(false).await;
     client.result("complete").await;
@@ -67,7 +67,7 @@ async fn incremental_is_optional() {
     client.send(json!({"type": "generate"})).await;
     let answer = client.answer().await;
     assert_ne!(answer.message["type"], "error");
-    // Fields that nobody knows are not in the way.
+    // Unknown fields are ignored.
     client
         .send(json!({"type": "generate", "incremental": true, "colour": "red"}))
         .await;

@@ -124,7 +124,7 @@ async fn deleting_removes_the_session_and_its_files() {
     not_found(&server.get(&format!("/ws/session/{session}")).await);
     not_found(&server.delete(&format!("/ws/session/{session}")).await);
     not_found(&server.get(&format!("/ws/session/{session}/result")).await);
-    // Its connection is told and closed, the neighbour is not.
+    // The deleted session's connection gets an error and is closed; the other session's is not.
     let (before, closed) = client.closed().await;
     let told = before.iter().any(|message| {
         let text = message["message"].as_str().unwrap_or_default();
@@ -187,7 +187,7 @@ async fn at_the_limit_a_new_session_is_refused_and_none_is_evicted() {
     assert_eq!(server.post("/ws/session/create").await.status, 503);
 }
 
-/// All that a result is, but for the point cloud itself.
+/// Fetches the metadata of the stored result.
 async fn stored_metadata(server: &Server, session: &str) -> Value {
     let path = format!("/ws/session/{session}/result?format=json");
     let reply = server.get(&path).await;

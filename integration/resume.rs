@@ -1,4 +1,4 @@
-//! A connection that drops takes nothing with it.
+//! A dropped connection loses nothing.
 
 use crate::support::client::Client;
 use crate::support::pictures::photo;
@@ -6,7 +6,7 @@ use crate::support::server::Server;
 
 const FRAMES: u32 = 4;
 
-/// A client whose request runs in the model.
+/// Connects a client and starts a request that runs in the model.
 async fn running(server: &Server) -> Client {
     let mut client = server.client("").await;
     for index in 0..FRAMES {
@@ -65,7 +65,7 @@ async fn a_result_waits_for_its_client() {
     assert_eq!(info["status"], "active");
     let stored = server.get(&format!("/ws/session/{session}/result")).await;
     assert_eq!(stored.status, 200);
-    // It comes right after the greeting, and once.
+    // The answer follows right after `connected`, and only once.
     let mut again = Client::resume(&server, &session).await;
     let delta = again.expect("delta").await;
     assert_eq!(delta["image_count"], FRAMES);
@@ -84,7 +84,7 @@ async fn without_resume_nothing_old_is_sent() {
     server.settled(&session).await;
     let mut plain = Client::connect(&server, &session).await;
     plain.expect_quiet().await;
-    // It is still there for who asks for it.
+    // The answer is still available to a client that resumes.
     plain.vanish();
     let mut again = Client::resume(&server, &session).await;
     again.expect("delta").await;
@@ -96,7 +96,7 @@ async fn queued_requests_survive_too() {
     let mut client = running(&server).await;
     client.generate(false).await;
     client.send(serde_json::json!({"type": "finalize"})).await;
-    // The three are in the session before the connection goes away.
+    // The three images are in the session before the connection drops.
     client.send(serde_json::json!({"type": "ping"})).await;
     client.up_to(&["pong"]).await;
     let session = client.session.clone();

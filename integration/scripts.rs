@@ -1,5 +1,5 @@
-//! What `make serve` and `make models` install before the program runs: the packages for fetching,
-//! of several gigabytes, only if the fetch has a prospect.
+//! `make serve` and `make models` install the packages for fetching, several gigabytes, only if the
+//! fetch can succeed.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,8 +15,8 @@ use crate::support::archives::repository;
 use crate::support::program::{Ended, ended};
 use crate::support::server::new_data_dir;
 
-/// The scripts in a folder of their own, where setting up is only noted down, and cargo runs the
-/// program that is tested.
+/// The scripts in a temporary folder, where a stand-in records the setup, and a stand-in for cargo
+/// runs the program under test.
 struct Scripts {
     folder: TempDir,
 }
@@ -59,7 +59,7 @@ impl Scripts {
         scripts
     }
 
-    /// Runs a script to its end; also gives whether the packages for fetching were installed.
+    /// Runs a script; also returns whether the packages for fetching were installed.
     async fn run(&self, hub: &str, script: &str, arguments: &[&str]) -> (Ended, bool) {
         let folder = self.folder.path();
         let calls = folder.join("calls");
@@ -84,7 +84,7 @@ impl Scripts {
     }
 }
 
-/// A hub that answers, and has nothing.
+/// A hub that responds but has no models.
 fn empty_hub() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = format!("http://{}", listener.local_addr().expect("bound"));
@@ -142,7 +142,7 @@ async fn fetching_installs_nothing_for_what_is_refused_anyway() {
 async fn serving_installs_nothing_for_what_is_not_fetched() {
     let scripts = Scripts::new();
     let hub = empty_hub();
-    // Each ends with a refusal, so that no server is left.
+    // Each start is refused, so that no server keeps running.
     let serve = async |hub: &str, arguments: &[&str]| {
         let always = [
             "--port",

@@ -1,4 +1,4 @@
-//! Sessions side by side, and several connections to one.
+//! Concurrent sessions, and several connections to one session.
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -11,7 +11,7 @@ use crate::support::pictures::photo;
 use crate::support::server::Server;
 use crate::support::until;
 
-/// Uploads photos of one's own and asks for results after each; returns what came back.
+/// Uploads photos unique to this session and requests a result after each.
 async fn reconstruct(server: &Server, name: &str, photos: u32) -> Client {
     let mut client = server.client("").await;
     for index in 1..=photos {
@@ -72,7 +72,7 @@ async fn sessions_are_kept_apart_in_their_files() {
 
 #[tokio::test]
 async fn sessions_come_and_go_while_images_are_stored() {
-    // More than are stored at once.
+    // More images than the server stores in parallel.
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let images = u32::try_from(cores + 12).expect("a number of cores");
     let unanswered = format!("--max-unanswered-messages={images}");
@@ -91,10 +91,10 @@ async fn sessions_come_and_go_while_images_are_stored() {
     let other = server.session("").await;
     let reply = server.delete(&format!("/ws/session/{other}")).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
-    // It took no turn behind the images.
+    // The request did not wait for the images.
     assert_eq!(server.info(&busy.session).await["pending_images"], images);
 
-    // One that ends meanwhile leaves nothing behind, and nothing is added later.
+    // A session deleted in the meantime leaves no files, and none are added later.
     let reply = server
         .delete(&format!("/ws/session/{}", busy.session))
         .await;
@@ -109,29 +109,29 @@ async fn sessions_come_and_go_while_images_are_stored() {
     assert_eq!(strange, None);
 }
 
-/// Deletes a session whose files cannot be removed; returns its path.
+/// Deletes a session whose files cannot be removed; returns its REST path.
 async fn delete_in_vain(server: &Server) -> String {
     let session = server.session("").await;
-    // Nobody can remove what is not where it was.
+    // Move the folder away, so that removing the files fails.
     let folders = server.data_dir().join("sessions");
     std::fs::rename(&folders, server.data_dir().join("elsewhere")).expect("writable");
     std::fs::write(&folders, b"no folder").expect("writable");
     let path = format!("/ws/session/{session}");
     let reply = server.delete(&path).await;
     assert_eq!(reply.status, 500, "{}", reply.text());
-    // The session has ended all the same.
+    // The session has ended nevertheless.
     assert_eq!(server.get(&path).await.status, 404);
     path
 }
 
-/// Makes what [`delete_in_vain`] did good.
+/// Undoes the obstacle of [`delete_in_vain`].
 fn repair(server: &Server) {
     let folders = server.data_dir().join("sessions");
     std::fs::remove_file(&folders).expect("writable");
     std::fs::rename(server.data_dir().join("elsewhere"), &folders).expect("writable");
 }
 
-/// Folders of sessions, also empty ones.
+/// Number of session folders, including empty ones.
 fn folders(server: &Server) -> usize {
     let folders = server.data_dir().join("sessions");
     folders.read_dir().expect("it is there").count()
@@ -145,7 +145,7 @@ async fn files_that_stay_are_not_said_to_be_gone() {
     assert_eq!(reply.status, 500, "{}", reply.text());
     repair(&server);
     let reply = server.delete(&path).await;
-    // Unless the server was quicker by itself.
+    // 404 if the server's own retry was faster.
     assert!([200, 404].contains(&reply.status), "{}", reply.text());
     assert_eq!(folders(&server), 0);
     assert_eq!(server.delete(&path).await.status, 404);
@@ -174,12 +174,12 @@ async fn several_connections_share_a_session() {
     first.upload("0.png", &photo(0)).await;
     let ack = second.upload("1.png", &photo(1)).await;
     assert_eq!(ack["image_count"], 2);
-    // One more than allowed is told so, and the others stay.
+    // One connection too many is refused, and the others stay.
     let (messages, closed) = Client::refused(&server.socket(&first.session)).await;
     let text = messages[0]["message"].as_str().expect("an error");
     assert!(text.contains('2') && text.contains("connections"), "{text}");
     assert_eq!(closed.code, Some(4429), "{closed:?}");
-    // Who asked gets the answer.
+    // The client that sent the request gets the answer.
     second.generate(true).await;
     let answer = second.result("delta").await;
     assert_eq!(answer.metadata()["num_frames"], 2);

@@ -1,5 +1,5 @@
-//! A client that sends and never reads costs little memory and nobody else's time, and is dropped
-//! in the end.
+//! A client that sends but never reads uses little memory, does not delay others, and is finally
+//! disconnected.
 
 use futures_util::SinkExt as _;
 use tokio_tungstenite::tungstenite::Message;
@@ -11,7 +11,7 @@ use crate::support::{until, within};
 
 const OPTIONS: [&str; 2] = ["--send-timeout", "3"];
 
-/// Sends the same message until the server breaks the connection off; never reads.
+/// Sends the same message until the server closes the connection; never reads.
 async fn send_until_dropped(socket: &mut Socket, message: &str) -> usize {
     let mut sent = 0;
     while socket.feed(Message::text(message)).await.is_ok() {
@@ -23,7 +23,7 @@ async fn send_until_dropped(socket: &mut Socket, message: &str) -> usize {
     sent
 }
 
-/// Lets a client of this session misbehave, and looks at the server meanwhile.
+/// Runs such a client in this session, and checks the server in the meantime.
 async fn misbehave(server: &Server, session: &str, message: &str) {
     let mut neighbour = server.client("").await;
     neighbour.upload("0.png", &photo(0)).await;
@@ -51,7 +51,7 @@ async fn misbehave(server: &Server, session: &str, message: &str) {
     println!("{sent} messages, {} MiB more", grown >> 20);
     assert!(sent > 0);
     assert!(grown < 200 << 20, "{grown} bytes more");
-    // The session itself is there, and its connection is gone.
+    // The session exists, and its connection is closed.
     until("the end of the connection", async || {
         (server.info(session).await["connections"] == 0).then_some(())
     })
@@ -88,14 +88,14 @@ async fn point_clouds_that_nobody_reads() {
     for _ in 0..4 {
         client.upload("x.png", &sized(504, 378)).await;
     }
-    // The first run of a model takes memory that later ones do not.
+    // Warm up: the first run of a model allocates memory that later runs reuse.
     client.generate(true).await;
     client.result("delta").await;
     client.vanish();
-    // Each answer is megabytes, far more than the sockets between us hold.
+    // Each answer has megabytes, far more than the socket buffers.
     let generate = r#"{"type":"generate","incremental":true}"#;
     misbehave(&server, session, generate).await;
-    // What was not taken is not lost.
+    // Undelivered answers are not lost.
     let mut again = Client::resume(&server, session).await;
     let answer = again.result("delta").await;
     assert_eq!(answer.metadata()["num_frames"], 4);

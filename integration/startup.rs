@@ -1,4 +1,4 @@
-//! A server that cannot do what it is asked for says so and does not start.
+//! A server with invalid options reports an error and does not start.
 
 use std::net::TcpListener;
 
@@ -7,7 +7,7 @@ use crate::support::pictures::photo;
 use crate::support::server::{Server, refused_start};
 use crate::support::until;
 
-/// The start is refused with a sentence that has these words, and without a trace of a panic.
+/// Expects a failed start with a message that contains these words, and without a panic.
 async fn refused(options: &[&str], words: &[&str]) {
     let (code, said) = refused_start(options).await;
     assert_ne!(code, 0, "{said}");
@@ -70,7 +70,7 @@ async fn a_data_directory_in_use() {
     let model = archive("flat");
     let model = model.to_str().expect("a plain name");
     refused(&["--model", model, "--data-dir", data], &[data, "in use"]).await;
-    // The one that has it goes on.
+    // The server that holds the lock continues.
     server.session("").await;
 }
 
@@ -92,7 +92,7 @@ async fn options_that_make_no_sense() {
     refused(&["--no-such-option"], &["--no-such-option"]).await;
 }
 
-/// What the server says of a session's life, once it has said all of it.
+/// Creates and deletes a session; returns its identifier and the complete log.
 async fn log_of_a_session(options: &[&str]) -> (String, String) {
     let mut server = Server::start(options).await;
     let mut client = server.client("").await;

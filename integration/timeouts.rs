@@ -1,4 +1,4 @@
-//! Sessions that nobody uses end; those in use do not.
+//! Idle sessions expire; sessions in use do not.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::support::pictures::photo;
 use crate::support::server::Server;
 use crate::support::until;
 
-/// Whether a session is still there. Looking is no activity.
+/// Whether a session still exists; this query does not count as activity.
 async fn exists(server: &Server, session: &str) -> bool {
     let list = server.get("/ws/sessions").await.json();
     let sessions = list["sessions"].as_array().expect("a list");
@@ -19,7 +19,7 @@ async fn idle_sessions_end_with_their_files() {
     let mut client = server.client("").await;
     client.upload("0.png", &photo(0)).await;
     assert!(!server.files().is_empty());
-    // The open connection is no activity; it is told why it ends.
+    // An open connection alone is not activity; it gets an error before the close.
     let (before, closed) = client.closed().await;
     let told = before.iter().any(|message| {
         message["message"]
@@ -46,7 +46,7 @@ async fn activity_keeps_a_session() {
     let server = Server::start(&["--session-timeout", "4"]).await;
     let mut used = server.client("").await;
     let idle = server.session("").await;
-    // Both are equally old; only one of them is spoken to.
+    // Both sessions are equally old; only one of them has activity.
     until("the end of the idle session", async || {
         used.send(json!({"type": "ping"})).await;
         used.expect("pong").await;
@@ -66,7 +66,7 @@ async fn a_running_generation_keeps_its_session() {
     let witness = server.session("").await;
     client.generate(true).await;
     client.inference_started().await;
-    // Nobody is connected any more, and the model takes longer than the timeout.
+    // No client is connected, and the model runs longer than the timeout.
     let session = client.session.clone();
     client.vanish();
     until("the end of the idle session", async || {
@@ -74,7 +74,7 @@ async fn a_running_generation_keeps_its_session() {
     })
     .await;
     assert_eq!(server.info(&session).await["status"], "processing");
-    // When it is done, its time starts anew; then it ends as well.
+    // After the generation the timeout restarts; then the session expires as well.
     until("the result", async || {
         let path = format!("/ws/session/{session}/result");
         (server.get(&path).await.status == 200).then_some(())

@@ -1,4 +1,4 @@
-//! Workers that die, and model calls that fail.
+//! Worker crashes and failed model calls.
 
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ async fn a_killed_worker_is_restarted_and_its_job_answered() {
 
     let reply = server.post("/actors/workers/0/restart").await;
     assert_eq!(reply.status, 200, "{}", reply.text());
-    // Others hardly notice.
+    // Other sessions are not affected.
     bystander.expect_quiet().await;
 
     let answer = client.result("delta").await;
@@ -43,7 +43,7 @@ async fn a_killed_worker_is_restarted_and_its_job_answered() {
         .filter_map(|message| message["progress"].as_f64())
         .collect();
     assert!(progress.is_sorted(), "not even then it falls: {progress:?}");
-    // Nor do the stages go back: the model runs already.
+    // Stages do not go back either: the model already runs.
     let order = ["inference", "exporting", "finalizing"];
     let stages = answer.progress().map(|message| {
         let stage = message["stage"].as_str().expect("a stage");
@@ -57,7 +57,7 @@ async fn a_killed_worker_is_restarted_and_its_job_answered() {
     let workers = actors(&tree, "worker");
     assert_eq!(workers.len(), 1);
     assert!(workers[0]["restarts"].as_u64() >= Some(1), "{}", workers[0]);
-    // It alone was restarted.
+    // Only this worker was restarted.
     for session in actors(&tree, "session") {
         assert_eq!(session["restarts"], 0, "{session}");
     }
@@ -75,7 +75,7 @@ async fn a_worker_that_is_killed_again_and_again_gives_an_error_at_last() {
     client.generate(true).await;
     let mut answer = None;
     for _ in 0..10 {
-        // Progress never falls, so it does not tell of a second start; the tree does.
+        // Progress never decreases, so it does not show the second start; the actor tree does.
         let busy = until("a busy worker or the answer", async || {
             let tree = server.get("/actors").await.json();
             let info = server.info(&client.session).await;
@@ -215,7 +215,7 @@ async fn the_tree_shows_every_actor() {
     assert_eq!(job["frames"], 4);
     assert!(job["running_seconds"].is_f64());
     busy.result("delta").await;
-    // What ends leaves the tree.
+    // Ended actors leave the tree.
     server.delete(&format!("/ws/session/{idle}")).await;
     let tree = server.get("/actors").await.json();
     assert_eq!(actors(&tree, "session").len(), 1);

@@ -1,5 +1,5 @@
-//! The three workflows of the protocol, with the embedded model on the sample scene; what comes
-//! back is compared with the truth.
+//! The three workflows of the protocol, with the embedded model on the sample scene, compared with
+//! ground truth.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
@@ -13,11 +13,11 @@ use crate::support::glb::{self, Contents};
 use crate::support::scene::Scene;
 use crate::support::server::{Server, new_data_dir};
 
-/// Every point of a test costs time; this many are enough to judge.
+/// Limit of points, to save time; enough for the comparison.
 const MAX_POINTS: usize = 60_000;
 
-/// One server for all tests with the embedded model: TorchScript compiles the model in its first
-/// runs, which takes longer than the runs themselves. It ends with the last test.
+/// One server for all tests with the embedded model, because TorchScript compiles the model in its
+/// first runs, which takes longer than a run. It ends with the last test.
 pub async fn start() -> Arc<Server> {
     static SHARED: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
     let mut shared = SHARED.lock().await;
@@ -45,7 +45,7 @@ async fn upload(client: &mut Client, scene: &Scene, views: impl IntoIterator<Ite
     }
 }
 
-/// Everything that a result says about itself fits together.
+/// Checks that the metadata and the GLB are consistent.
 fn check_metadata(answer: &Answer, session: &str, names: &[String], size: [u32; 2]) -> Contents {
     let metadata = answer.metadata();
     let glb = answer.glb();
@@ -109,7 +109,7 @@ fn seconds(value: &Value) -> f64 {
     seconds
 }
 
-/// Cameras and points are where they are in truth.
+/// Compares cameras and points with ground truth.
 fn check_against_truth(cameras: &Cameras, contents: &Contents, scene: &Scene) -> DepthAgreement {
     let mut errors = cameras.pose_errors(scene);
     let agreement = cameras.depth_agreement(&contents.points, scene);
@@ -127,7 +127,7 @@ fn check_against_truth(cameras: &Cameras, contents: &Contents, scene: &Scene) ->
     assert!(agreement.median < 0.01, "{agreement:?}");
     assert!(agreement.third_quartile < 0.03, "{agreement:?}");
 
-    // The camera nodes stand where the metadata say.
+    // The camera nodes have the positions of the metadata.
     let baseline = (contents.cameras[0].1 - contents.cameras[1].1).norm();
     for (node, centre) in contents.cameras.iter().zip(cameras.centres_in_glb()) {
         let distance = (node.1 - centre.cast::<f32>()).norm();
@@ -136,7 +136,7 @@ fn check_against_truth(cameras: &Cameras, contents: &Contents, scene: &Scene) ->
     agreement
 }
 
-/// Stages come in their order, and progress never falls.
+/// Checks that stages are in order and progress never decreases.
 fn check_progress(answer: &Answer, frames: usize) {
     let stages = ["loading_model", "inference", "exporting", "finalizing"];
     let (mut stage, mut fraction) = (0, 0.0);
@@ -179,11 +179,11 @@ async fn batch_upload() {
     let cameras = Cameras::read(answer.metadata(), &scene);
     check_against_truth(&cameras, &contents, &scene);
     check_colours(&cameras, &contents, &scene);
-    // A complete result is not the end of the session.
+    // A `complete` result does not complete the session.
     assert_eq!(server.info(&client.session).await["status"], "active");
 }
 
-/// The points have the colours of the photos at the places where they are seen.
+/// Checks that points have the colours of the photos at their projections.
 fn check_colours(cameras: &Cameras, contents: &Contents, scene: &Scene) {
     let photo = image::load_from_memory(&scene.photo(0)).expect("a photo");
     let [width, height] = cameras.processed_size;
@@ -238,8 +238,8 @@ async fn incremental_updates() {
         let agreement = check_against_truth(&cameras, &contents, &scene);
         results.push((cameras, contents, agreement));
     }
-    // The world is fixed: points of later results, seen with the cameras of the first one, lie
-    // where the first result's points lie.
+    // The world is fixed: points of later results, projected with the first result's cameras,
+    // coincide with the first result's points.
     let (cameras, _, agreement) = &results[0];
     for (later, contents, _) in &results[1..] {
         let across = cameras.depth_agreement(&contents.points, &scene);
@@ -257,8 +257,8 @@ async fn incremental_updates() {
     }
 }
 
-/// Workflow 3: photos come one after another, previews are asked for on the way, and uploads go
-/// on while they are made.
+/// Workflow 3: photos arrive one by one, previews are requested in between, and uploads continue
+/// during the generations.
 #[tokio::test]
 async fn live_streaming() {
     let scene = Scene::load();

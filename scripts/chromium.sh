@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs Chromium, which the tests of the pages need, if it is not there. For Debian and Ubuntu,
-# as root or with sudo.
+# Installs Chromium for the tests of the pages if it is missing. For Debian and Ubuntu, as root or
+# with sudo.
 source "$(dirname "$0")/common.sh"
 
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null && exit

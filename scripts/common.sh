@@ -1,24 +1,52 @@
-# Sourced by the other scripts: goes to the repository's root and checks prerequisites.
+# Sourced by the other scripts: changes to the repository's root and defines functions.
 # shellcheck shell=bash
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# libtorch's threads spin only for a moment while they wait for each other, as in the server;
-# otherwise they slow each other down many times where more threads than cores run.
+# As in the server: libtorch's threads spin only briefly while they wait for each other. Longer
+# spinning makes them many times slower where more threads than cores run.
 export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-1000}
 
-# fail MESSAGE...: one sentence on stderr, then the end.
+# fail MESSAGE...: prints an error and exits.
 fail() {
   echo "error: $*" >&2
   exit 1
 }
 
-# say MESSAGE...: what takes time is announced.
+# say MESSAGE...: announces a step that takes time.
 say() {
   echo "==> $*"
 }
 
-# at_least VERSION MINIMUM: compares dotted versions.
+# together STEP...: runs functions at the same time. Prints the whole output of each in the order of
+# the arguments, and fails if one failed. All run to their end, so that one run shows every failure.
+together() {
+  local logs step failed=() pids=()
+  declare -A pid_of
+  logs=$(mktemp -d)
+  # In process groups of their own, so that an interrupt ends all that the steps started.
+  set -m
+  for step in "$@"; do
+    (
+      set -e
+      "$step"
+    ) >"$logs/$step" 2>&1 </dev/null &
+    pid_of[$step]=$!
+  done
+  set +m
+  pids=("${pid_of[@]}")
+  # shellcheck disable=SC2064 # the processes of this call
+  trap "kill -- ${pids[*]/#/-} 2>/dev/null; rm -rf '$logs'" EXIT
+  for step in "$@"; do
+    if ! wait "${pid_of[$step]}"; then failed+=("$step"); fi
+    cat "$logs/$step"
+  done
+  trap - EXIT
+  rm -r "$logs"
+  [ "${#failed[@]}" = 0 ] || fail "failed: ${failed[*]}"
+}
+
+# at_least VERSION MINIMUM: whether a dotted version is new enough.
 at_least() {
   [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
 }
@@ -36,7 +64,7 @@ need_rust() {
     fail "Rust $minimum or newer is needed, but rustc is $found; try 'rustup update stable'."
 }
 
-# pointstream ARGUMENT...: runs the program that cargo built in release mode.
+# pointstream ARGUMENT...: runs the release build of the program.
 pointstream() {
   cargo run --quiet --release --locked --bin pointstream -- "$@"
 }
@@ -69,7 +97,7 @@ install_package() {
     apt-get install -y --no-install-recommends "$package"
 }
 
-# find_python: prints a Python that can make the virtual environment. PYTHON overrides the choice.
+# find_python: prints a Python that can create the virtual environment. PYTHON overrides the choice.
 find_python() {
   local candidate
   for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11 python3.10}; do

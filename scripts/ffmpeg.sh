@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs ffmpeg, which the tests of videos need, if it is not there. For Debian and Ubuntu, as
-# root or with sudo.
+# Installs ffmpeg for the tests of videos if it is missing. For Debian and Ubuntu, as root or with
+# sudo.
 source "$(dirname "$0")/common.sh"
 
 command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null && exit

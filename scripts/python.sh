@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Usage: scripts/python.sh ARGUMENT...
 #
-# Runs the Python of .venv in the repository's root, with all that the project's tools need.
+# Runs the Python of .venv in the repository's root, with the packages of the project's tools.
 source "$(dirname "$0")/common.sh"
 
 scripts/setup.sh --with-python-tools

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # Usage: scripts/setup.sh [--with-model-tools | --with-python-tools]
 #
-# Makes .venv with libtorch from the locked requirements, and the link .libtorch that cargo is told
-# of in .cargo/config.toml. With --with-model-tools also what fetching models by name needs, with
-# --with-python-tools what the project's other Python code and its tests need besides. What is
-# installed already is left alone, so a second run is over at once.
+# Creates .venv with libtorch from the locked requirements, and the link .libtorch that
+# .cargo/config.toml names. --with-model-tools also installs what fetching models needs,
+# --with-python-tools what the project's Python code and tests need. Installed requirements are not
+# installed again, so a second run takes no time.
 #
 # WITH_CUDA=1 installs the CUDA libraries on a machine without an NVIDIA GPU, 0 never does.
 source "$(dirname "$0")/common.sh"
 
 case "${1:-}" in
   "") tools= ;;
-  --with-model-tools) tools=models ;;
-  --with-python-tools) tools=test ;;
+  --with-model-tools) tools="models" ;;
+  --with-python-tools) tools="test" ;;
   *) fail "unknown option '$1'; known are --with-model-tools and --with-python-tools." ;;
 esac
 
@@ -20,14 +20,14 @@ esac
 need_rust
 need_compiler
 
-# has_gpu: whether the NVIDIA driver is loaded (the last is where WSL keeps it).
+# has_gpu: whether the NVIDIA driver is loaded. The last path is WSL's.
 has_gpu() {
   [ -e /proc/driver/nvidia/version ] || [ -e /dev/nvidiactl ] ||
     [ -e /usr/lib/wsl/lib/libcuda.so.1 ]
 }
 
-# install NAME [PIP OPTION...]: the packages of requirements/NAME.txt, unless that very file was
-# installed before. The copy that remembers it lives and dies with the virtual environment.
+# install NAME [PIP OPTION...]: installs requirements/NAME.txt, unless the same file was installed
+# before. A copy in the virtual environment records that.
 install() {
   local name=$1
   shift
@@ -40,7 +40,7 @@ install() {
   cp "requirements/$name.txt" ".venv/installed/$name.txt"
 }
 
-# A virtual environment whose Python went away (an upgrade of the system) is made anew.
+# Replace a virtual environment whose Python is gone, as after an upgrade of the system.
 if ! .venv/bin/python -c "" 2>/dev/null; then
   python=$(find_python)
   say "Making the virtual environment .venv with $python"
@@ -57,7 +57,7 @@ esac
 if [ -n "$tools" ]; then install "$tools"; fi
 if [ "$tools" = test ]; then install oracle --no-deps --ignore-requires-python; fi
 
-# Relative, so that the checkout can be moved.
+# A relative link, so that the checkout can be moved.
 for torch in .venv/lib/python3.*/site-packages/torch; do
   [ -e "$torch/lib/libtorch_cpu.so" ] || fail "$torch holds no libtorch; remove .venv and retry."
   [ "$(readlink .libtorch || true)" = "$torch" ] || ln -sfn "$torch" .libtorch

@@ -1,33 +1,84 @@
 #!/usr/bin/env bash
-# Every check there is, the quick ones first.
+# Usage: scripts/test.sh [STEP...]
+#
+# Runs all checks below, some at the same time. With arguments, runs only the named steps, one
+# after the other.
 source "$(dirname "$0")/common.sh"
 
+build_rust() {
+  say "Formatting and lints of Rust"
+  cargo fmt --all --check
+  cargo clippy --locked --workspace --all-targets -- -D warnings
+
+  say "Building the program and its tests"
+  cargo test --locked --workspace --no-run
+}
+
+check_python() {
+  scripts/setup.sh --with-python-tools
+
+  say "Formatting and lints of Python, spelling, shell scripts"
+  .venv/bin/ruff format --check
+  .venv/bin/ruff check
+  .venv/bin/typos
+  # PyPI has ShellCheck for x86-64 only.
+  if [ -x .venv/bin/shellcheck ]; then
+    git ls-files -z | xargs -0 grep -lE '^#!.*(sh|bash)$' | xargs .venv/bin/shellcheck
+  fi
+
+  say "Python tests"
+  # Networks this small gain nothing from several threads. A file's tests share what they build.
+  OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses 2 --dist loadfile
+}
+
+check_pages() {
+  say "The pages: checks, unit tests, and whether they match their sources"
+  web/check.sh
+}
+
+check_licenses() {
+  say "Licences of dependencies"
+  .venv/bin/python scripts/notices.py target/notices
+}
+
+test_rust() {
+  say "Rust tests, end-to-end tests among them"
+  cargo test --locked --workspace
+}
+
+check_glb() {
+  say "Validation of GLB files"
+  integration/glb/run.sh
+}
+
+check_schemas() {
+  say "The descriptions of both interfaces: linters and code generators"
+  integration/schemas/run.sh
+}
+
+test_browser() {
+  say "The pages in a real Chromium"
+  integration/browser/run.sh
+}
+
 need_node
-scripts/setup.sh --with-python-tools
 need_rust
+scripts/setup.sh
 
-say "Formatting and lints"
-cargo fmt --all --check
-.venv/bin/ruff format --check
-.venv/bin/ruff check
-cargo clippy --locked --workspace --all-targets -- -D warnings
+if [ $# -gt 0 ]; then
+  for step in "$@"; do
+    [ "$(type -t "$step")" = function ] || fail "there is no step '$step'."
+    "$step"
+  done
+  exit
+fi
 
-say "Rust tests, end-to-end tests among them"
-cargo test --locked --workspace
-
-say "Python tests"
-.venv/bin/python -m pytest
-
-say "The pages: checks, unit tests, and whether they are what their sources give"
-web/check.sh
-
-say "Validation of GLB files"
-integration/glb/run.sh
-
-say "Validation of the description of the WebSocket"
-integration/asyncapi/run.sh
-
-say "The pages in a real Chromium"
-integration/browser/run.sh
-
+# Nothing here depends on time, so the steps may compete for cores.
+together build_rust check_python check_pages
+# Tests of the running program have time limits: run them alone.
+test_rust
+check_glb
+check_schemas
+check_licenses
+test_browser
 say "All checks passed"

@@ -1,10 +1,10 @@
-//! The user's folders, as the XDG Base Directory Specification places them.
+//! The user's folders by the XDG Base Directory Specification.
 
 use std::path::PathBuf;
 
 /// The folder that an XDG variable names, or its default below the user's home.
 ///
-/// None if neither is an absolute path; the specification has relative ones ignored.
+/// None if neither is an absolute path; the specification says that relative paths are ignored.
 pub fn base_dir(variable: &str, below_home: &str) -> Option<PathBuf> {
     let absolute = |name: &str| {
         std::env::var_os(name)

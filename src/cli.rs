@@ -1,11 +1,11 @@
 //! The command line: the server by default, or one of its subcommands.
 
-use clap::{Args, Parser, Subcommand};
-use pointstream_reconstruction::model::DeviceChoice;
+use std::ffi::OsString;
 
-use crate::logging::{LogFormat, LogLevel};
-use crate::models::{FetchOptions, ModelChoice, ModelFallback, ModelsCommand, StoreOptions};
-use crate::options::Options;
+use clap::{Parser, Subcommand};
+
+use crate::models::{FetchRequest, ModelsOptions, StoreOptions};
+use crate::options::ServeOptions;
 use crate::reconstruct::ReconstructOptions;
 
 /// Turns a live stream of photos into a 3D point cloud.
@@ -20,15 +20,13 @@ use crate::reconstruct::ReconstructOptions;
     args_conflicts_with_subcommands = true
 )]
 pub struct Cli {
-    /// What to do instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
 
     #[command(flatten)]
-    pub serve: Options,
+    pub serve: ServeOptions,
 }
 
-/// What the program does beside serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Makes a point cloud of photos or a video, without a server.
@@ -36,64 +34,30 @@ pub enum Command {
     Reconstruct(ReconstructOptions),
     /// Lists, fetches, verifies and removes the models in the store.
     Models(ModelsOptions),
+    /// Tells scripts whether a command line of this program needs the Python tools of the checkout.
+    ///
+    /// The exit status is 0 if it fetches a model with them and nothing known prevents that, else 1.
+    #[command(hide = true)]
+    NeedsModelTools {
+        /// The command line, without the program's name.
+        #[arg(last = true, value_name = "ARGUMENT")]
+        arguments: Vec<OsString>,
+    },
 }
 
-/// The options of `pointstream models`.
-#[derive(Debug, Args)]
-pub struct ModelsOptions {
-    #[command(subcommand)]
-    pub command: ModelsCommand,
-}
-
-/// Which model runs, and where.
-#[derive(Debug, Clone, Args)]
-pub struct ModelOptions {
-    /// The model: auto (the best one in the store, else mvs), mvs (embedded), a name that
-    /// `pointstream models list` shows, which is fetched if need be, or the path of a TorchScript
-    /// archive.
-    #[arg(long, env = "POINTSTREAM_MODEL", default_value = "auto")]
-    pub model: ModelChoice,
-
-    /// What runs instead of a named model that is not in the store, while the hub cannot be reached
-    /// or --offline forbids it.
-    #[arg(long, env = "POINTSTREAM_MODEL_FALLBACK", default_value = "mvs")]
-    pub model_fallback: ModelFallback,
-
-    /// Where the model runs: auto (every GPU, else the CPU), cpu, cuda, or a list such as
-    /// cuda:0,cuda:1.
-    #[arg(long, env = "POINTSTREAM_DEVICE", default_value = "auto")]
-    pub device: DeviceChoice,
-
-    #[command(flatten)]
-    pub store: StoreOptions,
-
-    #[command(flatten)]
-    pub fetch: FetchOptions,
-}
-
-/// What is logged, and how.
-#[derive(Debug, Clone, Args)]
-pub struct LogOptions {
-    /// What is logged: ERROR, WARNING, INFO, DEBUG, TRACE, or a filter such as
-    /// info,pointstream_actors=debug.
-    #[arg(
-        id = "log_level",
-        long = "log-level",
-        env = "LOG_LEVEL",
-        value_name = "LEVEL",
-        default_value = "INFO"
-    )]
-    pub level: LogLevel,
-
-    /// How it is logged: text for people, json for machines.
-    #[arg(
-        id = "log_format",
-        long = "log-format",
-        env = "POINTSTREAM_LOG_FORMAT",
-        value_name = "FORMAT",
-        default_value = "text"
-    )]
-    pub format: LogFormat,
+impl Cli {
+    /// The fetch that this command line may do, and the store for it.
+    pub fn fetch_request(&self) -> Option<(StoreOptions, FetchRequest)> {
+        let (store, request) = match &self.command {
+            None => (&self.serve.model.store, self.serve.model.fetch_request()),
+            Some(Command::Reconstruct(options)) => {
+                (&options.model.store, options.model.fetch_request())
+            }
+            Some(Command::Models(options)) => (&options.store, options.fetch_request()),
+            Some(Command::NeedsModelTools { .. }) => return None,
+        };
+        Some((store.clone(), request?))
+    }
 }
 
 #[cfg(test)]
@@ -101,6 +65,10 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
 
     #[test]
     fn the_commands_are_consistent() {
@@ -122,11 +90,35 @@ mod tests {
     }
 
     #[test]
-    fn a_subcommand_stands_alone() {
-        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+    fn options_of_the_server_and_subcommands_exclude_each_other() {
         assert!(parse("pointstream models list").is_ok());
         assert!(parse("pointstream --port 9000").is_ok());
         assert!(parse("pointstream --port 9000 models list").is_err());
         assert!(parse("pointstream modles").is_err());
+    }
+
+    #[test]
+    fn only_named_models_are_fetched() {
+        let fetches = |line: &str| {
+            let cli = parse(line).expect("valid");
+            cli.fetch_request().is_some()
+        };
+        for line in [
+            "pointstream --port 9000 --model=da3-small",
+            "pointstream models fetch da3-small",
+            "pointstream models --model-store here fetch da3-small --from folder",
+            "pointstream reconstruct --model da3-small photos",
+        ] {
+            assert!(fetches(line), "{line}");
+        }
+        for line in [
+            "pointstream --port 9000",
+            "pointstream --model da3-small.pt",
+            "pointstream models fetch da3-small --check",
+            "pointstream models path da3-small",
+            "pointstream needs-model-tools -- --model da3-small",
+        ] {
+            assert!(!fetches(line), "{line}");
+        }
     }
 }

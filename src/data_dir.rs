@@ -1,4 +1,4 @@
-//! The folder for the sessions' files, if the operator chose none.
+//! The folder for the sessions' files.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -14,11 +14,11 @@ use crate::base_dirs::base_dir;
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    /// Whether we chose the folder, and so take it away again.
-    ours: bool,
+    /// Whether it is the default folder, which is removed when the server ends.
+    is_default: bool,
 }
 
-/// The folder cannot be made.
+/// The folder cannot be created.
 #[derive(Debug, Error)]
 #[error("the data folder {path} cannot be used: {source}; choose another with --data-dir")]
 pub struct DataDirError {
@@ -27,43 +27,44 @@ pub struct DataDirError {
 }
 
 impl DataDir {
-    /// Makes the folder, or the default one for an address, if need be. Blocks on the file system.
-    ///
-    /// # Errors
-    /// [`DataDirError`].
+    /// Creates the folder unless it exists. Without a choice it is the default one for the address
+    /// that the server listens on. Blocks on the file system.
     pub fn open(chosen: Option<&Path>, address: SocketAddr) -> Result<Self, DataDirError> {
-        let ours = chosen.is_none();
+        let is_default = chosen.is_none();
         let path = chosen.map_or_else(|| default_path(address), Path::to_owned);
-        // Photos are private.
+        // Other users must not see the photos.
         match DirBuilder::new().recursive(true).mode(0o700).create(&path) {
-            Ok(()) => Ok(Self { path, ours }),
+            Ok(()) => Ok(Self { path, is_default }),
             Err(source) => Err(DataDirError { path, source }),
         }
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Takes the folder away if we chose it: the next server there may never come.
+    /// Removes the default folder, because no other server may ever start on this address.
     pub fn close(self) {
-        if !self.ours {
+        if !self.is_default {
             return;
         }
         if let Err(error) = fs::remove_dir_all(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "the data folder is left");
+            tracing::warn!(
+                path = %self.path.display(),
+                %error,
+                "cannot remove the data folder; remove it by hand"
+            );
         }
     }
 }
 
-/// A folder of its own for each address, so that servers on several ports do not meet, and a later
-/// server on the same one clears what a killed one left behind.
+/// Each address has its own folder. Servers on several ports do not share one, and a server on the
+/// same address clears what a killed one left.
 fn default_path(address: SocketAddr) -> PathBuf {
     base_dir("XDG_STATE_HOME", ".local/state")
         .unwrap_or_else(std::env::temp_dir)
         .join("pointstream")
-        // Colons would be at odds with lists of paths and with other file systems.
+        // Colons separate paths in lists, and some file systems do not allow them.
         .join(address.to_string().replace(':', "-"))
 }
 
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_folder_is_private_and_one_that_was_chosen_stays() {
+    fn a_new_folder_is_private_and_a_chosen_one_is_not_removed() {
         let path = scratch("private");
         let folder = DataDir::open(Some(&path.join("below")), ADDRESS).expect("usable");
         let mode = fs::metadata(folder.path())
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_no_folder() {
+    fn a_file_in_place_of_the_folder_is_an_error() {
         let path = scratch("file");
         fs::write(&path, b"").expect("writable");
         let error = DataDir::open(Some(&path), ADDRESS).expect_err("a file");
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn each_port_has_its_own_default() {
+    fn each_port_has_its_own_default_folder() {
         let other = SocketAddr::new(ADDRESS.ip(), 8001);
         assert_ne!(default_path(ADDRESS), default_path(other));
         assert!(default_path(ADDRESS).ends_with("pointstream/127.0.0.1-8000"));

@@ -1,30 +1,56 @@
-//! The log: on stderr, readable or as JSON.
+//! The log: on stderr, as text or as JSON.
 
 use std::fmt;
 use std::io::IsTerminal;
 use std::str::FromStr;
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
-/// Our own crates; a level alone speaks of them.
-const OWN: [&str; 3] = [
+/// The crates of this program. A level without a filter applies to them.
+const OWN_CRATES: [&str; 4] = [
     "pointstream",
     "pointstream_actors",
+    "pointstream_inference",
     "pointstream_reconstruction",
 ];
 
-/// Lines for people or objects for machines.
+/// What is logged, and how: options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct LogOptions {
+    /// What is logged: ERROR, WARNING, INFO, DEBUG, TRACE, or a filter such as
+    /// info,pointstream_actors=debug.
+    #[arg(
+        id = "log_level",
+        long = "log-level",
+        env = "LOG_LEVEL",
+        value_name = "LEVEL",
+        default_value = "INFO"
+    )]
+    pub level: LogLevel,
+
+    /// How it is logged: text for people, json for machines.
+    #[arg(
+        id = "log_format",
+        long = "log-format",
+        env = "POINTSTREAM_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    pub format: LogFormat,
+}
+
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// One readable line each, in colour on a terminal.
+    /// One readable line for each event, in colour on a terminal.
     Text,
-    /// One JSON object each.
+    /// One JSON object for each event.
     Json,
 }
 
-/// What is logged: a level or a filter, checked.
+/// A valid filter of tracing's directives. A level is read as the filter for our own crates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLevel(String);
 
@@ -46,7 +72,7 @@ impl FromStr for LogLevel {
             text: text.to_owned(),
         };
         let directives = match level(text.trim()) {
-            Some(level) => of_own(level),
+            Some(level) => own_crates_at(level),
             None if text.contains(['=', ',']) => text.trim().to_owned(),
             None => return Err(unknown()),
         };
@@ -68,7 +94,7 @@ impl fmt::Display for LogLevel {
     }
 }
 
-/// A level by its name here or in Python's `logging`, in any case.
+/// A level by its name in tracing or in Python's `logging`, in upper or lower case.
 fn level(name: &str) -> Option<&'static str> {
     match name.to_ascii_lowercase().as_str() {
         "off" => Some("off"),
@@ -81,25 +107,29 @@ fn level(name: &str) -> Option<&'static str> {
     }
 }
 
-/// This level for our own crates. Libraries tell their inner life only when a filter asks for it.
-fn of_own(level: &str) -> String {
+/// The filter that gives our own crates a level. Libraries log at most at `info` unless the operator
+/// gives a filter.
+fn own_crates_at(level: &str) -> String {
     let libraries = match level {
         "debug" | "trace" => "info",
         other => other,
     };
-    OWN.iter().fold(libraries.to_owned(), |filter, name| {
-        format!("{filter},{name}={level}")
-    })
+    OWN_CRATES
+        .iter()
+        .fold(libraries.to_owned(), |filter, name| {
+            format!("{filter},{name}={level}")
+        })
 }
 
-/// Starts logging, panics included.
-pub fn start(level: &LogLevel, format: LogFormat) {
+/// Starts logging. Panics are logged as errors.
+pub fn start(options: &LogOptions) {
     // The filter was checked when the option was read.
-    let filter = level.filter().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = options.level.filter();
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
-    match format {
+    match options.format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => builder.json().flatten_event(true).with_ansi(false).init(),
     }
@@ -118,27 +148,28 @@ mod tests {
     }
 
     #[test]
-    fn levels_come_in_any_case_and_in_pythons_words() {
+    fn levels_are_case_insensitive_and_may_have_pythons_names() {
         assert_eq!(directives("DEBUG"), directives("debug"));
         assert_eq!(directives("WARNING"), directives("warn"));
         assert_eq!(directives("Critical"), directives("error"));
     }
 
     #[test]
-    fn a_level_speaks_of_our_own_crates() {
+    fn a_level_applies_to_our_own_crates() {
         assert_eq!(
             directives("DEBUG"),
-            "info,pointstream=debug,pointstream_actors=debug,pointstream_reconstruction=debug"
+            "info,pointstream=debug,pointstream_actors=debug,pointstream_inference=debug,\
+             pointstream_reconstruction=debug"
         );
     }
 
     #[test]
-    fn filters_pass_as_they_are() {
+    fn filters_are_not_changed() {
         assert_eq!(directives("warn,hyper=trace"), "warn,hyper=trace");
     }
 
     #[test]
-    fn refuses_other_words() {
+    fn other_words_are_refused() {
         for text in ["", "LOUD", "pointstream=loud", "a=b=c"] {
             assert!(text.parse::<LogLevel>().is_err(), "{text:?}");
         }

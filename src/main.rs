@@ -1,4 +1,4 @@
-//! The command `pointstream`: serves sessions that turn photos into point clouds.
+//! The program `pointstream`: serves sessions that turn photos into point clouds.
 
 mod api;
 mod app;
@@ -15,9 +15,11 @@ mod origins;
 mod reconstruct;
 mod service;
 mod signals;
+mod values;
 mod ws;
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::mem::ManuallyDrop;
 use std::os::unix::process::CommandExt;
@@ -25,8 +27,8 @@ use std::process;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command, LogOptions};
-use crate::logging::LogFormat;
+use crate::cli::{Cli, Command};
+use crate::logging::{LogFormat, LogOptions};
 use crate::reconstruct::ReconstructError;
 
 fn main() {
@@ -43,33 +45,53 @@ fn main() {
             end(run(reconstruct::run(options)), log.format)
         }
         Some(Command::Models(options)) => {
-            let log = options.command.log().clone();
-            logging::start(&log.level, log.format);
-            end(run(models::run(options.command)), log.format)
+            let log = options.log.clone();
+            logging::start(&log);
+            end(run(models::run(options)), log.format)
+        }
+        Some(Command::NeedsModelTools { arguments }) => {
+            // The command line itself will report any error.
+            let needed = needs_model_tools(arguments).unwrap_or(false);
+            exit(i32::from(!needed))
         }
     }
 }
 
-/// Prepares the process for a model, and starts logging.
+/// Whether a command line, without the program's name, fetches a model with the Python tools of the
+/// checkout.
+fn needs_model_tools(arguments: Vec<OsString>) -> Result<bool, Box<dyn Error>> {
+    let program = std::iter::once(OsString::from("pointstream"));
+    let cli = Cli::try_parse_from(program.chain(arguments))?;
+    match cli.fetch_request() {
+        Some((store, request)) => run(models::needs_tools(&store, &request)),
+        None => Ok(false),
+    }
+}
+
+/// Sets up the process for libtorch, and starts logging.
 fn prepare(log: &LogOptions) {
-    let waiting = calm_openmp();
+    let limited = limit_openmp_spinning();
     quiet_libtorch();
-    logging::start(&log.level, log.format);
-    if let Err(error) = waiting {
-        tracing::warn!(%error, "threads of the model may spin while they wait");
+    logging::start(log);
+    if let Err(error) = limited {
+        tracing::warn!(
+            %error,
+            "cannot limit the spinning of the model's threads, which may slow other programs; set \
+             GOMP_SPINCOUNT=1000"
+        );
     }
 }
 
 /// Runs a command to its end.
-fn run<E: Error + 'static>(
-    command: impl Future<Output = Result<(), E>>,
-) -> Result<(), Box<dyn Error>> {
-    // Dropping a runtime waits for what still runs on its threads.
+fn run<T, E: Error + 'static>(
+    command: impl Future<Output = Result<T, E>>,
+) -> Result<T, Box<dyn Error>> {
+    // Dropping a runtime would wait for tasks that still block its threads.
     let runtime = ManuallyDrop::new(tokio::runtime::Runtime::new()?);
     Ok(runtime.block_on(command)?)
 }
 
-/// Ends the process, with the reason if it failed.
+/// Ends the process. If the command failed, writes the reason.
 fn end(ended: Result<(), Box<dyn Error>>, format: LogFormat) -> ! {
     match ended {
         Ok(()) => exit(0),
@@ -81,20 +103,21 @@ fn end(ended: Result<(), Box<dyn Error>>, format: LogFormat) -> ! {
                 LogFormat::Json => tracing::error!("{error}"),
             }
             let interrupted = matches!(error.downcast_ref(), Some(ReconstructError::Interrupted));
-            // As shells have it: 128 and the number of the signal.
+            // The convention of shells: 128 plus the number of the signal.
             exit(if interrupted { 128 + libc::SIGINT } else { 1 })
         }
     }
 }
 
-/// Has libtorch's threads spin only for a moment before they sleep while they wait for each other,
-/// unless the operator decided.
+/// Makes libtorch's threads sleep soon when they wait for each other, unless the operator set a
+/// policy.
 ///
-/// OpenMP's default takes the processor from whatever else the server and its machine do, and slows
-/// the model itself down many times where cores are shared; sleeping at once leaves all but one
-/// core idle between the model's many short steps. The OpenMP library reads the variable when it is
-/// loaded, which is before `main`: so the program starts itself anew.
-fn calm_openmp() -> io::Result<()> {
+/// By default OpenMP's threads spin for long. That takes CPU time from the rest of the server and
+/// the machine, and slows the model itself down many times where cores are shared. Without any
+/// spinning, all cores but one would idle between the model's many short steps. The OpenMP library
+/// reads the variable when it is loaded, before `main`, so the program replaces itself with a new
+/// process image that has it.
+fn limit_openmp_spinning() -> io::Result<()> {
     const POLICY: &str = "OMP_WAIT_POLICY";
     const SPINS: &str = "GOMP_SPINCOUNT";
     if [POLICY, SPINS]
@@ -105,7 +128,7 @@ fn calm_openmp() -> io::Result<()> {
     }
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_default();
-    // Returns only if it fails.
+    // `exec` returns only if it fails.
     Err(process::Command::new(std::env::current_exe()?)
         .arg0(name)
         .args(arguments)
@@ -113,8 +136,8 @@ fn calm_openmp() -> io::Result<()> {
         .exec())
 }
 
-/// Keeps libtorch's own warnings off stderr, unless the operator asked for them: they are no lines
-/// of the log and tell of its inner life.
+/// Hides libtorch's own warnings, unless the operator set a level: they go to stderr without the
+/// log's format, and operators cannot act on them.
 fn quiet_libtorch() {
     const LEVEL: &str = "TORCH_CPP_LOG_LEVEL";
     if std::env::var_os(LEVEL).is_none() {
@@ -124,9 +147,9 @@ fn quiet_libtorch() {
 }
 
 /// Ends the process without running the destructors of libtorch's globals: a worker's thread may
-/// still be inside, and would crash.
+/// still use them, and would crash.
 fn exit(code: i32) -> ! {
     let _ = io::stdout().flush();
-    // SAFETY: takes no memory and returns to nobody; stdout is flushed, stderr has no buffer.
+    // SAFETY: it does not return; stdout is flushed, and stderr has no buffer.
     unsafe { libc::_exit(code) }
 }

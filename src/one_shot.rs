@@ -1,7 +1,7 @@
-//! One reconstruction from its first image to its result, on a session of its own.
+//! One reconstruction from its first image to its result, in a session of its own.
 //!
-//! It is a client of the session like those behind sockets, with the same limits and the same
-//! answers; only that it gives up at the first image that cannot be used.
+//! It is a client of the session like a socket, with the same limits and the same answers, but it
+//! fails at the first image that the session refuses.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -18,37 +18,30 @@ use thiserror::Error;
 /// Why there is no result.
 #[derive(Debug, Error)]
 pub enum OneShotError {
-    /// There can be no session.
+    /// The session could not be created.
     #[error(transparent)]
     Create(#[from] CreateSessionError),
-    /// The session took no connection.
+    /// The session refused the connection.
     #[error(transparent)]
     Attach(#[from] AttachError),
-    /// An image was refused.
+    /// The session refused an image.
     #[error("{name}: {message}")]
     Image {
-        /// The client's name for it, or its place.
+        /// The client's name for it, or `image` and its number from 1.
         name: String,
-        /// What the session said.
+        /// The session's message.
         message: String,
-        /// What kind of error it is.
         kind: ErrorKind,
     },
-    /// There are more images than the session takes.
     #[error("there are more than max_images = {limit} images; raise it, or send fewer")]
-    TooManyImages {
-        /// How many it takes.
-        limit: u32,
-    },
-    /// No image came.
+    TooManyImages { limit: u32 },
     #[error("there are no images; send at least one")]
     NoImages,
     /// The reconstruction failed.
     #[error("{message}")]
     Failed {
-        /// What the session said.
+        /// The session's message.
         message: String,
-        /// What kind of error it is.
         kind: ErrorKind,
     },
     /// The session ended before it had a result.
@@ -57,30 +50,31 @@ pub enum OneShotError {
 }
 
 impl From<SessionNotFound> for OneShotError {
-    /// How it ended, its last event says; a session that ends without one has failed.
+    /// The last event of a session says why it ended. A session that ends without one has failed.
     fn from(_: SessionNotFound) -> Self {
         Self::Ended(CloseReason::Failed)
     }
 }
 
-/// A reconstruction that takes images.
+/// A session, and the client that sends the images and waits for the result.
 pub struct OneShot {
-    // Dropped in this order: the session hears that its client left before it ends.
+    // The fields are dropped in this order: the client disconnects, then the session ends.
     requests: Requests,
     events: Events,
     session: OwnedSession,
     max_images: u32,
-    sent: u32,
-    /// Names of the images that are not answered yet.
-    unanswered: VecDeque<String>,
+    num_uploaded: u32,
+    /// Names of the images that the session has neither acknowledged nor refused, oldest first.
+    unacknowledged: VecDeque<String>,
+    /// The last result that the session sent.
     result: Option<Arc<Answer>>,
 }
 
 impl OneShot {
-    /// Makes the session.
+    /// Creates the session and connects to it.
     ///
     /// # Errors
-    /// [`OneShotError::Create`] and [`OneShotError::Attach`].
+    /// [`OneShotError::Create`] or [`OneShotError::Attach`].
     pub async fn begin(system: &System, config: SessionConfig) -> Result<Self, OneShotError> {
         let max_images = config.max_images;
         let session = system.create_session(config).await?;
@@ -90,23 +84,23 @@ impl OneShot {
             events,
             session,
             max_images,
-            sent: 0,
-            unanswered: VecDeque::new(),
+            num_uploaded: 0,
+            unacknowledged: VecDeque::new(),
             result: None,
         })
     }
 
-    /// The memory that all uploads share; see [`upload`](Self::upload).
+    /// The memory that all uploads of the program share; see [`upload`](Self::upload).
     pub fn memory(&self) -> &MemoryBudget {
         self.requests.memory()
     }
 
-    /// Whether one more image may be sent.
+    /// Checks that the session takes one more image.
     ///
     /// # Errors
     /// [`OneShotError::TooManyImages`].
     pub fn check_room(&self) -> Result<(), OneShotError> {
-        if self.sent < self.max_images {
+        if self.num_uploaded < self.max_images {
             return Ok(());
         }
         Err(OneShotError::TooManyImages {
@@ -114,11 +108,11 @@ impl OneShot {
         })
     }
 
-    /// Sends an image, with the memory that was taken for it if that was done already. Waits while
-    /// too many are on their way to the disk.
+    /// Sends an image. `lease` is the memory that the caller has reserved for it, if any. Waits while
+    /// too many images are being written to the disk.
     ///
     /// # Errors
-    /// If this image is one too many, an earlier one was refused, or the session has ended.
+    /// If the session takes no more images, refused an earlier one, or has ended.
     pub async fn upload(
         &mut self,
         name: Option<String>,
@@ -126,10 +120,10 @@ impl OneShot {
         lease: Option<MemoryLease>,
     ) -> Result<(), OneShotError> {
         self.check_room()?;
-        self.sent += 1;
-        let shown = name.clone().filter(|name| !name.is_empty());
-        self.unanswered
-            .push_back(shown.unwrap_or_else(|| format!("image {}", self.sent)));
+        self.num_uploaded += 1;
+        let label = name.clone().filter(|name| !name.is_empty());
+        self.unacknowledged
+            .push_back(label.unwrap_or_else(|| format!("image {}", self.num_uploaded)));
         let image = ClientMessage::Image {
             bytes,
             name,
@@ -139,31 +133,31 @@ impl OneShot {
         self.send(image, lease).await
     }
 
-    /// Waits until all images are stored and the reconstruction has begun.
+    /// Waits until all images are stored, and starts the reconstruction.
     ///
     /// # Errors
-    /// If there are no images, one was refused, or the session has ended.
+    /// If there are no images, the session refused one, or it has ended.
     pub async fn start(&mut self) -> Result<(), OneShotError> {
-        if self.sent == 0 {
+        if self.num_uploaded == 0 {
             return Err(OneShotError::NoImages);
         }
-        while !self.unanswered.is_empty() {
+        while !self.unacknowledged.is_empty() {
             let delivery = self.events.next().await;
-            self.take(delivery)?;
+            self.handle(delivery)?;
         }
         self.send(ClientMessage::Finalize { id: None }, None)
             .await?;
-        // Its first sign of life says that it was accepted.
+        // The first progress or the result shows that the session has accepted the request.
         while self.result.is_none() {
             let delivery = self.events.next().await;
-            if self.take(delivery)?.is_some() {
+            if self.handle(delivery)?.is_some() {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Waits for the result.
+    /// Waits for the result; `show` gets the progress until then.
     ///
     /// # Errors
     /// If the reconstruction failed or the session has ended.
@@ -176,18 +170,19 @@ impl OneShot {
                 return Ok((result, self.session));
             }
             let delivery = self.events.next().await;
-            if let Some(progress) = self.take(delivery)? {
+            if let Some(progress) = self.handle(delivery)? {
                 show(&progress);
             }
         }
     }
 
-    /// Lets the session go on by itself; whoever knows its identifier can fetch the result.
+    /// Leaves the session running. Its identifier gives access to the result.
     pub fn leave(self) -> SessionId {
         self.session.keep().id()
     }
 
-    /// Sends a message and reads the answers to earlier ones meanwhile: only so is there room.
+    /// Sends a message. Reads the answers to earlier messages meanwhile, because the session takes
+    /// no more messages while too many answers are unread.
     async fn send(
         &mut self,
         message: ClientMessage,
@@ -199,24 +194,24 @@ impl OneShot {
             tokio::select! {
                 biased;
                 delivery = self.events.next() => {
-                    self.take(delivery)?;
+                    self.handle(delivery)?;
                 }
                 sent = &mut sending => return Ok(sent?),
             }
         }
     }
 
-    /// Takes an event in; returns progress.
-    fn take(&mut self, delivery: Option<Delivery>) -> Result<Option<Progress>, OneShotError> {
+    /// Updates the state by an event. Returns the progress that it reports, if any.
+    fn handle(&mut self, delivery: Option<Delivery>) -> Result<Option<Progress>, OneShotError> {
         let delivery = delivery.ok_or(OneShotError::Ended(CloseReason::Failed))?;
         let event = delivery.event.clone();
         delivery.confirm();
         match event {
             SessionEvent::Acknowledged { .. } => {
-                self.unanswered.pop_front();
+                self.unacknowledged.pop_front();
             }
             SessionEvent::Error { kind, message, .. } => {
-                return Err(match self.unanswered.pop_front() {
+                return Err(match self.unacknowledged.pop_front() {
                     Some(name) => OneShotError::Image {
                         name,
                         message,

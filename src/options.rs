@@ -1,4 +1,4 @@
-//! Everything that the operator of a server decides.
+//! The options of the server.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,13 +10,16 @@ use pointstream_inference::ResolvedModel;
 use pointstream_reconstruction::image::DecodeLimits;
 use pointstream_reconstruction::model::{Device, FramesPerCall};
 
-use crate::cli::{LogOptions, ModelOptions};
+use crate::logging::LogOptions;
+use crate::models::ModelOptions;
 use crate::origins::OriginPolicy;
+use crate::values::{at_least_one, seconds};
 
-/// The options of the server, each also an environment variable.
+/// What the operator of a server decides, on the command line or in the environment. The
+/// [`Settings`] of the actors are made of it.
 #[derive(Debug, Clone, Args)]
-pub struct Options {
-    /// Address or host name to listen on; 0.0.0.0 or :: for all of the machine's.
+pub struct ServeOptions {
+    /// Address or host name to listen on; 0.0.0.0 or :: for all addresses of the machine.
     #[arg(long, env = "POINTSTREAM_HOST", default_value = "127.0.0.1")]
     pub host: String,
 
@@ -24,9 +27,9 @@ pub struct Options {
     #[arg(long, env = "POINTSTREAM_PORT", default_value_t = 8000)]
     pub port: u16,
 
-    /// Folder for the sessions' images and results. They end with their session, and the rest with
-    /// the server. Default: a folder of its own for this address and port below
-    /// $XDG_STATE_HOME/pointstream or ~/.local/state/pointstream.
+    /// Folder for the sessions' images and results, which are removed when the session ends.
+    /// Default: a folder for this address and port below $XDG_STATE_HOME/pointstream or
+    /// ~/.local/state/pointstream, which is removed when the server ends.
     #[arg(long, env = "POINTSTREAM_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
 
@@ -38,42 +41,43 @@ pub struct Options {
           value_parser = at_least_one)]
     pub workers_per_device: usize,
 
-    /// Sessions at the same time; one more is refused.
+    /// The most sessions at the same time; the server refuses to create more.
     #[arg(long, env = "POINTSTREAM_MAX_SESSIONS", value_name = "COUNT", default_value_t = 100,
           value_parser = at_least_one)]
     pub max_sessions: usize,
 
-    /// A session without any activity for this many seconds ends.
+    /// Seconds without any activity after which a session ends.
     #[arg(long, env = "POINTSTREAM_SESSION_TIMEOUT", value_name = "SECONDS",
           default_value = "3600", value_parser = seconds)]
     pub session_timeout: Duration,
 
-    /// The most that a session may ask for as its max_images.
+    /// The largest max_images that a client may give a session.
     #[arg(long, env = "POINTSTREAM_MAX_IMAGES_LIMIT", value_name = "COUNT", default_value_t = 1000,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_images_limit: u32,
 
-    /// The most that a session may ask for as its num_max_points.
+    /// The largest num_max_points that a client may give a session.
     #[arg(long, env = "POINTSTREAM_MAX_POINTS_LIMIT", value_name = "COUNT",
           default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub max_points_limit: u64,
 
-    /// Size of one encoded image.
+    /// The largest encoded image that is accepted, in bytes.
     #[arg(long, env = "POINTSTREAM_MAX_IMAGE_BYTES", value_name = "BYTES",
           default_value_t = 32 << 20, value_parser = at_least_one)]
     pub max_image_bytes: usize,
 
-    /// Pixels of one image.
+    /// The largest image that is accepted, in pixels.
     #[arg(long, env = "POINTSTREAM_MAX_IMAGE_PIXELS", value_name = "COUNT",
           default_value_t = 64_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub max_image_pixels: u64,
 
-    /// Size of one message from a client. Default: what the largest image needs as base64.
+    /// The largest message that is accepted from a client, in bytes. Default: what the largest image
+    /// needs in base64.
     #[arg(long, env = "POINTSTREAM_MAX_MESSAGE_BYTES", value_name = "BYTES",
           value_parser = at_least_one)]
     pub max_message_bytes: Option<usize>,
 
-    /// Requests for a point cloud that may wait in a session beside the one that runs.
+    /// Requests for a point cloud that may wait in a session while one is processed.
     #[arg(
         long,
         env = "POINTSTREAM_MAX_PENDING_REQUESTS",
@@ -82,34 +86,34 @@ pub struct Options {
     )]
     pub max_pending_requests: usize,
 
-    /// Messages of one socket that may be unanswered before no more are read from it.
+    /// Unanswered messages of one socket at which the server stops reading from it.
     #[arg(long, env = "POINTSTREAM_MAX_UNANSWERED_MESSAGES", value_name = "COUNT",
           default_value_t = 16, value_parser = at_least_one)]
     pub max_unanswered_messages: usize,
 
-    /// Sockets of one session at the same time.
+    /// The most sockets of one session at the same time.
     #[arg(long, env = "POINTSTREAM_MAX_CONNECTIONS", value_name = "COUNT", default_value_t = 8,
           value_parser = at_least_one)]
     pub max_connections: usize,
 
-    /// Network connections at the same time, sockets and all others; one more has to wait.
+    /// The most network connections at the same time, sockets and all others; more have to wait.
     #[arg(long, env = "POINTSTREAM_MAX_CLIENTS", value_name = "COUNT", default_value_t = 1024,
           value_parser = at_least_one)]
     pub max_clients: usize,
 
-    /// Frames that the model encodes, or estimates the depth of, in one call. Default: 1 on the
-    /// processor; on a GPU a power of two up to 32 that fits into 2 GiB, or 8 if the model does not
-    /// say what it needs, and a quarter of that for depth.
+    /// Frames that the model encodes, or estimates the depth of, in one call. Default: 1 on the CPU;
+    /// on a GPU a power of two up to 32 that fits into 2 GiB, or 8 if the model does not say how much
+    /// memory it needs, and a quarter of that for depth.
     #[arg(long, env = "POINTSTREAM_FRAMES_PER_CALL", value_name = "COUNT",
           value_parser = at_least_one)]
     pub frames_per_call: Option<usize>,
 
-    /// Jobs that may wait for a worker, over all sessions.
+    /// Jobs of all sessions that may wait for a worker.
     #[arg(long, env = "POINTSTREAM_QUEUE_CAPACITY", value_name = "COUNT", default_value_t = 256,
           value_parser = at_least_one)]
     pub queue_capacity: usize,
 
-    /// Memory for encoded frames that wait for a generation, over all sessions, in MiB.
+    /// Memory for the encoded frames of all sessions that wait for a generation, in MiB.
     #[arg(
         long,
         env = "POINTSTREAM_FEATURE_CACHE_MB",
@@ -118,8 +122,8 @@ pub struct Options {
     )]
     pub feature_cache_mb: usize,
 
-    /// Memory for images between the socket and the disk, over all sessions, in MiB; at least what
-    /// one message may hold.
+    /// Memory for the images of all sessions between the socket and the disk, in MiB. At least the
+    /// size of the largest message is used.
     #[arg(
         long,
         env = "POINTSTREAM_UPLOAD_BUFFER_MB",
@@ -128,30 +132,30 @@ pub struct Options {
     )]
     pub upload_buffer_mb: usize,
 
-    /// A job of the model, or a result's file, that takes longer than this many seconds is given up.
+    /// Seconds after which a job of the model, or the writing of a result's file, is cancelled.
     #[arg(long, env = "POINTSTREAM_JOB_TIMEOUT", value_name = "SECONDS", default_value = "1800",
           value_parser = seconds)]
     pub job_timeout: Duration,
 
-    /// How many seconds running work may take to end when the server is stopped.
+    /// Seconds that running jobs have to finish when the server is stopped; then they are cancelled.
     #[arg(long, env = "POINTSTREAM_DRAIN_TIMEOUT", value_name = "SECONDS", default_value = "30",
           value_parser = seconds)]
     pub drain_timeout: Duration,
 
-    /// A client that has not taken a byte of what is sent to it for this many seconds is dropped.
+    /// Seconds after which a client that reads none of the data sent to it is disconnected.
     #[arg(long, env = "POINTSTREAM_SEND_TIMEOUT", value_name = "SECONDS", default_value = "30",
           value_parser = seconds)]
     pub send_timeout: Duration,
 
-    /// A client that sends nothing for this many seconds in the middle of a large message is
-    /// dropped, and so is one whose message gets no memory for so long.
+    /// Seconds after which a client is disconnected if it stops in the middle of a large message, or
+    /// if there is no memory for its message.
     #[arg(long, env = "POINTSTREAM_RECEIVE_TIMEOUT", value_name = "SECONDS", default_value = "30",
           value_parser = seconds)]
     pub receive_timeout: Duration,
 
     /// Origins of web pages that may use the server: a list such as
     /// https://example.org,http://192.168.0.7:8080, * for every page, or local for pages of this
-    /// machine. The server's own pages always may.
+    /// machine. The server's own pages are always allowed.
     #[arg(
         long,
         env = "POINTSTREAM_CORS_ORIGINS",
@@ -164,18 +168,19 @@ pub struct Options {
     pub log: LogOptions,
 }
 
-impl Options {
-    /// The largest message that is read from a socket.
+impl ServeOptions {
+    /// The largest message that is read from a socket, in bytes.
     pub fn message_limit(&self) -> usize {
         self.max_message_bytes.unwrap_or_else(|| {
-            // Base64 makes 4 bytes of 3; the rest is for the message around it.
+            // Base64 encodes 3 bytes as 4; 64 KiB are for the rest of the message.
             (self.max_image_bytes / 3 + 1)
                 .saturating_mul(4)
                 .saturating_add(64 << 10)
         })
     }
 
-    /// What the actor system needs to know of this.
+    /// The settings of the actor system, with the data folder, the model and the devices as they
+    /// were found when the server started.
     pub fn settings(
         &self,
         data_dir: PathBuf,
@@ -213,36 +218,24 @@ impl Options {
     }
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("it must be at least 1".to_owned()),
-        Ok(count) => Ok(count),
-        Err(error) => Err(format!("{error}")),
-    }
-}
-
-/// Seconds, fractions allowed, more than none and at most a year.
-pub fn seconds(text: &str) -> Result<Duration, String> {
-    const YEAR: f64 = 366.0 * 86400.0;
-    match text.trim().parse::<f64>() {
-        Ok(seconds) if seconds > 0.0 && seconds <= YEAR => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err(format!("it must be seconds between 0 and {YEAR}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::cli::Cli;
 
-    fn parse(arguments: &[&str]) -> Result<Options, clap::Error> {
-        Cli::try_parse_from([&["pointstream"], arguments].concat()).map(|cli| cli.serve)
+    #[derive(clap::Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        options: ServeOptions,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<ServeOptions, clap::Error> {
+        CommandLine::try_parse_from([&["pointstream"], arguments].concat()).map(|line| line.options)
     }
 
     #[test]
-    fn messages_hold_the_largest_image_unless_told_otherwise() {
+    fn the_default_message_limit_holds_the_largest_image() {
         let options = parse(&["--max-image-bytes", "3000000"]).expect("valid");
         assert!(options.message_limit() > 4_000_000);
         assert!(options.message_limit() < 4_200_000);
@@ -251,17 +244,9 @@ mod tests {
     }
 
     #[test]
-    fn times_are_seconds_with_fractions() {
-        let options = parse(&["--session-timeout", "0.5"]).expect("valid");
-        assert_eq!(options.session_timeout, Duration::from_millis(500));
-        for wrong in ["0", "-1", "NaN", "inf", "1e300", "soon"] {
-            assert!(parse(&["--session-timeout", wrong]).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn refuses_what_cannot_work() {
+    fn wrong_values_are_refused() {
         assert!(parse(&["--max-sessions", "0"]).is_err());
+        assert!(parse(&["--session-timeout", "soon"]).is_err());
         assert!(parse(&["--device", "tpu"]).is_err());
         assert!(parse(&["--model", ""]).is_err());
         assert!(parse(&["--log-level", "LOUD"]).is_err());

@@ -1,4 +1,4 @@
-//! The life of the process: start, serve, end.
+//! The server's process: start, serve, shut down.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,49 +19,40 @@ use crate::http::Server;
 use crate::logging::LogFormat;
 use crate::metrics::ServiceMetrics;
 use crate::models::{self, ModelsError};
-use crate::options::Options;
+use crate::options::ServeOptions;
 use crate::signals::Signals;
 
-/// How long sockets and requests may take to end once the actors have.
-const GOODBYE: Duration = Duration::from_secs(10);
+/// Time for sockets and requests to close after the actors have stopped.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the service did not start.
 #[derive(Debug, Error)]
 pub enum ServiceError {
-    /// The devices asked for are not there.
+    /// The devices of `--device` do not exist.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// The model was refused.
+    /// The model cannot be used.
     #[error(transparent)]
     Model(#[from] ModelsError),
-    /// The address cannot be listened on.
     #[error("cannot listen on {host}:{port}: {source}{advice}")]
     Address {
-        /// Host that was asked for.
         host: String,
-        /// Port that was asked for.
         port: u16,
-        /// What the system said.
         source: io::Error,
-        /// What would work.
+        /// What the operator can do; continues the sentence.
         advice: &'static str,
     },
-    /// The data folder cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
-    /// The actors did not start.
     #[error(transparent)]
     Actors(#[from] StartError),
-    /// The system refused something that is always there.
+    /// The system refused signals or threads.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
 }
 
-/// Runs the service until a signal ends it.
-///
-/// # Errors
-/// [`ServiceError`] if it did not start.
-pub async fn run(options: Options) -> Result<(), ServiceError> {
+/// Runs the service until a signal ends it. The error says why it did not start.
+pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
     let mut signals = Signals::new()?;
     let options = Arc::new(options);
     let server = bind(&options).await?;
@@ -73,7 +64,7 @@ pub async fn run(options: Options) -> Result<(), ServiceError> {
         tokio::select! {
             prepared = &mut prepared => prepared?,
             () = signals.next() => {
-                // A model that is being fetched leaves nothing behind.
+                // Wait until a cancelled fetch has removed its files.
                 stop.cancel();
                 prepared.await?
             }
@@ -102,19 +93,19 @@ pub async fn run(options: Options) -> Result<(), ServiceError> {
 
     signals.next().await;
     tracing::info!(
-        "shutting down; running work may take {:?}",
+        "shutting down; running jobs have {:?} to finish; a second signal ends the server at once",
         app.options.drain_timeout
     );
     stop.cancel();
     tokio::select! {
         () = drain(app, serving) => tracing::info!("shut down"),
-        () = signals.next() => tracing::warn!("second signal, ending at once"),
+        () = signals.next() => tracing::warn!("second signal: ending without waiting for running jobs"),
     }
     data_dir.close();
     Ok(())
 }
 
-async fn bind(options: &Options) -> Result<Server, ServiceError> {
+async fn bind(options: &ServeOptions) -> Result<Server, ServiceError> {
     Server::bind(&options.host, options.port)
         .await
         .map_err(|source| ServiceError::Address {
@@ -129,9 +120,9 @@ async fn bind(options: &Options) -> Result<Server, ServiceError> {
         })
 }
 
-/// The devices, the model and the folder, the devices first: loading CUDA tells most.
+/// Finds the devices, then the model that has to run on them, then opens the data folder.
 async fn prepare(
-    options: Arc<Options>,
+    options: Arc<ServeOptions>,
     address: SocketAddr,
     stop: CancellationToken,
 ) -> Result<(Vec<Device>, ResolvedModel, DataDir), ServiceError> {
@@ -147,22 +138,23 @@ async fn prepare(
     Ok((devices, model, data_dir))
 }
 
-/// Ends what runs, in bounded time.
+/// Waits for running jobs and open connections, at most for the drain timeout and
+/// [`CLOSE_TIMEOUT`].
 async fn drain(app: App, serving: tokio::task::JoinHandle<()>) {
-    let ended = tokio::time::timeout(app.options.drain_timeout + GOODBYE, async {
+    let ended = tokio::time::timeout(app.options.drain_timeout + CLOSE_TIMEOUT, async {
         app.system.drain().await;
         app.sockets.close();
         app.sockets.wait().await;
         if let Err(error) = serving.await {
-            tracing::error!(%error, "serving failed");
+            tracing::error!(%error, "the task that accepts connections failed");
         }
     });
     if ended.await.is_err() {
-        tracing::warn!("some clients did not let go in time");
+        tracing::warn!("some connections did not close in time; they are closed now");
     }
 }
 
-/// Tells programs where we listen, and people what to do next.
+/// Writes the address to stdout, for programs, and the first steps to stderr, for people.
 fn announce(app: &App, address: SocketAddr) {
     let settings = app.system.settings();
     let model = settings.model.metadata();
@@ -176,7 +168,7 @@ fn announce(app: &App, address: SocketAddr) {
         data_dir = %settings.data_dir.display(),
         "listening"
     );
-    // Nobody may be reading, which is no reason to end.
+    // A closed pipe is no reason to end.
     let _ = writeln!(io::stdout(), "listening on http://{address}");
     if app.options.log.format == LogFormat::Text {
         let url = format!("http://{}", reachable(address));
@@ -187,12 +179,12 @@ fn announce(app: &App, address: SocketAddr) {
              .venv/bin/python -m pip install -r examples/requirements.txt\n  \
              .venv/bin/python examples/websocket_client.py --server {url} \
              --images examples/sample_scene/*.jpg\n\
-             README.md and docs/protocol.md say the rest.\n"
+             See README.md and docs/protocol.md for more.\n"
         );
     }
 }
 
-/// An address that a client on this machine can use.
+/// The address with which a client on this machine connects.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),

@@ -4,17 +4,14 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that ask us to end.
+/// SIGINT (Ctrl-C) and SIGTERM.
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    /// Listens from now on.
-    ///
-    /// # Errors
-    /// What the system says.
+    /// Listens from now on. The signals no longer end the process by themselves.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,

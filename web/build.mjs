@@ -1,8 +1,10 @@
 // Builds the pages: node build.mjs [FOLDER]
+// Lists the npm packages in them as JSON: node build.mjs --packages
 //
-// Each page is one HTML file with its style and its script inside, so that it can be served from
-// the program's memory and works from any static server. The same sources give the same bytes.
-// With a folder, the files are written there instead of where they are committed.
+// Each page is one HTML file with its style and script inside, so the program can serve it from
+// memory and any static server can serve the file. The same sources give the same bytes.
+// The program embeds the pages in dist/. Pages that are useful on their own are copied to examples/.
+// FOLDER replaces the repository's root: the pages are then written to FOLDER/web/dist and so on.
 
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
@@ -12,14 +14,20 @@ import { build } from 'esbuild';
 
 const here = dirname(fileURLToPath(import.meta.url));
 
-const PAGES = [
-  { name: 'client', output: '../examples/websocket_client.html' },
-  { name: 'dashboard', output: 'dist/dashboard.html' },
-];
+/** Each page with the files it is written to, relative to the repository's root. */
+const PAGES = {
+  client: ['web/dist/client.html', 'examples/websocket_client.html'],
+  dashboard: ['web/dist/dashboard.html'],
+};
 
 /** The text of one bundled file of a page. */
 async function bundle(entry) {
-  const result = await build({
+  const result = await build(options(entry));
+  return result.outputFiles[0].text.trim();
+}
+
+function options(entry) {
+  return {
     absWorkingDir: here,
     entryPoints: [entry],
     bundle: true,
@@ -30,8 +38,23 @@ async function bundle(entry) {
     legalComments: 'inline',
     charset: 'ascii',
     logLevel: 'warning',
-  });
-  return result.outputFiles[0].text.trim();
+  };
+}
+
+/** The names of the npm packages that the pages contain. */
+async function packages() {
+  const names = new Set();
+  for (const name of Object.keys(PAGES)) {
+    const entry = join('src', name, 'main.ts');
+    const { metafile } = await build({ ...options(entry), metafile: true });
+    for (const input of Object.keys(metafile.inputs)) {
+      const found = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(input);
+      if (found) {
+        names.add(found[1]);
+      }
+    }
+  }
+  return [...names].sort();
 }
 
 function hash(text) {
@@ -71,9 +94,20 @@ async function page(name) {
   return fill(html, 'script', script);
 }
 
-const folder = process.argv[2];
-for (const { name, output } of PAGES) {
-  const path = folder ? resolve(folder, `${name}.html`) : join(here, output);
-  await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, await page(name));
+async function write(root) {
+  for (const [name, outputs] of Object.entries(PAGES)) {
+    const html = await page(name);
+    for (const output of outputs) {
+      const path = join(root, output);
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, html);
+    }
+  }
+}
+
+const argument = process.argv[2];
+if (argument === '--packages') {
+  console.log(JSON.stringify(await packages()));
+} else {
+  await write(resolve(argument ?? join(here, '..')));
 }

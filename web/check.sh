@@ -1,9 +1,10 @@
 #!/bin/sh
-# Checks the pages' sources, runs their unit tests, and builds the pages anew: what is committed
-# must be what the sources give. Needs Node.js 20. With --write the committed pages are replaced.
+# Checks the pages' sources, runs their unit tests and builds the pages. The committed pages must be
+# the ones built from the sources. Needs Node.js 20. With --write, replaces the committed pages.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$here")
 cd "$here"
 built=$(mktemp -d)
 trap 'rm -rf "$built"' EXIT
@@ -24,14 +25,10 @@ if [ "${1:-}" = --write ]; then
 fi
 
 node build.mjs "$built"
-for page in "$built"/*.html; do
-    case $(basename "$page") in
-        client.html) committed=../examples/websocket_client.html ;;
-        *) committed=dist/$(basename "$page") ;;
-    esac
-    if ! cmp -s "$page" "$committed"; then
-        echo "error: web/$committed is not what web/src gives; run web/check.sh --write" >&2
+(cd "$built" && find . -type f) | while read -r page; do
+    if ! cmp -s "$built/$page" "$root/$page"; then
+        echo "error: $page is not what web/src gives; run web/check.sh --write" >&2
         exit 1
     fi
 done
-echo "the pages are what their sources give"
+echo "the committed pages match their sources"

@@ -1,1 +1,1 @@
-"""Models behind the service's contract, and the tools that build and measure them."""
+"""Models that follow the service's contract, and tools to build and measure them."""

@@ -1,10 +1,10 @@
-"""Count the memory that a network's tensors take, on a device that need not exist.
+"""Count the memory of a network's tensors on a device that need not exist.
 
-The network runs on tensors that have a shape, a type and a device, but no content (PyTorch's fake
-tensors), in the order in which the service calls an archive. What is alive at once is added up. So
-the need of any size in any precision on CUDA is known on a machine that has neither a GPU nor the
-memory. Not counted is what libraries take for themselves: workspaces of convolutions and products,
-and what an allocator loses to rounding and gaps.
+The network runs on PyTorch's fake tensors, which have a shape, a type and a device but no content,
+in the order in which the service calls an archive. The script adds up the tensors alive at the same
+time. It thus finds the memory need of any size and precision on CUDA without a GPU. It does not
+count the libraries' own memory: workspaces of convolutions and matrix products, and allocator
+rounding and fragmentation.
 """
 
 import argparse
@@ -29,11 +29,11 @@ from weights.da3.variants import build_model, build_network
 from weights.measure_memory import numbers
 
 ALLOCATION = 512
-"""CUDA memory is given out in multiples of so many bytes (PyTorch's caching allocator)."""
+"""PyTorch's CUDA caching allocator rounds sizes up to multiples of this many bytes."""
 
 
 class LiveMemory(TorchDispatchMode):
-    """Adds up the tensors of a kind of device that are alive, and remembers the most."""
+    """Tracks the current and peak size in bytes of the live tensors on one device type."""
 
     def __init__(self, device: str) -> None:
         super().__init__()
@@ -43,13 +43,13 @@ class LiveMemory(TorchDispatchMode):
         self._sizes: dict[int, int] = {}
         self._not_counted: set[int] = set()
 
-    def leave_out(self, weights: Iterable[Tensor]) -> None:
-        """Do not count the storages of these tensors, which live on."""
+    def exclude(self, weights: Iterable[Tensor]) -> None:
+        """Exclude the storages of these tensors."""
         self._not_counted.update(weight.untyped_storage()._cdata for weight in weights)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten.equal.default:
-            return True  # on the CPU a quantile asks whether it is one, and there is no content
+            return True  # quantile on the CPU compares content, and fake tensors have none
         results = func(*args, **(kwargs or {}))
         for result in tree_leaves(results):
             if isinstance(result, Tensor) and result.device.type == self.device:
@@ -71,7 +71,7 @@ class LiveMemory(TorchDispatchMode):
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What a network is asked for."""
+    """The shape of a reconstruction."""
 
     frames: int
     height: int
@@ -87,9 +87,9 @@ class Reconstruction:
 def count(
     config: AnyConfig, work: Reconstruction, device: str, precision: str, heads: str = "fp32"
 ) -> int:
-    """Bytes at the peak of a reconstruction beside the weights.
+    """Peak memory of a reconstruction in bytes, without the weights.
 
-    Of the calls that are alike only the last runs; tensors stand for the results of the others.
+    Of several similar calls only the last runs; empty tensors represent the results of the others.
     """
     with torch.device("meta"):
         network = build_network(config)
@@ -98,13 +98,13 @@ def count(
     with FakeTensorMode(), fused_attention(device), torch.no_grad():
         _move(model, device)
         with LiveMemory(device) as memory:
-            memory.leave_out([*model.parameters(), *model.buffers()])
+            memory.exclude([*model.parameters(), *model.buffers()])
             _reconstruct(model, work, device)
     return memory.peak
 
 
 def _reconstruct(model: Any, work: Reconstruction, device: str) -> None:
-    """What the service does, in its order; what it holds is held."""
+    """Make the service's calls in its order, and keep the same tensors alive."""
     size = (work.height, work.width)
     shape = (work.frames_per_call, 3, *size)
     others = work.call[0]
@@ -127,7 +127,7 @@ def _reconstruct(model: Any, work: Reconstruction, device: str) -> None:
 
 
 def _move(model: nn.Module, device: str) -> None:
-    """Put fake tensors on a device in the place of a model's weights."""
+    """Replace a model's weights by fake tensors on a device."""
     for module in model.modules():
         for weights in (module._parameters, module._buffers):
             for name, weight in weights.items():
@@ -138,8 +138,11 @@ def _move(model: nn.Module, device: str) -> None:
 
 @contextmanager
 def fused_attention(device: str) -> Iterator[None]:
-    """Attention as CUDA computes it. On fake tensors PyTorch would choose the one that makes a
-    matrix of scores, because it cannot ask the GPU."""
+    """Use the fused attention kernels of CUDA.
+
+    On fake tensors PyTorch cannot query the GPU and would choose the kernel that materialises the
+    matrix of scores.
+    """
 
     def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         if query.dtype == torch.float32:
@@ -164,7 +167,7 @@ def main() -> None:
     parser.add_argument("--frames-per-call", type=int, default=8)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
     options = parser.parse_args()
-    print(f"{'model':24} {'case':14} {'counted':>9}  MB beside the weights")
+    print(f"{'model':24} {'case':14} {'counted':>9}  MB without the weights")
     for name in options.models:
         for case in options.cases:
             frames, height, width = numbers(case)

@@ -1,6 +1,6 @@
 """Measure an archive on unseen procedural scenes: `python -m weights.evaluate [PATH]`.
 
-Prints Markdown tables. The scenes are never used to develop a model: theirs are the seeds from
+Prints Markdown tables. Models are never developed on these scenes: the evaluation uses seeds from
 `SEEDS` on, everything else in this repository uses smaller ones.
 """
 
@@ -23,7 +23,7 @@ SCENES = 24
 SPECIAL_SCENES = 2
 FIELDS_OF_VIEW = (30.0, 80.0)
 VIEWS = {6: (0, 1, 2, 3, 4, 5), 3: (0, 2, 4), 2: (1, 3)}
-"""Which of six views a measurement with fewer of them uses."""
+"""Indices of the used views, by number of views."""
 DEFAULT_ARCHIVE = FilePath(__file__).parent / "mvs" / "mvs.pt"
 
 HEADINGS = [
@@ -39,7 +39,7 @@ HEADINGS = [
 
 
 class Run(NamedTuple):
-    """One reconstruction with what is to be known of it."""
+    """One reconstruction, its errors and its time in seconds."""
 
     reconstruction: Reconstruction
     errors: SceneErrors
@@ -54,9 +54,9 @@ class Model:
         self.device = device
 
     def reconstruct(self, images: np.ndarray) -> tuple[Reconstruction, float]:
-        """Run on uint8 images [N, H, W, 3]; the result is on the CPU, with the seconds it took.
+        """Run on uint8 images [N, H, W, 3]; return the result on the CPU and the seconds taken.
 
-        On the CPU these are seconds of its time, which other work on the machine does not change.
+        On the CPU this is CPU time, which other processes do not affect.
         """
         clock = time.process_time if self.device == "cpu" else time.perf_counter
         pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
@@ -67,7 +67,7 @@ class Model:
         return result, clock() - start
 
     def measure(self, rendering: Rendering, views: Sequence[int]) -> Run:
-        """Reconstruct some views of a rendering and compare with the truth."""
+        """Reconstruct some views of a rendering and compare with the ground truth."""
         chosen = list(views)
         result, seconds = self.reconstruct(rendering.images[chosen])
         focal = float(rendering.intrinsics[0, 0])
@@ -82,7 +82,7 @@ class Model:
 
 
 def field_of_view(index: int, scenes: int) -> float:
-    """The horizontal field of view of a scene; all of `FIELDS_OF_VIEW` are covered evenly."""
+    """Horizontal field of view of a scene in degrees; scenes cover `FIELDS_OF_VIEW` evenly."""
     low, high = FIELDS_OF_VIEW
     return low + (high - low) * (index + 0.5) / scenes
 
@@ -100,7 +100,7 @@ def measure_views(model: Model, scenes: int, first_seed: int) -> dict[int, list[
 
 
 def special_sets(first_seed: int, scenes: int) -> Iterable[tuple[str, Rendering]]:
-    """Scenes of four views that are hard, or from which nothing can be known, by name."""
+    """Difficult or degenerate scenes of four views, by name."""
     common = SceneSettings(views=4)
     square = SceneSettings(views=4, width=252, height=252)
     for name, settings in (
@@ -122,7 +122,7 @@ def special_sets(first_seed: int, scenes: int) -> Iterable[tuple[str, Rendering]
 
 
 def _mixed(renderings: Sequence[Rendering]) -> Rendering:
-    """Photo i of rendering i; their cameras have nothing to do with each other."""
+    """Photo i of rendering i: unrelated photos."""
     return Rendering(
         images=np.stack([rendering.images[i] for i, rendering in enumerate(renderings)]),
         depth=np.stack([rendering.depth[i] for i, rendering in enumerate(renderings)]),
@@ -132,7 +132,7 @@ def _mixed(renderings: Sequence[Rendering]) -> Rendering:
 
 
 def _turned(rendering: Rendering, frames: Iterable[int]) -> Rendering:
-    """A rendering of square photos after some were turned counter-clockwise by 90 degrees."""
+    """Rotate some photos of a square rendering counter-clockwise by 90 degrees."""
     turn = np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]], np.float32)
     images, depth = rendering.images.copy(), rendering.depth.copy()
     extrinsics = rendering.extrinsics.copy()
@@ -153,7 +153,7 @@ def measure_special(model: Model, first_seed: int, scenes: int) -> dict[str, lis
 
 
 def summary(runs: Sequence[Run]) -> list[str]:
-    """The cells of a row: means over scenes."""
+    """Cells of a table row: means over scenes."""
     return [
         f"{np.mean([run.errors.poses.rotation.mean() for run in runs]):.2f}°",
         f"{np.mean([run.errors.poses.translation.mean() for run in runs]):.2f}°",
@@ -191,7 +191,7 @@ def fields_table(runs: Sequence[Run]) -> str:
 
 
 def special_table(runs: dict[str, list[Run]]) -> str:
-    """How much of the special sets is confident, and how much of that is wrong."""
+    """Confidence and errors on the special sets."""
     rows = [
         [
             name,
@@ -213,12 +213,12 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """A share of 1 in percent."""
+    """Format a share in 0..1 as percent."""
     return f"{100 * share:.{digits}f} %"
 
 
 def write_between_marks(document: FilePath, report: str) -> None:
-    """Replace what stands between the marks of a Markdown document by the report."""
+    """Replace the text between the marks of a Markdown document by the report."""
     begin, end = "<!-- evaluation:begin -->", "<!-- evaluation:end -->"
     before, mark, rest = document.read_text().partition(begin)
     _, other_mark, after = rest.partition(end)
@@ -228,7 +228,7 @@ def write_between_marks(document: FilePath, report: str) -> None:
 
 
 def print_progress(text: str) -> None:
-    """Tell a person who waits where the measurement is."""
+    """Print progress to stderr; stdout has only the report."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -236,12 +236,16 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m weights.evaluate", description=__doc__)
     parser.add_argument("archive", type=FilePath, nargs="?", default=DEFAULT_ARCHIVE)
-    parser.add_argument("--scenes", type=int, default=SCENES, help="of each number of views")
-    parser.add_argument("--special", type=int, default=SPECIAL_SCENES, help="of each special set")
+    parser.add_argument(
+        "--scenes", type=int, default=SCENES, help="scenes for each number of views"
+    )
+    parser.add_argument(
+        "--special", type=int, default=SPECIAL_SCENES, help="scenes of each special set"
+    )
     parser.add_argument("--first-seed", type=int, default=SEEDS, help="for development: below 1000")
-    parser.add_argument("--threads", type=int, help="of the model on the CPU")
+    parser.add_argument("--threads", type=int, help="CPU threads of the model")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--document", type=FilePath, help="write the tables into it, too")
+    parser.add_argument("--document", type=FilePath, help="also write the tables into it")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)

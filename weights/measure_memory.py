@@ -1,7 +1,7 @@
-"""Measure how much memory a reconstruction needs, beside what the archive's metadata say.
+"""Measure the memory that a reconstruction needs and compare it with the archive's metadata.
 
-On the CPU it is the highest resident memory of a fresh process (Linux), on CUDA what PyTorch's
-allocator gave out; both beside the loaded model. Frames are in calls of their own.
+On the CPU this is the peak resident memory of a fresh process (Linux), on CUDA the peak of
+PyTorch's allocator; both without the loaded model. Each call has one frame.
 """
 
 import argparse
@@ -20,16 +20,16 @@ DEFAULT_CASES = ("1x280x504", "4x280x504", "8x140x252")
 
 
 def measure(archive: Path, case: str, device: str) -> int:
-    """Bytes at the peak of one reconstruction in this process."""
+    """Peak memory of one reconstruction in this process, in bytes."""
     module, metadata = load_archive(archive, device)
     frames, height, width = numbers(case)
     pixels = torch.randint(0, 256, (frames, 3, height, width), dtype=torch.uint8, device=device)
     side = 2 * metadata.patch_size
-    run_model(module, metadata, pixels[:1, :, :side, :side])  # loads what is loaded once
+    run_model(module, metadata, pixels[:1, :, :side, :side])  # warm up: loads libraries and kernels
     gc.collect()
     if device == "cpu":
         before = _status("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
         run_model(module, metadata, pixels)
         return _status("VmHWM") - before
     before = torch.cuda.memory_allocated(device)
@@ -39,7 +39,7 @@ def measure(archive: Path, case: str, device: str) -> int:
 
 
 def measure_apart(archive: Path, case: str, device: str = "cpu") -> int:
-    """`measure` in a process of its own, whose allocator gives memory back at once."""
+    """Run `measure` in its own process, whose allocator returns freed memory at once."""
     command = [sys.executable, "-W", "ignore", "-m", "weights.measure_memory"]
     run = subprocess.run(
         [*command, str(archive), case, "--device", device, "--here"],
@@ -55,7 +55,7 @@ def measure_apart(archive: Path, case: str, device: str = "cpu") -> int:
 def stated(
     memory: Memory | None, case: str, device: str = "cpu", frames_per_call: int = 1
 ) -> float | None:
-    """The bytes that an archive's metadata give, if they do."""
+    """The need in bytes according to an archive's metadata, if stated."""
     need = memory and (memory.cpu if device == "cpu" else memory.cuda)
     if need is None:
         return None
@@ -70,7 +70,7 @@ def stated(
 
 
 def numbers(case: str) -> tuple[int, int, int]:
-    """Frames, height and width of `FRAMESxHEIGHTxWIDTH`."""
+    """Parse `FRAMESxHEIGHTxWIDTH`."""
     frames, height, width = (int(number) for number in case.split("x"))
     return frames, height, width
 
@@ -88,13 +88,15 @@ def main() -> None:
     parser.add_argument("archive", type=Path)
     parser.add_argument("cases", nargs="*", default=DEFAULT_CASES, metavar="FRAMESxHEIGHTxWIDTH")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--here", action="store_true", help="one case in this process, as a number")
+    parser.add_argument(
+        "--here", action="store_true", help="measure one case in this process and print bytes"
+    )
     options = parser.parse_args()
     if options.here:
         print(measure(options.archive, options.cases[0], options.device))
         return
     metadata = read_metadata(options.archive)
-    print(f"{metadata.name}, {metadata.precision}, {options.device}, MB beside the loaded model")
+    print(f"{metadata.name}, {metadata.precision}, {options.device}, MB without the loaded model")
     print(f"{'case':16} {'measured':>9} {'metadata':>9}")
     for case in options.cases:
         found = measure_apart(options.archive, case, options.device)

@@ -1,7 +1,7 @@
-"""Measure how far depth and cameras in half precision are from those in single precision.
+"""Measure the error of depth and cameras in half precision relative to single precision.
 
-The networks have random weights, which amplify rounding more than trained ones do. On a processor
-half precision is slow, but it rounds like a GPU: sums are in single precision.
+The networks have random weights, which amplify rounding more than trained weights do. Half
+precision is slow on the CPU, but rounds as on a GPU: sums are in single precision.
 """
 
 import argparse
@@ -22,8 +22,8 @@ Results = tuple[Tensor, Tensor]
 
 
 def errors(found: Results, expected: Results) -> dict[str, float]:
-    """Relative errors of depth and confidence, the angle between rotations in degrees, and the
-    distance between camera positions relative to how far they are apart."""
+    """Relative errors of depth and confidence, largest rotation error in degrees, and largest
+    position error relative to the extent of the camera positions."""
     depth = (found[1][:, 0] / expected[1][:, 0] - 1).abs().flatten()
     confidence = (found[1][:, 1] / expected[1][:, 1] - 1).abs().flatten()
     poses = [rows[:, :12].reshape(-1, 3, 4).double() for rows in (found[0], expected[0])]
@@ -41,7 +41,7 @@ def errors(found: Results, expected: Results) -> dict[str, float]:
 
 
 def reconstruct(config: Da3Config, pixels: Tensor, precision: str, heads: str) -> Results:
-    """What a network with random weights gives for frames uint8 `[N, 3, H, W]`."""
+    """Run a network with random weights on frames uint8 `[N, 3, H, W]`."""
     network = build_network(config)
     randomise(network, 0)
     set_precision(network, precision, heads)
@@ -64,7 +64,7 @@ def smooth_frames(frames: int, height: int, width: int) -> Tensor:
 def measure(
     config: Da3Config, pixels: Tensor, precisions: list[str]
 ) -> Iterator[tuple[str, str, dict[str, float]]]:
-    """Precision of the backbone and of the heads, and the errors."""
+    """Yield the precision of the backbone, that of the heads, and the errors."""
     expected = reconstruct(config, pixels, "fp32", "fp32")
     for precision, half_heads in itertools.product(precisions, (False, True)):
         heads = precision if half_heads else "fp32"

@@ -1,8 +1,7 @@
-"""How far a reconstruction is from the truth.
+"""Errors of a reconstruction against ground truth.
 
-Poses are compared pair by pair, as is usual for reconstructions whose frame and unit of length
-are arbitrary: the error of a pair is that of its relative rotation and of the direction of its
-relative translation.
+World frame and unit of length of a reconstruction are arbitrary. Poses are therefore compared pair
+by pair: by the error of the relative rotation and of the direction of the relative translation.
 """
 
 from typing import NamedTuple
@@ -13,15 +12,15 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 CONFIDENT = 1.05
-"""Confidence from which the service takes a pixel into the point cloud."""
+"""Minimum confidence at which the service adds a pixel to the point cloud."""
 WRONG = 0.1
-"""Relative error of depth from which a confident pixel is called wrong."""
+"""Relative depth error above which a confident pixel counts as wrong."""
 AUC_LIMIT = 30
 """Degrees."""
 FAILED_ROTATION = 5.0
-"""Mean rotation error in degrees from which a scene counts as failed."""
+"""Mean rotation error in degrees above which a scene counts as failed."""
 FAILED_TRANSLATION = 20.0
-"""Mean error of translation directions in degrees from which a scene counts as failed."""
+"""Mean error of translation directions in degrees above which a scene counts as failed."""
 
 
 class PoseErrors(NamedTuple):
@@ -31,16 +30,16 @@ class PoseErrors(NamedTuple):
     translation: Array
 
     def auc(self, limit: int = AUC_LIMIT) -> float:
-        """Area under the curve of pairs whose larger error is within 1, 2, ... `limit` degrees."""
+        """Area under the recall curve of the larger error, at thresholds of 1..`limit` degrees."""
         errors = np.maximum(self.rotation, self.translation)
         return float(np.mean([(errors < threshold).mean() for threshold in range(1, limit + 1)]))
 
 
 class DepthErrors(NamedTuple):
-    """Errors of depth where the model is confident."""
+    """Depth errors over confident pixels."""
 
     abs_rel: float
-    """Mean of |depth / truth - 1| after scaling by the ratio of the medians; NaN if nowhere."""
+    """Mean of |depth / truth - 1| after scaling by the ratio of the medians; NaN without pixels."""
     coverage: float
     """Share of all pixels that are confident."""
     wrong: float
@@ -56,7 +55,7 @@ class SceneErrors(NamedTuple):
     """|focal length / truth - 1|."""
 
     def failed(self) -> bool:
-        """Whether the cameras are plainly wrong."""
+        """Whether the camera errors exceed the limits above."""
         return bool(
             self.poses.rotation.mean() > FAILED_ROTATION
             or self.poses.translation.mean() > FAILED_TRANSLATION

@@ -1,6 +1,6 @@
-"""Reconstruct photos and look at the result: `python -m weights.view PHOTO... -o view.png`.
+"""Reconstruct photos and render the result: `python -m weights.view PHOTO... -o view.png`.
 
-The picture shows the point cloud from the middle photo's camera and from either side of it.
+The image shows the point cloud from the middle photo's camera and from both sides.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from weights.mvs.build import DEFAULT_PATH
 
 BACKGROUND = 255
 PERCENTILES = (40, 90)
-"""Less confident pixels than the first are left out, more confident ones than the second never."""
+"""Pixels below the first percentile of confidence are dropped, those above the second are kept."""
 
 
 def read_photos(paths: Sequence[Path], process_res: int, patch_size: int) -> NDArray[np.uint8]:
-    """Photos [N, H, W, 3] whose longest side is `process_res`, cropped to their smallest size."""
+    """Read photos [N, H, W, 3]: longest side `process_res`, cropped to the smallest common size."""
     photos = []
     for path in paths:
         photo = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
@@ -83,7 +83,7 @@ def splat(
             inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
             column, row = column[inside], row[inside]
             depth, colour = moved[order[inside], 2], colours[order[inside]]
-            # The last write to a pixel is that of its nearest point.
+            # Points are sorted from far to near, so the nearest one is written last.
             layer = np.full((height, width), np.inf)
             layer[row, column] = depth
             painted = np.zeros_like(image)
@@ -96,7 +96,7 @@ def splat(
 def around(
     extrinsics: NDArray[np.float64], centre: NDArray[np.float64], yaw: float, pitch: float
 ) -> NDArray[np.float64]:
-    """A camera [3, 4] after it went around a point of the world, by angles in degrees."""
+    """Rotate a camera [3, 4] around a point of the world, by angles in degrees."""
     a, b = np.radians(yaw), np.radians(pitch)
     turn_y = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
     turn_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])

@@ -1,4 +1,4 @@
-//! How actors are addressed.
+//! How actors are addressed, and how work beside an actor reports back to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,74 +6,81 @@ use std::time::Duration;
 use ractor::{ActorRef, Message};
 use thiserror::Error;
 use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
-use crate::gauge::Gauge;
+use crate::actor_status::ActorStatus;
+use crate::blocking::WorkFailed;
 
-/// Where an actor sends its answer to a question.
+/// Where an actor sends the answer to a question.
 pub(crate) type Reply<T> = oneshot::Sender<T>;
 
-/// Actors answer at once; one that has not within this time is stuck or gone.
+/// Actors answer at once. One that has not answered after this time is stuck.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The actor does not run any more.
+/// The actor has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the actor does not run any more")]
+#[error("the actor has ended")]
 pub(crate) struct ActorGone;
 
-/// Why a question has no answer.
+/// A question has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum AskError {
-    /// The actor does not run any more, or dropped the question.
+    /// The actor has ended or dropped the question.
     #[error(transparent)]
     Gone(#[from] ActorGone),
-    /// The answer takes too long.
     #[error("the actor does not answer in time")]
     Late,
 }
 
-/// An actor's address that counts what is sent there.
+/// The address of an actor. Counts the messages that are sent to it.
 ///
-/// The runtime's mailboxes have no bound of their own: every sender is bounded by something else
-/// (unanswered messages of a connection, jobs of a queue, steps of a generation).
+/// The runtime's mailboxes are unbounded, so every sender has a bound of its own: unanswered
+/// messages of a client, jobs of a queue, steps of a generation.
 #[derive(Debug)]
 pub(crate) struct Mailbox<M: Message> {
     actor: ActorRef<M>,
-    gauge: Arc<Gauge>,
+    status: Arc<ActorStatus>,
 }
 
 impl<M: Message> Clone for Mailbox<M> {
     fn clone(&self) -> Self {
         Self {
             actor: self.actor.clone(),
-            gauge: self.gauge.clone(),
+            status: self.status.clone(),
         }
     }
 }
 
 impl<M: Message> Mailbox<M> {
-    /// The address of an actor with its gauge.
-    pub fn new(actor: ActorRef<M>, gauge: Arc<Gauge>) -> Self {
-        Self { actor, gauge }
+    pub fn new(actor: ActorRef<M>, status: Arc<ActorStatus>) -> Self {
+        Self { actor, status }
     }
 
-    /// The actor behind it.
     pub fn actor(&self) -> &ActorRef<M> {
         &self.actor
     }
 
-    /// The actor's gauge.
-    pub fn gauge(&self) -> &Arc<Gauge> {
-        &self.gauge
+    pub fn status(&self) -> &Arc<ActorStatus> {
+        &self.status
     }
 
     /// Sends a message without waiting.
     ///
     /// # Errors
-    /// [`ActorGone`] if nobody will ever read it.
+    /// [`ActorGone`] if the actor has ended.
     pub fn cast(&self, message: M) -> Result<(), ActorGone> {
         self.actor.cast(message).map_err(|_| ActorGone)?;
-        self.gauge.message_sent();
+        self.status.message_sent();
         Ok(())
+    }
+
+    /// Sends a message that only concerns a living actor: if it has ended, what the message is
+    /// about has ended with it, and the message is dropped.
+    pub fn notify(&self, message: M) {
+        if self.cast(message).is_err() {
+            tracing::trace!("message to an actor that has ended");
+        }
     }
 
     /// Asks a question and waits for the answer.
@@ -90,19 +97,54 @@ impl<M: Message> Mailbox<M> {
         }
     }
 
-    /// Sends a message after a while; drop the handle's task by aborting it.
-    pub fn cast_after(&self, delay: Duration, message: M) -> tokio::task::AbortHandle {
+    /// Sends a message after a delay.
+    pub fn notify_after(&self, delay: Duration, message: M) {
         let mailbox = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;
-            // Gone meanwhile: then nobody waits for the message either.
-            let _ = mailbox.cast(message);
-        })
-        .abort_handle()
+            mailbox.notify(message);
+        });
+    }
+
+    /// Does work beside the actor and reports its outcome as exactly one message, also if the work
+    /// panics. Dropping the returned handle aborts the work, and then no message is sent.
+    #[must_use = "dropping the handle aborts the work"]
+    pub fn work<T, E>(
+        &self,
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+        to_message: impl FnOnce(Result<T, E>) -> M + Send + 'static,
+    ) -> AbortOnDropHandle<()>
+    where
+        T: Send + 'static,
+        E: From<WorkFailed> + Send + 'static,
+    {
+        let mailbox = self.clone();
+        AbortOnDropHandle::new(tokio::spawn(
+            async move {
+                let work = tokio::spawn(work.in_current_span());
+                let outcome = AbortOnDropHandle::new(work)
+                    .await
+                    .unwrap_or_else(|error| Err(WorkFailed::from(error).into()));
+                mailbox.notify(to_message(outcome));
+            }
+            .in_current_span(),
+        ))
+    }
+
+    /// The same for work that goes on whatever becomes of the actor.
+    pub fn detached_work<T, E>(
+        &self,
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+        to_message: impl FnOnce(Result<T, E>) -> M + Send + 'static,
+    ) where
+        T: Send + 'static,
+        E: From<WorkFailed> + Send + 'static,
+    {
+        self.work(work, to_message).detach();
     }
 }
 
-/// Sends an answer; one who does not wait for it any more does not need it.
+/// Sends an answer. Whoever asked may have stopped waiting; then the answer is dropped.
 pub(crate) fn answer<T>(reply: Reply<T>, value: T) {
-    let _ = reply.send(value);
+    drop(reply.send(value));
 }

@@ -1,4 +1,4 @@
-//! Memory for images between the socket and the disk.
+//! Bounds on memory that all sessions share.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::metrics::BudgetMetrics;
 /// Unit in which memory is counted, in bytes: a semaphore counts with 32 bits.
 const UNIT: usize = 1024;
 
-/// A bound on the memory of all uploads together. Clones share it.
+/// A bound on the memory that some purpose may take, over all sessions. Clones share it.
 #[derive(Debug, Clone)]
 pub struct MemoryBudget {
     units: Arc<Semaphore>,
@@ -17,7 +17,7 @@ pub struct MemoryBudget {
     metrics: BudgetMetrics,
 }
 
-/// A part of the budget, given back when dropped.
+/// A part of the budget, returned when dropped.
 #[derive(Debug)]
 pub struct MemoryLease {
     permit: Option<OwnedSemaphorePermit>,
@@ -31,10 +31,10 @@ impl Drop for MemoryLease {
 }
 
 impl MemoryBudget {
-    /// A budget in bytes.
+    /// A budget of so many bytes, rounded down to KiB.
     pub(crate) fn new(bytes: usize, metrics: BudgetMetrics) -> Self {
         let most = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
-        let units = (bytes / UNIT).clamp(1, most);
+        let units = (bytes / UNIT).min(most);
         metrics.limit(units * UNIT);
         Self {
             metrics,
@@ -43,20 +43,39 @@ impl MemoryBudget {
         }
     }
 
-    /// How many bytes there are altogether, free or not.
+    /// Size of the whole budget in bytes.
     pub fn bytes(&self) -> usize {
         self.total as usize * UNIT
     }
 
-    /// Waits until so many bytes are free. One that asks for more than there is gets everything.
+    /// Whether nothing is left.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.units.available_permits() == 0
+    }
+
+    /// Waits until so many bytes are free. A request for more than the whole budget gets all of it.
     ///
-    /// Who waits while it holds a lease must not wait for ever: others may do the same.
+    /// Do not wait without a time-out while holding another lease: others may do the same.
     pub async fn take(&self, bytes: usize) -> MemoryLease {
-        let units = u32::try_from(bytes.div_ceil(UNIT))
+        // The semaphore is never closed, so this waits until there is a permit.
+        let permit = self.units.clone().acquire_many_owned(self.units(bytes));
+        self.lease(permit.await.ok())
+    }
+
+    /// So many bytes if they are free now.
+    pub(crate) fn try_take(&self, bytes: usize) -> Option<MemoryLease> {
+        let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
+        let permit = self.units.clone().try_acquire_many_owned(units).ok()?;
+        Some(self.lease(Some(permit)))
+    }
+
+    fn units(&self, bytes: usize) -> u32 {
+        u32::try_from(bytes.div_ceil(UNIT))
             .unwrap_or(u32::MAX)
-            .min(self.total);
-        // The semaphore is never closed, so there is always a permit in the end.
-        let permit = self.units.clone().acquire_many_owned(units).await.ok();
+            .min(self.total)
+    }
+
+    fn lease(&self, permit: Option<OwnedSemaphorePermit>) -> MemoryLease {
         let lease = MemoryLease {
             permit,
             metrics: self.metrics.clone(),
@@ -67,7 +86,7 @@ impl MemoryBudget {
 }
 
 impl MemoryLease {
-    /// How many bytes it stands for.
+    /// Size in bytes.
     pub fn bytes(&self) -> usize {
         self.permit
             .as_ref()
@@ -83,7 +102,7 @@ impl MemoryLease {
         }
     }
 
-    /// Gives back what is beyond so many bytes.
+    /// Returns what is beyond so many bytes.
     pub fn shrink_to(&mut self, bytes: usize) {
         if let Some(permit) = &mut self.permit {
             let beyond = permit.num_permits().saturating_sub(bytes.div_ceil(UNIT));
@@ -106,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn leases_are_given_back_in_part_and_whole() {
+    async fn leases_are_returned_in_part_and_whole() {
         let (budget, metrics) = budget(10 * UNIT);
         let shown = || metrics.upload_memory().used as usize;
         let mut lease = budget.take(3 * UNIT - 1).await;
@@ -130,10 +149,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn more_than_there_is_means_everything() {
+    async fn a_request_beyond_the_budget_gets_all_of_it() {
         let (budget, metrics) = budget(4 * UNIT);
         assert_eq!(budget.take(usize::MAX).await.bytes(), budget.bytes());
         let memory = metrics.upload_memory();
         assert_eq!((memory.used, memory.limit), (0, 4 * UNIT as u64));
+    }
+
+    #[test]
+    fn without_waiting_only_free_memory_is_given() {
+        let (budget, _) = budget(4 * UNIT);
+        let lease = budget.try_take(3 * UNIT).expect("free");
+        assert!(budget.try_take(2 * UNIT).is_none());
+        assert!(budget.try_take(usize::MAX).is_none());
+        let rest = budget.try_take(1).expect("one unit is free");
+        assert!(budget.is_spent());
+        drop((lease, rest));
+        assert!(!budget.is_spent());
     }
 }

@@ -1,4 +1,4 @@
-//! What the operator decides about the whole system.
+//! What the operator decides about the whole system. The service makes them of its options.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct Settings {
     pub workers_per_device: usize,
     /// Sessions at the same time; one more is refused.
     pub max_sessions: usize,
-    /// A session without any activity for this long ends.
+    /// A session ends after this long without activity.
     pub session_timeout: Duration,
     /// The most that a session may ask for as its `max_images`.
     pub max_images_limit: u32,
@@ -33,8 +33,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// Messages of one connection that may be unanswered before no more are read from it.
     pub max_unanswered_messages: usize,
-    /// Memory for encoded images between the socket and the disk, over all sessions, in bytes. An
-    /// upload waits while it is spent; one larger image is let through alone.
+    /// Memory for received images that are not stored yet, over all sessions, in bytes. Uploads wait
+    /// while it is used up; a single larger image may use all of it.
     pub upload_buffer_bytes: usize,
     /// Frames that a model encodes, or estimates the depth of, in one call.
     pub frames_per_call: FramesPerCall,
@@ -44,9 +44,10 @@ pub struct Settings {
     pub image_limits: DecodeLimits,
     /// Memory for encoded frames that wait for a generation, over all sessions, in bytes.
     pub feature_cache_bytes: usize,
-    /// A job that takes longer than this is given up and its worker is restarted.
+    /// A job that takes longer is cancelled and its worker restarted; the same bounds the writing of
+    /// a result's file.
     pub job_timeout: Duration,
-    /// How long running work may take to end when the system shuts down.
+    /// How long running work may take when the system shuts down.
     pub drain_timeout: Duration,
 }
 
@@ -55,14 +56,5 @@ impl Settings {
     pub(crate) fn frames_per_call(&self, device: Device, size: FrameSize) -> usize {
         let memory = self.model.metadata().memory.as_ref();
         self.frames_per_call.encoded(device, memory, size)
-    }
-
-    /// Frames of this size of one session that may be with the pool for encoding at once.
-    pub(crate) fn encoding_ahead(&self, size: FrameSize) -> usize {
-        let calls = self
-            .devices
-            .iter()
-            .map(|device| self.frames_per_call(*device, size));
-        2 * calls.max().unwrap_or(1)
     }
 }

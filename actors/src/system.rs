@@ -1,30 +1,30 @@
 //! The whole system, as the service sees it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use pointstream_reconstruction::model::Metadata;
 use thiserror::Error;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::config::{ConfigLimits, SessionConfig};
-use crate::event::SessionId;
-use crate::gauge::Gauge;
-use crate::handle::{OwnedSession, SessionHandle, Unanswered};
+use crate::actor_status::ActorStatus;
+use crate::blobs::{Blobs, DataDir, DataDirError};
+use crate::errors::{CreateSessionError, DeleteSessionError, Unanswered};
+use crate::handle::{OwnedSession, SessionHandle};
+use crate::ids::SessionId;
+use crate::jobs::Dispatcher;
 use crate::mailbox::{AskError, Mailbox};
 use crate::metrics::Metrics;
-use crate::pool::PoolStatus;
-use crate::session::SessionMessage;
+use crate::pool::LocalDispatcher;
+use crate::report::{ActorReport, SessionSummary};
+use crate::session::message::SessionMessage;
+use crate::session_config::{ConfigLimits, SessionConfig};
 use crate::settings::Settings;
-use crate::spool::{DataDir, DataDirError};
-use crate::summary::{ActorReport, SessionSummary};
-use crate::supervisor::{
-    CreateSessionError, DeleteSessionError, SessionMailbox, Supervisor, SupervisorArgs,
-    SupervisorMessage,
-};
+use crate::supervisor::{SessionMailbox, Supervisor, SupervisorArgs, SupervisorMessage};
 
-/// How long the sessions' files may take to be removed at the end.
+/// How long removing the sessions' files may take at shutdown.
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A handle of the running system; clones are cheap and mean the same system.
@@ -32,22 +32,19 @@ const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct System {
     settings: Arc<Settings>,
     supervisor: Mailbox<SupervisorMessage>,
-    pool: Arc<PoolStatus>,
+    dispatcher: Arc<dyn Dispatcher>,
     metrics: Arc<Metrics>,
-    /// Whether it ends.
+    /// Whether the system shuts down.
     ending: Arc<AtomicBool>,
 }
 
-/// Why the system does not start.
+/// The system cannot be started.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
-    /// The figures for operators cannot be set up.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
-    /// An actor could not be started.
     #[error("the actors could not be started: {0}")]
     Actors(String),
 }
@@ -55,23 +52,23 @@ pub enum StartError {
 /// Whether requests can be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Readiness {
-    /// Workers altogether.
+    /// Workers, ready or not.
     pub workers: usize,
-    /// Those with a loaded model.
+    /// Workers with a loaded model.
     pub ready_workers: usize,
-    /// Why one of the others is not ready, if it failed.
+    /// Why a worker failed, until it is ready again.
     pub reason: Option<String>,
 }
 
 impl Readiness {
-    /// Whether a model is loaded and a worker is up.
+    /// Whether a worker has loaded the model.
     pub fn is_ready(&self) -> bool {
         self.ready_workers > 0
     }
 }
 
 impl System {
-    /// Takes the data directory and starts the actors. The workers load their model afterwards.
+    /// Locks the data directory and starts the actors. The workers load their model afterwards.
     ///
     /// # Errors
     /// [`StartError`] if the directory cannot be used or an actor does not start.
@@ -81,14 +78,19 @@ impl System {
         let data_dir = tokio::task::spawn_blocking(move || DataDir::open(&path))
             .await
             .map_err(|error| StartError::Actors(error.to_string()))??;
-        let pool = Arc::new(PoolStatus::default());
         let metrics = Metrics::new()?;
+        let blobs: Arc<dyn Blobs> = Arc::new(data_dir);
+        let dispatcher = Arc::new(LocalDispatcher::new(
+            settings.clone(),
+            blobs.clone(),
+            metrics.clone(),
+        ));
         let ending = Arc::new(AtomicBool::new(false));
         let args = SupervisorArgs {
             settings: settings.clone(),
-            data_dir,
-            pool_status: pool.clone(),
-            gauge: Gauge::new("supervisor", "supervisor".to_owned()),
+            blobs,
+            dispatcher: dispatcher.clone(),
+            status: ActorStatus::new("supervisor", "supervisor".to_owned()),
             metrics: metrics.clone(),
             ending: ending.clone(),
         };
@@ -98,24 +100,21 @@ impl System {
         Ok(Self {
             settings,
             supervisor,
-            pool,
+            dispatcher,
             metrics,
             ending,
         })
     }
 
-    /// The actor at the root.
     #[cfg(test)]
     pub(crate) fn supervisor(&self) -> &ractor::ActorRef<SupervisorMessage> {
         self.supervisor.actor()
     }
 
-    /// The operator's settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// What the system counts and measures.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
@@ -136,7 +135,7 @@ impl System {
         }
     }
 
-    /// Makes a session, which ends with what is returned unless it is kept.
+    /// Creates a session. It ends when the returned value is dropped, unless it is kept.
     ///
     /// # Errors
     /// [`CreateSessionError`]; sessions are never ended to make room for a new one.
@@ -157,7 +156,7 @@ impl System {
     /// Finds a session.
     ///
     /// # Errors
-    /// [`Unanswered::NotFound`] if there never was such a one, or it was deleted, expired or failed.
+    /// [`Unanswered::NotFound`] if it never existed, was deleted, expired or failed.
     pub async fn session(&self, id: SessionId) -> Result<SessionHandle, Unanswered> {
         let found = self
             .supervisor
@@ -185,7 +184,7 @@ impl System {
         Ok(summaries)
     }
 
-    /// Ends a session; returns when its files are gone.
+    /// Ends a session. Returns when its files are removed.
     ///
     /// # Errors
     /// [`DeleteSessionError`] if there is none, or its files could not be removed yet.
@@ -209,22 +208,16 @@ impl System {
 
     /// Whether requests can be served.
     pub fn readiness(&self) -> Readiness {
-        let ready_workers = self.pool.ready.load(Ordering::Relaxed);
-        let reason = self
-            .pool
-            .failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let status = self.dispatcher.status();
         Readiness {
-            workers: self.settings.devices.len() * self.settings.workers_per_device,
-            ready_workers,
-            reason,
+            workers: status.workers,
+            ready_workers: status.ready_workers,
+            reason: status.failure,
         }
     }
 
-    /// Kills a worker and starts it again; its job is tried once more. Answers whether there is
-    /// such a worker.
+    /// Kills a worker and starts it again. Its job is retried once. Returns whether there is such a
+    /// worker.
     ///
     /// # Errors
     /// [`Unanswered`] if the system is busy or ends.
@@ -235,15 +228,15 @@ impl System {
             .map_err(unanswered)
     }
 
-    /// Ends everything: no new work is taken, what runs gets a bounded time, connections are told,
-    /// files are removed.
+    /// Shuts down: accepts no new work, waits a bounded time for running work, disconnects the
+    /// clients and removes the files.
     pub async fn drain(&self) {
         self.ending.store(true, Ordering::Relaxed);
         let Ok(sessions) = self.supervisor.ask(SupervisorMessage::Drain).await else {
             return;
         };
         let running = ask_all(sessions, |session| async move {
-            let (reply, done) = tokio::sync::oneshot::channel();
+            let (reply, done) = oneshot::channel();
             session.cast(SessionMessage::Drain(reply)).ok()?;
             done.await.ok()
         });
@@ -251,22 +244,26 @@ impl System {
             .await
             .is_err()
         {
-            tracing::warn!("work that still runs is given up");
+            tracing::warn!(
+                drain_timeout = ?self.settings.drain_timeout,
+                "drain timeout reached; cancelling running jobs"
+            );
         }
-        let (reply, closed) = tokio::sync::oneshot::channel();
+        let (reply, closed) = oneshot::channel();
         if self
             .supervisor
             .cast(SupervisorMessage::CloseAll(reply))
             .is_err()
             || tokio::time::timeout(CLEANUP_TIMEOUT, closed).await.is_err()
         {
-            tracing::warn!("some files of sessions may be left");
+            tracing::warn!(
+                "the sessions' files were not removed in time; the next start removes them"
+            );
         }
         self.supervisor.actor().stop(Some("shutdown".to_owned()));
     }
 }
 
-/// Why the supervisor does not answer.
 fn unanswered(error: AskError) -> Unanswered {
     match error {
         AskError::Gone(_) => Unanswered::ShuttingDown,
@@ -274,7 +271,7 @@ fn unanswered(error: AskError) -> Unanswered {
     }
 }
 
-/// Asks all sessions at once and gathers what they answer, in any order.
+/// Asks all sessions at the same time. The answers come in any order.
 async fn ask_all<T, F>(
     sessions: Vec<SessionMailbox>,
     question: impl Fn(SessionMailbox) -> F,

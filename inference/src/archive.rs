@@ -1,4 +1,4 @@
-//! Archives that have been checked.
+//! Model archives whose metadata were checked.
 
 use std::fs::File;
 use std::io::{BufReader, Cursor};
@@ -6,25 +6,17 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use pointstream_reconstruction::model::{
-    Device, FramesPerCall, LoadModel, Metadata, Model, ModelError,
-};
+use pointstream_reconstruction::model::{Metadata, ModelError};
 
-use crate::torchscript::TorchScriptModel;
-
-/// The embedded default: multi-view stereo without learned weights, built by `weights/mvs`.
+/// The embedded default model: multi-view stereo without learned weights, built by `weights/mvs`.
 static MVS: &[u8] = include_bytes!("../../weights/mvs/mvs.pt");
 
-/// An archive that has been checked, ready to be loaded.
-///
-/// None of its code has run yet.
+/// A checked archive, ready to be loaded. None of its code has run yet.
 #[derive(Debug)]
 pub struct ResolvedModel {
-    /// What the archive says about itself.
     pub metadata: Metadata,
-    /// Its path, or its name if it is embedded; for messages.
+    /// Its path, or a name if it is embedded; for messages.
     pub path: String,
-    /// The archive.
     pub(crate) archive: Archive,
 }
 
@@ -33,43 +25,26 @@ pub struct ResolvedModel {
 pub(crate) enum Archive {
     /// In the program.
     Embedded(&'static [u8]),
-    /// In a file, which may be larger than what fits into memory twice.
+    /// In a file.
     File(CheckedFile),
 }
 
-/// A file that has been checked.
-///
-/// It stays open, so that it is the same file when it is loaded, whatever its path leads to by then.
+/// A checked file. It stays open, so that the same file is loaded even if its path is replaced.
 #[derive(Debug)]
 pub(crate) struct CheckedFile {
     file: File,
     stamp: Stamp,
 }
 
-/// What changes when a file is written to: its length and the time of the last change.
+/// Length and modification time: they change when a file is written to.
 #[derive(Debug, PartialEq, Eq)]
 struct Stamp(u64, Option<SystemTime>);
-
-impl LoadModel for ResolvedModel {
-    fn metadata(&self) -> &Metadata {
-        &self.metadata
-    }
-
-    fn load(
-        &self,
-        device: Device,
-        frames_per_call: FramesPerCall,
-    ) -> Result<Box<dyn Model>, ModelError> {
-        let model = TorchScriptModel::load(self, device, frames_per_call)?;
-        Ok(Box::new(model))
-    }
-}
 
 impl ResolvedModel {
     /// The embedded multi-view stereo.
     ///
     /// # Errors
-    /// [`ModelError::Archive`] if the program was built with a broken archive.
+    /// [`ModelError::Archive`] if the program was built with an invalid archive.
     pub fn embedded() -> Result<Self, ModelError> {
         let path = "the embedded mvs";
         let metadata = Metadata::read(Cursor::new(MVS), path)?;
@@ -81,11 +56,12 @@ impl ResolvedModel {
         })
     }
 
-    /// An archive from the file system, whose content must agree with the digest in its metadata.
-    /// Blocks for as long as it takes to read it.
+    /// Opens an archive and compares its content with the digest in its metadata. Blocks while it
+    /// reads the whole file.
     ///
     /// # Errors
-    /// [`ModelError::Read`] or [`ModelError::Archive`].
+    /// [`ModelError::Read`] if the file cannot be read, [`ModelError::Archive`] if it is not a
+    /// valid archive.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         let name = path.display().to_string();
         match File::open(path) {
@@ -94,26 +70,26 @@ impl ResolvedModel {
         }
     }
 
-    /// The same from an open file; `path` names it in messages.
+    /// Like [`open`](Self::open) for an open file; `path` names it in messages.
     ///
     /// # Errors
-    /// [`ModelError::Read`] or [`ModelError::Archive`].
+    /// Those of [`open`](Self::open).
     pub fn from_file(file: File, path: String) -> Result<Self, ModelError> {
         let model = Self::from_verified_file(file, path)?;
         if let Archive::File(checked) = &model.archive {
             let content = BufReader::new(&checked.file);
             model.metadata.verify(content, &model.path)?;
-            // What was changed meanwhile was perhaps not read.
+            // A change during the check may not have been read.
             checked.unchanged(&model.path)?;
         }
         Ok(model)
     }
 
-    /// An archive from an open file, of which a checksum was compared just now: its content is not
-    /// read once more for the digest.
+    /// Like [`from_file`](Self::from_file), but does not compare the digest: the caller has just
+    /// verified a checksum of the file.
     ///
     /// # Errors
-    /// [`ModelError::Read`] or [`ModelError::Archive`].
+    /// Those of [`open`](Self::open).
     pub fn from_verified_file(file: File, path: String) -> Result<Self, ModelError> {
         let stamp = Stamp::of(&file).map_err(|source| ModelError::Read {
             path: path.clone(),
@@ -128,12 +104,12 @@ impl ResolvedModel {
 }
 
 impl CheckedFile {
-    /// A path that leads to this file for as long as it is open.
+    /// A path of this file that is valid while it is open.
     pub(crate) fn path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.file.as_raw_fd()).into()
     }
 
-    /// Refuses what was written to since it was checked; `path` names the file in messages.
+    /// Refuses a file that was written to after the check; `path` names it in messages.
     pub(crate) fn unchanged(&self, path: &str) -> Result<(), ModelError> {
         let stamp = Stamp::of(&self.file).map_err(|source| ModelError::Read {
             path: path.to_owned(),
@@ -144,7 +120,7 @@ impl CheckedFile {
         }
         Err(ModelError::Archive {
             path: path.to_owned(),
-            reason: "it was changed while the service runs; start the service anew".to_owned(),
+            reason: "it was changed while the service runs; restart the service".to_owned(),
         })
     }
 }

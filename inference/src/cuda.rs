@@ -1,7 +1,7 @@
-//! What is asked of the CUDA runtime itself, which libtorch's CUDA part brings with it.
+//! Calls of the CUDA runtime that comes with libtorch's CUDA part.
 //!
-//! The program does not link it: it starts where there is none, and finds its functions by name once
-//! libtorch has loaded it.
+//! The program does not link the runtime, so that it starts on machines without it. Functions are
+//! looked up by name after libtorch has loaded the runtime.
 
 use std::ffi::{CStr, c_int, c_uint, c_void};
 use std::ptr;
@@ -10,26 +10,25 @@ use thiserror::Error;
 
 /// `cudaSuccess`.
 const SUCCESS: c_int = 0;
-/// `cudaEventBlockingSync`: who waits sleeps. With `cudaEventDisableTiming`: nobody asks when.
+/// `cudaEventBlockingSync` (a waiting thread sleeps) and `cudaEventDisableTiming`.
 const EVENT_FLAGS: c_uint = 1 | 2;
 
-/// The CUDA runtime refused, or there is none.
+/// A call of the CUDA runtime failed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum CudaError {
-    /// A function is not there, because libtorch has not loaded the runtime.
+    /// libtorch has not loaded the runtime.
     #[error("the CUDA runtime is not loaded")]
     NotLoaded,
-    /// It said no.
+    /// The call returned an error.
     #[error("{function}: {message}")]
     Failed {
-        /// The function that failed.
         function: &'static str,
-        /// In the runtime's words.
+        /// The runtime's message.
         message: String,
     },
 }
 
-/// Bytes that the driver says are free on a GPU. Makes it the thread's current one.
+/// Free memory of a GPU in bytes, according to the driver. Makes the GPU current on this thread.
 pub(crate) fn free_memory(index: usize) -> Result<u64, CudaError> {
     type MemGetInfo = unsafe extern "C" fn(*mut usize, *mut usize) -> c_int;
     set_device(index)?;
@@ -43,15 +42,15 @@ pub(crate) fn free_memory(index: usize) -> Result<u64, CudaError> {
     Ok(free as u64)
 }
 
-/// A point in what a GPU does, one thing after another.
+/// A CUDA event: a point in the work queue of a GPU.
 #[derive(Debug)]
 pub(crate) struct Event(*mut c_void);
 
 impl Event {
-    /// The point after all that this thread has given to a GPU so far.
+    /// The point after all work that this thread has queued on a GPU.
     ///
-    /// libtorch gives work to the default stream, unless a thread chooses another; ours do not.
-    pub(crate) fn after_all_given_to(index: usize) -> Result<Self, CudaError> {
+    /// libtorch queues work on the default stream, unless a thread chooses another; ours do not.
+    pub(crate) fn after_queued_work(index: usize) -> Result<Self, CudaError> {
         type Create = unsafe extern "C" fn(*mut *mut c_void, c_uint) -> c_int;
         type Record = unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int;
         set_device(index)?;
@@ -68,7 +67,7 @@ impl Event {
         Ok(event)
     }
 
-    /// Waits until the GPU has come to this point. What failed before it is known then.
+    /// Waits until the GPU has reached this point. Returns the errors of earlier work, too.
     pub(crate) fn wait(&self) -> Result<(), CudaError> {
         type Synchronize = unsafe extern "C" fn(*mut c_void) -> c_int;
         // SAFETY: the documented signature; the event lives as long as this value.
@@ -86,7 +85,7 @@ impl Drop for Event {
         if self.0.is_null() {
             return;
         }
-        // SAFETY: the documented signature; nobody has the event after this.
+        // SAFETY: the documented signature; the event is not used afterwards.
         unsafe {
             if let Ok(destroy) = function::<Destroy>(c"cudaEventDestroy") {
                 destroy(self.0);
@@ -97,7 +96,7 @@ impl Drop for Event {
 
 fn set_device(index: usize) -> Result<(), CudaError> {
     type SetDevice = unsafe extern "C" fn(c_int) -> c_int;
-    // No machine has so many GPUs; the runtime refuses the number.
+    // The runtime refuses an index that is too large.
     let index = c_int::try_from(index).unwrap_or(c_int::MAX);
     // SAFETY: the documented signature.
     let code = unsafe {
@@ -112,7 +111,7 @@ fn check(function_name: &'static str, code: c_int) -> Result<(), CudaError> {
     if code == SUCCESS {
         return Ok(());
     }
-    // SAFETY: the documented signature; it gives a string that lives as long as the program.
+    // SAFETY: the documented signature; the returned string is static.
     let message = unsafe {
         match function::<ErrorString>(c"cudaGetErrorString") {
             Ok(error_string) => CStr::from_ptr(error_string(code))
@@ -127,7 +126,7 @@ fn check(function_name: &'static str, code: c_int) -> Result<(), CudaError> {
     })
 }
 
-/// A function of the runtime.
+/// Looks up a function of the runtime.
 ///
 /// # Safety
 /// `F` must be a function pointer with the function's signature.
@@ -138,7 +137,7 @@ unsafe fn function<F: Copy>(name: &CStr) -> Result<F, CudaError> {
     if found.is_null() {
         return Err(CudaError::NotLoaded);
     }
-    // SAFETY: both are pointers, and the caller vouches for the signature.
+    // SAFETY: both are pointers; the caller guarantees the signature.
     Ok(unsafe { std::mem::transmute_copy::<*mut c_void, F>(&found) })
 }
 
@@ -147,19 +146,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_runtime_says_is_told() {
+    fn errors_have_the_message_of_the_runtime() {
         // SAFETY: it is not called.
         let found = unsafe { function::<unsafe extern "C" fn()>(c"cudaMemGetInfo") };
         let answers = [
             free_memory(0).map(drop),
-            Event::after_all_given_to(0).and_then(|event| event.wait()),
+            Event::after_queued_work(0).and_then(|event| event.wait()),
         ];
         for answer in answers {
             match answer {
                 Err(CudaError::NotLoaded) => assert!(found.is_err()),
                 Err(CudaError::Failed { message, .. }) => {
                     assert!(found.is_ok());
-                    assert!(message.contains(' '), "words for people: {message}");
+                    assert!(message.contains(' '), "a readable message: {message}");
                 }
                 Ok(()) => assert!(found.is_ok()),
             }

@@ -13,17 +13,17 @@ pub(crate) fn torch_device(device: Device) -> tch::Device {
     }
 }
 
-/// The devices of this machine that the operator's choice means, at least one.
+/// The devices of this machine that the operator chose, at least one.
 ///
 /// # Errors
-/// [`DeviceError::NoCuda`] or [`DeviceError::NoSuchDevice`] if what was asked for is not there.
+/// [`DeviceError::NoCuda`] or [`DeviceError::NoSuchDevice`] if a requested device is missing.
 pub fn resolve_devices(choice: &DeviceChoice) -> Result<Vec<Device>, DeviceError> {
     match choice {
         DeviceChoice::Cpu => Ok(vec![Device::Cpu]),
         DeviceChoice::Auto => Ok(match cuda_devices() {
             Ok(count) => (0..count).map(Device::Cuda).collect(),
             Err(reason) => {
-                tracing::debug!(%reason, "no CUDA device, using the processor");
+                tracing::debug!(%reason, "no CUDA device: using the CPU");
                 vec![Device::Cpu]
             }
         }),
@@ -41,7 +41,7 @@ pub fn resolve_devices(choice: &DeviceChoice) -> Result<Vec<Device>, DeviceError
     }
 }
 
-/// Number of usable CUDA devices (at least one), or why there is none.
+/// Number of usable CUDA devices, at least one, or the reason why there is none.
 fn cuda_devices() -> Result<usize, String> {
     load_cuda_library()?;
     match usize::try_from(tch::Cuda::device_count()) {
@@ -52,8 +52,8 @@ fn cuda_devices() -> Result<usize, String> {
 
 /// Loads libtorch's CUDA part, once.
 ///
-/// The program links only the CPU part, so that one build starts on machines without the CUDA
-/// libraries. libtorch registers its CUDA kernels when the library is loaded.
+/// The program links only the CPU part, so that the same build starts on machines without the CUDA
+/// libraries. Loading the library registers its CUDA kernels with libtorch.
 fn load_cuda_library() -> Result<(), String> {
     static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
     LOADED

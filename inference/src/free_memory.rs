@@ -1,4 +1,4 @@
-//! How much memory a device has left.
+//! Free memory of a device.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,14 +8,14 @@ use pointstream_reconstruction::model::Device;
 
 use crate::cuda;
 
-/// Bytes that a computation on the device may take now, if that can be told.
+/// Free memory of a device in bytes, `None` if unknown.
 pub fn free_memory(device: Device) -> Option<u64> {
     match device {
         Device::Cpu => {
             let available = available(&std::fs::read_to_string("/proc/meminfo").ok()?)?;
-            Some(control_group_room().map_or(available, |room| room.min(available)))
+            Some(free_in_control_group().map_or(available, |free| free.min(available)))
         }
-        Device::Cuda(index) => cuda_room(index),
+        Device::Cuda(index) => free_on_gpu(index),
     }
 }
 
@@ -28,8 +28,8 @@ fn available(meminfo: &str) -> Option<u64> {
     kilobytes.checked_mul(1024)
 }
 
-/// What a container's limit leaves, if there is one.
-fn control_group_room() -> Option<u64> {
+/// Free bytes below the memory limit of the container, `None` without a limit.
+fn free_in_control_group() -> Option<u64> {
     let read = |path: &str| -> Option<u64> {
         std::fs::read_to_string(Path::new("/sys/fs/cgroup").join(path))
             .ok()?
@@ -37,18 +37,18 @@ fn control_group_room() -> Option<u64> {
             .parse()
             .ok()
     };
-    // Version 2, where no limit is the word "max", and version 1.
+    // Control groups of version 2, which write "max" for no limit, else of version 1.
     let (limit, used) = read("memory.max").zip(read("memory.current")).or_else(|| {
         read("memory/memory.limit_in_bytes").zip(read("memory/memory.usage_in_bytes"))
     })?;
     Some(limit.saturating_sub(used))
 }
 
-/// What a GPU has left for us.
+/// Free memory of a GPU in bytes for one computation at a time.
 ///
-/// libtorch does not give memory back that it has once taken, but uses it again. So what was free
-/// before the largest computation so far still is, for one computation at a time.
-fn cuda_room(index: usize) -> Option<u64> {
+/// libtorch keeps memory that it has allocated and reuses it. So the largest free memory seen so
+/// far is still available to the next computation.
+fn free_on_gpu(index: usize) -> Option<u64> {
     static MOST_FREE: LazyLock<Mutex<HashMap<usize, u64>>> = LazyLock::new(Mutex::default);
     let free = cuda::free_memory(index).ok()?;
     let mut most_free = MOST_FREE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,13 +62,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_machine_has_memory() {
-        let free = free_memory(Device::Cpu).expect("Linux tells");
+    fn this_machine_has_free_memory() {
+        let free = free_memory(Device::Cpu).expect("Linux reports it");
         assert!(free > 1 << 20, "{free}");
     }
 
     #[test]
-    fn reads_what_linux_writes() {
+    fn parses_meminfo() {
         let text = "MemTotal:       24689764 kB\nMemFree: 1 kB\nMemAvailable:    2000 kB\n";
         assert_eq!(available(text), Some(2_048_000));
         assert_eq!(available("MemTotal: 1 kB\n"), None);

@@ -1,7 +1,7 @@
-//! Runs models by libtorch: TorchScript archives that follow the contract of `weights/README.md`.
+//! Runs models with libtorch: TorchScript archives that follow the contract of `weights/README.md`.
 //!
-//! The only crate that links libtorch. What a model is, and what it says about itself, is known to
-//! [`pointstream_reconstruction::model`] without it.
+//! This is the only crate that links libtorch. The interface of a model and its metadata are in
+//! [`pointstream_reconstruction::model`], which does not need it.
 
 mod archive;
 mod cuda;

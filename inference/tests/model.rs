@@ -1,4 +1,4 @@
-//! The embedded model through the trait that the service uses, and archives that it must refuse.
+//! The embedded model through the trait that the service uses, and archives that are refused.
 
 use std::io::{Cursor, Read, Write};
 use std::ops::ControlFlow;
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 use pointstream_inference::{ResolvedModel, TorchScriptModel};
+use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::{DecodeLimits, ProcessResMethod, decode, preprocess};
 use pointstream_reconstruction::model::{Device, Features, FramesPerCall, Model, ModelError, Step};
 use zip::write::SimpleFileOptions;
@@ -56,7 +57,7 @@ fn encode(model: &dyn Model, frames: &[RgbImage]) -> Vec<Features> {
 }
 
 #[test]
-fn predicts_what_the_contract_says_and_reports_its_steps() {
+fn predictions_follow_the_contract_and_report_their_steps() {
     let model = embedded();
     let frames = photos(3);
     let features = encode(&model, &frames);
@@ -68,11 +69,9 @@ fn predicts_what_the_contract_says_and_reports_its_steps() {
             ControlFlow::Continue(())
         })
         .expect("three photos are reconstructed");
-    let (width, height) = frames[0].dimensions();
-    assert_eq!(prediction.width, width as usize);
-    assert_eq!(prediction.height, height as usize);
+    assert_eq!(prediction.size, FrameSize::of(&frames[0]));
     assert_eq!(prediction.len(), 3);
-    assert_eq!(prediction.depth.len(), 3 * (width * height) as usize);
+    assert_eq!(prediction.depth.len(), 3 * prediction.pixels_per_frame());
     assert!(prediction.cameras.iter().any(|camera| camera.registered));
     assert!(
         prediction
@@ -86,7 +85,7 @@ fn predicts_what_the_contract_says_and_reports_its_steps() {
 }
 
 #[test]
-fn several_frames_in_a_call_give_what_one_at_a_time_gives() {
+fn the_number_of_frames_per_call_does_not_change_the_prediction() {
     let frames = photos(3);
     let one = embedded();
     let features = encode(&one, &frames);
@@ -110,7 +109,7 @@ fn several_frames_in_a_call_give_what_one_at_a_time_gives() {
 }
 
 #[test]
-fn a_break_gives_the_prediction_up() {
+fn a_break_cancels_the_prediction() {
     let model = embedded();
     let features = encode(&model, &photos(2));
     let rows: Vec<_> = features.iter().collect();
@@ -122,16 +121,12 @@ fn a_break_gives_the_prediction_up() {
 }
 
 #[test]
-fn frames_must_be_multiples_of_the_patch_size_and_belong_together() {
+fn frames_must_have_one_size_and_be_multiples_of_the_patch_size() {
     let model = embedded();
     let odd = model.encode(&[RgbImage::new(100, 98)]);
     assert!(matches!(
         odd,
-        Err(ModelError::Size {
-            width: 100,
-            height: 98,
-            ..
-        })
+        Err(ModelError::Size { size, .. }) if size == FrameSize::new(100, 98)
     ));
     let unlike = model.encode(&[RgbImage::new(112, 98), RgbImage::new(98, 98)]);
     assert!(matches!(unlike, Err(ModelError::Features(_))));
@@ -146,7 +141,7 @@ fn frames_must_be_multiples_of_the_patch_size_and_belong_together() {
 }
 
 #[test]
-fn what_is_no_archive_of_ours_is_refused_before_it_runs() {
+fn invalid_archives_are_refused() {
     let original = std::fs::read(repository().join("weights/mvs/mvs.pt")).expect("it is there");
     let refused = [
         (
@@ -199,7 +194,7 @@ fn what_is_no_archive_of_ours_is_refused_before_it_runs() {
 }
 
 #[test]
-fn a_file_is_loaded_as_it_was_when_it_was_checked_or_not_at_all() {
+fn a_file_that_changed_after_the_check_is_not_loaded() {
     let folder = tempfile::tempdir().expect("a folder for archives");
     let path = folder.path().join("model.pt");
     let copy = || {

@@ -1,1 +1,1 @@
-"""Where the time of a reconstruction goes: the bare model beside the whole service, in one run."""
+"""Benchmarks: the time of a reconstruction by stage, for the bare model and the whole service."""

@@ -1,7 +1,7 @@
 """Measure one run by stage: `python -m integration.bench [--json]`; `make bench` builds first.
 
-Every figure comes from the same run on the same machine, so that their ratios mean something even
-where the machine is shared. The bare model and the service take turns.
+All figures come from the same run on the same machine, and the bare model and the service
+alternate, so that their ratios are meaningful even on a shared machine.
 """
 
 from __future__ import annotations
@@ -26,23 +26,25 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
     parser.add_argument("--json", action="store_true", help="for machines")
-    parser.add_argument("--wire", action="store_true", help="only what the messages cost")
+    parser.add_argument("--wire", action="store_true", help="only measure the cost of messages")
     parser.add_argument(
         "--no-networks",
         action="store_true",
-        help="do not compare with the official one",
+        help="do not compare with the official network",
     )
-    parser.add_argument("--runs", type=int, default=3, help="of each; medians are shown")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each; medians are shown")
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--process-res", type=int, default=504)
     parser.add_argument("--num-max-points", type=int, default=1_000_000)
     parser.add_argument("--images", type=Path, default=ROOT / "examples/sample_scene")
-    parser.add_argument("--model", type=Path, default=None, help="an archive; default: mvs")
+    parser.add_argument(
+        "--model", type=Path, default=None, help="path of an archive (default: mvs)"
+    )
     return parser.parse_args()
 
 
 def measure(options: argparse.Namespace) -> tuple[Report | None, WireReport]:
-    """Run the bare model and the service in turns, and then both kinds of messages."""
+    """Measure the stages, then JSON and binary messages."""
     paths = sorted(options.images.glob("*.jpg"))[: options.frames]
     photos = [Photo(path.name, path.read_bytes()) for path in paths]
     name = str(options.model) if options.model else "mvs"
@@ -53,8 +55,8 @@ def measure(options: argparse.Namespace) -> tuple[Report | None, WireReport]:
 
 
 def measure_stages(server: Server, photos: list[Photo], options: argparse.Namespace) -> Report:
-    """Run the bare model and the service in turns."""
-    # The service's workers use what libtorch takes by default: every core.
+    """Alternate between the bare model and the service."""
+    # The service's workers use libtorch's default, all cores.
     threads = len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
     model = BareModel(options.model or embedded())
@@ -68,7 +70,7 @@ def measure_stages(server: Server, photos: list[Photo], options: argparse.Namesp
         measurement = asyncio.run(server.measure(photos, parameters))
         width, height = measurement.metadata["processed_size"]
         seconds = model.run(photos, width, height)
-        # The first run of each compiles the model's code for these shapes.
+        # Skip the first run, which compiles the model's code for these shapes.
         if run > 0:
             served.append(measurement)
             bare.append(seconds)

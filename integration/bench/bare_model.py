@@ -1,4 +1,4 @@
-"""The model without any service around it."""
+"""The model without the service."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .service import ROOT, Photo
 
 
 class BareModel:
-    """An archive that is run by libtorch directly, in the way the service runs it."""
+    """An archive run by libtorch directly, with the service's sequence of calls."""
 
     def __init__(self, archive: Path) -> None:
         self.module, self.metadata = load_archive(archive)
 
     def run(self, photos: list[Photo], width: int, height: int) -> dict[str, float]:
-        """Seconds of each entry point."""
+        """Run once; return the seconds of each entry point."""
         frames = [
             np.asarray(Image.open(io.BytesIO(photo.data)).convert("RGB").resize((width, height)))
             for photo in photos
@@ -43,5 +43,5 @@ class BareModel:
 
 
 def embedded() -> Path:
-    """The archive that the server embeds."""
+    """Path of the archive embedded in the server."""
     return ROOT / "weights/mvs/mvs.pt"

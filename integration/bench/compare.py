@@ -1,10 +1,11 @@
 """Compare the official network, our archive and the service: `python -m integration.bench.compare`.
 
-Depth Anything 3 with random weights, on the CPU with equal threads or on one GPU. The three take
-turns, so that their ratios mean something even where the machine is shared; each ratio is the
-median over rounds. By itself the official network computes in bfloat16 on a GPU: `--precision
-bf16` has all do so.
-Beside the time on the clock there is that of the processor, which other programs disturb less.
+Depth Anything 3 with random weights, on the CPU with equal threads or on one GPU. The three
+alternate, so that their ratios are meaningful even on a shared machine; each ratio is the median
+over rounds. By default the official network computes in bfloat16 on a GPU; `--precision bf16` makes
+all three do so.
+
+The report has wall-clock time and CPU time; other programs disturb CPU time less.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ from .service import ROOT, Photo, Server, generate, receive, upload_one
 
 NAMES = ("official", "archive", "service")
 GPU_CHUNK = 8
-"""Frames in a call on a GPU."""
+"""Frames per call on a GPU."""
 RELEASE = ROOT / "target/release/pointstream"
 Seconds = tuple[float, float]
-"""On the clock and of the processor."""
+"""Wall-clock and CPU time in seconds."""
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -62,7 +63,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def official_of(size: str) -> nn.Module:
-    """The official network with the weights that the archive has."""
+    """The official network with the weights of the archive."""
     config = ANY_VIEW[f"da3-{size}"]
     network = official_network(config).requires_grad_(False)
     network.load_state_dict({**network.state_dict(), **random_network(config).state_dict()})
@@ -84,7 +85,7 @@ def photos_of(count: int, height: int, width: int) -> tuple[list[Photo], Tensor]
 
 
 async def serve(server: Server, photos: list[Photo], side: int) -> None:
-    """A whole session: all photos up, then one request, until the last byte of its answer."""
+    """Run a session: upload all photos and request a point cloud; wait for its last byte."""
     session = server.rest("POST", f"/ws/session/create?process_res={side}")["session_id"]
     address = f"{server.base.replace('http', 'ws', 1)}/ws/reconstruct/{session}"
     async with connect(address, max_size=None, compression=None) as socket:
@@ -96,7 +97,7 @@ async def serve(server: Server, photos: list[Photo], side: int) -> None:
 
 
 def processor_seconds(server: Server | None) -> float:
-    """Of this process and the server so far."""
+    """CPU time in seconds of this process and the server so far."""
     seconds = time.process_time()
     if server:
         stat = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -107,7 +108,7 @@ def processor_seconds(server: Server | None) -> float:
 def take_turns(
     calls: dict[str, Callable[[], object]], rounds: int, server: Server | None
 ) -> dict[str, list[Seconds]]:
-    """Seconds of each call in each round, after one round that loads what is loaded once."""
+    """Alternate between the calls; return their seconds by round, without a warm-up round."""
     seconds: dict[str, list[Seconds]] = {name: [] for name in calls}
     for i in range(rounds + 1):
         for name, call in calls.items():
@@ -120,7 +121,7 @@ def take_turns(
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[Seconds]]:
-    """Seconds of each."""
+    """Measure the official network, the archive and the service; return seconds by round."""
     torch.set_num_threads(options.threads)
     path = folder / "random.pt"
     command = [sys.executable, "-W", "ignore", "-m", "weights.da3.export", "-o", str(path)]
@@ -173,13 +174,13 @@ def main() -> None:
 
 
 def compare(options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Medians of each and of their ratios."""
+    """Measure, and return the medians and their ratios."""
     with tempfile.TemporaryDirectory(prefix="pointstream-compare-") as folder:
         return summarize(measure(options, Path(folder)))
 
 
 def as_table(report: dict[str, dict[str, float]], options: argparse.Namespace) -> str:
-    """For people."""
+    """Format the report as a table."""
     lines = [
         f"da3-{options.size}, {options.frames} frames at {options.width}x{options.height}, "
         f"{options.device} with {options.threads} threads, {options.precision}, "
@@ -192,7 +193,7 @@ def as_table(report: dict[str, dict[str, float]], options: argparse.Namespace) -
 
 
 def summarize(seconds: dict[str, list[Seconds]]) -> dict[str, dict[str, float]]:
-    """Medians in seconds, and of the ratios of each to the one before."""
+    """Medians in seconds, and medians of the ratio of each to the previous one."""
     rows = dict(seconds)
     for other, name in itertools.pairwise(NAMES):
         if name in seconds:

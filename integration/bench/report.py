@@ -1,4 +1,4 @@
-"""What was measured, as a table and as JSON."""
+"""The results as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MODEL_STAGES = ("encode", "model")
 
 @dataclass
 class Report:
-    """Medians over the runs; times in seconds unless they are named otherwise."""
+    """Medians over the runs; times in seconds unless named otherwise."""
 
     model: str
     threads: int
@@ -32,29 +32,29 @@ class Report:
     points: int
     answer_bytes: int
     bare: dict[str, float]
-    """The bare model by entry point."""
+    """Time of the bare model by entry point."""
     bare_total: float
     upload_per_image: float
-    """Base64, JSON, socket, decode, preprocess and store: from sending to the acknowledgement."""
+    """From sending an image to its `ack`: base64, JSON, socket, decode, preprocess, store."""
     request: dict[str, float]
-    """From `generate` to the answer, by stage; `rest` is base64, JSON, socket and hand-overs."""
+    """From `generate` to the answer, by stage; `rest` is base64, JSON, socket and messaging."""
     request_total: float
     overhead: float
-    """Of a whole reconstruction everything but the model, uploads included."""
+    """Time of a reconstruction without the model, including uploads."""
     overhead_share: float
-    """Its share of the bare model's time."""
+    """`overhead` relative to the bare model's time."""
     request_overhead_share: float
-    """The same for the request alone."""
+    """As `overhead_share`, for the request without uploads."""
     ping_count: int
     ping_median_ms: float
     ping_p95_ms: float
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The values for JSON."""
         return asdict(self)
 
     def as_table(self) -> str:
-        """For people."""
+        """Format the report as a table."""
         width, height = self.processed_size
         lines = [
             f"{self.frames} photos at {width}x{height}, {self.points} points, {self.model}, "
@@ -83,7 +83,7 @@ class Report:
 
 
 def summarize(bare: list[dict[str, float]], served: list[Measurement], threads: int) -> Report:
-    """Medians over the runs."""
+    """Compute the medians over the runs."""
     last = served[-1].metadata
     frames = last["num_frames"]
     stages = {

@@ -1,4 +1,4 @@
-"""The server under test, and what a client measures of it."""
+"""The server under test, and a client that measures it."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class Measurement:
     """One session from its first image to its point cloud; times in seconds."""
 
     upload: list[float]
-    """Of each image: from sending it until it is acknowledged."""
+    """From sending an image until its acknowledgement, per image."""
     request: float
     """From sending `generate` until the last byte of the answer."""
     answer_bytes: int
     metadata: dict[str, Any]
     pings: list[float]
-    """Of each ping that was answered while the model ran."""
+    """Round-trip time of each ping that was answered while the model ran."""
 
 
 class Server:
-    """A build on a free port, with a data directory of its own."""
+    """A server process on a free port, with its own data directory."""
 
     def __init__(
         self, options: list[str], binary: Path = ROOT / "target/release/pointstream"
@@ -57,13 +57,13 @@ class Server:
         self.folder = tempfile.TemporaryDirectory(prefix="pointstream-bench-")
         command = [str(binary), "--port", "0"]
         command += ["--data-dir", self.folder.name, "--log-level", "WARNING"]
-        # Machines are told nothing about what to do next.
+        # JSON logs omit the start-up hints for people.
         command += ["--log-format", "json", *options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.base = ""
 
     def __enter__(self) -> Server:
-        # Reading a pipe has no timeout, so a server that never listens is ended by the clock.
+        # Reading a pipe has no timeout, so a timer kills a server that never listens.
         clock = threading.Timer(START_TIMEOUT, self.process.kill)
         clock.start()
         assert self.process.stdout is not None
@@ -87,7 +87,7 @@ class Server:
         self.close()
 
     def close(self) -> None:
-        """End the process and remove its files."""
+        """Terminate the process and remove its files."""
         self.process.terminate()
         self.process.wait(timeout=60)
         self.folder.cleanup()
@@ -95,7 +95,7 @@ class Server:
     def rest(
         self, method: str, path: str, statuses: frozenset[int] | set[int] = frozenset()
     ) -> Any:
-        """One REST request; statuses besides success are errors unless they are expected."""
+        """Send a REST request; a status other than success is an error unless expected."""
         request = urllib.request.Request(self.base + path, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as response:
@@ -106,13 +106,13 @@ class Server:
             raise
 
     def wait_until_idle(self) -> None:
-        """Wait until no worker has anything to do, for two looks: work may be handed over."""
+        """Wait until all workers are idle in two checks, because work may be in transit in one."""
         for _ in range(2):
             until(lambda: not _working(self.rest("GET", "/actors")))
             time.sleep(LOOK_INTERVAL)
 
     async def measure(self, photos: list[Photo], parameters: dict[str, Any]) -> Measurement:
-        """Upload the photos one by one, ask for a point cloud, and ping meanwhile."""
+        """Upload the photos one by one, request a point cloud and ping until it arrives."""
         query = urllib.parse.urlencode({**parameters, "max_images": len(photos)})
         session = self.rest("POST", f"/ws/session/create?{query}")["session_id"]
         address = f"{self.base.replace('http', 'ws', 1)}/ws/reconstruct/{session}"
@@ -123,7 +123,7 @@ class Server:
             upload = []
             for photo in photos:
                 upload.append(await upload_one(socket, photo))
-                # Encoding ahead is the model's work, not the upload's: let it end.
+                # Wait for encoding ahead: it is model time, not upload time.
                 await asyncio.to_thread(self.wait_until_idle)
             measuring = asyncio.create_task(ping_for_ever(other))
             request, text = await generate(socket)
@@ -135,7 +135,7 @@ class Server:
 
 
 async def upload_one(socket: ClientConnection, photo: Photo) -> float:
-    """Seconds from sending an image until it is acknowledged."""
+    """Send an image; return the seconds until its acknowledgement."""
     data = base64.b64encode(photo.data).decode()
     message = json.dumps({"type": "image", "data": data, "filename": photo.name})
     begin = time.perf_counter()
@@ -145,22 +145,22 @@ async def upload_one(socket: ClientConnection, photo: Photo) -> float:
 
 
 async def generate(socket: ClientConnection) -> tuple[float, bytes]:
-    """Seconds from sending the request until the last byte of the answer, and the answer."""
+    """Send the request; return the seconds until the last byte of the answer, and the answer."""
     begin = time.perf_counter()
     await socket.send('{"type":"generate","incremental":false}')
     while True:
-        # As bytes: what this client does with the answer is none of the server's time.
+        # As bytes, to exclude the client's decoding.
         text = await socket.recv(decode=False)
         seconds = time.perf_counter() - begin
         if len(text) > 1 << 16:
             return seconds, text
         message = json.loads(text)
         if message["type"] != "progress":
-            sys.exit(f"error: the server answers {message}")
+            sys.exit(f"error: the server answered {message}")
 
 
 async def ping_for_ever(socket: ClientConnection) -> list[float]:
-    """Seconds of each ping until the task is cancelled."""
+    """Ping until the task is cancelled; return the seconds of each ping."""
     seconds: list[float] = []
     try:
         while True:
@@ -174,7 +174,7 @@ async def ping_for_ever(socket: ClientConnection) -> list[float]:
 
 
 async def finish(task: asyncio.Task[list[float]]) -> list[float]:
-    """What a cancelled task has collected."""
+    """Cancel the task and return its pings."""
     try:
         return await task
     except asyncio.CancelledError:
@@ -182,24 +182,24 @@ async def finish(task: asyncio.Task[list[float]]) -> list[float]:
 
 
 async def receive(socket: ClientConnection, kind: str) -> dict[str, Any]:
-    """The next message, which has to be of this type."""
+    """Receive the next message, which must have this type."""
     message = json.loads(await socket.recv())
     if message["type"] != kind:
-        sys.exit(f"error: {kind} is due, but the server sends {message}")
+        sys.exit(f"error: expected {kind}, but the server sent {message}")
     return message
 
 
 def _working(actor: dict[str, Any]) -> bool:
-    """Whether an actor, or one below it, is a worker or a queue with something to do."""
+    """Whether an actor or one of its children is a busy worker or a queue with jobs."""
     busy = actor["kind"] == "worker" and actor["state"] != "idle"
     waiting = actor.get("queue_depth", 0) > 0
     return busy or waiting or any(_working(child) for child in actor["children"])
 
 
 def until(condition: Any) -> None:
-    """Wait for something that has to happen."""
+    """Wait for a condition; exit after a timeout."""
     deadline = time.monotonic() + START_TIMEOUT
     while not condition():
         if time.monotonic() > deadline:
-            sys.exit("error: the server does not get ready")
+            sys.exit("error: the server did not become ready")
         time.sleep(LOOK_INTERVAL)

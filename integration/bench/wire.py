@@ -1,8 +1,8 @@
-"""What images and results cost between client and server: JSON beside binary messages.
+"""Cost of images and results between client and server: JSON against binary messages.
 
-Each figure is of the message alone. Images are sent to a session that is full, which reads them and
-refuses them before it looks at a pixel. Results are those of a client that left before they were
-ready, so that no model runs while another client takes them.
+Only the messages are measured. Images go to a full session, which reads them and refuses them
+before decoding. Results belong to a client that disconnected before they were ready; another client
+fetches them by resuming, while no model runs.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from websockets.asyncio.client import ClientConnection, connect
 from .service import CLIENT_OPTIONS, Photo, Server, receive, until
 
 PREFIX = struct.Struct("<3sBI")
-# What a camera of 12 megapixels makes.
+# A 12 megapixel camera.
 PHOTO_SIZE = (4000, 3000)
 NOISE = 4.0
 QUALITY = 90
-# Acknowledged and confirmed is not yet accounted for.
+# Delay until the kernel has accounted the CPU time of an acknowledged message.
 SETTLE_SECONDS = 0.1
 
 
 @dataclass
 class Cost:
-    """What one message costs; times in seconds of CPU."""
+    """Cost of one message; times are CPU seconds."""
 
     bytes: float
     client: float
@@ -44,27 +44,27 @@ class Cost:
 
 @dataclass
 class Exchange:
-    """The messages of one run."""
+    """The costs of one run by message."""
 
     image: Cost
     result: Cost
 
 
 class Meter:
-    """CPU time of the server and of this process since the last look."""
+    """Measures the CPU time of the server and of this process."""
 
     def __init__(self, server: Server) -> None:
-        # How Linux names the clock of another process's CPU time; finer than /proc.
+        # The Linux clock id of another process's CPU time; finer than /proc.
         self.clock = (~server.process.pid << 3) | 2
         self.begin()
 
     def begin(self) -> None:
-        """Start anew."""
+        """Start a measurement."""
         self.server = time.clock_gettime(self.clock)
         self.client = time.process_time()
 
     def cost(self, size: float, count: int) -> Cost:
-        """Of each of so many messages of this size."""
+        """The cost per message since `begin`, for `count` messages of `size` bytes."""
         time.sleep(SETTLE_SECONDS)
         client = time.process_time() - self.client
         server = time.clock_gettime(self.clock) - self.server
@@ -72,7 +72,7 @@ class Meter:
 
 
 def enlarged(photos: list[Photo]) -> list[Photo]:
-    """The photos in the size that cameras make, with a sensor's noise."""
+    """Enlarge the photos to camera size and add sensor noise."""
     random = np.random.default_rng(0)
     results = []
     for photo in photos:
@@ -88,7 +88,7 @@ def enlarged(photos: list[Photo]) -> list[Photo]:
 async def exchange(
     server: Server, photos: list[Photo], large: list[Photo], points: int, binary: bool
 ) -> Exchange:
-    """Send the large photos for nothing, the others for a point cloud, and fetch it."""
+    """Send the large photos to a full session, the others for a point cloud, and fetch it."""
     query = urllib.parse.urlencode({"num_max_points": points, "max_images": len(photos)})
     session = server.rest("POST", f"/ws/session/create?{query}")["session_id"]
     address = f"{server.base.replace('http', 'ws', 1)}/ws/reconstruct/{session}"
@@ -99,7 +99,7 @@ async def exchange(
             await socket.send(encode(photo))
             await receive(socket, "ack")
         await asyncio.to_thread(server.wait_until_idle)
-        image = await send_for_nothing(Meter(server), socket, large, encode)
+        image = await send_to_full_session(Meter(server), socket, large, encode)
         await socket.send('{"type":"generate","incremental":false}')
         await receive(socket, "progress")
     until(lambda: server.rest("GET", f"/ws/session/{session}")["status"] != "processing")
@@ -116,13 +116,13 @@ async def exchange(
     return Exchange(image, result)
 
 
-async def send_for_nothing(
+async def send_to_full_session(
     meter: Meter,
     socket: ClientConnection,
     photos: list[Photo],
     encode: Callable[[Photo], str | bytes],
 ) -> Cost:
-    """Send photos to a session that takes no more."""
+    """Send photos to a session that has reached its image limit."""
     size = 0
     for photo in photos:
         message = encode(photo)
@@ -133,24 +133,24 @@ async def send_for_nothing(
 
 
 def encode_json(photo: Photo) -> str:
-    """A photo as base64 in JSON."""
+    """Encode a photo as base64 in JSON."""
     data = base64.b64encode(photo.data).decode()
     return json.dumps({"type": "image", "data": data, "filename": photo.name})
 
 
 def encode_binary(photo: Photo) -> bytes:
-    """A photo as it is, behind a header."""
+    """Encode a photo as a binary message."""
     header = json.dumps({"type": "image", "filename": photo.name}).encode()
     return PREFIX.pack(b"PSB", 1, len(header)) + header + photo.data
 
 
 def decode_json(message: str) -> bytes:
-    """The GLB of a result in JSON."""
+    """Decode the GLB of a result in JSON."""
     return base64.b64decode(json.loads(message)["glb_base64"])
 
 
 def decode_binary(message: bytes) -> bytes:
-    """The GLB of a result behind a header."""
+    """Decode the GLB of a binary result."""
     _, _, length = PREFIX.unpack_from(message)
     json.loads(message[PREFIX.size : PREFIX.size + length])
     return message[PREFIX.size + length :]
@@ -166,7 +166,7 @@ class WireReport:
     binary: Exchange
 
     def as_table(self) -> str:
-        """For people."""
+        """Format the report as a table."""
         lines = [
             f"images of {self.photo_bytes / 1e6:.1f} MB and one result, CPU time of each message, "
             f"medians of {self.runs} runs",
@@ -186,13 +186,13 @@ class WireReport:
 
 
 def measure_wire(server: Server, photos: list[Photo], points: int, runs: int) -> WireReport:
-    """Exchange messages in both ways, in turns."""
+    """Alternate between JSON and binary messages."""
     large = enlarged(photos)
     found: dict[bool, list[Exchange]] = {False: [], True: []}
     for run in range(runs + 1):
         for binary in (False, True):
             measured = asyncio.run(exchange(server, photos, large, points, binary))
-            # The first run warms up.
+            # The first run is a warm-up.
             if run > 0:
                 found[binary].append(measured)
     size = statistics.mean(len(photo.data) for photo in large)

@@ -1,4 +1,4 @@
-// The live camera: Chromium's fake device, whose picture moves.
+// The live camera, with Chromium's fake device, which shows a moving image.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -21,7 +21,7 @@ after(async () => {
   await server?.stop();
 });
 
-test('the camera sends an image every so many frames, and asks for updates', async () => {
+test('the camera sends every n-th frame and requests updates', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await chooseResolution(page, 56);
   await page.getByLabel('Images between two updates').fill('3');
@@ -33,7 +33,7 @@ test('the camera sends an image every so many frames, and asks for updates', asy
   await stored(page, 4);
   await page.locator('#facts', { hasText: /\d points · [1-9]\d* camera/ }).waitFor();
   const full = await drawn(page);
-  assert.ok(full.share > empty.share + 0.1, `${full.share} of the view is drawn on`);
+  assert.ok(full.share > empty.share + 0.1, `${full.share} of the view is not background`);
   await page.getByRole('button', { name: 'Stop the camera' }).click();
   await page.locator('#preview').waitFor({ state: 'hidden' });
   const sent = await page.locator('.thumbnail').count();
@@ -48,7 +48,7 @@ test('the camera sends an image every so many frames, and asks for updates', asy
   await page.close();
 });
 
-test('another tab switches the camera off', async () => {
+test('switching tabs stops the camera', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await page.getByRole('tab', { name: 'Camera' }).click();
   await page.getByRole('button', { name: 'Start the camera' }).click();
@@ -75,7 +75,10 @@ test('a full session stops the camera', async () => {
   await page.close();
 });
 
-/** A page whose camera the test gives, after which `tracks` says what became of it. */
+/**
+ * Opens a page whose camera permission comes late or whose preview cannot play. `isOff` waits until
+ * the camera has stopped.
+ */
 async function openWithCamera(change) {
   const opened = await openPage(browser.context, `${server.base}/`);
   await opened.page.evaluate((change) => {
@@ -103,7 +106,7 @@ async function openWithCamera(change) {
   return { ...opened, isOff };
 }
 
-test('a camera that is allowed after its tab was left does not run', async () => {
+test('a camera allowed after switching tabs does not run', async () => {
   const { page, well, isOff } = await openWithCamera('late');
   await page.waitForFunction(() => globalThis.cameraAsked);
   await page.getByRole('tab', { name: 'Photos' }).click();
@@ -114,7 +117,7 @@ test('a camera that is allowed after its tab was left does not run', async () =>
   await page.close();
 });
 
-test('a camera whose picture cannot be shown does not run', async () => {
+test('a camera without a playable preview does not run', async () => {
   const { page, well, isOff } = await openWithCamera('no picture');
   await page.locator('#notice', { hasText: 'cannot be shown' }).waitFor();
   await isOff();

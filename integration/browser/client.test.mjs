@@ -1,4 +1,4 @@
-// The client, served by the program: photos in, points on the screen, files out.
+// The client page, served by the program: upload photos, view the points, save files.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -23,7 +23,7 @@ after(async () => {
   await server?.stop();
 });
 
-test('dropped photos become a point cloud that grows, and a valid file', async () => {
+test('dropped photos give a growing point cloud and a valid file', async () => {
   const real = await startServer('--model', 'mvs');
   const { page, well } = await openPage(browser.context, `${real.base}/`);
   await chooseResolution(page, 112);
@@ -33,18 +33,18 @@ test('dropped photos become a point cloud that grows, and a valid file', async (
   await stored(page, 4);
   await page.locator('#progress').waitFor();
   await logged(page, 'update, 2 images');
-  // The view is chosen when the first cloud is drawn.
+  // The first cloud sets the view.
   await page.locator('#facts', { hasText: '2 cameras' }).waitFor();
   const view = await page.locator('#view canvas').getAttribute('data-view');
   await logged(page, 'update, 4 images');
   await page.locator('#facts', { hasText: '4 cameras' }).waitFor();
 
   const full = await drawn(page);
-  assert.ok(full.share > empty.share + 0.1, `${full.share} of the view is drawn on`);
+  assert.ok(full.share > empty.share + 0.1, `${full.share} of the view is not background`);
   assert.ok(full.colors > 1000, `${full.colors} colours`);
   const canvas = page.locator('#view canvas');
-  assert.equal(await canvas.getAttribute('data-view'), view, 'the view stays where it was');
-  // The points, the frustums, and an image on each of four: nothing is left of the first cloud.
+  assert.equal(await canvas.getAttribute('data-view'), view, 'the view does not move');
+  // Points, frustums and four images: the first cloud has been released.
   assert.equal(await canvas.getAttribute('data-geometries'), '6');
   assert.equal(await canvas.getAttribute('data-textures'), '4');
 
@@ -69,7 +69,7 @@ test('dropped photos become a point cloud that grows, and a valid file', async (
   await real.stop();
 });
 
-test('the other formats are offered and come', async () => {
+test('the other formats can be saved', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await chooseResolution(page, 112);
   await page.locator('#photos').setInputFiles(photos(3));
@@ -106,12 +106,12 @@ test('compressed results are drawn as well', async () => {
   await page.getByRole('button', { name: 'Finish' }).click();
   await page.locator('#facts', { hasText: '2 cameras' }).waitFor();
   const full = await drawn(page);
-  assert.ok(full.share > empty.share + 0.1, `${full.share} of the view is drawn on`);
+  assert.ok(full.share > empty.share + 0.1, `${full.share} of the view is not background`);
   well();
   await page.close();
 });
 
-test('an image that cannot be taken is refused, and says why; the others go on', async () => {
+test('an unusable image is refused with a reason, and the others continue', async () => {
   const strict = await startServer('--model', archive('flat'), '--max-image-pixels', '100000');
   const { page, well } = await openPage(browser.context, `${strict.base}/`);
   await chooseResolution(page, 112);
@@ -122,8 +122,11 @@ test('an image that cannot be taken is refused, and says why; the others go on',
   await page.locator('#photos').setInputFiles(first);
   await stored(page, 1);
   const refused = page.locator('.thumbnail[data-state="refused"]');
-  assert.match(await refused.first().innerText(), /000\.png[\s\S]*no picture/);
-  // In its own size the server does not want it.
+  assert.match(
+    await refused.first().innerText(),
+    /000\.png[\s\S]*cannot read this file as an image/,
+  );
+  // At full size it exceeds the server's pixel limit.
   await page.getByText('Make large images smaller').click();
   await page.locator('#photos').setInputFiles(second);
   await page.getByText('Make large images smaller').click();
@@ -153,13 +156,13 @@ test('an image file that is too large is refused before it is sent', async () =>
   await page.locator('#photos').setInputFiles(second);
   await stored(page, 1);
   const { body } = await strict.json('/stats');
-  assert.deepEqual(body.errors, [], 'the server never saw it');
+  assert.deepEqual(body.errors, [], 'the server never received it');
   well();
   await page.close();
   await strict.stop();
 });
 
-test('what comes when the session is full is refused, and it can be finished', async () => {
+test('images added to a full session are refused, and the session can be finished', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await chooseResolution(page, 56);
   await page.getByLabel('Most images').fill('2');
@@ -174,7 +177,7 @@ test('what comes when the session is full is refused, and it can be finished', a
   await page.close();
 });
 
-test('all at once, an update is of all images, and more may follow', async () => {
+test('in batch mode an update has all images, and more may follow', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   const asked = [];
   page.on('websocket', (socket) => {
@@ -197,7 +200,7 @@ test('all at once, an update is of all images, and more may follow', async () =>
   await page.close();
 });
 
-test('nothing of an old session gets into the next one', async () => {
+test('nothing of an old session appears in the next one', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await chooseResolution(page, 56);
   await page.getByText('All at once').click();
@@ -229,7 +232,7 @@ test('nothing of an old session gets into the next one', async () => {
   await page.close();
 });
 
-test('who deletes a session is told who else uses it', async () => {
+test('the delete dialog shows other clients of the session', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await page.getByText('All at once').click();
   await page.locator('#photos').setInputFiles(photos(1));
@@ -247,7 +250,7 @@ test('who deletes a session is told who else uses it', async () => {
   await page.close();
 });
 
-test('large images are made smaller, unless one does not want it', async () => {
+test('large images are scaled down unless disabled', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await chooseResolution(page, 56);
   await page.getByText('All at once').click();
@@ -263,7 +266,7 @@ test('large images are made smaller, unless one does not want it', async () => {
   assert.equal((await server.json(path)).body.image_bytes - small, original);
   assert.ok(small < original / 4, `${small} bytes instead of ${original}`);
 
-  // What is chosen for the next session does not change this one.
+  // Parameters for the next session do not affect this one.
   await page.getByText('Make large images smaller').click();
   await page.getByRole('spinbutton', { name: 'Resolution' }).fill('504');
   assert.match(await page.locator('#downscale-hint').innerText(), /112 pixels/);
@@ -272,7 +275,7 @@ test('large images are made smaller, unless one does not want it', async () => {
   const more = (await server.json(path)).body.image_bytes - small - original;
   assert.ok(more < original / 4, `${more} bytes`);
 
-  // Where it is transparent, the colours that the file holds count, which a canvas forgets.
+  // The stored colours of transparent pixels matter, and a canvas would lose them.
   const buffer = await transparent(page);
   await page.locator('#photos').setInputFiles({ name: 'glass.png', mimeType: 'image/png', buffer });
   await stored(page, 4);
@@ -282,7 +285,7 @@ test('large images are made smaller, unless one does not want it', async () => {
   await page.close();
 });
 
-test('reloading comes back to the session and its result', async () => {
+test('reloading restores the session and its result', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await chooseResolution(page, 112);
   await page.locator('#photos').setInputFiles(photos(3));
@@ -299,7 +302,7 @@ test('reloading comes back to the session and its result', async () => {
   await page.close();
 });
 
-test('the view and the tabs work by keyboard', async () => {
+test('the view and the tabs work with the keyboard', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   const canvas = page.locator('#view canvas');
   await canvas.focus();
@@ -329,7 +332,7 @@ test('the view and the tabs work by keyboard', async () => {
   await page.close();
 });
 
-/** A picture of which a part is transparent, as a PNG file. */
+/** A partly transparent PNG file. */
 async function transparent(page) {
   const base64 = await page.evaluate(async () => {
     const canvas = new OffscreenCanvas(400, 300);

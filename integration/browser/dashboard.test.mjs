@@ -1,4 +1,4 @@
-// The dashboard: it follows what happens by itself, opens sessions, and deletes them.
+// The dashboard: it updates by itself, opens sessions and deletes them.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -23,7 +23,7 @@ after(async () => {
   await server?.stop();
 });
 
-test('a session appears, shows its work, is opened and deleted', async () => {
+test('a session appears, shows its progress, can be opened and deleted', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/dashboard`);
   await page.locator('#fresh[data-fresh="live"]').waitFor();
   await page.locator('#no-sessions').waitFor();
@@ -33,7 +33,7 @@ test('a session appears, shows its work, is opened and deleted', async () => {
   await client.page.locator('#photos').setInputFiles(photos(3));
   await stored(client.page, 3);
   const session = sessionOf(client.page);
-  // A page in the background asks nothing, so each comes to the front to be looked at.
+  // A page in the background does not poll, so bring each to the front.
   await page.bringToFront();
   const row = page.locator(`tr[data-session="${session}"]`);
   await row.waitFor();
@@ -63,7 +63,7 @@ test('a session appears, shows its work, is opened and deleted', async () => {
 
   const again = page.locator(`tr[data-session="${session}"]`);
   const sure = again.getByRole('button', { name: 'Delete? session' });
-  // A double click or a key that is held down is one press.
+  // A double click or a held key counts as one press.
   await again.getByRole('button', { name: 'Delete' }).dblclick();
   await sure.waitFor();
   await sure.waitFor({ state: 'detached' });
@@ -73,7 +73,11 @@ test('a session appears, shows its work, is opened and deleted', async () => {
   }
   await page.keyboard.up('Enter');
   await sure.waitFor();
-  assert.equal((await server.json(`/ws/session/${session}`)).status, 200, 'it asks once more');
+  assert.equal(
+    (await server.json(`/ws/session/${session}`)).status,
+    200,
+    'deletion needs a second press',
+  );
   await sure.click();
   await again.waitFor({ state: 'detached' });
   assert.equal((await server.json(`/ws/session/${session}`)).status, 404);
@@ -82,14 +86,14 @@ test('a session appears, shows its work, is opened and deleted', async () => {
   await page.close();
 });
 
-test('it shows what the workers do while they do it', async () => {
+test('running jobs are shown', async () => {
   const slow = await startServer('--model', archive('slow'));
   const { page, well } = await openPage(browser.context, `${slow.base}/dashboard`);
   await page.locator('#workers tr').waitFor();
   const sessions = [await reconstruct(slow), await reconstruct(slow)];
   const [first, second] = sessions.map((id) => page.locator(`tr[data-session="${id}"] td`));
   const worker = page.locator('#workers tr td');
-  // The first job runs, and those of the second session wait for it.
+  // The first job runs, and the jobs of the second session wait.
   await worker.nth(3).getByText('busy', { exact: true }).waitFor();
   await worker
     .nth(5)
@@ -118,7 +122,7 @@ test('it shows what the workers do while they do it', async () => {
   await slow.stop();
 });
 
-/** Begins a reconstruction that nobody waits for, and returns its session. */
+/** Starts an asynchronous reconstruction and returns its session. */
 async function reconstruct({ base }) {
   const form = new FormData();
   for (const path of photos(8)) {
@@ -153,7 +157,7 @@ test('errors are shown', async () => {
   await page.close();
 });
 
-test('what is old is shown as such, and what is new comes by itself', async () => {
+test('stale data are marked, and updates continue after an outage', async () => {
   const { page } = await openPage(browser.context, `${server.base}/dashboard`);
   await page.locator('#fresh[data-fresh="live"]').waitFor();
   await page.context().setOffline(true);

@@ -1,4 +1,4 @@
-// The page to browse the description of the HTTP interface: it needs nothing from elsewhere.
+// The page to browse the HTTP API: it loads nothing from other hosts.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';

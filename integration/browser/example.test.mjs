@@ -1,4 +1,4 @@
-// The same page as a plain file from a static web server, with a server elsewhere.
+// The client page from a static web server, with the service at another origin.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -26,7 +26,7 @@ after(async () => {
   await server?.stop();
 });
 
-test('the example talks to the server of its address', async () => {
+test('the example uses the server named in its address', async () => {
   const address = `${files.base}${PAGE}?server=${encodeURIComponent(server.base)}`;
   const { page, well } = await openPage(browser.context, address);
   assert.equal(await page.getByLabel('Server').inputValue(), server.base);
@@ -37,7 +37,7 @@ test('the example talks to the server of its address', async () => {
   await page.close();
 });
 
-test('a server that refuses the page is told from one that is not there', async () => {
+test('a server that refuses the page is distinguished from a missing one', async () => {
   const strict = await startServer('--model', archive('flat'), '--cors-origins', 'http://a.test');
   const address = `${files.base}${PAGE}?server=${encodeURIComponent(strict.base)}`;
   const { page } = await openPage(browser.context, address);
@@ -46,7 +46,7 @@ test('a server that refuses the page is told from one that is not there', async 
   await strict.stop();
 });
 
-test('a format that cannot be saved leaves the page where it is', async () => {
+test('a format that cannot be saved does not replace the page', async () => {
   const address = `${files.base}${PAGE}?server=${encodeURIComponent(server.base)}`;
   const { page } = await openPage(browser.context, address);
   await chooseResolution(page, 112);
@@ -67,7 +67,7 @@ test('a format that cannot be saved leaves the page where it is', async () => {
 });
 
 test('the example remembers the server that was entered', async () => {
-  // Nothing may listen where it looks first.
+  // No server listens at the default address.
   const refused = [/ERR_CONNECTION_REFUSED/];
   const { page, well } = await openPage(browser.context, `${files.base}${PAGE}`, {
     allowed: refused,
@@ -86,5 +86,5 @@ test('the example is the page that the server serves', async () => {
   const served = await (await fetch(`${server.base}/`)).text();
   const file = await (await fetch(`${files.base}${PAGE}`)).text();
   const mark = /<meta name="pointstream-server" content="(self)?">/;
-  assert.equal(served.replace(mark, ''), file.replace(mark, ''), 'it is the same page');
+  assert.equal(served.replace(mark, ''), file.replace(mark, ''), 'both pages are equal');
 });

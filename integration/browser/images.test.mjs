@@ -1,4 +1,4 @@
-// The images of a session that others sent, or this page before it was loaded anew.
+// Images of a session that other clients or earlier loads of the page sent.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -21,7 +21,7 @@ after(async () => {
   await server?.stop();
 });
 
-test('who comes back sees the images, also on their cameras', async () => {
+test('a reloaded page shows the images, also on their cameras', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await chooseResolution(page, 112);
   await page.locator('#photos').setInputFiles(photos(3));
@@ -38,7 +38,7 @@ test('who comes back sees the images, also on their cameras', async () => {
   await page.close();
 });
 
-test('images of one name from two loads of the page are told apart', async () => {
+test('images with the same name from two loads of the page are distinguished', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await chooseResolution(page, 112);
   await page.getByText('All at once').click();
@@ -63,7 +63,7 @@ test('images of one name from two loads of the page are told apart', async () =>
   await page.close();
 });
 
-test('images of one name from two pages at the same time are told apart', async () => {
+test('images with the same name from two pages at the same time are distinguished', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await chooseResolution(page, 112);
   await page.getByText('All at once').click();
@@ -72,7 +72,7 @@ test('images of one name from two pages at the same time are told apart', async 
   const other = await openPage(browser.context, page.url());
   await other.page.getByText('All at once').click();
   await other.page.locator('.thumbnail canvas').waitFor();
-  // Neither page knows what the other one calls its image.
+  // Neither page knows the other's image names.
   const red = await plain(other.page, 'x.png', 'rgb(200 30 30)');
   const blue = await plain(page, 'x.png', 'rgb(30 30 200)');
   await other.page.locator('#photos').setInputFiles(red);
@@ -99,7 +99,7 @@ test('images of one name from two pages at the same time are told apart', async 
   await page.close();
 });
 
-/** Of which colour the pictures beside the names are, by their middle. */
+/** The colours of the listed thumbnails at their centres. */
 function colors(page) {
   return page.evaluate(() =>
     [...document.querySelectorAll('.thumbnail canvas')].map((canvas) => {

@@ -1,4 +1,4 @@
-// The client on a phone, in both colour schemes, and by keyboard alone.
+// The client page on a phone, in both colour schemes, and with the keyboard only.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -7,9 +7,9 @@ import { openPage } from './support/page.mjs';
 import { chooseResolution, logged, photos, stored } from './support/scene.mjs';
 import { archive, startServer } from './support/server.mjs';
 
-/** Contrast of normal text that WCAG 2 asks for at level AA. */
+/** Minimum contrast of normal text, WCAG 2 level AA. */
 const CONTRAST = 4.5;
-/** Side of something to touch that WCAG 2.2 asks for at level AA. */
+/** Minimum side of a touch target in pixels, WCAG 2.2 level AA. */
 const TOUCH = 24;
 
 let server;
@@ -34,7 +34,7 @@ async function within(options, use) {
   }
 }
 
-test('a phone reaches everything, and nothing is wider than its screen', async () => {
+test('on a phone everything is reachable, and nothing is wider than the screen', async () => {
   const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
   await within(phone, async (page) => {
     const narrow = async () => {
@@ -95,7 +95,7 @@ for (const colorScheme of ['light', 'dark']) {
   });
 }
 
-test('photos are chosen, asked for and saved by keyboard', async () => {
+test('photos can be chosen, reconstructed and saved with the keyboard', async () => {
   await within({}, async (page) => {
     await chooseResolution(page, 56);
     const chosen = page.waitForEvent('filechooser');
@@ -120,7 +120,7 @@ test('photos are chosen, asked for and saved by keyboard', async () => {
   });
 });
 
-/** Goes to an element with the tabulator, and presses a key there. */
+/** Moves to an element with the tab key, and presses a key there. */
 async function press(page, selector, key) {
   const isThere = () =>
     page.evaluate((selector) => document.activeElement?.matches(selector), selector);
@@ -143,10 +143,10 @@ async function background(page) {
   }, picture.toString('base64'));
 }
 
-/** In the page: the contrast of each visible text with what is behind it. */
+/** Runs in the page: the contrast of each visible text with its background. */
 function contrasts() {
   const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
-  // Colours one upon the other, by the browser's own arithmetic.
+  // Alpha blending by the browser itself.
   const blend = (colors) => {
     for (const color of colors) {
       canvas.fillStyle = color;

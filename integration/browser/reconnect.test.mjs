@@ -1,4 +1,4 @@
-// A network that drops: the page comes back to its session by itself.
+// Network failures: the page reconnects to its session by itself.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -40,7 +40,7 @@ test('a cut in the middle of a request loses nothing', async () => {
   proxy.cut();
   await logged(page, 'connection lost');
   await resumed;
-  await logged(page, 'connected again');
+  await logged(page, 'reconnected');
   await logged(page, 'final result, 5 images');
   assert.equal(await times(page, 'asked to finish'), 1, 'the request is not repeated');
   await page.locator('#facts', { hasText: '5 cameras' }).waitFor();
@@ -54,13 +54,13 @@ test('a cut in the middle of the upload sends each image once', async () => {
   await page.getByText('All at once').click();
   await page.locator('#photos').setInputFiles(photos(1));
   await stored(page, 1);
-  // The server stores what it gets, but nobody hears of it.
+  // The server stores the images, but its answers are held back.
   proxy.hold();
   await page.locator('#photos').setInputFiles(photos(8).slice(1));
   await page.locator('.thumbnail[data-state="sent"]').first().waitFor();
   assert.equal(await page.locator('.thumbnail[data-state="acknowledged"]').count(), 1);
   proxy.cut();
-  await logged(page, 'connected again');
+  await logged(page, 'reconnected');
   await stored(page, 8);
   const { body } = await server.json(`/ws/session/${sessionOf(page)}`);
   assert.equal(body.image_count, 8);
@@ -69,10 +69,10 @@ test('a cut in the middle of the upload sends each image once', async () => {
 });
 
 for (const [when, settled] of [
-  ['on their way', false],
-  ['dealt with, and nobody heard of it', true],
+  ['in transit', false],
+  ['processed, with their answers held back', true],
 ]) {
-  test(`each image is stored once, and the bad one refused: a cut while they are ${when}`, async () => {
+  test(`each image is stored once and the bad one refused: cut while they are ${when}`, async () => {
     const { page, well } = await openPage(browser.context, `${proxy.base}/`);
     await chooseResolution(page, 112);
     await page.getByText('All at once').click();
@@ -101,7 +101,7 @@ for (const [when, settled] of [
       });
     }
     proxy.cut();
-    await logged(page, 'connected again');
+    await logged(page, 'reconnected');
     await stored(page, 6);
     const refused = page.locator('.thumbnail[data-state="refused"]');
     await refused.waitFor();
@@ -119,7 +119,7 @@ for (const [when, settled] of [
   });
 }
 
-test('who reloads while the session is finalized learns that it is over', async () => {
+test('a page reloaded during finalizing learns that the session is completed', async () => {
   const { page, well } = await openPage(browser.context, `${proxy.base}/`);
   await chooseResolution(page, 112);
   await page.getByText('All at once').click();
@@ -137,7 +137,7 @@ test('who reloads while the session is finalized learns that it is over', async 
   await page.close();
 });
 
-test('a page that finds no server opens its session when there is one', async () => {
+test('a page without a server opens its session once the server responds', async () => {
   const created = await fetch(`${server.base}/ws/session/create`, { method: 'POST' });
   const { session_id } = await created.json();
   const page = await browser.context.newPage();
@@ -156,7 +156,7 @@ test('a page that finds no server opens its session when there is one', async ()
   await page.close();
 });
 
-test('a session that was deleted meanwhile is said to have ended', async () => {
+test('a session deleted during an outage is shown as ended', async () => {
   const { page, well } = await openPage(browser.context, `${proxy.base}/`);
   await chooseResolution(page, 56);
   await page.getByText('All at once').click();
@@ -171,16 +171,16 @@ test('a session that was deleted meanwhile is said to have ended', async () => {
   await page.close();
 });
 
-/** How many images the server has refused. */
+/** Number of images refused by the server. */
 async function refusals() {
   const { body } = await server.json('/stats');
   return body.errors.filter(({ kind }) => kind === 'image').length;
 }
 
-/** Waits, but not for ever. */
+/** Waits for a condition, with a timeout. */
 async function until(done) {
   for (let looks = 0; !(await done()); looks += 1) {
-    assert.ok(looks < 600, 'it does not come');
+    assert.ok(looks < 600, 'the condition was not met in time');
     await setTimeout(100);
   }
 }

@@ -1,20 +1,21 @@
 #!/bin/sh
-# Drives the pages in a real Chromium, against the development build of the program.
+# Tests the pages in a real Chromium, against the development build of the program.
 #
-# Without Chromium nothing is tested, and that is said; where CI is set it is an error. With
-# --screenshots the pictures under docs/images/ are taken anew: POINTSTREAM_SCREENSHOTS names that
-# folder to the test which takes them. Other arguments name test files.
+# Usage: integration/browser/run.sh [--screenshots | FILE...]
+#
+# --screenshots replaces the pictures in docs/images/. FILE is a test file. Without Chromium the
+# tests are skipped with a message; with CI set that is an error.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 chromium=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || true)}
 if [ -z "$chromium" ] || [ ! -x "$chromium" ]; then
-    advice="Chromium is not installed (Debian: apt install chromium; CHROMIUM names another one)"
+    advice="Chromium is not installed (Debian: apt install chromium; or set CHROMIUM to its path)"
     if [ -n "${CI:-}" ]; then
-        echo "error: $advice, and the tests of the pages need it" >&2
+        echo "error: $advice; the browser tests need it" >&2
         exit 1
     fi
-    echo "SKIPPED: the tests of the pages; $advice" >&2
+    echo "SKIPPED: browser tests; $advice" >&2
     exit 0
 fi
 export CHROMIUM="$chromium"
@@ -37,5 +38,5 @@ trap 'rm -rf "$archives"' EXIT
 (cd ../.. && .venv/bin/python -m weights.tests.archives "$archives")
 export POINTSTREAM_TEST_ARCHIVES="$archives"
 
-# One after the other: each keeps a processor busy with the model and another with drawing.
+# One at a time: each test uses one core for the model and another for rendering.
 node --test --test-concurrency=1 "$@"

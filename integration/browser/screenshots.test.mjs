@@ -1,6 +1,6 @@
-// The pictures of the pages that the README shows. They are taken in every run, into a folder that
-// goes away; where POINTSTREAM_SCREENSHOTS names a folder (run.sh --screenshots: docs/images), they
-// are taken there, of a larger scene.
+// Screenshots of the pages for the README. Every run takes them into a temporary folder. If
+// POINTSTREAM_SCREENSHOTS names a folder (run.sh --screenshots: docs/images), they are taken there,
+// of a larger scene.
 
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -18,7 +18,7 @@ const [RESOLUTION, PHOTOS] = wanted ? [336, 8] : [112, 4];
 const JPEG = { type: 'jpeg', quality: 82 };
 const VIEWPORT = { width: 1280, height: 760 };
 
-test('the pages can be shown at work', async (context) => {
+test('screenshots of the pages can be taken', async (context) => {
   const folder = wanted ?? (await mkdtemp(join(tmpdir(), 'pointstream-images-')));
   await mkdir(folder, { recursive: true });
   if (!wanted) {
@@ -28,7 +28,7 @@ test('the pages can be shown at work', async (context) => {
   const dark = await startChromium({ colorScheme: 'dark', viewport: VIEWPORT });
   const light = await startChromium({ colorScheme: 'light', viewport: VIEWPORT });
   try {
-    // Something to show of the past.
+    // An earlier session, so that the dashboard has a history.
     const early = await openPage(dark.context, `${server.base}/`);
     await chooseResolution(early.page, 84);
     await early.page.locator('#photos').setInputFiles(photos(3));
@@ -36,7 +36,7 @@ test('the pages can be shown at work', async (context) => {
     await early.page.close();
 
     const client = await openPage(dark.context, `${server.base}/`);
-    // However long the machine takes for the larger scene.
+    // No timeout: the larger scene may take long.
     client.page.setDefaultTimeout(0);
     await chooseResolution(client.page, RESOLUTION);
     await client.page.locator('#parameters > summary').click();
@@ -75,7 +75,7 @@ test('the pages can be shown at work', async (context) => {
   }
 });
 
-/** What is on a picture. */
+/** Size and number of colours of a screenshot. */
 function look(page, picture) {
   return page.evaluate(async (base64) => {
     const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));

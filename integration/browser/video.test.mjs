@@ -1,4 +1,4 @@
-// A video: its frames are taken in the browser.
+// Videos: the browser extracts their frames.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -20,7 +20,7 @@ after(async () => {
   await server?.stop();
 });
 
-/** Chooses a video of which so many frames are to be taken. */
+/** Chooses a video and the number of frames to extract. */
 async function chooseVideo(page, frames, file) {
   await page.getByRole('tab', { name: 'Video' }).click();
   await page.getByLabel('Frames to take').fill(String(frames));
@@ -45,7 +45,7 @@ test('frames of a video become images', async () => {
   await page.close();
 });
 
-test('a video grows the cloud as photos do, and finishing waits for its frames', async () => {
+test('a video updates the cloud like photos, and finishing waits for its frames', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await chooseResolution(page, 56);
   await page.getByLabel('Images between two updates').fill('4');
@@ -53,7 +53,7 @@ test('a video grows the cloud as photos do, and finishing waits for its frames',
   await stored(page, 1);
   await page.getByRole('button', { name: 'Finish' }).click();
   await logged(page, 'final result, 8 images');
-  // Without counting, there would be one between any two frames.
+  // Without the image counter there would be an update after each frame.
   assert.ok((await times(page, 'asked for an update')) <= 2);
   well();
   await page.close();
@@ -70,13 +70,13 @@ test('a video that cannot be played is refused as a whole', async () => {
   await page.close();
 });
 
-test('frames that the session has no room for are not taken, and that is said', async () => {
+test('frames beyond the image limit are not added, and the page says so', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await chooseResolution(page, 56);
   await page.getByLabel('Most images').fill('2');
   await page.getByText('All at once').click();
   await chooseVideo(page, 9);
-  await page.locator('#notice', { hasText: '7 frames of 9 did not get in' }).waitFor();
+  await page.locator('#notice', { hasText: '7 frames of 9 were not added' }).waitFor();
   await page.getByRole('button', { name: 'Finish' }).click();
   await logged(page, 'final result, 2 images');
   well();

@@ -1,5 +1,5 @@
-// The view with a large cloud: what the GPU holds, and how many points are drawn while it moves.
-// The page is the real one; the other end of its socket is the test.
+// The view with a large cloud: GPU objects, and the number of points drawn while moving.
+// The page is the real one; the test controls the server's end of its socket.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -10,17 +10,17 @@ import { drawn } from './support/pixels.mjs';
 import { archive, startServer } from './support/server.mjs';
 
 const MILLION = 1_000_000;
-/** Moves of the pointer after which the view must have adapted. */
+/** Pointer moves after which the view must have adapted. */
 const MOVES = 200;
 
 let server;
 let browser;
-/** Gets the socket of the page that is opened. */
+/** Receives the socket of the opened page. */
 let connected;
 
 before(async () => {
   server = await startServer('--model', archive('flat'));
-  // Software draws here: fewer pixels leave it the time for the points.
+  // Rendering is in software: a small view leaves time for the points.
   browser = await startChromium({ viewport: { width: 900, height: 480 } });
   await browser.context.routeWebSocket(/\/ws\/reconstruct\//, (socket) => connected(socket));
 });
@@ -30,7 +30,7 @@ after(async () => {
   await server?.stop();
 });
 
-/** Opens a session of which the test sends the results: `show` sends one and waits for it. */
+/** Opens a session; `show` sends a result and waits until it is drawn. */
 async function openView() {
   const created = await fetch(`${server.base}/ws/session/create`, { method: 'POST' });
   const { session_id } = await created.json();
@@ -50,7 +50,7 @@ async function openView() {
   return { ...opened, canvas, show };
 }
 
-test('a million points are replaced without a trace, and move smoothly', async () => {
+test('a million points are replaced without leaks, and move smoothly', async () => {
   const { page, well, canvas, show } = await openView();
   const empty = await drawn(page);
   for (let turn = 0; turn < 10; turn += 1) {
@@ -60,7 +60,7 @@ test('a million points are replaced without a trace, and move smoothly', async (
     assert.equal(await canvas.getAttribute('data-textures'), '0');
   }
   const full = await drawn(page);
-  assert.ok(full.share > empty.share + 0.1, `${full.share} of the view is drawn on`);
+  assert.ok(full.share > empty.share + 0.1, `${full.share} of the view is not background`);
 
   const count = async () => Number(await canvas.getAttribute('data-drawn'));
   const all = await count();
@@ -80,14 +80,14 @@ test('a million points are replaced without a trace, and move smoothly', async (
   await page.close();
 });
 
-test('what the graphics driver loses is drawn again', async () => {
+test('the scene is drawn again after a lost WebGL context', async () => {
   const { page, well, canvas, show } = await openView();
   const empty = await drawn(page);
   await show(50_000);
   await canvas.evaluate(async (canvas) => {
     const loss = canvas.getContext('webgl2').getExtension('WEBGL_lose_context');
     const lost = new Promise((resolve) => {
-      // It can be restored when everybody has heard of it.
+      // The context can be restored after all listeners have run.
       canvas.addEventListener('webglcontextlost', () => setTimeout(resolve), { once: true });
     });
     loss.loseContext();
@@ -97,7 +97,7 @@ test('what the graphics driver loses is drawn again', async () => {
   });
   await canvas.and(page.locator('[data-drawn="50000"]')).waitFor();
   const again = await drawn(page);
-  assert.ok(again.share > empty.share + 0.1, `${again.share} of the view is drawn on`);
+  assert.ok(again.share > empty.share + 0.1, `${again.share} of the view is not background`);
   well();
   await page.close();
 });

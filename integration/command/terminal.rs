@@ -1,4 +1,4 @@
-//! What is seen on a terminal.
+//! The output on a terminal.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -8,8 +8,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use super::{Desk, names};
 use crate::support::within;
 
-/// Both ends of a terminal: what shows it, and what programs write to. No other program that is
-/// started meanwhile gets them.
+/// Opens both ends of a pseudoterminal: the display side, and the side that programs write to. Both
+/// are close-on-exec, so that child processes of other tests do not inherit them.
 fn terminal() -> (File, OwnedFd) {
     let shown = OpenOptions::new()
         .read(true)
@@ -17,18 +17,18 @@ fn terminal() -> (File, OwnedFd) {
         .custom_flags(libc::O_NOCTTY)
         .open("/dev/ptmx")
         .expect("there are terminals");
-    // SAFETY: plain system calls on a file that is open.
+    // SAFETY: system calls on an open file descriptor.
     let written = unsafe {
         assert_eq!(libc::unlockpt(shown.as_raw_fd()), 0);
         let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
         libc::ioctl(shown.as_raw_fd(), libc::TIOCGPTPEER, flags)
     };
     assert!(written >= 0, "{}", io::Error::last_os_error());
-    // SAFETY: it was just opened for us alone.
+    // SAFETY: the descriptor was just opened and has no other owner.
     (shown, unsafe { OwnedFd::from_raw_fd(written) })
 }
 
-/// All that is shown until nobody can write any more.
+/// Reads the output until all writers have closed.
 fn read(mut shown: File) -> String {
     let mut text = Vec::new();
     let mut part = [0; 4096];
@@ -36,7 +36,7 @@ fn read(mut shown: File) -> String {
         match shown.read(&mut part) {
             Ok(0) => break,
             Ok(bytes) => text.extend_from_slice(&part[..bytes]),
-            // What Linux says when the last writer has left.
+            // Linux returns EIO after the last writer has closed.
             Err(error) if error.raw_os_error() == Some(libc::EIO) => break,
             Err(error) => panic!("the terminal cannot be read: {error}"),
         }
@@ -44,7 +44,7 @@ fn read(mut shown: File) -> String {
     String::from_utf8(text).expect("text")
 }
 
-/// What the bar stood at, each time that it was drawn.
+/// The percentages of the progress bar, one for each time it was drawn.
 fn percentages(shown: &str) -> Vec<u32> {
     let parts = shown.split('%').filter_map(|before| {
         let (_, number) = before.rsplit_once(' ')?;
@@ -64,7 +64,7 @@ async fn a_bar_shows_how_far_it_is() {
         .env_remove("NO_COLOR")
         .stderr(written);
     let process = command.spawn().expect("the program starts");
-    // It keeps its end of the terminal.
+    // The command holds the writing side of the terminal.
     drop(command);
     let reading = tokio::task::spawn_blocking(move || read(shown));
     let output = within("the program's end", process.wait_with_output()).await;

@@ -1,4 +1,4 @@
-//! Videos, read by the real ffmpeg and encoded by it from the sample scene's photos.
+//! Videos, encoded by ffmpeg from the sample scene's photos and read by ffmpeg.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -13,11 +13,11 @@ use super::{Desk, names, succeeded};
 use crate::support::scene::Scene;
 use crate::support::within;
 
-/// What every ffmpeg can write.
+/// Encoder options that every ffmpeg build supports.
 const MPEG4: [&str; 4] = ["-c:v", "mpeg4", "-q:v", "2"];
 
-/// Whether ffmpeg is there. Without it nothing is tested, and that is said; where CI is set it is
-/// an error.
+/// Whether ffmpeg is installed. Without it the tests print that they are skipped; if CI is set,
+/// they fail.
 fn has_ffmpeg() -> bool {
     let version = Command::new("ffmpeg")
         .arg("-version")
@@ -28,13 +28,13 @@ fn has_ffmpeg() -> bool {
         let advice = "ffmpeg is not installed (Debian: apt install ffmpeg)";
         let skip = std::env::var_os("CI").is_none_or(|value| value.is_empty());
         assert!(skip, "{advice}, and the tests of videos need it");
-        // Straight to the terminal: what a test prints is shown only if it fails.
+        // Write to stderr directly: the test harness captures printed output of passing tests.
         let _ = writeln!(io::stderr(), "SKIPPED: a test of videos; {advice}");
     }
     found
 }
 
-/// Has ffmpeg write a file; returns what it writes elsewhere.
+/// Runs ffmpeg to write a file; returns its stdout.
 fn ffmpeg(arguments: &[&str], file: &Path) -> Vec<u8> {
     let folder = Scene::load().path(0);
     let output = Command::new("ffmpeg")
@@ -49,13 +49,13 @@ fn ffmpeg(arguments: &[&str], file: &Path) -> Vec<u8> {
     output.stdout
 }
 
-/// Has ffmpeg write a video of the sample scene's photos, four a second.
+/// Encodes a video of the sample scene's photos, four per second.
 fn encode(options: &[&str], file: &Path) -> Vec<u8> {
     let input = ["-framerate", "4", "-i", "%03d.jpg", "-vf", "scale=252:-2"];
     ffmpeg(&[&input[..], options].concat(), file)
 }
 
-/// Which photos of the sample scene a result was made of, by its images.
+/// Indices of the sample scene's photos that match the images of a result.
 fn photos(file: &Path) -> Vec<usize> {
     let mut archive = zip::ZipArchive::new(File::open(file).expect("written")).expect("a zip file");
     let mut read = |name: &str| {
@@ -90,13 +90,13 @@ fn photo(scene: &Scene, view: usize, (width, height): (u32, u32)) -> RgbImage {
     imageops::resize(&photo.to_rgb8(), width, height, FilterType::Triangle)
 }
 
-/// The sum of the differences of all channels.
+/// Sum of absolute differences over all channels.
 fn distance(one: &RgbImage, other: &RgbImage) -> u64 {
     let pairs = one.as_raw().iter().zip(other.as_raw());
     pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum()
 }
 
-/// The photos that a result of a video was made of.
+/// Reconstructs a video; returns the indices of the photos used.
 async fn frames(desk: &Desk, options: &[&str], video: &str) -> Vec<usize> {
     let arguments = [options, &["-o", "scene.nerfstudio.zip", "--", video]].concat();
     succeeded(&desk.run(&arguments).await);
@@ -126,7 +126,7 @@ async fn a_recording_of_a_browser_does_not_know_its_duration() {
         return;
     }
     let desk = Desk::new();
-    // What cannot go back in its output cannot write the duration at its beginning.
+    // Without seeking in its output, the muxer cannot write the duration into the header.
     let vp8 = ["-c:v", "libvpx", "-b:v", "2M", "-f", "webm"];
     let recording = encode(&vp8, Path::new("pipe:1"));
     std::fs::write(desk.path("recording.webm"), recording).expect("writable");
@@ -155,14 +155,14 @@ async fn frames_without_times_are_counted() {
     assert_eq!(taken, [0, 4]);
 }
 
-/// The packets before a cut are kept, and an edit list hides what they show.
+/// A cut without re-encoding keeps earlier packets and hides their frames with an edit list.
 #[tokio::test]
 async fn hidden_frames_of_a_cut_are_not_counted() {
     if !has_ffmpeg() {
         return;
     }
     let desk = Desk::new();
-    // Frames that need all before them.
+    // Frames that depend on all earlier frames.
     encode(
         &[&MPEG4[..], &["-g", "100"]].concat(),
         &desk.path("walk.mp4"),
@@ -183,7 +183,7 @@ async fn hidden_frames_of_a_cut_are_not_counted() {
     assert_eq!(taken("4").await, [4, 5, 6, 7]);
 }
 
-/// ffmpeg takes names for options, addresses and patterns.
+/// ffmpeg could interpret such names as options, URLs or patterns.
 #[tokio::test]
 async fn any_name_of_a_file_or_folder_will_do() {
     if !has_ffmpeg() {
@@ -242,7 +242,7 @@ async fn what_ffmpeg_cannot_read_is_said() {
         return;
     }
     let desk = Desk::new();
-    // Whose index is at its end, where it is missing.
+    // An MP4 whose index is at its end, which the truncation removes.
     encode(&MPEG4, &desk.path("whole.mp4"));
     let whole = std::fs::read(desk.path("whole.mp4")).expect("written");
     std::fs::write(desk.path("cut.mp4"), &whole[..whole.len() / 2]).expect("writable");

@@ -1,6 +1,6 @@
-"""Reads Prometheus text from stdin with Prometheus' own parser and prints its samples as JSON.
+"""Parse Prometheus text from stdin with the official parser and print its samples as JSON.
 
-Fails, saying why, if the text breaks the format or the conventions for names.
+Fails with a message if the text violates the format or the naming conventions.
 """
 
 import json
@@ -10,19 +10,19 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 BASE_UNITS = ("_seconds", "_bytes")
-"""Units in which something may be measured; what is counted has none."""
+"""Allowed units of measurements; counts have none."""
 OTHER_UNITS = ("_milliseconds", "_ms", "_minutes", "_kilobytes", "_mb", "_mib", "_percent")
 
 
 def complaints(family: Metric) -> list[str]:
-    """What is wrong with a family of metrics."""
+    """List the violations of a metric family."""
     found = []
     if not family.documentation:
         found.append("has no help")
     if family.type == "unknown":
         found.append("has no type")
     if not family.name.startswith(("pointstream_", "process_")):
-        found.append("does not say whose it is")
+        found.append("lacks the prefix of the program")
     if family.type != "counter" and family.name.endswith("_total"):
         found.append("is named like a counter")
     if family.name.endswith(OTHER_UNITS):
@@ -39,7 +39,7 @@ def complaints(family: Metric) -> list[str]:
 
 
 def main() -> None:
-    """Checks and prints."""
+    """Check and print."""
     families = list(text_string_to_metric_families(sys.stdin.read()))
     wrong = [complaint for family in families for complaint in complaints(family)]
     if wrong:

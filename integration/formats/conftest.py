@@ -1,4 +1,4 @@
-"""The result that is looked at."""
+"""Fixtures for the result under test."""
 
 import zipfile
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from .result import Result
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Take the folder with the files."""
+    """Add the option for the folder of the files."""
     parser.addoption("--result", required=True, help="folder with a result in every format")
 
 
 @pytest.fixture(scope="session")
 def result(request: pytest.FixtureRequest) -> Result:
-    """What the other formats are compared with: metadata, NPZ and GLB."""
+    """The reference for the other formats: metadata, NPZ and GLB."""
     return Result.load(request.config.getoption("--result"))
 
 

@@ -1,4 +1,4 @@
-"""A result as its metadata, NPZ and GLB tell it."""
+"""A result, read from its metadata, NPZ and GLB."""
 
 import dataclasses
 import json
@@ -18,9 +18,9 @@ class Result:
     metadata: dict[str, Any]
     arrays: dict[str, NDArray[Any]]
     positions: NDArray[np.float32]
-    """[P, 3], as the GLB has them."""
+    """[P, 3], as in the GLB."""
     colors: NDArray[np.uint8]
-    """[P, 3], as the GLB has them."""
+    """[P, 3], as in the GLB."""
     document: dict[str, Any]
     """The JSON of the GLB."""
 
@@ -36,7 +36,7 @@ class Result:
 
     @property
     def frames(self) -> NDArray[np.uint32]:
-        """The frame that each point was made of."""
+        """The source frame of each point."""
         return self.arrays["points"][:, 0]
 
     @property
@@ -47,13 +47,13 @@ class Result:
 
     @property
     def pixels(self) -> NDArray[np.int64]:
-        """[P, 2]: column and row of the pixel that each point was made of."""
+        """[P, 2]: column and row of the source pixel of each point."""
         rows, columns = np.divmod(self.arrays["points"][:, 1].astype(np.int64), self.size[0])
         return np.stack([columns, rows], axis=1)
 
     @property
     def registered(self) -> list[int]:
-        """The frames that the model could place."""
+        """Indices of the registered frames."""
         return np.flatnonzero(self.arrays["registered"]).tolist()
 
 

@@ -1,4 +1,4 @@
-"""COLMAP: the model as COLMAP itself reads it."""
+"""COLMAP: the model read by COLMAP itself."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,20 +13,20 @@ from .result import Result
 
 @pytest.fixture(scope="module")
 def folder(unpacked: Callable[[str], Path]) -> Path:
-    """The archive's content."""
+    """The unpacked archive."""
     return unpacked("colmap")
 
 
 @pytest.fixture(scope="module", params=["sparse/0", "text"])
 def model(folder: Path, request: pytest.FixtureRequest) -> pycolmap.Reconstruction:
-    """The binary and the text model."""
+    """The binary model, then the text model."""
     return pycolmap.Reconstruction(folder / request.param)
 
 
 def test_every_registered_frame_is_an_image(
     result: Result, model: pycolmap.Reconstruction, folder: Path
 ) -> None:
-    """With a camera of its own, and no other frame is there."""
+    """Each has its own camera, and there are no other images."""
     expected = [frame + 1 for frame in result.registered]
     assert sorted(model.images) == sorted(model.cameras) == expected
     assert model.num_reg_images() == len(expected)
@@ -43,7 +43,7 @@ def test_every_registered_frame_is_an_image(
 
 
 def test_points_are_those_of_the_glb(result: Result, model: pycolmap.Reconstruction) -> None:
-    """Numbered in its order."""
+    """Points are numbered in the order of the GLB."""
     assert sorted(model.points3D) == list(range(1, len(result.positions) + 1))
     points = [model.points3D[number] for number in sorted(model.points3D)]
     xyz = np.array([point.xyz for point in points])
@@ -51,10 +51,10 @@ def test_points_are_those_of_the_glb(result: Result, model: pycolmap.Reconstruct
     np.testing.assert_array_equal([point.color for point in points], result.colors)
 
 
-def test_points_land_on_the_pixels_that_they_came_from(
+def test_points_project_to_their_source_pixels(
     result: Result, model: pycolmap.Reconstruction, folder: Path
 ) -> None:
-    """By COLMAP's own projection; the pixel there has the point's colour."""
+    """COLMAP projects a point to its source pixel, which has the point's colour."""
     for image in model.images.values():
         pixels = np.asarray(Image.open(folder / "images" / image.name))
         mine = np.flatnonzero(result.frames == image.image_id - 1)
@@ -71,8 +71,8 @@ def test_points_land_on_the_pixels_that_they_came_from(
             assert pixels[row, column].tolist() == point.color.tolist()
 
 
-def test_colmap_finds_no_error(model: pycolmap.Reconstruction) -> None:
-    """COLMAP's own measure, in pixels."""
+def test_reprojection_error_is_zero(model: pycolmap.Reconstruction) -> None:
+    """The error in pixels, computed by COLMAP."""
     model.update_point_3d_errors()
     assert model.compute_mean_reprojection_error() < 1e-3
     assert model.compute_mean_track_length() == 1.0
@@ -81,7 +81,7 @@ def test_colmap_finds_no_error(model: pycolmap.Reconstruction) -> None:
 def test_points_fit_the_other_images(
     result: Result, model: pycolmap.Reconstruction, folder: Path
 ) -> None:
-    """Seen from another place a point has about the colour that the image has there."""
+    """A point projected into another image has about the colour of that pixel."""
     names = {number: image.name for number, image in model.images.items()}
     pixels = {
         number: np.asarray(Image.open(folder / "images" / name)).astype(int)

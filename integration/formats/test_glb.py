@@ -1,12 +1,11 @@
-"""GLB: what its cameras tell, as docs/formats.md has it."""
+"""GLB: its cameras follow docs/formats.md."""
 
 import numpy as np
 
 from .result import Result
 
 
-def test_describes_the_whole(result: Result) -> None:
-    """In `asset.extras`."""
+def test_asset_extras_describe_the_result(result: Result) -> None:
     extras = result.document["asset"]["extras"]
     assert extras["color_space"] == "srgb"
     assert extras["image_size"] == list(result.size)
@@ -17,7 +16,7 @@ def test_describes_the_whole(result: Result) -> None:
 
 
 def test_has_a_camera_for_each_registered_frame(result: Result) -> None:
-    """Of the frame's fields of view, where the extrinsics put it."""
+    """Field of view and pose are those of the frame."""
     nodes = [node for node in result.document["nodes"] if "camera" in node]
     width, height = result.size
     similarity = result.arrays["world_to_glb"]
@@ -37,8 +36,8 @@ def test_has_a_camera_for_each_registered_frame(result: Result) -> None:
     assert ids == sorted(set(ids))
 
 
-def test_points_land_on_the_pixels_that_they_came_from(result: Result) -> None:
-    """By the formula with the cameras' extras."""
+def test_points_project_to_their_source_pixels(result: Result) -> None:
+    """Uses the formula of docs/formats.md with the cameras' extras."""
     to_world = np.linalg.inv(np.array(result.document["asset"]["extras"]["world_to_glb"]))
     nodes = [node for node in result.document["nodes"] if "camera" in node]
     for node, frame in zip(nodes, result.registered, strict=True):

@@ -1,4 +1,4 @@
-"""nerfstudio: cameras as its loader takes them, points and images."""
+"""nerfstudio: cameras in the convention of its loader, points and images."""
 
 import json
 from collections.abc import Callable
@@ -15,20 +15,20 @@ from .result import Result
 
 @pytest.fixture(scope="module")
 def folder(unpacked: Callable[[str], Path]) -> Path:
-    """The archive's content."""
+    """The unpacked archive."""
     return unpacked("nerfstudio")
 
 
 @pytest.fixture(scope="module")
 def transforms(folder: Path) -> dict[str, Any]:
-    """The description."""
+    """The content of `transforms.json`."""
     return json.loads((folder / "transforms.json").read_text())
 
 
-def test_has_what_the_loader_asks_for(
+def test_has_the_keys_and_files_of_the_loader(
     result: Result, folder: Path, transforms: dict[str, Any]
 ) -> None:
-    """Keys and files, one frame for each registered one; nothing else is in the folder."""
+    """There is one frame per registered frame, and no other file in the folder."""
     assert transforms["camera_model"] == "PINHOLE"
     names = [result.metadata["frames"][frame] for frame in result.registered]
     assert [frame["original_name"] for frame in transforms["frames"]] == names
@@ -43,18 +43,18 @@ def test_has_what_the_loader_asks_for(
 def test_points_are_those_of_the_ply(
     result: Result, folder: Path, transforms: dict[str, Any]
 ) -> None:
-    """The very same file."""
+    """Both files are identical."""
     path = folder / transforms["ply_file_path"]
     assert path.read_bytes() == (result.folder / "result.ply").read_bytes()
 
 
-def test_points_land_on_the_pixels_that_they_came_from(
+def test_points_project_to_their_source_pixels(
     result: Result, folder: Path, transforms: dict[str, Any]
 ) -> None:
-    """By rays as nerfstudio makes them.
+    """Uses the rays of nerfstudio.
 
-    Its camera looks along -z with y up, and sends the ray of the pixel in column u and row v
-    through ((u + 0.5 - cx) / fl_x, -(v + 0.5 - cy) / fl_y, -1).
+    Its camera looks along -z with y up. The ray of the pixel in column u and row v goes through
+    ((u + 0.5 - cx) / fl_x, -(v + 0.5 - cy) / fl_y, -1).
     """
     vertices = PlyData.read(folder / transforms["ply_file_path"])["vertex"].data
     points = np.stack([vertices[axis] for axis in "xyz"], axis=1).astype(np.float64)

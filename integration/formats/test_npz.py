@@ -6,7 +6,7 @@ from .result import Result
 
 
 def test_arrays_have_the_documented_types_and_shapes(result: Result) -> None:
-    """As docs/formats.md has them."""
+    """Types and shapes are those of docs/formats.md."""
     count = len(result.metadata["frames"])
     width, height = result.metadata["processed_size"]
     points = result.metadata["num_points"]
@@ -27,7 +27,7 @@ def test_arrays_have_the_documented_types_and_shapes(result: Result) -> None:
 
 
 def test_agrees_with_the_metadata(result: Result) -> None:
-    """Cameras and names are those that the client was told."""
+    """Cameras and names equal those of the metadata."""
     for name in ["intrinsics", "extrinsics", "world_to_glb"]:
         np.testing.assert_allclose(result.arrays[name], result.metadata[name], rtol=1e-12)
     names = result.arrays["frames"].tolist()
@@ -36,11 +36,11 @@ def test_agrees_with_the_metadata(result: Result) -> None:
         name for name, good in zip(names, result.arrays["registered"], strict=True) if not good
     ]
     assert left_out == result.metadata["unregistered_frames"]
-    assert left_out, "the result is to have a frame that does not fit"
+    assert left_out, "the result must have an unregistered frame"
 
 
 def test_points_are_confident_pixels_of_registered_frames(result: Result) -> None:
-    """In the order of frames and pixels, none twice."""
+    """They are in the order of frames and pixels, without duplicates."""
     points = result.arrays["points"].astype(np.int64)
     assert set(points[:, 0]) == set(result.registered)
     width, height = result.size
@@ -51,7 +51,7 @@ def test_points_are_confident_pixels_of_registered_frames(result: Result) -> Non
 
 
 def test_depth_and_cameras_give_the_points_of_the_glb(result: Result) -> None:
-    """The formula of docs/formats.md."""
+    """Uses the formula of docs/formats.md."""
     arrays = result.arrays
     depth, intrinsics, extrinsics = arrays["depth"], arrays["intrinsics"], arrays["extrinsics"]
     f, i = arrays["points"].T

@@ -7,7 +7,7 @@ from .result import Result
 
 
 def test_points_are_those_of_the_glb(result: Result) -> None:
-    """Bit by bit, in its order."""
+    """Values are bit-equal and in the same order."""
     file = PlyData.read(result.folder / "result.ply")
     assert not file.text and file.byte_order == "<"
     assert [element.name for element in file.elements] == ["vertex"]

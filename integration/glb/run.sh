@@ -1,6 +1,6 @@
 #!/bin/sh
-# Writes GLB files of all kinds with the real writer, validates them, and compares the compressed
-# ones with the plain ones in three.js. Checks that both can fail. Needs Node.js 20 and cargo.
+# Writes GLB files of all kinds, validates them with the Khronos validator, and compares compressed
+# with plain ones in three.js. Also checks that both checks can fail. Needs Node.js 20 and cargo.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,7 +17,7 @@ fi
 cd "$repository"
 cargo run --quiet --package pointstream-reconstruction --example glb_samples -- "$files"
 
-# Runs a check that has to fail.
+# must_fail SCRIPT FILE...: runs a check that has to fail.
 must_fail() {
     if node "$@" > "$files/broken/report" 2>&1; then
         cat "$files/broken/report"
@@ -26,8 +26,8 @@ must_fail() {
     fi
 }
 
-# A file that is cut off, that is not there, that needs an unexpected extension, or whose compressed
-# points are not what its description says.
+# The validator refuses a truncated file, a missing file, an unexpected extension, and compressed
+# points outside the bounds that the file states.
 mkdir "$files/broken"
 head -c 1000 "$files/cameras.glb" > "$files/broken/cut.glb"
 cp "$files/cameras.meshopt.glb" "$files/broken/unexpected.glb"
@@ -39,7 +39,7 @@ for broken in cut absent unexpected bounds.meshopt; do
 done
 node "$here/validate.mjs" "$files"/*.glb
 
-# A file of another scene, or one that is not compressed.
+# The comparison refuses files of another scene and a file that is not compressed.
 cp "$files/cameras.glb" "$files/broken/plain.quantized.glb"
 for broken in one_camera.meshopt no_points.quantized no_frustums.meshopt broken/plain.quantized; do
     must_fail "$here/compare.mjs" "$files/cameras.glb" "$files/$broken.glb"

@@ -1,1 +1,1 @@
-"""Everything that can only be checked on a GPU, in one command that needs no network."""
+"""All checks that need a GPU, in one command that needs no network."""

@@ -1,7 +1,7 @@
 """Check and measure Depth Anything 3 on a GPU: `python -m integration.gpu`.
 
-It needs no network, and is meant to take less than ten minutes. What it finds is written to
-`integration/gpu/results/`, under the device's name. `--device cpu --tiny` tries the script itself.
+Needs no network and should take less than ten minutes. Writes the results to
+`integration/gpu/results/`, under the device's name. `--device cpu --tiny` tests the script itself.
 """
 
 from __future__ import annotations
@@ -26,15 +26,19 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m integration.gpu", description=__doc__)
     parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--server", type=Path, help="the service's binary; without it, no service")
+    parser.add_argument(
+        "--server", type=Path, help="the service's binary; default: skip the service"
+    )
     parser.add_argument("--sizes", nargs="+", choices=FULL.sizes, help="default: all")
-    parser.add_argument("--tiny", action="store_true", help="small frames, the smallest network")
+    parser.add_argument(
+        "--tiny", action="store_true", help="use small frames and the smallest network"
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "integration/gpu/results")
     return parser.parse_args()
 
 
 def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """All results."""
+    """Run all checks and return the results."""
     plan = TINY if options.tiny else FULL
     if options.sizes:
         plan = dataclasses.replace(plan, sizes=tuple(options.sizes))
@@ -63,9 +67,7 @@ def main() -> int:
     """Run the command and return its exit status: 1 if a check failed."""
     options = parse_arguments()
     if options.device.startswith("cuda") and not torch.cuda.is_available():
-        print(
-            "error: there is no GPU that PyTorch can use; try --device cpu --tiny", file=sys.stderr
-        )
+        print("error: PyTorch finds no GPU; try --device cpu --tiny", file=sys.stderr)
         return 1
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pointstream-gpu-") as folder:

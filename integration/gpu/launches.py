@@ -1,8 +1,7 @@
-"""What it costs that a GPU is given its operations one by one, and what saves it.
+"""Cost of kernel launches on a GPU, and how far larger calls and CUDA graphs reduce it.
 
-Two things do: more frames in a call, which the service chooses by itself, and CUDA graphs, which
-give a whole call at once but hold its memory for each shape. The ratio to a graph is what graphs
-could gain.
+The service itself chooses the number of frames per call. CUDA graphs launch a whole call at once,
+but hold its memory for each shape. The ratio to a graph is the possible gain by graphs.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from .plan import LAUNCH_BOUND, Plan
 
 
 def measure(plan: Plan, folder: Path, device: str) -> list[dict[str, Any]]:
-    """Rows by size and frames in a call: frames per second of encode and dense, and of graphs."""
+    """Rows by size and frames per call: frames per second of encode and dense, and of graphs."""
     rows: list[dict[str, Any]] = []
     for size in (size for size in plan.sizes if size in LAUNCH_BOUND):
         heads = plan.precisions[0]
@@ -41,7 +40,7 @@ def measure(plan: Plan, folder: Path, device: str) -> list[dict[str, Any]]:
 
 
 def _calls(runner: Runner, pixels: Tensor) -> dict[str, Callable[[], Tensor]]:
-    """One call of an entry point each, on tensors that stay where they are."""
+    """One call per entry point, on fixed tensors, as CUDA graphs require."""
     size = torch.tensor(pixels.shape[2:])
     every = torch.tensor([0, len(pixels)])
     with torch.no_grad():
@@ -59,13 +58,13 @@ def _calls(runner: Runner, pixels: Tensor) -> dict[str, Callable[[], Tensor]]:
 
 
 def _graph(call: Callable[[], Tensor], device: str) -> Callable[[], None] | None:
-    """The call as a CUDA graph, on CUDA."""
+    """Capture the call as a CUDA graph; None on other devices."""
     if not device.startswith("cuda"):
         return None
     aside = torch.cuda.Stream(device)
     aside.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(aside):
-        for _ in range(3):  # what is chosen or taken once may not be captured
+        for _ in range(3):  # warm up: one-time choices and allocations must not be captured
             call()
     torch.cuda.current_stream(device).wait_stream(aside)
     graph = torch.cuda.CUDAGraph()

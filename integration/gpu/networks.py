@@ -1,4 +1,4 @@
-"""Archives with random weights, which compute as much as trained ones, and how they are run."""
+"""Archives with random weights, which cost as much as trained ones, and a runner for them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from weights.contract import load_archive
 
 ROOT = Path(__file__).resolve().parents[2]
 CHUNK = 8
-"""Frames that are encoded, or get their depth, at a time, unless others are asked for."""
+"""Default number of frames per call of `encode` and `dense`."""
 
 
 def archive(folder: Path, size: str, precision: str, heads: str = "fp32") -> Path:
-    """The path of an archive, which is exported at the first call."""
+    """The path of an archive; the first call exports it."""
     path = folder / f"{size}-{precision}-{heads}.pt"
     if not path.exists():
         command = [sys.executable, "-W", "ignore", "-m", "weights.da3.export", "--random", size]
@@ -37,7 +37,7 @@ class Runner:
         self.device = device
 
     def run(self, pixels: Tensor, chunk: int = CHUNK) -> tuple[Tensor, Tensor]:
-        """Cameras and dense results of frames, so many of which are in a call."""
+        """Cameras and dense maps of frames, with `chunk` frames per call."""
         count, _, height, width = pixels.shape
         size = torch.tensor([height, width])
         with torch.no_grad(), torch.jit.optimized_execution(False):
@@ -54,12 +54,12 @@ class Runner:
         return cameras, dense
 
     def seconds(self, pixels: Tensor, runs: int, chunk: int = CHUNK) -> float:
-        """The shortest of some runs."""
+        """Seconds of the shortest of `runs` runs."""
         return shortest(lambda: self.run(pixels, chunk), runs, self.device)
 
 
 def shortest(run: Callable[[], object], runs: int, device: str) -> float:
-    """Seconds of the shortest of some runs, after one that loads what is loaded once."""
+    """Seconds of the shortest of `runs` runs, after a warm-up."""
     run()
     found = []
     for _ in range(runs):
@@ -78,5 +78,5 @@ def synchronize(device: str) -> None:
 
 
 def check(name: str, passed: bool | None, detail: str) -> dict[str, Any]:
-    """A row of the results; `None` means that it was not run."""
+    """A row of the results; `passed` is None for a skipped check."""
     return {"check": name, "passed": passed, "detail": detail}

@@ -1,4 +1,4 @@
-"""What is run: in full on a GPU, tiny to try the script on a processor."""
+"""The measurements to run: all of them on a GPU, tiny ones to test the script on a CPU."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ SERVICE_TARGETS = {"small": 1000.0, "base": 550.0, "large": 200.0}
 
 
 LAUNCH_BOUND = ("small", "base")
-"""Sizes that compute so little in an operation that its launch counts."""
+"""Sizes whose operations are so small that the launch cost matters."""
 ONE_PRECISION = ("giant",)
-"""Sizes of which only one half precision is tried, as exporting them takes long."""
+"""Sizes to test in only one half precision, because exporting them takes long."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class Plan:
 
     sizes: tuple[str, ...]
     precisions: tuple[str, ...]
-    """The first is the one that throughput and memory are measured with."""
+    """Precisions to test; throughput and memory are measured with the first."""
     height: int
     width: int
     frames: tuple[int, ...]
     """Numbers of frames, ascending."""
     chunks: tuple[int, ...]
-    """Numbers of frames in a call."""
+    """Numbers of frames per call."""
     runs: int
 
     @property

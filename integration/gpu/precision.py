@@ -1,4 +1,4 @@
-"""How far half precision is from single precision."""
+"""Error of half precision relative to single precision."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .networks import Runner, archive, check
 from .plan import ONE_PRECISION, Plan
 
 LARGEST_MEDIAN_ERROR = 0.02
-"""Relative, of depth, with random weights, which amplify rounding more than trained ones."""
+"""Limit of the median relative depth error; random weights amplify rounding."""
 
 
 def measure(plan: Plan, folder: Path, device: str) -> tuple[list[dict[str, Any]], list[Any]]:

@@ -1,4 +1,4 @@
-"""The results as JSON, and as Markdown tables for people."""
+"""Output of the results as JSON and as Markdown tables."""
 
 from __future__ import annotations
 

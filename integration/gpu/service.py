@@ -1,4 +1,4 @@
-"""The service on the device: its throughput, and two workers that share it."""
+"""The service on the device: throughput, and two workers that share the device."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def measure(
 ) -> tuple[list[dict[str, Any]], list[Any]]:
     """Rows of throughput, and a check that two workers serve two sessions at once.
 
-    Once nothing is encoded ahead: then the answer's timings hold all of the model's work.
+    One run disables encoding ahead, so that the answer's timings include all of the model's work.
     """
     rows: list[dict[str, Any]] = []
     checks = []
@@ -45,7 +45,7 @@ def measure(
                     "target": SERVICE_TARGETS.get(size),
                 }
             with Server(options, binary) as server:
-                for _ in range(plan.runs + 1):  # the first one loads what is loaded once
+                for _ in range(plan.runs + 1):  # the first run is a warm-up
                     session = asyncio.run(_session(server, photos, plan))
             rows.append({**row, **session.rates})
         checks.append(_target(size, rows, device))
@@ -53,33 +53,33 @@ def measure(
 
 
 def _target(size: str, rows: list[dict[str, Any]], device: str) -> dict[str, Any]:
-    """The aim holds for an H100."""
-    name = f"{size} reaches its aim through the service"
+    """Compare with the target, which applies to an H100."""
+    name = f"{size} reaches its target through the service"
     target = SERVICE_TARGETS.get(size)
     best = max(row["model_frames_per_second"] for row in rows if row["size"] == size)
     if target is None or not device.startswith("cuda"):
-        return check(name, None, "there is no aim for it here")
+        return check(name, None, "there is no target for this device and size")
     return check(name, best >= target, f"{best:.0f} of {target:.0f} frames/s")
 
 
 def _photos(plan: Plan) -> list[Photo]:
-    """The sample scene's photos again and again, in the size that the model sees."""
+    """Repeat the sample scene's photos, at the model's input size."""
     count = min(32, plan.most_frames)
     return photos_of(count, plan.height, plan.width)[0]
 
 
 @dataclass
 class Found:
-    """What a session measured."""
+    """Measurements of a session."""
 
     timings: dict[str, float]
-    """Seconds by stage, as the server states them."""
+    """Seconds by stage, from the result's metadata."""
     rates: dict[str, float]
     """Frames per second."""
 
 
 async def _session(server: Server, photos: list[Photo], plan: Plan, points: int = 100_000) -> Found:
-    """One session from its first photo to its answer."""
+    """Run one session from its first photo to its answer."""
     side = max(plan.height, plan.width)
     parameters = {"process_res": side, "max_images": len(photos), "num_max_points": points}
     query = urllib.parse.urlencode(parameters)
@@ -101,16 +101,16 @@ async def _session(server: Server, photos: list[Photo], plan: Plan, points: int 
 
 
 async def _model_rate(server: Server, photos: list[Photo], plan: Plan) -> float:
-    """Frames per second of what a worker does for a session: reading, encoding, relating, depth."""
+    """Frames per second of a worker's part of a session: reading, encoding, relating, depth."""
     found = []
-    for _ in range(plan.runs + 1):  # the first one loads what is loaded once
+    for _ in range(plan.runs + 1):  # the first run is a warm-up
         timings = (await _session(server, photos, plan)).timings
         found.append(sum(timings[stage] for stage in ("frames", "encode", "model")))
     return len(photos) / min(found[1:])
 
 
 def _two_workers(plan: Plan, folder: Path, device: str, binary: Path) -> dict[str, Any]:
-    """Two sessions at once on two workers of one device."""
+    """Run two sessions at once on two workers of one device."""
     model = archive(folder, plan.sizes[0], plan.precisions[0])
     options = ["--device", device, "--model", str(model), "--workers-per-device", "2"]
 
@@ -123,7 +123,7 @@ def _two_workers(plan: Plan, folder: Path, device: str, binary: Path) -> dict[st
         with Server(options, binary) as server:
             asyncio.run(both(server))
             found = asyncio.run(both(server))
-    except (SystemExit, OSError) as error:  # what the bench ends with if the server says no
+    except (SystemExit, OSError) as error:  # how the benchmark client reports errors
         return check(name, False, str(error))
     rates = [session.rates["whole_frames_per_second"] for session in found]
     queued = max(session.timings["queued"] for session in found)

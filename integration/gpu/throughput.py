@@ -1,4 +1,4 @@
-"""Frames per second and memory by size and number of frames; what happens when memory is out."""
+"""Frames per second and memory by size and number of frames; recovery from out of memory."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def measure(plan: Plan, folder: Path, device: str) -> tuple[list[dict[str, Any]]
 def _memory(
     runner: Runner, size: str, pixels: torch.Tensor, device: str
 ) -> dict[str, float | None]:
-    """Peak of a run in MB beside the model, as measured and as the metadata say of CUDA, and a
-    matrix of scores of all frames."""
+    """In MB without the model: measured peak, need on CUDA stated in the metadata, and size of one
+    matrix of attention scores over all frames."""
     count, _, height, width = pixels.shape
     tokens = count * (height * width // runner.metadata.patch_size**2 + 1)
     bytes_of_number = 4 if runner.metadata.precision == "fp32" else 2
@@ -56,7 +56,7 @@ def _memory(
 
 
 def _fused(row: dict[str, Any], size: str) -> dict[str, Any]:
-    """With the most frames, one matrix of scores alone would be larger than the peak."""
+    """Check that the peak at the most frames is smaller than one matrix of attention scores."""
     name = f"attention of {size} is fused"
     if row["peak_mb"] is None:
         return check(name, None, "memory is measured on CUDA only")
@@ -65,7 +65,7 @@ def _fused(row: dict[str, Any], size: str) -> dict[str, Any]:
 
 
 def _as_stated(row: dict[str, Any], size: str) -> dict[str, Any]:
-    name = f"{size} needs no more memory than its archive says"
+    name = f"{size} needs no more memory than its metadata state"
     if row["peak_mb"] is None:
         return check(name, None, "memory is measured on CUDA only")
     detail = f"{row['peak_mb']:.0f} MB, stated {row['stated_mb']:.0f} MB"
@@ -73,8 +73,8 @@ def _as_stated(row: dict[str, Any], size: str) -> dict[str, Any]:
 
 
 def _out_of_memory(plan: Plan, folder: Path, device: str) -> dict[str, Any]:
-    """A run that does not fit raises, and the next one that fits runs."""
-    name = "a run survives that another was out of memory"
+    """Check that a run out of memory raises, and that a smaller run works afterwards."""
+    name = "a run succeeds after another ran out of memory"
     if not device.startswith("cuda"):
         return check(name, None, "on CUDA only")
     runner = Runner(archive(folder, plan.sizes[0], plan.precisions[0]), device)

@@ -102,7 +102,7 @@ async fn bodies_that_are_no_forms() {
     let reply = post(FORM, &whole[..whole.len() - 20]).await;
     assert_eq!(reply.status, 400, "{}", reply.text());
     assert!(reply.detail().contains("ended early"));
-    // Nobody has to keep what may be the beginning of something.
+    // The server must not buffer an endless beginning of a form.
     let reply = post(FORM, &vec![b'x'; 1 << 20]).await;
     assert_eq!(reply.status, 400, "{}", reply.text());
     assert!(reply.detail().contains("131072"));

@@ -1,4 +1,4 @@
-//! What a session is created with.
+//! The parameters of a new session.
 
 use serde_json::json;
 
@@ -95,7 +95,7 @@ async fn a_session_is_created_as_asked() {
 #[tokio::test]
 async fn parameters_out_of_range_are_named_with_their_range() {
     let server = Server::start(&["--max-images-limit", "50", "--max-points-limit", "2000"]).await;
-    // The parameter as it is asked for, and what the range is.
+    // A parameter in the query, and its range in the error.
     let cases = [
         ("max_images=0", ["1", "50"]),
         ("max_images=51", ["1", "50"]),
@@ -116,7 +116,7 @@ async fn parameters_out_of_range_are_named_with_their_range() {
         ("voxel_size=inf", ["0", "1000000"]),
     ];
     for (query, range) in cases {
-        // What is not asked for would be out of these narrow ranges.
+        // Set the other parameters too: their defaults exceed these narrow ranges.
         let others = ["max_images=5", "num_max_points=1000"]
             .into_iter()
             .filter(|other| !query.starts_with(&other[..8]));

@@ -1,4 +1,4 @@
-//! Models made for tests.
+//! Test models.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use super::server::new_data_dir;
 
-/// The archive of this name, for example `flat`; all of them are written on first use.
+/// Path of the archive with this name, for example `flat`; the first call writes all of them.
 pub fn archive(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let path = FOLDER.get_or_init(write_all).join(format!("{name}.pt"));
@@ -16,7 +16,7 @@ pub fn archive(name: &str) -> PathBuf {
 
 fn write_all() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("archives");
-    // Written elsewhere and then moved: another run of the tests may be reading the old ones.
+    // Write to a temporary folder and rename: another test run may be reading the old ones.
     let fresh = new_data_dir();
     let output = Command::new(repository().join(".venv/bin/python"))
         .args(["-m", "weights.tests.archives"])

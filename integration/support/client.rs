@@ -1,4 +1,4 @@
-//! A client of the protocol.
+//! A WebSocket client for the tests.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -12,7 +12,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 use super::server::Server;
 use super::within;
 
-/// The library's own side of a connection.
+/// The WebSocket library's stream.
 pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// A connection to one session.
@@ -21,7 +21,7 @@ pub struct Client {
     pub session: String,
     /// The message `connected`.
     pub greeting: Value,
-    /// What followed the header of the last message, if that was a binary one.
+    /// The bytes after the header of the last message, if it was binary.
     payload: Option<Vec<u8>>,
     socket: Socket,
 }
@@ -29,14 +29,14 @@ pub struct Client {
 /// How a connection ended.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Closed {
-    /// The code of the close frame; none if the connection broke off without one.
+    /// The code of the close frame; `None` if the connection dropped without one.
     pub code: Option<u16>,
     pub reason: String,
 }
 
-/// The end of a `generate` or `finalize`.
+/// The answer to a `generate` or `finalize`.
 pub struct Answer {
-    /// The messages before it, in their order.
+    /// The messages before it, in order.
     pub before: Vec<Value>,
     /// The `delta`, `complete` or `error`.
     pub message: Value,
@@ -92,7 +92,7 @@ impl Client {
         Self::at(&server.socket(session), session).await
     }
 
-    /// Connects again and asks for what was missed.
+    /// Reconnects with `?resume=true`.
     pub async fn resume(server: &Server, session: &str) -> Self {
         Self::at(&format!("{}?resume=true", server.socket(session)), session).await
     }
@@ -102,7 +102,7 @@ impl Client {
         Self::at(&format!("{}?{query}", server.socket(session)), session).await
     }
 
-    /// Connects where there is nothing to connect to; returns what is said before the end.
+    /// Connects to an address that refuses; returns the messages before the close.
     pub async fn refused(address: &str) -> (Vec<Value>, Closed) {
         Self::raw(address, "").await.closed().await
     }
@@ -144,7 +144,7 @@ impl Client {
             .await;
     }
 
-    /// Sends a binary message: a header and what it speaks of.
+    /// Sends a binary message.
     pub async fn send_binary(&mut self, header: &str, payload: &[u8]) {
         self.send_raw(Message::binary(binary(header, payload)))
             .await;
@@ -207,14 +207,14 @@ impl Client {
         }
     }
 
-    /// The next message, which has to be of this type.
+    /// The next message, which must have this type.
     pub async fn expect(&mut self, kind: &str) -> Value {
         let message = self.next().await;
         assert_eq!(message["type"], kind, "{}", brief(&message));
         message
     }
 
-    /// The next message, which has to be an error with all these words in it.
+    /// The next message, which must be an error that contains all these words.
     pub async fn expect_error(&mut self, words: &[&str]) -> String {
         let error = self.expect("error").await;
         let text = error["message"].as_str().expect("an error has a message");
@@ -227,7 +227,7 @@ impl Client {
         text.to_owned()
     }
 
-    /// Reads up to the next message of this type; returns the ones before it, and it.
+    /// Reads up to the next message of one of these types; returns the earlier ones, and it.
     pub async fn up_to(&mut self, kinds: &[&str]) -> (Vec<Value>, Value) {
         let mut before = Vec::new();
         loop {
@@ -256,7 +256,7 @@ impl Client {
         answer
     }
 
-    /// Reads until the model works on this session's request.
+    /// Reads until the model runs this session's request.
     pub async fn inference_started(&mut self) {
         loop {
             let message = self.expect("progress").await;
@@ -266,7 +266,7 @@ impl Client {
         }
     }
 
-    /// Shows that the connection is open and that nothing else was waiting to be read.
+    /// Checks that the connection is open and has no unread messages.
     pub async fn expect_quiet(&mut self) {
         self.send(json!({"type": "ping"})).await;
         let pong = self.expect("pong").await;
@@ -284,7 +284,7 @@ impl Client {
         }
     }
 
-    /// Breaks the connection off, as a lost network does: without a close frame.
+    /// Drops the connection without a close frame, like a network failure.
     pub fn vanish(self) {}
 }
 
@@ -300,7 +300,7 @@ pub fn binary(header: &str, payload: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// A message as text, its long parts cut.
+/// Formats a message with its long fields truncated.
 pub fn brief(message: &Value) -> String {
     let mut text = message.to_string();
     if text.len() > 600 {

@@ -1,5 +1,5 @@
-//! The points of a GLB, whether they are compressed or not, read without the glTF library that
-//! other tests use: it knows neither extension.
+//! Reads the points of a GLB, compressed or not. The glTF library of the other tests supports
+//! neither extension.
 
 use serde_json::Value;
 
@@ -7,13 +7,13 @@ const FLOAT: u64 = 5126;
 const SHORT: u64 = 5122;
 const UNSIGNED_BYTE: u64 = 5121;
 
-/// Points in the coordinates of the GLB.
+/// Points in GLB coordinates.
 #[derive(Debug)]
 pub struct StoredPoints {
     pub positions: Vec<[f64; 3]>,
     /// RGB.
     pub colours: Vec<[u8; 3]>,
-    /// The node's scale: what lies between neighbouring positions if they are whole numbers.
+    /// The node's scale: the quantization step if positions are integers.
     pub step: [f64; 3],
     /// The extensions that the file requires.
     pub required: Vec<String>,
@@ -65,7 +65,7 @@ pub fn read(bytes: &[u8]) -> StoredPoints {
     }
 }
 
-/// The bytes of each element, with what pads them.
+/// The bytes of each element, including padding.
 fn elements(document: &Value, chunk: &[u8], accessor: &Value) -> Vec<Vec<u8>> {
     let count = index(&accessor["count"]);
     let view = &document["bufferViews"][index(&accessor["bufferView"])];

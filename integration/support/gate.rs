@@ -1,4 +1,4 @@
-//! A place at which the server's work stands still for as long as a test wants.
+//! Blocks the server's file access until a test allows it.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::server::Server;
 
-/// A named pipe in the place of files: who opens one of them waits until the gate is opened.
+/// A named pipe in place of files: opening one of them blocks until the gate is open.
 pub struct Gate {
     folder: TempDir,
 }
@@ -20,7 +20,7 @@ impl Gate {
             folder: super::server::new_data_dir(),
         };
         let path = CString::new(gate.pipe().as_os_str().as_bytes()).expect("a plain name");
-        // SAFETY: a plain system call with a string that ends.
+        // SAFETY: the path is a valid NUL-terminated string.
         let made = unsafe { libc::mkfifo(path.as_ptr(), 0o600) };
         assert_eq!(made, 0, "the folder for temporary files has pipes");
         gate
@@ -30,14 +30,14 @@ impl Gate {
         self.folder.path().join("gate")
     }
 
-    /// Puts the gate where this file is or will be.
+    /// Replaces this existing or future file by the gate.
     pub fn bar(&self, file: &Path) {
-        // It need not be there yet.
+        // The file may not exist yet.
         let _ = std::fs::remove_file(file);
         std::os::unix::fs::symlink(self.pipe(), file).expect("writable");
     }
 
-    /// Has the first images of a session wait before they are stored.
+    /// Blocks storing the first images of a session.
     pub fn bar_images(&self, server: &Server, session: &str, images: u32) {
         let folder = server.session_folder(session);
         for number in 1..=images {
@@ -45,11 +45,11 @@ impl Gate {
         }
     }
 
-    /// Lets pass what waits, and what comes as long as the file is kept. What is written stays in
-    /// the pipe, which has room for a few small pictures; who reads waits until the file is dropped.
+    /// Unblocks current and future accesses while the returned file lives. Written data stay in the
+    /// pipe, which has room for a few small images; readers wait until the file is dropped.
     pub fn open(&self) -> File {
         let mut options = File::options();
-        // Never waits on Linux, for it is its own other end.
+        // On Linux, opening a pipe for reading and writing never blocks.
         options.read(true).write(true);
         options.open(self.pipe()).expect("the pipe is there")
     }

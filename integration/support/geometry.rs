@@ -1,4 +1,4 @@
-//! How far cameras and points are from the truth.
+//! Errors of cameras and points against ground truth.
 
 use nalgebra::{Matrix3, Matrix4, Point3, Vector3};
 use serde_json::Value;
@@ -13,12 +13,12 @@ pub struct Cameras {
     pub intrinsics: Vec<Matrix3<f64>>,
     pub world_to_glb: Matrix4<f64>,
     pub processed_size: [f64; 2],
-    /// Index of each frame in the sample scene.
+    /// Index of each frame's photo in the sample scene.
     pub views: Vec<usize>,
 }
 
 impl Cameras {
-    /// Reads the metadata of a result made of photos of the scene.
+    /// Reads the metadata of a result from photos of the scene.
     pub fn read(metadata: &Value, scene: &Scene) -> Self {
         let list = |name: &str| metadata[name].as_array().expect("a list").clone();
         let names = list("frames");
@@ -40,7 +40,7 @@ impl Cameras {
         }
     }
 
-    /// The error of every pair of cameras, and of every focal length.
+    /// Errors of every pair of cameras and of every focal length.
     pub fn pose_errors(&self, scene: &Scene) -> PoseErrors {
         let mut errors = PoseErrors::default();
         for second in 0..self.views.len() {
@@ -68,8 +68,8 @@ impl Cameras {
         errors
     }
 
-    /// How the points, given in GLB coordinates, agree with the true depth of the scene: the
-    /// points are brought into each view with these cameras.
+    /// Compares points in GLB coordinates with the true depth of the scene, by projecting them into
+    /// each view with these cameras.
     pub fn depth_agreement(&self, points: &[Point3<f32>], scene: &Scene) -> DepthAgreement {
         let to_world = self
             .world_to_glb
@@ -104,9 +104,9 @@ impl Cameras {
         }
     }
 
-    /// Of each point the relative error of its depth in the view where that is smallest: small for
-    /// all points on a surface, hidden or not, if some view shows them. Places at the edge of a
-    /// thing have its depth and that of what is behind it.
+    /// For each point, the smallest relative depth error over all views. It is small for every
+    /// point on a surface that some view shows, even if other views occlude it. Pixels at a depth
+    /// discontinuity may match either depth.
     pub fn best_depth_errors(&self, points: &[Point3<f32>], scene: &Scene) -> Vec<f64> {
         let scale = self.metres_per_unit(scene);
         let to_world = self
@@ -131,7 +131,7 @@ impl Cameras {
         points.iter().filter_map(error).collect()
     }
 
-    /// From the distances between the cameras.
+    /// Metres per unit of the model, from the distances between the cameras.
     fn metres_per_unit(&self, scene: &Scene) -> f64 {
         let (mut metres, mut units) = (0.0, 0.0);
         for second in 0..self.views.len() {
@@ -149,7 +149,7 @@ impl Cameras {
         metres / units
     }
 
-    /// A pixel of the processed image as a pixel of the photo.
+    /// Converts a pixel of the processed image to a pixel of the photo.
     fn at_full_size(&self, pixel: Vector3<f64>, scene: &Scene) -> [f64; 2] {
         let scale = [
             scene.width as f64 / self.processed_size[0],
@@ -158,7 +158,7 @@ impl Cameras {
         [0, 1].map(|axis| (pixel[axis] + 0.5) * scale[axis] - 0.5)
     }
 
-    /// Where the cameras stand in GLB coordinates.
+    /// Camera centres in GLB coordinates.
     pub fn centres_in_glb(&self) -> Vec<Point3<f64>> {
         let centre = |extrinsics: &Matrix4<f64>| {
             let to_world = extrinsics.try_inverse().expect("poses can be inverted");
@@ -169,7 +169,7 @@ impl Cameras {
     }
 }
 
-/// Errors of cameras; angles in degrees, focal lengths as a share.
+/// Errors of cameras: angles in degrees, relative errors of focal lengths.
 #[derive(Debug, Default)]
 pub struct PoseErrors {
     pub rotation: Vec<f64>,
@@ -177,18 +177,18 @@ pub struct PoseErrors {
     pub focal: Vec<f64>,
 }
 
-/// How points agree with the true depth, up to one scale for all views.
+/// Errors of points against the true depth, up to one scale for all views.
 #[derive(Debug)]
 pub struct DepthAgreement {
-    /// Metres of one unit of the model.
+    /// Metres per unit of the model.
     pub scale: f64,
     /// Median of the relative error.
     pub median: f64,
-    /// Its third quartile; points that are hidden in a view count as errors there.
+    /// Third quartile of the relative error; points occluded in a view count as errors there.
     pub third_quartile: f64,
 }
 
-/// The value below which this share of the values lies. Sorts them.
+/// The quantile of the values; sorts them.
 pub fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     values[((values.len() - 1) as f64 * share).round() as usize]
@@ -199,7 +199,7 @@ pub fn largest(values: &[f64]) -> f64 {
     values.iter().copied().fold(0.0, f64::max)
 }
 
-/// From the first camera's frame to the second one's.
+/// The transform from the first camera's frame to the second's.
 fn relative(first: &Matrix4<f64>, second: &Matrix4<f64>) -> Matrix4<f64> {
     second * first.try_inverse().expect("poses can be inverted")
 }
@@ -212,7 +212,7 @@ fn translation(pose: &Matrix4<f64>) -> Vector3<f64> {
     pose.fixed_view::<3, 1>(0, 3).into()
 }
 
-/// The numbers of a matrix, row after row.
+/// The elements of a matrix, row-major.
 pub fn numbers(rows: &Value) -> Vec<f64> {
     rows.as_array()
         .expect("rows")

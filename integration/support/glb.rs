@@ -1,23 +1,23 @@
-//! What is in a GLB.
+//! Reads the content of a GLB.
 
 use gltf::mesh::Mode;
 use nalgebra::{Matrix4, Point3};
 
-/// The parts of a result's GLB, in the coordinates of its root.
+/// The content of a result's GLB, in root coordinates.
 #[derive(Debug, Default)]
 pub struct Contents {
     pub points: Vec<Point3<f32>>,
-    /// RGB of each point as it is stored.
+    /// Stored RGB of each point.
     pub colours: Vec<[u8; 3]>,
     /// Name and position of each camera node.
     pub cameras: Vec<(String, Point3<f32>)>,
-    /// Ends of the lines that show the cameras.
+    /// Number of line vertices that draw the cameras.
     pub line_ends: usize,
 }
 
 /// Reads a GLB that consists of points, lines and cameras.
 pub fn read(bytes: &[u8]) -> Contents {
-    // Reading checks the document as well: indices, required fields, enumerations.
+    // Parsing also validates the document: indices, required fields, enumerations.
     let gltf = gltf::Gltf::from_slice(bytes).expect("a valid GLB");
     let mut contents = Contents::default();
     let scene = gltf.default_scene().expect("a GLB shows one scene");

@@ -1,4 +1,4 @@
-//! What the tests share: the server's process, a client, and the means to judge a result.
+//! Shared test support: the server process, a client, and checks of results.
 
 pub mod archives;
 pub mod client;
@@ -21,10 +21,10 @@ pub mod store;
 use std::future::Future;
 use std::time::Duration;
 
-/// Bounds a hang. Nothing here is expected to take anywhere near as long.
+/// Timeout of any single step, to end hanging tests; no step should take nearly as long.
 pub const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Waits for something that has to happen.
+/// Waits for a future; fails the test after the timeout.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(value) => value,
@@ -32,7 +32,7 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Asks again and again until there is an answer.
+/// Polls until there is a value; fails the test after the timeout.
 pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     within(what, async {
         loop {

@@ -15,7 +15,7 @@ pub async fn mean_depth(server: &Server, client: &Client) -> f64 {
     let mut entry = zip.by_name("depth.npy").expect("depth is in it");
     let mut npy = Vec::new();
     entry.read_to_end(&mut npy).expect("it can be read");
-    // NPY 1.0: the length of the header in bytes 8 and 9, then the header, then the numbers.
+    // NPY 1.0: the header's length in bytes 8 and 9, the header, then the data.
     let header = usize::from(u16::from_le_bytes([npy[8], npy[9]]));
     let depths: Vec<f64> = npy[10 + header..]
         .as_chunks::<4>()

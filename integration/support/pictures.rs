@@ -1,4 +1,4 @@
-//! Small pictures, good and bad.
+//! Small images, valid and invalid.
 
 use std::io::Cursor;
 
@@ -8,7 +8,7 @@ use image::{ImageEncoder, ImageFormat, Rgb, RgbImage};
 /// Width and height of [`photo`] in pixels.
 pub const PHOTO_SIZE: (u32, u32) = (56, 42);
 
-/// A small colourful PNG, another one for each number.
+/// A small colourful PNG, different for each number.
 pub fn photo(number: u32) -> Vec<u8> {
     let (width, height) = PHOTO_SIZE;
     png(&RgbImage::from_fn(width, height, |x, y| {
@@ -41,7 +41,7 @@ pub fn sized(width: u32, height: u32) -> Vec<u8> {
     }))
 }
 
-/// A PNG that fits no photo: every pixel has another colour.
+/// A PNG of noise, which cannot be registered with any photo.
 pub fn noise(width: u32, height: u32) -> Vec<u8> {
     let mut state = 1_u32;
     let mut next = || {
@@ -54,7 +54,7 @@ pub fn noise(width: u32, height: u32) -> Vec<u8> {
     }))
 }
 
-/// A PNG of a few bytes that says to have 60000 x 60000 pixels: 10.8 GB if somebody believed it.
+/// A PNG of a few bytes that claims 60000 x 60000 pixels: 10.8 GB if decoded.
 pub fn decompression_bomb() -> Vec<u8> {
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
     let mut header = Vec::new();
@@ -79,14 +79,14 @@ pub fn decompression_bomb() -> Vec<u8> {
     png
 }
 
-/// The pixels of a file, in the order in which it has them.
+/// The stored pixels of a file, without its EXIF orientation.
 pub fn decoded(bytes: &[u8]) -> RgbImage {
     image::load_from_memory(bytes)
         .expect("an image that was made for tests")
         .to_rgb8()
 }
 
-/// A JPEG whose pixels are to be shown in this EXIF orientation.
+/// A JPEG with this EXIF orientation.
 pub fn jpeg(image: &RgbImage, orientation: u8) -> Vec<u8> {
     // A TIFF with one directory with one entry: the orientation, one short.
     let mut exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();

@@ -1,4 +1,4 @@
-//! The program as a command that runs to its end.
+//! Runs the program as a command.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -8,23 +8,23 @@ use tokio::process::{Child, Command};
 
 use super::within;
 
-/// What a command left behind.
+/// The exit status and the output of a command.
 #[derive(Debug)]
 pub struct Ended {
-    /// Its exit status; none if a signal ended it.
+    /// The exit status; `None` if a signal ended the command.
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
 impl Ended {
-    /// The command did what it was asked for; returns what it said on stdout.
+    /// Expects success; returns stdout.
     pub fn done(self) -> String {
         assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
         self.stdout
     }
 
-    /// The command refused, with all these words and without a panic.
+    /// Expects a failure with all these words and without a panic.
     pub fn refused(self, words: &[&str]) {
         let said = format!("{}{}", self.stdout, self.stderr);
         assert_eq!(self.code, Some(1), "{said}");
@@ -35,7 +35,7 @@ impl Ended {
     }
 }
 
-/// The program with these arguments, nothing of the environment's settings, and a cache of its own.
+/// The program with these arguments, without the environment's settings, and with its own cache.
 pub fn program(cache: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pointstream"));
     for (name, _) in std::env::vars_os() {
@@ -58,7 +58,7 @@ pub fn program(cache: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Waits for a command's end.
+/// Waits for a command to end.
 pub async fn ended(child: Child) -> Ended {
     let output = within("the command's end", child.wait_with_output())
         .await

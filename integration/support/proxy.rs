@@ -1,4 +1,4 @@
-//! A network that can be cut.
+//! A TCP proxy that can cut connections.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::server::Server;
 
-/// Passes connections on to a server until it is told to cut them.
+/// Forwards connections to a server until told to cut them.
 pub struct Proxy {
     /// The address, like `http://127.0.0.1:41234`.
     pub base: String,
@@ -37,7 +37,7 @@ impl Proxy {
                         return;
                     };
                     tokio::select! {
-                        // Either side may end it as it likes.
+                        // Either side may end the connection.
                         _ = copy_bidirectional(&mut client, &mut server) => {}
                         _ = cut.changed() => {}
                     }
@@ -51,7 +51,7 @@ impl Proxy {
         }
     }
 
-    /// Breaks off every connection that there is; new ones are passed on again.
+    /// Closes all connections; new ones are forwarded again.
     pub fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }

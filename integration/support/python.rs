@@ -1,4 +1,4 @@
-//! Checks that are written in Python, where the libraries for them are.
+//! Runs checks in Python, where the required libraries are available.
 
 use std::process::Stdio;
 
@@ -8,8 +8,8 @@ use tokio::process::Command;
 use super::archives::repository;
 use super::within;
 
-/// Runs a script below `integration/` on this input and gives what it prints. A script that fails
-/// fails the test with what it complains about.
+/// Runs a script below `integration/` with this input on stdin; returns its stdout. If the script
+/// fails, the test fails with the script's message.
 pub async fn run(script: &str, input: impl Into<Vec<u8>>) -> Vec<u8> {
     let mut process = Command::new(repository().join(".venv/bin/python"))
         .arg(repository().join("integration").join(script))
@@ -21,7 +21,7 @@ pub async fn run(script: &str, input: impl Into<Vec<u8>>) -> Vec<u8> {
         .expect("Python starts");
     let mut stdin = process.stdin.take().expect("stdin is a pipe");
     let input = input.into();
-    // A script that does not read on says why on stderr.
+    // Ignore write errors: a script that stops reading reports the reason on stderr.
     let writing = tokio::spawn(async move { stdin.write_all(&input).await });
     let output = within("the script's end", process.wait_with_output())
         .await

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::within;
 
-/// What the server replied.
+/// A response of the server.
 pub struct Reply {
     pub status: u16,
     pub headers: ureq::http::HeaderMap,
@@ -21,7 +21,7 @@ impl Reply {
             .unwrap_or_else(|error| panic!("{error} in the reply {}", self.text()))
     }
 
-    /// The words of an error: `{"detail": "..."}` and nothing else.
+    /// The message of an error, which must be exactly `{"detail": "..."}`.
     pub fn detail(&self) -> String {
         let json = self.json();
         let fields = json.as_object().expect("an error is an object");
@@ -58,12 +58,12 @@ pub fn form(parts: &[Part<'_>]) -> Vec<u8> {
     body
 }
 
-/// Makes one request without a body. Every status is a reply.
+/// Sends a request without a body; returns the response whatever its status.
 pub async fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Reply {
     request_with(method, url, headers, Vec::new()).await
 }
 
-/// Makes one request. Every status is a reply.
+/// Sends a request; returns the response whatever its status.
 pub async fn request_with(
     method: &str,
     url: &str,

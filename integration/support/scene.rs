@@ -1,4 +1,4 @@
-//! The sample scene: photos, and the truth about them.
+//! The sample scene: photos and ground truth.
 
 use std::fs::File;
 use std::io::Read;
@@ -19,9 +19,9 @@ pub struct Scene {
     pub names: Vec<String>,
     /// World to camera, in metres.
     pub extrinsics: Vec<Matrix4<f64>>,
-    /// Of every photo, in pixel indices.
+    /// Camera coordinates to pixel indices, the same for every photo.
     pub intrinsics: Matrix3<f64>,
-    /// z in the camera frame in metres, the photos one after another, row-major.
+    /// z in the camera frame in metres, photo by photo, row-major.
     depth: Vec<f16>,
 }
 
@@ -51,17 +51,17 @@ impl Scene {
         scene
     }
 
-    /// The file of a photo, as it is.
+    /// The bytes of a photo's file.
     pub fn photo(&self, view: usize) -> Vec<u8> {
         std::fs::read(self.path(view)).expect("the sample scene has this photo")
     }
 
-    /// Where a photo is.
+    /// The path of a photo's file.
     pub fn path(&self, view: usize) -> PathBuf {
         folder().join(&self.names[view])
     }
 
-    /// Which photo has this name.
+    /// The index of the photo with this name.
     pub fn view(&self, name: &str) -> usize {
         self.names
             .iter()
@@ -69,7 +69,7 @@ impl Scene {
             .unwrap_or_else(|| panic!("no photo of the scene is called {name:?}"))
     }
 
-    /// The true depth at a pixel, if it lies inside the photo.
+    /// The true depth at a pixel, if it is inside the photo.
     pub fn depth_at(&self, view: usize, [x, y]: [f64; 2]) -> Option<f64> {
         let (x, y) = (x.round(), y.round());
         let inside = |value: f64, size: usize| value >= 0.0 && value < size as f64;
@@ -81,7 +81,7 @@ impl Scene {
     }
 }
 
-/// A pose written as its upper three rows.
+/// Reads a pose given as its upper three rows.
 fn pose(rows: &Value) -> Matrix4<f64> {
     let mut pose = Matrix4::identity();
     pose.fixed_view_mut::<3, 4>(0, 0)

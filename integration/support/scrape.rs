@@ -1,4 +1,4 @@
-//! What a server counts, read with Prometheus' own parser.
+//! The server's metrics, read with the official Prometheus parser.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::python;
 use super::server::Server;
 
-/// The metrics of one moment.
+/// One scrape of all metrics.
 pub struct Scrape(Vec<Sample>);
 
 #[derive(Debug, Deserialize)]
@@ -18,7 +18,7 @@ struct Sample {
 }
 
 impl Scrape {
-    /// Reads the metrics of a server. A text that is not as it should be fails the test.
+    /// Scrapes a server; an invalid text fails the test.
     pub async fn of(server: &Server) -> Self {
         let reply = server.get("/metrics").await;
         assert_eq!(reply.status, 200, "{}", reply.text());
@@ -28,8 +28,7 @@ impl Scrape {
         Self(serde_json::from_slice(&parsed).expect("the parser prints JSON"))
     }
 
-    /// The sum of the samples with this name and, among others, these labels. Fails if there is
-    /// none.
+    /// The sum of the samples with this name and at least these labels; fails if there are none.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let mut found = self.0.iter().filter(|sample| {
             sample.name == name

@@ -15,8 +15,8 @@ use super::client::Client;
 use super::rest::{self, Reply};
 use super::{until, within};
 
-/// A running server with a data directory of its own. Dropping it ends the process; if the test
-/// failed, what the server logged is printed.
+/// A running server with its own data directory. Dropping it kills the process, and prints the log
+/// if the test failed.
 pub struct Server {
     process: Child,
     base: String,
@@ -30,7 +30,7 @@ impl Server {
         Self::with_model("flat", options).await
     }
 
-    /// Starts a server with one of the models that are made for tests.
+    /// Starts a server with one of the test models.
     pub async fn with_model(name: &str, options: &[&str]) -> Self {
         let path = archive(name);
         let model = path.to_str().expect("the folder has a plain name");
@@ -54,7 +54,7 @@ impl Server {
             let log = Arc::clone(&log);
             move || collect(stderr, &log, None)
         });
-        // Made first, so that a server that does not come up is ended and its log shown.
+        // Created first, so that a server that fails to start is killed and its log printed.
         let mut server = Self {
             process,
             base: String::new(),
@@ -78,12 +78,12 @@ impl Server {
         format!("{base}/ws/reconstruct/{session}")
     }
 
-    /// Where the server keeps its files.
+    /// The server's data directory.
     pub fn data_dir(&self) -> &Path {
         self.data.as_ref().expect("not taken away yet").path()
     }
 
-    /// Where it keeps those of a session.
+    /// The folder of a session's files.
     pub fn session_folder(&self, session: &str) -> PathBuf {
         self.data_dir().join("sessions").join(session)
     }
@@ -105,7 +105,7 @@ impl Server {
         rest::request("DELETE", &format!("{}{path}", self.base), &[]).await
     }
 
-    /// Creates a session for small pictures and returns its identifier.
+    /// Creates a session for small images and returns its identifier.
     pub async fn session(&self, query: &str) -> String {
         let query = format!("process_res=56&{query}");
         let reply = self.post(&format!("/ws/session/create?{query}")).await;
@@ -116,20 +116,20 @@ impl Server {
             .to_owned()
     }
 
-    /// Creates a session for small pictures and connects to it.
+    /// Creates a session for small images and connects to it.
     pub async fn client(&self, query: &str) -> Client {
         let session = self.session(query).await;
         Client::connect(self, &session).await
     }
 
-    /// What REST says about a session.
+    /// The REST state of a session.
     pub async fn info(&self, session: &str) -> Value {
         let reply = self.get(&format!("/ws/session/{session}")).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         reply.json()
     }
 
-    /// Waits until no generation runs or waits in a session; returns what REST says about it.
+    /// Waits until a session has no running or waiting generation; returns its REST state.
     pub async fn settled(&self, session: &str) -> Value {
         until("the end of the generation", async || {
             let info = self.info(session).await;
@@ -138,28 +138,28 @@ impl Server {
         .await
     }
 
-    /// What the process has said so far.
+    /// The process's output so far.
     pub fn log(&self) -> String {
         let log = self.log.lock();
         log.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks the process to end.
+    /// Sends SIGTERM.
     pub fn terminate(&self) {
         let id = libc::pid_t::try_from(self.process.id()).expect("an identifier of Linux");
-        // SAFETY: a plain system call; the process is ours and not waited for yet.
+        // SAFETY: `kill` takes no pointers; the process is our child and has not been waited for.
         let sent = unsafe { libc::kill(id, libc::SIGTERM) };
         assert_eq!(sent, 0, "the process is there");
     }
 
-    /// Ends the process without a chance to tidy up, and hands over its data directory.
+    /// Sends SIGKILL, and returns the data directory.
     pub fn kill(mut self) -> TempDir {
         self.process.kill().expect("the process is there");
         self.process.wait().expect("the process ends");
         self.data.take().expect("not taken away yet")
     }
 
-    /// Waits for the process to end by itself.
+    /// Waits for the process to exit by itself.
     pub async fn ended(&mut self) -> ExitStatus {
         until("the server's end", async || {
             self.process.try_wait().expect("the process is ours")
@@ -193,7 +193,7 @@ impl Drop for Server {
     }
 }
 
-/// A start that is expected to be refused: exit code and everything that the program said.
+/// Starts a server that must fail; returns its exit code and output.
 pub async fn refused_start(options: &[&str]) -> (i32, String) {
     let data = new_data_dir();
     let mut process = command(data.path(), options)
@@ -228,7 +228,7 @@ pub fn new_data_dir() -> TempDir {
 /// All files of sessions in a data directory, as paths relative to it.
 pub fn session_files(data: &Path) -> Vec<String> {
     let mut files = files_below(data);
-    // Held while a server uses the directory.
+    // The lock file exists while a server uses the directory.
     files.retain(|file| file != "lock");
     files
 }
@@ -238,7 +238,7 @@ fn files_below(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
-        // A folder may go away while we look.
+        // A folder may disappear during the search.
         for entry in std::fs::read_dir(next).into_iter().flatten().flatten() {
             let path = entry.path();
             if path.is_dir() {
@@ -253,10 +253,10 @@ fn files_below(folder: &Path) -> Vec<String> {
     found
 }
 
-/// The program with these options, and with its own port, device and folder unless they are given.
+/// The program with these options, and defaults for port, device and data directory.
 fn command(data: &Path, options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pointstream"));
-    // What is set where the tests run is none of their business.
+    // Ignore the environment of the test run.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("POINTSTREAM_") {
             command.env_remove(name);
@@ -264,9 +264,9 @@ fn command(data: &Path, options: &[&str]) -> Command {
     }
     command
         .env("LOG_LEVEL", "DEBUG")
-        // Nor are the models that the user has.
+        // Do not use the user's model store.
         .env("POINTSTREAM_MODEL_STORE", data.join("models"))
-        // The server decides itself how its threads wait.
+        // The server sets its own wait policy.
         .env_remove("OMP_WAIT_POLICY")
         .env_remove("GOMP_SPINCOUNT")
         .args(options)
@@ -286,14 +286,14 @@ fn command(data: &Path, options: &[&str]) -> Command {
     command
 }
 
-/// Copies a stream into the log, and reports the address that the server listens on.
+/// Copies a stream to the log, and sends the address on which the server listens.
 fn collect(stream: impl Read, log: &Mutex<String>, found: Option<oneshot::Sender<String>>) {
     let mut found = found;
     for line in BufReader::new(stream).lines().map_while(Result::ok) {
         if let Some(address) = line.strip_prefix("listening on ")
             && let Some(found) = found.take()
         {
-            // The test may have given up already.
+            // The receiver may be gone if the test has failed.
             let _ = found.send(address.trim().to_owned());
         }
         if let Ok(mut log) = log.lock() {

@@ -1,4 +1,4 @@
-//! A model store that is filled by a script in place of the Python tools.
+//! A model store with a script in place of the Python tools.
 
 use std::cell::RefCell;
 use std::fs;
@@ -13,17 +13,17 @@ use super::archives::archive;
 use super::program::{Ended, ended, program};
 use super::server::new_data_dir;
 
-/// A folder with a store, and a script that takes the place of Python.
+/// A folder with a store and a stand-in script for Python.
 pub struct Place {
     pub folder: TempDir,
-    /// What the script does to download.
+    /// Shell commands of the download.
     download: RefCell<String>,
-    /// And to export.
+    /// Shell commands of the export.
     export: RefCell<String>,
 }
 
 impl Place {
-    /// `export` is what the script does to export; `$output` is where to.
+    /// `export` has the shell commands of the export; `$output` is the path to write.
     pub fn new(export: &str) -> Self {
         let folder = new_data_dir();
         let path = folder.path().display();
@@ -40,7 +40,7 @@ impl Place {
         place
     }
 
-    /// Exports the small archive that calls itself da3-small.
+    /// A place whose script exports a small archive named da3-small.
     pub fn working() -> Self {
         Self::new(&format!("cp '{}' \"$output\"", small().display()))
     }
@@ -91,7 +91,7 @@ impl Place {
         self.store().join("da3-small/record.json")
     }
 
-    /// The one archive of da3-small.
+    /// Path of the only archive of da3-small.
     pub fn archive(&self) -> PathBuf {
         let record: Value =
             serde_json::from_slice(&fs::read(self.record()).expect("it is there")).expect("JSON");
@@ -99,7 +99,7 @@ impl Place {
         self.store().join("da3-small").join(name)
     }
 
-    /// What of a fetch is not finished.
+    /// Files of unfinished fetches.
     pub fn unfinished(&self) -> Vec<String> {
         let entries = fs::read_dir(self.store().join(".work/da3-small"));
         let names = entries.into_iter().flatten().flatten();
@@ -130,7 +130,7 @@ impl Place {
     }
 }
 
-/// An archive that calls itself da3-small.
+/// A small archive named da3-small.
 pub fn small() -> PathBuf {
     archive("da3_small")
 }

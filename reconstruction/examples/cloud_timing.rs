@@ -1,5 +1,5 @@
-//! Measures the way from a prediction to a GLB file on eight frames of 504 x 378 pixels: the eight
-//! photos of the sample scene on a synthetic surface.
+//! Measures the time from a prediction to a GLB file for eight frames of 504 x 378 pixels: the
+//! eight photos of the sample scene on a synthetic surface.
 //!
 //! `cargo run --release -p pointstream-reconstruction --example cloud_timing`
 
@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{HEIGHT, Synthetic, WIDTH, predict};
+use common::{SIZE, Synthetic, predict};
 use nalgebra::{Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{CloudOptions, PointFilters, VoxelSize, build_scene};
 use pointstream_reconstruction::formats::glb::{GlbCompression, write_glb};
@@ -18,8 +18,8 @@ use pointstream_reconstruction::image::{DecodeLimits, ProcessResMethod, decode, 
 
 const RUNS: usize = 7;
 
-/// 504 x 378 pixels.
-const SIZE: (usize, usize) = (6 * WIDTH, 6 * HEIGHT);
+/// Sides of the frames, as a multiple of those of the synthetic scene: 504 x 378 pixels.
+const SCALE: f64 = 6.0;
 
 /// Divides both sides.
 const PATCH_SIZE: u32 = 14;
@@ -29,9 +29,9 @@ type Error = Box<dyn std::error::Error>;
 fn main() -> Result<(), Error> {
     let ids: Vec<u64> = (0..8).collect();
     let other_world = Similarity3::new(Vector3::x(), Vector3::y(), 3.0);
-    let mut synthetic = predict(&ids, SIZE, &Similarity3::identity());
+    let mut synthetic = predict(&ids, SIZE.scaled(SCALE), &Similarity3::identity());
     show_photos(&mut synthetic)?;
-    let later = predict(&ids, SIZE, &other_world);
+    let later = predict(&ids, SIZE.scaled(SCALE), &other_world);
     for num_max_points in [100_000, 1_000_000, 10_000_000] {
         let options = options(num_max_points, PointFilters::OFF);
         let first = || build_scene(&synthetic.prediction, &synthetic.frames(), None, &options);
@@ -98,14 +98,14 @@ fn options(num_max_points: usize, filters: PointFilters) -> CloudOptions {
     }
 }
 
-/// Gives the frames the sample scene's photos.
+/// Replaces the images of the frames by the photos of the sample scene.
 fn show_photos(synthetic: &mut Synthetic) -> Result<(), Error> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/sample_scene");
     let method = ProcessResMethod::UpperBoundResize;
     for (index, image) in synthetic.images.iter_mut().enumerate() {
         let file = fs::read(folder.join(format!("{index:03}.jpg")))?;
         let photo = decode(&file, &DecodeLimits::default())?;
-        *image = preprocess(&photo, SIZE.0 as u32, method, PATCH_SIZE)?;
+        *image = preprocess(&photo, SIZE.scaled(SCALE).width, method, PATCH_SIZE)?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Measures how long each format takes, how large it gets, and how much memory it needs, for a
-//! result of so many frames of 504 x 378 pixels and at most so many points:
+//! Measures time, size and memory of each format for a result with the given number of frames of
+//! 504 x 378 pixels and at most the given number of points:
 //!
 //! `cargo run --release -p pointstream-reconstruction --example formats_timing 100 10000000`
 
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use common::{HEIGHT, WIDTH, predict};
+use common::{SIZE, predict};
 use image::RgbImage;
 use nalgebra::Similarity3;
 use pointstream_reconstruction::cloud::{CloudOptions, PointFilters, SceneFrame, build_scene};
@@ -23,10 +23,10 @@ use pointstream_reconstruction::formats::ply::write_ply;
 use pointstream_reconstruction::formats::{Cameras, FrameData, Reconstruction};
 use pointstream_reconstruction::prediction::Prediction;
 
-/// 504 x 378 pixels.
-const SIZE: (usize, usize) = (6 * WIDTH, 6 * HEIGHT);
+/// Sides of the frames, as a multiple of those of the synthetic scene: 504 x 378 pixels.
+const SCALE: f64 = 6.0;
 
-/// Frames that are really different; the others repeat them.
+/// Number of different frames; the others repeat them.
 const DISTINCT: u64 = 8;
 
 type Error = Box<dyn std::error::Error>;
@@ -36,7 +36,7 @@ fn main() -> Result<(), Error> {
     let mut next = |default: usize| arguments.next().map_or(Ok(default), |text| text.parse());
     let (count, num_max_points) = (next(100)?, next(10_000_000)?);
     let ids: Vec<u64> = (0..DISTINCT).collect();
-    let sample = predict(&ids, SIZE, &Similarity3::identity());
+    let sample = predict(&ids, SIZE.scaled(SCALE), &Similarity3::identity());
 
     let folder = tempfile::tempdir()?;
     let npz = folder.path().join("result.npz");
@@ -63,11 +63,11 @@ fn main() -> Result<(), Error> {
         (Cameras::of(&scene), scene.points.len())
     };
     println!("{count} frames, {points} points");
-    // SAFETY: nobody else knows the file.
+    // SAFETY: no other process changes the file.
     let npz = unsafe { memmap2::Mmap::map(&File::open(&npz)?)? };
     let frames = Frames {
         images: &sample.images,
-        arrays: NpzReader::new(npz, count, SIZE.0 * SIZE.1)?,
+        arrays: NpzReader::new(npz, count, sample.prediction.size)?,
     };
     let reconstruction = Reconstruction {
         cameras: &cameras,
@@ -86,12 +86,11 @@ fn main() -> Result<(), Error> {
     })
 }
 
-/// The prediction's frames again and again.
+/// A prediction of `count` frames that repeats those of `prediction`.
 fn repeat(prediction: &Prediction, count: usize) -> Prediction {
     let frames = || (0..count).map(|frame| frame % prediction.len());
     Prediction {
-        width: prediction.width,
-        height: prediction.height,
+        size: prediction.size,
         cameras: frames()
             .map(|frame| prediction.cameras[frame].clone())
             .collect(),
@@ -129,12 +128,12 @@ impl FrameData for Frames<'_> {
     }
 }
 
-/// Writes a file and prints what it took.
+/// Writes a file and prints time, size and memory.
 fn measure(
     name: &str,
     write: impl FnOnce() -> Result<BufWriter<File>, Error>,
 ) -> Result<(), Error> {
-    // SAFETY: gives memory that is free already back to the system, so that what is taken shows.
+    // SAFETY: the call returns free memory to the system, so that the measured memory is new.
     unsafe { libc::malloc_trim(0) };
     let before = private_bytes()?;
     let (done, peak) = (AtomicBool::new(false), AtomicU64::new(before));
@@ -161,7 +160,7 @@ fn measure(
     Ok(())
 }
 
-/// Memory that belongs to no file.
+/// Anonymous resident memory of the process in bytes.
 fn private_bytes() -> io::Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status

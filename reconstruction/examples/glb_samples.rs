@@ -1,5 +1,5 @@
-//! Writes GLB files of all kinds into a folder, for a validator and a viewer. Of each scene there
-//! are `NAME.glb` and, compressed, `NAME.quantized.glb` and `NAME.meshopt.glb`:
+//! Writes GLB files of all kinds into a folder, for a validator and a viewer. Each scene is written
+//! as `NAME.glb`, `NAME.quantized.glb` and `NAME.meshopt.glb`:
 //!
 //! `cargo run -p pointstream-reconstruction --example glb_samples -- FOLDER`
 
@@ -9,11 +9,10 @@ mod common;
 use std::path::Path;
 use std::{env, fs};
 
-use common::{HEIGHT, WIDTH, predict};
+use common::{SIZE, predict};
 use nalgebra::{Isometry3, Matrix3, Similarity3, Vector3};
-use pointstream_reconstruction::cloud::sample::Pixel;
 use pointstream_reconstruction::cloud::{
-    Alignment, CloudOptions, PointFilters, Scene, build_scene,
+    Alignment, CloudOptions, Pixel, PointFilters, Scene, build_scene,
 };
 use pointstream_reconstruction::formats::glb::{GlbCompression, write_glb};
 
@@ -95,7 +94,7 @@ fn scenes() -> Result<Vec<(&'static str, Scene)>, Error> {
 
 fn scene(frames: u64, show_cameras: bool) -> Result<Scene, Error> {
     let ids: Vec<u64> = (0..frames).collect();
-    let synthetic = predict(&ids, (WIDTH, HEIGHT), &Similarity3::identity());
+    let synthetic = predict(&ids, SIZE, &Similarity3::identity());
     let options = CloudOptions {
         conf_thresh_percentile: 10.0,
         num_max_points: 10_000,
@@ -128,7 +127,7 @@ fn two_million_points() -> Scene {
             .collect(),
         points,
         cameras: Vec::new(),
-        image_size: (WIDTH, HEIGHT),
+        image_size: SIZE,
         camera_size: 0.1,
         show_cameras: true,
         world_to_glb: Similarity3::new(Vector3::zeros(), Vector3::zeros(), 1.0),

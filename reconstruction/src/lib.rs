@@ -1,11 +1,15 @@
 //! Pure computation of pointstream: images in, point clouds out.
 //!
-//! No actors and no HTTP here. The path of a reconstruction:
+//! This crate has no actors, no HTTP and no libtorch. The path of a reconstruction:
 //!
-//! 1. [`image`]: bytes are decoded and resized to what the model takes;
-//! 2. [`model`]: what a model is and says about itself; the crate `pointstream-inference` runs it;
-//! 3. [`cloud`]: confident pixels are unprojected, aligned with the session's world and sampled;
-//! 4. [`formats`]: the cloud is written as GLB.
+//! 1. [`image`] decodes the bytes of a photo and resizes the pixels to what the model takes;
+//! 2. [`model`] defines the interface of a model and its metadata; the crate
+//!    `pointstream-inference` implements it, and the result is a [`prediction`];
+//! 3. [`cloud`] unprojects confident pixels, aligns them with the session's world and samples them;
+//! 4. [`formats`] writes files: GLB, PLY, COLMAP, NPZ and nerfstudio.
+//!
+//! A *frame* is an image of a reconstruction. A coordinate system is called a *world* or
+//! *coordinates*.
 
 pub mod cloud;
 pub mod formats;

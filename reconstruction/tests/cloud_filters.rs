@@ -1,18 +1,17 @@
-//! What the filters take out of a cloud, and what they leave as it is.
+//! Which points the filters remove, and that they change nothing else.
 
 mod common;
 
 use std::collections::{HashMap, HashSet};
 
-use common::{HEIGHT, Synthetic, WIDTH, predict};
+use common::{SIZE, Synthetic, predict};
 use image::Rgb;
 use nalgebra::{Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{
     CloudOptions, PointFilters, Scene, VoxelSize, World, build_scene,
 };
 
-const SIZE: (usize, usize) = (WIDTH, HEIGHT);
-const FRAME: usize = WIDTH * HEIGHT;
+const FRAME: usize = SIZE.columns() * SIZE.rows();
 
 fn options(filters: PointFilters) -> CloudOptions {
     CloudOptions {
@@ -36,7 +35,7 @@ fn build(synthetic: &Synthetic, filters: PointFilters) -> Scene {
     scene
 }
 
-/// The scene's photos; each pixel has a colour of its own.
+/// The images of the scene; each pixel has a colour of its own.
 fn photos(count: u64) -> Synthetic {
     let ids: Vec<u64> = (0..count).collect();
     predict(&ids, SIZE, &Similarity3::identity())
@@ -44,7 +43,7 @@ fn photos(count: u64) -> Synthetic {
 
 /// Frame and index of the pixel with this colour.
 fn pixel_of([red, green, blue]: [u8; 3]) -> (usize, usize) {
-    let index = usize::from(green) / 4 * WIDTH + usize::from(red) / 3;
+    let index = usize::from(green) / 4 * SIZE.columns() + usize::from(red) / 3;
     (usize::from(blue), index)
 }
 
@@ -52,7 +51,7 @@ fn pixels(scene: &Scene) -> Vec<(usize, usize)> {
     scene.colors.iter().copied().map(pixel_of).collect()
 }
 
-/// Everything but the points and what is measured with them is that of the unfiltered scene.
+/// Compares everything that does not depend on the points with the unfiltered scene.
 fn assert_same_world(filtered: &Scene, all: &Scene) {
     assert_eq!(filtered.world_to_glb, all.world_to_glb);
     assert_eq!(filtered.confidence_threshold, all.confidence_threshold);
@@ -65,13 +64,13 @@ fn assert_same_world(filtered: &Scene, all: &Scene) {
 }
 
 #[test]
-fn edges_are_cut_out_around_a_near_box() {
+fn edges_are_removed_around_a_near_box() {
     let mut synthetic = photos(2);
     let depth = &mut synthetic.prediction.depth;
     let (columns, rows) = (20..40, 10..30);
     for row in rows.clone() {
         for column in columns.clone() {
-            depth[row * WIDTH + column] *= 0.5;
+            depth[row * SIZE.columns() + column] *= 0.5;
         }
     }
     let all = build(&synthetic, PointFilters::OFF);
@@ -90,7 +89,7 @@ fn edges_are_cut_out_around_a_near_box() {
         within(x, &columns) && within(y, &rows)
     };
     for (frame, index) in pixels(&all) {
-        let (x, y) = (index % WIDTH, index / WIDTH);
+        let (x, y) = (index % SIZE.columns(), index / SIZE.columns());
         // One pixel on each side of the box's outline.
         let at_edge = frame == 0 && inside(x, y, 1) && !inside(x, y, -1);
         assert_eq!(kept.contains(&(frame, index)), !at_edge, "{frame} {x} {y}");
@@ -98,9 +97,9 @@ fn edges_are_cut_out_around_a_near_box() {
 }
 
 #[test]
-fn black_and_white_go_when_asked() {
+fn black_and_white_are_removed_on_request() {
     let mut synthetic = photos(2);
-    // Pixels whose colours are no other pixel's.
+    // Pixels with unique colours.
     let painted = [
         ((3, 4), [15, 15, 14]),
         ((9, 7), [15, 15, 16]),
@@ -174,10 +173,10 @@ fn a_voxel_keeps_its_most_confident_point() {
 }
 
 #[test]
-fn extreme_voxels() {
+fn tiny_and_huge_voxels_are_handled() {
     let synthetic = photos(2);
     let all = build(&synthetic, PointFilters::OFF);
-    // So small that each point has its own.
+    // So small that each point has a voxel of its own.
     for size in [f64::MIN_POSITIVE, 1e-12] {
         assert_eq!(build(&synthetic, voxels(size)), all);
     }
@@ -186,7 +185,7 @@ fn extreme_voxels() {
         let filtered = build(&synthetic, voxels(size));
         assert!((1..=8).contains(&filtered.points.len()), "{filtered:?}");
     }
-    // What is no size is no filter.
+    // An invalid size is no filter.
     for size in [0.0, f64::NAN, f64::INFINITY, -1.0] {
         assert!(voxels(size).is_off(), "{size}");
     }
@@ -217,7 +216,7 @@ fn the_limit_comes_after_the_filters() {
 }
 
 #[test]
-fn nothing_in_nothing_out() {
+fn filters_accept_empty_predictions() {
     let filters = PointFilters {
         edges: true,
         black_background: true,
@@ -241,14 +240,14 @@ fn nothing_in_nothing_out() {
 fn overflowing_points_have_no_voxel() {
     let mut synthetic = photos(1);
     synthetic.prediction.cameras[0].intrinsics[(0, 0)] = 10.0;
-    synthetic.prediction.depth[..WIDTH].fill(f32::MAX);
+    synthetic.prediction.depth[..SIZE.columns()].fill(f32::MAX);
     let all = build(&synthetic, PointFilters::OFF);
     assert!(all.points.len() < FRAME);
     assert_eq!(build(&synthetic, voxels(1e-12)), all);
 }
 
 #[test]
-fn a_filtered_session_stays_in_its_world() {
+fn filters_do_not_change_the_world() {
     let filters = PointFilters {
         edges: true,
         voxel_size: VoxelSize::new(0.3),

@@ -1,12 +1,13 @@
-//! Point clouds of a scene that is known exactly.
+//! Point clouds of a scene with known geometry.
 
 mod common;
 
-use common::{HEIGHT, WIDTH, pose, predict, wall};
+use common::{SIZE, pose, predict, wall};
 use nalgebra::{Point3, Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{
     Alignment, CloudError, CloudOptions, PointFilters, Scene, axes_flip, build_scene,
 };
+use pointstream_reconstruction::geometry::FrameSize;
 
 const OPTIONS: CloudOptions = CloudOptions {
     conf_thresh_percentile: 0.0,
@@ -14,8 +15,6 @@ const OPTIONS: CloudOptions = CloudOptions {
     show_cameras: true,
     filters: PointFilters::OFF,
 };
-
-const SIZE: (usize, usize) = (WIDTH, HEIGHT);
 
 fn model_world() -> Similarity3<f64> {
     Similarity3::new(
@@ -31,11 +30,11 @@ fn truth(scene: &Scene, point: &[f32; 3]) -> Point3<f64> {
 }
 
 #[test]
-fn every_confident_pixel_lands_on_the_surface_with_its_color() {
+fn every_confident_pixel_is_a_point_on_the_surface_with_its_color() {
     let synthetic = predict(&[0, 1, 2], SIZE, &model_world());
     let (scene, _) =
         build_scene(&synthetic.prediction, &synthetic.frames(), None, &OPTIONS).unwrap();
-    assert_eq!(scene.points.len(), 3 * WIDTH * HEIGHT);
+    assert_eq!(scene.points.len(), 3 * SIZE.columns() * SIZE.rows());
     assert_eq!(scene.colors.len(), scene.points.len());
     assert_eq!(scene.alignment, Alignment::Origin);
     for point in &scene.points {
@@ -43,7 +42,7 @@ fn every_confident_pixel_lands_on_the_surface_with_its_color() {
         assert!((truth.z - wall(truth.x, truth.y)).abs() < 1e-4);
     }
     // Order: frames, then rows, then columns.
-    let index = WIDTH * HEIGHT + 5 * WIDTH + 40;
+    let index = SIZE.columns() * SIZE.rows() + 5 * SIZE.columns() + 40;
     assert_eq!(scene.colors[index], [120, 20, 1]);
     let camera = &synthetic.prediction.cameras[1];
     let world = scene.world_to_glb.inverse() * Point3::from(scene.points[index].map(f64::from));
@@ -62,14 +61,14 @@ fn glb_is_the_first_cameras_view_centred_on_the_median() {
         assert!(values[values.len() / 2].abs() < 1e-3, "axis {axis}");
     }
     assert_eq!(scene.world_to_glb.scaling(), 1.0);
-    // x right, y up, z backward: the first camera's rotation is nothing but the flip of axes.
+    // x right, y up, z backward: the first camera's rotation is the flip of axes.
     let first = scene.cameras[0].pose.unwrap();
     assert!(first.rotation.angle_to(&axes_flip()) < 1e-7);
     assert!(
         first.translation.vector.z > 0.0,
         "the scene is in front of the camera"
     );
-    // The second camera is where it truly is relative to the first.
+    // The second camera has its true pose relative to the first.
     let relative = first.inverse() * scene.cameras[1].pose.unwrap();
     let expected = pose(0).inverse() * pose(1);
     assert!(relative.rotation.angle_to(&expected.rotation) < 1e-7);
@@ -78,9 +77,9 @@ fn glb_is_the_first_cameras_view_centred_on_the_median() {
 }
 
 #[test]
-fn unsure_invalid_and_unregistered_pixels_are_left_out() {
+fn unknown_invalid_and_unregistered_pixels_are_left_out() {
     let mut synthetic = predict(&[0, 1, 2], SIZE, &model_world());
-    let frame = WIDTH * HEIGHT;
+    let frame = SIZE.columns() * SIZE.rows();
     let prediction = &mut synthetic.prediction;
     prediction.confidence[..100].fill(1.01);
     prediction.confidence[100..110].fill(f32::NAN);
@@ -103,7 +102,7 @@ fn unsure_invalid_and_unregistered_pixels_are_left_out() {
 }
 
 #[test]
-fn the_percentile_cuts_the_least_confident_pixels() {
+fn the_percentile_removes_the_least_confident_pixels() {
     let synthetic = predict(&[0, 1], SIZE, &model_world());
     let options = CloudOptions {
         conf_thresh_percentile: 50.0,
@@ -119,7 +118,7 @@ fn the_percentile_cuts_the_least_confident_pixels() {
 }
 
 #[test]
-fn not_known_everywhere_means_no_points() {
+fn unknown_pixels_give_no_points() {
     let mut synthetic = predict(&[0], SIZE, &model_world());
     synthetic.prediction.confidence.fill(1.0);
     let (scene, world) =
@@ -130,7 +129,7 @@ fn not_known_everywhere_means_no_points() {
 }
 
 #[test]
-fn samples_are_subsets_in_order_and_the_same_every_time() {
+fn samples_are_ordered_reproducible_subsets() {
     let synthetic = predict(&[0, 1, 2, 3], SIZE, &model_world());
     let frames = synthetic.frames();
     let (all, _) = build_scene(&synthetic.prediction, &frames, None, &OPTIONS).unwrap();
@@ -175,7 +174,11 @@ fn mismatched_input_is_refused() {
         CloudError::BufferSize { what: "depth", .. }
     ));
 
-    let other = predict(&[0, 1], (WIDTH, HEIGHT - 14), &model_world());
+    let other = predict(
+        &[0, 1],
+        FrameSize::new(SIZE.width, SIZE.height - 14),
+        &model_world(),
+    );
     let error = build_scene(&synthetic.prediction, &other.frames(), None, &OPTIONS).unwrap_err();
     assert!(matches!(error, CloudError::ImageSize { frame: 0, .. }));
 }

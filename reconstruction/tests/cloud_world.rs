@@ -1,8 +1,8 @@
-//! Results of one session overlay, though each run of a model has a world of its own.
+//! Results of one session overlay although each run of the model has a world of its own.
 
 mod common;
 
-use common::{HEIGHT, Synthetic, WIDTH, predict};
+use common::{SIZE, Synthetic, predict};
 use image::imageops;
 use nalgebra::{Point3, Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{
@@ -10,8 +10,6 @@ use pointstream_reconstruction::cloud::{
     build_scene,
 };
 use pointstream_reconstruction::geometry::{FrameSize, Region};
-
-const SIZE: (usize, usize) = (WIDTH, HEIGHT);
 
 fn first_world() -> Similarity3<f64> {
     Similarity3::new(
@@ -55,7 +53,8 @@ fn build_frames(
     build_scene(&synthetic.prediction, frames, world, &options).unwrap()
 }
 
-/// Largest distance between where two scenes show the same true points, whose size is about 6.
+/// Largest distance between the same true points in two scenes. The true scene is about 6 units
+/// large.
 fn overlay_error(
     (a, world_a): (&Scene, Similarity3<f64>),
     (b, world_b): (&Scene, Similarity3<f64>),
@@ -84,7 +83,7 @@ fn quality(scene: &Scene) -> AlignmentQuality {
 #[test]
 fn later_results_overlay_with_the_first() {
     let first = predict(&[0, 1, 2], SIZE, &first_world());
-    // The order of the frames and the reference frame change, too.
+    // The order of the frames and the first frame change, too.
     let second = predict(&[4, 2, 3, 1], SIZE, &second_world());
     let (first_scene, world) = build(&first, None);
     let (second_scene, world) = build(&second, Some(&world));
@@ -108,7 +107,7 @@ fn later_results_overlay_with_the_first() {
 }
 
 #[test]
-fn wrong_depths_in_a_third_of_the_pixels_do_not_matter() {
+fn a_third_of_the_depths_may_be_wrong() {
     let first = predict(&[0, 1, 2], SIZE, &first_world());
     let mut second = predict(&[0, 1, 2, 3], SIZE, &second_world());
     for (index, depth) in second.prediction.depth.iter_mut().enumerate() {
@@ -133,38 +132,36 @@ fn wrong_depths_in_a_third_of_the_pixels_do_not_matter() {
 }
 
 #[test]
-fn another_processed_size_and_a_crop_are_taken_into_account() {
+fn other_processed_sizes_and_crops_overlay() {
     let first = predict(&[0, 1], SIZE, &first_world());
     let (first_scene, world) = build(&first, None);
 
-    let larger = predict(&[0, 1, 2], (2 * WIDTH, 2 * HEIGHT), &second_world());
+    let larger = predict(&[0, 1, 2], SIZE.scaled(2.0), &second_world());
     let (scene, _) = build(&larger, Some(&world));
     assert!(matches!(scene.alignment, Alignment::Points(_)));
     let error = overlay_error((&first_scene, first_world()), (&scene, second_world()));
     assert!(error < 0.02, "{error}");
 
-    // The middle of the images, as wide as an upright photo among them.
+    // The middle of the images, as if a narrower photo were among them.
     let mut cropped = predict(&[0, 1, 2], SIZE, &second_world());
-    let (width, left) = (WIDTH - 28, 14);
+    let left = 14;
+    let size = FrameSize::new(SIZE.width - 2 * left, SIZE.height);
     let keep = |values: &[f32]| -> Vec<f32> {
-        let rows = values.chunks(WIDTH);
-        rows.flat_map(|row| row[left..left + width].to_vec())
+        let rows = values.chunks(SIZE.columns());
+        rows.flat_map(|row| row[left as usize..][..size.columns()].to_vec())
             .collect()
     };
     let prediction = &mut cropped.prediction;
     prediction.depth = keep(&prediction.depth);
     prediction.confidence = keep(&prediction.confidence);
-    prediction.width = width;
+    prediction.size = size;
     for camera in &mut prediction.cameras {
-        camera.intrinsics[(0, 2)] -= left as f64;
+        camera.intrinsics[(0, 2)] -= f64::from(left);
     }
     for image in &mut cropped.images {
-        *image = imageops::crop_imm(image, left as u32, 0, width as u32, HEIGHT as u32).to_image();
+        *image = imageops::crop_imm(image, left, 0, size.width, size.height).to_image();
     }
-    let region = Region::of_center_crop(
-        FrameSize::new(WIDTH as u32, HEIGHT as u32),
-        FrameSize::new(width as u32, HEIGHT as u32),
-    );
+    let region = Region::of_center_crop(SIZE, size);
     let frames: Vec<_> = cropped
         .frames()
         .into_iter()
@@ -177,11 +174,11 @@ fn another_processed_size_and_a_crop_are_taken_into_account() {
 }
 
 #[test]
-fn cameras_align_where_points_cannot() {
+fn cameras_align_results_without_common_points() {
     let first = predict(&[0, 1, 2], SIZE, &first_world());
     let (first_scene, world) = build(&first, None);
     let mut second = predict(&[0, 1, 2, 3], SIZE, &second_world());
-    second.prediction.confidence[..3 * WIDTH * HEIGHT].fill(1.0);
+    second.prediction.confidence[..3 * SIZE.columns() * SIZE.rows()].fill(1.0);
     let (scene, _) = build(&second, Some(&world));
     assert!(
         matches!(scene.alignment, Alignment::Cameras(_)),
@@ -193,7 +190,7 @@ fn cameras_align_where_points_cannot() {
 }
 
 #[test]
-fn without_common_frames_the_first_camera_takes_the_first_ones_place() {
+fn without_common_frames_the_first_cameras_coincide() {
     let first = predict(&[0, 1], SIZE, &first_world());
     let (first_scene, world) = build(&first, None);
     let second = predict(&[4, 5], SIZE, &second_world());
@@ -203,7 +200,7 @@ fn without_common_frames_the_first_camera_takes_the_first_ones_place() {
     let expected = first_scene.cameras[0].pose.unwrap();
     let found = scene.cameras[0].pose.unwrap();
     assert!((expected.to_homogeneous() - found.to_homogeneous()).norm() < 1e-6);
-    // Depths are as large as the first result's, not 40 times larger.
+    // The median depth is that of the first result, not 40 times larger.
     let scale = scene.world_to_glb.scaling() * second_world().scaling() / first_world().scaling();
     assert!((0.5..2.0).contains(&scale), "{scale}");
     // The next result overlays with this one.
@@ -214,14 +211,14 @@ fn without_common_frames_the_first_camera_takes_the_first_ones_place() {
 }
 
 #[test]
-fn the_world_begins_with_the_first_result_that_has_points() {
+fn the_first_result_with_points_defines_the_world() {
     let mut nothing = predict(&[0], SIZE, &first_world());
     nothing.prediction.confidence.fill(1.0);
     let (_, world) = build(&nothing, None);
     let (scene, world) = build(&predict(&[0, 1], SIZE, &second_world()), Some(&world));
     assert_eq!(scene.alignment, Alignment::Origin);
 
-    // A result without a single camera leaves the world as it is.
+    // A result without cameras does not change the world.
     let mut lost = predict(&[0, 1], SIZE, &third_world());
     for camera in &mut lost.prediction.cameras {
         camera.registered = false;

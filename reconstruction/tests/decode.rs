@@ -1,4 +1,4 @@
-//! Decoding against what Pillow makes of the same files (`golden/make.py`), and of bad files.
+//! Compares decoded images with those of Pillow (`golden/make.py`), and decodes bad files.
 
 use std::path::{Path, PathBuf};
 
@@ -77,7 +77,7 @@ fn a_truncated_file_is_an_error_wherever_it_ends() {
 fn damaged_files_never_panic() {
     for name in names() {
         let bytes = file(&name);
-        // A simple generator, as the bytes need only be many and always the same.
+        // A linear congruential generator: the bytes must be reproducible.
         let mut state = 1_u64;
         let mut random = move |below: usize| {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
@@ -135,7 +135,7 @@ fn limits_are_named_in_the_error() {
     }
 }
 
-/// A file whose header announces a huge picture must be refused by that header alone.
+/// A header with a huge size is refused before the pixels are read.
 #[test]
 fn decompression_bombs_are_refused_by_their_header() {
     let mut png = file("rgb.png");
@@ -177,7 +177,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[test]
-fn what_is_no_supported_image_is_named() {
+fn errors_name_unsupported_formats() {
     assert!(matches!(decode_default(b""), Err(DecodeError::Empty)));
     assert!(matches!(
         decode_default(b"not an image at all"),

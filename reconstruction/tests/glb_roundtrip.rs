@@ -1,8 +1,8 @@
-//! GLB files, read back with a reader that is not ours.
+//! GLB files, read back with the independent crate `gltf`.
 
 mod common;
 
-use common::{HEIGHT, WIDTH, predict};
+use common::{SIZE, predict};
 use gltf::camera::Projection;
 use gltf::mesh::Mode;
 use gltf::{Glb, Gltf, Node};
@@ -14,7 +14,7 @@ use serde_json::Value;
 fn scene(show_cameras: bool) -> Scene {
     let angles = Vector3::new(0.2, 0.1, -0.4);
     let model_world = Similarity3::new(Vector3::new(1.0, 2.0, -3.0), angles, 0.31);
-    let mut synthetic = predict(&[3, 1, 2], (WIDTH, HEIGHT), &model_world);
+    let mut synthetic = predict(&[3, 1, 2], SIZE, &model_world);
     synthetic.names = ["a.jpg", "日本 \"\\\u{1}\u{202e}.png", "a.jpg"]
         .map(String::from)
         .to_vec();
@@ -48,7 +48,7 @@ fn assert_matrix<const R: usize, const C: usize>(json: &Value, expected: &SMatri
 }
 
 #[test]
-fn points_and_colors_come_back_exactly() {
+fn points_and_colors_are_exact() {
     let scene = scene(true);
     let bytes = write_glb(&scene, GlbCompression::None).unwrap();
     let gltf = read(&bytes);
@@ -76,10 +76,10 @@ fn points_and_colors_come_back_exactly() {
 }
 
 #[test]
-fn camera_nodes_see_what_the_cameras_saw() {
+fn camera_nodes_project_like_the_cameras() {
     let scene = scene(false);
     let gltf = read(&write_glb(&scene, GlbCompression::None).unwrap());
-    // The third frame was not placed, and frustums were not asked for.
+    // The third frame is not registered, and frustums are off.
     let names: Vec<_> = gltf
         .nodes()
         .map(|node| node.name().unwrap().to_owned())
@@ -98,12 +98,12 @@ fn camera_nodes_see_what_the_cameras_saw() {
         let tangent = (f64::from(perspective.yfov()) / 2.0).tan();
         let aspect = f64::from(perspective.aspect_ratio().unwrap());
         for (u, v) in [(10.0, 20.0), (70.0, 3.0)] {
-            // A point on the pixel's ray, through the model's numbers...
+            // A point on the pixel's ray, from intrinsics and extrinsics ...
             let ray = camera.intrinsics.try_inverse().unwrap() * Vector3::new(u, v, 1.0);
             let to_world = camera.extrinsics.try_inverse().unwrap();
             let world = Point3::from_homogeneous(to_world * (ray * 2.0).push(1.0)).unwrap();
             let glb = scene.world_to_glb * world;
-            // ...seen by the glTF camera in normalised device coordinates (centre 0, y up).
+            // ... projected by the glTF camera to normalised device coordinates (centre 0, y up).
             let seen = matrix.try_inverse().unwrap() * glb.to_homogeneous();
             assert!(seen.z < 0.0, "in front of a camera that looks along -z");
             let ndc = (
@@ -111,8 +111,8 @@ fn camera_nodes_see_what_the_cameras_saw() {
                 seen.y / -seen.z / tangent,
             );
             let pixel = (
-                (ndc.0 + 1.0) / 2.0 * WIDTH as f64 - 0.5,
-                (1.0 - ndc.1) / 2.0 * HEIGHT as f64 - 0.5,
+                (ndc.0 + 1.0) / 2.0 * f64::from(SIZE.width) - 0.5,
+                (1.0 - ndc.1) / 2.0 * f64::from(SIZE.height) - 0.5,
             );
             assert!(
                 (pixel.0 - u).abs() < 1e-2 && (pixel.1 - v).abs() < 1e-2,
@@ -127,7 +127,7 @@ fn camera_nodes_see_what_the_cameras_saw() {
 }
 
 #[test]
-fn frustums_are_colored_lines_that_start_at_the_cameras() {
+fn frustums_are_colored_lines_from_the_cameras() {
     let scene = scene(true);
     let gltf = read(&write_glb(&scene, GlbCompression::None).unwrap());
     let mesh = node(&gltf, "frustums").mesh().unwrap();
@@ -156,7 +156,7 @@ fn frustums_are_colored_lines_that_start_at_the_cameras() {
 }
 
 #[test]
-fn the_asset_says_what_it_is() {
+fn the_asset_has_generator_and_extras() {
     let scene = scene(true);
     let bytes = write_glb(&scene, GlbCompression::None).unwrap();
     let glb = Glb::from_slice(&bytes).unwrap();
@@ -188,7 +188,7 @@ fn empty_scenes_are_valid() {
 }
 
 #[test]
-fn broken_scenes_are_refused() {
+fn inconsistent_scenes_are_refused() {
     let mut missing_color = scene(true);
     missing_color.colors.pop();
     let error = write_glb(&missing_color, GlbCompression::None).unwrap_err();

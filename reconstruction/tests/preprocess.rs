@@ -1,4 +1,4 @@
-//! Preprocessing against what OpenCV makes of the same pictures (`golden/make.py`).
+//! Compares preprocessed images with those of OpenCV (`golden/make.py`).
 
 use std::path::{Path, PathBuf};
 
@@ -57,50 +57,46 @@ fn sizes_are_those_of_depth_anything_3() {
     for (width, height, process_res, method, new_width, new_height) in rows {
         let method: ProcessResMethod = method.parse().unwrap();
         assert_eq!(
-            processed_size(width, height, process_res, method, 14),
-            Ok((new_width, new_height)),
+            processed_size(FrameSize::new(width, height), process_res, method, 14),
+            Ok(FrameSize::new(new_width, new_height)),
             "{width}x{height} at {process_res} by {method}"
         );
     }
 }
 
 #[test]
-fn pixels_have_the_announced_size() {
+fn processed_size_is_the_size_of_the_processed_image() {
     for (width, height) in [(60, 40), (33, 97), (42, 42), (1, 30)] {
         let picture = RgbImage::new(width, height);
         for method in ProcessResMethod::ALL {
             for process_res in [1, 14, 30, 42, 61] {
-                let size = processed_size(width, height, process_res, method, 14);
+                let size = processed_size(FrameSize::of(&picture), process_res, method, 14);
                 let result = preprocess(&picture, process_res, method, 14);
-                assert_eq!(result.map(|image| image.dimensions()), size);
+                assert_eq!(result.as_ref().map(FrameSize::of), size.as_ref().copied());
             }
         }
     }
 }
 
 #[test]
-fn a_strip_is_refused_with_its_sizes() {
-    let error = processed_size(5000, 50, 504, ProcessResMethod::UpperBoundResize, 14).unwrap_err();
+fn errors_name_the_sizes() {
+    use ProcessResMethod::{LowerBoundCrop, LowerBoundResize, UpperBoundResize};
+    let size = |width, height, process_res, method| {
+        processed_size(FrameSize::new(width, height), process_res, method, 14)
+    };
+    let error = size(5000, 50, 504, UpperBoundResize).unwrap_err();
     assert!(matches!(error, PreprocessError::TooSmall { .. }));
     let message = error.to_string();
     for part in ["5000x50", "504x5", "504", "14"] {
         assert!(message.contains(part), "{part} is not in: {message}");
     }
 
-    let error = processed_size(65535, 1, 504, ProcessResMethod::LowerBoundCrop, 14).unwrap_err();
+    let error = size(65535, 1, 504, LowerBoundCrop).unwrap_err();
     assert!(matches!(error, PreprocessError::TooLarge { .. }));
-    let huge = processed_size(
-        u32::MAX,
-        1,
-        u32::MAX,
-        ProcessResMethod::LowerBoundResize,
-        14,
-    );
+    let huge = size(u32::MAX, 1, u32::MAX, LowerBoundResize);
     assert!(matches!(huge, Err(PreprocessError::TooLarge { .. })));
-    let none = processed_size(0, 0, 504, ProcessResMethod::UpperBoundResize, 14);
-    assert!(none.is_err());
-    let zero = processed_size(640, 480, 0, ProcessResMethod::UpperBoundResize, 14);
-    assert!(zero.is_err());
+    assert!(size(0, 0, 504, UpperBoundResize).is_err());
+    assert!(size(640, 480, 0, UpperBoundResize).is_err());
 }
 
 #[test]

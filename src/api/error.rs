@@ -3,8 +3,8 @@
 use std::fmt;
 
 use pointstream_actors::{
-    CreateSessionError, DeleteSessionError, ErrorKind, OutOfRange, ResultFileError,
-    ThumbnailFailed, Unanswered,
+    CreateSessionError, DeleteSessionError, ErrorKind, OutOfRange, ResultFileError, ThumbnailError,
+    Unanswered,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -133,11 +133,11 @@ impl From<ResultFileError> for ApiError {
     }
 }
 
-impl From<ThumbnailFailed> for ApiError {
-    fn from(error: ThumbnailFailed) -> Self {
+impl From<ThumbnailError> for ApiError {
+    fn from(error: ThumbnailError) -> Self {
         match error {
-            ThumbnailFailed::Unanswered(error) => error.into(),
-            ThumbnailFailed::Read(_) | ThumbnailFailed::Internal(_) => Self::internal(&error),
+            ThumbnailError::Unanswered(error) => error.into(),
+            ThumbnailError::Read(_) | ThumbnailError::Internal(_) => Self::internal(&error),
         }
     }
 }

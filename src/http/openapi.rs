@@ -62,7 +62,6 @@ const TAKE_SESSION_PARAMETERS: [&str; 2] = ["/ws/session/create", "/reconstruct"
         pages::client,
         pages::dashboard,
     ),
-    components(schemas(ErrorBody))
 )]
 struct Api;
 

@@ -25,7 +25,7 @@ struct Page {
 
 /// `GET /`: the client.
 static CLIENT: LazyLock<Page> =
-    LazyLock::new(|| Page::new(include_str!("../../examples/websocket_client.html")));
+    LazyLock::new(|| Page::new(include_str!("../../web/dist/client.html")));
 
 /// `GET /dashboard`: live figures for operators.
 static DASHBOARD: LazyLock<Page> =

@@ -106,7 +106,7 @@ fn tag(session: SessionId, number: u64, format: Format) -> String {
 /// 404 if there is no result or the session has ended, 500 if the file cannot be written.
 pub async fn download(session: &SessionHandle, format: Format) -> Result<Download, ApiError> {
     let download = match format {
-        Format::File(format) => session.export(format).await?.map(file),
+        Format::File(format) => session.file(format).await?.map(file),
         Format::Json => session
             .result()
             .await?

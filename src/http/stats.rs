@@ -208,7 +208,7 @@ impl From<ErrorReport> for Error {
     fn from(report: ErrorReport) -> Self {
         Self {
             time: unix_seconds(report.time),
-            kind: report.kind.name(),
+            kind: report.kind.into(),
             session_id: report.session,
             message: report.message,
         }

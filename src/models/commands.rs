@@ -1,153 +1,112 @@
-//! `pointstream models`: what is in the store, for people.
+//! `pointstream models`: looks after the store. Results go to stdout.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use pointstream_reconstruction::model::Precision;
 use tokio_util::sync::CancellationToken;
 
 use super::error::ModelsError;
-use super::fetch::{FetchOptions, Outlook, Request, check, fetch};
-use super::registry::{ModelId, known};
-use super::store::{Removed, Store, StoreOptions};
-use crate::cli::LogOptions;
+use super::fetch::{FetchRequest, Outlook, check, fetch};
+use super::options::StoreOptions;
+use super::registry::ModelId;
+use super::store::Store;
+use crate::logging::LogOptions;
 use crate::signals::Signals;
 
-/// What to do with the store.
+/// The options of `pointstream models`. Each of its commands takes the store's and the log's.
+#[derive(Debug, Args)]
+#[command(mut_args(|option| option.global(true).help_heading("Store and log")))]
+pub struct ModelsOptions {
+    #[command(flatten)]
+    pub store: StoreOptions,
+
+    #[command(flatten)]
+    pub log: LogOptions,
+
+    #[command(subcommand)]
+    command: ModelsCommand,
+}
+
 #[derive(Debug, Subcommand)]
-pub enum ModelsCommand {
+enum ModelsCommand {
     /// Shows the models that there are, and which of them are in the store.
-    List {
-        #[command(flatten)]
-        common: Common,
-    },
+    List,
     /// Downloads the official checkpoint of a model and exports it into the store.
     Fetch {
-        /// Which one; with -fp16 or -bf16 behind the name in half precision, for GPUs.
-        name: ModelId,
-        /// Take the checkpoint from this folder, which has its config.json and model.safetensors.
-        #[arg(long, value_name = "FOLDER")]
-        from: Option<PathBuf>,
-        /// Branch, tag or commit of the official repository.
-        #[arg(
-            long,
-            value_name = "NAME",
-            default_value = "main",
-            conflicts_with = "from"
-        )]
-        revision: String,
-        /// Fetch it also if the store has it, and replace that.
-        #[arg(long)]
-        force: bool,
+        #[command(flatten)]
+        request: FetchRequest,
         /// Only say whether it is in the store or could be fetched: the licence is agreed to, and
         /// the hub answers.
         #[arg(long)]
         check: bool,
-        #[command(flatten)]
-        fetch: FetchOptions,
-        #[command(flatten)]
-        common: Common,
     },
     /// Reads the models in the store and compares them with their checksums.
     Verify {
         /// Which ones; all of the store if none is given.
         names: Vec<ModelId>,
-        #[command(flatten)]
-        common: Common,
     },
     /// Removes a model from the store.
     Remove {
         /// Which one.
         name: ModelId,
-        #[command(flatten)]
-        common: Common,
     },
     /// Prints the path of a model's archive in the store.
     Path {
         /// Which one.
         name: ModelId,
-        #[command(flatten)]
-        common: Common,
     },
 }
 
-/// What all commands take.
-#[derive(Debug, Args)]
-pub struct Common {
-    #[command(flatten)]
-    store: StoreOptions,
-    #[command(flatten)]
-    log: LogOptions,
-}
-
-impl ModelsCommand {
-    /// What is logged, and how.
-    pub fn log(&self) -> &LogOptions {
-        &self.common().log
-    }
-
-    fn common(&self) -> &Common {
-        match self {
-            Self::List { common }
-            | Self::Fetch { common, .. }
-            | Self::Verify { common, .. }
-            | Self::Remove { common, .. }
-            | Self::Path { common, .. } => common,
+impl ModelsOptions {
+    /// What the command fetches, if it does.
+    pub fn fetch_request(&self) -> Option<FetchRequest> {
+        match &self.command {
+            ModelsCommand::Fetch {
+                request,
+                check: false,
+            } => Some(request.clone()),
+            _ => None,
         }
     }
 }
 
-/// Runs a command. Its result goes to stdout.
-///
-/// # Errors
-/// [`ModelsError`].
-pub async fn run(command: ModelsCommand) -> Result<(), ModelsError> {
-    let store = command.common().store.store()?;
-    match command {
-        ModelsCommand::List { .. } => list(&store),
+/// Runs a command.
+pub async fn run(options: ModelsOptions) -> Result<(), ModelsError> {
+    let store = Store::new(&options.store)?;
+    match options.command {
+        ModelsCommand::List => list(&store),
         ModelsCommand::Fetch {
-            name,
-            from,
-            revision,
-            force,
-            check: only_check,
-            fetch: options,
-            ..
-        } => {
-            let request = Request {
-                id: name,
-                folder: from,
-                revision,
-                again: force,
-            };
-            let stop = stop_on_signals()?;
-            if only_check {
-                say(&match check(&store, &options, &request, &stop).await? {
-                    Outlook::Stored => format!("{name}: in the store"),
-                    Outlook::Fetchable => format!("{name}: can be fetched"),
-                });
-                return Ok(());
-            }
-            let model = fetch(&store, &options, request, &stop).await?;
-            let license = &model.metadata.license;
+            request,
+            check: true,
+        } => match check(&store, &request, &stop_on_signals()?).await? {
+            Outlook::Stored => say(&format!("{}: in the store", request.name)),
+            Outlook::Fetchable => say(&format!("{}: can be fetched", request.name)),
+        },
+        ModelsCommand::Fetch { request, .. } => {
+            let model = fetch(&store, &request, &stop_on_signals()?).await?;
+            let (name, license) = (request.name, &model.metadata.license);
             say(&format!(
                 "{name} ({license}) is in the store: {}",
                 model.path
             ));
         }
-        ModelsCommand::Verify { names, .. } => return verify(&store, names),
-        ModelsCommand::Remove { name, .. } => {
+        ModelsCommand::Verify { names } => verify(&store, names)?,
+        ModelsCommand::Remove { name } => {
             if !store.root().is_dir() {
                 return Err(missing(&store, name));
             }
             let lock = store.lock(name, "pointstream models remove").await?;
-            match store.remove(name, &lock)? {
-                Removed::Model => say(&format!("{name} is removed")),
-                Removed::Unfinished => say(&format!("the unfinished fetch of {name} is removed")),
-                Removed::Nothing => return Err(missing(&store, name)),
+            let unfinished = store.remove_unfinished(name, &lock)?;
+            if store.remove(name, &lock)? {
+                say(&format!("{name} is removed"));
+            } else if unfinished {
+                say(&format!("the unfinished fetch of {name} is removed"));
+            } else {
+                return Err(missing(&store, name));
             }
         }
-        ModelsCommand::Path { name, .. } => {
+        ModelsCommand::Path { name } => {
             let record = store.record(name)?.ok_or_else(|| missing(&store, name))?;
             say(&store.path(name, &record).display().to_string());
         }
@@ -155,9 +114,9 @@ pub async fn run(command: ModelsCommand) -> Result<(), ModelsError> {
     Ok(())
 }
 
-/// Cancelled once a signal asks us to end.
-fn stop_on_signals() -> Result<CancellationToken, ModelsError> {
-    let mut signals = Signals::new().map_err(|error| ModelsError::Internal(error.to_string()))?;
+/// A token that is cancelled when a signal asks the process to end.
+fn stop_on_signals() -> io::Result<CancellationToken> {
+    let mut signals = Signals::new()?;
     let stop = CancellationToken::new();
     let cancel = stop.clone();
     tokio::spawn(async move {
@@ -174,44 +133,29 @@ fn missing(store: &Store, id: ModelId) -> ModelsError {
     }
 }
 
-/// One line on stdout. Nobody may be reading, which is no failure.
+/// Writes a line to stdout. A closed pipe is no failure.
 fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
 fn list(store: &Store) {
     say(&format!("the store is {}", store.root().display()));
-    let mut rows = vec![["NAME", "IN THE STORE", "LICENCE", "FROM"].map(str::to_owned)];
+    let row = |name: &str, state: &str, license: &str, from: &str| {
+        say(&format!("{name:26}  {state:12}  {license:12}  {from}"));
+    };
+    row("NAME", "IN THE STORE", "LICENCE", "FROM");
     for id in ModelId::all() {
-        let license = id.known.license.clone();
-        match store.record(id) {
+        let (state, from) = match store.record(id) {
             Ok(Some(record)) => {
-                let size = megabytes(record.archive.bytes);
-                rows.push([id.to_string(), size, license, record.origin()]);
+                let megabytes = record.archive.bytes as f64 / 1e6;
+                (format!("{megabytes:.1} MB"), record.origin())
             }
-            // Half precisions are shown once there is one: they are many.
-            Ok(None) if known().iter().any(|known| id.to_string() == known.name) => {
-                let from = id.known.repository.clone();
-                rows.push([id.to_string(), "no".to_owned(), license, from]);
-            }
-            Ok(None) => {}
-            Err(error) => {
-                rows.push([
-                    id.to_string(),
-                    "damaged".to_owned(),
-                    license,
-                    error.to_string(),
-                ]);
-            }
-        }
-    }
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let (name, state, license) = (width(0), width(1), width(2));
-    for row in &rows {
-        say(&format!(
-            "{:name$}  {:state$}  {:license$}  {}",
-            row[0], row[1], row[2], row[3]
-        ));
+            // There are many half precisions: only those in the store are listed.
+            Ok(None) if id.precision != Precision::Fp32 => continue,
+            Ok(None) => ("no".to_owned(), id.known.repository.clone()),
+            Err(error) => ("damaged".to_owned(), error.to_string()),
+        };
+        row(&id.to_string(), &state, &id.known.license, &from);
     }
 }
 
@@ -221,7 +165,7 @@ fn verify(store: &Store, names: Vec<ModelId>) -> Result<(), ModelsError> {
     let mut damaged = 0;
     for id in ids {
         match store.load(id) {
-            Ok(Some(model)) => say(&format!("{id}: sound, {}", model.metadata.digest)),
+            Ok(Some(model)) => say(&format!("{id}: intact, {}", model.metadata.digest)),
             Ok(None) if all => {}
             Ok(None) => return Err(missing(store, id)),
             Err(error) => {
@@ -234,8 +178,4 @@ fn verify(store: &Store, names: Vec<ModelId>) -> Result<(), ModelsError> {
         0 => Ok(()),
         damaged => Err(ModelsError::SomeDamaged(damaged)),
     }
-}
-
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }

@@ -1,138 +1,94 @@
-//! What can go wrong with models by name.
+//! Why no model can run, or why the store refused.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use pointstream_reconstruction::model::ModelError;
 use thiserror::Error;
 
 use super::registry::ModelId;
+use super::tools::ToolError;
 
-/// Why there is no model to run, or why the store refused.
 #[derive(Debug, Error)]
 pub enum ModelsError {
-    /// The archive was refused.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// There is no default folder for the store.
+
+    /// The message names the file.
+    #[error(transparent)]
+    File(#[from] io::Error),
+
     #[error(
         "there is no folder for models, as neither XDG_CACHE_HOME nor HOME is an absolute path; \
          choose one with --model-store"
     )]
     NoFolder,
-    /// The file system refused.
-    #[error("cannot {action} {path}: {source}")]
-    File {
-        /// What was tried.
-        action: &'static str,
-        /// On which file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file that somebody else could have written.
+
+    /// A file that another user could have written.
     #[error(
-        "{path} is not loaded, because {reason}; remove it, or name a file that you trust with --model PATH"
+        "{path} is not loaded, because {reason}; remove it, or name a file that you trust with \
+         --model PATH"
     )]
-    Untrusted {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// An archive or record that is not what was stored.
+    Untrusted { path: PathBuf, reason: String },
+
+    /// An archive or record that differs from what was stored.
     #[error(
         "{id} in the model store is damaged: {reason}; `pointstream models remove {id}` removes it"
     )]
-    Damaged {
-        /// Which one.
-        id: ModelId,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Nothing of this name in the store.
+    Damaged { id: ModelId, reason: String },
+
     #[error("{id} is not in the model store {store}")]
-    Missing {
-        /// Which one.
-        id: ModelId,
-        /// Where it was looked for.
-        store: PathBuf,
-    },
-    /// Another process works on the same archive.
+    Missing { id: ModelId, store: PathBuf },
+
+    /// Another process holds the lock.
     #[error(
         "{id} is in use by {holder}, also after waiting for {waited:?}; \
          --model-lock-timeout waits longer"
     )]
     Busy {
-        /// Which one.
         id: ModelId,
-        /// The other process, in words.
         holder: String,
-        /// How long it was waited for.
         waited: Duration,
     },
-    /// It could not be downloaded or exported.
+
     #[error(
-        "cannot fetch {id}: {reason}. `pointstream models fetch {id} --from FOLDER` takes a \
-         checkpoint that is there already; --model mvs needs none"
+        "cannot fetch {id}: {cause}. `pointstream models fetch {id} --from FOLDER` takes a \
+         checkpoint that you already have; --model mvs needs none"
     )]
     Fetch {
-        /// Which one.
         id: ModelId,
-        /// What went wrong.
-        reason: String,
+        #[source]
+        cause: ToolError,
     },
-    /// It could not be downloaded, as the hub does not answer or must not be asked.
+
+    /// The folder of `--from` lacks a file.
     #[error(
-        "cannot fetch {id}: {reason}. `pointstream models fetch {id} --from FOLDER` takes a \
-         checkpoint that is there already; --model mvs needs none"
+        "cannot fetch {id}: there is no {path}; --from takes a folder with config.json and \
+         model.safetensors"
     )]
-    OutOfReach {
-        /// Which one.
-        id: ModelId,
-        /// What it is that does not answer.
-        reason: String,
-    },
-    /// A licence that was not agreed to.
+    NoCheckpoint { id: ModelId, path: PathBuf },
+
     #[error(
-        "{id} is licensed under {license}, which does not allow every use; read {url} and agree to \
+        "{0} is licensed under {license}, which does not allow every use; read {url} and agree to \
          it with --accept-license",
-        license = .id.known.license,
-        url = .id.known.license_url()
+        license = .0.known.license,
+        url = .0.known.license_url()
     )]
-    License {
-        /// Which one.
-        id: ModelId,
-    },
-    /// A model for GPUs on a processor.
-    #[error(
-        "{0} computes in half precision, which is for GPUs; on the processor use an archive in fp32"
-    )]
+    License(ModelId),
+
+    /// Half precision on a CPU; the value names the model.
+    #[error("{0} computes in half precision, which needs a GPU; on the CPU use an archive in fp32")]
     Precision(String),
-    /// What the exporter made is not what was asked for.
+
+    /// The exporter made another model than the one asked for.
     #[error("the checkpoint is not of {id}: {reason}")]
-    Other {
-        /// What was asked for.
-        id: ModelId,
-        /// What it is instead.
-        reason: String,
-    },
-    /// A task of ours broke.
-    #[error("models cannot be looked after: {0}")]
-    Internal(String),
-    /// Some of several archives are damaged; the report says which.
+    OtherModel { id: ModelId, reason: String },
+
+    #[error("a background task failed: {0}")]
+    Task(#[from] tokio::task::JoinError),
+
+    /// The output of `verify` says which ones.
     #[error("{0} of the models in the store cannot be used")]
     SomeDamaged(usize),
-}
-
-impl ModelsError {
-    /// A refusal of the file system.
-    pub fn file(action: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::File {
-            action,
-            path: path.to_owned(),
-            source,
-        }
-    }
 }

@@ -1,119 +1,129 @@
-//! Files that are there wholly or not at all.
+//! Files of the store: read only if no other user could have written them, written whole or not at
+//! all.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::fs::Permissions;
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
 
+use fs_err as fs;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::error::ModelsError;
 
-/// The archive that the exporter writes.
-const ARCHIVE: &str = "archive.pt";
-/// What of a workspace outlives a failed fetch.
-const DOWNLOADS: &str = "downloads";
+/// Write permission of the group and of all others.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+/// Bytes of a JSON file that are read; ours have a few hundred.
+const MAX_JSON_BYTES: u64 = 64 * 1024;
 
-/// A folder for what is not finished, on the store's file system. Its lock is held.
-#[derive(Debug)]
-pub struct Workspace {
-    /// Where it is.
-    pub folder: PathBuf,
-}
-
-impl Workspace {
-    /// Where the exporter writes its archive.
-    pub fn archive(&self) -> PathBuf {
-        self.folder.join(ARCHIVE)
-    }
-
-    /// Where checkpoints are downloaded to.
-    pub fn downloads(&self) -> PathBuf {
-        self.folder.join(DOWNLOADS)
-    }
-
-    /// Removes all but downloads, which a later fetch goes on with.
-    ///
-    /// # Errors
-    /// [`ModelsError::File`].
-    pub fn sweep(&self) -> Result<(), ModelsError> {
-        match self.folder.is_dir() {
-            true => keep_only(&self.folder, &[DOWNLOADS]),
-            false => Ok(()),
-        }
-    }
-
-    /// Removes all.
-    pub fn remove(&self) {
-        match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(folder = %self.folder.display(), %error, "files are left");
-            }
-            _ => {}
-        }
-    }
-}
-
-impl Drop for Workspace {
-    fn drop(&mut self) {
-        if let Err(error) = self.sweep() {
-            tracing::warn!(%error, "files of a fetch are left");
-        }
-    }
-}
-
-/// Makes a folder, with those above it, unless it is there.
-pub fn create_folder(folder: &Path, mode: u32) -> Result<(), ModelsError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(folder)
-        .map_err(|error| ModelsError::file("create", folder, error))
-}
-
-/// Writes a new file that only its owner can change.
-pub fn write(path: &Path, content: &[u8]) -> Result<(), ModelsError> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o644)
-        .open(path)
-        .and_then(|mut file| file.write_all(content))
-        .map_err(|error| ModelsError::file("write", path, error))
-}
-
-/// Moves a file so that after a loss of power it is wholly at its new place or not at all.
-pub fn persist(from: &Path, to: &Path) -> Result<(), ModelsError> {
-    let moved = File::open(from)
-        .and_then(|file| file.sync_all())
-        .and_then(|()| fs::rename(from, to))
-        .and_then(|()| File::open(to.parent().unwrap_or(Path::new(".")))?.sync_all());
-    moved.map_err(|error| ModelsError::file("write", to, error))
-}
-
-/// Removes everything in a folder but the entries of these names.
-pub fn keep_only(folder: &Path, names: &[&str]) -> Result<(), ModelsError> {
-    let sweep = || {
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            if names.iter().any(|name| entry.file_name() == *name) {
-                continue;
-            }
-            match entry.file_type()?.is_dir() {
-                true => fs::remove_dir_all(entry.path())?,
-                false => fs::remove_file(entry.path())?,
-            }
-        }
-        Ok(())
+/// Opens a regular file that belongs to the user of this process or to root, and that only its
+/// owner can write. Does not follow a symbolic link. None if there is no file.
+pub fn open(path: &Path) -> Result<Option<fs::File>, ModelsError> {
+    let untrusted = |reason: String| ModelsError::Untrusted {
+        path: path.to_owned(),
+        reason,
     };
-    sweep().map_err(|error| ModelsError::file("sweep", folder, error))
+    let opened = std::fs::OpenOptions::new()
+        .read(true)
+        // Without O_NONBLOCK, opening a named pipe would block.
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path);
+    let file = match opened {
+        Ok(file) => fs::File::from_parts(file, path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+            return Err(untrusted("it is a symbolic link".to_owned()));
+        }
+        Err(error) => return Err(named("open", path, &error).into()),
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(untrusted("it is no regular file".to_owned()));
+    }
+    let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner != user && owner != 0 {
+        return Err(untrusted(format!(
+            "it belongs to user {owner}, but this process is user {user}"
+        )));
+    }
+    if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
+        return Err(untrusted("others may write it".to_owned()));
+    }
+    Ok(Some(file))
 }
 
-/// The time, by RFC 3339.
-pub fn now() -> String {
+/// Reads a JSON file as [`open`] opens it. None if there is no file.
+pub fn read_json(path: &Path) -> Result<Option<Vec<u8>>, ModelsError> {
+    let Some(file) = open(path)? else {
+        return Ok(None);
+    };
+    let mut json = Vec::new();
+    file.take(MAX_JSON_BYTES).read_to_end(&mut json)?;
+    Ok(Some(json))
+}
+
+/// Writes a JSON file, first to the folder `scratch` on the same file system.
+pub fn write_json(path: &Path, value: &impl Serialize, scratch: &Path) -> io::Result<()> {
+    let mut fresh = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(scratch)?;
+    serde_json::to_writer_pretty(&mut fresh, value)?;
+    persist(&fresh.into_temp_path(), path)
+}
+
+/// Renames a file. After a loss of power, the new path has all of the file or nothing.
+pub fn persist(from: &Path, to: &Path) -> io::Result<()> {
+    fs::File::open(from)?.sync_all()?;
+    fs::rename(from, to)?;
+    fs::File::open(to.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Makes a folder and its parents that only the owner can write.
+pub fn create_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    let made = builder.recursive(true).mode(0o755).create(folder);
+    made.map_err(|error| named("create", folder, &error))
+}
+
+/// Adds the path to the message of an error, where `fs_err` lacks the function.
+fn named(action: &str, path: &Path, error: &io::Error) -> io::Error {
+    let message = format!("cannot {action} {}: {error}", path.display());
+    io::Error::new(error.kind(), message)
+}
+
+/// Removes everything in a folder except the entries of these names.
+pub fn keep_only(folder: &Path, names: &[&str]) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if !names.iter().any(|name| entry.file_name() == *name) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a file, a link or a folder with its content. Returns whether there was one.
+pub fn remove(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path)?,
+        Ok(_) => fs::remove_file(path)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    Ok(true)
+}
+
+/// The length of the content in bytes and its SHA-256 in hexadecimal digits.
+pub fn checksum(mut content: impl Read) -> io::Result<(u64, String)> {
+    let mut hasher = Sha256::new();
+    let bytes = io::copy(&mut content, &mut hasher)?;
+    Ok((bytes, format!("{:x}", hasher.finalize())))
+}
+
+/// The time in whole seconds.
+pub fn now() -> OffsetDateTime {
     let now = OffsetDateTime::now_utc();
-    let now = now.replace_nanosecond(0).unwrap_or(now);
-    // A year beyond 9999 has no such form.
-    now.format(&Rfc3339).unwrap_or_else(|_| now.to_string())
+    now.replace_nanosecond(0).unwrap_or(now)
 }

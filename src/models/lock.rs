@@ -1,86 +1,66 @@
-//! One process at a time works on an archive of the store.
+//! A lock between processes: one at a time changes an archive of the store.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::TryLockError;
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt;
 
 use super::error::ModelsError;
 use super::registry::ModelId;
 
-/// How often a lock that is held is tried again.
-const RETRY: Duration = Duration::from_millis(100);
-/// The words about a holder are short.
-const MAX_HOLDER_BYTES: u64 = 200;
-
-/// A lock between processes. It ends with the process at the latest.
+/// Holds the lock until it is dropped or the process ends. The file stays, because a process that
+/// waits for the lock may have it open.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    _file: fs::File,
 }
 
 impl Lock {
-    /// Waits for the lock of an archive, for a limited time; `task` says what it is needed for.
-    ///
-    /// The file stays when the lock ends: a process that waits for it may have it open.
-    ///
-    /// # Errors
-    /// [`ModelsError::Busy`] after that time, [`ModelsError::File`].
+    /// Waits for the lock of an archive at most `patience`; the error is then
+    /// [`ModelsError::Busy`]. `task` tells a waiting process what the lock is held for.
     pub async fn acquire(
         path: &Path,
         id: ModelId,
         task: &str,
         patience: Duration,
     ) -> Result<Self, ModelsError> {
-        let fail = |error| ModelsError::file("lock", path, error);
-        let mut file = OpenOptions::new()
+        let mut file = fs::OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW)
-            .open(path)
-            .map_err(fail)?;
-        let begin = Instant::now();
-        let mut told = false;
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::Error(error)) => return Err(fail(error)),
-                Err(TryLockError::WouldBlock) => {}
-            }
-            let holder = holder(path);
-            if begin.elapsed() >= patience {
-                return Err(ModelsError::Busy {
+            .open(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+            Err(TryLockError::WouldBlock) => {
+                tracing::info!(model = %id, "waiting for {}", holder(path));
+                // A thread that still waits after the timeout ends with the process.
+                let waiting = tokio::task::spawn_blocking(move || file.lock().map(|()| file));
+                let waited = tokio::time::timeout(patience, waiting).await;
+                file = waited.map_err(|_| ModelsError::Busy {
                     id,
-                    holder,
+                    holder: holder(path),
                     waited: patience,
-                });
+                })???;
             }
-            if !told {
-                tracing::info!(model = %id, "waiting for {holder}");
-                told = true;
-            }
-            tokio::time::sleep(RETRY).await;
         }
-        file.set_len(0).map_err(fail)?;
-        writeln!(file, "process {} ({task})", std::process::id()).map_err(fail)?;
+        file.set_len(0)?;
+        writeln!(file, "process {} ({task})", std::process::id())?;
         Ok(Self { _file: file })
     }
 }
 
-/// Who has the lock, in words.
+/// The process that holds the lock, in words.
 fn holder(path: &Path) -> String {
-    let mut words = String::new();
-    // It may be between taking the lock and saying so.
-    let read =
-        File::open(path).and_then(|file| file.take(MAX_HOLDER_BYTES).read_to_string(&mut words));
-    match (read, words.trim()) {
-        (Ok(_), words) if !words.is_empty() => words.to_owned(),
+    match fs::read_to_string(path).as_deref().map(str::trim) {
+        Ok(words) if !words.is_empty() => words.to_owned(),
+        // It has taken the lock, but not written its words yet.
         _ => "another process".to_owned(),
     }
 }

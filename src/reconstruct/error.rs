@@ -1,4 +1,4 @@
-//! Why there is no point cloud.
+//! Why `pointstream reconstruct` failed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,73 +10,55 @@ use thiserror::Error;
 use crate::models::ModelsError;
 use crate::one_shot::OneShotError;
 
-/// Why there is no point cloud.
 #[derive(Debug, Error)]
 pub enum ReconstructError {
-    /// A signal asked us to end.
+    /// A signal asked the process to end.
     #[error("interrupted")]
     Interrupted,
-    /// A path leads nowhere, or to something that we may not read.
     #[error("cannot read {path}: {source}")]
-    Unreadable {
-        /// The path.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A folder without photos.
+    Unreadable { path: PathBuf, source: io::Error },
     #[error("there are no photos (JPEG, PNG or WebP) in the folder {0}")]
     EmptyFolder(PathBuf),
-    /// A file that only ffmpeg may understand, which is not there.
+    /// The file may be a video, but ffmpeg is not installed.
     #[error(
         "{0} is no JPEG, PNG or WebP image; if it is a video, install ffmpeg, which reads its \
          frames, and try again"
     )]
     NoFfmpeg(PathBuf),
-    /// A file that ffmpeg does not understand either.
+    /// The file is neither an image nor a video that ffmpeg reads.
     #[error("{path} is no JPEG, PNG or WebP image, and ffmpeg cannot read it as a video: {reason}")]
     Video {
-        /// The file.
         path: PathBuf,
-        /// What ffmpeg said.
+        /// ffmpeg's message.
         reason: String,
     },
-    /// Nobody knows what to write.
+    /// Neither the file's name nor `--format` names a format.
     #[error(
         "the name {0} does not tell the format; end it in {endings}, or choose one with --format",
         endings = endings()
     )]
     Format(PathBuf),
-    /// The result cannot be written.
     #[error("cannot write {path}: {source}")]
-    Output {
-        /// Where it was to go.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// An option of the session is wrong.
+    Output { path: PathBuf, source: io::Error },
+    /// A parameter of the session is wrong.
     #[error("{0}")]
     Parameter(String),
-    /// The devices asked for are not there.
+    /// The devices of `--device` do not exist.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// The model was refused.
+    /// The model cannot be used.
     #[error(transparent)]
     Model(#[from] ModelsError),
-    /// The actors did not start.
     #[error(transparent)]
     Actors(#[from] StartError),
-    /// The reconstruction failed.
     #[error(transparent)]
     OneShot(#[from] OneShotError),
-    /// The result could not be brought into its format.
+    /// The result could not be converted to the file's format.
     #[error(transparent)]
     Export(#[from] ResultFileError),
-    /// The session has forgotten its result.
     #[error("the session has no result")]
     NoResult,
-    /// The system refused something that is always there.
+    /// The system refused signals, threads or temporary files.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
 }

@@ -1,4 +1,4 @@
-//! What to reconstruct: photos, folders of photos, and videos.
+//! The inputs: photos, folders of photos, and videos.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -9,17 +9,16 @@ use std::path::{Path, PathBuf};
 use super::error::ReconstructError;
 use super::video;
 
-/// Bytes that tell what an image is.
+/// Bytes at the start of a file that show an image's format.
 const SIGNATURE: usize = 12;
-/// What photos in a folder are called.
+/// Extensions of the photos in a folder, in upper or lower case.
 const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 
 /// An image file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Photo {
-    /// Where it is.
     pub path: PathBuf,
-    /// What to call it.
+    /// The file's name, for the session and messages.
     pub name: String,
 }
 
@@ -33,15 +32,15 @@ impl Photo {
     }
 }
 
-/// What a path leads to.
+/// What is at a path.
 enum Input {
     Photos(Vec<Photo>),
-    /// No image: a video, if anything.
+    /// A file that is no image. It may be a video.
     Other(PathBuf),
 }
 
-/// Finds the photos, in the order in which people count. Of a video, `num_frames` frames are written
-/// to a folder below `scratch`.
+/// Finds the photos, in the order of the numbers in their names. Writes `num_frames` frames of each
+/// video to a folder below `scratch`.
 ///
 /// # Errors
 /// [`ReconstructError`] for the first path that cannot be used.
@@ -98,8 +97,8 @@ fn look(path: PathBuf) -> Result<Input, ReconstructError> {
     })
 }
 
-/// The photos of a folder by their extensions, without those of folders in it and hidden ones:
-/// macOS puts a `._photo.jpg` beside photos, which is none.
+/// The photos of a folder by their extensions. Ignores folders in it and hidden files: macOS writes
+/// a `._photo.jpg` beside a photo, which is no image.
 fn photos_in(folder: &Path) -> io::Result<Vec<Photo>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -120,7 +119,7 @@ fn photos_in(folder: &Path) -> io::Result<Vec<Photo>> {
     Ok(paths.into_iter().map(Photo::new).collect())
 }
 
-/// Whether a file begins like one of the images that can be decoded.
+/// Whether a file begins like an image that can be decoded.
 fn is_image(start: &[u8]) -> bool {
     start.starts_with(b"\xff\xd8\xff")
         || start.starts_with(b"\x89PNG\r\n\x1a\n")
@@ -134,12 +133,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn photos_come_as_people_count() {
+    async fn photos_are_sorted_by_the_numbers_in_their_names() {
         let folder = TempDir::new().expect("writable");
         for name in ["img10.JPG", "img2.jpg", "img1.png"] {
             fs::write(folder.path().join(name), b"\xff\xd8\xff").expect("writable");
         }
-        // What systems and programs put beside photos.
+        // Files that systems and programs write beside photos.
         for name in [
             "._img1.png",
             ".DS_Store",
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn images_are_told_by_their_first_bytes() {
+    fn images_are_recognised_by_their_first_bytes() {
         assert!(is_image(b"\xff\xd8\xff\xe0"));
         assert!(is_image(b"\x89PNG\r\n\x1a\n\0\0\0\r"));
         assert!(is_image(b"RIFF\x10\0\0\0WEBP"));

@@ -1,4 +1,4 @@
-//! `pointstream reconstruct`: the whole job without a server, on the same actors.
+//! `pointstream reconstruct`: a reconstruction without a server, by the same actors.
 
 mod error;
 mod inputs;
@@ -28,56 +28,57 @@ use crate::models;
 use crate::one_shot::OneShot;
 use crate::signals::Signals;
 
-/// What an administrator looks for among temporary files.
+/// The beginning of the temporary folder's name.
 const TEMPORARY: &str = "pointstream-";
 
-/// Makes a point cloud of photos and writes it to a file.
-///
-/// # Errors
-/// [`ReconstructError`]; nothing is left behind then.
+/// Makes a point cloud of photos and writes it to a file. If it fails, it leaves no files.
 pub async fn run(options: ReconstructOptions) -> Result<(), ReconstructError> {
     let mut signals = Signals::new()?;
-    // Private, as photos are.
+    // The folder is private: other users must not see the photos.
     let folder = TempDir::with_prefix(TEMPORARY)?;
     let stop = CancellationToken::new();
-    let worked = {
-        let mut working = pin!(work(options, folder.path(), &stop));
+    let finished = {
+        let mut job = pin!(run_job(options, folder.path(), &stop));
         tokio::select! {
-            worked = &mut working => worked,
+            finished = &mut job => finished,
             () = signals.next() => {
                 stop.cancel();
-                // A model that is being fetched leaves nothing behind, and a file that is being
-                // written is finished.
+                // Wait until a fetch has removed its files, or the output is written. A second
+                // signal ends that, too.
                 tokio::select! {
-                    worked = &mut working => worked.or(Err(ReconstructError::Interrupted)),
+                    finished = &mut job => finished.or(Err(ReconstructError::Interrupted)),
                     () = signals.next() => Err(ReconstructError::Interrupted),
                 }
             }
         }
     };
     remove(folder);
-    worked
+    finished
 }
 
-/// Removes the temporary files. Work that was given up may still add one meanwhile.
+/// Removes the temporary files. Tries twice, because a cancelled job may add a file meanwhile.
 fn remove(folder: TempDir) {
     let path = folder.keep();
     let removed = std::fs::remove_dir_all(&path).or_else(|_| std::fs::remove_dir_all(&path));
     if let Err(error) = removed {
-        tracing::warn!(path = %path.display(), %error, "temporary files are left");
+        tracing::warn!(
+            path = %path.display(),
+            %error,
+            "cannot remove the temporary files; remove them by hand"
+        );
     }
 }
 
-async fn work(
+async fn run_job(
     options: ReconstructOptions,
     folder: &Path,
     stop: &CancellationToken,
 ) -> Result<(), ReconstructError> {
     let begin = Instant::now();
-    // What is wrong with the paths is said before a model is loaded.
+    // Check the paths first: fetching and loading the model takes long.
     let output = Output::new(options.output.clone(), options.format)?;
     let collected = inputs::collect(&options.inputs, options.num_frames, folder);
-    let photos = unless(stop, collected).await?;
+    let photos = until_stopped(stop, collected).await?;
 
     let choice = options.model.device.clone();
     let devices = tokio::task::spawn_blocking(move || resolve_devices(&choice))
@@ -87,7 +88,7 @@ async fn work(
     let settings = options.settings(folder.join("data"), Arc::new(model), devices);
     let system = System::start(settings).await?;
     let format = output.format();
-    let done = unless(stop, reconstruct(&system, &options, &photos, format)).await;
+    let done = until_stopped(stop, reconstruct(&system, &options, &photos, format)).await;
     if !stop.is_cancelled() {
         system.drain().await;
     }
@@ -97,12 +98,12 @@ async fn work(
     Ok(())
 }
 
-/// Gives work up when it is to stop.
-async fn unless<T>(
+/// Runs a task until it ends or `stop` is cancelled.
+async fn until_stopped<T>(
     stop: &CancellationToken,
-    work: impl Future<Output = Result<T, ReconstructError>>,
+    task: impl Future<Output = Result<T, ReconstructError>>,
 ) -> Result<T, ReconstructError> {
-    stop.run_until_cancelled(work)
+    stop.run_until_cancelled(task)
         .await
         .unwrap_or(Err(ReconstructError::Interrupted))
 }
@@ -117,33 +118,34 @@ async fn reconstruct(
     let config = options
         .session
         .config(photos.len(), &system.config_limits())?;
-    let mut work = OneShot::begin(system, config).await?;
+    let mut one_shot = OneShot::begin(system, config).await?;
     let mut bar = Bar::new(photos.len());
     for photo in photos {
         let bytes = tokio::fs::read(&photo.path)
             .await
             .map_err(|source| ReconstructError::unreadable(&photo.path, source))?;
-        work.upload(Some(photo.name.clone()), bytes.into(), None)
+        one_shot
+            .upload(Some(photo.name.clone()), bytes.into(), None)
             .await?;
         bar.uploaded();
     }
-    work.start().await?;
-    let (answer, session) = work.result(|progress| bar.show(progress)).await?;
+    one_shot.start().await?;
+    let (answer, session) = one_shot.result(|progress| bar.show(progress)).await?;
     bar.done();
-    let file = session.handle().export(format).await?;
+    let file = session.handle().file(format).await?;
     let file = file.ok_or(ReconstructError::NoResult)?;
     Ok((file, answer.metadata.clone()))
 }
 
-/// Says what there is now.
+/// Writes what the file holds to stdout, and which photos are missing to stderr.
 fn report(path: &Path, metadata: &ResultMetadata, begin: Instant) {
     for name in &metadata.unregistered_frames {
         let _ = writeln!(
             io::stderr(),
-            "warning: {name} does not fit the other photos; nothing of it is in the point cloud"
+            "warning: {name} does not fit the other photos; the point cloud has no points of it"
         );
     }
-    // Nobody may be reading, which is no reason to fail.
+    // A closed pipe is no failure.
     let _ = writeln!(
         io::stdout(),
         "{}: {} points of {} photos, made by {} in {:.1} s",

@@ -12,33 +12,34 @@ use pointstream_reconstruction::model::{Device, FramesPerCall};
 
 use super::error::ReconstructError;
 use crate::api::Query;
-use crate::cli::{LogOptions, ModelOptions};
+use crate::logging::LogOptions;
+use crate::models::ModelOptions;
 
-/// There is one job, and whoever started it waits for it: no limit but the machine's.
-const FOR_EVER: Duration = Duration::from_secs(30 * 86_400);
-/// How long the end may take.
-const GOODBYE: Duration = Duration::from_secs(10);
-/// Sizes beyond which a file is no photo, so that a damaged one does not take all memory.
+/// The one job has no time limit; the user can interrupt it.
+const NO_TIMEOUT: Duration = Duration::from_secs(30 * 86_400);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Larger files are no photos. Without a limit, a damaged file could use all memory.
 const IMAGE_LIMITS: DecodeLimits = DecodeLimits {
     max_bytes: 1 << 30,
     max_pixels: 1_000_000_000,
 };
-/// Points beyond which no file format holds them.
+/// The most points that every file format can hold.
 const MAX_POINTS: u64 = 250_000_000;
-/// Memory for photos on their way to the disk.
+/// Memory for photos until they are written to the disk.
 const UPLOAD_BYTES: usize = 512 << 20;
 /// Memory for encoded frames.
 const FEATURE_BYTES: usize = 4 << 30;
 
-/// What to reconstruct, how, and where the result goes.
+/// What to reconstruct, how, and where the result goes: what the user decides on the command line.
+/// The [`Settings`] of the actors are made of it.
 #[derive(Debug, Args)]
 pub struct ReconstructOptions {
-    /// Photos (JPEG, PNG, WebP), folders of photos, and videos. They are sorted as people count:
-    /// 2.jpg comes before 10.jpg.
+    /// Photos (JPEG, PNG, WebP), folders of photos, and videos. They are sorted by the numbers in
+    /// their names: 2.jpg comes before 10.jpg.
     #[arg(required = true, value_name = "PHOTOS")]
     pub inputs: Vec<PathBuf>,
 
-    /// The file to write. Its name tells the format: .glb, .ply, .npz, .colmap.zip or
+    /// The file to write. The end of its name selects the format: .glb, .ply, .npz, .colmap.zip or
     /// .nerfstudio.zip.
     #[arg(short, long, value_name = "FILE", default_value = "scene.glb")]
     pub output: PathBuf,
@@ -47,7 +48,7 @@ pub struct ReconstructOptions {
     #[arg(long)]
     pub format: Option<ResultFormat>,
 
-    /// Frames to take of a video, evenly spread over it; all, if it has no more. Needs ffmpeg.
+    /// Frames to take of a video, evenly spread over it; all if it has fewer. Needs ffmpeg.
     #[arg(long, value_name = "COUNT", default_value_t = 20,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub num_frames: u32,
@@ -62,20 +63,21 @@ pub struct ReconstructOptions {
     pub log: LogOptions,
 }
 
-/// The parameters of the session, as docs/protocol.md describes them.
+/// The parameters of the session, as docs/protocol.md describes them: what the user decides on the
+/// command line. The [`SessionConfig`] of the actors is made of it.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Reconstruction")]
 pub struct SessionOptions {
-    /// Pixels that photos are brought to before the model sees them. Default: 504.
+    /// Pixels to which photos are resized for the model. Default: 504.
     #[arg(long, value_name = "PIXELS")]
     pub process_res: Option<u32>,
 
-    /// How: upper_bound_resize (the default), lower_bound_resize, upper_bound_crop or
-    /// lower_bound_crop.
+    /// How photos are resized: upper_bound_resize (the default), lower_bound_resize,
+    /// upper_bound_crop or lower_bound_crop.
     #[arg(long, value_name = "METHOD")]
     pub process_res_method: Option<String>,
 
-    /// Share of the least confident pixels, in percent, that become no points. Default: 10.
+    /// Percentage of the pixels, the least confident ones, that are left out. Default: 10.
     #[arg(long, value_name = "PERCENT")]
     pub conf_thresh_percentile: Option<f64>,
 
@@ -87,7 +89,7 @@ pub struct SessionOptions {
     #[arg(long)]
     pub no_cameras: bool,
 
-    /// Leaves out points where the depth jumps, which fly between objects.
+    /// Leaves out points at jumps of the depth, which lie between objects.
     #[arg(long)]
     pub filter_edges: bool,
 
@@ -109,10 +111,10 @@ pub struct SessionOptions {
 }
 
 impl SessionOptions {
-    /// The session's parameters for so many photos, read as if a client had asked for them.
+    /// The session's parameters for this number of photos, parsed like those of a client.
     ///
     /// # Errors
-    /// [`ReconstructError::Parameter`] for the first one that is wrong.
+    /// [`ReconstructError::Parameter`] for the first wrong one.
     pub fn config(
         &self,
         photos: usize,
@@ -151,14 +153,14 @@ impl SessionOptions {
 }
 
 impl ReconstructOptions {
-    /// What the actor system needs to know for one session.
+    /// The settings of an actor system for one session.
     pub fn settings(
         &self,
         data_dir: PathBuf,
         model: Arc<ResolvedModel>,
         mut devices: Vec<Device>,
     ) -> Settings {
-        // One reconstruction runs on one device.
+        // One reconstruction uses one device.
         devices.truncate(1);
         Settings {
             data_dir,
@@ -166,7 +168,7 @@ impl ReconstructOptions {
             devices,
             workers_per_device: 1,
             max_sessions: 1,
-            session_timeout: FOR_EVER,
+            session_timeout: NO_TIMEOUT,
             max_images_limit: u32::MAX,
             max_points_limit: MAX_POINTS,
             max_pending_requests: 1,
@@ -177,8 +179,8 @@ impl ReconstructOptions {
             image_limits: IMAGE_LIMITS,
             upload_buffer_bytes: UPLOAD_BYTES,
             feature_cache_bytes: FEATURE_BYTES,
-            job_timeout: FOR_EVER,
-            drain_timeout: GOODBYE,
+            job_timeout: NO_TIMEOUT,
+            drain_timeout: DRAIN_TIMEOUT,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where the result goes.
+//! The file that gets the result.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -10,21 +10,22 @@ use pointstream_actors::ResultFormat;
 
 use super::error::ReconstructError;
 
-/// A file that will be written.
+/// A file to write.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Output {
-    /// As it was given.
+    /// As the user named it.
     path: PathBuf,
-    /// What is written there.
+    /// The path with its symbolic link resolved.
     target: PathBuf,
     format: ResultFormat,
 }
 
 impl Output {
-    /// A file of this format, or the one that its name tells.
+    /// A file of this format, or of the one that the end of its name selects. Checks that it can be
+    /// written.
     ///
     /// # Errors
-    /// [`ReconstructError`] if the format is not clear, or the file cannot be there.
+    /// [`ReconstructError::Format`] or [`ReconstructError::Output`].
     pub fn new(path: PathBuf, format: Option<ResultFormat>) -> Result<Self, ReconstructError> {
         let named = path
             .file_name()
@@ -41,17 +42,16 @@ impl Output {
             target,
             format,
         };
-        // Now, and not after minutes of work.
+        // Fail now, and not after the reconstruction.
         output.create()?;
         Ok(output)
     }
 
-    /// What will be written.
     pub fn format(&self) -> ResultFormat {
         self.format
     }
 
-    /// Writes the file: all of it or nothing. Returns where it is.
+    /// Writes all of the file or nothing. Returns its path.
     ///
     /// # Errors
     /// [`ReconstructError::Output`].
@@ -67,7 +67,7 @@ impl Output {
         written.await.map_err(io::Error::other)?
     }
 
-    /// A file beside it, which goes away again unless it takes its place.
+    /// A temporary file in the same folder, which is removed unless it replaces the target.
     fn create(&self) -> Result<tempfile::NamedTempFile, ReconstructError> {
         let folder = match self.target.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -75,14 +75,14 @@ impl Output {
         };
         tempfile::Builder::new()
             .prefix(".pointstream-")
-            // Plain, so that it has the permissions of any other file that a program makes, and
-            // errors do not name a file that nobody asked for.
+            // `create_new` gives it the usual permissions, and errors do not name the temporary
+            // file.
             .make_in(folder, |path| File::create_new(path))
             .map_err(|source| ReconstructError::output(&self.path, source))
     }
 }
 
-/// The file that a path stands for: what is there is replaced, and not a link to it.
+/// The file that a path names. A symbolic link is followed, so that it stays a link.
 fn target(path: &Path) -> io::Result<PathBuf> {
     let bytes = path.as_os_str().as_bytes();
     if bytes.ends_with(b"/") || bytes.ends_with(b"/.") {
@@ -91,10 +91,10 @@ fn target(path: &Path) -> io::Result<PathBuf> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Ok(found) if found.is_file() => fs::canonicalize(path),
-        // Such as /dev/null, whose place no file should take.
+        // A file must not replace /dev/null, for example.
         Ok(_) => Err(io::Error::other("it is a device or a pipe and no file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(path) {
-            // To a file that is not there yet. Links in a circle are another error.
+            // A link to a file that does not exist yet. A circle of links is another error.
             Ok(link) => target(&path.parent().unwrap_or(Path::new("")).join(link)),
             Err(_) => Ok(path.to_owned()),
         },
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_formats_unless_one_was_chosen() {
+    fn the_name_selects_the_format_unless_one_is_given() {
         let folder = tempfile::tempdir().expect("writable");
         let format = |name: &str, chosen| {
             let output = Output::new(folder.path().join(name), chosen);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_replaced_is_refused_at_once() {
+    fn a_path_that_cannot_be_written_is_refused_at_once() {
         let folder = tempfile::tempdir().expect("writable");
         let path = |name: &str| folder.path().join(name);
         let refusal = |path: PathBuf| {
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_link_stays_one() {
+    async fn a_link_is_kept() {
         let folder = tempfile::tempdir().expect("writable");
         let path = |name: &str| folder.path().join(name);
         fs::create_dir(path("elsewhere")).expect("writable");
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_link_to_a_file_that_is_not_there_stays_one() {
+    async fn a_link_to_a_missing_file_is_kept() {
         let folder = tempfile::tempdir().expect("writable");
         let path = |name: &str| folder.path().join(name);
         let link = |to: &str, name: &str| {

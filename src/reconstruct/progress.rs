@@ -1,4 +1,4 @@
-//! The progress bar. On a terminal only: `indicatif` draws nothing elsewhere.
+//! The progress bar. `indicatif` draws it only on a terminal.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use pointstream_actors::Progress;
 
 /// Steps of the whole bar.
 const STEPS: u64 = 1000;
-/// How many of them the photos take.
+/// Steps for reading the photos.
 const UPLOAD_STEPS: u64 = 100;
-/// How often the time that has passed is drawn anew.
+/// How often the elapsed time is redrawn.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How far a reconstruction has come.
+/// The progress of a reconstruction.
 pub struct Bar {
     bar: ProgressBar,
     photos: u64,
@@ -20,7 +20,7 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// A bar for so many photos.
+    /// A bar for this number of photos.
     pub fn new(photos: usize) -> Self {
         let bar = ProgressBar::new(STEPS);
         if let Ok(style) = ProgressStyle::with_template("[{bar:30}] {percent:>3}% {elapsed} {msg}")
@@ -37,14 +37,14 @@ impl Bar {
         bar
     }
 
-    /// One more photo was sent.
+    /// Counts a photo that was sent to the session.
     pub fn uploaded(&mut self) {
         self.uploaded += 1;
         let done = UPLOAD_STEPS * self.uploaded / self.photos.max(1);
         self.bar.set_position(done);
     }
 
-    /// The reconstruction has come this far.
+    /// Shows the progress of the session.
     pub fn show(&self, progress: &Progress) {
         let rest = (STEPS - UPLOAD_STEPS) as f64;
         let done = (f64::from(progress.fraction) * rest) as u64;
@@ -52,17 +52,17 @@ impl Bar {
         self.bar.set_message(progress.message.clone());
     }
 
-    /// There is a result, which is brought into its format.
+    /// Shows that there is a result, which is converted to the file's format.
     pub fn done(&self) {
         self.bar.set_position(STEPS);
         self.bar.set_message("Writing the file");
-        // It is not drawn at every change.
+        // The bar is not drawn at every change.
         self.bar.force_draw();
     }
 }
 
-/// Takes the bar away.
 impl Drop for Bar {
+    /// Removes the bar from the terminal.
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn photos_take_their_part_of_the_bar_however_many_there_are() {
+    fn photos_fill_their_part_of_the_bar_for_any_number() {
         for photos in [1, 3, 100, 101, 1500] {
             let mut bar = Bar::new(photos);
             let mut last = 0;

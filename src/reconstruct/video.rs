@@ -1,4 +1,4 @@
-//! Frames of a video, read by ffmpeg where it is installed.
+//! Frames of a video, read by an installed ffmpeg.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -10,17 +10,17 @@ use tokio::process::Command;
 
 use super::error::ReconstructError;
 
-/// The video itself, and no picture of its cover.
+/// The first video stream that is no cover picture.
 const STREAM: &str = "V:0";
-/// The format that ffmpeg takes text for: art of letters, which it would draw.
+/// ffmpeg's name for the format of text files, which it would draw as pictures.
 const TEXT: &str = "tty";
-/// What the frames are called. Relative to their folder, as ffmpeg gives a `%` a meaning.
+/// The names of the frames. Relative, because ffmpeg would interpret a `%` in the folder's path.
 const PATTERN: &str = "frame_%05d.jpg";
-/// Bytes of what one of ffmpeg's programs says that are kept.
-const MOST_WORDS: u64 = 64 << 10;
+/// Bytes of each output of ffmpeg that are kept.
+const MAX_OUTPUT_BYTES: u64 = 64 << 10;
 
-/// `count` frames of a video, evenly spread over it, as JPEG files in a new folder. All of its
-/// frames if there are no more.
+/// Writes `count` frames of a video, evenly spread over it, as JPEG files to a new folder; all of its
+/// frames if there are fewer.
 ///
 /// # Errors
 /// [`ReconstructError`] if ffmpeg is not installed or cannot read the file.
@@ -33,7 +33,7 @@ pub async fn frames(
         path: path.to_owned(),
         reason: reason.to_owned(),
     };
-    // Otherwise a name may look like an option or like the address of something else.
+    // Without the prefix, a name could be read as an option or as an address.
     let mut source = OsString::from("file:");
     source.push(std::path::absolute(path)?);
 
@@ -41,12 +41,12 @@ pub async fn frames(
     if format.trim() == TEXT {
         return Err(failed("it is text"));
     }
-    // By decoding it: recordings of browsers do not tell their duration, and a part that was cut
-    // out without encoding it again has packets before it that no frame is shown of.
+    // Count the frames by decoding them: recordings of browsers have no duration, and a video that
+    // was cut without encoding it again has packets that show no frame.
     let count_frames = ["-threads", "0", "-count_frames", "-select_streams", STREAM];
     let entry = ["-show_entries", "stream=nb_read_frames"];
-    let said = probe(&[&count_frames[..], &entry].concat(), &source, path).await?;
-    let all = said.lines().find_map(|line| line.parse::<u64>().ok());
+    let output = probe(&[&count_frames[..], &entry].concat(), &source, path).await?;
+    let all = output.lines().find_map(|line| line.parse::<u64>().ok());
     let Some(all) = all.filter(|all| *all > 0) else {
         return Err(failed("it has no frames"));
     };
@@ -56,7 +56,7 @@ pub async fn frames(
     decode.current_dir(folder);
     decode.args(["-v", "error", "-nostdin", "-i"]).arg(&source);
     decode.args(["-map", &format!("0:{STREAM}"), "-vf", &choice(count, all)]);
-    // As the filter numbers them: ffmpeg fills what it takes for gaps with copies.
+    // One frame in each second, as the filter numbers them: ffmpeg fills gaps with copies.
     decode.args(["-r", "1", "-frames:v", &count.to_string(), "-q:v", "2"]);
     succeed(decode.arg(PATTERN), path).await?;
 
@@ -72,39 +72,39 @@ pub async fn frames(
     Ok(frames)
 }
 
-/// The filter that lets `count` of `all` frames through, one in each second.
+/// The filter that passes `count` of `all` frames, one in each second.
 fn choice(count: u32, all: u64) -> String {
-    // As many parts of the same length, and the first frame whose middle lies in each.
+    // `count` parts of the same length, and of each the first frame whose middle lies in it.
     let part = |middle| format!("floor(({middle})*{count}/{all})");
     let (this, before) = (part("n+0.5"), part("n-0.5"));
     format!("select='gt({this},{before})',settb=1,setpts=N")
 }
 
-/// The values that ffprobe tells, each in a line.
+/// The values that ffprobe prints, one in a line.
 async fn probe(options: &[&str], source: &OsStr, path: &Path) -> Result<String, ReconstructError> {
     let mut probe = Command::new("ffprobe");
     probe.args(["-v", "error", "-of", "default=nokey=1:noprint_wrappers=1"]);
-    let said = succeed(probe.args(options).arg(source), path).await?;
-    Ok(String::from_utf8_lossy(&said).into_owned())
+    let output = succeed(probe.args(options).arg(source), path).await?;
+    Ok(String::from_utf8_lossy(&output).into_owned())
 }
 
-/// Runs one of ffmpeg's programs, and gives what it writes. It ends when this is given up.
+/// Runs one of ffmpeg's programs and returns its stdout. Dropping the future kills the program.
 async fn succeed(command: &mut Command, path: &Path) -> Result<Vec<u8>, ReconstructError> {
     let fail = |reason: String| ReconstructError::Video {
         path: path.to_owned(),
         reason,
     };
-    let (said, complaint, status) = run(command).await.map_err(|error| match error.kind() {
+    let (stdout, stderr, status) = run(command).await.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => ReconstructError::NoFfmpeg(path.to_owned()),
         _ => fail(error.to_string()),
     })?;
     match status.success() {
-        true => Ok(said),
-        false => Err(fail(String::from_utf8_lossy(&complaint).trim().to_owned())),
+        true => Ok(stdout),
+        false => Err(fail(String::from_utf8_lossy(&stderr).trim().to_owned())),
     }
 }
 
-/// What a program writes and complains of, the beginning of each, and how it ended.
+/// The beginning of a program's stdout and of its stderr, and its status.
 async fn run(command: &mut Command) -> io::Result<(Vec<u8>, Vec<u8>, ExitStatus)> {
     let mut child = command
         .stdin(Stdio::null())
@@ -116,16 +116,16 @@ async fn run(command: &mut Command) -> io::Result<(Vec<u8>, Vec<u8>, ExitStatus)
     tokio::try_join!(beginning(stdout), beginning(stderr), child.wait())
 }
 
-/// The first [`MOST_WORDS`] bytes; the rest is read and forgotten. Of a damaged video ffmpeg says
-/// something in every frame.
+/// The first [`MAX_OUTPUT_BYTES`]. The rest is read and dropped: ffmpeg complains about every frame
+/// of a damaged video.
 async fn beginning(output: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
-    let mut words = Vec::new();
+    let mut content = Vec::new();
     if let Some(mut output) = output {
         (&mut output)
-            .take(MOST_WORDS)
-            .read_to_end(&mut words)
+            .take(MAX_OUTPUT_BYTES)
+            .read_to_end(&mut content)
             .await?;
         tokio::io::copy(&mut output, &mut tokio::io::sink()).await?;
     }
-    Ok(words)
+    Ok(content)
 }

@@ -7,7 +7,7 @@ import { FakeSocket } from './fake-server';
 
 const SECOND = 1000;
 
-/** A connection whose first socket is open, and the codes of its drops. */
+/** A connection with an open socket, and the close codes of its drops. */
 function connect(): { connection: Connection; socket: FakeSocket; drops: number[] } {
   FakeSocket.opened = [];
   const drops: number[] = [];
@@ -25,7 +25,7 @@ function connect(): { connection: Connection; socket: FakeSocket; drops: number[
   return { connection, socket, drops };
 }
 
-/** Lets a test decide what time it is. */
+/** Runs a test with a fake clock. */
 function withClock(run: () => void): void {
   const original = globalThis.WebSocket;
   globalThis.WebSocket = FakeSocket as unknown as typeof WebSocket;
@@ -40,7 +40,7 @@ function withClock(run: () => void): void {
   }
 }
 
-/** Second by second, as timers do not catch up at once. */
+/** Advances the clock second by second, so that all timers run. */
 function pass(seconds: number, each: () => void = () => undefined): void {
   for (let second = 0; second < seconds; second++) {
     mock.timers.tick(SECOND);
@@ -48,7 +48,7 @@ function pass(seconds: number, each: () => void = () => undefined): void {
   }
 }
 
-test('a socket that takes what is sent and never answers is dropped', () => {
+test('a socket that sends but never receives is dropped', () => {
   withClock(() => {
     const { connection, socket, drops } = connect();
     pass(12);
@@ -60,7 +60,7 @@ test('a socket that takes what is sent and never answers is dropped', () => {
   });
 });
 
-test('a socket that answers stays', () => {
+test('a socket that receives pongs is kept', () => {
   withClock(() => {
     const { connection, socket, drops } = connect();
     let answered = 0;
@@ -76,7 +76,7 @@ test('a socket that answers stays', () => {
   });
 });
 
-test('a slow upload that goes on is no dead network, one that stands still is', () => {
+test('a slow upload keeps the connection, a stalled one drops it', () => {
   withClock(() => {
     const { connection, socket, drops } = connect();
     connection.send(JSON.stringify({ type: 'image', filename: 'x'.repeat(1000) }));

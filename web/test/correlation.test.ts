@@ -5,7 +5,7 @@ import { add, begin, fakeServer, pong, reconnect, rest, states, told, until } fr
 
 fakeServer();
 
-test('a refusal is that of the image which it names', async () => {
+test('a refusal with an identifier belongs to that image', async () => {
   const { session, socket } = await begin();
   add(session, 'a', 'b', 'c');
   await until(() => socket.sent.length === 3);
@@ -16,7 +16,7 @@ test('a refusal is that of the image which it names', async () => {
   assert.equal(states(session), 'acknowledged refused acknowledged');
 });
 
-test('an error is the request’s if it names it, and others are nobody’s', async () => {
+test('an error belongs to the request with its identifier, other errors to none', async () => {
   const { session, socket } = await begin();
   add(session, 'a', 'b');
   await until(() => socket.sent.length === 2);
@@ -33,7 +33,7 @@ test('an error is the request’s if it names it, and others are nobody’s', as
   assert.equal(states(session), 'acknowledged sent');
 });
 
-test('only its own answer ends a request', async () => {
+test('only the answer with its identifier ends a request', async () => {
   const { session, socket } = await begin();
   add(session, 'a', 'b');
   await until(() => socket.sent.length === 2);
@@ -41,16 +41,16 @@ test('only its own answer ends a request', async () => {
   await until(() => socket.sent.includes('finalize'));
   socket.answer('delta', 'somebody-else');
   assert.equal(session.busy, true);
-  assert.equal(told.at(-1), 'delta', 'it is shown nevertheless');
+  assert.equal(told.at(-1), 'delta', 'the result is shown nevertheless');
   socket.answer('complete', socket.id('finalize'));
   assert.equal(session.isOver, true);
 });
 
-test('after a drop the list of stored images says what arrived', async () => {
+test('after a drop the list of stored images determines what arrived', async () => {
   const { session, socket } = await begin();
   add(session, 'a', 'b', 'c');
   await until(() => socket.sent.length === 3);
-  // The first was lost, and somebody else has sent two: a count would mislead.
+  // The first was lost, and another client sent two: the count alone would be misleading.
   rest.info.image_count = 4;
   rest.info.pending_images = 0;
   rest.images = [null, null, socket.id('b'), socket.id('c')].map((id, index) => ({
@@ -65,14 +65,14 @@ test('after a drop the list of stored images says what arrived', async () => {
   assert.equal(states(session), 'sent acknowledged acknowledged');
 });
 
-test('images that are still being stored are waited for', async () => {
+test('the page waits for images that are still being stored', async () => {
   const { session, socket } = await begin();
   add(session, 'a', 'b');
   await until(() => socket.sent.length === 2);
   rest.info.pending_images = 2;
   rest.images = [];
   const next = await reconnect(socket, 0);
-  // Longer than the count of an older server would be waited for.
+  // Longer than the page waits for the count of an older server.
   await new Promise((resolve) => setTimeout(resolve, 1500));
   assert.deepEqual(next.sent, []);
   Object.assign(rest.info, { pending_images: 0, image_count: 2 });

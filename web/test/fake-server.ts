@@ -1,4 +1,4 @@
-/** A server whose other end is the test: its sockets, and what REST says of its one session. */
+/** A fake server with one session: fake sockets and REST responses, controlled by the test. */
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach } from 'node:test';
@@ -13,7 +13,7 @@ const SERVER = new Server('http://localhost');
 export const FILE = new Blob(['picture']);
 const originals = { WebSocket: globalThis.WebSocket, fetch: globalThis.fetch };
 
-/** What the page sent. */
+/** A message sent by the page. */
 interface Sent {
   type: string;
   filename?: string;
@@ -81,14 +81,14 @@ export class FakeSocket {
   }
 }
 
-/** What REST says of the session, its images and its result; nothing of what is not there. */
+/** REST responses for the session, its images and its result; undefined where there is none. */
 export const rest: {
   info: Record<string, unknown>;
   images: object[] | undefined;
-  /** Requests that fail before one is answered. */
+  /** Number of requests that fail before one succeeds. */
   failures: number;
 } = { info: {}, images: undefined, failures: 0 };
-/** What the page was told. */
+/** The events that the page received. */
 export let told: string[];
 let sessions: Session[];
 
@@ -105,10 +105,10 @@ function respond(path: string): Response {
   return Response.json(rest.info);
 }
 
-/** Puts the fakes in the place of the browser's own. */
+/** Replaces the browser's WebSocket and fetch by fakes. */
 export function fakeServer(): void {
   before(() => {
-    // The browser's window tells when the network is back; Node has none.
+    // Node has no window with online events.
     Object.assign(globalThis, { addEventListener() {}, removeEventListener() {} });
     globalThis.WebSocket = FakeSocket as unknown as typeof WebSocket;
     globalThis.fetch = (async (url: string) => respond(new URL(url).pathname)) as typeof fetch;
@@ -151,7 +151,7 @@ function events() {
   };
 }
 
-/** A new session, connected. */
+/** Creates a session and connects to it. */
 export async function begin(limits?: Limits, maxImages = 100) {
   const session = await createSession(SERVER, {}, events(), limits ? { limits } : {});
   sessions.push(session);
@@ -161,7 +161,7 @@ export async function begin(limits?: Limits, maxImages = 100) {
   return { session, socket };
 }
 
-/** The session that exists, attached to and connected. */
+/** Attaches to the existing session and connects. */
 export async function attach() {
   const found = await attachSession(SERVER, ID, events());
   sessions.push(found.session);
@@ -177,10 +177,10 @@ export function add(session: Session, ...names: string[]): void {
   }
 }
 
-/** Waits for what is done in between. */
+/** Waits for a condition. */
 export async function until(done: () => boolean): Promise<void> {
   for (let turn = 0; !done(); turn += 1) {
-    assert.ok(turn < 2000, `it does not come: ${told.join(', ')}`);
+    assert.ok(turn < 2000, `the condition was not met: ${told.join(', ')}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
@@ -190,7 +190,7 @@ export function states(session: Session): string {
   return all.map(({ state }) => state).join(' ');
 }
 
-/** Waits for the socket after a drop. */
+/** Waits for the next socket after a drop. */
 export async function nextSocket(before: number): Promise<FakeSocket> {
   await until(() => FakeSocket.opened.length > before);
   const next = FakeSocket.opened.at(-1);
@@ -199,7 +199,7 @@ export async function nextSocket(before: number): Promise<FakeSocket> {
   return next;
 }
 
-/** The connection drops, and the next one opens. */
+/** Drops the connection and opens the next one. */
 export async function reconnect(
   socket: FakeSocket,
   stored: number,
@@ -212,7 +212,7 @@ export async function reconnect(
   return next;
 }
 
-/** The server answers the question with which a reconnection ends. */
+/** Answers the ping at the end of a reconnection. */
 export async function pong(socket: FakeSocket): Promise<void> {
   await until(() => socket.sent.includes('ping'));
   socket.say({ type: 'pong', session_id: ID });

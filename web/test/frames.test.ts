@@ -13,23 +13,23 @@ test('a frame has the layout of the protocol', async () => {
   assert.deepEqual([...new Uint8Array(frame)], expected);
 });
 
-test('a frame is read as it was written', async () => {
+test('a frame round-trips through encoding and decoding', async () => {
   const frame = await encodeFrame({ type: 'delta', image_count: 2 }, new Blob([FILE]));
   const { header, bytes } = decodeFrame(frame);
   assert.deepEqual(JSON.parse(header), { type: 'delta', image_count: 2 });
   assert.deepEqual(new Uint8Array(bytes), FILE);
 });
 
-test('what is no frame is refused', async () => {
+test('invalid frames are refused', async () => {
   const frame = await encodeFrame({ type: 'delta' }, new Blob([FILE]));
   const other = frame.slice(0);
   new Uint8Array(other)[3] = 2;
   assert.throws(() => decodeFrame(other), /unknown kind/);
-  assert.throws(() => decodeFrame(frame.slice(0, 12)), /cut off/);
+  assert.throws(() => decodeFrame(frame.slice(0, 12)), /truncated/);
   assert.throws(() => decodeFrame(new ArrayBuffer(0)), /unknown kind/);
 });
 
-test('messages of unknown types are left alone', () => {
+test('messages of unknown types are ignored', () => {
   assert.equal(parseMessage('{"type":"ack","image_path":"a"}')?.type, 'ack');
   assert.equal(parseMessage('{"type":"news"}'), undefined);
   assert.equal(parseMessage('[]'), undefined);

@@ -7,7 +7,7 @@ import { frameTimes } from '../src/intake/video';
 
 const need = (method: string) => ({ resolution: 500, method });
 
-test('images keep twice the resolution on the side that counts', () => {
+test('images keep twice the resolution on the side that the method selects', () => {
   const photo = { width: 4000, height: 3000 };
   assert.deepEqual(sendSize(photo, need('upper_bound_resize')), { width: 1000, height: 750 });
   assert.deepEqual(sendSize(photo, need('lower_bound_crop')), { width: 1333, height: 1000 });
@@ -15,17 +15,17 @@ test('images keep twice the resolution on the side that counts', () => {
   assert.deepEqual(sendSize(portrait, need('upper_bound_crop')), { width: 750, height: 1000 });
 });
 
-test('images that are small enough stay as they are', () => {
+test('images that are small enough are not changed', () => {
   const photo = { width: 1000, height: 750 };
   assert.equal(sendSize(photo, need('upper_bound_resize')), undefined);
 });
 
-test('no side vanishes', () => {
+test('sides have at least one pixel', () => {
   const strip = { width: 100_000, height: 3 };
   assert.deepEqual(sendSize(strip, need('upper_bound_resize')), { width: 1000, height: 1 });
 });
 
-test('files go by their names as people count, videos apart', () => {
+test('photos are sorted by name in natural order, and videos are separate', () => {
   const file = (name: string, type = 'image/jpeg') => new File([], name, { type });
   const sorted = sortFiles([
     file('b10.jpg'),
@@ -43,6 +43,6 @@ test('files go by their names as people count, videos apart', () => {
   );
 });
 
-test('frames stand in the middle of equal parts of the video', () => {
+test('frame times are the middles of equal parts of the video', () => {
   assert.deepEqual(frameTimes(8, 4), [1, 3, 5, 7]);
 });

@@ -3,15 +3,15 @@ import { test } from 'node:test';
 
 import { Liveness } from '../src/protocol/liveness';
 
-test('who is quiet is asked, and given up without an answer', () => {
+test('an idle connection gets a ping, and is dropped without an answer', () => {
   const liveness = new Liveness(0);
   assert.equal(liveness.look(9000, 0, false), 'fine');
   assert.equal(liveness.look(11_000, 0, false), 'ask');
-  assert.equal(liveness.look(13_000, 0, false), 'fine', 'it is asked once');
+  assert.equal(liveness.look(13_000, 0, false), 'fine', 'only one ping is sent');
   assert.equal(liveness.look(31_000, 0, false), 'dead');
 });
 
-test('any sign of life counts', () => {
+test('any received message counts as traffic', () => {
   const liveness = new Liveness(0);
   assert.equal(liveness.look(11_000, 0, false), 'ask');
   liveness.sign(12_000);
@@ -19,7 +19,7 @@ test('any sign of life counts', () => {
   assert.equal(liveness.look(40_000, 0, false), 'ask');
 });
 
-test('bytes that leave the buffer are a sign, bytes that stay in it are none', () => {
+test('bytes that leave the buffer count as traffic, buffered bytes do not', () => {
   const liveness = new Liveness(0);
   assert.equal(liveness.look(11_000, 0, false), 'ask');
   assert.equal(liveness.look(30_000, 500, false), 'fine');
@@ -27,14 +27,14 @@ test('bytes that leave the buffer are a sign, bytes that stay in it are none', (
   assert.equal(liveness.look(62_000, 500, false), 'dead');
 });
 
-test('a large answer on its way gives more time', () => {
+test('a large answer in transit extends the deadline', () => {
   const liveness = new Liveness(0);
   assert.equal(liveness.look(11_000, 0, true), 'ask');
   assert.equal(liveness.look(100_000, 0, true), 'fine');
   assert.equal(liveness.look(191_000, 0, true), 'dead');
 });
 
-test('a page that looks seldom asks before it gives up', () => {
+test('a page that checks rarely sends a ping before it drops the connection', () => {
   const liveness = new Liveness(0);
   assert.equal(liveness.look(600_000, 0, false), 'ask');
   liveness.sign(600_100);

@@ -1,4 +1,4 @@
-// Runs the unit tests: bundles each for Node and hands it to Node's test runner.
+// Runs the unit tests: bundles each file for Node and passes it to Node's test runner.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';

@@ -23,7 +23,7 @@ import {
 
 fakeServer();
 
-test('updates are asked for between the images, one at a time', async () => {
+test('updates are requested between the images, one at a time', async () => {
   const { session, socket } = await begin();
   session.requests.updateEvery = 2;
   add(session, 'a', 'b', 'c', 'd');
@@ -34,7 +34,7 @@ test('updates are asked for between the images, one at a time', async () => {
   assert.equal(socket.sent[5], 'generate');
 });
 
-test('finishing waits for the images, and the session takes no more', async () => {
+test('finishing waits for the images, and the session accepts no more', async () => {
   const { session, socket } = await begin();
   const late = session.uploads.reserve('late');
   session.ask('finish');
@@ -47,7 +47,7 @@ test('finishing waits for the images, and the session takes no more', async () =
   assert.equal(session.isOver, true);
 });
 
-test('an error is the request’s if the session says so, else an image’s', async () => {
+test('an error belongs to the request if REST has the same error, else to an image', async () => {
   const { session, socket } = await begin();
   add(session, 'a', 'b');
   await until(() => socket.sent.length === 2);
@@ -63,7 +63,7 @@ test('an error is the request’s if the session says so, else an image’s', as
   assert.equal(states(session), 'refused sent');
 });
 
-test('what was lost with the connection is sent again, and nothing else', async () => {
+test('only images lost with the connection are sent again', async () => {
   const { session, socket } = await begin();
   add(session, 'a', 'b', 'c');
   await until(() => socket.sent.length === 3);
@@ -77,7 +77,7 @@ test('what was lost with the connection is sent again, and nothing else', async 
   assert.deepEqual(next.sent, ['ping', 'c', 'finalize']);
 });
 
-test('a request that runs is not asked for again', async () => {
+test('a running request is not sent again', async () => {
   const { session, socket } = await begin();
   add(session, 'a', 'b');
   await until(() => socket.sent.length === 2);
@@ -94,7 +94,7 @@ test('a request that runs is not asked for again', async () => {
   assert.deepEqual(next.sent, ['ping']);
 });
 
-test('a second drop while the first is dealt with is dealt with in turn', async () => {
+test('a second drop during the recovery from the first is handled', async () => {
   const { session, socket } = await begin();
   add(session, 'a');
   await until(() => socket.sent.length === 1);
@@ -105,7 +105,7 @@ test('a second drop while the first is dealt with is dealt with in turn', async 
   assert.deepEqual(third.sent, ['ping', 'a']);
 });
 
-test('a session that is gone is not connected to again', async () => {
+test('the page does not reconnect to a deleted session', async () => {
   const { session, socket } = await begin();
   add(session, 'a');
   await until(() => socket.sent.length === 1);
@@ -116,7 +116,7 @@ test('a session that is gone is not connected to again', async () => {
   assert.equal(states(session), 'refused');
 });
 
-test('an image that cannot be read is refused, and the next ones go', async (context) => {
+test('an unreadable image is refused, and the next ones are sent', async (context) => {
   const { session, socket } = await begin();
   const folder = await mkdtemp(join(tmpdir(), 'pointstream-'));
   context.after(() => rm(folder, { recursive: true }));
@@ -132,7 +132,7 @@ test('an image that cannot be read is refused, and the next ones go', async (con
   assert.match(session.uploads.in('refused')[0]?.reason ?? '', /cannot be read/);
 });
 
-test('what is more than the server takes is refused before it is sent', async () => {
+test('files above the server’s limit are refused before they are sent', async () => {
   const { session, socket } = await begin({ max_image_bytes: 10, max_message_bytes: 200 });
   session.uploads.ready(session.uploads.reserve('large'), new Blob(['more than ten']));
   session.uploads.ready(session.uploads.reserve('n'.repeat(200)), FILE);
@@ -145,7 +145,7 @@ test('what is more than the server takes is refused before it is sent', async ()
   assert.match(named?.reason ?? '', /up to 200 B/);
 });
 
-test('a message that is too large costs its image and not the session', async () => {
+test('a message that is too large only refuses its image', async () => {
   const { session, socket } = await begin();
   add(session, 'a', 'b', 'c');
   await until(() => socket.sent.length === 3);
@@ -159,7 +159,7 @@ test('a message that is too large costs its image and not the session', async ()
   assert.equal(session.uploads.in('refused')[0]?.reason, 'Message is too large');
 });
 
-test('an error that was taken for an image’s is not laid on a second one', async () => {
+test('an error is assigned to one image only', async () => {
   const { session, socket } = await begin();
   add(session, 'a', 'b');
   await until(() => socket.sent.length === 2);
@@ -170,7 +170,7 @@ test('an error that was taken for an image’s is not laid on a second one', asy
   assert.equal(states(session), 'refused sent');
 });
 
-test('an image that comes when the session is full does not hold up the end', async () => {
+test('an image added to a full session does not block finishing', async () => {
   const { session, socket } = await begin({}, 1);
   add(session, 'a');
   await until(() => socket.sent.length === 1);
@@ -182,7 +182,7 @@ test('an image that comes when the session is full does not hold up the end', as
   await until(() => socket.sent.includes('finalize'));
 });
 
-test('nothing of a session is told after it was left', async () => {
+test('a session sends no events after the page has left it', async () => {
   const { session, socket } = await begin();
   add(session, 'a');
   await until(() => socket.sent.length === 1);
@@ -196,12 +196,12 @@ test('nothing of a session is told after it was left', async () => {
   assert.equal(told.length, before);
 });
 
-test('a session keeps what it was made with', async () => {
+test('a session keeps its parameters', async () => {
   const { session } = await begin();
   assert.equal(session.config?.process_res, 336);
 });
 
-test('an update is asked for as the page wants it, and its result is not the end', async () => {
+test('updates may be full results, which do not complete the session', async () => {
   const { session, socket } = await begin();
   session.incremental = false;
   add(session, 'a', 'b');
@@ -214,7 +214,7 @@ test('an update is asked for as the page wants it, and its result is not the end
   assert.equal(session.isOver, false);
 });
 
-test('who comes back while the session is finalized learns that it is over', async () => {
+test('a page that attaches during finalizing learns that the session is completed', async () => {
   Object.assign(rest.info, { status: 'processing', requests: 1, connections: 0, image_count: 2 });
   const { session, socket } = await attach();
   assert.equal(session.busy, true);
@@ -225,7 +225,7 @@ test('who comes back while the session is finalized learns that it is over', asy
   assert.deepEqual(told, ['connecting', 'open', 'complete']);
 });
 
-test('a full result that an earlier page asked for is not the end', async () => {
+test('a full result requested by an earlier page does not complete the session', async () => {
   Object.assign(rest.info, { status: 'processing', requests: 1, connections: 0, image_count: 2 });
   const { session, socket } = await attach();
   Object.assign(rest.info, { status: 'active', requests: 0 });
@@ -236,14 +236,14 @@ test('a full result that an earlier page asked for is not the end', async () => 
   assert.equal(session.isOver, false);
 });
 
-test('names that the session has already are not given again', async () => {
+test('names already used in the session are not used again', async () => {
   Object.assign(rest.info, { image_count: 2, pending_images: 0 });
   rest.images = ['a.jpg', 'a.jpg'].map((image_path, index) => ({ index, id: null, image_path }));
   const { session } = await attach();
   assert.equal(session.uploads.reserve('a.jpg').name, 'a.jpg (3)');
 });
 
-test('a request that was lost is asked for again even if REST fails for a while', async () => {
+test('a lost request is sent again even if REST fails for a while', async () => {
   const { session, socket } = await begin();
   add(session, 'a', 'b');
   await until(() => socket.sent.length === 2);
@@ -260,7 +260,7 @@ test('a request that was lost is asked for again even if REST fails for a while'
   await until(() => third.sent.includes('generate'));
 });
 
-test('refused connections come ever more seldom', async () => {
+test('refused connections are retried with increasing pauses', async () => {
   const { socket } = await begin();
   const pauses: number[] = [];
   const timeout = globalThis.setTimeout;
@@ -274,14 +274,14 @@ test('refused connections come ever more seldom', async () => {
     dropped.drop(4429);
     globalThis.setTimeout = timeout;
     dropped = await nextSocket(before);
-    // It opens, and is refused before the server has greeted.
+    // The socket opens and is closed before `connected`.
     dropped.readyState = FakeSocket.OPEN;
     dropped.onopen?.();
   }
   assert.deepEqual(pauses, [500, 1000, 2000]);
 });
 
-test('trying now replaces a socket that is stuck while it connects', async () => {
+test('a manual retry replaces a socket stuck in connecting', async () => {
   const { session, socket } = await begin();
   const before = FakeSocket.opened.length;
   socket.drop();
@@ -295,7 +295,7 @@ test('trying now replaces a socket that is stuck while it connects', async () =>
   await until(() => told.at(-1) === 'open');
 });
 
-test('trying now replaces an open socket only if it is silent', async (context) => {
+test('a manual retry replaces an open socket only if it is silent', async (context) => {
   context.mock.timers.enable({ apis: ['Date'] });
   const { session, socket } = await begin();
   session.retry();

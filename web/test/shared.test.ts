@@ -7,7 +7,7 @@ import { age, bytes, count, duration, plural } from '../src/shared/format';
 import { Once } from '../src/shared/once';
 import { inParallel } from '../src/shared/parallel';
 
-test('numbers are written for people', () => {
+test('numbers are formatted', () => {
   assert.equal(count(1234567), '1,234,567');
   assert.equal(plural(1, 'photo'), '1 photo');
   assert.equal(plural(2, 'photo'), '2 photos');
@@ -36,7 +36,7 @@ test('addresses of servers', () => {
   assert.throws(() => new Server('ftp://a.test'));
 });
 
-test('pauses double up to a limit, and begin anew', () => {
+test('pauses double up to a limit, and can be reset', () => {
   const backoff = new Backoff(500, 3000);
   assert.deepEqual(
     [1, 2, 3, 4].map(() => backoff.next()),
@@ -46,7 +46,7 @@ test('pauses double up to a limit, and begin anew', () => {
   assert.equal(backoff.next(), 500);
 });
 
-test('work goes on in its order, a few at the same time', async () => {
+test('items are processed in order with limited concurrency', async () => {
   const begun: number[] = [];
   let running = 0;
   let most = 0;
@@ -61,7 +61,7 @@ test('work goes on in its order, a few at the same time', async () => {
   assert.equal(most, 3);
 });
 
-test('work that goes on is not begun again', async () => {
+test('a running task is not started again', async () => {
   const once = new Once<number>();
   let begun = 0;
   const work = async () => {
@@ -74,7 +74,7 @@ test('work that goes on is not begun again', async () => {
   assert.equal(await once.do(work), 2);
 });
 
-test('a page that the server refuses is told what lets it in', async (context) => {
+test('a page refused by the server gets the option that allows it', async (context) => {
   const { fetch } = globalThis;
   context.after(() => {
     Object.assign(globalThis, { fetch, location: undefined });
@@ -94,7 +94,7 @@ test('a page that the server refuses is told what lets it in', async (context) =
   await assert.rejects(server.get('/info'), /does not answer/);
 });
 
-test('an answer may take long as long as something comes, and not otherwise', async (context) => {
+test('a response times out only while it brings no data', async (context) => {
   context.mock.timers.enable({ apis: ['setTimeout'] });
   const { fetch } = globalThis;
   context.after(() => {
@@ -122,7 +122,7 @@ test('an answer may take long as long as something comes, and not otherwise', as
   pieces?.close();
   assert.equal((await whole).blob.size, 4);
   const stuck = server.getFile('/result');
-  const refused = assert.rejects(stuck, /broke off/);
+  const refused = assert.rejects(stuck, /was interrupted/);
   await turn();
   context.mock.timers.tick(31_000);
   await refused;

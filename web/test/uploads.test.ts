@@ -5,7 +5,7 @@ import { type Image, Uploads } from '../src/protocol/uploads';
 
 const FILE = new Blob(['picture']);
 
-/** Uploads with these images, of which as many as possible are under way. */
+/** Uploads with these images, as many as possible in transit. */
 function sending(...names: string[]): { uploads: Uploads; images: Image[] } {
   const uploads = new Uploads(() => {});
   const images = names.map((name) => uploads.reserve(name));
@@ -29,7 +29,7 @@ function states(images: Image[]): string {
   return images.map(({ state }) => state).join(' ');
 }
 
-test('images go in the order in which they were added, a few at a time', () => {
+test('images are sent in order, a few at a time', () => {
   const names = Array.from({ length: 12 }, (_, index) => `${index}.jpg`);
   const { uploads } = sending(...names);
   assert.equal(uploads.in('sent').length, 8);
@@ -38,7 +38,7 @@ test('images go in the order in which they were added, a few at a time', () => {
   assert.deepEqual(sendAll(uploads), ['8.jpg']);
 });
 
-test('one that is still being made holds back those behind it', () => {
+test('an image in preparation holds back those behind it', () => {
   const uploads = new Uploads(() => {});
   const first = uploads.reserve('a');
   uploads.ready(uploads.reserve('b'), FILE);
@@ -49,7 +49,7 @@ test('one that is still being made holds back those behind it', () => {
   assert.equal(uploads.drained, true);
 });
 
-test('names are unique, so that an acknowledgement says whose it is', () => {
+test('names are unique, so that an acknowledgement identifies its image', () => {
   const { images } = sending('a.jpg', 'a.jpg', 'a.jpg');
   assert.deepEqual(
     images.map(({ name }) => name),
@@ -57,7 +57,7 @@ test('names are unique, so that an acknowledgement says whose it is', () => {
   );
 });
 
-test('a refusal is that of the oldest, until an acknowledgement shows otherwise', () => {
+test('a refusal belongs to the oldest image until an acknowledgement shows otherwise', () => {
   const { uploads, images } = sending('a', 'b', 'c');
   uploads.refused('it is no picture');
   assert.equal(states(images), 'refused sent sent');
@@ -69,12 +69,12 @@ test('a refusal is that of the oldest, until an acknowledgement shows otherwise'
   assert.equal(states(images), 'acknowledged refused acknowledged');
 });
 
-test('a refusal without an image under way is somebody else’s', () => {
+test('a refusal without an image in transit is not assigned', () => {
   const { uploads } = sending();
   assert.equal(uploads.refused('what?'), false);
 });
 
-test('after a drop, what did not arrive is sent again, and only that', () => {
+test('after a drop, only images that did not arrive are sent again', () => {
   const { uploads, images } = sending('a', 'b', 'c', 'd');
   uploads.acknowledged('a', 1);
   uploads.reconnected(3);
@@ -89,7 +89,7 @@ test('images of others in the session do not count as arrived', () => {
   assert.equal(states(images), 'acknowledged queued');
 });
 
-test('what is beyond the limit is refused without being sent', () => {
+test('images beyond the limit are refused without being sent', () => {
   const uploads = new Uploads(() => {});
   uploads.connected(0, 2);
   const images = ['a', 'b', 'c'].map((name) => uploads.reserve(name));
@@ -114,7 +114,7 @@ test('a refusal makes room for one more', () => {
   assert.deepEqual(sendAll(uploads), ['b']);
 });
 
-test('what comes when there is no room is refused at once', () => {
+test('images added to a full session are refused at once', () => {
   const uploads = new Uploads(() => {});
   uploads.connected(2, 2);
   const late = uploads.reserve('late');
@@ -124,7 +124,7 @@ test('what comes when there is no room is refused at once', () => {
   assert.equal(uploads.drained, true);
 });
 
-test('one that was refused while it was being made stays so, and its file is let go', () => {
+test('an image refused during preparation stays refused, and its file is released', () => {
   const uploads = new Uploads(() => {});
   const image = uploads.reserve('a');
   uploads.refuse(image, 'the session has ended');
@@ -140,7 +140,7 @@ test('refused images do not keep their files', () => {
   assert.equal(images[1]?.data, FILE);
 });
 
-test('answers that name their image need no order', () => {
+test('answers with identifiers need no order', () => {
   const { uploads, images } = sending('a', 'b', 'c');
   assert.equal(uploads.refused('it is no picture', images[2]?.id), true);
   uploads.acknowledged('another name', 1, images[1]?.id);
@@ -148,19 +148,19 @@ test('answers that name their image need no order', () => {
   assert.equal(uploads.refused('whose?', 'unknown'), false);
 });
 
-test('the image that ended a connection is the oldest that did not arrive', () => {
+test('the oldest image that did not arrive is blamed for a closed connection', () => {
   const { uploads, images } = sending('a', 'b', 'c');
   uploads.reconnected(1, undefined, 'too large');
   assert.equal(states(images), 'acknowledged refused queued');
   assert.equal(images[1]?.reason, 'too large');
 });
 
-/** An image as the server lists it. */
+/** An image in the server's list. */
 function listed(index: number, image_path: string, id: string | null = null) {
   return { index, id, image_path, width: 64, height: 48 };
 }
 
-test('images stand where the server has them, whatever else has their names', () => {
+test('images have the server’s indices, even if names repeat', () => {
   const { uploads, images } = sending('a', 'b', 'c', 'd');
   uploads.acknowledged('a', 2, images[0]?.id);
   uploads.reconnected(4, new Map([[images[2]?.id ?? '', 3]]));
@@ -172,7 +172,7 @@ test('images stand where the server has them, whatever else has their names', ()
     listed(0, 'a'),
     listed(1, 'a', images[0]?.id),
     listed(2, 'a', 'another page'),
-    // Its acknowledgement is on the way.
+    // Its acknowledgement is in transit.
     listed(3, 'b', images[1]?.id),
   ];
   assert.deepEqual(uploads.nameOthers(stored), [

@@ -18,20 +18,20 @@ test('slow frames get fewer points, and fast ones more again', () => {
   const frame = (ms: number) => budget.measure(ms, budget.of(MILLION));
   assert.equal(budget.of(MILLION), MILLION);
   frame(300);
-  assert.equal(budget.of(MILLION), MILLION, 'one hiccup does not count');
+  assert.equal(budget.of(MILLION), MILLION, 'a single slow frame is ignored');
   frame(300);
   assert.equal(budget.of(MILLION), MILLION / 4);
   frame(60);
   assert.equal(budget.of(MILLION), MILLION / 8);
   frame(30);
-  assert.equal(budget.of(MILLION), MILLION / 8, 'what is smooth stays');
+  assert.equal(budget.of(MILLION), MILLION / 8, 'a smooth frame rate keeps the limit');
   for (let turn = 0; turn < 20; turn += 1) {
     frame(16);
   }
   assert.equal(budget.of(MILLION), MILLION);
 });
 
-test('however slow, something is seen', () => {
+test('the limit has a minimum, however slow the frames', () => {
   const budget = new PointBudget();
   for (let turn = 0; turn < 30; turn += 1) {
     budget.measure(1000, budget.of(MILLION));
@@ -40,12 +40,12 @@ test('however slow, something is seen', () => {
   assert.equal(budget.of(300), 300);
 });
 
-/** A point whose coordinates and colour say which one it is. */
+/** Points whose coordinates and colours identify them. */
 function numbered(count: number): number[][] {
   return Array.from({ length: count }, (_, index) => [index, 2 * index, 3 * index, index % 251]);
 }
 
-test('points are shuffled with all that belongs to them', async () => {
+test('points are shuffled with all their attributes', async () => {
   const points = numbered(1000);
   const geometry = new BufferGeometry();
   const positions = Float32Array.from(points.flatMap((point) => point.slice(0, 3)));
@@ -66,12 +66,12 @@ test('points are shuffled with all that belongs to them', async () => {
     assert.equal(color.getX(index), x % 251);
     assert.equal(color.getW(index), 3);
   });
-  // The first tenth comes from everywhere.
+  // The first tenth has points of all quarters.
   const quarters = new Set(order.slice(0, 100).map((x) => Math.floor(x / 250)));
   assert.equal(quarters.size, 4);
 });
 
-test('packed points with padding are shuffled as well', async () => {
+test('interleaved points with padding are shuffled as well', async () => {
   const packed = Uint16Array.from(numbered(100).flatMap(([x = 0, y = 0]) => [x, y, 7, 0]));
   const buffer = new InterleavedBuffer(packed, 4);
   const geometry = new BufferGeometry();
@@ -89,7 +89,7 @@ test('packed points with padding are shuffled as well', async () => {
   });
 });
 
-test('points are not held beside the GPU', () => {
+test('points are not kept in memory after their upload to the GPU', () => {
   const geometry = new BufferGeometry();
   const plain = new BufferAttribute(new Float32Array(3), 3);
   const buffer = new InterleavedBuffer(new Uint16Array(4), 4);

@@ -1,4 +1,4 @@
-"""The contract between the service and a model archive; `weights/README.md` states it in words."""
+"""The contract between the service and a model archive, specified in `weights/README.md`."""
 
 from weights.contract.archive import archive_digest, load_archive, read_metadata, save_archive
 from weights.contract.check import check_archive

@@ -1,4 +1,4 @@
-"""Show the metadata of a model archive, or check that it keeps the contract."""
+"""Show the metadata of a model archive, or check that it follows the contract."""
 
 import argparse
 import sys
@@ -7,12 +7,12 @@ from weights.contract import ContractError, check_archive, read_metadata
 
 
 def main() -> int:
-    """Run the command and return its exit status: 1 if the archive breaks the contract."""
+    """Run the command and return its exit status: 1 if the archive violates the contract."""
     parser = argparse.ArgumentParser(prog="python -m weights.contract", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     show = commands.add_parser("show", help="print the metadata of an archive")
     show.add_argument("path")
-    check = commands.add_parser("check", help="run an archive and report what breaks the contract")
+    check = commands.add_parser("check", help="run an archive and report contract violations")
     check.add_argument("path")
     check.add_argument("--device", default="cpu")
     options = parser.parse_args()
@@ -27,7 +27,7 @@ def main() -> int:
     for violation in violations:
         print(violation)
     if not violations:
-        print(f"{options.path} keeps the contract")
+        print(f"{options.path} follows the contract")
     return 1 if violations else 0
 
 

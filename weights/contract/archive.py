@@ -1,13 +1,13 @@
 """Reading and writing model archives: TorchScript zip files with the contract's metadata.
 
-Archives are reproducible: the same scripted sources give the same bytes on any machine. So the
-debug information (which holds the paths of source files) and the serialization id (a hash over it)
-are dropped, and every entry is stored without compression, with a fixed time, its data aligned so
-that it can be mapped into memory.
+Archives are reproducible: the same scripted sources give the same bytes on any machine. Therefore
+the debug information (it contains source paths) and the serialization id (a hash over it) are
+dropped. Every entry is stored uncompressed with a fixed time, and its data is aligned for mapping
+into memory.
 
-TorchScript numbers a class name that is scripted twice in one process: build in a fresh process.
+Build in a fresh process: TorchScript appends a number to a class name that is scripted twice.
 
-Weights may be gigabytes: entries are copied and read in pieces, never held in memory as a whole.
+Weights may take gigabytes, so entries are copied in chunks and never held in memory as a whole.
 """
 
 import dataclasses
@@ -29,8 +29,8 @@ from weights.contract.metadata import METADATA_ENTRY, ContractError, Metadata
 
 TOP_FOLDER = "model"
 ALIGNMENT = 64
-PIECE = 1 << 20
-"""Bytes that are read at a time."""
+CHUNK = 1 << 20
+"""Bytes to read at a time."""
 LOCAL_HEADER_LENGTH = 30
 """Bytes of a zip file's local header before the name (APPNOTE.TXT, section 4.3.7)."""
 PADDING_FIELD = 0x4246
@@ -52,10 +52,10 @@ def save_archive(
 
 
 def read_metadata(path: str | os.PathLike[str]) -> Metadata:
-    """The metadata of an archive, whose content must agree with the digest.
+    """Read the metadata of an archive and verify its digest.
 
     Raises:
-        ContractError: if the file is no archive, has no valid metadata, or was changed.
+        ContractError: if the file is not an archive, has no valid metadata, or was changed.
         OSError: if the file cannot be read.
     """
     with _open(path) as archive:
@@ -65,7 +65,9 @@ def read_metadata(path: str | os.PathLike[str]) -> Metadata:
         metadata = Metadata.from_json(_bytes_of(entries[METADATA_ENTRY]))
         found = _digest(entries)
     if metadata.digest != found:
-        raise ContractError(f"{path} has the digest {found}, but states {metadata.digest}")
+        raise ContractError(
+            f"{path} was changed: it has the digest {found}, its metadata say {metadata.digest}"
+        )
     return metadata
 
 
@@ -90,7 +92,7 @@ def load_archive(
 
 
 def archive_digest(path: str | os.PathLike[str]) -> str:
-    """The digest of an archive's content, computed, not the one that its metadata states."""
+    """Compute the digest of an archive's content, whatever its metadata say."""
     with _open(path) as archive:
         return _digest(_entries(archive))
 
@@ -102,12 +104,12 @@ def read_entries(path: str | os.PathLike[str]) -> dict[str, bytes]:
 
 
 def write_entries(path: str | os.PathLike[str], entries: Mapping[str, bytes]) -> None:
-    """Write entries below the top folder, in a way that depends on nothing but them."""
+    """Write entries below the top folder, reproducibly."""
     _write(Path(path), {name: _of_bytes(data) for name, data in entries.items()})
 
 
 class _Entry:
-    """What an archive has, or is to have, under a name."""
+    """An entry of an archive that exists or is being written."""
 
     def __init__(self, size: int, open_content: Callable[[], IO[bytes]]) -> None:
         self.size = size
@@ -131,7 +133,7 @@ def _open(path: str | os.PathLike[str]) -> zipfile.ZipFile:
 
 
 def _entries(archive: zipfile.ZipFile) -> dict[str, _Entry]:
-    """By their names without the top folder; they can be read while the archive is open."""
+    """Entries by name without the top folder; readable while the archive is open."""
     return {
         info.filename.partition("/")[2]: _Entry(
             info.file_size, functools.partial(archive.open, info)
@@ -150,7 +152,7 @@ def _write(path: Path, entries: Mapping[str, _Entry]) -> None:
                     info.file_size = entry.size
                     info.extra = _padding(file.tell() + len(info.filename.encode()))
                     with entry.open() as content, archive.open(info, "w") as target:
-                        shutil.copyfileobj(content, target, PIECE)
+                        shutil.copyfileobj(content, target, CHUNK)
             file.close()
             os.chmod(file.name, 0o644)
             os.replace(file.name, path)
@@ -160,7 +162,10 @@ def _write(path: Path, entries: Mapping[str, _Entry]) -> None:
 
 
 def _padding(offset: int) -> bytes:
-    """An extra field after which an entry's data is aligned; `offset`: header and name's start."""
+    """The zip extra field that aligns an entry's data.
+
+    `offset` is the position of the local header plus the length of the entry's name.
+    """
     length = -(offset + LOCAL_HEADER_LENGTH + 4) % ALIGNMENT
     return struct.pack("<HH", PADDING_FIELD, length) + b"\0" * length
 
@@ -178,6 +183,6 @@ def _digest(entries: Mapping[str, _Entry]) -> str:
         if _is_content(name):
             digest.update(name.encode() + b"\0" + struct.pack("<Q", entry.size))
             with entry.open() as content:
-                while piece := content.read(PIECE):
-                    digest.update(piece)
+                while chunk := content.read(CHUNK):
+                    digest.update(chunk)
     return f"sha256:{digest.hexdigest()}"

@@ -1,4 +1,4 @@
-"""Run a model's entry points on made-up input and report what breaks the contract."""
+"""Run a model's entry points on synthetic input and report contract violations."""
 
 import os
 
@@ -13,14 +13,14 @@ from weights.contract.metadata import Metadata
 SHAPES = ((1, 10, 14), (2, 12, 8), (3, 11, 15), (5, 8, 8), (2, 1, 1), (2, 1, 20))
 """Frames, height and width in patches."""
 NEAR_IDENTITY = 0.05
-"""How far the reference frame's extrinsics may be from the identity."""
+"""Largest deviation of the reference frame's extrinsics from the identity."""
 
 
 def check_archive(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> list[str]:
     """Run an archive on noise and on views of a textured plane; return every violation found.
 
     Raises:
-        ContractError: if the archive cannot even be loaded.
+        ContractError: if the archive cannot be loaded.
     """
     module, metadata = load_archive(path, device)
     violations: list[str] = []
@@ -44,7 +44,7 @@ def noise_frames(frames: int, height: int, width: int, seed: int = 0) -> Tensor:
 
 
 def plane_frames(frames: int, height: int, width: int, seed: int = 0) -> Tensor:
-    """Views of one textured plane by a camera that moves to the right, uint8 `[N, 3, H, W]`."""
+    """Uint8 views `[N, 3, H, W]` of one textured plane; the camera moves to the right."""
     generator = torch.Generator().manual_seed(seed)
     step = max(width // 16, 1)
     wide = width + step * (frames - 1)
@@ -57,7 +57,7 @@ def plane_frames(frames: int, height: int, width: int, seed: int = 0) -> Tensor:
 
 
 def _check_run(module: torch.jit.ScriptModule, metadata: Metadata, pixels: Tensor) -> list[str]:
-    """Violations of one input; an exception of the model is one of them."""
+    """Return the violations on one input; an exception counts as one."""
     try:
         violations = _check_encode(module, pixels)
         torch.manual_seed(1)
@@ -89,7 +89,7 @@ def _check_run(module: torch.jit.ScriptModule, metadata: Metadata, pixels: Tenso
 
 
 def _poses(pixels: Tensor) -> Tensor:
-    """Known cameras `[N, 21]` that move to the right, in a world that is not the first one's."""
+    """Known cameras `[N, 21]` that move to the right; the world is not the first camera's frame."""
     frames, _, height, width = pixels.shape
     focal = 0.8 * max(height, width)
     turn_and_shift = [0, 0, 1, 2, 0, 1, 0, 3, -1, 0, 0, 4]
@@ -101,7 +101,7 @@ def _poses(pixels: Tensor) -> Tensor:
 
 
 def _check_encode(module: torch.jit.ScriptModule, pixels: Tensor) -> list[str]:
-    """Row i of `encode` depends on image i only, on the CPU bit by bit, in any grouping."""
+    """Check that row i of `encode` depends on image i only; on the CPU to the bit."""
     frames = pixels.shape[0]
     with torch.no_grad(), torch.jit.optimized_execution(False):
         at_once = module.encode(pixels)
@@ -122,13 +122,13 @@ def _check_encode(module: torch.jit.ScriptModule, pixels: Tensor) -> list[str]:
 
 
 def _nearly_equal(a: Tensor, b: Tensor, tolerance: float = 0.02) -> bool:
-    """Whether the difference is small beside the values, as a whole."""
+    """Whether the norm of the difference is small relative to the norm of `b`."""
     difference = torch.linalg.vector_norm(a.double() - b.double())
     return bool(difference <= tolerance * torch.linalg.vector_norm(b.double()))
 
 
 def _check_values(result: Reconstruction, pixels: Tensor) -> list[str]:
-    """Shapes, types and ranges of a result."""
+    """Check shapes, types and ranges of a result."""
     violations: list[str] = []
     frames, _, height, width = pixels.shape
     for name, shape in (

@@ -1,4 +1,4 @@
-"""Running a model through its entry points in the way the service does."""
+"""Run a model through its entry points as the service does."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,12 +10,12 @@ from weights.contract.metadata import Metadata
 
 
 class Reconstruction(NamedTuple):
-    """What a model makes of `N` frames of `H` x `W` pixels."""
+    """A model's result for `N` frames of `H` x `W` pixels."""
 
     depth: Tensor
     """float32 [N, H, W], z in the camera frame."""
     confidence: Tensor
-    """float32 [N, H, W], at least 1; 1 means "not known"."""
+    """float32 [N, H, W], at least 1; 1 means "unknown"."""
     extrinsics: Tensor
     """float32 [N, 3, 4], world to camera."""
     intrinsics: Tensor
@@ -34,12 +34,12 @@ def run_model(
 ) -> Reconstruction:
     """Reconstruct uint8 frames `[N, 3, H, W]`, whose sides are multiples of the patch size.
 
-    Frames are encoded and their depth is computed `chunk` at a time. `progress` is called after
-    each stage with its entry point's name. `poses`, float32 `[N, 21]`, are the cameras if they are
-    known and the model has the entry point `relate_posed`.
+    Encodes frames and computes depth `chunk` frames at a time. Calls `progress` after each stage
+    with the name of its entry point. `poses`, float32 `[N, 21]`, are known cameras; they need the
+    entry point `relate_posed`.
 
-    TorchScript's optimiser is off: it specialises the code for the shapes of the first calls,
-    which takes longer than it saves where every scene has other shapes.
+    TorchScript's optimiser is off: it specialises the code for the shapes of the first calls. That
+    costs more than it saves, because every scene has other shapes.
     """
     frames, _, height, width = pixels.shape
     ranges = [

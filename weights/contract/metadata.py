@@ -1,4 +1,4 @@
-"""The metadata that travels inside a model archive."""
+"""The metadata inside a model archive."""
 
 import dataclasses
 import json
@@ -20,14 +20,14 @@ PRECISIONS = ("fp32", "fp16", "bf16")
 
 
 class ContractError(ValueError):
-    """An archive that does not follow the contract; the message says what is wrong."""
+    """An archive that does not follow the contract."""
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What the model's `encode` does to pixels in 0..1: subtract the mean, divide by the deviation.
+    """How `encode` normalises pixels in 0..1: (pixel - mean) / deviation, per RGB channel.
 
-    Each is of red, green and blue. The service does not need it; it is for those who compare.
+    The service does not use it. It documents the model for comparisons with other implementations.
     """
 
     mean: tuple[float, float, float]
@@ -43,9 +43,9 @@ class Normalisation:
 
 @dataclass(frozen=True)
 class MemoryNeed:
-    """Bytes at the peak of a prediction, beside the loaded model.
+    """Peak memory of a prediction in bytes, without the loaded model.
 
-    For N frames of which n are in a call of `encode`, `dense` or `fuse`:
+    For N frames, n of them per call of `encode`, `dense` or `fuse`:
     `fixed + per_pixel * N * H * W + per_call_pixel * n * H * W + per_pair * N * N`.
     """
 
@@ -63,7 +63,7 @@ class MemoryNeed:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a prediction needs, by kind of device; none where it was not measured."""
+    """Memory need of a prediction by device type; None if not measured."""
 
     cpu: MemoryNeed | None = None
     cuda: MemoryNeed | None = None
@@ -71,36 +71,36 @@ class Memory:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What the service must know of a model before it runs it."""
+    """What the service must know about a model before running it."""
 
     name: str
     version: str
     license: str
     """SPDX identifier."""
     patch_size: int
-    """Height and width of every frame are multiples of it."""
+    """In pixels; height and width of every frame are multiples of it."""
     default_process_res: int
-    """Longest side in pixels, unless the client asks for another."""
+    """Longest side in pixels if the client requests none."""
     max_process_res: int
-    """The largest longest side in pixels that the model is meant for."""
+    """Largest supported longest side in pixels."""
     scale: str
-    """`relative`, or `metric` where depth is in metres."""
+    """`relative`, or `metric` if depth is in metres."""
     precision: str
-    """Of the computation: `fp32`, `fp16` or `bf16`."""
+    """Number format of the computation: `fp32`, `fp16` or `bf16`."""
     fuse: bool
     """Whether the archive has the entry point `fuse`."""
     align: bool = False
-    """Whether the archive has the entry point `align`, which goes with `fuse`."""
+    """Whether the archive has the entry point `align`; requires `fuse`."""
     poses: bool = False
     """Whether the archive has the entry point `relate_posed`."""
     normalisation: Normalisation | None = None
-    """Of the pixels, by the model itself."""
+    """Pixel normalisation that the model applies itself."""
     memory: Memory | None = None
-    """What its predictions need, where that was measured."""
+    """Memory need of predictions, if measured."""
     source_digest: str = ""
-    """`sha256:` and the SHA-256 of the file of weights that it was exported from, if any."""
+    """`sha256:` and the SHA-256 of the weights file the model was exported from, if any."""
     head_precision: str = "fp32"
-    """Of the heads that give dense maps, where they compute apart."""
+    """Number format of the dense prediction heads, if it differs from the backbone's."""
     digest: str = ""
     """`sha256:` and the SHA-256 of the archive's content; set when the archive is written."""
     contract_version: int = CONTRACT_VERSION
@@ -139,7 +139,7 @@ class Metadata:
         _require_one_of("head_precision", self.head_precision, PRECISIONS)
 
     def entry_points(self) -> list[str]:
-        """The entry points that the archive must have."""
+        """Names of the entry points that the archive must have."""
         return [
             *("encode", "relate", "cameras", "dense"),
             *["relate_posed"] * self.poses,
@@ -148,7 +148,7 @@ class Metadata:
         ]
 
     def to_json(self) -> str:
-        """The text of the metadata entry."""
+        """Serialise the metadata entry."""
         values = dataclasses.asdict(self)
         absent = [field.name for field in OPTIONAL if values[field.name] == field.default]
         for name in absent:
@@ -160,7 +160,7 @@ class Metadata:
         """Parse the metadata entry; unknown fields are ignored, optional ones may be absent.
 
         Raises:
-            ContractError: if it is no JSON object, a field is missing or a value is not allowed.
+            ContractError: if it is not a JSON object, lacks a field or has an invalid value.
         """
         try:
             values: Any = json.loads(text)
@@ -170,7 +170,7 @@ class Metadata:
             raise ContractError("the metadata is not a JSON object")
         version = values.get("contract_version")
         if type(version) is int and version != CONTRACT_VERSION:
-            # Another version may have other fields: say the cause, not its consequences.
+            # Report the version first: another version may have other fields.
             raise ContractError(
                 f"the archive follows contract version {version}, "
                 f"only version {CONTRACT_VERSION} is supported"
@@ -194,11 +194,10 @@ OPTIONAL = tuple(
     if field.name
     in ("align", "poses", "normalisation", "memory", "source_digest", "head_precision")
 )
-"""The fields that the metadata entry need not have."""
+"""Fields that may be absent from the metadata entry."""
 
 
 def _normalisation(values: Any) -> Normalisation:
-    """Parse the field of this name."""
     names = [field.name for field in dataclasses.fields(Normalisation)]
     if not isinstance(values, dict) or not all(isinstance(values.get(n), list) for n in names):
         raise ContractError(f"normalisation is {values!r}, expected lists {' and '.join(names)}")
@@ -206,7 +205,6 @@ def _normalisation(values: Any) -> Normalisation:
 
 
 def _memory(values: Any) -> Memory:
-    """Parse the field of this name."""
     if not isinstance(values, dict):
         raise ContractError(f"memory is {values!r}, expected an object")
     names = [field.name for field in dataclasses.fields(MemoryNeed)]

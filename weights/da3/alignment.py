@@ -1,6 +1,7 @@
-"""The unit of length of an any-view reconstruction from monocular metric depth.
+"""Metric scale of an any-view reconstruction from monocular metric depth.
 
-Nothing here waits for a GPU: what does not count has no weight instead of being cut out.
+Excluded pixels get weight 0 instead of being cut out, because the size of a masked selection would
+force a synchronisation with the GPU.
 """
 
 import torch
@@ -10,11 +11,11 @@ from weights.da3.far_sky import far_depth, thinned
 from weights.da3.metric_network import FEWEST_PIXELS, is_sky
 
 SMALLEST_DEPTH = 1e-3
-"""Smaller any-view depths do not count."""
+"""Smaller any-view depths are ignored."""
 SMALLEST_METRIC_DEPTH = 1e-2
-"""Smaller metric depths do not count, in metres."""
+"""Smaller metric depths are ignored, in metres."""
 LARGEST_SKY_DEPTH = 200.0
-"""In metres."""
+"""Upper bound of the depth assigned to sky, in metres."""
 
 
 def metric_scale(
@@ -23,10 +24,10 @@ def metric_scale(
     smallest_metric_depth: float = SMALLEST_METRIC_DEPTH,
     fewest_pixels: int = FEWEST_PIXELS,
 ) -> Tensor:
-    """Metres `[]` in one unit of any-view depth, the least-squares solution.
+    """Metres `[]` per unit of any-view depth, by least squares.
 
-    `dense` `[N, 4, H, W]` has any-view depth, its confidence, metric depth and sky. What counts is
-    the more confident half of what is not sky. Where all is sky the unit stays as it is.
+    `dense` `[N, 4, H, W]` has any-view depth, its confidence, metric depth and sky. Uses the more
+    confident half of the pixels that are not sky. If all pixels are sky, the scale is 1.
     """
     sample = thinned(dense, dense.size(0)).transpose(0, 1).flatten(1)
     depth, confidence, metric_depth = sample[0], sample[1], sample[2]
@@ -52,7 +53,7 @@ def aligned(
 ) -> Tensor:
     """Depth in metres and confidence `[end - begin, 2, H, W]` of some frames of `dense`.
 
-    Sky is far away, with confidence 1: it makes no points.
+    Sky gets a large depth and confidence 1, so it adds no points.
     """
     scale = metric_scale(dense)
     sample = thinned(dense, dense.size(0)).transpose(0, 1).flatten(1)

@@ -11,7 +11,7 @@ from weights.da3.reference import reference_view
 from weights.da3.rope import class_rotation, grid_rotations
 
 INTERPOLATION_OFFSET = 0.1
-"""Added to the size of an interpolated position embedding, as when DINOv2 was trained."""
+"""Added to the size of an interpolated position embedding, as in the training of DINOv2."""
 
 
 class PatchEmbedding(nn.Module):
@@ -27,7 +27,7 @@ class PatchEmbedding(nn.Module):
 
 
 class PlainTransformer(nn.Module):
-    """The parts that every vision transformer here has; what runs when is up to the others."""
+    """The parts that all vision transformers here share; subclasses run the blocks."""
 
     def __init__(self, config: VitConfig, first_related: int) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class PlainTransformer(nn.Module):
 
 
 class MonocularTransformer(PlainTransformer):
-    """Every block sees one frame alone."""
+    """A transformer whose blocks all attend within one frame."""
 
     def __init__(self, config: MetricConfig) -> None:
         super().__init__(config, config.depth)
@@ -85,7 +85,7 @@ class MonocularTransformer(PlainTransformer):
 
 
 class VisionTransformer(PlainTransformer):
-    """The blocks in two parts: `encode` sees each frame alone, `relate` all frames together."""
+    """A transformer in two parts: `encode` runs per frame, `relate` on all frames together."""
 
     def __init__(self, config: Da3Config) -> None:
         super().__init__(config, config.first_related)
@@ -96,8 +96,8 @@ class VisionTransformer(PlainTransformer):
     def encode(self, images: Tensor) -> Tensor:
         """Normalised images `[n, 3, H, W]` -> `[n, 1 + T, width]`, where T = 1 + patches.
 
-        Row 0 is the class token as it enters the last block that sees one frame only, which is
-        what the reference view is chosen by; then come the T tokens as they leave that block.
+        Row 0 is the class token at the input of the last per-frame block; it selects the reference
+        view. The T tokens at that block's output follow.
         """
         x = self.embed(images)
         class_tokens = x[:, :1]
@@ -108,20 +108,20 @@ class VisionTransformer(PlainTransformer):
         return torch.cat([class_tokens, x], 1)
 
     def camera_tokens(self, class_tokens: Tensor) -> Tensor:
-        """One token `[N, width]` a view: the learned one of the reference, or of another view.
+        """Camera token `[N, width]` of each view: the learned token of reference or other views.
 
-        The official network moves the reference to the front, and back at the end. Nothing but
-        this token depends on the order of the views, so they can as well stay where they are.
+        The official network moves the reference view to the front, and back at the end. Only this
+        token depends on the order of the views, so here they keep their order.
         """
         views = torch.arange(class_tokens.size(0), device=class_tokens.device)
         is_reference = (views == reference_view(class_tokens))[:, None]
         return torch.where(is_reference, self.camera_token[0, 0], self.camera_token[0, 1])
 
     def relate(self, features: Tensor, camera_tokens: Tensor, rows: int, columns: int) -> Tensor:
-        """Rows of `encode` and a camera token each -> `[N, 4, T, 2 * width]`, one for each tap.
+        """Rows of `encode` and a camera token each -> `[N, 4, T, 2 * width]`, one row per tap.
 
-        The first half of a token is from the last block that saw one frame only, the second half
-        is the tap's. The latter is normalised, except for token 0, the camera's.
+        The first half of a token comes from the last per-frame block, the second half from the tap.
+        The second half is normalised, except for token 0, the camera token.
         """
         x = features[:, 1:].clone()
         x[:, 0] = camera_tokens.to(x.dtype)
@@ -149,7 +149,7 @@ class VisionTransformer(PlainTransformer):
 
 
 class Backbone(nn.Module):
-    """Holds a transformer under the name that it has in checkpoints."""
+    """Wraps a transformer so that its parameters have the names of the checkpoints."""
 
     def __init__(self, config: Da3Config | MetricConfig) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ MLP_RATIO = 4
 
 
 class Attention(nn.Module):
-    """Self-attention among the tokens of each frame, or among the tokens of all frames."""
+    """Self-attention within each frame or across all frames."""
 
     def __init__(self, width: int, heads: int, qk_norm: bool) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor, rotations: Tensor | None, all_frames: bool) -> Tensor:
-        """Attend within `x` `[N, T, width]`; `rotations` are of the leading tokens of a frame."""
+        """Attend within `x` `[N, T, width]`; `rotations` apply to the leading tokens of a frame."""
         frames, tokens, width = x.size()
         qkv = self.qkv(x).view(frames, tokens, 3, self.heads, self.channels)
         q = self.q_norm(qkv[:, :, 0])
@@ -82,7 +82,7 @@ class LayerScale(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then a perceptron, each normalised before, scaled and added."""
+    """Pre-norm attention and perceptron, each as a scaled residual branch."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The camera decoder, from a camera token to a pose, and the camera encoder, the other way."""
+"""The camera decoder (camera token to pose) and the camera encoder (pose to camera token)."""
 
 import torch
 from torch import Tensor, nn
@@ -6,11 +6,11 @@ from torch import Tensor, nn
 from weights.da3.blocks import Block, Mlp
 
 POSE_LENGTH = 9
-"""Numbers of a pose encoding; `geometry.py` says which."""
+"""Length of a pose encoding; see `geometry.py`."""
 
 
 class CameraDecoder(nn.Module):
-    """The pose of each view from its camera token alone."""
+    """Decodes the pose of each view from its camera token."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class CameraDecoder(nn.Module):
 
 
 class CameraEncoder(nn.Module):
-    """Camera tokens for views whose poses are known; they see each other."""
+    """Encodes known poses as camera tokens, with attention across views."""
 
     def __init__(self, width: int, depth: int = 4, heads: int = 16) -> None:
         super().__init__()

@@ -18,19 +18,19 @@ TENSOR_FILE = "model.safetensors"
 
 
 class Checkpoint(NamedTuple):
-    """What a folder holds."""
+    """The content of a checkpoint folder."""
 
     network: Network
     config: AnyConfig
     digest: str
-    """`sha256:` and the SHA-256 of the file of tensors."""
+    """`sha256:` and the SHA-256 of the tensor file."""
 
 
 def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint:
     """Read a folder.
 
     Raises:
-        CheckpointError: if the files are not those of a network of Depth Anything 3.
+        CheckpointError: if the files are not a Depth Anything 3 checkpoint.
         OSError: if a file cannot be read.
     """
     folder = Path(folder)
@@ -48,7 +48,7 @@ def read_config(path: Path) -> AnyConfig:
     """The configuration of the network that a `config.json` names.
 
     Raises:
-        CheckpointError: if it names none, an unsupported one, or describes another network.
+        CheckpointError: if it names no or an unsupported network, or describes another one.
         OSError: if the file cannot be read.
     """
     try:
@@ -73,7 +73,7 @@ def read_config(path: Path) -> AnyConfig:
 
 
 def _described(config: AnyConfig) -> list[tuple[Any, ...]]:
-    """Fields of `config.json`, their names from the outermost on, with what is expected there."""
+    """Expected fields of `config.json`: the path of names from the outermost on, and the value."""
     if isinstance(config, NestedConfig):
         return [
             *(("anyview", *field) for field in _described(config.any_view)),

@@ -35,8 +35,8 @@ class Da3Config(VitConfig):
     """One size of the any-view network."""
 
     first_related: int
-    """Blocks before it see one frame each; from it on every odd block sees all frames. Each tap is
-    one that sees all frames."""
+    """Index of the first cross-frame stage: earlier blocks attend within a frame; from it on odd
+    blocks attend across all frames. Every tap is a cross-frame block."""
 
     def __post_init__(self) -> None:
         for tap in self.taps:
@@ -98,12 +98,12 @@ ANY_VIEW = {config.name: config for config in (SMALL, BASE, LARGE, GIANT)}
 
 @dataclass(frozen=True)
 class MetricConfig(VitConfig):
-    """The monocular network, which sees one frame at a time, and knows metres and the sky."""
+    """The monocular network: metric depth and sky of single frames."""
 
 
 @dataclass(frozen=True)
 class NestedConfig:
-    """An any-view network whose unit of length is that of a monocular one: metres."""
+    """An any-view network scaled to metres by a monocular metric network."""
 
     name: str
     any_view: Da3Config

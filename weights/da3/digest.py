@@ -1,4 +1,4 @@
-"""Digests of files, in the form that metadata have them."""
+"""Digests of files, in the form used by the metadata."""
 
 import hashlib
 from pathlib import Path

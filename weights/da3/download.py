@@ -1,9 +1,10 @@
 """Download the official checkpoint of a model: `config.json` and `model.safetensors`.
 
-For programs: writes one JSON object a line. `{"file", "done", "total"}` is progress in bytes, the
-last line `{"folder", "repository", "revision"}` says where the checkpoint lies. The exit status is
-69 if the hub cannot be asked, 1 for all other errors. With `--check` the hub is only asked for an
-answer, which takes no packages. People use `pointstream models fetch`.
+An interface for programs; people use `pointstream models fetch`. Writes one JSON object per line:
+`{"file", "done", "total"}` is progress in bytes, and the last line, `{"folder", "repository",
+"revision"}`, gives the location of the checkpoint. The exit status is 69 if the hub cannot be
+reached, 1 for all other errors. `--check` only tests whether the hub responds, and needs no
+packages.
 """
 
 import argparse
@@ -23,28 +24,28 @@ CONFIG_FILE = "config.json"
 FILES = [CONFIG_FILE, "model.safetensors"]
 
 
-def say(**values: str | int) -> None:
-    """Write one line for the program that listens."""
+def write_line(**values: str | int) -> None:
+    """Write one JSON line to stdout and flush it."""
     print(json.dumps(values), flush=True)
 
 
-class LackingError(Exception):
-    """A package that cannot be imported; the message says what to do about it."""
+class MissingPackageError(Exception):
+    """A required package cannot be imported."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(
-            f"{sys.executable} lacks what fetching models needs ({error}); "
+            f"{sys.executable} lacks a package for fetching models ({error}); "
             "`scripts/setup.sh --with-model-tools` installs it"
         )
 
 
-def obtain(name: str, revision: str, target: Path, report: "Report") -> tuple[Path, str]:
-    """Get the official checkpoint of a known model; returns its folder and its commit.
+def download_model(name: str, revision: str, target: Path, report: "Report") -> tuple[Path, str]:
+    """Download the official checkpoint of a known model; return its folder and commit.
 
     Raises:
-        OutOfReach: if the hub cannot be asked.
-        DownloadError: if it does not give the checkpoint.
-        LackingError: if a package is missing.
+        OutOfReach: if the hub cannot be reached.
+        DownloadError: if the hub does not provide the checkpoint.
+        MissingPackageError: if a package is missing.
         CheckpointError: if it is the checkpoint of another model.
         OSError: if it cannot be written.
     """
@@ -53,15 +54,15 @@ def obtain(name: str, revision: str, target: Path, report: "Report") -> tuple[Pa
     try:
         from weights.da3 import hub
     except ImportError as error:
-        raise LackingError(error) from error
+        raise MissingPackageError(error) from error
     located = hub.locate(repository, revision, FILES)
-    # PyTorch takes a while to load, and the hub may be out of reach. But what the export needs must
-    # be there before gigabytes are downloaded for it.
+    # Check the hub before loading PyTorch, which is slow. But check the packages of the export
+    # before downloading gigabytes.
     try:
         from weights.da3.checkpoint import read_config
         from weights.da3.loading import CheckpointError
     except (ImportError, OSError) as error:
-        raise LackingError(error) from error
+        raise MissingPackageError(error) from error
     folder = hub.download(located, FILES, target, report)
     found = read_config(folder / CONFIG_FILE).name
     if found != name:
@@ -88,17 +89,17 @@ def main() -> int:
         if options.check:
             reach.check(repository)
             return 0
-        folder, commit = obtain(
+        folder, commit = download_model(
             options.name,
             options.revision,
             options.output,
-            lambda file, done, total: say(file=file, done=done, total=total),
+            lambda file, done, total: write_line(file=file, done=done, total=total),
         )
-    # That of a checkpoint is a ValueError, and known only once PyTorch is loaded.
-    except (reach.DownloadError, LackingError, ValueError, OSError) as error:
+    # CheckpointError is a ValueError; importing it here would load PyTorch.
+    except (reach.DownloadError, MissingPackageError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return os.EX_UNAVAILABLE if isinstance(error, reach.OutOfReach) else 1
-    say(folder=str(folder), repository=repository, revision=commit)
+    write_line(folder=str(folder), repository=repository, revision=commit)
     return 0
 
 

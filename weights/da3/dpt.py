@@ -1,6 +1,6 @@
-"""What the depth heads share: a dense prediction transformer (DPT, arXiv 2103.13413).
+"""The common part of the depth heads: a dense prediction transformer (DPT, arXiv 2103.13413).
 
-Tokens of four taps become maps of four sizes, which are merged from coarse to fine.
+It converts the tokens of four taps to maps of four resolutions and merges them from coarse to fine.
 """
 
 import torch
@@ -13,7 +13,7 @@ from weights.da3.uv_embedding import add_uv_embedding
 OUTPUT_WIDTH = 32
 """Channels before the last layer."""
 LARGEST_EXPONENT = 60.0
-"""Keeps what a head gives finite whatever the weights and the images are."""
+"""Upper bound of logits, so that the exponential is finite for any weights and images."""
 
 
 class ResidualConvolutions(nn.Module):
@@ -25,7 +25,7 @@ class ResidualConvolutions(nn.Module):
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[n, width, h, w]`, and so is the result."""
+        """`[n, width, h, w]` -> `[n, width, h, w]`."""
         return self.conv2(F.relu(self.conv1(F.relu(x)), inplace=True)).add_(x)
 
 
@@ -39,7 +39,8 @@ class Fusion(nn.Module):
 
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:
         """`[n, C, h, w]` -> `[n, C, height, width]`."""
-        # They commute, as the weights of an interpolation sum to one; this way is less work.
+        # A 1x1 convolution and interpolation commute: interpolation weights sum to one. The
+        # convolution is cheaper at the smaller size.
         return resize(self.out_conv(self.resConfUnit2(x)), height, width)
 
 
@@ -56,7 +57,7 @@ class SkipFusion(Fusion):
 
 
 class Scratch(nn.Module):
-    """Merges the four stages; under the name that it has in checkpoints."""
+    """Merges the four stages; the name is that of the checkpoints."""
 
     def __init__(self, stages: tuple[int, int, int, int], width: int) -> None:
         super().__init__()
@@ -84,10 +85,10 @@ class Scratch(nn.Module):
 
 
 class Stages(nn.Module):
-    """From the tokens of four taps to maps of four sizes; the base of every head."""
+    """Converts the tokens of four taps to maps of four resolutions; base class of the heads."""
 
     def __init__(self, config: VitConfig, token_width: int, norm: nn.Module, placed: bool) -> None:
-        """`placed`: whether maps are told where in the image their cells are."""
+        """`placed`: whether to add a positional embedding to the maps."""
         super().__init__()
         stages = config.head_stages
         self.patch_size = PATCH_SIZE
@@ -111,7 +112,7 @@ class Stages(nn.Module):
         dtype = self.projects[0].weight.dtype
         stages: list[Tensor] = []
         for i, project in enumerate(self.projects):
-            # Maps whose channels come last in memory, which convolutions take and pass on.
+            # Channels-last memory layout, which the convolutions keep.
             tokens = self.norm(taps[:, i].to(dtype)).unflatten(1, [rows, columns])
             maps = project(tokens.permute(0, 3, 1, 2))
             stages.append(add_uv_embedding(maps, width / height) if self.placed else maps)
@@ -120,7 +121,7 @@ class Stages(nn.Module):
         return stages
 
     def exponential(self, logits: Tensor) -> Tensor:
-        """A finite and positive value of each logit, in float32: half precision ends at 65504."""
+        """Positive and finite exponential of logits, in float32: fp16 ends at 65504."""
         logits = logits.to(torch.float32)
         return logits.clamp(-self.largest_exponent, self.largest_exponent).exp()
 
@@ -135,5 +136,5 @@ def output_layers(width: int, channels: int) -> nn.Sequential:
 
 
 def resize(x: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear, corners on corners."""
+    """Resize bilinearly with aligned corners."""
     return F.interpolate(x, [height, width], mode="bilinear", align_corners=True)

@@ -1,7 +1,7 @@
 """The any-view network's depth head: depth and confidence.
 
-The official head has a second branch for rays, of which nothing is used once the camera decoder
-gives the poses. It is left out.
+The official head has a second branch for rays. It is omitted, because the camera decoder provides
+the poses.
 """
 
 import torch
@@ -13,7 +13,7 @@ from weights.da3.uv_embedding import add_uv_embedding
 
 
 class DualScratch(Scratch):
-    """With the layers that give depth and confidence."""
+    """Merges the stages and predicts depth and confidence."""
 
     def __init__(self, config: Da3Config) -> None:
         super().__init__(config.head_stages, config.head_width)

@@ -1,11 +1,12 @@
 """Export Depth Anything 3 as an archive that the service can run.
 
-`--checkpoint` takes a folder with the official `config.json` and `model.safetensors`, `--model` a
-name, whose official checkpoint is downloaded to `PATH.download` and removed once it is exported,
-`--random` a size, which gives a network that computes as much as a trained one but knows nothing.
+`--checkpoint` exports a folder with the official `config.json` and `model.safetensors`. `--model`
+downloads the official checkpoint of a name to `PATH.download`, exports it and removes the download.
+`--random` exports a network of the given size with random weights, to measure time and memory.
 
-With a precision of fp16 or bf16 the backbone computes in it; this is for GPUs. The heads compute in
-fp32 unless `--heads` says otherwise; `python -m weights.measure_precision` tells what that costs.
+With fp16 or bf16 the backbone computes in half precision; this is for GPUs. The heads compute in
+fp32 unless `--heads` sets another precision; `python -m weights.measure_precision` measures the
+error.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from weights.contract import Metadata, save_archive
 from weights.contract.metadata import PRECISIONS, Normalisation
 from weights.da3.checkpoint import load_checkpoint
 from weights.da3.config import CONFIGS, PATCH_SIZE, AnyConfig
-from weights.da3.download import LackingError, obtain
+from weights.da3.download import MissingPackageError, download_model
 from weights.da3.loading import CheckpointError
 from weights.da3.memory import memory_of
 from weights.da3.pixels import CHANNEL_DEVIATION, CHANNEL_MEAN
@@ -36,7 +37,7 @@ RANDOM_LICENSE = "Apache-2.0"
 DEFAULT_PROCESS_RES = 504
 MAX_PROCESS_RES = 1008
 REPORT_INTERVAL = 5.0
-"""Seconds between two lines of a download's progress."""
+"""Seconds between progress lines of a download."""
 SIZES = {name.removeprefix("da3-").removeprefix("da3"): config for name, config in CONFIGS.items()}
 
 
@@ -102,10 +103,10 @@ def export_model(
 ) -> Metadata:
     """Download and export the official checkpoint of a known model.
 
-    What of it is downloaded stays beside `path` if that fails, for the next time to go on from.
+    If that fails, the partial download stays beside `path`, and the next call resumes it.
 
     Raises:
-        DownloadError, LackingError: if it cannot be downloaded.
+        DownloadError, MissingPackageError: if it cannot be downloaded.
         CheckpointError: if it cannot be used.
         OSError: if a file cannot be read or written.
     """
@@ -119,7 +120,7 @@ def export_model(
             print(f"{file}: {done / 1e6:.1f} of {total / 1e6:.1f} MB", file=sys.stderr)
 
     print(f"{name} is under the licence {known_models()[name].license}", file=sys.stderr)
-    folder, _ = obtain(name, revision, downloads, report)
+    folder, _ = download_model(name, revision, downloads, report)
     metadata = export_checkpoint(folder, path, precision, heads=heads)
     shutil.rmtree(downloads, ignore_errors=True)
     return metadata
@@ -147,8 +148,8 @@ def main() -> int:
     source.add_argument("--checkpoint", type=Path, metavar="DIR")
     source.add_argument("--model", choices=known_models(), metavar="NAME")
     source.add_argument("--random", choices=SIZES, metavar="|".join(SIZES))
-    parser.add_argument("--revision", help="with --model: a branch, tag or commit, if not main")
-    parser.add_argument("--name", help="of the archive, if not the checkpoint's model_name")
+    parser.add_argument("--revision", help="with --model: branch, tag or commit (default: main)")
+    parser.add_argument("--name", help="name of the archive (default: the checkpoint's model_name)")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
     parser.add_argument(
         "--heads", choices=PRECISIONS, default="fp32", help="precision of the depth heads"
@@ -160,8 +161,8 @@ def main() -> int:
     if options.revision and not options.model:
         parser.error("--revision goes with --model")
     if sys.flags.hash_randomization:
-        # TorchScript writes a module's constants in the order of a set: fix it, so that the same
-        # network gives the same bytes.
+        # TorchScript writes a module's constants in the order of a set. Fix the hash seed, so that
+        # the same network gives the same bytes.
         command = [sys.executable, "-m", "weights.da3.export", *sys.argv[1:]]
         os.execve(sys.executable, command, {**os.environ, "PYTHONHASHSEED": "0"})
     precisions = {"precision": options.precision, "heads": options.heads}
@@ -175,7 +176,7 @@ def main() -> int:
             metadata = export_model(options.model, revision, options.output, **precisions)
         else:
             metadata = export_random(options.random, options.output, **precisions)
-    except (CheckpointError, DownloadError, LackingError, OSError) as error:
+    except (CheckpointError, DownloadError, MissingPackageError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{options.output}: {metadata.name}, {metadata.license}, {metadata.digest}")

@@ -1,4 +1,4 @@
-"""Between the network's pose encoding and camera matrices.
+"""Conversion between the network's pose encoding and camera matrices.
 
 A pose encoding has 9 numbers: the camera's position in the world (3), the rotation from camera to
 world as a quaternion x, y, z, w, and the vertical and the horizontal field of view in radians.
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 SMALLEST_TANGENT = 1e-6
-"""Of half a field of view; bounds the focal length."""
+"""Lower bound of the tangent of half a field of view; bounds the focal length."""
 SMALLEST_DISTANCE = 0.1
-"""Cameras that are nearer to each other than this are not spread apart."""
+"""Lower bound of the distance by which camera positions are normalised."""
 
 
 def cameras_from_pose_encoding(
@@ -45,9 +45,9 @@ def pose_encoding(extrinsics: Tensor, intrinsics: Tensor, height: int, width: in
 def normalise_extrinsics(
     extrinsics: Tensor, smallest_distance: float = SMALLEST_DISTANCE
 ) -> Tensor:
-    """Extrinsics `[N, 3, 4]` in the first camera's frame, the cameras about one unit from it.
+    """Express extrinsics `[N, 3, 4]` in the first camera's frame, scaled to a median distance of 1.
 
-    The network was trained on known poses in this form: the median distance is one.
+    The network was trained on known poses in this form.
     """
     relative = relative_to_first(extrinsics)
     translations = relative[:, :, 3:]
@@ -86,7 +86,7 @@ def quaternion_from_rotation(rotation: Tensor) -> Tensor:
     """Unit quaternions `[N, 4]` = (x, y, z, w), w >= 0, of rotation matrices `[N, 3, 3]`.
 
     Each row of the symmetric matrix below is the quaternion times four times one of its parts
-    (Shepperd 1978); the row of the largest part is the most exact one.
+    (Shepperd 1978); the row of the largest part is numerically most accurate.
     """
     m = rotation
     xx, yy, zz = m[:, 0, 0], m[:, 1, 1], m[:, 2, 2]

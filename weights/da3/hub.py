@@ -1,7 +1,8 @@
-"""Downloads of official checkpoints: resumed, verified, and only if they are not there already.
+"""Download official checkpoints: resumes, verifies, and reuses what is already there.
 
-The hub's own variables hold: `HF_ENDPOINT` (a mirror), `HF_TOKEN`, `HTTPS_PROXY`, `HF_HUB_OFFLINE`,
-`HF_HOME` and `HF_HUB_CACHE` (a checkpoint in the hub's cache is used, but none is put there).
+Respects the hub's environment variables: `HF_ENDPOINT` (a mirror), `HF_TOKEN`, `HTTPS_PROXY`,
+`HF_HUB_OFFLINE`, `HF_HOME` and `HF_HUB_CACHE` (checkpoints are read from the cache, not added to
+it).
 """
 
 import os
@@ -30,32 +31,32 @@ from weights.da3.digest import file_digest
 from weights.da3.reach import ADVICE, GATEWAYS, DownloadError, OutOfReach
 
 ATTEMPTS = 3
-"""How often a download that goes on and breaks off is tried, each with the library's own tries."""
+"""Attempts of a download that progresses but breaks off, each with the library's own retries."""
 REPORT_INTERVAL = 0.5
 """Seconds between reports of progress."""
 COMMIT = re.compile("[0-9a-f]{40}")
 SHA256 = re.compile("[0-9a-f]{64}")
 
 Report = Callable[[str, int, int], None]
-"""Is told a file's name, how many of its bytes are there, and how many it has."""
+"""Progress callback: file name, bytes done, bytes in total."""
 
 
 @dataclass(frozen=True)
 class Located:
-    """Files of one commit, of which the hub has said what they are."""
+    """Files of one commit with the hub's metadata."""
 
     repository: str
     commit: str
     files: dict[str, HfFileMetadata]
-    """By their names; empty if the hub must not be asked."""
+    """Metadata by file name; empty when offline."""
 
 
 def locate(repository: str, revision: str, names: list[str]) -> Located:
-    """Ask the hub for files, without downloading them; offline, look for them in the hub's cache.
+    """Look up files on the hub without downloading them; when offline, in the hub's cache.
 
     Raises:
-        OutOfReach: if nobody can be asked, or no answer comes in time.
-        DownloadError: if they cannot be had.
+        OutOfReach: if the hub cannot be reached or does not respond in time.
+        DownloadError: if the hub does not provide the files.
     """
     if constants.HF_HUB_OFFLINE:
         return Located(repository, _cached(repository, revision, names).name, {})
@@ -67,21 +68,23 @@ def _ask(repository: str, revision: str, names: list[str]) -> Located:
     first = _metadata(repository, names[0], revision)
     commit = first.commit_hash
     if commit is None or not COMMIT.fullmatch(commit):
-        raise DownloadError(f"{constants.ENDPOINT} does not answer as the hub: it names no commit")
+        raise DownloadError(
+            f"{constants.ENDPOINT} does not answer like the hub: its response has no commit"
+        )
     rest = {name: _metadata(repository, name, commit) for name in names[1:]}
     return Located(repository, commit, {names[0]: first, **rest})
 
 
 def download(located: Located, names: list[str], folder: Path, report: Report) -> Path:
-    """Get files that were located; returns the folder that they lie in.
+    """Download located files; return their folder.
 
-    A download that breaks off leaves a file that ends in `.incomplete`, from which the next one
-    goes on. What belongs to other commits is removed from `folder`.
+    An interrupted download leaves a file ending in `.incomplete`, which the next call resumes.
+    Removes files of other commits from `folder`.
 
     Raises:
-        OutOfReach: if the hub answers no more.
-        DownloadError: if a file cannot be had, or is not what the hub says that it is.
-        OSError: if it cannot be written.
+        OutOfReach: if the hub no longer responds.
+        DownloadError: if a file is unavailable or differs from the hub's metadata.
+        OSError: if a file cannot be written.
     """
     repository, commit = located.repository, located.commit
     if not located.files:
@@ -91,7 +94,7 @@ def download(located: Located, names: list[str], folder: Path, report: Report) -
             entry.unlink()
         elif entry.name != commit:
             shutil.rmtree(entry)
-    found = _sound_in_cache(located, names)
+    found = _verified_in_cache(located, names)
     if found is not None:
         return found
     for name in names:
@@ -99,8 +102,8 @@ def download(located: Located, names: list[str], folder: Path, report: Report) -
     return folder / commit
 
 
-def _sound_in_cache(located: Located, names: list[str]) -> Path | None:
-    """The folder of the files in the hub's cache, if they are what the hub says."""
+def _verified_in_cache(located: Located, names: list[str]) -> Path | None:
+    """The folder of the files in the hub's cache, if they match the hub's metadata."""
     repository, commit = located.repository, located.commit
     paths = [try_to_load_from_cache(repository, name, revision=commit) for name in names]
     if not all(isinstance(path, str) for path in paths):
@@ -109,7 +112,7 @@ def _sound_in_cache(located: Located, names: list[str]) -> Path | None:
         for name, path in zip(names, paths, strict=True):
             _verify(Path(str(path)), located.files[name])
     except (DownloadError, OSError):
-        # The cache is the library's to repair.
+        # Leave the cache alone: repairing it is up to the hub's library.
         return None
     return Path(str(paths[0])).parent
 
@@ -121,7 +124,7 @@ def _cached(repository: str, revision: str, names: list[str]) -> Path:
         if not isinstance(path, str):
             raise OutOfReach(
                 f"{name} of {repository} is not in the hub's cache {constants.HF_HUB_CACHE}, and "
-                "the hub must not be asked, as HF_HUB_OFFLINE is set"
+                "HF_HUB_OFFLINE is set, so the hub is not asked"
             )
         expected = Path(path).resolve().name
         if SHA256.fullmatch(expected) and file_digest(Path(path)) != f"sha256:{expected}":
@@ -130,7 +133,7 @@ def _cached(repository: str, revision: str, names: list[str]) -> Path:
 
 
 def _metadata(repository: str, name: str, revision: str) -> HfFileMetadata:
-    """What the hub says of a file."""
+    """Request the hub's metadata of a file."""
     url = hf_hub_url(repository, name, revision=revision)
     try:
         return get_hf_file_metadata(url, timeout=reach.TIMEOUT)
@@ -141,7 +144,7 @@ def _metadata(repository: str, name: str, revision: str) -> HfFileMetadata:
 def _fetch(
     repository: str, commit: str, name: str, metadata: HfFileMetadata, folder: Path, report: Report
 ) -> None:
-    """Download one file, from where the last download broke off."""
+    """Download one file; resume a partial download."""
     target = folder / name
     partial = folder / f"{name}.incomplete"
     if metadata.size is None:
@@ -153,7 +156,7 @@ def _fetch(
             partial.unlink()
             done = 0
         free = shutil.disk_usage(folder).free
-        # As much again is needed for the archive.
+        # Twice the size, because the archive needs as much again.
         needed = 2 * metadata.size - done
         if free < needed:
             raise DownloadError(
@@ -166,10 +169,10 @@ def _fetch(
             try:
                 _transfer(url, partial, metadata.size, name, report)
                 break
-            except (HfHubHTTPError, httpx2.HTTPError, _BrokenOff) as error:
-                broke_off = isinstance(error, (httpx2.TransportError, _BrokenOff))
-                # Whoever gave nothing after the library's own tries will not.
-                again = broke_off and partial.stat().st_size > before
+            except (HfHubHTTPError, httpx2.HTTPError, _TruncatedError) as error:
+                interrupted = isinstance(error, (httpx2.TransportError, _TruncatedError))
+                # Retry only after progress: the library has already retried by itself.
+                again = interrupted and partial.stat().st_size > before
                 if attempt + 1 == ATTEMPTS or not again:
                     raise _failure(error, repository, name, commit) from error
         os.replace(partial, target)
@@ -180,8 +183,8 @@ def _fetch(
         raise
 
 
-class _BrokenOff(Exception):  # noqa: N818
-    """An answer that ended early, which did not say how long it is."""
+class _TruncatedError(Exception):
+    """A response without a length that ended early."""
 
 
 def _transfer(url: str, partial: Path, size: int, name: str, report: Report) -> None:
@@ -200,22 +203,22 @@ def _transfer(url: str, partial: Path, size: int, name: str, report: Report) -> 
         except HfHubHTTPError:
             raise
         except OSError as error:
-            # The library's own; those of the system have a number.
+            # The library's own OSErrors have no errno, those of the system do.
             if error.errno is not None:
                 raise
             done = file.tell()
-            raise _BrokenOff(f"{name} broke off after {done} of {size} bytes") from error
+            raise _TruncatedError(f"{name} broke off after {done} of {size} bytes") from error
         except ValueError as error:
             raise DownloadError(f"{name} cannot be downloaded: {error}") from error
 
 
 def _progress(name: str, size: int, report: Report) -> type:
-    """A stand-in for the library's progress bar."""
+    """A class that replaces the library's progress bar and calls `report`."""
 
     class Progress:
         def __init__(self, initial: int = 0, **_: Any) -> None:
             self.done = initial
-            self.told = 0.0
+            self.reported_at = 0.0
 
         def __enter__(self) -> "Progress":
             return self
@@ -227,15 +230,15 @@ def _progress(name: str, size: int, report: Report) -> type:
             self.done += count
             if self.done > size:
                 raise DownloadError(f"the hub sends more than the {size} bytes of {name}")
-            if self.done == size or time.monotonic() - self.told > REPORT_INTERVAL:
-                self.told = time.monotonic()
+            if self.done == size or time.monotonic() - self.reported_at > REPORT_INTERVAL:
+                self.reported_at = time.monotonic()
                 report(name, self.done, size)
 
     return Progress
 
 
 def _verify(path: Path, metadata: HfFileMetadata) -> None:
-    """Compare a file with its length, and with its SHA-256 if the hub knows that."""
+    """Compare a file with its length, and with its SHA-256 if the hub provides it."""
     size = path.stat().st_size
     if metadata.size is not None and size != metadata.size:
         raise DownloadError(f"{path} has {size} bytes, but the hub says {metadata.size}")
@@ -244,19 +247,19 @@ def _verify(path: Path, metadata: HfFileMetadata) -> None:
         if found != expected:
             raise DownloadError(
                 f"{path.name} came damaged, as {found}, but the hub says {expected}; the next "
-                "fetch downloads it anew"
+                "fetch downloads it again"
             )
 
 
 def _failure(error: Exception, repository: str, name: str, revision: str) -> DownloadError:
-    """Why the hub does not give a file, in one sentence."""
+    """Describe why the hub does not provide a file."""
     hub = constants.ENDPOINT
     if isinstance(error, GatedRepoError):
         return DownloadError(
-            f"{repository} is only for who asked for it; set HF_TOKEN to the token of an account"
+            f"{repository} is gated: request access, and set HF_TOKEN to the token of the account"
         )
     if isinstance(error, RepositoryNotFoundError):
-        return DownloadError(f"{hub} has no {repository}, or only for who sets HF_TOKEN")
+        return DownloadError(f"{hub} has no {repository}, or it is private and needs HF_TOKEN")
     if isinstance(error, RevisionNotFoundError):
         return DownloadError(f"{repository} has no revision {revision}")
     if isinstance(error, RemoteEntryNotFoundError):
@@ -266,7 +269,7 @@ def _failure(error: Exception, repository: str, name: str, revision: str) -> Dow
         kind = OutOfReach if status in GATEWAYS else DownloadError
         return kind(f"{hub} answers {status} for {name} of {repository}")
     if isinstance(error, httpx2.ProxyError):
-        return OutOfReach(f"the proxy does not let through to {hub} ({error}); see HTTPS_PROXY")
+        return OutOfReach(f"the proxy does not connect to {hub} ({error}); see HTTPS_PROXY")
     if isinstance(error, httpx2.TimeoutException):
         return OutOfReach(f"{hub} does not answer; {ADVICE}")
     detail = str(error).strip() or type(error).__name__

@@ -1,4 +1,4 @@
-"""From an official checkpoint to a network: strictly, but for parts that are left out by name."""
+"""Load an official checkpoint into a network, strictly except for parts omitted by name."""
 
 import re
 from collections.abc import Mapping
@@ -7,30 +7,30 @@ import torch
 from torch import Tensor, nn
 
 CHECKPOINT_PREFIX = "model."
-"""What the names of all tensors of an official checkpoint start with."""
+"""Prefix of all tensor names in an official checkpoint."""
 
 UNUSED = re.compile(
     # The Gaussian splatting head of the giant size.
     r"(da3\.)?(gs_head|gs_adapter)\."
-    # The auxiliary branch of the depth head: rays, which the camera decoder makes needless.
+    # The auxiliary ray branch of the depth head: the camera decoder provides the poses.
     r"|(da3\.)?head\.scratch\.(refinenet[1-4]|output_conv[12])_aux\."
 )
-"""Names of tensors that are left out, without the prefix. `da3.` is of the nested pair."""
+"""Names of omitted tensors, without the prefix. The nested pair has `da3.` before them."""
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-"""Formats of numbers that say by themselves what they mean; shorter ones come with scales."""
+"""Supported number formats. Shorter formats are quantised and need separate scales."""
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the message says what is wrong."""
+    """A checkpoint that cannot be used."""
 
 
 def load_tensors(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Copy a checkpoint's tensors into a network, which must need all of them and no other.
+    """Copy a checkpoint's tensors into a network; the names must match exactly.
 
     Raises:
-        CheckpointError: if tensors are missing, left over, of another shape, or no floats of 16
-            bits or more.
+        CheckpointError: if tensors are missing, unknown, of another shape, or not floating point of
+            16 bits or more.
     """
     expected = network.state_dict()
     found = used_tensors(tensors)
@@ -61,7 +61,7 @@ def used_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors that the network uses, by their names in the network.
 
     Raises:
-        CheckpointError: if a name does not start as all names of an official checkpoint do.
+        CheckpointError: if a name lacks the prefix of official checkpoints.
     """
     used: dict[str, Tensor] = {}
     for name, tensor in tensors.items():

@@ -1,10 +1,10 @@
-"""The memory that the networks need, for the metadata of their archives.
+"""Memory needs of the networks, for the metadata of their archives.
 
-It is counted (see `weights.count_memory`) for some numbers of frames, and bounded from above by the
-formula of the contract. Memory does not depend on how many blocks there are, so that networks with
-few of them are counted. To what is counted comes what libraries take for themselves.
+`weights.count_memory` counts the need for several numbers of frames; the contract's formula bounds
+it from above. Activation memory does not depend on the number of blocks, so networks with few
+blocks are counted. The memory of libraries is added to the count.
 
-Counting takes a while: `memory.json` holds what `python -m weights.da3.memory` found.
+Counting takes a while, so `python -m weights.da3.memory` stores the result in `memory.json`.
 """
 
 import dataclasses
@@ -17,24 +17,24 @@ from weights.da3.config import CONFIGS, AnyConfig, Da3Config, NestedConfig, VitC
 
 TABLE = Path(__file__).with_name("memory.json")
 COUNTED = (("fp32", "fp32"), ("fp16", "fp32"), ("fp16", "fp16"))
-"""Precisions of the backbone and the heads. Of bfloat16 it is the same as of fp16."""
+"""Precisions of the backbone and the heads; bf16 needs as much as fp16."""
 SIDES = (168, 252)
-"""Height and width that are counted with: large enough for small tensors not to matter."""
+"""Height and width to count with: large enough that small tensors do not matter."""
 MANY_FRAMES = (32, 64)
-"""Where the need rises by the frame alone, as no call is the largest part of it."""
+"""Numbers of frames at which no single call dominates, so the need is linear in the frames."""
 FEW_FRAMES = ((1, 1), (8, 8), (16, 8))
-"""Frames, and frames in a call, where a call may be the largest part."""
+"""(Frames, frames per call) at which a single call may dominate."""
 FLOAT = 4
 PROGRAM = 2 << 20
-"""On the CPU: threads, kernels and small tensors."""
+"""Bytes added on the CPU for threads, kernels and small tensors."""
 CUDA_WORKSPACE = 256 << 20
-"""Of cuBLAS and cuDNN: not measured."""
+"""Bytes added on CUDA for the workspaces of cuBLAS and cuDNN; an estimate, not measured."""
 CUDA_MARGIN = 1.2
-"""For what the caching allocator loses to gaps: not measured."""
+"""Factor for fragmentation in the caching allocator; an estimate, not measured."""
 
 
 def memory_of(config: AnyConfig, precision: str, heads: str = "fp32") -> Memory | None:
-    """The need of a network in these precisions, if it is one of the official ones."""
+    """The need of an official network in these precisions; None for others."""
     half = {"bf16": "fp16"}
     key = "/".join(half.get(name, name) for name in (precision, heads))
     needs = json.loads(TABLE.read_text()).get(config.name, {}).get(key)
@@ -44,7 +44,7 @@ def memory_of(config: AnyConfig, precision: str, heads: str = "fp32") -> Memory 
 
 
 def count_all(config: AnyConfig) -> dict[str, dict[str, dict[str, float]]]:
-    """An entry of the table. Half precision is not computed in on the CPU."""
+    """Count an entry of the table. The CPU entry covers only fp32."""
     few_blocks = _with_few_blocks(config)
     entry: dict[str, dict[str, dict[str, float]]] = {}
     for precision, heads in COUNTED:
@@ -70,7 +70,7 @@ def _with_margin(need: MemoryNeed) -> MemoryNeed:
 
 
 def _need(config: AnyConfig, precision: str, heads: str, device: str) -> MemoryNeed:
-    """The smallest linear bound on what is counted."""
+    """The smallest linear bound on the counted memory."""
     pixels = SIDES[0] * SIDES[1]
 
     def counted(frames: int, frames_per_call: int) -> int:
@@ -92,7 +92,7 @@ def _need(config: AnyConfig, precision: str, heads: str, device: str) -> MemoryN
 
 
 def _with_few_blocks(config: AnyConfig) -> AnyConfig:
-    """The network with as many blocks as its taps need."""
+    """The network reduced to the blocks that its taps need."""
     if isinstance(config, NestedConfig):
         any_view, metric = _with_few_blocks(config.any_view), _with_few_blocks(config.metric)
         return dataclasses.replace(config, any_view=any_view, metric=metric)
@@ -102,8 +102,7 @@ def _with_few_blocks(config: AnyConfig) -> AnyConfig:
 
 
 def _reordered_weights(config: AnyConfig) -> int:
-    """On the CPU, the largest convolution's weights in another order, and while they are brought
-    into it."""
+    """CPU memory for the reordered weights of the largest convolution, and for the reordering."""
     head: VitConfig = config.any_view if isinstance(config, NestedConfig) else config
     return 2 * FLOAT * 9 * head.head_stages[3] ** 2
 

@@ -1,8 +1,8 @@
 """The monocular metric network behind the contract.
 
-It knows nothing of where the frames are: without known cameras only the first frame is registered,
-the others have depth but no confidence. Depth in metres needs the focal length; without known
-cameras one is assumed.
+The network estimates no poses: without known cameras only the first frame is registered, and the
+others have depth but no confidence. Metric depth needs the focal length, which is assumed if the
+cameras are unknown.
 """
 
 import torch
@@ -14,15 +14,15 @@ from weights.da3.metric_network import MetricNetwork, is_sky, metres
 from weights.da3.pixels import PixelModel
 
 ASSUMED_FOCAL_LENGTH = 26.0 / 43.27
-"""In diagonals of the image: a phone's main camera, like 26 mm on film of 36 mm x 24 mm."""
+"""In image diagonals: a phone's main camera, equivalent to 26 mm on 36 mm x 24 mm film."""
 KNOWN = 2.0
-"""Confidence of what is not sky: the network gives none."""
+"""Confidence of pixels that are not sky: the network predicts no confidence."""
 
 
 class MetricModel(PixelModel):
-    """`weights/README.md` gives what goes in and comes out.
+    """See `weights/README.md` for inputs and outputs.
 
-    Features are the network's depth and sky. The state adds a plane, which begins with the row of
+    Features are the network's depth and sky. The state adds one plane that starts with the row of
     `cameras`.
     """
 
@@ -64,7 +64,7 @@ class MetricModel(PixelModel):
 
     @torch.jit.export
     def cameras(self, state: Tensor, size: Tensor) -> Tensor:
-        """float32 [N, 22] as they were known or assumed."""
+        """float32 [N, 22]: the known or assumed cameras."""
         return state[:, 2].flatten(1)[:, :22]
 
     @torch.jit.export
@@ -80,7 +80,7 @@ class MetricModel(PixelModel):
             return torch.stack([with_far_sky(depth, sky), confidence], 1)
 
     def state(self, features: Tensor, rows: Tensor) -> Tensor:
-        """Features with rows of `cameras` in a plane of their own."""
+        """Append a plane with the rows of `cameras` to the features."""
         plane = torch.zeros_like(features[:, 0]).flatten(1)
         plane[:, :22] = rows
         return torch.cat([features, plane.view_as(features[:, :1])], 1)

@@ -1,4 +1,4 @@
-"""The monocular metric network; its parameters have the names that they have in checkpoints."""
+"""The monocular metric network; parameter names are those of the checkpoints."""
 
 from torch import Tensor, nn
 
@@ -7,11 +7,11 @@ from weights.da3.config import MetricConfig
 from weights.da3.sky_dpt import SkyDpt
 
 CANONICAL_FOCAL_LENGTH = 300.0
-"""In pixels: with it, the network's depth is in metres."""
+"""Focal length in pixels at which the network's depth is in metres."""
 SKY_THRESHOLD = 0.3
-"""From this value on a pixel is sky."""
+"""Minimum value of a sky pixel."""
 FEWEST_PIXELS = 10
-"""Statistics over so few pixels or fewer say nothing."""
+"""Statistics need more pixels than this."""
 
 
 class MetricNetwork(nn.Module):
@@ -40,5 +40,5 @@ def metres(
 
 
 def is_sky(sky: Tensor, threshold: float = SKY_THRESHOLD) -> Tensor:
-    """Where sky is, of the network's channel 1."""
+    """The mask of sky pixels, from the network's channel 1."""
     return sky >= threshold

@@ -9,9 +9,9 @@ from weights.da3.pixels import PixelModel
 
 
 class Da3Model(PixelModel):
-    """The any-view network; `weights/README.md` gives what goes in and comes out.
+    """The any-view network; see `weights/README.md` for inputs and outputs.
 
-    The world frame is the one that the network gives: near the camera frame of the reference view.
+    The network defines the world frame; it is close to the camera frame of the reference view.
     """
 
     def __init__(self, network: Da3Network) -> None:

@@ -1,4 +1,4 @@
-"""The nested pair behind the contract: the any-view network's views, in metres, without the sky."""
+"""The nested pair behind the contract: any-view reconstruction in metres, without the sky."""
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -15,7 +15,7 @@ TAPS = 4
 
 
 class NestedModel(PixelModel):
-    """`weights/README.md` gives what goes in and comes out.
+    """See `weights/README.md` for inputs and outputs.
 
     The monocular network runs in `encode`, with its head. Its depth and sky are columns of the
     features and of the state, after those of the any-view network.
@@ -50,7 +50,7 @@ class NestedModel(PixelModel):
     def relate_posed(self, features: Tensor, cameras: Tensor, size: Tensor) -> Tensor:
         """`relate` for known cameras, float32 [N, 21 or more] in the layout of `cameras`.
 
-        The result is in the frame of the first camera, in metres whatever the given unit is.
+        The result is in the frame of the first camera and in metres, whatever the input unit.
         """
         with torch.no_grad():
             taps = self.network.da3.relate_posed(
@@ -94,12 +94,12 @@ class NestedModel(PixelModel):
 
     @torch.jit.export
     def fuse(self, state: Tensor, dense: Tensor, size: Tensor, frames: Tensor) -> Tensor:
-        """float32 [n, 2, H, W]: depth in metres and confidence, 1 where sky is."""
+        """float32 [n, 2, H, W]: depth in metres, and confidence, which is 1 for sky."""
         with torch.no_grad():
             return aligned(dense, int(frames[0]), int(frames[1]))
 
     def state(self, taps: Tensor, features: Tensor) -> Tensor:
-        """The any-view network's state with the pixels that are columns of the features."""
+        """Append the pixel columns of the features to the any-view network's state."""
         columns = features[:, 2:, self.width :]
         parts = columns.unflatten(2, [self.taps, -1]).transpose(1, 2)
         return torch.cat([taps, F.pad(parts, [0, 0, 1, 0])], 3)

@@ -1,4 +1,4 @@
-"""The nested pair; its parameters have the names that they have in checkpoints."""
+"""The nested pair; parameter names are those of the checkpoints."""
 
 from torch import nn
 
@@ -8,7 +8,7 @@ from weights.da3.network import Da3Network
 
 
 class NestedNetwork(nn.Module):
-    """An any-view network, and a monocular one that gives the unit of length and the sky."""
+    """An any-view network, and a monocular network for the metric scale and the sky."""
 
     def __init__(self, config: NestedConfig) -> None:
         super().__init__()

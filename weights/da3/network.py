@@ -1,4 +1,4 @@
-"""The whole any-view network; its parameters have the names that they have in checkpoints."""
+"""The complete any-view network; parameter names are those of the checkpoints."""
 
 import torch
 from torch import Tensor, nn

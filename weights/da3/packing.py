@@ -1,7 +1,7 @@
-"""Maps of pixels as further columns of tokens, so that one tensor holds both.
+"""Store pixel maps as additional token columns, so that one tensor holds both.
 
-A patch's token gets the pixels of the patch. They stay float32 bit by bit, whatever type tokens
-have: a token of 16-bit numbers gets two numbers for each pixel.
+The token of a patch gets the patch's pixels. Their float32 bits are reinterpreted in the token
+type: a token of 16-bit numbers gets two numbers per pixel.
 """
 
 import torch
@@ -20,7 +20,7 @@ def columns_of_maps(maps: Tensor, dtype: torch.dtype, patch_size: int = PATCH_SI
 def maps_of_columns(
     columns: Tensor, height: int, width: int, patch_size: int = PATCH_SIZE
 ) -> Tensor:
-    """`[n, P, Q]` -> the float32 maps `[n, C, H, W]` that they were."""
+    """`[n, P, Q]` -> the original float32 maps `[n, C, H, W]`."""
     patches = torch.view_copy(columns.contiguous(), dtype=torch.float32).transpose(1, 2)
     rows, columns_of_patches = height // patch_size, width // patch_size
     grid = patches.reshape(patches.size(0), patches.size(1), rows, columns_of_patches)

@@ -1,4 +1,4 @@
-"""In which number formats the parts of a network compute."""
+"""Number formats in which the parts of a network compute."""
 
 import torch
 
@@ -7,14 +7,14 @@ from weights.da3.dpt import Stages
 from weights.da3.variants import Network
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-"""By the names of the contract."""
+"""Types by their names in the contract."""
 
 
 def set_precision(network: Network, backbone: str, heads: str = "fp32") -> None:
-    """Have a network compute in other formats.
+    """Set the number formats of a network.
 
-    The heads are those for dense maps. Camera tokens, cameras and what a head gives as its result
-    are float32 in any case.
+    `heads` applies to the dense prediction heads. Camera tokens, cameras and the results of heads
+    are always float32.
     """
     for module in network.modules():
         if isinstance(module, Backbone):

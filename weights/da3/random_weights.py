@@ -1,6 +1,6 @@
-"""Random weights with which every part of the network has a say in the result.
+"""Random weights with which every part of the network affects the result.
 
-A new network has layer scales of one, zero tokens and a camera that points anywhere; these weights
+The default initialisation has layer scales of one, zero tokens and arbitrary cameras. These weights
 give activations of moderate size, quaternions near the identity, fields of view near one radian,
 and sky in a part of the image.
 """
@@ -37,6 +37,6 @@ def _values(name: str, parameter: Tensor, generator: torch.Generator) -> Tensor:
         return 1.0 + 0.1 * noise
     fan_in = parameter[0].numel()
     if "resize_layers" in name and parameter.shape[2] == parameter.shape[3] != 3:
-        fan_in = parameter.shape[0]  # transposed: each output is of one tap of every channel
+        fan_in = parameter.shape[0]  # transposed: each output sums one kernel tap of every channel
     gain = 0.2 if "cam_dec.fc_" in name else 1.0
     return gain * noise / math.sqrt(fan_in)

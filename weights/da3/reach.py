@@ -1,7 +1,7 @@
-"""Whether the hub can be asked for a checkpoint, found out within seconds.
+"""Check within seconds whether the hub can be reached.
 
-It takes nothing but Python itself, so that this is known before the packages of
-`requirements/models.txt` are installed, and before the hub's library is loaded.
+Uses only the standard library, so that the check can run before the packages of
+`requirements/models.txt` are installed and before the hub's library is loaded.
 """
 
 import http.client
@@ -19,39 +19,39 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 DEADLINE = 10.0
-"""Seconds after which a hub that has not answered counts as out of reach."""
+"""Seconds after which a hub that does not respond counts as unreachable."""
 TIMEOUT = 5.0
-"""Seconds to wait for one of its addresses, and for one answer."""
+"""Timeout in seconds per address and per response."""
 ADVICE = "see HF_ENDPOINT for a mirror, HTTPS_PROXY for a proxy"
 GATEWAYS = (502, 503, 504)
-"""Statuses of who stands before the hub and does not reach it."""
+"""HTTP statuses of a gateway that cannot reach the hub."""
 PROXIES = ("http", "https", "socks5", "socks5h")
-"""Schemes of proxies that the hub's library knows."""
+"""Proxy schemes that the hub's library supports."""
 YES = ("1", "ON", "YES", "TRUE")
 
 T = TypeVar("T")
 
 
 class DownloadError(Exception):
-    """A download that is not possible; the message says why."""
+    """A download is not possible."""
 
 
 class OutOfReach(DownloadError):  # noqa: N818
-    """The hub cannot be asked, or must not be."""
+    """The hub cannot be reached, or offline mode forbids it."""
 
 
 def check(repository: str) -> None:
-    """Ask the hub for an answer, whichever; offline, see whether its cache has the repository.
+    """Check that the hub responds; when offline, that its cache has the repository.
 
     Raises:
-        OutOfReach: if there is none.
-        DownloadError: if the settings make no sense.
+        OutOfReach: if it does not.
+        DownloadError: if the settings are invalid.
     """
     if _offline():
         if not _is_cached(repository):
             raise OutOfReach(
-                f"{repository} is not in the hub's cache {_cache()}, and the hub must not be "
-                "asked, as HF_HUB_OFFLINE is set"
+                f"{repository} is not in the hub's cache {_cache()}, and HF_HUB_OFFLINE is set, "
+                "so the hub is not asked"
             )
         return
     hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
@@ -59,17 +59,16 @@ def check(repository: str) -> None:
         within(DEADLINE, hub, lambda: _ask(hub, f"{hub}/{repository}/resolve/main/config.json"))
     except OutOfReach as error:
         if _is_cached(repository):
-            raise OutOfReach(
-                f"{error}; the hub's cache has it: --offline takes it there"
-            ) from error
+            raise OutOfReach(f"{error}; the hub's cache has the model: use --offline") from error
         raise
     except ValueError as error:
         raise DownloadError(f"{hub} cannot be asked: {error}; {ADVICE}") from error
 
 
 def within(seconds: float, hub: str, task: Callable[[], T]) -> T:
-    """Do what may hang for a limited time: nothing bounds the look-up of a host's name, and a host
-    may have many addresses. A thread that hangs ends with the process.
+    """Run a task with a time limit, in a daemon thread that ends with the process at the latest.
+
+    Socket timeouts do not suffice: name resolution has none, and a host may have many addresses.
 
     Raises:
         OutOfReach: after that time.
@@ -89,7 +88,7 @@ def within(seconds: float, hub: str, task: Callable[[], T]) -> T:
 
 
 def _ask(hub: str, url: str) -> None:
-    """Wait for any answer of the hub's, without following where it leads."""
+    """Wait for any response of the hub, without following redirects."""
     host, scheme = urlsplit(url).netloc, urlsplit(url).scheme
     proxies = urllib.request.getproxies()
     proxy = proxies.get(scheme) or proxies.get("all")
@@ -112,7 +111,7 @@ def _ask(hub: str, url: str) -> None:
             raise OutOfReach(f"{hub} answers {error.code}{by}; {ADVICE}") from error
     except (OSError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        # It answers. Which certificates are trusted is for the hub's library to say.
+        # The hub responds. The hub's library decides which certificates to trust.
         if isinstance(reason, ssl.SSLError):
             return
         if isinstance(reason, TimeoutError):
@@ -122,21 +121,23 @@ def _ask(hub: str, url: str) -> None:
 
 
 def _ask_socks(proxy: str) -> None:
-    """Python itself does not speak with such a proxy: it is enough that it is there."""
+    """Only check that the proxy accepts connections: the standard library has no SOCKS client."""
     parts = urlsplit(proxy)
     if parts.scheme not in PROXIES:
         raise _unknown_scheme(proxy)
     if find_spec("socksio") is None:
         raise DownloadError(
-            f"the proxy {_without_password(proxy)} takes the Python package socksio, which is not "
-            "installed; install it, or name a proxy for HTTP with HTTPS_PROXY"
+            f"the proxy {_without_password(proxy)} needs the Python package socksio, which is not "
+            "installed; install it, or set HTTPS_PROXY to an HTTP proxy"
         )
     socket.create_connection((parts.hostname, parts.port or 1080), TIMEOUT).close()
 
 
 def _unknown_scheme(proxy: str) -> DownloadError:
     known = ", ".join(PROXIES)
-    return DownloadError(f"the proxy {_without_password(proxy)} has none of the schemes {known}")
+    return DownloadError(
+        f"the scheme of the proxy {_without_password(proxy)} is not one of {known}"
+    )
 
 
 def _without_password(address: str) -> str:
@@ -146,7 +147,7 @@ def _without_password(address: str) -> str:
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        """Have a redirect raised as an answer like others."""
+        """Return None, so that a redirect is raised like any other response."""
         return None
 
 
@@ -156,7 +157,7 @@ def _offline() -> bool:
 
 
 def _cache() -> Path:
-    """The hub's cache, as its library finds it."""
+    """The hub's cache folder, located as its library does."""
     environment = os.environ
     home = environment.get("XDG_CACHE_HOME", "~/.cache")
     home = environment.get("HF_HOME", os.path.join(home, "huggingface"))
@@ -166,6 +167,6 @@ def _cache() -> Path:
 
 
 def _is_cached(repository: str) -> bool:
-    """Whether the hub's cache has weights of a repository, of whatever revision."""
+    """Whether the hub's cache has weights of any revision of a repository."""
     snapshots = _cache() / f"models--{repository.replace('/', '--')}" / "snapshots"
     return any(snapshots.glob("*/model.safetensors"))

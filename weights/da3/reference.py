@@ -1,4 +1,4 @@
-"""The choice of the reference view, whose camera frame becomes the world (`saddle_balanced`)."""
+"""Selection of the reference view, whose camera frame becomes the world (`saddle_balanced`)."""
 
 import torch
 from torch import Tensor
@@ -8,10 +8,10 @@ SMALLEST_SELECTION = 3
 
 
 def reference_view(class_tokens: Tensor, smallest_selection: int = SMALLEST_SELECTION) -> Tensor:
-    """The index int64 `[]` of the view that is most ordinary among class tokens `[N, width]`.
+    """The index int64 `[]` of the most typical view, from class tokens `[N, width]`.
 
-    Three properties of each token, scaled to 0..1 over the views, should be near one half: its
-    mean cosine similarity to the others, its norm, and the variance of its direction.
+    It minimises the distance to one half of three properties, each scaled to 0..1 over the views: a
+    token's mean cosine similarity to the others, its norm, and the variance of its direction.
     """
     count = class_tokens.size(0)
     if count < smallest_selection:

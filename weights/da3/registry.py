@@ -12,15 +12,15 @@ class KnownModel:
     """One model with an official checkpoint."""
 
     name: str
-    """Here and in the checkpoint's `config.json`."""
+    """The name here and in the checkpoint's `config.json`."""
     repository: str
     """The official repository on the hub."""
     license: str
     """SPDX identifier of the checkpoint's licence."""
     needs_acceptance: bool
-    """Whether the licence restricts the use so much that the operator has to agree to it first."""
+    """Whether the licence restricts use, so that the operator must accept it first."""
     automatic: bool
-    """Whether `--model auto` may take it: it reconstructs scenes from photos alone."""
+    """Whether `--model auto` may select it: it reconstructs scenes without known cameras."""
 
 
 def known_models() -> dict[str, KnownModel]:

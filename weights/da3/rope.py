@@ -1,7 +1,7 @@
 """Rotary position embedding in two dimensions (RoFormer, arXiv 2104.09864; RoPE-ViT, 2403.13298).
 
-The first half of a head's channels turns with the token's row, the second half with its column.
-The product of a query and a key depends on the difference of their positions only.
+The first half of a head's channels is rotated by the token's row, the second half by its column.
+The product of a query and a key thus depends only on the difference of their positions.
 """
 
 import torch
@@ -26,16 +26,15 @@ def grid_rotations(rows: int, columns: int, channels: int, like: Tensor) -> Tens
 def class_rotation(channels: int, like: Tensor) -> Tensor:
     """Rotation `[2, 1, channels]` of a class token before patches that share one position.
 
-    Where all frames meet, every patch is at (1, 1) and every class token at (0, 0). With patches
-    at (0, 0) and class tokens at (-1, -1) the differences are the same, and patches stay as they
-    are.
+    In cross-frame blocks every patch is at (1, 1) and every class token at (0, 0). Shifting both by
+    (-1, -1) keeps the differences, and patches need no rotation.
     """
     position = torch.full([1, 2], -1.0, dtype=torch.float32, device=like.device)
     return _rotations(position, channels).to(like.dtype)
 
 
 def rotate(tokens: Tensor, rotations: Tensor) -> Tensor:
-    """Rotate the leading tokens of `[N, T, heads, channels]`; the others stay. May overwrite."""
+    """Rotate the leading tokens of `[N, T, heads, channels]`; may overwrite the input."""
     count = rotations.size(1)
     leading = tokens[:, :count]
     shape = leading.size()

@@ -9,7 +9,7 @@ from weights.da3.dpt import Scratch, Stages, output_layers
 
 
 class SkyScratch(Scratch):
-    """With the layers that give depth, and those that give sky."""
+    """Merges the stages and predicts depth and sky."""
 
     def __init__(self, config: MetricConfig) -> None:
         super().__init__(config.head_stages, config.head_width)

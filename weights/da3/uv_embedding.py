@@ -1,4 +1,4 @@
-"""The fixed embedding of a pixel's place in the image that the depth head adds to its maps."""
+"""The fixed positional embedding that the depth head adds to its maps."""
 
 import torch
 from torch import Tensor
@@ -8,9 +8,9 @@ LARGEST_WAVELENGTH = 100.0
 
 
 def add_uv_embedding(maps: Tensor, aspect: float) -> Tensor:
-    """Add sines and cosines of the place to maps `[n, C, h, w]` of an image with W / H = `aspect`.
+    """Add sines and cosines of the position to maps `[n, C, h, w]`; W / H of the image is `aspect`.
 
-    The maps are changed in place: at the size of the image they are the largest tensors there are.
+    Works in place: at image size the maps are the largest tensors.
     The first half of the channels depends on the column, the second on the row. Coordinates are
     in units of half the image's diagonal, from its middle.
     """

@@ -1,4 +1,4 @@
-"""From a configuration to its network, and from the network to its model of the contract."""
+"""Build the network of a configuration, and the contract's model of a network."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ Network = Da3Network | MetricNetwork | NestedNetwork
 
 
 def build_network(config: AnyConfig) -> Network:
-    """The network of a configuration, with whatever weights."""
+    """Build the network of a configuration, with arbitrary weights."""
     if isinstance(config, NestedConfig):
         return NestedNetwork(config).eval()
     if isinstance(config, MetricConfig):

@@ -1,4 +1,4 @@
-"""Box filters and pyramids as shifted sums (on a CPU much faster than pooling or convolution)."""
+"""Box filters and pyramids as shifted sums; on the CPU much faster than pooling or convolution."""
 
 from torch import Tensor
 from torch.nn import functional
@@ -7,8 +7,8 @@ from torch.nn import functional
 def running_sum(values: Tensor, length: int, dim: int) -> Tensor:
     """Sums of `length` neighbours along `dim`, which shrinks by `length - 1`.
 
-    Sums of 1, 2, 4, ... neighbours are made by doubling and those in the binary form of `length`
-    are added up, so the cost grows with the logarithm of `length`.
+    Computes sums of 1, 2, 4, ... neighbours by doubling and adds those in the binary form of
+    `length`, so the cost grows with the logarithm of `length`.
     """
     size = values.size(dim) - length + 1
     power = values
@@ -32,7 +32,7 @@ def running_sum(values: Tensor, length: int, dim: int) -> Tensor:
 
 
 def box_mean(images: Tensor, radius: int) -> Tensor:
-    """Mean over windows of `2 radius + 1` pixels a side of `images` [B, H, W], edges repeated."""
+    """Mean of `images` [B, H, W] over square windows of `2 radius + 1` pixels; edges repeated."""
     side = 2 * radius + 1
     padded = functional.pad(images, [radius, radius, radius, radius], mode="replicate")
     return running_sum(running_sum(padded, side, 2), side, 1).mul_(1.0 / (side * side))
@@ -49,7 +49,7 @@ def halve(images: Tensor) -> Tensor:
 
 
 def pyramid(images: Tensor, levels: int) -> list[Tensor]:
-    """`images` [B, H, W] and its halves, `levels` of them, the finest first."""
+    """Pyramid of `images` [B, H, W] with `levels` levels, the finest first."""
     result = [images]
     for _ in range(levels - 1):
         result.append(halve(result[-1]))
@@ -57,12 +57,12 @@ def pyramid(images: Tensor, levels: int) -> list[Tensor]:
 
 
 def double(image: Tensor, height: int, width: int) -> Tensor:
-    """Each pixel of `image` [h, w] as a 2x2 block, cut to `height` and `width`."""
+    """Nearest-neighbour upsampling of `image` [h, w] by 2, cut to `height` and `width`."""
     return image.repeat_interleave(2, 0).repeat_interleave(2, 1)[:height, :width].contiguous()
 
 
 def shifted(image: Tensor, rows: int, columns: int) -> Tensor:
-    """`image` [H, W] moved so that pixel (y, x) shows (y + rows, x + columns), edges repeated."""
+    """`image` [H, W] shifted: pixel (y, x) becomes (y + rows, x + columns); edges repeated."""
     height = image.size(0)
     width = image.size(1)
     up = max(0, -rows)

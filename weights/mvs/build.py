@@ -1,6 +1,6 @@
 """Build the embedded archive from its sources: `python -m weights.mvs.build [-o PATH]`.
 
-The same sources give the same bytes, on any machine.
+The build is reproducible: the same sources give the same bytes on any machine.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Bundle adjustment: cameras, one shared focal length and points, all at once.
+"""Bundle adjustment: joint optimisation of camera poses, one shared focal length and points.
 
 Levenberg-Marquardt with the points eliminated by the Schur complement and Huber's loss (Triggs et
 al., "Bundle adjustment - a modern synthesis", 2000).
@@ -24,14 +24,14 @@ class Observations(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """Cameras and points that explain observations."""
+    """Camera poses, the focal length and points."""
 
     rotations: Tensor
     """float64 [N, 3, 3], world to camera."""
     translations: Tensor
     """float64 [N, 3]."""
     log_focal: Tensor
-    """float64 [], of the focal length in pixels."""
+    """float64 [], natural logarithm of the focal length in pixels."""
     points: Tensor
     """float64 [T, 3]."""
 
@@ -53,14 +53,14 @@ class NormalEquations(NamedTuple):
 
 
 def reprojection(scene: Scene, observations: Observations) -> tuple[Tensor, Tensor, Tensor]:
-    """Turned points `R X` [O, 3], depths [O] and residuals [O, 2] in pixels."""
+    """Rotated points `R X` [O, 3], depths [O] and reprojection residuals [O, 2] in pixels."""
     rotations, points = scene.rotations[observations.camera], scene.points[observations.point]
     turned = (rotations @ points[:, :, None])[:, :, 0]
     placed = turned + scene.translations[observations.camera]
     depth = placed[:, 2]
     projected = scene.log_focal.exp() * placed[:, :2] / depth.clamp(min=1e-3)[:, None]
     residuals = projected - observations.pixels
-    # Behind the camera there is no projection: a large constant keeps the step from going there.
+    # Points behind the camera have no projection: a large constant residual rejects such steps.
     behind = (depth <= 1e-3)[:, None]
     return turned, depth, torch.where(behind, residuals.clamp(-50.0, 50.0) + 50.0, residuals)
 
@@ -72,7 +72,7 @@ def huber_cost(residuals: Tensor, huber: float) -> Tensor:
 
 
 def linearise(scene: Scene, observations: Observations, huber: float) -> NormalEquations:
-    """Normal equations at a scene. Rotations change by a vector on their left."""
+    """Normal equations at a scene; rotations are updated by a rotation vector from the left."""
     cameras, points = scene.rotations.size(0), scene.points.size(0)
     unknowns = 6 * cameras + 1
     turned, depth, residuals = reprojection(scene, observations)
@@ -120,7 +120,7 @@ def linearise(scene: Scene, observations: Observations, huber: float) -> NormalE
 
 
 def damped(blocks: Tensor, damping: float) -> Tensor:
-    """Square matrices [..., n, n] with their diagonal raised."""
+    """Square matrices [..., n, n] with Levenberg-Marquardt damping on the diagonal."""
     return blocks + torch.diag_embed(blocks.diagonal(dim1=-2, dim2=-1) * damping + 1e-9)
 
 
@@ -134,7 +134,7 @@ def camera_mask(fixed: Tensor, focal_is_free: bool) -> Tensor:
 def reduced_system(
     equations: NormalEquations, point_inverse: Tensor, free: Tensor, damping: float
 ) -> tuple[Tensor, Tensor]:
-    """The Schur complement [D, D] on the free camera unknowns (others become the identity) and its
+    """The Schur complement [D, D] for the free camera unknowns (identity for the others) and its
     gradient [D]."""
     unknowns = free.size(0)
     carried = equations.mixed @ point_inverse
@@ -155,16 +155,16 @@ def adjust(
     huber: float,
     iterations: int,
 ) -> Scene:
-    """Improves a scene.
+    """Minimise the robust reprojection error.
 
     Args:
-        scene: Where to start.
-        observations: What to explain.
-        fixed: bool [N], cameras that stay as they are.
+        scene: Initial values.
+        observations: Observations to fit.
+        fixed: bool [N], cameras to keep.
         focal_mean: float64 [], prior mean of the log of the focal length.
-        focal_weight: Weight of that prior in squared pixels; at 0 the focal length stays.
-        huber: Residual length in pixels from which the loss is linear.
-        iterations: Steps at most.
+        focal_weight: Weight of that prior in squared pixels; 0 keeps the focal length fixed.
+        huber: Residual length in pixels above which the loss is linear.
+        iterations: Maximum number of steps.
     """
     free = camera_mask(fixed, focal_weight > 0.0)
     cameras = scene.rotations.size(0)

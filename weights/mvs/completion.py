@@ -1,5 +1,6 @@
-"""Second pass over a reconstruction: with all poses known, the correspondences of all pairs are
-judged again, because alone a pair may have had too few or a wrong epipolar geometry."""
+"""Second pass over a reconstruction: re-evaluate the correspondences of all pairs with the
+estimated poses, because the epipolar geometry of a single pair may have been wrong or poorly
+supported."""
 
 import math
 
@@ -21,8 +22,8 @@ from weights.mvs.view_graph import ViewGraph
 
 
 def model_agreement(model: Reconstruction, table: Correspondences, threshold: float) -> Tensor:
-    """bool [P, M], correspondences within `threshold` pixels of the epipolar geometry that the
-    poses of the model imply; meaningful where both frames are registered."""
+    """bool [P, M], correspondences within `threshold` pixels of the epipolar geometry of the
+    model's poses; meaningful only if both frames are registered."""
     scene = model.scene
     first, second = table.first, table.second
     rotations = scene.rotations[second] @ scene.rotations[first].transpose(1, 2)
@@ -43,9 +44,9 @@ def complete(
     size: Tensor,
     threshold: float,
 ) -> tuple[Reconstruction, Tracks]:
-    """The reconstruction with tracks built anew and frames tried again that did not fit before.
+    """Rebuild the tracks and retry the unregistered frames.
 
-    The given one is returned if that explains less.
+    Returns the given reconstruction if the result explains fewer observations.
     """
     both = (model.registered[table.first] & model.registered[table.second])[:, None]
     chosen = torch.where(both, model_agreement(model, table, threshold), graph.inliers)

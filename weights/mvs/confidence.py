@@ -1,4 +1,4 @@
-"""Confidence: the odds that a depth is right, from what its pixel and the other frames say."""
+"""Confidence: the odds that a depth is correct, from the pixel itself and the other frames."""
 
 import torch
 from torch import Tensor
@@ -14,21 +14,21 @@ PER_CORRELATION: float = 2.3
 PER_SUPPORT: float = 3.9
 PER_SHARE: float = 2.6
 PER_CONFLICT: float = -2.2
-"""Log-odds that the depth is within 5 %, a logistic regression on procedural scenes,
-less the log-odds that count as known."""
+"""Log-odds that the depth error is within 5 % (logistic regression on procedural scenes), minus the
+log-odds at which a depth counts as known."""
 MOST_EVIDENCE: float = 4.5
-"""Evidence that still adds to the confidence."""
+"""Upper bound of the evidence."""
 KNOWN: float = 1.05
-"""The lowest confidence that counts as known."""
+"""The lowest confidence of a known depth."""
 OWN_CORRELATION: float = 0.12
 OWN_UNIQUENESS: float = 0.12
 OWN_TEXTURE: float = 0.003
-"""Correlation, uniqueness and standard deviation of 3x3 grey values (0..1) above which a pixel
-shows a texture of its own, not only that of its surroundings. Clear skies stay below."""
+"""Thresholds of correlation, uniqueness and standard deviation of 3x3 grey values (0..1) above
+which a pixel has texture of its own, not only in its surroundings. Clear skies stay below."""
 EVIDENT: float = 0.35
-"""Share of such pixels in 7x7 that makes a pixel evident."""
+"""Minimum share of such pixels in a 7x7 window for a pixel to count as evident."""
 EDGE_WIDTH: int = 1
-"""Pixels of the coarsest level by which the texture of an edge reaches beyond it."""
+"""Pixels of the coarsest level by which the texture of an edge extends beyond it."""
 
 
 def own_texture(
@@ -41,8 +41,7 @@ def own_texture(
     least_texture: float = OWN_TEXTURE,
     least_share: float = EVIDENT,
 ) -> Tensor:
-    """Bool [H, W], where the depth comes from texture that is there and not beside it; only where
-    it is `credible`."""
+    """Bool [H, W], `credible` pixels whose depth comes from texture at the pixel, not beside it."""
     means = box_mean(torch.stack([grey, grey * grey]), 1)
     textured = means[1] - means[0] * means[0] > least_texture * least_texture
     textured = textured & (correlation > least_correlation) & (uniqueness > least_uniqueness)
@@ -63,11 +62,11 @@ def evidence(
     per_conflict: float = PER_CONFLICT,
     edge_width: int = EDGE_WIDTH,
 ) -> Tensor:
-    """Log-odds [H, W] beyond what counts as known.
+    """Log-odds [H, W] relative to those of a known depth.
 
-    At most -2 where no other frame confirms the depth, where it has only been spread there from
-    textured surroundings that do not enclose it, beside edges that may have lent their depth to
-    the surface behind them, and in fragments.
+    At most -2 where no other frame confirms the depth, where the depth was only propagated from
+    textured surroundings that do not enclose the pixel, beside edges with possible foreground
+    fattening, and in fragments.
     """
     known = agreement.agreeing > 0.5
     support = surface_support(agreement.inverse_depth, known)
@@ -79,7 +78,7 @@ def evidence(
     textured = own_texture(correlation, uniqueness, grey, ~doubtful)
     evident = known & (support > 0.25) & textured
     known = known & (evident | enclosed(agreement.inverse_depth, evident))
-    # The near edge's own texture reaches a little onto the surface behind it, too.
+    # The texture of the near edge also extends slightly onto the surface behind it.
     reach = edge_width * coarse_pixel(grey.size(0), grey.size(1))
     everywhere = torch.ones_like(known)
     known = known & ~spread(doubtful & ~known, everywhere, agreement.inverse_depth, reach)
@@ -93,6 +92,6 @@ def confidence(
     known: float = KNOWN,
     most: float = MOST_EVIDENCE,
 ) -> Tensor:
-    """At least 1: above 1 in proportion to the odds, and `KNOWN` where they are even."""
+    """Confidence >= 1; the excess over 1 is proportional to the odds, with `KNOWN` at even odds."""
     odds = torch.exp(log_odds.clamp(-20.0, most))
     return 1.0 + (known - 1.0) * reliability * odds

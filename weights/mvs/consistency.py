@@ -1,4 +1,4 @@
-"""Do the depths of different frames agree? Each frame's depth is checked against the others'."""
+"""Cross-frame consistency: check each frame's depth against the depth of other frames."""
 
 from typing import NamedTuple
 
@@ -9,16 +9,16 @@ from torch.nn import functional
 from weights.mvs.state import Frames
 
 DEPTH_TOLERANCE: float = 0.02
-"""Largest relative difference of two depths that agree."""
+"""Largest relative difference between consistent depths."""
 PIXEL_TOLERANCE: float = 1.5
-"""Largest distance, there and back, between pixels that agree, at `REFERENCE_WIDTH`."""
+"""Largest forward-backward reprojection error in pixels at `REFERENCE_WIDTH`."""
 REFERENCE_WIDTH: float = 400.0
 MOST_WITNESSES: int = 8
-"""Frames that one frame is checked against."""
+"""Maximum number of frames to check one frame against."""
 
 
 class Agreement(NamedTuple):
-    """What the other frames say about the depth of a frame; all float32 [H, W]."""
+    """Result of checking a frame's depth against other frames; all float32 [H, W]."""
 
     inverse_depth: Tensor
     """Mean over the frame itself and those that agree."""
@@ -27,7 +27,7 @@ class Agreement(NamedTuple):
     seen: Tensor
     """Number of frames in whose image the point lies."""
     see_through: Tensor
-    """Number of frames that, well correlated, see something farther on the ray to the point."""
+    """Number of frames whose well correlated depth lies behind the point, on the ray to it."""
 
 
 def witnesses(frames: Frames, i: int, most: int = MOST_WITNESSES) -> list[int]:
@@ -43,7 +43,7 @@ def witnesses(frames: Frames, i: int, most: int = MOST_WITNESSES) -> list[int]:
 
 
 def pixel_rays(height: int, width: int, focal: float, device: torch.device) -> Tensor:
-    """Rays [3, H, W] through the pixels, z is 1."""
+    """Rays [3, H, W] through the pixels, with z = 1."""
     x = (torch.arange(width, device=device, dtype=torch.float32) - (width - 1) / 2.0) / focal
     y = (torch.arange(height, device=device, dtype=torch.float32) - (height - 1) / 2.0) / focal
     return torch.stack(
@@ -56,7 +56,7 @@ def pixel_rays(height: int, width: int, focal: float, device: torch.device) -> T
 
 
 def turn_and_move(points: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
-    """`rotation` [3, 3] and `translation` [3] (on the CPU) applied to `points` [3, H, W]."""
+    """Apply `rotation` [3, 3] and `translation` [3] (both on the CPU) to `points` [3, H, W]."""
     rows: list[Tensor] = []
     for k in range(3):
         row = points[0] * float(rotation[k, 0])
@@ -76,10 +76,10 @@ def check_pair(
     depth_tolerance: float = DEPTH_TOLERANCE,
     reference_width: float = REFERENCE_WIDTH,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Frame `i`, whose `points` [3, H, W] are in its own camera, against frame `j`.
+    """Check frame `i`, with `points` [3, H, W] in its camera frame, against frame `j`.
 
-    Returns, all [H, W]: the depth in `i` of what `j` sees where the point projects, whether it
-    agrees, whether the point is in the image, and whether `j` sees through it.
+    Returns, all [H, W]: the depth in `i` of the surface that `j` sees at the point's projection,
+    whether it agrees, whether the point is inside the image, and whether `j` sees through it.
     """
     height = points.size(1)
     width = points.size(2)
@@ -114,8 +114,8 @@ def check_pair(
 
 
 def check_frame(frames: Frames, dense: Tensor, i: int) -> Agreement:
-    """Compare frame `i` with its witnesses; `dense` [N, C, H, W] has the inverse depths in
-    channel 0 and the correlations in channel 1."""
+    """Check frame `i` against its witnesses; `dense` [N, C, H, W] has the inverse depth in channel
+    0 and the correlation in channel 1."""
     own = dense[i, 0].clamp(min=1e-6)
     height = own.size(0)
     width = own.size(1)

@@ -31,7 +31,7 @@ class Correspondences(NamedTuple):
 
 
 def select_pairs(table: Correspondences, index: Tensor) -> Correspondences:
-    """The given pairs (int64 or bool index) only."""
+    """Select pairs by an int64 or bool index."""
     return Correspondences(
         first=table.first[index],
         second=table.second[index],
@@ -45,8 +45,8 @@ def select_pairs(table: Correspondences, index: Tensor) -> Correspondences:
 
 
 def candidate_pairs(features: Features) -> list[tuple[int, int]]:
-    """Pairs of frames worth matching: all of them for few frames; for many, frames that are near
-    in the sequence and those at growing distances (a stream of photos is mostly in order)."""
+    """Pairs of frames to match: all pairs of few frames; of many frames, pairs close in the
+    sequence and pairs at growing distances, because a stream of photos is mostly in order."""
     count = features.valid.size(0)
     pairs: list[tuple[int, int]] = []
     for first in range(count):

@@ -11,7 +11,7 @@ from weights.mvs.state import unpack_state
 
 
 def dense_frames(state: Tensor, size: Tensor, begin: int, end: int) -> Tensor:
-    """Frames `begin` to `end` against their neighbours: float32 [end - begin, 3, H, W].
+    """Match frames `begin` to `end` with their neighbours: float32 [end - begin, 3, H, W].
 
     Channels: inverse depth, correlation 0..1, uniqueness 0..1. Without neighbours the inverse
     depth is constant and the others are 0.
@@ -34,10 +34,10 @@ def dense_frames(state: Tensor, size: Tensor, begin: int, end: int) -> Tensor:
 
 
 def fuse_frames(state: Tensor, dense: Tensor, size: Tensor, begin: int, end: int) -> Tensor:
-    """Depth and confidence float32 [end - begin, 2, H, W] after all frames have been compared.
+    """Depth and confidence float32 [end - begin, 2, H, W] after the cross-frame consistency check.
 
-    `dense` [N, 3, H, W] is the result of `dense_frames` for every frame. Depth that the frames
-    agree on is averaged, holes are filled smoothly.
+    `dense` [N, 3, H, W] is the result of `dense_frames` for every frame. Averages consistent depths
+    and fills holes smoothly.
     """
     frames = unpack_state(state, size)
     height = int(size[0])

@@ -1,4 +1,4 @@
-"""Depth of one frame from its neighbours, from coarse to fine."""
+"""Coarse-to-fine depth estimation of one frame from its neighbours."""
 
 from typing import NamedTuple
 
@@ -19,33 +19,33 @@ from weights.mvs.sweep import (
 )
 
 SWEPT: int = 4
-"""Neighbours that a frame is compared with."""
+"""Maximum number of neighbours to match a frame with."""
 COARSE_SIDE: int = 170
-"""The full range of depths is searched where the image's longer side is at most this."""
+"""Largest longer side in pixels of the level that searches the full depth range."""
 FEWEST_PLANES: int = 64
 MOST_PLANES: int = 80
 PLANE_STEP: float = 0.6
-"""Pixels between planes, in the neighbour with most parallax."""
+"""Spacing of the planes in pixels of the neighbour with most parallax."""
 EDGE_BIAS: float = 0.03
 SMALL_PENALTY: float = 0.1
-"""What a change by one label costs."""
+"""Smoothness cost of a change by one label."""
 REACH: int = 2
-"""Steps, each half of the coarser level's, that a finer level searches to either side."""
+"""Steps to either side in the search of a finer level; each is half a step of the coarser level."""
 
 
 class Swept(NamedTuple):
-    """The depth of one frame before the other frames have been asked."""
+    """The depth of one frame before the cross-frame consistency check."""
 
     inverse_depth: Tensor
     """[H, W]"""
     correlation: Tensor
-    """[H, W] 0..1 with the best two neighbours."""
+    """[H, W] 0..1, mean over the best two neighbours."""
     uniqueness: Tensor
-    """[H, W] 0..1, how much worse every other depth is."""
+    """[H, W] 0..1, how much higher the cost of every other depth is."""
 
 
 def level_count(height: int, width: int, coarse_side: int = COARSE_SIDE) -> int:
-    """Pyramid levels so that the coarsest fits `COARSE_SIDE`."""
+    """Number of pyramid levels for which the coarsest fits `COARSE_SIDE`."""
     levels = 1
     side = max(height, width)
     while side > coarse_side:
@@ -79,7 +79,7 @@ def make_level(frames: Frames, grey: list[Tensor], i: int, level: int) -> Level:
 
 
 def lowest_label(cost: Tensor) -> Tensor:
-    """Sub-pixel index [H, W] of the lowest of the costs [L, H, W], by a parabola through three."""
+    """Sub-label index [H, W] of the minimum of the costs [L, H, W], by a parabola fit."""
     labels = cost.size(0)
     _, best = cost.min(0, keepdim=True)
     inner = best.clamp(1, labels - 2)
@@ -93,7 +93,7 @@ def lowest_label(cost: Tensor) -> Tensor:
 
 
 def uniqueness(cost: Tensor, margin: int) -> Tensor:
-    """0..1 [H, W]: 0 where another label, more than `margin` from the best, costs as little."""
+    """0..1 [H, W]: 0 where a label more than `margin` away from the best has the same cost."""
     best, index = cost.min(0, keepdim=True)
     others = cost.clone()
     for off in range(-margin, margin + 1):
@@ -110,7 +110,7 @@ def plane_count(
     fewest: int = FEWEST_PLANES,
     most: int = MOST_PLANES,
 ) -> int:
-    """Planes between two inverse depths so that pixels move by about one from plane to plane."""
+    """Number of planes between two inverse depths, at about one pixel of motion per plane."""
     shift = 0.0
     for neighbour in neighbours:
         moved, seen = pixel_shift(neighbour, nearest, farthest)
@@ -135,7 +135,7 @@ def search_all(
 
 
 def enlarge(coarse: Tensor, height: int, width: int, step: float) -> Tensor:
-    """Twice as large: interpolated on smooth surfaces, repeated where the depth jumps."""
+    """Upsample by 2: interpolate on smooth surfaces, repeat at depth discontinuities."""
     repeated = double(coarse, height, width)
     even = [coarse.size(0) * 2, coarse.size(1) * 2]
     even_map = functional.interpolate(
@@ -146,8 +146,8 @@ def enlarge(coarse: Tensor, height: int, width: int, step: float) -> Tensor:
 
 
 def settle_edges(level: Level, base: Tensor, bias: float = EDGE_BIAS) -> Tensor:
-    """Take the depth of a pixel two to the side wherever that correlates better, so that edges
-    found at half the resolution move to where they are."""
+    """Take the depth of a pixel two to the side where that correlates better. This moves edges that
+    were found at half the resolution to their correct position."""
     candidates = torch.stack(
         [
             base,
@@ -170,7 +170,7 @@ def refine(
     reach: int = REACH,
     small_penalty: float = SMALL_PENALTY,
 ) -> tuple[Tensor, Tensor]:
-    """Inverse depth and correlation [h, w], searched `REACH` steps to either side of `base`."""
+    """Inverse depth and correlation [h, w]; searches `REACH` steps to either side of `base`."""
     grey = level.reference.grey
     labels = torch.arange(-reach, reach + 1, device=grey.device, dtype=torch.float32)
     hypotheses = base[None] + step * labels[:, None, None]

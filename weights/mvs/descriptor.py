@@ -9,15 +9,15 @@ from torch import Tensor
 
 
 def descriptor_length() -> int:
-    """Numbers in one descriptor."""
+    """Length of one descriptor."""
     return 4 * 4 * 8
 
 
 def rolled(descriptors: Tensor, quarters: int) -> Tensor:
-    """Descriptors [..., 128] of the same features had the image been turned.
+    """Descriptors [..., 128] of the same features in an image rotated by quarter turns.
 
-    One quarter turns the x axis of the image into its y axis (clockwise as seen). Exact up to
-    resampling, because the grid of cells and the directions are symmetric under such turns.
+    One quarter rotates the image's x axis to its y axis (clockwise on screen). Exact up to
+    resampling, because the grid of cells and the directions are symmetric under such rotations.
     """
     bins = descriptors.unflatten(-1, [4, 4, 8])
     bins = torch.rot90(bins, -quarters, [-3, -2])
@@ -28,7 +28,7 @@ def rolled(descriptors: Tensor, quarters: int) -> Tensor:
 def sample_patches(
     octaves: list[Tensor], positions: Tensor, places: Tensor, scale: float
 ) -> Tensor:
-    """Intensities [k, 14, 14] one sigma apart around each feature, at its octave and level."""
+    """Intensities [k, 14, 14] around each feature at its octave and level, one sigma apart."""
     device = positions.device
     sizes_h: list[int] = []
     sizes_w: list[int] = []
@@ -74,7 +74,7 @@ def sample_patches(
 
 
 def cell_weights(device: torch.device) -> Tensor:
-    """[16, 144]: how much each sample counts in each cell (bilinear, Gaussian window)."""
+    """[16, 144]: weight of each sample in each cell (bilinear, Gaussian window)."""
     along = (torch.arange(12, dtype=torch.float32, device=device) - 5.5) / 3.0
     cells = torch.arange(4, dtype=torch.float32, device=device) - 1.5
     share = (1.0 - (cells[:, None] - along[None, :]).abs()).clamp(min=0.0)

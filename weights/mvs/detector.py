@@ -16,7 +16,7 @@ def local_maximum(values: Tensor) -> Tensor:
 
 
 def extrema(differences: Tensor, border: int, threshold: float) -> Tensor:
-    """Flat indices into [D, h, w] of the extrema over space and scale stronger than a threshold."""
+    """Flat indices into [D, h, w] of scale-space extrema above a threshold."""
     height, width = differences.size(1), differences.size(2)
     centre = differences[1:-1, 1:-1, 1:-1]
     highest = local_maximum(differences)
@@ -55,7 +55,7 @@ def detect_octave(levels: Tensor, threshold: float) -> tuple[Tensor, Tensor, Ten
     curvature_x, curvature_y = right + left - 2.0 * at, below + above - 2.0 * at
     determinant = curvature_x * curvature_y - diagonal * diagonal
     trace = curvature_x + curvature_y
-    # An edge has one small principal curvature: its position along the edge is arbitrary.
+    # Reject edges: one principal curvature is small, so the position along the edge is arbitrary.
     keep = torch.nonzero((determinant > 0) & (trace * trace < 12.1 * determinant))[:, 0]
     index, determinant = index[keep], determinant[keep].clamp(min=1e-20)
     gradient_x, gradient_y, diagonal = gradient_x[keep], gradient_y[keep], diagonal[keep]
@@ -69,9 +69,9 @@ def detect_octave(levels: Tensor, threshold: float) -> tuple[Tensor, Tensor, Ten
 def spread_order(
     positions: Tensor, strengths: Tensor, height: int, width: int, count: int
 ) -> Tensor:
-    """Indices of at most `count` features, strong ones first, crowded cells held back.
+    """Indices of at most `count` features, strong ones first, penalised in crowded cells.
 
-    A feature's strength is divided by 1 + (its rank in its cell) / (the cell's fair share).
+    Divides a feature's strength by 1 + (its rank in its cell) / (the cell's fair share).
     """
     cells = 8
     column = (positions[:, 0] * (cells / float(width))).long().clamp(0, cells - 1)

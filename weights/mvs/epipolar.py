@@ -1,4 +1,4 @@
-"""Relative poses of pairs of frames: RANSAC with the five-point solver, and a joint refinement of
+"""Relative poses of pairs of frames: RANSAC with the five-point solver, then joint refinement of
 all pairs with one shared focal length."""
 
 from typing import NamedTuple
@@ -20,16 +20,16 @@ class RelativePoses(NamedTuple):
     translations: Tensor
     """float64 [P, 3], unit length."""
     log_focal: Tensor
-    """float64 [], of the focal length in pixels, shared by all."""
+    """float64 [], natural logarithm of the shared focal length in pixels."""
     focal_information: Tensor
-    """float64 [], inverse variance of `log_focal` at half a pixel of noise, prior excluded."""
+    """float64 [], inverse variance of `log_focal` for noise of half a pixel, without the prior."""
 
 
 def draw_samples(ratio: Tensor, valid: Tensor, count: int, seed: int) -> Tensor:
     """Weighted samples of five distinct correspondences, int64 [count, 5].
 
-    Distinctive correspondences are likelier. Adding Gumbel noise to log weights and taking the
-    largest draws without replacement.
+    Distinctive correspondences have higher weights. Adding Gumbel noise to log weights and taking
+    the largest draws without replacement.
     """
     weight = (0.95 - ratio).clamp(min=0.01).square().log()
     weight = torch.where(valid, weight, torch.full_like(weight, -1e9))
@@ -41,7 +41,7 @@ def draw_samples(ratio: Tensor, valid: Tensor, count: int, seed: int) -> Tensor:
 def best_matrices(
     matrices: Tensor, rays1: Tensor, rays2: Tensor, limit: float
 ) -> tuple[Tensor, Tensor]:
-    """The at most 40 best of the essential matrices [k, 3, 3], best first, with their truncated
+    """The best (at most 40) of the essential matrices [k, 3, 3], best first, with their truncated
     scores over all correspondences of rays [M, 3]; `limit` is a squared distance."""
     coarse1, coarse2 = rays1.to(torch.float32), rays2.to(torch.float32)
     few = min(128, rays1.size(0))
@@ -57,8 +57,8 @@ def best_matrices(
 def hypotheses(
     points1: Tensor, points2: Tensor, samples: Tensor, focal: float, threshold: float
 ) -> tuple[Tensor, Tensor]:
-    """Essential matrices [k, 3, 3] through samples of the correspondences [M, 2], the at most 40
-    best ones, best first, with their truncated scores [k] over all correspondences."""
+    """The best (at most 40) essential matrices [k, 3, 3] from samples of the correspondences [M,
+    2], best first, with their truncated scores [k] over all correspondences."""
     one = torch.ones_like(points1[:, :1])
     rays1 = torch.cat([points1 / focal, one], dim=1)
     rays2 = torch.cat([points2 / focal, one], dim=1)
@@ -77,7 +77,7 @@ def draw_for_pairs(table: Correspondences, count: int) -> Tensor:
 def ransac(
     table: Correspondences, samples: Tensor, focal: float, threshold: float
 ) -> tuple[Tensor, Tensor]:
-    """Relative poses [P, 3, 3] and [P, 3] of every pair at one focal length, from samples
+    """Relative poses [P, 3, 3] and [P, 3] of every pair for one focal length, from samples
     [P, S, 5] of its correspondences."""
     pairs = table.first.size(0)
     scale = torch.tensor(focal, dtype=torch.float64, device=samples.device)
@@ -116,7 +116,7 @@ def sampson_residuals(
     homogeneous1, homogeneous2 = torch.cat([points1, one], -1), torch.cat([points2, one], -1)
     lines2 = homogeneous1 @ fundamental.transpose(1, 2)
     lines1 = homogeneous2 @ fundamental
-    # Column by column: sums over so few numbers are slow.
+    # Column by column: a reduction over so few numbers is slow.
     algebraic = points2[..., 0] * lines2[..., 0] + points2[..., 1] * lines2[..., 1] + lines2[..., 2]
     length = lines2[..., 0].square() + lines2[..., 1].square()
     length = length + lines1[..., 0].square() + lines1[..., 1].square()
@@ -132,7 +132,7 @@ def fundamental_of(rotations: Tensor, translations: Tensor, log_focal: Tensor) -
 
 
 def tangents(directions: Tensor) -> tuple[Tensor, Tensor]:
-    """Two unit vectors orthogonal to each unit vector [P, 3] and to each other."""
+    """Two unit vectors orthogonal to each other and to each unit vector [P, 3]."""
     axis = functional.one_hot(directions.abs().argmin(dim=1), 3).to(directions.dtype)
     first = functional.normalize(torch.linalg.cross(directions, axis, dim=-1), dim=1)
     return first, torch.linalg.cross(directions, first, dim=-1)
@@ -141,8 +141,8 @@ def tangents(directions: Tensor) -> tuple[Tensor, Tensor]:
 def sampson_jacobian(
     poses: RelativePoses, points1: Tensor, points2: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Residuals [P, M] and their derivatives [P, M, 6] by a left rotation vector (3), two steps of
-    the translation's direction along `tangents`, and the log of the focal length."""
+    """Residuals [P, M] and their derivatives [P, M, 6] by a left rotation vector (3), the
+    translation's direction along `tangents` (2), and the log of the focal length."""
     device = points1.device
     inverse = torch.ones(3, dtype=torch.float64, device=device)
     inverse[:2] = torch.exp(-poses.log_focal)
@@ -169,7 +169,8 @@ def sampson_jacobian(
     homogeneous1, homogeneous2 = torch.cat([points1, one], -1), torch.cat([points2, one], -1)
     length = lines2[..., 0].square() + lines2[..., 1].square()
     length = length + lines1[..., 0].square() + lines1[..., 1].square() + 1e-24
-    # A residual is a / sqrt(l): a is linear in the matrix, and so are the lines that l is of.
+    # A residual is a / sqrt(l). Both a and the lines whose squared length is l are linear in the
+    # matrix.
     by_length = (residuals / length)[..., None]
     left = homogeneous2 * length.rsqrt()[..., None] - by_length * lines2 * mask
     slopes = left[..., :, None] * homogeneous1[..., None, :]
@@ -178,14 +179,17 @@ def sampson_jacobian(
 
 
 def robust_cost(residuals: Tensor, valid: Tensor, scale: float) -> Tensor:
-    """Geman-McClure cost, about half the squared residual over `scale` squared for small ones."""
+    """Geman-McClure cost; for small residuals about half of (residual / `scale`) squared."""
     squared = residuals.square() / (scale * scale)
     return (0.5 * squared / (1.0 + squared) * valid).sum()
 
 
 def focal_prior(size: Tensor) -> tuple[Tensor, float]:
-    """Mean of the log of the focal length in pixels and weight (inverse variance) of the prior:
-    a field of view about 53 degrees along the longer side, 30 to 80 within two deviations."""
+    """Prior mean and weight (inverse variance) of the log of the focal length in pixels.
+
+    The mean is a field of view of 53 degrees along the longer side; 30 to 80 degrees are within two
+    standard deviations.
+    """
     return size.max().to(torch.float64).log(), 1.0 / (0.32 * 0.32)
 
 
@@ -248,5 +252,5 @@ def refine_relative(
             damping = damping * 8.0
             if damping > 1e5:
                 break
-    # The information was counted in units of `scale`; half a pixel is the noise meant.
+    # Convert the information from units of `scale` to a noise of half a pixel.
     return RelativePoses(rotations, translations, log_focal, information * (scale * scale / 0.25))

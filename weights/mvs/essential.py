@@ -1,4 +1,4 @@
-"""Essential matrices: the five-point solver, scoring, and the poses they stand for.
+"""Essential matrices: five-point solver, scoring, and decomposition into poses.
 
 An essential matrix `E` relates rays by `x2^T E x1 = 0`, `E = [t]x R`, `z2 x2 = z1 R x1 + t`.
 """
@@ -10,7 +10,7 @@ from weights.mvs.geometry import cross_matrix
 
 
 def monomials(device: torch.device) -> Tensor:
-    """[64, 20]: sums the products of three of the unknowns x, y, z, 1 by monomial.
+    """[64, 20]: maps products of three of the unknowns x, y, z, 1 to sums by monomial.
 
     Order: the ten cubic ones, then xx, xy, yy, xz, yz, zz, x, y, z, 1.
     """
@@ -82,7 +82,7 @@ def five_point(rays1: Tensor, rays2: Tensor) -> tuple[Tensor, Tensor]:
     good = (failed == 0) & torch.isfinite(reduced).flatten(1).all(dim=1)
     reduced = torch.where(good[:, None, None], reduced, torch.zeros_like(reduced))
     action = torch.zeros(batch, 10, 10, dtype=rays1.dtype, device=device)
-    # Times x, the monomials xx xy yy xz yz zz become xxx xxy xyy xxz xyz xzz.
+    # Multiplied by x, the monomials xx xy yy xz yz zz become xxx xxy xyy xxz xyz xzz.
     action[:, :6] = -reduced[:, [0, 1, 3, 2, 4, 5]]
     action[:, 6, 0] = 1.0
     action[:, 7, 1] = 1.0
@@ -137,8 +137,8 @@ def two_view_depths(
 def decompose(
     matrices: Tensor, rays1: Tensor, rays2: Tensor, inliers: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The rotation and unit translation of each essential matrix that put most inliers in front
-    of both cameras (Hartley and Zisserman 2003, section 9.6.2).
+    """Rotation and unit translation of each essential matrix, by the cheirality check: most inliers
+    in front of both cameras (Hartley and Zisserman 2003, section 9.6.2).
 
     Matrices [P, 3, 3], rays [P, M, 3], inliers bool [P, M] -> [P, 3, 3], [P, 3].
     """

@@ -1,6 +1,6 @@
-"""Foreground fattening: a window that reaches over the edge of a near surface correlates best at
-that surface's depth, so a surface without texture behind it seems to be as near (Kanade and
-Okutomi, PAMI 1994)."""
+"""Foreground fattening: a window that overlaps the edge of a near surface correlates best at that
+surface's depth, so an untextured surface behind it appears at the same depth (Kanade and Okutomi,
+PAMI 1994)."""
 
 import torch
 from torch import Tensor
@@ -9,25 +9,25 @@ from weights.mvs.box import box_mean, shifted
 from weights.mvs.depth import level_count
 
 BLANK: float = 0.05
-"""Variance of grey values around a pixel relative to that in the surroundings, below which the
-pixel owes its depth to the surroundings."""
+"""Variance of grey values at a pixel relative to its surroundings, below which the depth of the
+pixel comes from the surroundings."""
 SURROUNDINGS: int = 5
-"""Half the side of the surroundings, in pixels of the coarsest level: that of its windows."""
+"""Half the side of the surroundings in pixels of the coarsest level; as that of its windows."""
 BEND: float = 0.03
-"""Relative second difference of the inverse depth at which a surface ends."""
+"""Relative second difference of the inverse depth above which a surface ends."""
 SAME_SURFACE: float = 0.01
-"""Relative change of the inverse depth from pixel to pixel within a surface."""
+"""Largest relative change of the inverse depth between neighbouring pixels of a surface."""
 REACH: int = 7
-"""Pixels of the coarsest level that fattening reaches from where the surface seems to end."""
+"""Range of fattening from the apparent end of the surface, in pixels of the coarsest level."""
 
 
 def coarse_pixel(height: int, width: int) -> int:
-    """Pixels that a pixel of the coarsest level of the search covers along a side."""
+    """Side of a pixel of the coarsest search level in pixels."""
     return 1 << (level_count(height, width) - 1)
 
 
 def blank_beside(grey: Tensor, blank: float = BLANK, surroundings: int = SURROUNDINGS) -> Tensor:
-    """Bool [H, W], where `grey` has much less texture than close by."""
+    """Bool [H, W], where `grey` has much less texture than its surroundings."""
     unit = coarse_pixel(grey.size(0), grey.size(1))
     both = torch.stack([grey, grey * grey])
     near = box_mean(both, max(1, unit // 2))
@@ -36,7 +36,7 @@ def blank_beside(grey: Tensor, blank: float = BLANK, surroundings: int = SURROUN
 
 
 def surface_ends(inverse_depth: Tensor, bend: float = BEND) -> Tensor:
-    """Bool [H, W], where the inverse depth, which is linear on a plane, bends sharply."""
+    """Bool [H, W], where the inverse depth, which is linear on a plane, has a sharp bend."""
     step = coarse_pixel(inverse_depth.size(0), inverse_depth.size(1))
     twice = 2.0 * inverse_depth
     down = shifted(inverse_depth, step, 0) + shifted(inverse_depth, -step, 0) - twice
@@ -51,8 +51,8 @@ def spread(
     steps: int,
     same_surface: float = SAME_SURFACE,
 ) -> Tensor:
-    """`marked` [H, W] and what of `within` [H, W] is at most about `steps` pixels away from it on
-    the same surface (both bool)."""
+    """Dilate `marked` [H, W] by about `steps` pixels along the same surface, restricted to `within`
+    [H, W] (both bool)."""
     result = marked.clone()
     last = [inverse_depth.size(0) - 1, inverse_depth.size(1) - 1]
     links: list[Tensor] = []
@@ -72,8 +72,8 @@ def spread(
 
 
 def fattened(inverse_depth: Tensor, grey: Tensor, reach: int = REACH) -> Tensor:
-    """Bool [H, W], where a surface ends beside the texture that shows it, and from there on to
-    that texture: it may be the surface behind that is seen here."""
+    """Bool [H, W], pixels between the apparent end of a surface and the texture from which its
+    depth comes: they may show the surface behind."""
     blank = blank_beside(grey)
     unit = coarse_pixel(grey.size(0), grey.size(1))
     return spread(surface_ends(inverse_depth) & blank, blank, inverse_depth, reach * unit)

@@ -1,4 +1,4 @@
-"""What the sparse side keeps of one frame: features with their descriptors, packed in a row."""
+"""Sparse features of a frame and their descriptors, packed in a row."""
 
 from typing import NamedTuple
 
@@ -22,12 +22,12 @@ class Features(NamedTuple):
 
 
 def feature_count() -> int:
-    """Features kept of a frame."""
+    """Number of features kept per frame."""
     return 1500
 
 
 def feature_length(height: int, width: int) -> int:
-    """Numbers in the feature row of a frame of the given size."""
+    """Length of the feature row of a frame of the given size."""
     return feature_count() * (descriptor_length() + 3)
 
 
@@ -52,7 +52,7 @@ def encode_frame(image: Tensor) -> Tensor:
 def encode_features(images: Tensor) -> Tensor:
     """float32 [n, 3, H, W] in 0..1 -> float32 [n, feature_length(H, W)].
 
-    Frame by frame, so that the result does not depend on how frames are grouped.
+    Encodes frames one by one, so that the result does not depend on their grouping.
     """
     rows = [encode_frame(images[i]) for i in range(images.size(0))]
     if len(rows) == 0:

@@ -8,7 +8,7 @@ from weights.mvs.box import halve
 
 
 def fill(values: Tensor, weights: Tensor, fallback: float) -> Tensor:
-    """`values` [H, W] where `weights` (0..1) is 1, and elsewhere what the surroundings suggest;
+    """Keep `values` [H, W] where `weights` (0..1) are 1 and interpolate the surroundings elsewhere;
     `fallback` everywhere if all weights are 0."""
     sums: list[Tensor] = [(values * weights)[None]]
     totals: list[Tensor] = [weights[None]]

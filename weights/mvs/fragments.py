@@ -1,14 +1,14 @@
-"""Small pieces of surface that hang together with nothing else."""
+"""Detection of fragments: small isolated pieces of surface."""
 
 import torch
 from torch import Tensor
 
 SIMILAR: float = 0.03
-"""Relative difference of inverse depths of neighbouring pixels on one surface."""
+"""Largest relative difference of inverse depths between neighbouring pixels of one surface."""
 SMALLEST: float = 0.003
-"""Share of all pixels below which a piece is a fragment."""
+"""Share of all pixels below which a connected piece counts as a fragment."""
 WORKING_SIDE: int = 170
-"""Pieces are found on every second, fourth, ... pixel, so that the longer side is at most this."""
+"""Largest longer side in pixels to work on; larger images are subsampled by a power of two."""
 
 
 def joined(inverse_depth: Tensor, known: Tensor, dim: int, similar: float) -> Tensor:
@@ -21,8 +21,8 @@ def joined(inverse_depth: Tensor, known: Tensor, dim: int, similar: float) -> Te
 
 
 def connected_labels(pixels: int, first: Tensor, second: Tensor) -> Tensor:
-    """Labels int64 [pixels], equal where `first` [E] and `second` [E] join pixels directly or
-    through others (hooking and pointer jumping, Shiloach and Vishkin, 1982)."""
+    """Labels int64 [pixels] of the connected components of the edges `first` [E], `second` [E]
+    (hooking and pointer jumping, Shiloach and Vishkin, 1982)."""
     labels = torch.arange(pixels, device=first.device)
     rounds = 0
     changed = first.size(0) > 0
@@ -47,7 +47,7 @@ def part_of_fragment(
     smallest: float = SMALLEST,
     working_side: int = WORKING_SIDE,
 ) -> Tensor:
-    """Bool [H, W]: known pixels whose connected surface covers too little of the image."""
+    """Bool [H, W]: known pixels whose connected surface is a fragment."""
     height = known.size(0)
     width = known.size(1)
     stride = 1

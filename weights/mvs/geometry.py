@@ -31,7 +31,7 @@ def rotation_angle(rotations: Tensor) -> Tensor:
 
 
 def nearest_rotation(matrices: Tensor) -> Tensor:
-    """The rotation [..., 3, 3] nearest in the Frobenius norm (orthogonal Procrustes problem)."""
+    """The nearest rotation [..., 3, 3] in the Frobenius norm (orthogonal Procrustes problem)."""
     left, _, right = torch.linalg.svd(matrices)
     sign = torch.det(left @ right)
     flip = torch.stack([torch.ones_like(sign), torch.ones_like(sign), sign], dim=-1)
@@ -49,12 +49,13 @@ def transform(rotations: Tensor, translations: Tensor, points: Tensor) -> Tensor
 
 
 def project(camera_points: Tensor, focal: Tensor) -> Tensor:
-    """Camera points [..., 3] -> centred pixels [..., 2]; points behind the camera go far away."""
+    """Camera points [..., 3] -> centred pixels [..., 2]; far outside for points behind the
+    camera."""
     return focal * camera_points[..., :2] / camera_points[..., 2:].clamp(min=1e-3)
 
 
 def inverse_3x3(matrices: Tensor) -> Tensor:
-    """Inverse of [..., 3, 3] by cofactors; of a singular matrix, a large finite one."""
+    """Inverse of [..., 3, 3] by cofactors; large but finite for singular matrices."""
     first, second, third = matrices[..., 0], matrices[..., 1], matrices[..., 2]
     rows = torch.stack(
         [
@@ -70,8 +71,8 @@ def inverse_3x3(matrices: Tensor) -> Tensor:
 
 
 def uniform_hash(rows: int, columns: int, seed: int, device: torch.device) -> Tensor:
-    """Reproducible numbers float64 [rows, columns] in (0, 1) by an integer hash (xorshift and
-    multiply), because the global generator would make results depend on the caller."""
+    """Reproducible pseudo-random numbers float64 [rows, columns] in (0, 1) by an integer hash
+    (xorshift and multiply). The global generator would make results depend on the caller."""
     mask = 0xFFFFFFFF
     state = torch.arange(rows * columns, dtype=torch.int64, device=device)
     state = (state + (seed + 1) * 0x9E3779B9) & mask

@@ -1,5 +1,5 @@
-"""Incremental structure from motion: from a pair of frames with parallax, frame by frame, to all
-that fit (Schönberger and Frahm, "Structure-from-motion revisited", 2016)."""
+"""Incremental structure from motion: start from a pair of frames with parallax and register the
+others one by one (Schönberger and Frahm, "Structure-from-motion revisited", 2016)."""
 
 import math
 from typing import NamedTuple
@@ -18,20 +18,20 @@ from weights.mvs.view_graph import ViewGraph
 
 
 class Reconstruction(NamedTuple):
-    """A scene with what is known about it so far."""
+    """A scene and which of its frames and points are estimated."""
 
     scene: Scene
-    """Points are those of the tracks, row by row."""
+    """Cameras, and one point per track in the order of the tracks."""
     registered: Tensor
     """bool [N], frames with a pose."""
     known: Tensor
     """bool [T], tracks with a point."""
     origin: int
-    """The frame that stays fixed."""
+    """The frame whose pose is fixed."""
 
 
 def reprojection_errors(model: Reconstruction, tracks: Tracks) -> tuple[Tensor, Tensor]:
-    """Distances in pixels and depths of all tracks in all frames, both [T, N]."""
+    """Reprojection errors in pixels and depths of all tracks in all frames, both [T, N]."""
     scene = model.scene
     placed = transform(scene.rotations, scene.translations, scene.points)
     errors = project(placed, scene.log_focal.exp()) - tracks.pixels
@@ -39,7 +39,8 @@ def reprojection_errors(model: Reconstruction, tracks: Tracks) -> tuple[Tensor, 
 
 
 def inlier_observations(model: Reconstruction, tracks: Tracks, limit: float) -> Tensor:
-    """bool [T, N], observations by registered frames that agree within `limit` pixels."""
+    """bool [T, N], inliers: observations of registered frames with an error within `limit`
+    pixels."""
     errors, depths = reprojection_errors(model, tracks)
     seen = tracks.observed & model.registered[None] & model.known[:, None]
     return seen & (errors < limit) & (depths > 1e-3)
@@ -48,9 +49,9 @@ def inlier_observations(model: Reconstruction, tracks: Tracks, limit: float) -> 
 def add_points(
     model: Reconstruction, tracks: Tracks, threshold: float, least_angle: float
 ) -> Reconstruction:
-    """Triangulates tracks that have no point yet, where the rays differ by `least_angle` radians.
+    """Triangulate tracks without a point whose rays differ by at least `least_angle` radians.
 
-    A track of many frames may lose some observations that do not agree, one of two frames none.
+    Tracks of many frames may have some outlier observations, tracks of two frames none.
     """
     scene = model.scene
     focal = scene.log_focal.exp()
@@ -77,7 +78,7 @@ def add_points(
 
 
 def rescaled(model: Reconstruction) -> Reconstruction:
-    """The same with a median depth of 1 in the origin frame."""
+    """Rescale to a median depth of 1 in the origin frame."""
     scene = model.scene
     placed = scene.points[model.known] @ scene.rotations[model.origin].t()
     depths = placed[:, 2] + scene.translations[model.origin, 2]
@@ -101,7 +102,7 @@ def bundle(
     iterations: int,
     focal_is_free: bool,
 ) -> Reconstruction:
-    """Adjusts all registered frames and known points, then drops points that do not agree."""
+    """Bundle-adjust all registered frames and known points, then drop outlier points."""
     used = inlier_observations(model, tracks, 8.0 * threshold)
     used = used & (used.sum(1) >= 2)[:, None]
     track, camera = torch.nonzero(used).unbind(1)
@@ -114,7 +115,7 @@ def bundle(
     fixed = ~model.registered
     fixed[model.origin] = True
     mean, weight = focal_prior(size)
-    # The prior's weight in squared pixels, for observations with half a pixel of noise.
+    # Convert the prior's weight to squared pixels, for observation noise of half a pixel.
     weight = 0.25 * weight if focal_is_free else 0.0
     better = adjust(start, observations, fixed, mean, weight, huber, iterations)
     points = scene.points.clone()
@@ -128,7 +129,7 @@ def bundle(
 
 
 def seed_pairs(table: Correspondences, graph: ViewGraph, count: int) -> list[int]:
-    """Rows of the best pairs to start from: many inliers, with rays some degrees apart."""
+    """Rows of the best pairs to start from: many inliers whose rays are some degrees apart."""
     wide = (graph.angles / math.radians(5.0)).clamp(max=1.0) * graph.inliers
     worth = wide.sum(1)
     order = torch.argsort(worth, descending=True, stable=True)
@@ -138,7 +139,7 @@ def seed_pairs(table: Correspondences, graph: ViewGraph, count: int) -> list[int
 def rotation_candidates(
     frame: int, model: Reconstruction, table: Correspondences, graph: ViewGraph
 ) -> Tensor:
-    """Rotations [C, 3, 3] that the pairs with registered frames suggest for a frame."""
+    """Candidate rotations [C, 3, 3] of a frame, from its pairs with registered frames."""
     forward = (table.second == frame) & model.registered[table.first]
     backward = (table.first == frame) & model.registered[table.second]
     rows = torch.nonzero(forward | backward)[:, 0]
@@ -158,7 +159,7 @@ def register_frame(
     graph: ViewGraph,
     threshold: float,
 ) -> Reconstruction:
-    """Adds the pose of a frame, if enough of the known points it observes agree with one."""
+    """Register a frame if enough of its observed known points are inliers of a pose."""
     rotations = rotation_candidates(frame, model, table, graph)
     rows = torch.nonzero(tracks.observed[:, frame] & model.known)[:, 0]
     if rotations.size(0) == 0 or rows.size(0) < 8:
@@ -187,7 +188,7 @@ def register_frame(
 def start_from_pair(
     row: int, table: Correspondences, graph: ViewGraph, tracks: Tracks, threshold: float
 ) -> Reconstruction:
-    """A reconstruction of the two frames of a pair."""
+    """Reconstruct the two frames of a pair."""
     frames, count = tracks.observed.size(1), tracks.observed.size(0)
     first, second = int(table.first[row]), int(table.second[row])
     device = tracks.pixels.device
@@ -217,7 +218,7 @@ def grow(
     size: Tensor,
     threshold: float,
 ) -> Reconstruction:
-    """The reconstruction that grows from the pair in a row of the table."""
+    """Reconstruct incrementally from the pair in a row of the table."""
     model = start_from_pair(row, table, graph, tracks, threshold)
     model = bundle(model, tracks, size, threshold, threshold, 10, False)
     frames = tracks.observed.size(1)
@@ -243,7 +244,7 @@ def grow(
 
 
 def agreement(model: Reconstruction, tracks: Tracks, threshold: float) -> float:
-    """How many observations a reconstruction explains, the better the more."""
+    """Truncated score of a reconstruction: inlier observations weighted by their fit."""
     errors, _ = reprojection_errors(model, tracks)
     agree = inlier_observations(model, tracks, 2.0 * threshold)
     return float(((1.0 - (errors / (2.0 * threshold)).square()).clamp(min=0.0) * agree).sum())

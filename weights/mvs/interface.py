@@ -1,4 +1,4 @@
-"""What the sparse side of the model (structure from motion) hands to the dense side."""
+"""The interface between the sparse stage (structure from motion) and the dense stage."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,11 @@ from torch import Tensor
 
 
 class SparseModel(NamedTuple):
-    """Cameras and triangulated tracks of `N` frames; the shapes hold in degenerate cases too.
+    """Cameras and triangulated tracks of `N` frames; the shapes also hold in degenerate cases.
 
     A world point `X` has camera coordinates `rotations[i] @ X + translations[i]` (x right, y down,
-    z forward) and lies at the pixel index `focal * (x, y) / z + ((W - 1) / 2, (H - 1) / 2)`.
-    Without any trustworthy geometry there are no points and every reliability is 0.
+    z forward) and projects to the pixel index `focal * (x, y) / z + ((W - 1) / 2, (H - 1) / 2)`.
+    Without reliable geometry there are no points and every reliability is 0.
     """
 
     rotations: Tensor
@@ -21,11 +21,11 @@ class SparseModel(NamedTuple):
     focal: Tensor
     """float64 [], focal length in pixels of the given size (square pixels)."""
     registered: Tensor
-    """bool [N]. An unregistered frame carries the pose of the nearest registered frame."""
+    """bool [N]. An unregistered frame has the pose of the nearest registered frame."""
     points: Tensor
     """float64 [T, 3], triangulated tracks in the world frame; their median depth is about 1."""
     visible: Tensor
-    """bool [T, N], the observations that agree with their point (inliers)."""
+    """bool [T, N], the inlier observations."""
     reliability: Tensor
-    """float32 [N] in 0..1: how far pose and parallax of the frame can be trusted. At 0 its
-    confidence is 1 everywhere."""
+    """float32 [N] in 0..1: reliability of the frame's pose and parallax. At 0 its confidence is 1
+    everywhere."""

@@ -25,9 +25,9 @@ def mutual_neighbours(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Te
 
 
 def quarter_turns(first: Tensor, second: Tensor) -> int:
-    """How many quarter turns take the second frame's strongest features to the first's.
+    """Number of quarter turns that rotate the second frame to the first.
 
-    Upright (0) unless another turn finds clearly more distinctive matches.
+    Upright (0) unless another rotation finds clearly more distinctive matches.
     """
     best = 0
     most = -1.0

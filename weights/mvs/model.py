@@ -1,4 +1,4 @@
-"""The model `mvs` behind the contract: glue between the entry points and the reconstruction."""
+"""The model `mvs` behind the contract: connects the entry points to the reconstruction."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from weights.mvs.state import encode_image, pack_state, unpack_cameras
 class MvsModel(nn.Module):
     """Classical multi-view stereo: structure from motion, then a plane sweep. No weights.
 
-    `weights/README.md` gives the shapes and meanings of what goes in and comes out.
+    `weights/README.md` specifies the shapes and meanings of inputs and outputs.
     """
 
     @torch.jit.export
@@ -43,6 +43,6 @@ class MvsModel(nn.Module):
 
     @torch.jit.export
     def fuse(self, state: Tensor, dense: Tensor, size: Tensor, frames: Tensor) -> Tensor:
-        """float32 [n, 2, H, W]: depth and confidence after the frames were compared."""
+        """float32 [n, 2, H, W]: depth and confidence after the cross-frame consistency check."""
         with torch.no_grad():
             return fuse_frames(state, dense, size, int(frames[0]), int(frames[1]))

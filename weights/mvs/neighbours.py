@@ -1,4 +1,4 @@
-"""Which frames to compare with which, and over which depths, from the sparse model."""
+"""Selection of neighbour frames and depth ranges from the sparse model."""
 
 import torch
 from torch import Tensor
@@ -7,9 +7,9 @@ from torch.nn import functional
 from weights.mvs.interface import SparseModel
 
 LEAST_SHARED: int = 8
-"""Points that two frames share at least to be neighbours."""
+"""Minimum number of points that neighbours share."""
 BEST_ANGLE: float = 6.0
-"""Degrees between two rays to a point at which it is matched best (MVSNet, Yao et al. 2018)."""
+"""Triangulation angle in degrees at which matching works best (MVSNet, Yao et al. 2018)."""
 NEAREST: float = 1.5
 """The search begins at this multiple of the largest inverse depth of the sparse points."""
 FARTHEST: float = 0.5
@@ -22,8 +22,8 @@ def rank_neighbours(
     best_angle: float = BEST_ANGLE,
     least_shared: int = LEAST_SHARED,
 ) -> Tensor:
-    """Indices int64 [N, count] of the frames that see most of the same points under an angle at
-    which depth is found well; -1 where there are fewer."""
+    """Indices int64 [N, count] of the frames that share most points at a good triangulation angle;
+    -1 if there are fewer."""
     frames = sparse.rotations.size(0)
     device = sparse.rotations.device
     result = torch.full([frames, count], -1, dtype=torch.int64, device=device)

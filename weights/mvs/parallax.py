@@ -1,5 +1,5 @@
-"""Is there parallax between two frames? Models without depth to compare the epipolar one with:
-a pure rotation of the camera, and a homography (a plane, or a rotation with any focal length)."""
+"""Parallax between two frames: compare the epipolar geometry with models without depth, a pure
+rotation and a homography (a plane, or a rotation with any focal length)."""
 
 import torch
 import torch.nn.functional as functional
@@ -11,8 +11,8 @@ from weights.mvs.geometry import nearest_rotation, project, rays_of
 def rotation_residuals(
     points1: Tensor, points2: Tensor, valid: Tensor, focal: Tensor, threshold: float
 ) -> tuple[Tensor, Tensor]:
-    """The rotation [P, 3, 3] that explains most of [P, M, 2] correspondences, by reweighted least
-    squares (Kabsch's solution), and the distances [P, M] in pixels that it leaves."""
+    """The rotation [P, 3, 3] that fits most of the correspondences [P, M, 2], by reweighted least
+    squares (Kabsch's solution), and its residuals [P, M] in pixels."""
     rays1 = functional.normalize(rays_of(points1, focal), dim=-1)
     rays2 = functional.normalize(rays_of(points2, focal), dim=-1)
     weights = valid.to(points1.dtype)
@@ -22,7 +22,8 @@ def rotation_residuals(
         rotations = nearest_rotation(rays2.transpose(1, 2) @ (rays1 * weights[..., None]))
         moved = project(rays1 @ rotations.transpose(1, 2), focal)
         distances = (moved - points2).square().sum(-1).sqrt()
-        # Wide at first, so that the start does not decide; then down to the threshold.
+        # Anneal from a wide scale down to the threshold, so that the result does not depend on the
+        # initial value.
         scale = threshold * max(1.0, 16.0 * 0.6**iteration)
         weights = (1.0 + (distances / scale).square()).pow(-2) * valid
     return rotations, distances
@@ -31,8 +32,8 @@ def rotation_residuals(
 def homography_residuals(
     points1: Tensor, points2: Tensor, valid: Tensor, extent: float, threshold: float
 ) -> Tensor:
-    """Distances [P, M] in pixels that the best homography of each pair leaves, by reweighted
-    direct linear transformation (Hartley and Zisserman 2003, section 4.1)."""
+    """Residuals [P, M] in pixels of the best homography of each pair, by reweighted direct linear
+    transformation (Hartley and Zisserman 2003, section 4.1)."""
     one = torch.ones_like(points1[..., :1])
     source = torch.cat([points1 / extent, one], dim=-1)
     x, y = points2[..., :1] / extent, points2[..., 1:] / extent

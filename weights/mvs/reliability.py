@@ -1,11 +1,10 @@
-"""How far each frame's pose and parallax can be trusted, from 0 to 1.
+"""Reliability of each frame's pose and parallax, from 0 to 1.
 
-Each reason for doubt gives a factor: too few observations, observations that do not agree with the
-model or pairs of frames that contradict it, depths that the observations do not determine, a focal
-length that they do not determine, and correspondences that a homography explains as well as the
-model does (a plane, a camera that only turns or zooms, almost static video), and another solution
-that explains nearly as much. The limits were set on
-procedural scenes with known cameras and on real photos.
+It is a product of factors, one for each cause of doubt: too few observations; outlier observations
+or pairs of frames that contradict the model; uncertain depths; an uncertain focal length;
+correspondences that a homography fits as well as the model (a plane, pure rotation or zoom, almost
+static video); and another solution that fits nearly as well. The limits were tuned on procedural
+scenes with known cameras and on real photos.
 """
 
 import math
@@ -56,8 +55,8 @@ def frame_reliability(
 ) -> Tensor:
     """float32 [N] in 0..1.
 
-    `visible` bool [T, N] are the inlier observations, `rival` float64 [] is how much another
-    solution explains, relative to this one.
+    `visible` bool [T, N] are the inlier observations. `rival` float64 [] is the score of the best
+    other solution relative to this one.
     """
     frames = tracks.observed.size(1)
     rows = torch.nonzero(visible.sum(1) >= 2)[:, 0]
@@ -87,7 +86,7 @@ def frame_reliability(
 
     relief = relief_share(table, graph)
     typical = deviations[seen].median()
-    # A plane seen from far apart is no reason for doubt: then focal length and depths are certain.
+    # A plane seen from distant viewpoints is reliable: focal length and depths are well determined.
     settled = ramp(focal, 0.02, 0.008) * ramp(typical, 0.02, 0.01)
     flatness = torch.maximum(ramp(relief, 0.04, 0.09), settled)
     certain = ramp(focal.clamp(min=1e-6).log(), math.log(0.2), math.log(0.04))

@@ -1,4 +1,4 @@
-"""The pose of a new camera from known points, with rotations suggested by its neighbours."""
+"""Resection: the pose of a new camera from known points and candidate rotations."""
 
 import torch
 from torch import Tensor

@@ -1,5 +1,5 @@
-"""Ambiguity: other solutions that explain nearly as much, as with repeated or mirrored texture, or
-with a plane seen by two cameras."""
+"""Ambiguity: other solutions that fit nearly as well, caused by repeated or mirrored texture or by
+a plane seen by two cameras."""
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ def differs(rotations: Tensor, directions: Tensor, others: Tensor, along: Tensor
 def two_view_rival(
     table: Correspondences, row: int, model: Reconstruction, size: Tensor, threshold: float
 ) -> Tensor:
-    """Score of the best other relative pose of a pair over that of the model's, float64 []."""
+    """Score of the best other relative pose of a pair relative to the model's, float64 []."""
     device = table.points1.device
     pair = select_pairs(table, torch.tensor([row], device=device))
     scene = model.scene

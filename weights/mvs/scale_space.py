@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
-    """Blurs [C, H, W] with replicated borders.
+    """Blur [C, H, W] with replicated borders.
 
     Shifted sums: on the CPU several times faster than a convolution with one channel.
     """
@@ -31,13 +31,13 @@ def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
 
 
 def base_scale(height: int, width: int) -> float:
-    """How much the image is enlarged before the first octave, so that small images yield enough
-    features and large ones stay cheap."""
+    """Scale factor of the image before the first octave, so that small images yield enough features
+    and large images stay cheap."""
     return min(2.0, max(1.0, 720.0 / float(max(height, width))))
 
 
 def scale_space(grey: Tensor) -> list[Tensor]:
-    """[H, W] -> one tensor [6, h, w] an octave, level `l` with blur 1.6 * 2^(l / 3) pixels.
+    """[H, W] -> one tensor [6, h, w] per octave; level `l` has blur 1.6 * 2^(l / 3) pixels.
 
     Octave `o` has `base_scale / 2^o` times the size of the image. There is always at least one.
     """
@@ -49,7 +49,7 @@ def scale_space(grey: Tensor) -> list[Tensor]:
         image = functional.interpolate(
             image[None], size=size, mode="bilinear", align_corners=False
         )[0]
-    # A photo is taken to have a blur of half a pixel already.
+    # Assume that the photo already has a blur of half a pixel.
     level = gaussian_blur(image, math.sqrt(1.6**2 - (0.5 * scale) ** 2))
     octaves: list[Tensor] = []
     for octave in range(5):

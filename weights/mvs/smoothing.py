@@ -5,9 +5,9 @@ from torch import Tensor
 from torch.nn import functional
 
 FLAT_PENALTY: float = 1.8
-"""What a jump costs where the grey value does not change."""
+"""Cost of a depth discontinuity where the grey value does not change."""
 CONTRAST: float = 0.04
-"""Change of the grey value that halves this cost."""
+"""Grey value difference that halves this cost."""
 LEAST_PENALTY: float = 0.15
 
 
@@ -15,7 +15,7 @@ def aggregate_direction(cost: Tensor, small_penalty: float, large_penalty: Tenso
     """Path costs along the first dimension.
 
     `cost` [S, B, L, M]: S steps, B directions, L labels, M independent paths. `large_penalty`
-    [S, B, 1, M] is what a jump of more than one label costs on entering a step.
+    [S, B, 1, M] is the cost of a jump by more than one label on entering a step.
     """
     steps = cost.size(0)
     result = torch.empty_like(cost)
@@ -37,7 +37,7 @@ def aggregate_direction(cost: Tensor, small_penalty: float, large_penalty: Tenso
 def aggregate_both_ways(cost: Tensor, small_penalty: float, large_penalty: Tensor) -> Tensor:
     """Sum of the path costs along the first dimension of `cost` [S, L, M], down and up.
 
-    `large_penalty` [S, M] is the price of a jump between steps i - 1 and i (row 0 unused).
+    `large_penalty` [S, M] is the cost of a jump between steps i - 1 and i (row 0 unused).
     """
     reverse = torch.cat([large_penalty[:1], large_penalty[1:].flip(0)])
     both = aggregate_direction(
@@ -55,7 +55,7 @@ def edge_penalty(
     contrast: float = CONTRAST,
     least: float = LEAST_PENALTY,
 ) -> Tensor:
-    """Price [H, W] of a jump in depth on entering a pixel along `dim`, lower at edges of `grey`."""
+    """Cost [H, W] of a depth jump on entering a pixel along `dim`, lower at edges of `grey`."""
     change = torch.diff(grey, dim=dim).abs()
     padded = functional.pad(change, [1, 0]) if dim == 1 else functional.pad(change, [0, 0, 1, 0])
     return (flat / (1.0 + padded / contrast)).clamp_(min=least)
@@ -63,7 +63,7 @@ def edge_penalty(
 
 def smooth(cost: Tensor, small_penalty: float, down: Tensor, across: Tensor) -> Tensor:
     """Mean path cost [L, H, W] over four directions of `cost` [L, H, W]; `down` and `across`
-    [H, W] are the prices of jumps on entering a pixel from above and from the left."""
+    [H, W] are the costs of jumps on entering a pixel from above and from the left."""
     by_rows = aggregate_both_ways(cost.transpose(0, 1).contiguous(), small_penalty, down)
     by_columns = aggregate_both_ways(
         cost.permute(2, 0, 1).contiguous(), small_penalty, across.t().contiguous()

@@ -27,12 +27,12 @@ __all__ = ["encode_features", "feature_length", "reconstruct"]
 
 
 def pixel_threshold(size: Tensor) -> float:
-    """Distance in pixels up to which an observation agrees with a model."""
+    """Inlier threshold in pixels."""
     return max(1.0, 1.3 * float(size.max()) / 400.0)
 
 
 def unknown_model(frames: int, size: Tensor) -> SparseModel:
-    """The answer when nothing is known about the geometry."""
+    """The result if no geometry could be estimated."""
     device = size.device
     identity = torch.eye(3, dtype=torch.float64, device=device)
     return SparseModel(
@@ -47,7 +47,7 @@ def unknown_model(frames: int, size: Tensor) -> SparseModel:
 
 
 def nearest_registered(registered: Tensor) -> Tensor:
-    """For each frame the registered frame nearest in the sequence (itself if registered)."""
+    """For each frame, the nearest registered frame in the sequence (itself if registered)."""
     index = torch.arange(registered.size(0), device=registered.device)
     apart = (index[:, None] - index[None, :]).abs()
     far = torch.full_like(apart, registered.size(0) + 1)
@@ -55,8 +55,8 @@ def nearest_registered(registered: Tensor) -> Tensor:
 
 
 def in_first_frame(scene: Scene, registered: Tensor, points: Tensor) -> Scene:
-    """The scene with `points` [T, 3] only, in the camera frame of the first registered frame, and
-    a pose for every frame; the median depth of the points in that frame is 1."""
+    """The scene with `points` [T, 3] in the camera frame of the first registered frame, with a pose
+    for every frame, scaled to a median point depth of 1 in that frame."""
     first = int(registered.to(torch.int64).argmax())
     source = nearest_registered(registered)
     rotation, translation = scene.rotations[first], scene.translations[first]
@@ -68,7 +68,7 @@ def in_first_frame(scene: Scene, registered: Tensor, points: Tensor) -> Scene:
 
 
 class Solution(NamedTuple):
-    """A reconstruction with what it was grown from."""
+    """A reconstruction with its tracks and its view graph."""
 
     model: Reconstruction
     graph: ViewGraph
@@ -76,8 +76,8 @@ class Solution(NamedTuple):
 
 
 def starting_focals(table: Correspondences, size: Tensor, threshold: float) -> list[float]:
-    """The most likely focal length, and up to two others that are nearly as likely, if there are:
-    the epipolar geometry of near planes or small motions hardly depends on it."""
+    """The most likely focal length and up to two nearly as likely ones: the epipolar geometry of
+    nearly planar scenes or small motions hardly depends on it."""
     candidates = focal_candidates(table, size, threshold)
     chosen = [candidates[0][0]]
     for focal, score in candidates:
@@ -101,7 +101,7 @@ def solve(
         tracks = build_tracks(positions, table, graph.inliers, 8000)
         whole = False
         for row in seed_pairs(table, graph, 2):
-            # Few frames can hardly contradict a wrong start: then the other one is tried too.
+            # With few frames a wrong start hardly causes contradictions, so try the others too.
             if whole and frames > 4:
                 break
             grown = grow(row, table, graph, tracks, size, threshold)
@@ -123,7 +123,7 @@ def rivalry(
     size: Tensor,
     threshold: float,
 ) -> Tensor:
-    """How much the best solution that differs explains, relative to the best one, float64 []."""
+    """Score of the best different solution relative to the best one, float64 []."""
     model = solutions[0].model
     highest = torch.zeros([], dtype=torch.float64, device=table.points1.device)
     for index in range(1, len(solutions)):

@@ -1,4 +1,4 @@
-"""The state of a reconstruction as one tensor: a row a frame, numbers first, then its image."""
+"""The state of a reconstruction as one tensor: per frame one row with a header and the image."""
 
 from typing import NamedTuple
 
@@ -9,9 +9,9 @@ from weights.mvs.interface import SparseModel
 from weights.mvs.neighbours import inverse_depth_range, rank_neighbours
 
 NEIGHBOURS: int = 6
-"""How many neighbours a row names (the sweep takes the first few, the fusion all)."""
+"""Number of neighbours in a row (the sweep uses the first few, the fusion all)."""
 HEADER: int = 18 + NEIGHBOURS
-"""Numbers before the image: rotation 9, translation 3, focal length, registered, reliability,
+"""Length of the header: rotation 9, translation 3, focal length, registered, reliability,
 smallest, median and largest inverse depth, neighbours."""
 
 
@@ -29,13 +29,13 @@ class Frames(NamedTuple):
     inverse_depths: list[list[float]]
     """Smallest, median and largest inverse depth of each frame to search."""
     neighbours: list[list[int]]
-    """Of each frame, the most useful first; empty if none is."""
+    """Neighbours of each frame, the most useful first; may be empty."""
     grey: Tensor
     """float32 [N, H, W] in 0..1."""
 
 
 def image_length(height: int, width: int) -> int:
-    """Numbers that `encode_image` keeps of one frame."""
+    """Length of a row of `encode_image`."""
     return height * width
 
 
@@ -46,7 +46,7 @@ def encode_image(images: Tensor) -> Tensor:
 
 
 def pack_state(sparse: SparseModel, images: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:
-    """One row float32 [N, S] a frame from the cameras and the rows of `encode_image` [N, H * W]."""
+    """Pack the cameras and the rows of `encode_image` [N, H * W] as float32 [N, S]."""
     frames = sparse.rotations.size(0)
     device = images.device
     ranges = inverse_depth_range(sparse)

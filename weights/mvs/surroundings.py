@@ -1,4 +1,4 @@
-"""What the surroundings of a pixel say about its depth."""
+"""Evidence for the depth of a pixel from its surroundings."""
 
 import torch
 from torch import Tensor
@@ -6,12 +6,12 @@ from torch import Tensor
 from weights.mvs.box import shifted
 
 SIMILAR: float = 0.03
-"""Relative difference of inverse depths on the same surface."""
+"""Largest relative difference of inverse depths on the same surface."""
 
 
 def surface_support(inverse_depth: Tensor, known: Tensor, similar: float = SIMILAR) -> Tensor:
-    """Share 0..1 [H, W] of 24 pixels in three rings around each that are `known` (bool) and have
-    a similar inverse depth. Fragments that float alone have little."""
+    """Share 0..1 [H, W] of the 24 pixels in three rings around each pixel that are `known` (bool)
+    and have a similar inverse depth. Isolated fragments have little support."""
     unit = max(1, (max(inverse_depth.size(0), inverse_depth.size(1)) + 168) // 336)
     marked = torch.where(known, inverse_depth, torch.full_like(inverse_depth, -1.0))
     tolerance = similar * inverse_depth
@@ -36,8 +36,8 @@ def last_marked(marked: Tensor, dim: int) -> Tensor:
 
 
 def between(values: Tensor, marked: Tensor, dim: int, similar: float) -> Tensor:
-    """Whether a pixel lies between two `marked` ones along `dim`, on the line through their values
-    (an inverse depth is linear on a plane)."""
+    """Whether a pixel is between two `marked` ones along `dim`, on the line through their values
+    (inverse depth is linear on a plane)."""
     length = values.size(dim)
     before = last_marked(marked, dim)
     after = length - 1 - last_marked(marked.flip(dim), dim).flip(dim)
@@ -53,9 +53,9 @@ def between(values: Tensor, marked: Tensor, dim: int, similar: float) -> Tensor:
 
 
 def enclosed(inverse_depth: Tensor, evident: Tensor, similar: float = SIMILAR) -> Tensor:
-    """Where a surface without texture of its own is held on all four sides: it lies on the line
-    between the next `evident` pixels to the left and to the right, and on the one between those
-    above and below. True of an empty wall between textured things on it, not of the sky above a
-    roof, nor of a wall behind things in front of it."""
+    """Where an untextured surface is supported on all four sides: the pixel lies on the line
+    between the next `evident` pixels to the left and right, and on the line between those above and
+    below. True for an empty wall between textured objects on it; false for the sky above a roof or
+    a wall behind objects in front of it."""
     across = between(inverse_depth, evident, 1, similar)
     return across & between(inverse_depth, evident, 0, similar)

@@ -1,8 +1,8 @@
-"""Plane sweep: how well frames agree on each pixel's depth, by normalised cross-correlation.
+"""Plane sweep: matching cost of each pixel's depth hypotheses by normalised cross-correlation.
 
-Every pixel has its own depth hypotheses. A window is compared after each of its pixels has been
-warped with its own hypothesis, so on a base surface that is nearly right the windows follow its
-slant (compare the plane-sweeping stereo with slanted windows of Gallup et al., CVPR 2007).
+Every pixel has its own depth hypotheses. Each pixel of a window is warped with its own hypothesis
+before the comparison, so on an approximately correct base surface the windows follow its slant
+(compare the plane-sweeping stereo with slanted windows of Gallup et al., CVPR 2007).
 """
 
 from typing import NamedTuple
@@ -16,35 +16,35 @@ from weights.mvs.box import running_sum
 SMALL_RADIUS: int = 2
 """Half the side of the small correlation window."""
 SPACING: int = 3
-"""The large window is the sum of 3x3 small windows this far apart (11 pixels a side, tapered)."""
+"""Spacing in pixels of the 3x3 small windows that form the large window (11x11, tapered)."""
 NOISE: float = 6e-5
-"""Added to variances of grey values in 0..1: what a window without texture shows."""
+"""Noise variance of grey values in 0..1, added to the variances of windows."""
 LEAST_SHARE: float = 0.2
-"""Variance in a window of half the size relative to that in the window, below which the window
-counts less."""
+"""Variance in a window of half the size relative to that of the window, below which the weight of
+the window decreases."""
 UNSEEN: float = -2.0
-"""Stands for a correlation outside a neighbour's image."""
+"""Marks a correlation outside a neighbour's image."""
 NO_EVIDENCE: float = 0.9
-"""The cost where no neighbour sees the point."""
+"""Cost of a point that no neighbour sees."""
 CHUNK: int = 60000
-"""Pixels that one pass works on, so that its intermediate images stay in the cache."""
+"""Pixels per pass, chosen so that intermediate images stay in the cache."""
 
 
 class Reference(NamedTuple):
-    """A grey image and what correlating with it needs."""
+    """A grey image with precomputed values for the correlation."""
 
     grey: Tensor
     """[h, w]"""
     padded: Tensor
     """[h + 2 m, w + 2 m], the same with its edges repeated by the margin m of the windows."""
     small_mean: Tensor
-    """[h, w], the mean in the small window, negative."""
+    """[h, w], the negated mean in the small window."""
     small_scale: Tensor
-    """[h, w], the small window's share in the correlation over its standard deviation."""
+    """[h, w], the small window's weight in the correlation divided by its standard deviation."""
     large_mean: Tensor
     large_scale: Tensor
     rays: Tensor
-    """[3, h, w], z is 1"""
+    """[3, h, w], with z = 1"""
     focal: float
     centre_x: float
     centre_y: float
@@ -56,8 +56,8 @@ class Neighbour(NamedTuple):
     grey: Tensor
     """[1, 1, h, w]"""
     rays: Tensor
-    """[3, h, w], the rays of the reference turned into this camera, in units in which its image is
-    -1..1: the point at inverse depth q is seen at (x + q tx, y + q ty) / (z + q tz)."""
+    """[3, h, w], the rays of the reference rotated into this camera, in units in which its image is
+    -1..1: a point at inverse depth q projects to (x + q tx, y + q ty) / (z + q tz)."""
     shift_x: float
     shift_y: float
     shift_z: float
@@ -80,7 +80,7 @@ def windows(images: Tensor, radius: int, spacing: int) -> tuple[Tensor, Tensor]:
 def deviations(
     total: Tensor, total_of_squares: Tensor, count: float, noise: float = NOISE
 ) -> Tensor:
-    """`count` times the standard deviation of as many numbers, from their sums."""
+    """`count` times the standard deviation of `count` numbers, from their sums."""
     scaled = total_of_squares * count + count * count * noise
     return scaled.addcmul_(total, total, value=-1.0).sqrt_()
 
@@ -94,7 +94,7 @@ def make_reference(
     spacing: int = SPACING,
     least_share: float = LEAST_SHARE,
 ) -> Reference:
-    """Prepare the image `grey` [h, w] to be compared."""
+    """Precompute the reference values of the image `grey` [h, w]."""
     height = grey.size(0)
     width = grey.size(1)
     margin = radius + spacing
@@ -108,7 +108,7 @@ def make_reference(
     tiny_deviation = deviations(tiny[0], tiny[1], in_tiny) / in_tiny
     small_deviation = deviations(small[0], small[1], in_small) / in_small
     large_deviation = deviations(large[0], large[1], in_large) / in_large
-    # A window counts less where its texture lies beside the pixel and not around it.
+    # Reduce the weight of a window whose texture is beside the pixel and not around it.
     small_weight = (tiny_deviation / small_deviation).square() / least_share
     large_weight = (small_deviation / large_deviation).square() / least_share
     x = (torch.arange(width, device=grey.device, dtype=torch.float32) - centre_x) / focal
@@ -137,7 +137,7 @@ def make_reference(
 def make_neighbour(
     reference: Reference, grey: Tensor, rotation: Tensor, translation: Tensor
 ) -> Neighbour:
-    """`rotation` [3, 3] and `translation` [3] (on the CPU) take reference to this camera."""
+    """`rotation` [3, 3] and `translation` [3] (on the CPU) map the reference to this camera."""
     focal = reference.focal
     turn: list[float] = []
     for i in range(9):
@@ -148,7 +148,7 @@ def make_neighbour(
     z = turn[6] * u + turn[7] * v + turn[8]
     x = focal * (turn[0] * u + turn[1] * v + turn[2]) + reference.centre_x * z
     y = focal * (turn[3] * u + turn[4] * v + turn[5]) + reference.centre_y * z
-    # From pixel indices to -1..1 over the image, as `grid_sample` takes them.
+    # From pixel indices to -1..1 over the image, as `grid_sample` expects them.
     to_x = 2.0 / grey.size(1)
     to_y = 2.0 / grey.size(0)
     shift_x = focal * step[0] + reference.centre_x * step[2]
@@ -163,8 +163,8 @@ def make_neighbour(
 
 
 def pixel_shift(neighbour: Neighbour, nearer: float, farther: float) -> tuple[float, float]:
-    """How far pixels move in the neighbour between two inverse depths: the mean over the pixels
-    that it sees, and the share of such pixels."""
+    """Mean pixel motion in the neighbour between two inverse depths, over the pixels that it sees,
+    and the share of such pixels."""
     rays = neighbour.rays[:, ::4, ::4]
     near_z = (rays[2] + nearer * neighbour.shift_z).clamp(min=1e-3)
     near_x = (rays[0] + nearer * neighbour.shift_x) / near_z
@@ -220,8 +220,8 @@ def correlate(
 
 
 def covariance(sums: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-    """From window sums [3 B, h, w] of the warped image, its square and its product with the
-    reference, and the reference's mean (negative) and scale [h, w]."""
+    """Scaled covariance, from window sums [3 B, h, w] of the warped image, its square and its
+    product with the reference, and from the reference's negated mean and scale [h, w]."""
     count = sums.size(0) // 3
     return torch.addcmul(sums[2 * count :], sums[:count], mean).mul_(scale)
 
@@ -233,8 +233,8 @@ def matching_cost(
     no_evidence: float = NO_EVIDENCE,
     chunk: int = CHUNK,
 ) -> Tensor:
-    """Cost 0..1 float32 [L, h, w] of each hypothesis: one minus the mean correlation of the best
-    two neighbours, so that a point hidden from some of them can still be found."""
+    """Cost 0..1 float32 [L, h, w] of each hypothesis: one minus the mean correlation with the best
+    two neighbours, so that occlusion in other neighbours does not matter."""
     height = reference.rays.size(1)
     width = reference.rays.size(2)
     count = hypotheses.size(0)

@@ -1,4 +1,4 @@
-"""Tracks: features of several frames that show the same point, joined over the pairs."""
+"""Tracks: features of several frames that show the same point, merged across pairs."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ class Tracks(NamedTuple):
     observed: Tensor
     """bool [T, N]."""
     capacity: int
-    """The most tracks that were to be kept."""
+    """Maximum number of tracks."""
 
 
 def connected_components(nodes: int, left: Tensor, right: Tensor) -> Tensor:
@@ -38,8 +38,8 @@ def build_tracks(
 ) -> Tracks:
     """Tracks from the inlier correspondences [P, M] of features at [N, K, 2].
 
-    A frame that a track would see twice is dropped from it: one of the two must be wrong. At most
-    `capacity` tracks are kept, those with most observations.
+    Drops a frame from a track that would observe it twice, because one of the two must be wrong.
+    Keeps at most `capacity` tracks, those with most observations.
     """
     frames, slots = positions.size(0), positions.size(1)
     left = (table.first[:, None] * slots + table.slots1)[inliers]

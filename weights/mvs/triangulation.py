@@ -1,4 +1,4 @@
-"""Points from their rays in several cameras."""
+"""Triangulation of points from rays of several cameras."""
 
 import torch
 import torch.nn.functional as functional
@@ -10,7 +10,7 @@ from weights.mvs.geometry import inverse_3x3, rays_of
 def triangulate(
     rotations: Tensor, translations: Tensor, focal: Tensor, pixels: Tensor, seen: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The points nearest to their rays, and the largest angle between two of the rays.
+    """The points closest to their rays, and the largest angle between two of the rays.
 
     Cameras [N, 3, 3] and [N, 3], centred pixels [T, N, 2], seen bool [T, N] -> [T, 3], radians [T].
     """

@@ -1,5 +1,4 @@
-"""How well the observations determine depths and the focal length: covariances at the solution of
-the bundle adjustment."""
+"""Uncertainty of depths and focal length: covariances at the solution of the bundle adjustment."""
 
 import torch
 from torch import Tensor
@@ -19,8 +18,8 @@ from weights.mvs.geometry import inverse_3x3, transform
 def pixel_noise(scene: Scene, observations: Observations) -> Tensor:
     """Robust standard deviation of one coordinate of an observation in pixels, float64 [].
 
-    From the median residual length (1.18 deviations of a circular normal distribution), and never
-    below 0.3 pixels, because a few observations can be fitted by chance.
+    Estimated from the median residual length (1.18 standard deviations of a circular normal
+    distribution), and at least 0.3 pixels, because few observations may fit by chance.
     """
     _, _, residuals = reprojection(scene, observations)
     return (residuals.square().sum(1).sqrt().median() / 1.18).clamp(min=0.3)
@@ -29,7 +28,7 @@ def pixel_noise(scene: Scene, observations: Observations) -> Tensor:
 def depth_deviations(scene: Scene, observations: Observations, noise: Tensor) -> Tensor:
     """Standard deviation of each point's depth in each camera, relative to the depth, [T, N].
 
-    The cameras are taken as known; `noise` is in pixels.
+    Treats the cameras as exact; `noise` is in pixels.
     """
     equations = linearise(scene, observations, 1e9)
     covariance = inverse_3x3(damped(equations.points, 0.0)) * noise.square()
@@ -42,10 +41,10 @@ def depth_deviations(scene: Scene, observations: Observations, noise: Tensor) ->
 def focal_deviation(
     scene: Scene, observations: Observations, fixed: Tensor, noise: Tensor, prior: float
 ) -> Tensor:
-    """Standard deviation of the log of the focal length, all else being free, float64 [].
+    """Marginal standard deviation of the log of the focal length, float64 [].
 
-    `prior` is the inverse variance known beforehand. The free scale of the scene does not matter:
-    it is orthogonal to the focal length.
+    `prior` is the prior inverse variance. The free scale of the scene does not matter: it is
+    orthogonal to the focal length.
     """
     equations = linearise(scene, observations, 1e9)
     free = camera_mask(fixed, True)

@@ -1,5 +1,5 @@
-"""The view graph: frames, and for each pair with enough correspondences its relative pose and how
-much parallax it has. One focal length is shared by all."""
+"""The view graph: frames, and for each pair with enough correspondences its relative pose and its
+parallax. All frames share one focal length."""
 
 import math
 from typing import NamedTuple
@@ -21,35 +21,35 @@ from weights.mvs.geometry import rays_of
 from weights.mvs.parallax import homography_residuals, rotation_residuals
 
 JUDGES: int = 4
-"""Pairs of frames by which a focal length is judged."""
+"""Number of pairs to score a focal length with."""
 
 
 class ViewGraph(NamedTuple):
-    """Edges of `P` pairs, row by row those of the correspondences they were made from."""
+    """Edges of `P` pairs, in the order of the correspondences."""
 
     poses: RelativePoses
     inliers: Tensor
-    """bool [P, M], correspondences that agree with the epipolar geometry, in front of both."""
+    """bool [P, M], inliers of the epipolar geometry in front of both cameras."""
     angles: Tensor
     """float64 [P, M], radians between the rays of each correspondence."""
     support: Tensor
-    """float64 [P], truncated score of the epipolar geometry, in correspondences."""
+    """float64 [P], truncated score of the epipolar geometry, in units of correspondences."""
     parallax: Tensor
-    """float64 [P], inliers that a pure rotation of the camera does not explain."""
+    """float64 [P], number of inliers that do not fit a pure rotation."""
     relief: Tensor
-    """float64 [P], inliers that a homography does not explain."""
+    """float64 [P], number of inliers that do not fit a homography."""
 
 
 def focal_guesses(size: Tensor) -> list[float]:
-    """Focal lengths in pixels for fields of view of 80 to 30 degrees along the longer side, so
-    close that the next refinement reaches any in between."""
+    """Focal lengths in pixels for fields of view of 80 to 30 degrees along the longer side, close
+    enough for the refinement to reach any value in between."""
     extent = float(size.max())
     angles = [80.0, 68.0, 56.0, 46.0, 37.0, 30.0]
     return [0.5 * extent / math.tan(math.radians(angle) / 2.0) for angle in angles]
 
 
 def truncated_score(poses: RelativePoses, table: Correspondences, threshold: float) -> Tensor:
-    """How many correspondences of each pair [P] agree, the better the more."""
+    """Truncated score of each pair [P]: inliers weighted by their fit."""
     fundamental = fundamental_of(poses.rotations, poses.translations, poses.log_focal)
     residuals, _, _ = sampson_residuals(fundamental, table.points1, table.points2)
     score = (1.0 - (residuals / threshold).square()).clamp(min=0.0)
@@ -64,7 +64,7 @@ def estimate_poses(
     threshold: float,
     steps: int,
 ) -> RelativePoses:
-    """RANSAC on samples [P, S, 5] at a focal length, then refinement of it and the poses."""
+    """RANSAC on samples [P, S, 5] with a focal length, then refinement of it and the poses."""
     rotations, translations = ransac(table, samples, focal, threshold)
     log_focal = torch.tensor(math.log(focal), dtype=torch.float64, device=rotations.device)
     poses = RelativePoses(rotations, translations, log_focal, torch.zeros_like(log_focal))
@@ -80,7 +80,7 @@ def strongest_pairs(table: Correspondences, count: int) -> Tensor:
 def focal_candidates(
     table: Correspondences, size: Tensor, threshold: float, judges: int = JUDGES
 ) -> list[tuple[float, float]]:
-    """(focal length, score) for each start, best first, judged by the strongest pairs."""
+    """(focal length, score) for each start, best first, scored on the strongest pairs."""
     strong = select_pairs(table, strongest_pairs(table, judges))
     samples = draw_for_pairs(strong, 60)
     found: list[tuple[float, float]] = []
@@ -101,7 +101,7 @@ def focal_candidates(
 def build_view_graph(
     table: Correspondences, focal: float, size: Tensor, threshold: float
 ) -> ViewGraph:
-    """Edges of all pairs, from RANSAC at a focal length that the refinement may still change."""
+    """Edges of all pairs, by RANSAC with an initial focal length that is then refined."""
     poses = estimate_poses(table, draw_for_pairs(table, 100), focal, size, threshold, 12)
     fundamental = fundamental_of(poses.rotations, poses.translations, poses.log_focal)
     residuals, _, _ = sampson_residuals(fundamental, table.points1, table.points2)

@@ -1,6 +1,6 @@
-"""Procedural scenes with exact depth and cameras, to measure models on.
+"""Procedural scenes with exact depth and cameras, to evaluate models.
 
-Everything is made from a seed: no photos, no files.
+Everything is generated from a seed, without photos or files.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ PREVIEW_WIDTH = 64
 
 @dataclass(frozen=True)
 class SceneSettings:
-    """What to render."""
+    """The settings of a random scene; size in pixels."""
 
     views: int = 6
     width: int = 336
@@ -34,7 +34,7 @@ class SceneSettings:
 def render_scene(seed: int, settings: SceneSettings | None = None) -> Rendering:
     """Render a random scene; the same seed and settings give the same scene.
 
-    Scenes in which a camera stands before a close obstacle are drawn anew.
+    Draws again if an obstacle close to a camera blocks its view.
     """
     settings = settings or SceneSettings()
     for attempt in range(ATTEMPTS):
@@ -51,7 +51,7 @@ def render_scene(seed: int, settings: SceneSettings | None = None) -> Rendering:
 def is_open(scene: Scene, views: list[View]) -> bool:
     """Whether no view is blocked and the scene is more than one flat wall."""
     depth = np.stack([trace(scene.solids, view).depth.numpy() for view in views])
-    depth = np.minimum(depth, 3 * np.median(depth))  # how far the sky is does not matter
+    depth = np.minimum(depth, 3 * np.median(depth))  # limits the influence of the sky
     mean = float(depth.mean())
     return bool(
         depth.min() > 0.12 * mean

@@ -24,9 +24,9 @@ class Path(Enum):
     FREE = "free"
     """Orbit and dolly together."""
     STATIC = "static"
-    """No movement at all: nothing about depth can be known."""
+    """No movement: no baseline, so depth is unobservable."""
     TURN = "turn"
-    """Turning on the spot: as little."""
+    """Pure rotation: no baseline either."""
 
 
 MOVING = (Path.ORBIT, Path.ORBIT, Path.SIDEWAYS, Path.DOLLY, Path.PAN, Path.WALK, Path.FREE)
@@ -69,7 +69,7 @@ class Cameras:
         return cls(rotations, -np.einsum("nij,nj->ni", rotations, positions), field_of_view)
 
     def turned(self, yaw: Array, pitch: Array, roll: Array) -> "Cameras":
-        """The cameras after turning each about its own axes, angles [N] in radians."""
+        """Rotate each camera about its own axes by angles [N] in radians."""
         turn = rotation_y(yaw) @ rotation_x(pitch) @ rotation_z(roll)
         rotations = np.swapaxes(turn, 1, 2) @ self.rotations
         translations = -np.einsum("nij,nj->ni", rotations, self.positions())
@@ -121,7 +121,7 @@ def make_cameras(
     progress = (np.arange(views) + shake * rng.uniform(-0.3, 0.3, views)) / max(views - 1, 1) - 0.5
     sweep, lift, approach = 0.0, 0.0, 0.0
     slide, turn = np.zeros(3), np.zeros(2)
-    follow = 0.3  # the share of the slide that the point looked at takes part in
+    follow = 0.3  # how far the target follows the slide, as a share
     if path in (Path.ORBIT, Path.FREE):
         sweep = sign * np.radians(60) * amplitude
         lift = np.radians(rng.uniform(-12, 12))

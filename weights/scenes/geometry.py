@@ -1,4 +1,4 @@
-"""The solids that scenes are made of, and where rays hit them.
+"""Solids of a scene and their intersections with rays.
 
 The world has x and y on the floor and z up, in metres. Each solid is a unit shape in its own
 frame: the box [-1, 1]^3, the unit ball, or the cylinder of radius 1 and height -1..1.
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 NEAR = 1e-3
-"""Hits closer than this are taken for the surface that a ray starts from."""
+"""Closer hits count as the surface from which the ray starts."""
 
 
 class Shape(Enum):
@@ -27,13 +27,13 @@ class Shape(Enum):
 
 @dataclass
 class Surface:
-    """How one face is painted: a texture, the size of its tile in metres, and its shift."""
+    """The material of one face: texture, size of its tile in metres, and offset."""
 
     texture: int
     tile: float = 2.0
     shift: tuple[float, float] = (0.0, 0.0)
     mirror: bool = False
-    """Whether every other tile is mirrored, as matched wallpaper is."""
+    """Whether every other tile is mirrored."""
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Solid:
 
 
 def intersect(shape: Shape, origin: Tensor, direction: Tensor) -> Tensor:
-    """Distance to a unit shape in units of `direction`'s length; infinite where it is missed.
+    """Distance to a unit shape in units of `direction`'s length; infinite if the ray misses it.
 
     `origin` is [3] or [..., 3], `direction` [..., 3], both in the frame of the unit shape. Slabs
     for boxes, the quadratic equation for round shapes.
@@ -90,7 +90,7 @@ def _slabs(origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _round(origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-    """Where rays enter and leave the unit circle or ball; infinite and minus infinite if never."""
+    """Where rays enter and leave the unit circle or ball; infinity and -infinity if they miss."""
     a = (direction * direction).sum(-1)
     b = (direction * origin).sum(-1)
     c = (origin * origin).sum(-1) - 1

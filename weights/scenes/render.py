@@ -15,13 +15,13 @@ from weights.scenes.scene import Light, Scene
 from weights.scenes.textures import SIZE, Image
 
 SAMPLES = 2
-"""Rays down and across a pixel whose colours are averaged."""
+"""Samples per pixel along each axis."""
 MIP_LEVELS = 8
 
 
 @dataclass
 class Rendering:
-    """`N` photos of a scene and the truth about them."""
+    """`N` photos of a scene with ground truth."""
 
     images: NDArray[np.uint8]
     """[N, H, W, 3], RGB."""
@@ -42,14 +42,14 @@ def render(
     noise: float = 1.5,
     exposure: float = 0.03,
 ) -> Rendering:
-    """Photograph a scene.
+    """Render photos of a scene.
 
     Args:
-        scene: What is there.
-        cameras: From where and how wide.
+        scene: The scene.
+        cameras: Poses and field of view.
         width: Of each image, in pixels.
         height: Of each image, in pixels.
-        rng: The source of sensor noise and exposure.
+        rng: Random generator for sensor noise and exposure.
         noise: Standard deviation of the sensor's noise in grey levels.
         exposure: Relative standard deviation of the brightness between the photos.
     """
@@ -72,7 +72,7 @@ def render(
 
 
 class View:
-    """The rays of one camera: `samples` x `samples` evenly spaced ones a pixel."""
+    """The rays of one camera: `samples` x `samples` evenly spaced rays per pixel."""
 
     def __init__(
         self, cameras: Cameras, index: int, width: int, height: int, samples: int = 1
@@ -111,7 +111,7 @@ def _sample_positions(length: int, samples: int) -> NDArray[np.float64]:
 
 @dataclass
 class Hits:
-    """What the rays of a view meet first."""
+    """The first intersection of each ray of a view."""
 
     depth: Tensor
     """float32 [h, w]."""
@@ -120,7 +120,7 @@ class Hits:
 
 
 def trace(solids: Sequence[Solid], view: View) -> Hits:
-    """Follow every ray of a view to the first solid."""
+    """Intersect every ray of a view with the nearest solid."""
     shape = view.directions.shape[:2]
     depth = torch.full(shape, torch.inf)
     nearest = torch.zeros(shape, dtype=torch.int64)
@@ -139,7 +139,7 @@ def trace(solids: Sequence[Solid], view: View) -> Hits:
 
 
 class TexturePyramid:
-    """Textures in full size and halved again and again, to look up at any distance."""
+    """Mipmaps of textures."""
 
     def __init__(self, textures: Sequence[Image]) -> None:
         level = torch.from_numpy(np.stack(textures)).permute(0, 3, 1, 2)
@@ -149,9 +149,9 @@ class TexturePyramid:
             level = F.avg_pool2d(level, 2)
 
     def sample(self, surface: Surface, position: Tensor, footprint: Tensor) -> Tensor:
-        """Colours [P, 3] at positions [P, 2] on a surface, averaged over a length [P], all in m.
+        """Colours [P, 3] at positions [P, 2] on a surface, averaged over footprints [P], in metres.
 
-        Bilinear in the level whose texels come nearest to the footprint.
+        Bilinear in the mipmap level whose texels are closest in size to the footprint.
         """
         tiles = position / surface.tile + torch.tensor(surface.shift)
         if surface.mirror:
@@ -205,7 +205,7 @@ def _shade(scene: Scene, textures: TexturePyramid, view: View, hits: Hits) -> Te
 
 
 def _brightness(scene: Scene, point: Tensor, normal: Tensor) -> Tensor:
-    """Light [P] that points receive: from everywhere and, where nothing is between, the lamp."""
+    """Light [P] that points receive: ambient light and, unless in shadow, the lamp's."""
     light: Light = scene.light
     to_lamp = torch.tensor(light.position, dtype=torch.float32) - point
     squared = (to_lamp * to_lamp).sum(-1)
@@ -216,7 +216,7 @@ def _brightness(scene: Scene, point: Tensor, normal: Tensor) -> Tensor:
 
 
 def _in_shadow(solids: Sequence[Solid], point: Tensor, normal: Tensor, to_lamp: Tensor) -> Tensor:
-    """Whether a solid stands between points and the lamp, bool [P]."""
+    """Whether a solid is between points and the lamp, bool [P]."""
     shadow = torch.zeros(len(point), dtype=torch.bool)
     start = point + 1e-3 * normal
     lamp = point[0] + to_lamp[0]
@@ -224,7 +224,7 @@ def _in_shadow(solids: Sequence[Solid], point: Tensor, normal: Tensor, to_lamp: 
     for solid in solids:
         centre = torch.tensor(solid.centre, dtype=torch.float32)
         direction = centre - lamp
-        # Seen from the lamp, the solid lies within a cone; only points in it need a closer look.
+        # Seen from the lamp, the solid is within a cone; only points in it need the exact test.
         sine = float(np.linalg.norm(solid.half)) / float(direction.norm())
         if sine < 1:
             cone = from_lamp @ F.normalize(direction, dim=0) > (1 - sine * sine) ** 0.5

@@ -17,7 +17,7 @@ VIEWS, WIDTH, HEIGHT = 8, 672, 504
 FIELD_OF_VIEW = 62.0
 
 PAINTS = {
-    # name: pattern, seed, the colours of its darkest and brightest parts (None: as painted)
+    # name: pattern, seed, darkest and brightest colour (None: unchanged)
     "floor": ("planks", 5, (0.22, 0.13, 0.07), (0.74, 0.53, 0.34)),
     "bricks": ("bricks", 3, (0.33, 0.15, 0.11), (0.86, 0.74, 0.64)),
     "wall": ("plaster", 8, (0.52, 0.56, 0.5), (0.86, 0.87, 0.8)),
@@ -42,7 +42,7 @@ Colour = tuple[float, float, float]
 
 
 class Furnisher:
-    """Collects solids, painted by the names of `PAINTS`."""
+    """Collects solids with materials named in `PAINTS`."""
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
@@ -50,7 +50,7 @@ class Furnisher:
         self.solids: list[Solid] = []
 
     def paint(self, name: str, tile: float) -> Surface:
-        """A face in the named paint, shifted at random so that no two look alike."""
+        """A face with the named material, at a random offset so that no two faces are equal."""
         x, y = self.rng.random(2)
         return Surface(self.names.index(name), tile, (float(x), float(y)))
 

@@ -20,33 +20,33 @@ HORIZON = 90.0
 
 
 class Look(Enum):
-    """What the surfaces of a random scene are like."""
+    """The kind of surfaces in a random scene."""
 
     RICH = "rich"
     """Many textures, sometimes repeated on a wall."""
     REPEATED = "repeated"
-    """One small texture on everything, tile beside tile: matches are ambiguous."""
+    """One small texture tiled on everything: matches are ambiguous."""
     MIRRORED = "mirrored"
     """As `REPEATED`, with every other tile mirrored."""
     PLAIN = "plain"
-    """Painted in single colours: next to nothing to match but edges."""
+    """Single colours: little to match except edges."""
     OPEN = "open"
     """As `RICH`, outdoors: objects on a plain, below an empty sky."""
 
 
 @dataclass
 class Light:
-    """A lamp in the room, and light from everywhere."""
+    """A lamp and ambient light."""
 
     position: NDArray[np.float64]
     ambient: float
-    """The share of light that comes from everywhere, 0..1."""
+    """The ambient share of the light, 0..1."""
     shadows: bool = False
 
 
 @dataclass
 class Scene:
-    """A room (the first solid), the objects in it, and how they are painted and lit."""
+    """A room (the first solid), the objects in it, their materials and the light."""
 
     solids: list[Solid]
     textures: list[Image]
@@ -56,7 +56,7 @@ class Scene:
 
 
 def make_scene(rng: np.random.Generator, look: Look = Look.RICH) -> Scene:
-    """A room of 4 to 10 metres, or now and then a hall, with boxes, balls and cylinders."""
+    """A room of 4 to 10 metres, or sometimes a hall, with boxes, balls and cylinders."""
     hall = rng.random() < 0.2
     half_x, half_y = np.exp(rng.uniform(*np.log([5, 14] if hall else [2, 5]), 2))
     height = rng.uniform(4, 12) if hall else rng.uniform(2.4, 4)

@@ -14,12 +14,12 @@ Image = NDArray[np.float32]
 
 
 def make_texture(rng: np.random.Generator, name: str) -> Image:
-    """Paint one texture of the named pattern, one of `PATTERNS`."""
+    """Generate a texture of the named pattern, one of `PATTERNS`."""
     return np.clip(PATTERNS[name](rng), 0, 1).astype(np.float32)
 
 
 def random_texture(rng: np.random.Generator) -> Image:
-    """Paint one texture of a random pattern; a few of them are nearly plain."""
+    """Generate a texture of a random pattern; a few are nearly uniform."""
     names = list(FREQUENCIES)
     weights = np.array([FREQUENCIES[name] for name in names])
     return make_texture(rng, str(rng.choice(names, p=weights / weights.sum())))
@@ -47,7 +47,7 @@ def stretched_noise(
 
 
 def _enlarge(grid: Image) -> Image:
-    """Stretch the first axis to `SIZE` by smooth periodic interpolation."""
+    """Enlarge the first axis to `SIZE` by smooth periodic interpolation."""
     count = grid.shape[0]
     position = np.arange(SIZE) * (count / SIZE)
     cell = position.astype(np.int64)
@@ -199,7 +199,7 @@ def _collage(rng: np.random.Generator) -> Image:
 
 
 def _plain(rng: np.random.Generator) -> Image:
-    """One colour with very faint grain: hardly anything to match."""
+    """One colour with very faint grain: almost nothing to match."""
     return np.broadcast_to(_colour(rng), (SIZE, SIZE, 3)) + _grain(rng, 0.008)
 
 

@@ -1,8 +1,8 @@
 """Small archives to test the service with: `python -m weights.tests.archives OUTDIR`.
 
-`flat.pt` keeps the contract without looking at the photos, `posed.pt` also takes known cameras,
-`aligned.pt` learns its unit of length from the depth of all frames,
-`hungry.pt` says that it needs 1 GB for each pair of frames; the others each break one thing.
+`flat.pt` follows the contract without analysing the photos, `posed.pt` also accepts known cameras,
+`aligned.pt` derives its unit of length from the depth of all frames, and the metadata of
+`hungry.pt` state a need of 1 GB per pair of frames. Each of the others violates one rule.
 """
 
 import argparse
@@ -28,11 +28,12 @@ METADATA = Metadata(
     fuse=True,
 )
 SLOW_PRODUCTS = 200
-"""Products of 512 x 512 matrices a frame: 54 GFLOP, about half a second on one or two cores."""
+"""512 x 512 matrix products per frame: 54 GFLOP, about half a second on one or two cores."""
 
 
 class FlatModel(nn.Module):
-    """A smooth made-up relief before cameras on a line, known well in the centre of each frame."""
+    """A smooth synthetic relief seen by cameras on a line; confidence is highest in image
+    centres."""
 
     def __init__(self, products: int = 0, raise_on_black: bool = False) -> None:
         super().__init__()
@@ -55,7 +56,7 @@ class FlatModel(nn.Module):
         return self.line(state, size)
 
     def line(self, state: Tensor, size: Tensor) -> Tensor:
-        """float32 [N, 22]: frame i stands 0.1 i to the right of the first one."""
+        """float32 [N, 22]: frame i is 0.1 i to the right of the first one."""
         height, width = int(size[0]), int(size[1])
         rows = torch.zeros([state.shape[0], 22], device=state.device)
         rows[:, 0] = 1.0
@@ -88,7 +89,7 @@ class FlatModel(nn.Module):
         return dense[int(frames[0]) : int(frames[1])]
 
     def work(self, state: Tensor, frames: int) -> Tensor:
-        """Zero, after as many matrix products as this model is slow."""
+        """Return zero after this model's number of matrix products."""
         rotation = torch.eye(512, device=state.device).roll(1, 0)
         product = rotation
         for _ in range(self.products * frames):
@@ -97,11 +98,11 @@ class FlatModel(nn.Module):
 
 
 class PosedModel(FlatModel):
-    """Takes known cameras, and answers with them in half of their unit of length."""
+    """Accepts known cameras and returns them with lengths in half their unit."""
 
     @torch.jit.export
     def relate(self, features: Tensor, size: Tensor) -> Tensor:
-        """The state of a frame is its image, and a channel that holds its camera, if known."""
+        """The state of a frame is its image and a channel with its camera, if known."""
         return torch.nn.functional.pad(features, [0, 0, 0, 0, 0, 1])
 
     @torch.jit.export
@@ -122,10 +123,10 @@ class PosedModel(FlatModel):
 
 
 class AlignedModel(FlatModel):
-    """Makes the mean depth of all frames 10, and brings the cameras along."""
+    """Scales the mean depth of all frames to 10, and the cameras with it."""
 
     def unit(self, dense: Tensor) -> Tensor:
-        """float32 []: what lengths are multiplied by."""
+        """float32 []: the scale factor of lengths."""
         return 10.0 / dense[:, 0].mean()
 
     @torch.jit.export
@@ -166,7 +167,7 @@ def write_all(folder: Path) -> None:
         torch.jit.script(FlatModel(products=SLOW_PRODUCTS).eval()), slow, folder / "slow.pt"
     )
 
-    # Stands in for an export of the official checkpoint.
+    # Replaces an export of the official checkpoint.
     small = dataclasses.replace(METADATA, name="da3-small", source_digest=f"sha256:{64 * '0'}")
     save_archive(flat, small, folder / "da3_small.pt")
 

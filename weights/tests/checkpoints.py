@@ -1,6 +1,6 @@
 """A checkpoint in the hub's layout: `python -m weights.tests.checkpoints FOLDER`.
 
-It is of the size SMALL with random weights, 133 MB.
+It has the size SMALL and random weights, 133 MB.
 """
 
 import json
@@ -16,7 +16,7 @@ from weights.tests.da3_networks import random_network
 
 
 def write_checkpoint(folder: Path, config: Da3Config = SMALL, seed: int = 0) -> None:
-    """Write `config.json` and `model.safetensors` as the official repositories have them."""
+    """Write `config.json` and `model.safetensors` in the layout of the official repositories."""
     folder.mkdir(parents=True, exist_ok=True)
     network = random_network(config, seed)
     tensors = {f"{CHECKPOINT_PREFIX}{name}": t for name, t in network.state_dict().items()}

@@ -32,7 +32,8 @@ TINY_GATED = Da3Config(
     head_stages=(16, 16, 24, 24),
     license="Apache-2.0",
 )
-"""Like the giant size: gated blocks, and the first block after the per-frame ones sees all."""
+"""Like GIANT: gated blocks, and the first block after the per-frame blocks attends across
+frames."""
 
 
 TINY_METRIC = MetricConfig(
@@ -52,7 +53,7 @@ TINY_NESTED = NestedConfig(
 
 
 def random_network(config: AnyConfig, seed: int = 0) -> Network:
-    """A network with lively random weights."""
+    """A network with random weights that all affect the result."""
     network = build_network(config).requires_grad_(False)
     randomise(network, seed)
     return network

@@ -1,8 +1,8 @@
-"""The official network, from the package `depth-anything-3` 0.1.1 of PyPI, to compare with.
+"""The official network, from the package `depth-anything-3` 0.1.1 of PyPI, as the reference.
 
-The package reads its configurations with omegaconf, which needs a package that PyPI has no wheel
-of. Of omegaconf the networks themselves only need names, so these are given here, and the
-configurations are read with PyYAML.
+The package reads its configurations with omegaconf, which depends on a package without a wheel on
+PyPI. The networks only import names from omegaconf. This module provides those names and reads the
+configurations with PyYAML.
 """
 
 import ast
@@ -26,7 +26,7 @@ for _name in ("DictConfig", "ListConfig", "OmegaConf"):
     setattr(_names, _name, type(_name, (), {"register_new_resolver": lambda *_: None}))
 sys.modules["omegaconf"] = _names
 
-# Not as statements, which would have to come before the names.
+# Import by function: import statements would have to precede the stand-ins for omegaconf.
 da3 = importlib.import_module("depth_anything_3.model.da3")
 vision_transformer = importlib.import_module("depth_anything_3.model.dinov2.vision_transformer")
 CameraDec = importlib.import_module("depth_anything_3.model.cam_dec").CameraDec
@@ -38,7 +38,7 @@ CONFIG_FOLDER = Path(da3.__file__).parents[1] / "configs"
 
 
 class OfficialBackbone(nn.Module):
-    """The official transformer in sizes that have no name."""
+    """The official transformer in arbitrary sizes."""
 
     def __init__(self, config: VitConfig) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class OfficialBackbone(nn.Module):
 
 
 def official_network(config: AnyConfig) -> nn.Module:
-    """The official network of a configuration, with whatever weights."""
+    """The official network of a configuration, with arbitrary weights."""
     if config.name in CONFIGS:
         text = (CONFIG_FOLDER / f"{config.name}.yaml").read_text()
         return _create(yaml.safe_load(text)).eval()
@@ -81,7 +81,7 @@ def official_network(config: AnyConfig) -> nn.Module:
 
 
 def official_shapes(config: AnyConfig) -> dict[str, torch.Size]:
-    """The shape of each of the network's tensors by its name, without making them."""
+    """The shapes of the network's tensors by name, without allocating them."""
     linspace = torch.linspace
 
     def with_values(*arguments: Any, **options: Any) -> Tensor:
@@ -94,7 +94,7 @@ def official_shapes(config: AnyConfig) -> dict[str, torch.Size]:
 
 @contextmanager
 def chosen_references() -> Iterator[list[int]]:
-    """Record the reference views that the official network chooses."""
+    """Record the reference views that the official network selects."""
     chosen: list[int] = []
     select = vision_transformer.select_reference_view
 
@@ -108,7 +108,7 @@ def chosen_references() -> Iterator[list[int]]:
 
 
 def _create(node: Any) -> Any:
-    """The object that a configuration describes, without the Gaussian splatting parts."""
+    """Create the object of a configuration, without the Gaussian splatting parts."""
     if not isinstance(node, dict):
         return node
     if "__inherit__" in node:
@@ -128,7 +128,7 @@ def _create(node: Any) -> Any:
 
 
 def _nested(anyview: nn.Module, metric: nn.Module) -> nn.Module:
-    """The nested pair, whose own constructor takes configurations only."""
+    """The nested pair; its own constructor accepts only configurations."""
     pair = da3.NestedDepthAnything3Net.__new__(da3.NestedDepthAnything3Net)
     nn.Module.__init__(pair)
     pair.da3 = anyview
@@ -137,9 +137,9 @@ def _nested(anyview: nn.Module, metric: nn.Module) -> nn.Module:
 
 
 def official_normalised_extrinsics(extrinsics: Tensor) -> Tensor:
-    """`[1, N, 4, 4]` as the official interface hands them to its network.
+    """`[1, N, 4, 4]` as the official interface passes them to its network.
 
-    Its module needs more packages than the networks do, so that the method is taken out of it.
+    The interface's module needs more packages than the networks, so only the method is extracted.
     """
     source = (Path(da3.__file__).parents[1] / "api.py").read_text()
     method = next(

@@ -1,4 +1,4 @@
-"""Comparing results with those of the official network."""
+"""Comparison with the results of the official network."""
 
 import tempfile
 
@@ -15,7 +15,7 @@ TOLERANCE = 1e-4
 
 
 class Pair:
-    """Our model, as an archive has it, and the official network with the same weights."""
+    """Our scripted model, and the official network with the same weights."""
 
     def __init__(self, config: AnyConfig) -> None:
         self.network = random_network(config)
@@ -24,25 +24,25 @@ class Pair:
         self.official.load_state_dict({**self.official.state_dict(), **self.network.state_dict()})
 
     def images(self, pixels: Tensor) -> Tensor:
-        """What the official network takes, `[1, N, 3, H, W]`."""
+        """The input of the official network, `[1, N, 3, H, W]`."""
         return ((pixels / 255.0 - self.model.mean) / self.model.deviation)[None]
 
 
 def saved_and_loaded(model: nn.Module) -> torch.jit.ScriptModule:
-    """What TorchScript makes of a model."""
+    """Script a model, save it and load it."""
     with tempfile.NamedTemporaryFile(suffix=".pt") as file:
         torch.jit.save(torch.jit.script(model), file.name)
         return torch.jit.load(file.name)
 
 
 def assert_same(found: Tensor, expected: Tensor, name: str) -> None:
-    """Every value within the tolerance, relative to itself."""
+    """Check that every value is within the relative tolerance."""
     error = float(((found - expected).abs() / expected.abs()).max())
     assert error < TOLERANCE, f"{name} differs by {error:.1e}"
 
 
 def assert_same_results(cameras: Tensor, dense: Tensor, expected: dict[str, Tensor]) -> None:
-    """Depth, confidence and cameras as the official network gives them."""
+    """Check depth, confidence and cameras against the official network's."""
     extrinsics = cameras[:, :12].reshape(-1, 3, 4)
     assert_same(dense[:, 0], expected["depth"][0], "depth")
     assert_same(dense[:, 1], expected["depth_conf"][0], "confidence")
@@ -56,7 +56,7 @@ def assert_same_results(cameras: Tensor, dense: Tensor, expected: dict[str, Tens
 
 
 def assert_alive(values: Tensor) -> None:
-    """They differ: otherwise nearly everything would count as the same."""
+    """Check that values vary: constant results would make the comparison meaningless."""
     assert float(values.quantile(0.9) / values.quantile(0.1)) > 1.2
 
 

@@ -1,5 +1,5 @@
-"""A small scene with exact depth for the tests of the dense side: a board before a wall, and
-above the wall an empty sky."""
+"""A small scene with exact depth for the tests of the dense stage: a board in front of a wall, and
+an empty sky above the wall."""
 
 from typing import NamedTuple
 
@@ -10,13 +10,13 @@ from weights.mvs.interface import SparseModel
 
 HEIGHT, WIDTH, FOCAL = 98, 126, 120.0
 NOISE = 0.003
-"""Standard deviation of the sensor noise, grey values being 0..1."""
+"""Standard deviation of the sensor noise, for grey values 0..1."""
 SKY_ROWS = 26
-"""Rows at the top of every image that surely show the sky."""
+"""Number of rows at the top of every image that show only sky."""
 
 
 class DenseScene(NamedTuple):
-    """Images of four cameras in a row, with the truth."""
+    """Images of four cameras in a row, with ground truth."""
 
     images: Tensor
     """float32 [4, 3, H, W]"""
@@ -43,9 +43,9 @@ def noise(seed: int) -> Tensor:
 
 
 def make_dense_scene(reliability: float = 1.0, contrast: float = 1.0) -> DenseScene:
-    """Cameras 0.12 apart that look along z at a slanted wall about 1.5 away and a board at 1.
+    """Cameras 0.12 apart that look along z at a slanted wall at depth 1.5 and a board at depth 1.
 
-    With little `contrast` each is of a single colour but for a faint texture and sensor noise.
+    With low `contrast` both have a single colour with a faint texture and sensor noise.
     """
     count = 4
     rotations = torch.eye(3, dtype=torch.float64).repeat(count, 1, 1)
@@ -87,7 +87,7 @@ def make_dense_scene(reliability: float = 1.0, contrast: float = 1.0) -> DenseSc
 
 
 def sample_points(depth: Tensor, translations: Tensor) -> tuple[Tensor, Tensor]:
-    """True points [T, 3] on a grid of pixels of the first camera, and who sees them [T, N]."""
+    """True points [T, 3] on a pixel grid of the first camera, and their visibility [T, N]."""
     rows, columns = torch.meshgrid(
         torch.arange(3, HEIGHT, 7), torch.arange(3, WIDTH, 7), indexing="ij"
     )

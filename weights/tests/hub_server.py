@@ -1,7 +1,7 @@
-"""A server that answers for files as the hub does: `python -m weights.tests.hub_server FOLDER`.
+"""A server that serves files like the hub: `python -m weights.tests.hub_server FOLDER`.
 
-Every repository has the files of the folder, also for who takes the server as a proxy. Files of
-more than a few kilobytes lie on another host, as on the hub: a redirect leads there, which names
+Every repository has the files of the folder; the server also works as an HTTP proxy to itself. As
+on the hub, files above a few kilobytes are on another host: the server redirects there and gives
 their SHA-256. The program prints its address, then each request.
 """
 
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE = 4096
-"""Files of more bytes lie on the other host."""
+"""Files with more bytes are served by redirect."""
 CHUNK = 1 << 16
 
 
@@ -26,25 +26,25 @@ class HubServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.folder = folder
         self.cut = cut
-        """Every answer with a large file breaks off after as many bytes."""
+        """If set, responses with a large file end after this many bytes."""
         self.verbose = verbose
         self.requests: list[tuple[str, str, str | None]] = []
         """Method, path and `Range` of each request."""
         self.digest: str | None = None
-        """The SHA-256 that is claimed of large files; the true one unless set."""
+        """If set, the claimed SHA-256 of large files instead of the true one."""
         self.sized = True
-        """Whether answers with large files say how long they are."""
+        """Whether responses with large files have a `Content-Length`."""
         self.status: int | None = None
-        """What every request is answered with, if set."""
+        """If set, the status of every response."""
 
     @property
     def address(self) -> str:
-        """What `HF_ENDPOINT` has to be."""
+        """The value for `HF_ENDPOINT`."""
         return f"http://127.0.0.1:{self.server_port}"
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one request."""
+    """Handles one request."""
 
     server: HubServer
     protocol_version = "HTTP/1.1"
@@ -56,12 +56,12 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(with_body=True)
 
     def do_CONNECT(self) -> None:
-        """A tunnel that a client asks a proxy for: it leads nowhere."""
+        """Refuse the tunnel that a client requests from a proxy."""
         self.note()
         self.refuse(502)
 
     def note(self) -> str | None:
-        """Remember a request; returns the part of the file that is asked for."""
+        """Record a request; return its `Range` header."""
         requested = self.headers.get("Range")
         self.server.requests.append((self.command, self.path, requested))
         if self.server.verbose:
@@ -129,14 +129,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    """Serve until the process is ended."""
+    """Serve until the process is terminated."""
     parser = argparse.ArgumentParser(
         prog="python -m weights.tests.hub_server",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--cut", type=int, help="break off large files after as many bytes")
+    parser.add_argument("--cut", type=int, help="truncate large files after this many bytes")
     options = parser.parse_args()
     server = HubServer(options.folder, options.cut, verbose=True)
     print(server.address, flush=True)

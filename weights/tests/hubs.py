@@ -1,4 +1,4 @@
-"""The checkpoint of a hub of this machine, and where its library looks for it."""
+"""A checkpoint for the local hub server, and the hub library's settings and cache."""
 
 import hashlib
 from pathlib import Path
@@ -15,7 +15,7 @@ CACHE = "models--depth-anything--DA3-SMALL"
 
 
 def set_endpoint(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    """What `HF_ENDPOINT` does when the library is imported."""
+    """Set the endpoint as `HF_ENDPOINT` does when the library is imported."""
     template = address + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "ENDPOINT", address)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
@@ -23,7 +23,7 @@ def set_endpoint(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
 
 
 def cache(server: HubServer, tmp_path: Path, digest: str | None = None) -> Path:
-    """Lay the files into the hub's cache as its library does; returns the large file."""
+    """Store the files in the hub's cache as its library does; return the large file."""
     root = tmp_path / "cache" / CACHE
     snapshot = root / "snapshots" / COMMIT
     for folder in (root / "blobs", root / "refs", snapshot):

@@ -1,4 +1,4 @@
-"""Synthetic observations with known answers for the tests of the sparse reconstruction."""
+"""Synthetic observations with ground truth for the tests of the sparse reconstruction."""
 
 from typing import NamedTuple
 
@@ -9,11 +9,11 @@ from weights.mvs.features import feature_count
 from weights.mvs.geometry import rotation_from_vector
 
 SIZE = torch.tensor([252, 336])
-"""Height and width of the images that the observations are meant for."""
+"""Height and width of the observed images."""
 
 
 class SyntheticScene(NamedTuple):
-    """Points seen by cameras; each point has a descriptor of its own."""
+    """Cameras and points; each point has a unique descriptor."""
 
     rotations: Tensor
     translations: Tensor
@@ -34,8 +34,8 @@ def scene(
     seed: int = 0,
     count: int = 400,
 ) -> SyntheticScene:
-    """Cameras on an arc, `baseline` from end to end, that look at points about 4 away, which lie
-    within a box or, if `flat`, on a slanted plane."""
+    """Cameras on an arc, `baseline` from end to end, that look at points at a distance of about 4,
+    inside a box or, if `flat`, on a slanted plane."""
     random = generator(seed)
     spread = torch.rand(count, 3, generator=random, dtype=torch.float64) - 0.5
     points = spread * torch.tensor([3.0, 2.2, 2.0], dtype=torch.float64)
@@ -74,7 +74,7 @@ def pack(positions: Tensor, descriptors: Tensor) -> Tensor:
 
 
 def feature_rows(truth: SyntheticScene, noise: float = 0.2, seed: int = 1) -> Tensor:
-    """Feature rows [N, F] as the detector would give them, in a different order in each frame."""
+    """Feature rows [N, F] in the detector's format, in a different order in each frame."""
     random = generator(seed)
     pixels, depths = pixels_of(truth)
     half = torch.tensor([SIZE[1], SIZE[0]]) / 2.0

@@ -1,4 +1,4 @@
-"""The archive in the repository: what the sources build, true to the contract, honest."""
+"""The committed archive equals its sources, follows the contract and has calibrated confidence."""
 
 import subprocess
 import sys
@@ -29,8 +29,7 @@ def photos(seed: int, views: int, width: int = WIDTH, height: int = HEIGHT) -> T
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
-def test_archive_is_what_the_sources_build(tmp_path: Path) -> None:
-    """Byte by byte."""
+def test_archive_equals_the_build_of_its_sources(tmp_path: Path) -> None:
     built = tmp_path / "built.pt"
     command = [sys.executable, "-W", "ignore", "-m", "weights.mvs.build", "-o", str(built)]
     subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
@@ -38,7 +37,7 @@ def test_archive_is_what_the_sources_build(tmp_path: Path) -> None:
     assert same, "the sources changed: run python -m weights.mvs.build"
 
 
-def test_archive_keeps_the_contract() -> None:
+def test_archive_follows_the_contract() -> None:
     assert check_archive(DEFAULT_PATH) == []
 
 
@@ -48,12 +47,12 @@ def test_archive_keeps_the_contract() -> None:
         ("one photo", photos(1, 1)),
         ("black", torch.zeros(3, 3, HEIGHT, WIDTH, dtype=torch.uint8)),
         ("white noise", noise_frames(3, HEIGHT, WIDTH)),
-        ("the same photo again and again", photos(1, 1).repeat(3, 1, 1, 1)),
+        ("the same photo three times", photos(1, 1).repeat(3, 1, 1, 1)),
         ("unrelated photos", torch.cat([photos(seed, 1) for seed in (1, 2, 3)])),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_nothing_to_know_gives_no_confidence(name: str, pixels: Tensor) -> None:
+def test_degenerate_input_gives_no_confidence(name: str, pixels: Tensor) -> None:
     result = reconstruct(pixels)
     for value in (result.depth, result.confidence, result.extrinsics, result.intrinsics):
         assert value.isfinite().all()
@@ -73,7 +72,7 @@ def test_photos_of_a_scene_are_reconstructed() -> None:
     assert depth.coverage > 0.4
 
 
-def test_photo_that_does_not_fit_is_left_out() -> None:
+def test_unrelated_photo_is_not_registered() -> None:
     pixels = torch.cat([photos(11, 4, 252, 196), photos(2, 1, 252, 196)])
     result = reconstruct(pixels)
     assert result.registered.tolist() == [True, True, True, True, False]

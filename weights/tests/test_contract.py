@@ -28,13 +28,13 @@ from weights.tests.archives import METADATA, FlatModel, write_all
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with all made-up archives."""
+    """The folder with all test archives."""
     folder = tmp_path_factory.mktemp("archives")
     write_all(folder)
     return folder
 
 
-def test_metadata_survives_the_way_through_json() -> None:
+def test_metadata_round_trips_through_json() -> None:
     assert Metadata.from_json(METADATA.to_json()) == METADATA
 
 
@@ -74,7 +74,7 @@ def test_metadata_names_missing_fields() -> None:
         Metadata.from_json('{"contract_version": 1}')
 
 
-def test_optional_metadata_survive_and_are_left_out_where_they_say_nothing() -> None:
+def test_optional_metadata_round_trip_and_defaults_are_omitted() -> None:
     full = dataclasses.replace(
         METADATA,
         align=True,
@@ -93,7 +93,7 @@ def test_align_needs_fuse() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", b"\xff\xfe"])
-def test_metadata_refuses_what_is_no_object(text: str | bytes) -> None:
+def test_metadata_that_is_not_an_object_is_refused(text: str | bytes) -> None:
     with pytest.raises(ContractError, match="metadata is not"):
         Metadata.from_json(text)
 
@@ -135,12 +135,12 @@ def test_digest_does_not_cover_debug_information(archives: Path, tmp_path: Path)
         ("tampered.pt", "has the digest"),
     ],
 )
-def test_odd_archives_are_refused(archives: Path, name: str, message: str) -> None:
+def test_invalid_archives_are_refused(archives: Path, name: str, message: str) -> None:
     with pytest.raises(ContractError, match=message):
         load_archive(archives / name)
 
 
-def test_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
+def test_file_that_is_not_an_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.pt").write_text("hello")
     with pytest.raises(ContractError, match="not a model archive"):
         read_metadata(tmp_path / "text.pt")
@@ -157,7 +157,7 @@ def test_missing_entry_point_is_named(tmp_path: Path) -> None:
         load_archive(tmp_path / "half.pt")
 
 
-def test_flat_archive_keeps_the_contract(archives: Path) -> None:
+def test_flat_archive_follows_the_contract(archives: Path) -> None:
     assert check_archive(archives / "flat.pt") == []
 
 
@@ -169,7 +169,8 @@ def test_model_may_raise(archives: Path) -> None:
 
 
 class Careless(FlatModel):
-    """Depends on the batch, is random, and gives depth 0, confidence 0 and no rotation."""
+    """Depends on the batch, is random, and returns depth 0, confidence 0 and an invalid
+    rotation."""
 
     @torch.jit.export
     def encode(self, pixels: Tensor) -> Tensor:
@@ -201,7 +202,7 @@ def test_checker_reports_violations(tmp_path: Path) -> None:
 
 
 class Posed(FlatModel):
-    """Takes known cameras as they are, and moves all once depth is known."""
+    """Returns known cameras unchanged, and moves all of them in `align`."""
 
     @torch.jit.export
     def relate(self, features: Tensor, size: Tensor) -> Tensor:
@@ -241,7 +242,7 @@ def test_known_poses_are_checked_and_aligned(tmp_path: Path) -> None:
 
 
 class Raising(FlatModel):
-    """Cannot relate frames."""
+    """Raises in `relate`."""
 
     @torch.jit.export
     def relate(self, features: Tensor, size: Tensor) -> Tensor:

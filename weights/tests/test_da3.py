@@ -1,4 +1,4 @@
-"""Depth Anything 3 as a model of the contract, tried on tiny networks with random weights."""
+"""Depth Anything 3 behind the contract, with tiny networks and random weights."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ SIZES = ((1, 28, 42), (2, 42, 28), (3, 56, 42), (5, 28, 28))
 
 
 def run(model: torch.nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Features, state, cameras and dense of all frames at once."""
+    """Run all frames at once; return features, state, cameras and dense maps."""
     size = torch.tensor(pixels.shape[2:])
     features = model.encode(pixels)
     state = model.relate(features, size)
@@ -34,11 +34,11 @@ def models(request: pytest.FixtureRequest) -> tuple[torch.nn.Module, torch.nn.Mo
     return eager, torch.jit.script(eager)
 
 
-def test_scripted_model_equals_the_eager_one_for_any_number_and_size(
+def test_scripted_model_equals_eager_model_for_any_frame_count_and_size(
     models: tuple[torch.nn.Module, torch.nn.Module],
 ) -> None:
     eager, scripted = models
-    for frames, height, width in SIZES:  # from the second run on it runs optimised
+    for frames, height, width in SIZES:  # TorchScript optimises from the second run on
         pixels = smooth_frames(frames, height, width)
         for expected, found in zip(run(eager, pixels), run(scripted, pixels), strict=True):
             torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
@@ -61,7 +61,7 @@ def test_dense_of_a_chunk_equals_that_of_all() -> None:
     torch.testing.assert_close(part, dense[1:3], rtol=1e-5, atol=1e-5)
 
 
-def test_results_move_with_the_views() -> None:
+def test_results_are_equivariant_to_the_order_of_views() -> None:
     model = Da3Model(random_network(TINY_GATED))
     pixels = smooth_frames(5, 42, 28)
     order = torch.tensor([3, 0, 4, 1, 2])
@@ -72,7 +72,7 @@ def test_results_move_with_the_views() -> None:
     torch.testing.assert_close(moved_dense, dense[order], rtol=1e-4, atol=1e-4)
 
 
-def test_frames_are_related_and_the_reference_matters() -> None:
+def test_frames_attend_to_each_other_and_the_reference_matters() -> None:
     network = random_network(TINY)
     model = Da3Model(network)
     pixels = smooth_frames(4, 28, 42)
@@ -106,7 +106,7 @@ def test_reference_of_one_or_two_views_is_the_first() -> None:
     assert reference_view(tokens.flip(0)) == 0
 
 
-def test_reference_is_the_most_ordinary_view() -> None:
+def test_reference_is_the_most_typical_view() -> None:
     generator = torch.Generator().manual_seed(0)
     centre = torch.randn(16, generator=generator)
     noise = torch.randn(5, 16, generator=generator)
@@ -127,13 +127,13 @@ def test_quaternions_and_rotations_are_inverse() -> None:
     torch.testing.assert_close(quaternion_from_rotation(rotations), quaternions, rtol=0, atol=1e-5)
 
 
-def test_quarter_turn_about_z_turns_x_to_y() -> None:
+def test_quarter_turn_about_z_rotates_x_to_y() -> None:
     half = 0.5**0.5
     rotation = rotation_from_quaternion(torch.tensor([[0.0, 0.0, half, half]]))[0]
     torch.testing.assert_close(rotation @ torch.eye(3)[0], torch.eye(3)[1])
 
 
-def test_pose_encoding_survives_the_way_through_matrices() -> None:
+def test_pose_encoding_round_trips_through_matrices() -> None:
     generator = torch.Generator().manual_seed(0)
     encoding = torch.randn(6, 9, generator=generator)
     quaternions = torch.nn.functional.normalize(encoding[:, 3:7])
@@ -152,7 +152,7 @@ def test_camera_of_a_known_encoding() -> None:
     torch.testing.assert_close(row, torch.cat([extrinsics.flatten(), intrinsics.flatten()]))
 
 
-def test_closed_field_of_view_and_no_rotation_give_a_finite_camera() -> None:
+def test_zero_field_of_view_and_zero_quaternion_give_a_finite_camera() -> None:
     row = cameras_from_pose_encoding(torch.zeros(1, 9), 28, 28)[0]
     assert bool(row.isfinite().all())
     assert torch.equal(row[:12].view(3, 4)[:, :3], torch.eye(3))

@@ -1,4 +1,4 @@
-"""Checkpoints are downloaded from the hub: resumed, verified, and not twice."""
+"""Downloads of checkpoints from the hub are resumed, verified and not repeated."""
 
 import json
 import os
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("environment")
 
 
 def download(target: Path) -> tuple[Path, list[int]]:
-    """Get the checkpoint; returns its folder and the progress of the large file."""
+    """Download the checkpoint; return its folder and the progress of the large file."""
     reported: list[int] = []
 
     def report(name: str, done: int, total: int) -> None:
@@ -51,7 +51,7 @@ def test_downloads_a_commit(server: HubServer, tmp_path: Path) -> None:
     assert reported[-1] == SIZE
 
 
-def test_a_server_that_breaks_off_is_asked_for_the_rest(server: HubServer, tmp_path: Path) -> None:
+def test_a_truncated_download_is_resumed(server: HubServer, tmp_path: Path) -> None:
     server.cut = 300_000
     folder, _ = download(tmp_path / "target")
     assert same_files(folder, server)
@@ -59,8 +59,8 @@ def test_a_server_that_breaks_off_is_asked_for_the_rest(server: HubServer, tmp_p
     assert len(ranges) > 2
 
 
-def test_a_later_download_goes_on_where_one_broke_off(server: HubServer, tmp_path: Path) -> None:
-    server.cut = 0  # from now on no byte of the large file comes
+def test_a_later_download_resumes_a_partial_file(server: HubServer, tmp_path: Path) -> None:
+    server.cut = 0  # from now on the server sends no byte of the large file
     partial = tmp_path / "target" / COMMIT / "model.safetensors.incomplete"
     partial.parent.mkdir(parents=True)
     partial.write_bytes((server.folder / NAMES[1]).read_bytes()[:400_000])
@@ -75,7 +75,7 @@ def test_a_later_download_goes_on_where_one_broke_off(server: HubServer, tmp_pat
     assert ("GET", "/elsewhere/model.safetensors", "bytes=400000-") in server.requests
 
 
-def test_an_answer_without_a_length_is_asked_for_the_rest(
+def test_a_truncated_response_without_a_length_is_resumed(
     server: HubServer, tmp_path: Path
 ) -> None:
     server.sized, server.cut = False, 400_000
@@ -86,15 +86,15 @@ def test_an_answer_without_a_length_is_asked_for_the_rest(
         download(tmp_path / "another")
 
 
-def test_a_server_that_gives_nothing_is_soon_left_alone(server: HubServer, tmp_path: Path) -> None:
+def test_a_server_that_sends_nothing_is_not_retried(server: HubServer, tmp_path: Path) -> None:
     server.cut = 0
     with pytest.raises(reach.OutOfReach):
         download(tmp_path / "target")
-    # The library's own tries, and no more.
+    # Only the library's own retries.
     assert len([path for _, path, _ in server.requests if "elsewhere" in path]) == 6
 
 
-def test_a_stray_file_is_swept(server: HubServer, tmp_path: Path) -> None:
+def test_a_stray_file_is_removed(server: HubServer, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.mkdir()
     (target / "stray").write_text("")
@@ -104,7 +104,7 @@ def test_a_stray_file_is_swept(server: HubServer, tmp_path: Path) -> None:
     assert [entry.name for entry in target.iterdir()] == [COMMIT]
 
 
-def test_a_file_of_another_content_is_refused_and_removed(
+def test_a_file_with_another_digest_is_refused_and_removed(
     server: HubServer, tmp_path: Path
 ) -> None:
     server.digest = "0" * 64
@@ -116,7 +116,7 @@ def test_a_file_of_another_content_is_refused_and_removed(
     assert same_files(folder, server)
 
 
-def test_what_the_hubs_cache_has_is_not_downloaded(server: HubServer, tmp_path: Path) -> None:
+def test_files_in_the_hubs_cache_are_not_downloaded(server: HubServer, tmp_path: Path) -> None:
     path = cache(server, tmp_path)
     folder, reported = download(tmp_path / "target")
     assert folder == path.parent
@@ -124,7 +124,7 @@ def test_what_the_hubs_cache_has_is_not_downloaded(server: HubServer, tmp_path: 
     assert all(method == "HEAD" for method, _, _ in server.requests)
 
 
-def test_a_damaged_cache_is_passed_over(server: HubServer, tmp_path: Path) -> None:
+def test_a_damaged_cache_is_ignored(server: HubServer, tmp_path: Path) -> None:
     path = cache(server, tmp_path)
     path.resolve().write_bytes(b"damaged")
     folder, _ = download(tmp_path / "target")
@@ -132,7 +132,7 @@ def test_a_damaged_cache_is_passed_over(server: HubServer, tmp_path: Path) -> No
     assert same_files(folder, server)
 
 
-def test_offline_takes_the_cache_and_asks_nobody(
+def test_offline_uses_the_cache_and_sends_no_request(
     server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -154,19 +154,19 @@ def test_offline_refuses_a_damaged_cache(
         hub.locate(REPOSITORY, "main", NAMES)
 
 
-def test_says_what_the_hub_does_not_have(server: HubServer) -> None:
+def test_missing_files_on_the_hub_are_reported(server: HubServer) -> None:
     (server.folder / NAMES[1]).unlink()
     with pytest.raises(hub.DownloadError, match=r"has no model\.safetensors at"):
         hub.locate(REPOSITORY, "main", NAMES)
 
 
-def test_says_that_there_is_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_network_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     set_endpoint(monkeypatch, "http://127.0.0.1:9")
     with pytest.raises(hub.DownloadError, match=r"127\.0\.0\.1:9 cannot be reached .*HF_ENDPOINT"):
         hub.locate(REPOSITORY, "main", NAMES)
 
 
-def test_one_command_leads_from_a_name_to_an_archive(
+def test_one_command_exports_an_archive_from_a_name(
     server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = replace(TINY, name="da3-small")
@@ -186,7 +186,7 @@ def test_one_command_leads_from_a_name_to_an_archive(
         export_model("da3-small", "main", archive)
 
 
-def test_the_command_says_in_one_line_that_there_is_no_network(tmp_path: Path) -> None:
+def test_the_command_reports_a_missing_network_in_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "weights.da3.export", "--model", "da3-small"]
     ended = subprocess.run(
         [*command, "-o", str(tmp_path / "model.pt")],
@@ -199,6 +199,6 @@ def test_the_command_says_in_one_line_that_there_is_no_network(tmp_path: Path) -
     assert "error: http://127.0.0.1:9 cannot be reached" in ended.stderr.splitlines()[-1]
 
 
-def test_the_registry_names_what_can_be_exported() -> None:
+def test_every_registered_model_can_be_exported() -> None:
     licenses = {model.name: model.license for model in known_models().values()}
     assert licenses == {config.name: config.license for config in CONFIGS.values()}

@@ -1,4 +1,5 @@
-"""Official checkpoints load strictly; what the network does not need is dropped by its name."""
+"""Official checkpoints load strictly; tensors that the network does not need are dropped by
+name."""
 
 import hashlib
 import json
@@ -146,7 +147,7 @@ def test_other_config_is_refused(tmp_path: Path, values: object, message: str) -
         read_config(tmp_path / "config.json")
 
 
-def test_config_that_is_no_json_is_refused(tmp_path: Path) -> None:
+def test_config_that_is_not_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(CheckpointError, match="is not JSON"):
         read_config(tmp_path / "config.json")
@@ -158,7 +159,7 @@ def test_config_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
         read_config(tmp_path / "config.json")
 
 
-def test_export_says_what_it_was_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_records_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CONFIGS, TINY.name, TINY)
     save_file(checkpoint(), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text('{"model_name": "tiny"}')
@@ -171,10 +172,10 @@ def test_export_says_what_it_was_made_of(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("config", [TINY, TINY_METRIC, TINY_NESTED], ids=lambda c: c.name)
-def test_exported_archive_keeps_the_contract(tmp_path: Path, config: AnyConfig) -> None:
+def test_exported_archive_follows_the_contract(tmp_path: Path, config: AnyConfig) -> None:
     path = tmp_path / "tiny.pt"
     network = random_network(config)
-    # Such poses as a trained network gives: the reference view is near the world frame.
+    # Poses like those of a trained network: the reference view is near the world frame.
     for module in network.modules():
         if isinstance(module, CameraDecoder):
             module.fc_t.bias.zero_()
@@ -192,7 +193,7 @@ def test_exported_archive_keeps_the_contract(tmp_path: Path, config: AnyConfig) 
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
-def test_half_precision_is_of_the_backbone_only(tmp_path: Path, precision: str) -> None:
+def test_half_precision_applies_to_the_backbone_only(tmp_path: Path, precision: str) -> None:
     path = tmp_path / "tiny.pt"
     export(random_network(TINY_NESTED), TINY_NESTED, "tiny", "Apache-2.0", precision, path)
     module, metadata = load_archive(path)

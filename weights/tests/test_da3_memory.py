@@ -1,4 +1,4 @@
-"""What archives say about memory is what they need."""
+"""The memory needs in the archives' metadata are correct."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from weights.da3.memory import CUDA_MARGIN, memory_of
 from weights.measure_memory import measure_apart, stated
 
 
-def test_small_network_needs_at_most_what_its_archive_says(tmp_path: Path) -> None:
+def test_small_network_needs_at_most_the_stated_memory(tmp_path: Path) -> None:
     export_random("small", tmp_path / "small.pt")
     metadata = read_metadata(tmp_path / "small.pt")
     case = "6x140x252"
@@ -31,7 +31,7 @@ def test_small_network_needs_at_most_what_its_archive_says(tmp_path: Path) -> No
     ],
     ids=["small", "giant", "nested"],
 )
-def test_table_bounds_what_is_counted_at_other_sizes(
+def test_table_bounds_the_count_at_other_sizes(
     config: AnyConfig, device: str, precision: str, heads: str, frames: int
 ) -> None:
     work = Reconstruction(frames, 112, 308, min(frames, 4))
@@ -41,7 +41,7 @@ def test_table_bounds_what_is_counted_at_other_sizes(
     need = memory and (memory.cuda if device == "cuda" else memory.cpu)
     expected = stated(memory, f"{frames}x112x308", device, work.frames_per_call)
     assert need is not None and expected is not None
-    tensors = expected - need.fixed  # the rest is for libraries
+    tensors = expected - need.fixed  # the rest is the memory of libraries
     assert 0.99 * counted < tensors < 1.5 * counted, (counted, tensors)
 
 

@@ -1,4 +1,4 @@
-"""The models that know metres, tried on tiny networks with random weights."""
+"""The metric models, with tiny networks and random weights."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ SIZE = torch.tensor([42, 56])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
-def test_packed_maps_come_back_bit_by_bit(dtype: torch.dtype) -> None:
+def test_packed_maps_are_restored_exactly(dtype: torch.dtype) -> None:
     maps = torch.randn(2, 3, 28, 42, generator=torch.Generator().manual_seed(0)).exp()
     columns = torch.jit.script(columns_of_maps)(maps, dtype)
     assert columns.dtype == dtype and columns.shape[:2] == (2, 6)
@@ -56,7 +56,7 @@ def test_depth_of_a_monocular_frame_does_not_depend_on_the_others() -> None:
     assert torch.equal(dense[:, 0], model.dense(alone, SIZE, torch.tensor([0, 1]))[:, 0])
 
 
-def test_sky_is_as_far_as_the_farthest_things() -> None:
+def test_sky_is_as_far_as_the_farthest_pixels() -> None:
     depth = torch.arange(1.0, 3001.0).view(3, 10, 100)
     sky = torch.zeros(3, 10, 100, dtype=torch.bool)
     assert torch.equal(with_far_sky(depth, sky), depth)
@@ -69,7 +69,7 @@ def test_sky_is_as_far_as_the_farthest_things() -> None:
     assert torch.equal(found[2], depth[2])
 
 
-def test_scale_is_that_of_confident_ground() -> None:
+def test_scale_comes_from_confident_ground() -> None:
     generator = torch.Generator().manual_seed(0)
     depth = 1 + torch.rand(2, 20, 30, generator=generator)
     confidence = 1 + torch.rand(2, 20, 30, generator=generator)
@@ -87,14 +87,14 @@ def test_scale_is_that_of_confident_ground() -> None:
     assert 3 < float(found[0, 0, 0, 0]) < 6
 
 
-def test_nothing_but_sky_is_finite_and_not_known() -> None:
+def test_a_frame_of_sky_is_finite_and_unknown() -> None:
     dense = torch.ones(2, 4, 14, 14)
     assert float(metric_scale(dense)) == 1
     found = aligned(dense, 0, 2)
     assert (found[:, 0] == 200).all() and (found[:, 1] == 1).all()
 
 
-def test_statistics_over_many_values_take_every_kth() -> None:
+def test_statistics_over_many_values_use_every_kth() -> None:
     maps = torch.arange(20).view(1, 2, 2, 5)
     assert thinned(maps, 1, 10)[0, 0].tolist() == list(range(10))
     assert thinned(maps, 1, 4)[0, 1].tolist() == [10, 13, 16, 19]

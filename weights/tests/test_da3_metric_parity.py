@@ -1,4 +1,4 @@
-"""The networks that know metres give what the official ones give with the same random weights."""
+"""The metric networks give the results of the official ones with the same random weights."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ SIZES = ((84, 126), (70, 42))
 
 
 def known_cameras(frames: int) -> Tensor:
-    """Rows `[N, 21]`: the identity, and other focal lengths along x than along y."""
+    """Rows `[N, 21]`: identity poses, and different focal lengths along x and y."""
     rows = torch.zeros(frames, 21)
     rows[:, [0, 5, 10, 20]] = 1.0
     rows[:, 12] = 90.0 + torch.arange(frames)
@@ -38,7 +38,7 @@ def test_monocular_depth_is_official_depth_times_focal_length(
     cameras = known_cameras(3)
     state = metric.model.relate_posed(metric.model.encode(pixels), cameras, torch.tensor(size))
     dense = metric.model.dense(state, torch.tensor(size), torch.tensor([0, 3]))
-    for i in range(3):  # monocular: each by itself
+    for i in range(3):  # monocular: one by one
         with torch.no_grad():
             expected = metric.official(metric.images(pixels[i : i + 1]))
         sky = expected["sky"][0, 0] >= SKY_THRESHOLD
@@ -51,7 +51,7 @@ def test_monocular_depth_is_official_depth_times_focal_length(
 @pytest.mark.parametrize("posed", [False, True], ids=["found", "known"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("frames", [1, 2, 3, 7])
-def test_nested_results_are_the_official_ones(
+def test_nested_results_equal_the_official_ones(
     nested: Pair, frames: int, size: tuple[int, int], posed: bool
 ) -> None:
     pixels = smooth_frames(frames, *size, seed=frames)

@@ -1,4 +1,4 @@
-"""Depth Anything 3 gives what the official network gives with the same random weights."""
+"""Depth Anything 3 gives the results of the official network with the same random weights."""
 
 import pytest
 import torch
@@ -36,25 +36,25 @@ def check(pair: Pair, frames: int, height: int, width: int) -> None:
 
 
 def compare(pair: Pair, state: Tensor, size: Tensor, expected: dict[str, Tensor]) -> None:
-    """Compare what comes of a state, and see to it that there is something to compare."""
+    """Compare the results of a state, and check that they are not constant."""
     dense = pair.model.dense(state, size, torch.tensor([0, len(state)]))
     cameras = pair.model.cameras(state, size)
     assert_same_results(cameras, dense, expected)
     for channel in dense.unbind(1):
         assert_alive(channel)
     if len(state) > 1:
-        assert float(cameras[:, :12].std(0).max()) > 0.01, "the cameras are all the same"
+        assert float(cameras[:, :12].std(0).max()) > 0.01, "all cameras are equal"
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("frames", [1, 2, 3, 7])
-def test_results_are_those_of_the_official_network(
+def test_results_equal_those_of_the_official_network(
     pair: Pair, frames: int, size: tuple[int, int]
 ) -> None:
     check(pair, frames, *size)
 
 
-def test_learned_grid_of_positions_is_used_as_it_is() -> None:
+def test_position_embedding_of_the_training_size_is_not_interpolated() -> None:
     check(Pair(TINY_GATED), 1, 518, 518)
 
 
@@ -66,7 +66,7 @@ def test_reference_is_not_always_the_same_view(pair: Pair) -> None:
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("frames", [1, 2, 3, 7])
-def test_results_for_known_poses_are_those_of_the_official_network(
+def test_results_for_known_poses_equal_those_of_the_official_network(
     pair: Pair, frames: int, size: tuple[int, int]
 ) -> None:
     pixels = smooth_frames(frames, *size, seed=frames)

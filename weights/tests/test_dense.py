@@ -1,4 +1,4 @@
-"""The dense side as a whole, on a scene with exact depth."""
+"""The dense stage as a whole, on a scene with exact depth."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from weights.tests.dense_scene import FOCAL, HEIGHT, SKY_ROWS, WIDTH, DenseScene
 
 
 def reconstruct(scene: DenseScene) -> Tensor:
-    """Depth and confidence [N, 2, H, W], frame by frame as the service does it."""
+    """Depth and confidence [N, 2, H, W], computed frame by frame like in the service."""
     state = pack_state(scene.sparse, encode_image(scene.images))
     count = state.size(0)
     dense = torch.cat([dense_frames(state, scene.size, i, i + 1) for i in range(count)])
@@ -28,7 +28,7 @@ def result(scene: DenseScene) -> Tensor:
     return reconstruct(scene)
 
 
-def test_depth_is_right_where_it_is_confident(scene: DenseScene, result: Tensor) -> None:
+def test_confident_depth_is_correct(scene: DenseScene, result: Tensor) -> None:
     confident = (result[:, 1] >= 1.05) & (scene.depth > 0)
     error = (result[:, 0] / scene.depth - 1).abs()[confident]
     assert error.mean() < 0.01
@@ -42,7 +42,7 @@ def test_sky_is_not_confident(scene: DenseScene, result: Tensor) -> None:
 
 
 def test_single_colours_are_not_confidently_wrong() -> None:
-    """The outline of a plain board says nothing about the plain wall beside it."""
+    """The outline of a plain board gives no depth for the plain wall beside it."""
     scene = make_dense_scene(contrast=0.06)
     result = reconstruct(scene)
     confident = (result[:, 1] >= 1.05) & (scene.depth > 0)
@@ -63,7 +63,7 @@ def test_chunks_do_not_matter(scene: DenseScene, result: Tensor) -> None:
     assert torch.equal(fuse_frames(state, dense, scene.size, 0, 4), result)
 
 
-def test_scripted_functions_give_the_same(scene: DenseScene, result: Tensor) -> None:
+def test_scripted_functions_give_the_same_result(scene: DenseScene, result: Tensor) -> None:
     state = torch.jit.script(pack_state)(scene.sparse, torch.jit.script(encode_image)(scene.images))
     dense = torch.jit.script(dense_frames)(state, scene.size, 0, 4)
     fused = torch.jit.script(fuse_frames)(state, dense, scene.size, 0, 4)

@@ -1,4 +1,4 @@
-"""The parts of the dense side against slow or obvious answers."""
+"""The parts of the dense stage against reference implementations or known results."""
 
 import torch
 from torch.nn import functional
@@ -70,7 +70,7 @@ def test_smoothing_follows_the_recurrence_of_path_costs() -> None:
             previous = current
 
 
-def test_fill_keeps_what_is_known_and_bridges_holes() -> None:
+def test_fill_keeps_known_values_and_fills_holes() -> None:
     ramp = torch.linspace(1, 2, 40)[None].expand(30, 40)
     known = torch.ones(30, 40)
     known[10:20, 15:25] = 0
@@ -89,13 +89,13 @@ def test_connected_labels() -> None:
     assert sorted(pieces.values()) == [[0, 1, 2], [3], [4, 5], [6], [7, 8, 9]]
 
 
-def test_long_chain_is_one_piece() -> None:
+def test_long_chain_is_one_component() -> None:
     order = torch.randperm(5000, generator=torch.Generator().manual_seed(1))
     labels = connected_labels(5000, order[:-1], order[1:])
     assert (labels == labels[0]).all()
 
 
-def test_fragments_are_small_and_alone() -> None:
+def test_fragments_are_small_and_isolated() -> None:
     inverse = torch.ones(60, 80)
     inverse[10:13, 10:13] = 2.0
     known = torch.zeros(60, 80, dtype=torch.bool)
@@ -128,7 +128,7 @@ def test_enclosed_needs_all_four_sides() -> None:
     assert not enclosed(inverse, evident)[10, 10]
 
 
-def test_enclosed_surface_is_a_plane() -> None:
+def test_enclosed_surface_is_planar() -> None:
     evident = torch.zeros(20, 20, dtype=torch.bool)
     evident[[2, 17], :] = True
     evident[:, [2, 17]] = True

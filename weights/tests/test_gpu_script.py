@@ -1,4 +1,4 @@
-"""The script for GPU machines runs through where there is none, and says what it did not run."""
+"""The GPU script runs on a machine without a GPU and reports the checks it skipped."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def test_tiny_run_on_the_processor_writes_its_results(tmp_path: Path) -> None:
+def test_tiny_run_on_the_cpu_writes_its_results(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-m", "integration.gpu", "--device", "cpu"]
     subprocess.run([*command, "--tiny", "--output", str(tmp_path)], cwd=ROOT, check=True)
     results = json.loads((tmp_path / "processor.json").read_text())

@@ -1,4 +1,4 @@
-"""The metrics give the values that made-up errors have."""
+"""The metrics give the known values of synthetic errors."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ SURE = np.full_like(DEPTH, 2)
 
 
 def poses() -> NDArray[np.float32]:
-    """Three cameras that are neither parallel nor on a line."""
+    """Three cameras that are neither parallel nor collinear."""
     rotations = rotation_y(np.array([0.0, 0.2, 0.5]))
     translations = np.array([[0, 0, 0], [-1, 0.2, 0], [-1.5, 0, 1.0]])[:, :, None]
     return np.concatenate([rotations, translations], axis=2).astype(np.float32)
@@ -35,13 +35,13 @@ def test_frame_and_unit_of_length_do_not_matter() -> None:
     assert errors.auc() == 1.0
 
 
-def test_turned_camera_counts_in_its_pairs() -> None:
+def test_rotated_camera_counts_in_its_pairs() -> None:
     turned = poses()
     turn = rotation_y(np.radians(10.0)).astype(np.float32)
     turned[2] = turn @ turned[2]
     errors = pose_errors(turned, poses())
     np.testing.assert_allclose(errors.rotation, [0, 10, 10], atol=0.1)
-    # Two of three pairs are within 10, 11, ... 30 degrees only.
+    # Two of three pairs are only within thresholds from 10 degrees on.
     assert errors.auc() == pytest.approx(1 / 3 + 2 / 3 * 20.5 / 30, abs=0.02)
 
 
@@ -65,7 +65,7 @@ def test_scale_of_depth_does_not_matter() -> None:
     assert errors.wrong == 0
 
 
-def test_depth_counts_where_it_is_confident_only() -> None:
+def test_only_confident_depth_counts() -> None:
     depth, confidence = DEPTH.copy(), SURE.copy()
     depth[0, :2] *= 1.5
     confidence[0, 0] = 1.0

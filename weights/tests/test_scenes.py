@@ -1,4 +1,4 @@
-"""The renderer: photos, depth and cameras of a scene agree with each other."""
+"""The renderer: photos, depth and cameras of a scene are consistent."""
 
 from pathlib import Path as FilePath
 
@@ -51,7 +51,7 @@ def test_types_and_shapes(rendering: Rendering) -> None:
 
 
 def test_views_agree_with_each_other(rendering: Rendering) -> None:
-    """A surface seen by two cameras has the depth and the colours that each of them says."""
+    """A surface seen by two cameras has the same position and colours in both."""
     projected = project(rendering, 1, unproject(rendering, 0))
     column, row = np.rint(projected[..., 0]), np.rint(projected[..., 1])
     inside = (column >= 0) & (column < 140) & (row >= 0) & (row < 112)
@@ -59,7 +59,7 @@ def test_views_agree_with_each_other(rendering: Rendering) -> None:
     column, row = column[inside].astype(int), row[inside].astype(int)
     depth = projected[..., 2][inside]
     same_surface = np.abs(rendering.depth[1][row, column] / depth - 1) < 0.02
-    assert same_surface.mean() > 0.6  # the others are hidden, or seen at a flat angle
+    assert same_surface.mean() > 0.6  # the others are occluded or seen at a grazing angle
 
     here = rendering.images[0].astype(float).mean(-1)[inside][same_surface]
     there = rendering.images[1].astype(float).mean(-1)[row, column][same_surface]
@@ -67,13 +67,13 @@ def test_views_agree_with_each_other(rendering: Rendering) -> None:
 
 
 def test_depth_is_exact_on_the_floor() -> None:
-    """In an open scene the lowest points lie on the ground, z = 0."""
+    """In an open scene the lowest points are on the ground, z = 0."""
     points = unproject(render_scene(5, SceneSettings(look=Look.OPEN)), 0)
     assert points[..., 2].min() > -1e-3
     assert (np.abs(points[..., 2]) < 1e-3).mean() > 0.05
 
 
-def test_same_seed_gives_the_same_scene_and_another_seed_another() -> None:
+def test_scenes_are_determined_by_their_seed() -> None:
     first, again, other = (render_scene(seed, SMALL) for seed in (7, 7, 8))
     assert np.array_equal(first.images, again.images)
     assert np.array_equal(first.depth, again.depth)
@@ -85,7 +85,7 @@ def test_field_of_view_is_horizontal() -> None:
     np.testing.assert_allclose(render_scene(1, settings).intrinsics[0, 0], 50, rtol=1e-6)
 
 
-def test_static_camera_does_not_move_and_turning_one_stays_where_it_is() -> None:
+def test_static_camera_does_not_move_and_turning_camera_keeps_its_position() -> None:
     static = render_scene(1, SceneSettings(views=3, width=70, height=56, path=Path.STATIC))
     np.testing.assert_allclose(static.extrinsics[0], static.extrinsics[2], atol=1e-6)
     turn = render_scene(1, SceneSettings(views=3, width=70, height=56, path=Path.TURN))
@@ -113,7 +113,7 @@ def test_textures_tile_without_a_seam(name: str) -> None:
         assert across < 1.5 * steps.max()
 
 
-def test_files_hold_the_rendering(rendering: Rendering, tmp_path: FilePath) -> None:
+def test_rendering_round_trips_through_files(rendering: Rendering, tmp_path: FilePath) -> None:
     write_rendering(rendering, tmp_path)
     read = read_rendering(tmp_path)
     assert np.array_equal(read.images, rendering.images)

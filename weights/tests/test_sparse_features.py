@@ -1,4 +1,4 @@
-"""Features of frames, and matching them."""
+"""Feature detection and matching."""
 
 import torch
 
@@ -10,7 +10,7 @@ from weights.tests.sparse_scene import generator
 
 
 def textured(height: int, width: int, seed: int = 0) -> torch.Tensor:
-    """A picture [3, height, width] with texture of all sizes."""
+    """An image [3, height, width] with texture at all scales."""
     random = generator(seed)
     picture = torch.zeros(1, 3, height, width)
     for cells in (4, 9, 20, 45):
@@ -68,7 +68,7 @@ def test_no_texture_gives_no_features():
         assert torch.isfinite(rows).all()
 
 
-def test_all_pairs_of_few_frames_and_not_too_many_of_many():
+def test_candidate_pairs_are_complete_for_few_frames_and_limited_for_many():
     features = unpack_features(torch.zeros(100, feature_length(14, 14)))
     assert len(candidate_pairs(unpack_features(torch.zeros(8, feature_length(14, 14))))) == 28
     pairs = candidate_pairs(features)

@@ -1,4 +1,4 @@
-"""The parts of the sparse reconstruction against answers that are known."""
+"""The parts of the sparse reconstruction against ground truth."""
 
 import math
 
@@ -87,7 +87,7 @@ def test_decompose_puts_points_in_front():
     assert torch.allclose(depth, truth.points[:, 2])
 
 
-def test_triangulate_ignores_what_is_not_seen():
+def test_triangulate_ignores_unobserved_pixels():
     truth = scene(4)
     pixels, _ = pixels_of(truth)
     seen = torch.ones(pixels.shape[:2], dtype=torch.bool)
@@ -120,7 +120,7 @@ def test_bundle_adjustment_recovers_cameras_points_and_focal_length():
     assert torch.allclose(found.points / scale, truth.points, rtol=0.01, atol=0.01)
 
 
-def test_bundle_adjustment_keeps_the_focal_length_when_told_to():
+def test_bundle_adjustment_keeps_a_fixed_focal_length():
     truth = scene(3, count=60)
     start = Scene(
         truth.rotations,
@@ -159,7 +159,7 @@ def test_resection_finds_the_pose_among_outliers():
     assert torch.allclose(translation, truth.translations[2], atol=0.01)
 
 
-def test_a_turning_camera_leaves_no_parallax_and_a_plane_no_relief():
+def test_a_rotating_camera_has_no_parallax_and_a_plane_no_relief():
     focal = torch.tensor(320.0, dtype=torch.float64)
     turning, plane, box = scene(2, baseline=1e-6), scene(2, flat=True), scene(2)
     turned = turning._replace(
@@ -186,8 +186,8 @@ def test_connected_components():
     assert labels.tolist() == [0, 0, 0, 3, 4, 4, 6, 7, 7]
 
 
-def test_tracks_drop_a_frame_that_sees_a_track_twice():
-    # Feature 0 of frames 0, 1, 2 is one track, but frame 2 also joins it with its feature 1.
+def test_tracks_drop_a_frame_that_observes_a_track_twice():
+    # Feature 0 of frames 0, 1, 2 is one track, but feature 1 of frame 2 also joins it.
     def table(values):
         return torch.tensor(values)
 

@@ -1,4 +1,4 @@
-"""The sparse reconstruction as a whole, on observations with known answers."""
+"""The sparse reconstruction as a whole, on observations with ground truth."""
 
 import math
 
@@ -64,13 +64,13 @@ def test_cameras_of_five_frames(reconstruct, field_of_view):
     assert float(model.points[:, 2].median()) == pytest.approx(1.0, abs=1e-6)
 
 
-def test_a_frame_turned_by_a_quarter(reconstruct):
+def test_a_frame_rotated_by_a_quarter_turn(reconstruct):
     truth = scene(4, baseline=1.6)
     rows = feature_rows(truth)
     features = unpack_features(rows[2:3])
     index = torch.nonzero(features.valid[0])[:, 0]
     position = features.positions[0, index]
-    # Turned clockwise as seen: x right becomes y down.
+    # Rotated clockwise on screen: x right becomes y down.
     position = torch.stack([-position[:, 1], position[:, 0]], dim=1)
     rows[2] = pack(position, rolled(features.descriptors[0, index], 1))
     quarter = torch.tensor([[0, -1, 0], [1, 0, 0], [0, 0, 1]], dtype=torch.float64)
@@ -84,7 +84,7 @@ def test_a_frame_turned_by_a_quarter(reconstruct):
     assert turn < 0.2 and direction < 0.8
 
 
-def test_an_unrelated_frame_is_left_out(reconstruct):
+def test_an_unrelated_frame_is_not_registered(reconstruct):
     truth = scene(4, baseline=1.6)
     rows = feature_rows(truth)
     rows[0] = feature_rows(scene(4, seed=9))[0]
@@ -97,7 +97,7 @@ def test_an_unrelated_frame_is_left_out(reconstruct):
     assert not model.visible[:, 0].any()
 
 
-def test_wrong_correspondences_do_not_matter(reconstruct):
+def test_outlier_correspondences_do_not_matter(reconstruct):
     truth = scene(4, baseline=1.6)
     rows = feature_rows(truth).reshape(4, -1, 131)
     random = generator(5)
@@ -113,7 +113,7 @@ def test_wrong_correspondences_do_not_matter(reconstruct):
 
 
 def turning(frames: int) -> SyntheticScene:
-    """A camera that only turns."""
+    """A camera that only rotates."""
     truth = scene(frames, baseline=1e-9)
     angles = torch.linspace(0, 0.2, frames, dtype=torch.float64)
     axis = torch.tensor([0.2, 1.0, 0.1], dtype=torch.float64)
@@ -121,20 +121,20 @@ def turning(frames: int) -> SyntheticScene:
 
 
 @pytest.mark.parametrize("frames", [2, 5])
-def test_a_camera_that_only_turns_is_not_trusted(reconstruct, frames):
+def test_pure_rotation_is_not_reliable(reconstruct, frames):
     model = reconstruct(feature_rows(turning(frames)), SIZE)
     check_shapes(model, frames)
     assert (model.reliability < 0.1).all()
 
 
 @pytest.mark.parametrize("frames", [2, 5])
-def test_an_almost_static_camera_is_not_trusted(reconstruct, frames):
+def test_an_almost_static_camera_is_not_reliable(reconstruct, frames):
     model = reconstruct(feature_rows(scene(frames, baseline=0.01)), SIZE)
     check_shapes(model, frames)
     assert (model.reliability < 0.1).all()
 
 
-def test_two_views_of_a_plane_are_not_trusted(reconstruct):
+def test_two_views_of_a_plane_are_not_reliable(reconstruct):
     model = reconstruct(feature_rows(scene(2, flat=True, baseline=0.6)), SIZE)
     check_shapes(model, 2)
     assert (model.reliability < 0.3).all()
@@ -150,14 +150,14 @@ def test_nothing_to_match_gives_an_unknown_model(reconstruct):
         assert not model.registered.any() and not model.reliability.any()
 
 
-def test_equal_frames_are_not_trusted(reconstruct):
+def test_equal_frames_are_not_reliable(reconstruct):
     rows = feature_rows(scene(2))[:1].repeat(3, 1)
     model = reconstruct(rows, SIZE)
     check_shapes(model, 3)
     assert not model.reliability.any()
 
 
-def test_results_repeat_and_leave_the_global_generator_alone(reconstruct):
+def test_results_are_reproducible_and_do_not_use_the_global_generator(reconstruct):
     rows = feature_rows(scene(3, baseline=1.2))
     before = torch.get_rng_state()
     first, second = reconstruct(rows, SIZE), reconstruct(rows, SIZE)

@@ -1,4 +1,4 @@
-"""Pictures of a point cloud: what is near hides what is far, and photos look like themselves."""
+"""Renderings of a point cloud: near points occlude far ones, and views reproduce the photos."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ IDENTITY = np.eye(3, 4)
 
 
 def exact(rendering: Rendering) -> Reconstruction:
-    """The truth in the form of a model's result."""
+    """The ground truth in the form of a model's result."""
     frames = len(rendering.images)
     return Reconstruction(
         depth=torch.from_numpy(rendering.depth),
@@ -26,7 +26,7 @@ def exact(rendering: Rendering) -> Reconstruction:
     )
 
 
-def test_near_point_hides_the_far_one() -> None:
+def test_near_point_occludes_the_far_one() -> None:
     points = np.array([[0.0, 0, 2], [0, 0, 1], [0, 0, 3], [0, 0, -1]])
     colours = np.array([[1, 1, 1], [2, 2, 2], [3, 3, 3], [4, 4, 4]], np.uint8)
     image = splat(points, colours, IDENTITY, INTRINSICS, 16, 12)
@@ -34,7 +34,7 @@ def test_near_point_hides_the_far_one() -> None:
     assert (image == BACKGROUND).sum() == 3 * (16 * 12 - 4)
 
 
-def test_photo_seen_from_its_own_camera_is_the_photo() -> None:
+def test_view_from_a_photos_camera_equals_the_photo() -> None:
     rendering = render_scene(3, SceneSettings(views=2, width=70, height=56))
     points, colours = point_cloud(exact(rendering), rendering.images)
     assert len(points) == 2 * 70 * 56
@@ -50,7 +50,7 @@ def test_photo_seen_from_its_own_camera_is_the_photo() -> None:
     assert (seen == rendering.images[0]).all(axis=-1).mean() > 0.99
 
 
-def test_pixels_without_confidence_are_left_out() -> None:
+def test_pixels_without_confidence_are_omitted() -> None:
     rendering = render_scene(3, SceneSettings(views=2, width=70, height=56))
     result = exact(rendering)
     result.confidence[0] = 1.0
@@ -58,19 +58,19 @@ def test_pixels_without_confidence_are_left_out() -> None:
     assert len(points) == len(colours) == 70 * 56
 
 
-def test_camera_goes_around_a_point_that_stays_where_it_is() -> None:
+def test_camera_orbits_a_fixed_point() -> None:
     centre = np.array([0.2, -0.1, 3.0])
     camera = around(IDENTITY, centre, 30, -10)
     np.testing.assert_allclose(camera[:, :3] @ centre + camera[:, 3], centre)
     assert not np.allclose(camera, IDENTITY)
 
 
-def test_photos_are_turned_resized_and_cropped_alike(tmp_path: Path) -> None:
+def test_photos_are_oriented_resized_and_cropped_alike(tmp_path: Path) -> None:
     wide = Image.new("RGB", (300, 200), (10, 20, 30))
     wide.save(tmp_path / "wide.png")
     turned = wide.transpose(Image.Transpose.ROTATE_90)
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees clockwise to show it upright
+    exif[0x0112] = 6  # displays upright after a clockwise rotation by 90 degrees
     turned.save(tmp_path / "turned.jpg", exif=exif)
     Image.new("L", (280, 280), 77).save(tmp_path / "square.png")
     paths = [tmp_path / name for name in ("wide.png", "turned.jpg", "square.png")]

@@ -1,114 +1,19 @@
 //! Errors by kind, and the last of them.
 
 use std::collections::VecDeque;
-use std::error::Error;
-use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use prometheus::{IntCounterVec, Registry, register_int_counter_vec_with_registry};
+use strum::VariantArray;
 
-use crate::event::SessionId;
+use crate::error_kind::ErrorKind;
+use crate::ids::SessionId;
 
 /// Errors that are remembered.
 const REMEMBERED: usize = 50;
 /// Characters that are remembered of an error's text.
 const REMEMBERED_CHARS: usize = 300;
-
-/// What went wrong, for operators to count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ErrorKind {
-    /// A client sent what is no message of the protocol.
-    Message,
-    /// A client's message cannot be honoured as things are: a limit is reached, the session is
-    /// completed, the service ends.
-    Refused,
-    /// A client sent an image that cannot be used.
-    Image,
-    /// A socket was refused or closed because of what the client did.
-    Socket,
-    /// A client does not read what it asked for.
-    SlowClient,
-    /// The model failed.
-    Model,
-    /// The model had too little memory.
-    OutOfMemory,
-    /// The model took too long.
-    Timeout,
-    /// Too much is waiting to be done already.
-    Busy,
-    /// A worker failed, or there is none that could work.
-    Worker,
-    /// No point cloud could be made of the model's output.
-    Cloud,
-    /// The disk has no room.
-    DiskFull,
-    /// The disk refused, or does not give back what it was given.
-    Storage,
-    /// A session's actor failed.
-    Session,
-    /// An HTTP request was answered with a server error.
-    Http,
-    /// Something of ours is wrong.
-    Internal,
-}
-
-impl ErrorKind {
-    const ALL: [Self; 16] = [
-        Self::Message,
-        Self::Refused,
-        Self::Image,
-        Self::Socket,
-        Self::SlowClient,
-        Self::Model,
-        Self::OutOfMemory,
-        Self::Timeout,
-        Self::Busy,
-        Self::Worker,
-        Self::Cloud,
-        Self::DiskFull,
-        Self::Storage,
-        Self::Session,
-        Self::Http,
-        Self::Internal,
-    ];
-
-    /// What an error that has to do with files counts as.
-    pub fn of_files(error: &(dyn Error + 'static)) -> Self {
-        let (mut full, mut next) = (false, Some(error));
-        while let Some(error) = next {
-            let kind = error.downcast_ref().map(io::Error::kind);
-            full |= matches!(
-                kind,
-                Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-            );
-            next = error.source();
-        }
-        if full { Self::DiskFull } else { Self::Storage }
-    }
-
-    /// The word for it in metrics and reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Message => "message",
-            Self::Refused => "refused",
-            Self::Image => "image",
-            Self::Socket => "socket",
-            Self::SlowClient => "slow_client",
-            Self::Model => "model",
-            Self::OutOfMemory => "out_of_memory",
-            Self::Timeout => "timeout",
-            Self::Busy => "busy",
-            Self::Worker => "worker",
-            Self::Cloud => "cloud",
-            Self::DiskFull => "disk_full",
-            Self::Storage => "storage",
-            Self::Session => "session",
-            Self::Http => "http",
-            Self::Internal => "internal",
-        }
-    }
-}
 
 /// An error that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,8 +43,8 @@ impl ErrorMetrics {
             &["kind"],
             registry
         )?;
-        for kind in ErrorKind::ALL {
-            by_kind.with_label_values(&[kind.name()]);
+        for kind in ErrorKind::VARIANTS {
+            by_kind.with_label_values(&[label(*kind)]);
         }
         Ok(Self {
             by_kind,
@@ -148,7 +53,7 @@ impl ErrorMetrics {
     }
 
     pub fn record(&self, kind: ErrorKind, session: Option<SessionId>, message: &str) {
-        self.by_kind.with_label_values(&[kind.name()]).inc();
+        self.by_kind.with_label_values(&[label(kind)]).inc();
         let report = ErrorReport {
             time: SystemTime::now(),
             kind,
@@ -167,11 +72,15 @@ impl ErrorMetrics {
     }
 
     pub fn total(&self) -> u64 {
-        ErrorKind::ALL
+        ErrorKind::VARIANTS
             .iter()
-            .map(|kind| self.by_kind.with_label_values(&[kind.name()]).get())
+            .map(|kind| self.by_kind.with_label_values(&[label(*kind)]).get())
             .sum()
     }
+}
+
+fn label(kind: ErrorKind) -> &'static str {
+    kind.into()
 }
 
 #[cfg(test)]

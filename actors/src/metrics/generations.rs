@@ -8,7 +8,9 @@ use prometheus::{
     register_histogram_with_registry, register_int_counter_vec_with_registry,
 };
 
-use crate::event::{AnswerKind, Timings};
+use strum::VariantArray;
+
+use crate::answer::{AnswerKind, Timings};
 
 /// Upper bounds of the buckets in seconds: from a frame read from the cache to half an hour of a
 /// large model on a CPU.
@@ -58,9 +60,9 @@ impl GenerationMetrics {
             SECONDS.to_vec(),
             registry
         )?;
-        for kind in [AnswerKind::Delta, AnswerKind::Complete] {
+        for kind in AnswerKind::VARIANTS {
             for outcome in [SUCCEEDED, FAILED, CANCELLED] {
-                ended.with_label_values(&[name(kind), outcome]);
+                ended.with_label_values(&[name(*kind), outcome]);
             }
         }
         for (stage, _) in stages_of(&Timings::default()) {
@@ -113,9 +115,9 @@ impl GenerationMetrics {
 
     pub fn outcomes(&self) -> Outcomes {
         let sum = |outcome| {
-            [AnswerKind::Delta, AnswerKind::Complete]
-                .map(|kind| self.ended.with_label_values(&[name(kind), outcome]).get())
+            AnswerKind::VARIANTS
                 .iter()
+                .map(|kind| self.ended.with_label_values(&[name(*kind), outcome]).get())
                 .sum()
         };
         Outcomes {
@@ -192,10 +194,7 @@ fn stages_of(timings: &Timings) -> [(&'static str, f64); 7] {
 }
 
 fn name(kind: AnswerKind) -> &'static str {
-    match kind {
-        AnswerKind::Delta => "delta",
-        AnswerKind::Complete => "complete",
-    }
+    kind.into()
 }
 
 #[cfg(test)]

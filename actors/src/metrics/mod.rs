@@ -13,12 +13,14 @@ use std::sync::Arc;
 
 use prometheus::Registry;
 
-pub use errors::{ErrorKind, ErrorReport};
+pub use errors::ErrorReport;
 pub use generations::{Quantiles, StageLatencies};
 pub(crate) use memory::BudgetMetrics;
 pub(crate) use pool::{JobOutcome, PoolMetrics, WorkerMetrics};
 pub(crate) use sessions::SessionShare;
 
+use crate::error_kind::ErrorKind;
+use crate::ids::SessionId;
 use errors::ErrorMetrics;
 use generations::GenerationMetrics;
 use memory::MemoryMetrics;
@@ -88,7 +90,7 @@ impl Metrics {
     }
 
     /// Notes an error, with the session that it concerns.
-    pub fn error(&self, kind: ErrorKind, session: Option<crate::SessionId>, message: &str) {
+    pub fn error(&self, kind: ErrorKind, session: Option<SessionId>, message: &str) {
         self.errors.record(kind, session, message);
     }
 

@@ -8,8 +8,10 @@ use prometheus::{
     register_int_gauge_with_registry,
 };
 
-use crate::pool::job::{JobError, JobOutput};
-use pointstream_reconstruction::model::ModelError;
+use strum::{IntoStaticStr, VariantArray};
+
+use crate::jobs::{JobDone, JobFailure, JobKind};
+use crate::report::WorkerState;
 
 /// Counts jobs and what the workers do.
 #[derive(Debug)]
@@ -24,7 +26,8 @@ pub(crate) struct PoolMetrics {
 }
 
 /// How a job ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum JobOutcome {
     Succeeded,
     Cancelled,
@@ -36,50 +39,22 @@ pub(crate) enum JobOutcome {
 }
 
 impl JobOutcome {
-    const ALL: [Self; 7] = [
-        Self::Succeeded,
-        Self::Cancelled,
-        Self::Failed,
-        Self::OutOfMemory,
-        Self::TimedOut,
-        Self::WorkerDied,
-        Self::Refused,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Cancelled => "cancelled",
-            Self::Failed => "failed",
-            Self::OutOfMemory => "out_of_memory",
-            Self::TimedOut => "timed_out",
-            Self::WorkerDied => "worker_died",
-            Self::Refused => "refused",
-        }
-    }
-
-    /// What a job's result counts as.
-    pub fn of(result: &Result<JobOutput, JobError>) -> Self {
+    pub fn of(result: &Result<JobDone, JobFailure>) -> Self {
         match result {
             Ok(_) => Self::Succeeded,
-            Err(JobError::Model(ModelError::Cancelled)) => Self::Cancelled,
-            Err(JobError::Model(ModelError::OutOfMemory { .. }) | JobError::Memory(_)) => {
-                Self::OutOfMemory
+            Err(JobFailure::Cancelled) => Self::Cancelled,
+            Err(JobFailure::OutOfMemory(_) | JobFailure::Shortage(_)) => Self::OutOfMemory,
+            Err(JobFailure::Model(_) | JobFailure::Frame(_) | JobFailure::Store { .. }) => {
+                Self::Failed
             }
-            Err(JobError::Model(_) | JobError::Frame(_) | JobError::Joined(_)) => Self::Failed,
-            Err(JobError::WorkerDied(_)) => Self::WorkerDied,
-            Err(JobError::TimedOut(_)) => Self::TimedOut,
-            Err(JobError::QueueFull { .. } | JobError::NoWorker(_) | JobError::ShuttingDown) => {
-                Self::Refused
-            }
+            Err(JobFailure::WorkerDied(_)) => Self::WorkerDied,
+            Err(JobFailure::TimedOut(_)) => Self::TimedOut,
+            Err(
+                JobFailure::QueueFull { .. } | JobFailure::NoWorker(_) | JobFailure::ShuttingDown,
+            ) => Self::Refused,
         }
     }
 }
-
-/// States of a worker, as its gauge names them.
-const WORKER_STATES: [&str; 4] = ["down", "loading", "idle", "busy"];
-/// Kinds of jobs.
-const JOB_KINDS: [&str; 2] = ["encode", "reconstruct"];
 
 impl PoolMetrics {
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
@@ -89,9 +64,9 @@ impl PoolMetrics {
             &["kind", "outcome"],
             registry
         )?;
-        for kind in JOB_KINDS {
-            for outcome in JobOutcome::ALL {
-                jobs.with_label_values(&[kind, outcome.name()]);
+        for kind in JobKind::VARIANTS {
+            for outcome in JobOutcome::VARIANTS {
+                jobs.with_label_values::<&str>(&[kind.into(), outcome.into()]);
             }
         }
         let labels = &["worker", "device"];
@@ -143,25 +118,31 @@ impl PoolMetrics {
         self.queued.set(i64::try_from(jobs).unwrap_or(i64::MAX));
     }
 
-    /// Notes what the workers do.
-    pub fn workers<'a>(&self, states: impl Iterator<Item = &'a str> + Clone) {
-        for state in WORKER_STATES {
-            let count = states.clone().filter(|one| *one == state).count();
+    /// Counts the workers by what they do.
+    pub fn workers(&self, states: impl Iterator<Item = WorkerState> + Clone) {
+        for state in WorkerState::VARIANTS {
+            let count = states.clone().filter(|one| one == state).count();
             let count = i64::try_from(count).unwrap_or(i64::MAX);
-            self.workers.with_label_values(&[state]).set(count);
+            self.workers
+                .with_label_values::<&str>(&[state.into()])
+                .set(count);
         }
     }
 
-    /// Notes the end of jobs that were done together.
-    pub fn jobs_ended(&self, kind: &str, outcome: JobOutcome, jobs: usize) {
+    /// A job has ended.
+    pub fn job_ended(&self, kind: JobKind, outcome: JobOutcome) {
         self.jobs
-            .with_label_values(&[kind, outcome.name()])
-            .inc_by(jobs as u64);
+            .with_label_values::<&str>(&[kind.into(), outcome.into()])
+            .inc();
     }
 
-    /// Notes that the pool failed.
-    pub fn restarted(&self) {
+    /// The pool failed and was restarted.
+    pub fn pool_restarted(&self) {
         self.pool_restarts.inc();
+    }
+
+    pub fn pool_restarts(&self) -> u64 {
+        self.pool_restarts.get()
     }
 
     /// The figures of one worker.

@@ -7,12 +7,11 @@ use prometheus::{
     register_int_counter_vec_with_registry, register_int_counter_with_registry,
     register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
 };
-
 use strum::VariantArray;
 
 use super::Metrics;
-use crate::event::CloseReason;
-use crate::summary::SessionStatus;
+use crate::report::SessionStatus;
+use crate::session_event::CloseReason;
 
 /// Counts sessions and images.
 #[derive(Debug)]
@@ -49,16 +48,11 @@ impl SessionMetrics {
             &["outcome"],
             registry
         )?;
-        for state in SessionStatus::VARIANTS {
-            by_state.with_label_values(&[state.as_ref()]);
+        for status in SessionStatus::VARIANTS {
+            by_state.with_label_values(&[status.wire_name()]);
         }
-        for reason in [
-            CloseReason::Deleted,
-            CloseReason::Expired,
-            CloseReason::Failed,
-            CloseReason::ShuttingDown,
-        ] {
-            ended.with_label_values(&[reason_name(reason)]);
+        for reason in CloseReason::VARIANTS {
+            ended.with_label_values(&[reason_name(*reason)]);
         }
         for outcome in [ACCEPTED, REFUSED] {
             images.with_label_values(&[outcome]);
@@ -114,12 +108,7 @@ impl SessionMetrics {
 }
 
 fn reason_name(reason: CloseReason) -> &'static str {
-    match reason {
-        CloseReason::Deleted => "deleted",
-        CloseReason::Expired => "expired",
-        CloseReason::Failed => "failed",
-        CloseReason::ShuttingDown => "shutting_down",
-    }
+    reason.into()
 }
 
 /// One session's share of the gauges, taken back when it is dropped, however the session ends.
@@ -134,7 +123,7 @@ pub(crate) struct SessionShare {
 impl SessionShare {
     /// A session begins.
     pub fn new(metrics: Arc<Metrics>, status: SessionStatus) -> Self {
-        let state: &'static str = status.into();
+        let state = status.wire_name();
         metrics.sessions.created.inc();
         metrics.sessions.by_state.with_label_values(&[state]).inc();
         Self {
@@ -147,7 +136,7 @@ impl SessionShare {
 
     /// The session is in this state now.
     pub fn state(&mut self, status: SessionStatus) {
-        let state: &'static str = status.into();
+        let state = status.wire_name();
         if state != self.state {
             let by_state = &self.metrics.sessions.by_state;
             by_state.with_label_values(&[self.state]).dec();

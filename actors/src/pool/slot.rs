@@ -6,62 +6,59 @@ use std::time::{Duration, Instant};
 use pointstream_reconstruction::model::Device;
 use ractor::{ActorCell, SpawnErr};
 
-use super::PoolMessage;
-use super::job::Job;
+use super::batch::Batch;
 use super::worker::{Worker, WorkerArgs, WorkerMessage};
-use crate::gauge::Gauge;
+use super::{EncodedFrames, PoolMessage};
+use crate::actor_status::ActorStatus;
+use crate::blobs::Blobs;
 use crate::mailbox::Mailbox;
 use crate::metrics::WorkerMetrics;
+use crate::report::{ActorReport, WorkerState};
 use crate::settings::Settings;
 
-/// The longest pause before a worker that keeps failing is started again.
+/// Longest delay before a worker that keeps failing is started again.
 const MAX_RESTART_DELAY: Duration = Duration::from_secs(30);
+/// After so many failures in a row while loading, the model counts as not loadable.
+const MAX_LOAD_FAILURES: u32 = 3;
 
 /// A worker's place.
 pub(super) struct Slot {
-    /// Its number.
     index: usize,
-    /// Where its worker runs.
-    pub device: Device,
-    /// Which life the worker lives.
-    pub incarnation: u64,
-    /// What people see of it.
-    pub gauge: Arc<Gauge>,
-    /// Failures in a row without having been ready in between.
-    pub failures: u32,
-    /// What the worker failed with, until it is ready again.
-    pub last_failure: Option<String>,
+    device: Device,
+    /// Number of the worker's current life. Reports of earlier lives are ignored.
+    incarnation: u64,
+    status: Arc<ActorStatus>,
+    /// Failures in a row while loading the model.
+    load_failures: u32,
+    /// Until the worker is ready again.
+    last_failure: Option<String>,
     worker: Option<Mailbox<WorkerMessage>>,
     phase: Phase,
     metrics: WorkerMetrics,
-    /// Up to when the worker's time is counted.
+    /// Up to when busy time is counted.
     counted: Instant,
 }
 
 /// What the worker does.
 enum Phase {
-    /// There is none, or its model is in doubt and it ends.
+    /// There is no worker, or its model may be broken and it ends.
     Down,
     /// Loads the model.
     Loading,
     /// Waits for a job.
     Idle,
-    /// Works.
-    Busy(Box<Job>, Instant),
+    Busy(Box<Batch>, Instant),
 }
 
 impl Slot {
-    /// A place without a worker yet.
+    /// A slot without a worker.
     pub fn new(index: usize, device: Device, metrics: WorkerMetrics) -> Self {
-        let gauge = Gauge::new("worker", index.to_string());
-        gauge.device(device.to_string());
-        gauge.busy(metrics.busy.get());
         Self {
             index,
             device,
             incarnation: 0,
-            gauge,
-            failures: 0,
+            status: ActorStatus::new("worker", index.to_string()),
+            load_failures: 0,
             last_failure: None,
             worker: None,
             phase: Phase::Down,
@@ -70,10 +67,12 @@ impl Slot {
         }
     }
 
-    /// Starts the worker's next life.
+    /// Starts a worker.
     pub async fn spawn(
         &mut self,
         settings: &Settings,
+        blobs: &Arc<dyn Blobs>,
+        encoded: &Arc<EncodedFrames>,
         pool: &Mailbox<PoolMessage>,
     ) -> Result<(), SpawnErr> {
         self.incarnation += 1;
@@ -83,7 +82,9 @@ impl Slot {
             model: settings.model.clone(),
             device: self.device,
             frames_per_call: settings.frames_per_call,
-            gauge: self.gauge.clone(),
+            blobs: blobs.clone(),
+            encoded: encoded.clone(),
+            status: self.status.clone(),
             pool: pool.clone(),
         };
         match Worker::spawn(args, pool.actor().get_cell()).await {
@@ -93,32 +94,48 @@ impl Slot {
                 Ok(())
             }
             Err(error) => {
-                self.failures += 1;
+                self.load_failures += 1;
                 self.last_failure = Some(error.to_string());
-                self.gauge.error(error.to_string());
+                self.status.failed(error.to_string());
                 Err(error)
             }
         }
     }
 
-    /// Whether the worker waits for a job.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    pub fn is_incarnation(&self, incarnation: u64) -> bool {
+        self.incarnation == incarnation
+    }
+
     pub fn is_idle(&self) -> bool {
         matches!(self.phase, Phase::Idle)
     }
 
-    /// Whether the worker has loaded its model.
+    /// Whether the model is loaded.
     pub fn is_ready(&self) -> bool {
         matches!(self.phase, Phase::Idle | Phase::Busy(..))
     }
 
-    /// Whether this is the actor of its worker.
     pub fn is_actor(&self, actor: &ActorCell) -> bool {
         self.worker
             .as_ref()
             .is_some_and(|worker| worker.actor().get_id() == actor.get_id())
     }
 
-    /// How long the worker has been at its job.
+    /// Whether the model counts as not loadable here.
+    pub fn cannot_load(&self) -> bool {
+        self.load_failures >= MAX_LOAD_FAILURES
+    }
+
+    /// What the worker failed with, until it is ready again.
+    pub fn last_failure(&self) -> Option<&str> {
+        self.last_failure.as_deref()
+    }
+
+    /// How long the worker has been busy with its batch.
     pub fn busy_for(&self) -> Option<Duration> {
         match &self.phase {
             Phase::Busy(_, since) => Some(since.elapsed()),
@@ -126,66 +143,65 @@ impl Slot {
         }
     }
 
-    /// Counts the time of a running job up to now, so that a long one shows while it runs.
+    /// Counts busy time up to now, so that a long job shows while it runs.
     pub fn count_time(&mut self) {
         let now = Instant::now();
         if matches!(self.phase, Phase::Busy(..)) {
             let busy = now.duration_since(self.counted);
             self.metrics.busy.inc_by(busy.as_secs_f64());
-            self.gauge.busy(self.metrics.busy.get());
         }
         self.counted = now;
     }
 
-    /// What the worker does, in one word.
-    pub fn state(&self) -> &'static str {
+    /// What the worker does.
+    pub fn state(&self) -> WorkerState {
         match self.phase {
-            Phase::Down => "down",
-            Phase::Loading => "loading",
-            Phase::Idle => "idle",
-            Phase::Busy(..) => "busy",
+            Phase::Down => WorkerState::Down,
+            Phase::Loading => WorkerState::Loading,
+            Phase::Idle => WorkerState::Idle,
+            Phase::Busy(..) => WorkerState::Busy,
         }
     }
 
     /// The model is loaded.
     pub fn became_ready(&mut self) {
-        self.failures = 0;
+        self.load_failures = 0;
         self.last_failure = None;
         self.enter(Phase::Idle);
     }
 
-    /// Gives the idle worker a job, or the job back if the worker is gone.
-    pub fn give(&mut self, mut job: Job) -> Result<(), Box<Job>> {
-        let message = WorkerMessage::Run {
-            work: job.work.clone(),
-            cancelled: job.cancelled.clone(),
-            queued: super::seconds_since(job.submitted),
+    /// Gives the idle worker a batch, or returns it if the worker has ended.
+    pub fn start(&mut self, mut batch: Batch) -> Result<(), Box<Batch>> {
+        let Some(worker) = &self.worker else {
+            self.enter(Phase::Down);
+            return Err(Box::new(batch));
         };
-        match self.worker.as_ref().map(|worker| worker.cast(message)) {
-            Some(Ok(())) => {
-                job.attempts += 1;
-                self.enter(Phase::Busy(Box::new(job), Instant::now()));
-                Ok(())
-            }
-            Some(Err(_)) | None => {
-                self.enter(Phase::Down);
-                Err(Box::new(job))
-            }
+        if worker.cast(WorkerMessage::Run(batch.task_jobs())).is_ok() {
+            batch.count_attempt();
+            self.enter(Phase::Busy(Box::new(batch), Instant::now()));
+            Ok(())
+        } else {
+            self.enter(Phase::Down);
+            Err(Box::new(batch))
         }
     }
 
-    /// The worker is done with its job. One whose model is in doubt gets no other: it ends.
-    pub fn finished(&mut self, in_doubt: bool) -> Option<Box<Job>> {
-        let job = self.take_job();
-        self.enter(if in_doubt { Phase::Down } else { Phase::Idle });
-        job
+    /// The worker has finished its batch. One that is about to restart gets no other.
+    pub fn finished(&mut self, needs_restart: bool) -> Option<Box<Batch>> {
+        let batch = self.take_batch();
+        self.enter(if needs_restart {
+            Phase::Down
+        } else {
+            Phase::Idle
+        });
+        batch
     }
 
-    /// Takes the job away from the worker, which is of no use until it is started again.
-    pub fn take_job(&mut self) -> Option<Box<Job>> {
+    /// Takes the batch away. The worker gets no other until it is restarted.
+    pub fn take_batch(&mut self) -> Option<Box<Batch>> {
         self.count_time();
         match std::mem::replace(&mut self.phase, Phase::Down) {
-            Phase::Busy(job, _) => Some(job),
+            Phase::Busy(batch, _) => Some(batch),
             other => {
                 self.phase = other;
                 None
@@ -193,30 +209,29 @@ impl Slot {
         }
     }
 
-    /// The worker's actor ended; gives the job that was lost with it.
-    pub fn ended(&mut self, reason: &str) -> Option<Job> {
+    /// The worker's actor ended. Returns the batch that was lost with it.
+    pub fn ended(&mut self, reason: &str) -> Option<Box<Batch>> {
         self.worker = None;
-        let job = self.take_job();
-        // A worker that had been ready starts afresh; only failing to get ready counts up.
+        let batch = self.take_batch();
         if matches!(self.phase, Phase::Loading) {
-            self.failures += 1;
+            self.load_failures += 1;
         }
         self.last_failure = Some(reason.to_owned());
-        self.gauge.restarted(Some(reason.to_owned()));
+        self.status.failed(reason.to_owned());
         self.metrics.restarts.inc();
         self.enter(Phase::Down);
-        job.map(|job| *job)
+        batch
     }
 
-    /// How long to wait before the next life: at once the first time, then ever longer.
+    /// No delay after a failure of a loaded model, then exponentially longer ones.
     pub fn restart_delay(&self) -> Duration {
-        match self.failures {
+        match self.load_failures {
             0 => Duration::ZERO,
             failures => MAX_RESTART_DELAY.min(Duration::from_secs(1 << failures.min(6)) / 2),
         }
     }
 
-    /// Kills the worker's actor; answers whether there was one.
+    /// Kills the worker's actor. Returns whether there was one.
     pub fn kill(&self) -> bool {
         match &self.worker {
             Some(worker) => {
@@ -227,12 +242,21 @@ impl Slot {
         }
     }
 
+    pub fn report(&self) -> ActorReport {
+        ActorReport {
+            device: Some(self.device.to_string()),
+            busy_seconds: Some(self.metrics.busy.get()),
+            restarts: self.metrics.restarts.get(),
+            ..self.status.report()
+        }
+    }
+
     fn enter(&mut self, phase: Phase) {
         self.count_time();
         self.phase = phase;
-        self.gauge.state(self.state());
-        self.gauge.job(match &self.phase {
-            Phase::Busy(job, _) => Some(job.current()),
+        self.status.state(self.state().into());
+        self.status.job(match &self.phase {
+            Phase::Busy(batch, _) => Some(batch.current()),
             _ => None,
         });
     }

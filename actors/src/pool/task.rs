@@ -1,164 +1,321 @@
-//! What a worker's thread does for a job.
+//! What a worker's thread does for a batch of jobs.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use image::RgbImage;
 use pointstream_reconstruction::geometry::{FrameSize, Region};
 use pointstream_reconstruction::model::{Features, KnownCamera, Model, ModelError};
+use pointstream_reconstruction::prediction::Prediction;
 
-use super::job::{JobError, JobFrame, JobOutput, JobProgress, JobTimings, Work};
+use super::EncodedFrames;
+use crate::blobs::{BlobKey, BlobName, Blobs};
+use crate::error_kind::ErrorKind;
+use crate::frames::read_frame;
+use crate::jobs::{
+    JobDone, JobEvent, JobFailure, JobFrame, JobKind, JobProgress, JobReporter, JobSpec, JobTimings,
+};
 
-/// The part of a job that a worker's thread gets.
-pub(crate) struct Task {
-    /// What is to be done.
-    pub work: Work,
-    /// Set when the result is not wanted any more or the worker was given up.
-    pub stop: StopSignal,
-    /// How long the job waited, in seconds.
-    pub queued: f64,
-}
-
-/// Tells a running computation that it may end.
-#[derive(Clone)]
-pub(crate) struct StopSignal {
-    /// Of the job.
-    pub cancelled: Arc<AtomicBool>,
-    /// Of the worker.
+/// What all tasks of a thread share.
+pub(crate) struct TaskContext {
+    pub blobs: Arc<dyn Blobs>,
+    pub encoded: Arc<EncodedFrames>,
+    /// Set when the worker has ended: its jobs belong to another worker now.
     pub abandoned: Arc<AtomicBool>,
 }
 
-impl StopSignal {
-    fn check(&self) -> ControlFlow<()> {
-        if self.cancelled.load(Ordering::Relaxed) || self.abandoned.load(Ordering::Relaxed) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+/// Jobs for a worker's thread: one, or several that only encode frames of the same size.
+pub(crate) struct Task {
+    pub jobs: Vec<TaskJob>,
+}
+
+/// A job for a worker's thread.
+pub(crate) struct TaskJob {
+    pub spec: Arc<JobSpec>,
+    pub reporter: JobReporter,
+    /// How long it waited for the worker, in seconds.
+    pub queued: f64,
+}
+
+/// The outcome of each job of a task, in the order of the jobs.
+pub(crate) type JobOutcomes = Vec<Result<JobDone, JobFailure>>;
+
+/// What comes of a task.
+pub(crate) struct Finished {
+    /// In the order of the jobs.
+    pub outcomes: JobOutcomes,
+    /// Why the model may be broken, if so.
+    pub needs_restart: Option<String>,
+}
+
+/// Why a job ends early, inside the thread.
+enum Stopped {
+    Failed(JobFailure),
+    Model(ModelError),
+}
+
+impl From<JobFailure> for Stopped {
+    fn from(failure: JobFailure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<ModelError> for Stopped {
+    fn from(error: ModelError) -> Self {
+        Self::Model(error)
     }
 }
 
 impl Task {
-    /// Does the work. Blocks for as long as it takes.
-    pub fn run(&self, model: &dyn Model) -> Result<JobOutput, JobError> {
-        match &self.work {
-            Work::Encode(frames) => {
-                let Some(size) = frames.first().map(|frame| frame.pixels.size) else {
-                    return Ok(JobOutput::Encoded);
-                };
-                for part in frames.chunks(model.frames_per_call(size)) {
-                    if self.stop.check().is_break() {
-                        return Err(ModelError::Cancelled.into());
-                    }
-                    encode(model, &part.iter().collect::<Vec<_>>(), size)?;
-                }
-                Ok(JobOutput::Encoded)
+    /// Does the jobs. Blocks for as long as it takes.
+    pub fn run(&self, model: &dyn Model, context: &TaskContext) -> Finished {
+        let mut needs_restart = None;
+        let outcomes = match self.jobs.as_slice() {
+            [job] if job.spec.kind == JobKind::Reconstruct => {
+                let outcome = job.reconstruct(model, context);
+                vec![outcome.map_err(|stopped| stopped.into_failure(&mut needs_restart))]
             }
-            Work::Reconstruct {
-                frames,
-                size,
-                on_progress,
-            } => {
-                on_progress(JobProgress::Started);
-                self.reconstruct(model, frames, *size, on_progress.as_ref())
+            jobs => encode_ahead(model, context, jobs, &mut needs_restart),
+        };
+        Finished {
+            outcomes,
+            needs_restart,
+        }
+    }
+}
+
+impl Stopped {
+    /// Notes whether the model may be broken.
+    fn into_failure(self, needs_restart: &mut Option<String>) -> JobFailure {
+        match self {
+            Self::Failed(failure) => failure,
+            Self::Model(error) => {
+                let broken = matches!(
+                    error,
+                    ModelError::Call { .. }
+                        | ModelError::Output { .. }
+                        | ModelError::OutOfMemory { .. }
+                );
+                if broken {
+                    needs_restart.get_or_insert_with(|| error.to_string());
+                }
+                JobFailure::from(&error)
             }
         }
     }
+}
 
-    fn reconstruct(
-        &self,
-        model: &dyn Model,
-        frames: &[JobFrame],
-        size: FrameSize,
-        on_progress: &(dyn Fn(JobProgress) + Send + Sync),
-    ) -> Result<JobOutput, JobError> {
-        // Nobody wants to hear of work that was given up.
-        let report = |progress| {
-            if self.stop.check().is_continue() {
-                on_progress(progress);
+/// Encodes the frames of all jobs together. A job whose frame cannot be read, or that is
+/// cancelled, does not affect the others.
+fn encode_ahead(
+    model: &dyn Model,
+    context: &TaskContext,
+    jobs: &[TaskJob],
+    needs_restart: &mut Option<String>,
+) -> JobOutcomes {
+    let mut outcomes: JobOutcomes = jobs.iter().map(|job| Ok(job.done_encoding())).collect();
+    // Each frame that can be encoded, with the index of its job.
+    let mut frames: Vec<(usize, BlobKey, RgbImage)> = Vec::new();
+    for (index, job) in jobs.iter().enumerate() {
+        match job.read_frames(context) {
+            Ok(images) => frames.extend(
+                job.spec
+                    .frames
+                    .iter()
+                    .zip(images)
+                    .map(|(frame, image)| (index, frame.blob, image)),
+            ),
+            Err(failure) => outcomes[index] = Err(failure),
+        }
+    }
+    let Some(size) = jobs.first().map(|job| job.spec.size) else {
+        return outcomes;
+    };
+    while !frames.is_empty() {
+        let rest = frames.split_off(frames.len().min(model.frames_per_call(size).max(1)));
+        let call = std::mem::replace(&mut frames, rest);
+        let call: Vec<_> = call
+            .into_iter()
+            .filter(|(index, ..)| {
+                let wanted = jobs[*index].check(context);
+                if let Err(cancelled) = &wanted {
+                    outcomes[*index] = Err(cancelled.clone());
+                }
+                wanted.is_ok()
+            })
+            .collect();
+        if call.is_empty() {
+            continue;
+        }
+        let (keys, images): (Vec<_>, Vec<_>) = call
+            .into_iter()
+            .map(|(index, key, image)| ((index, key), image))
+            .unzip();
+        match model.encode(&images) {
+            Ok(features) => {
+                for ((_, key), features) in keys.into_iter().zip(features) {
+                    context.encoded.keep(key, &Arc::new(features));
+                }
             }
-        };
+            Err(error) => {
+                let failure = Stopped::from(error).into_failure(needs_restart);
+                for (index, _) in keys {
+                    outcomes[index] = Err(failure.clone());
+                }
+            }
+        }
+    }
+    outcomes
+}
+
+impl TaskJob {
+    /// Stops work that nobody wants any more.
+    fn check(&self, context: &TaskContext) -> Result<(), JobFailure> {
+        if self.reporter.is_cancelled() || context.abandoned.load(Ordering::Relaxed) {
+            Err(JobFailure::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn report(&self, context: &TaskContext, event: JobEvent) {
+        // An abandoned job may run again on another worker, which reports.
+        if self.check(context).is_ok() {
+            self.reporter.report(event);
+        }
+    }
+
+    fn done_encoding(&self) -> JobDone {
+        JobDone {
+            result: None,
+            timings: JobTimings {
+                queued: self.queued,
+                ..JobTimings::default()
+            },
+        }
+    }
+
+    fn read_frames(&self, context: &TaskContext) -> Result<Vec<RgbImage>, JobFailure> {
+        self.check(context)?;
+        let frames = self.spec.frames.iter();
+        frames
+            .map(|frame| read(context.blobs.as_ref(), frame, self.spec.size))
+            .collect()
+    }
+
+    fn reconstruct(&self, model: &dyn Model, context: &TaskContext) -> Result<JobDone, Stopped> {
+        self.report(context, JobEvent::Accepted);
+        let size = self.spec.size;
+        model
+            .check_memory(self.spec.frames.len(), size)
+            .map_err(JobFailure::Shortage)?;
         let mut timings = JobTimings {
             queued: self.queued,
             ..JobTimings::default()
         };
+        let features = self.encode(model, context, &mut timings)?;
+        let start = Instant::now();
+        let rows: Vec<&Features> = features.iter().map(Arc::as_ref).collect();
+        let cameras = known_cameras(&self.spec.frames, size);
+        let prediction = model.predict(&rows, cameras.as_deref(), &mut |step| {
+            self.report(context, JobEvent::Progress(JobProgress::Model(step)));
+            match self.check(context) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        })?;
+        timings.model = start.elapsed().as_secs_f64();
+        self.check(context)?;
+        let start = Instant::now();
+        let result = self.store(context, &prediction)?;
+        timings.store = start.elapsed().as_secs_f64();
+        Ok(JobDone {
+            result: Some(result),
+            timings,
+        })
+    }
+
+    /// Takes the frames that are encoded already, and encodes the others.
+    fn encode(
+        &self,
+        model: &dyn Model,
+        context: &TaskContext,
+        timings: &mut JobTimings,
+    ) -> Result<Vec<Arc<Features>>, Stopped> {
+        let (frames, size) = (&self.spec.frames, self.spec.size);
         let total = frames.len();
-        model.check_memory(total, size).map_err(JobError::Memory)?;
         let mut features: Vec<_> = frames
             .iter()
-            .map(|frame| frame.features.get(size))
+            .map(|frame| context.encoded.get(&frame.blob, size))
             .collect();
         let missing: Vec<usize> = (0..total)
             .filter(|&index| features[index].is_none())
             .collect();
         let mut done = total - missing.len();
-        report(JobProgress::Encoded { done, total });
+        let report = |done| {
+            let progress = JobProgress::Encoded { done, total };
+            self.report(context, JobEvent::Progress(progress));
+        };
+        report(done);
         for part in missing.chunks(model.frames_per_call(size)) {
-            if self.stop.check().is_break() {
-                return Err(ModelError::Cancelled.into());
-            }
-            let part_frames: Vec<_> = part.iter().map(|&index| &frames[index]).collect();
-            let encoded = encode(model, &part_frames, size)?;
-            timings.frames += encoded.read_seconds;
-            timings.encode += encoded.encode_seconds;
-            for (&index, encoded) in part.iter().zip(encoded.features) {
+            self.check(context)?;
+            let start = Instant::now();
+            let images = part
+                .iter()
+                .map(|&index| read(context.blobs.as_ref(), &frames[index], size))
+                .collect::<Result<Vec<_>, _>>()?;
+            timings.frames += start.elapsed().as_secs_f64();
+            let start = Instant::now();
+            let encoded = model.encode(&images)?;
+            timings.encode += start.elapsed().as_secs_f64();
+            for (&index, encoded) in part.iter().zip(encoded) {
+                let encoded = Arc::new(encoded);
+                context.encoded.keep(frames[index].blob, &encoded);
                 features[index] = Some(encoded);
             }
             done += part.len();
-            report(JobProgress::Encoded { done, total });
+            report(done);
         }
-        let start = Instant::now();
-        let rows: Vec<&Features> = features.iter().flatten().map(Arc::as_ref).collect();
-        let cameras = known_cameras(frames, size);
-        let prediction = model.predict(&rows, cameras.as_deref(), &mut |step| {
-            report(JobProgress::Model(step));
-            self.stop.check()
-        })?;
-        timings.model = start.elapsed().as_secs_f64();
-        Ok(JobOutput::Prediction {
-            prediction: Box::new(prediction),
-            timings,
-        })
+        Ok(features.into_iter().flatten().collect())
+    }
+
+    /// Writes the prediction as a blob.
+    fn store(&self, context: &TaskContext, prediction: &Prediction) -> Result<BlobKey, JobFailure> {
+        let key = BlobKey {
+            session: self.spec.session,
+            name: BlobName::Prediction(self.spec.id),
+        };
+        let stored = prediction
+            .to_safetensors()
+            .map_err(|error| JobFailure::Store {
+                message: error.to_string(),
+                disk_full: false,
+            })?;
+        context
+            .blobs
+            .put_bytes(&key, &stored)
+            .map_err(|error| JobFailure::Store {
+                message: error.to_string(),
+                disk_full: ErrorKind::of_files(&error) == ErrorKind::DiskFull,
+            })?;
+        Ok(key)
     }
 }
 
-/// The cameras of all frames at the size that they are cut to, if all are known.
+fn read(blobs: &dyn Blobs, frame: &JobFrame, size: FrameSize) -> Result<RgbImage, JobFailure> {
+    read_frame(blobs, &frame.blob, frame.size, size)
+        .map_err(|error| JobFailure::Frame(error.to_string()))
+}
+
+/// The cameras of all frames at the size that they are cropped to, if all are known.
 fn known_cameras(frames: &[JobFrame], size: FrameSize) -> Option<Vec<KnownCamera>> {
     frames
         .iter()
         .map(|frame| {
-            let whole = frame.pixels.size;
-            let region = Region::of_center_crop(whole, size);
-            Some(frame.camera?.of_region(whole, region, size))
+            let region = Region::of_center_crop(frame.size, size);
+            Some(frame.camera?.of_region(frame.size, region, size))
         })
         .collect()
-}
-
-/// Encoded frames, and where the time went.
-struct Encoded {
-    features: Vec<Arc<Features>>,
-    read_seconds: f64,
-    encode_seconds: f64,
-}
-
-/// Reads frames, encodes them in one call, and keeps what comes of it for later jobs.
-fn encode(model: &dyn Model, frames: &[&JobFrame], size: FrameSize) -> Result<Encoded, JobError> {
-    let start = Instant::now();
-    let images = frames
-        .iter()
-        .map(|frame| frame.pixels.read(size))
-        .collect::<Result<Vec<_>, _>>()?;
-    let read_seconds = start.elapsed().as_secs_f64();
-    let start = Instant::now();
-    let features: Vec<_> = model.encode(&images)?.into_iter().map(Arc::new).collect();
-    let encode_seconds = start.elapsed().as_secs_f64();
-    for (frame, features) in frames.iter().zip(&features) {
-        frame.features.keep(features.clone());
-    }
-    Ok(Encoded {
-        features,
-        read_seconds,
-        encode_seconds,
-    })
 }

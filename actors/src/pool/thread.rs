@@ -7,41 +7,49 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use pointstream_reconstruction::model::{Device, FramesPerCall, LoadModel, ModelError};
 
-use super::job::{JobError, JobOutput};
-use super::task::Task;
+use super::task::{Finished, Task, TaskContext};
 
-/// What the thread tells its worker.
+/// What the thread reports to its worker.
 pub(crate) enum ThreadEvent {
     /// The model is on the device.
     Loaded,
     /// The model cannot be loaded; the thread has ended.
     LoadFailed(ModelError),
-    /// A task is done.
-    Done(Result<JobOutput, JobError>),
+    /// A task is finished.
+    Finished(Finished),
     /// A task panicked; the thread has ended.
     Panicked(String),
 }
 
-/// Starts a thread that loads the model and then runs one task after another until the sender is
-/// dropped. Every task is answered by exactly one [`ThreadEvent::Done`] or
+/// Starts a thread that loads the model and then runs one task after another, until the sender is
+/// dropped. Every task ends with exactly one [`ThreadEvent::Finished`] or
 /// [`ThreadEvent::Panicked`].
 ///
 /// # Errors
-/// The system's, if there can be no more threads.
+/// The system's, if no thread can be started.
 pub(crate) fn spawn(
     name: String,
     model: Arc<dyn LoadModel>,
     device: Device,
     frames_per_call: FramesPerCall,
-    tell: impl Fn(ThreadEvent) + Send + 'static,
+    context: TaskContext,
+    report: impl Fn(ThreadEvent) + Send + 'static,
 ) -> std::io::Result<SyncSender<Task>> {
-    // One place: a worker gives a task only when the last one is done.
+    // Capacity 1: a worker sends a task only when the last one is finished.
     let (sender, tasks) = sync_channel(1);
     std::thread::Builder::new().name(name).spawn(move || {
-        let run =
-            AssertUnwindSafe(|| serve(model.as_ref(), device, frames_per_call, &tasks, &tell));
+        let run = AssertUnwindSafe(|| {
+            serve(
+                model.as_ref(),
+                device,
+                frames_per_call,
+                &context,
+                &tasks,
+                &report,
+            );
+        });
         if let Err(panic) = catch_unwind(run) {
-            tell(ThreadEvent::Panicked(panic_message(panic.as_ref())));
+            report(ThreadEvent::Panicked(panic_message(panic.as_ref())));
         }
     })?;
     Ok(sender)
@@ -51,16 +59,17 @@ fn serve(
     model: &dyn LoadModel,
     device: Device,
     frames_per_call: FramesPerCall,
+    context: &TaskContext,
     tasks: &Receiver<Task>,
-    tell: &impl Fn(ThreadEvent),
+    report: &impl Fn(ThreadEvent),
 ) {
     let model = match model.load(device, frames_per_call) {
         Ok(model) => model,
-        Err(error) => return tell(ThreadEvent::LoadFailed(error)),
+        Err(error) => return report(ThreadEvent::LoadFailed(error)),
     };
-    tell(ThreadEvent::Loaded);
+    report(ThreadEvent::Loaded);
     while let Ok(task) = tasks.recv() {
-        tell(ThreadEvent::Done(task.run(model.as_ref())));
+        report(ThreadEvent::Finished(task.run(model.as_ref(), context)));
     }
 }
 

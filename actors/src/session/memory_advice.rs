@@ -1,16 +1,14 @@
-//! What a client is told whose request does not fit into memory.
+//! The error text for a request that does not fit into memory.
 
 use std::fmt;
 
 use pointstream_reconstruction::model::Shortage;
 
-/// A shortage of memory, in the words of a session's parameters.
+/// A shortage of memory, in terms of the session's parameters.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MemoryAdvice {
     pub shortage: Shortage,
-    /// The session's.
     pub process_res: u32,
-    /// The model's.
     pub patch_size: u32,
 }
 
@@ -59,7 +57,7 @@ impl fmt::Display for MemoryAdvice {
     }
 }
 
-/// Bytes for people.
+/// Bytes as a decimal number of GB.
 struct Gigabytes(u64);
 
 impl fmt::Display for Gigabytes {

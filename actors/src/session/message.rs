@@ -1,4 +1,4 @@
-//! What a session is told.
+//! Messages of a session.
 
 use std::sync::Arc;
 
@@ -6,102 +6,100 @@ use bytes::Bytes;
 use pointstream_reconstruction::formats::ResultFormat;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::exports::ExportReply;
-use super::generation::{GenerationError, Outcome};
-use super::images::ThumbnailReply;
-use super::uploads::{StoreError, StoredImage};
-use crate::connection::{AttachError, ConnectionId, Events, Requests};
-use crate::event::{Answer, ClientMessage, CloseReason, Progress, SessionEvent};
+use super::generation_error::GenerationError;
+use super::image_outcome::{ImageError, StoredImage};
+use super::stored_result::Generated;
+use crate::answer::{Answer, ResultFile};
+use crate::client::{Events, Requests};
+use crate::client_message::ClientMessage;
+use crate::errors::{AttachError, ResultFileError, ThumbnailError};
+use crate::ids::{ClientId, JobId};
+use crate::jobs::JobFailure;
 use crate::mailbox::Reply;
 use crate::memory::MemoryLease;
-use crate::result_file::ResultFileError;
-use crate::summary::{ImageSummary, SessionSummary};
+use crate::report::{ImageSummary, SessionSummary};
+use crate::session_event::{CloseReason, Progress, SessionEvent};
 
-/// What a session is told.
+/// Where a requested file goes.
+pub(crate) type ResultFileReply = Reply<Result<Option<ResultFile>, ResultFileError>>;
+
+/// Identifies a file of a session: the number of its result, and its format.
+pub(crate) type FileId = (u64, ResultFormat);
+
+/// Where a requested thumbnail goes. Answered with none if there is no such image.
+pub(crate) type ThumbnailReply = Reply<Result<Option<Bytes>, ThumbnailError>>;
+
+/// Messages of a session.
 pub(crate) enum SessionMessage {
     /// A client connects.
     Attach {
-        /// Whether it wants what an earlier connection missed.
+        /// Whether it gets the answers that earlier clients missed.
         resume: bool,
-        /// Answers with the two halves of the connection.
         reply: Reply<Result<(Requests, Events), AttachError>>,
     },
     /// A client has gone.
-    Detach(ConnectionId),
-    /// A client says something.
+    Detach(ClientId),
+    /// A message of a client.
     Client {
-        /// Which one.
-        connection: ConnectionId,
-        /// What it says.
+        client: ClientId,
         message: ClientMessage,
-        /// Its right to one unanswered message, given back with the answer.
+        /// The client's right to one unanswered message.
         permit: OwnedSemaphorePermit,
         /// The memory that an image takes.
         memory: Option<MemoryLease>,
     },
     /// An image is stored, or not.
     UploadSettled {
-        /// Which upload.
         number: u64,
-        /// What came of it.
-        outcome: Result<StoredImage, StoreError>,
+        outcome: Result<StoredImage, ImageError>,
     },
-    /// A frame is encoded, or the pool had no place for it.
-    EncodeEnded,
-    /// The running generation has come this far.
+    /// A job that encodes a frame ahead of time has ended.
+    EncodeEnded {
+        job: JobId,
+        outcome: Result<(), JobFailure>,
+    },
+    /// Progress of a request.
     Progress {
-        /// Which request's: a thread that was given up may still speak of an earlier one.
         number: u64,
-        /// How far.
         progress: Progress,
     },
-    /// The running generation is over.
-    GenerationEnded(Result<Box<Outcome>, GenerationError>),
-    /// The one answer of a request did not reach its client.
+    /// A request has a point cloud, or failed.
+    GenerationEnded {
+        number: u64,
+        outcome: Result<Box<Generated>, GenerationError>,
+    },
+    /// The answer to a request did not reach its client.
     Undelivered(SessionEvent),
-    /// Tell what there is to know.
     Summary(Reply<SessionSummary>),
-    /// Give the newest result.
+    /// The newest result.
     Result(Reply<Option<Arc<Answer>>>),
-    /// Give the images, in the order in which they were stored.
+    /// The images, in the order in which they were stored.
     Images(Reply<Vec<ImageSummary>>),
-    /// Give a small copy of an image.
+    /// A small copy of an image.
     Thumbnail {
-        /// Its place among the images, counted from 0.
+        /// Index of the image, from 0.
         index: usize,
-        /// Answers with the file, or none if there is no such image.
         reply: ThumbnailReply,
     },
-    /// Give the newest result in a format; written first, if need be.
-    Export {
-        /// Which one.
+    /// The newest result in a format.
+    File {
         format: ResultFormat,
-        /// Answers with the file, or none if there is no result.
-        reply: ExportReply,
+        reply: ResultFileReply,
     },
-    /// A result is written, or not.
-    ExportEnded {
-        /// Of which result.
-        number: u64,
-        /// In which format.
-        format: ResultFormat,
-        /// The file.
+    /// A file is written, or not.
+    FileWritten {
+        file: FileId,
         outcome: Result<Bytes, ResultFileError>,
     },
-    /// Somebody who waited for a file has left.
-    ExportLeft,
+    /// Somebody stopped waiting for a file.
+    FileUnwanted,
     /// A file takes too long to write.
-    ExportLate {
-        /// Of which result.
-        number: u64,
-        /// In which format.
-        format: ResultFormat,
-    },
-    /// Nobody owns the session any more: it lives on by itself.
+    FileLate(FileId),
+    /// Whoever created the session leaves it to live on.
     Kept,
-    /// Look whether anything happened lately.
-    CheckIdle,
-    /// Take no new requests and answer when nothing runs any more.
+    /// Check whether the session has expired. Sent by the session to itself.
+    CheckExpiry,
+    /// Accept no new requests, and answer when nothing runs any more.
     Drain(Reply<()>),
     /// End.
     Close(CloseReason),

@@ -1,64 +1,82 @@
-//! Folders of ended sessions that could not be removed: tried again, a few times.
+//! Folders of ended sessions that could not be removed: when to try again.
 
+use std::collections::HashMap;
 use std::slice;
 use std::time::Duration;
 
-use super::{State, SupervisorMessage};
-use crate::event::SessionId;
+use crate::ids::SessionId;
 
-/// How long to wait before each further try. After the last one the folder stays until the next
-/// start, which removes whatever is there.
-const PAUSES: [Duration; 4] = [
+/// Delays before each further attempt. After the last one the folder stays until the next start of
+/// the server, which removes it.
+const DELAYS: [Duration; 4] = [
     Duration::from_secs(1),
     Duration::from_secs(10),
     Duration::from_secs(60),
     Duration::from_secs(600),
 ];
 
-/// A folder that is still there.
-pub(super) struct Leftover {
-    pauses: slice::Iter<'static, Duration>,
-    /// Whether the next try has its time already.
+/// Sessions that have ended but whose files could not be removed.
+#[derive(Default)]
+pub(super) struct Leftovers {
+    sessions: HashMap<SessionId, Leftover>,
+}
+
+struct Leftover {
+    delays: slice::Iter<'static, Duration>,
+    /// Whether the next attempt is scheduled already.
     scheduled: bool,
 }
 
-impl State {
-    /// A folder could not be removed: has it tried again if it was not tried often enough.
-    pub(super) fn keep_leftover(&mut self, id: SessionId) {
-        let leftover = self.leftovers.entry(id).or_insert_with(|| Leftover {
-            pauses: PAUSES.iter(),
+/// What to do after a failed attempt.
+pub(super) enum Next {
+    /// Try again after this delay.
+    Retry(Duration),
+    /// An attempt is scheduled already.
+    Scheduled,
+    /// The folder stays until the next start of the server.
+    GiveUp,
+}
+
+impl Leftovers {
+    pub fn contains(&self, id: SessionId) -> bool {
+        self.sessions.contains_key(&id)
+    }
+
+    /// An attempt failed.
+    pub fn failed(&mut self, id: SessionId) -> Next {
+        let leftover = self.sessions.entry(id).or_insert_with(|| Leftover {
+            delays: DELAYS.iter(),
             scheduled: false,
         });
-        // A client's own try takes none of these.
+        // An attempt that a client asked for does not use up a delay.
         if leftover.scheduled {
-            return;
+            return Next::Scheduled;
         }
-        if let Some(pause) = leftover.pauses.next() {
-            leftover.scheduled = true;
-            let again = SupervisorMessage::RemoveAgain(id);
-            self.mailbox.cast_after(*pause, again);
-        } else {
-            self.leftovers.remove(&id);
-            tracing::error!(session_id = %id, "a session's files stay until the next start");
-        }
-    }
-
-    /// A folder is gone.
-    pub(super) fn forget_leftover(&mut self, id: SessionId) {
-        if self.leftovers.remove(&id).is_some() {
-            tracing::info!(session_id = %id, "a session's files are gone at last");
+        match leftover.delays.next() {
+            Some(delay) => {
+                leftover.scheduled = true;
+                Next::Retry(*delay)
+            }
+            None => {
+                self.sessions.remove(&id);
+                Next::GiveUp
+            }
         }
     }
 
-    pub(super) fn remove_again(&mut self, id: SessionId) {
-        // Gone meanwhile.
-        let Some(leftover) = self.leftovers.get_mut(&id) else {
-            return;
-        };
-        leftover.scheduled = false;
-        // A client has it tried just now: if that fails, the next pause begins.
-        if !self.leaving.contains_key(&id) {
-            self.remove_folder(id, Vec::new());
+    /// The files are removed. Returns whether an earlier attempt had failed.
+    pub fn removed(&mut self, id: SessionId) -> bool {
+        self.sessions.remove(&id).is_some()
+    }
+
+    /// The time of a scheduled attempt has come. Returns whether the files are still there.
+    pub fn due(&mut self, id: SessionId) -> bool {
+        match self.sessions.get_mut(&id) {
+            Some(leftover) => {
+                leftover.scheduled = false;
+                true
+            }
+            None => false,
         }
     }
 }

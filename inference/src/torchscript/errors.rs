@@ -1,21 +1,19 @@
-//! What libtorch says when it fails, as errors of ours.
+//! Converts libtorch's errors.
 
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::model::ModelError;
 use tch::TchError;
 
-use crate::archive::ResolvedModel;
-
-/// How much is asked of a call; for messages and for checking what it returns.
+/// Number and size of the frames of a call; for messages and to check the output.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Work {
     pub(super) frames: usize,
     pub(super) size: FrameSize,
 }
 
-pub(super) fn load_error(model: &ResolvedModel, error: &TchError) -> ModelError {
+pub(super) fn load_error(path: &str, error: &TchError) -> ModelError {
     ModelError::Load {
-        path: model.path.clone(),
+        path: path.to_owned(),
         reason: summary(error),
     }
 }
@@ -29,13 +27,12 @@ pub(super) fn broken(entry_point: &'static str, reason: &str) -> ModelError {
 
 pub(super) fn call_error(entry_point: &'static str, error: &TchError, work: Work) -> ModelError {
     let text = error.to_string();
-    // libtorch has no error code for it; these are the words of its CUDA and its CPU allocator.
+    // libtorch has no error code for this; these are the messages of its CUDA and CPU allocators.
     if text.contains("out of memory") || text.contains("can't allocate memory") {
         return ModelError::OutOfMemory {
             entry_point,
             frames: work.frames,
-            width: work.size.width,
-            height: work.size.height,
+            size: work.size,
         };
     }
     ModelError::Call {
@@ -44,11 +41,11 @@ pub(super) fn call_error(entry_point: &'static str, error: &TchError, work: Work
     }
 }
 
-/// The line of libtorch's message that says what went wrong: the last one that is not part of a
-/// stack trace. The whole message goes to the log.
+/// The line of libtorch's message with the reason: the last one before the stack trace. The whole
+/// message is logged at debug level.
 fn summary(error: &TchError) -> String {
     let text = error.to_string();
-    tracing::debug!(message = %text, "libtorch reports an error");
+    tracing::debug!(message = %text, "libtorch failed");
     text.lines()
         .map(str::trim)
         .take_while(|line| {

@@ -1,4 +1,4 @@
-//! From tensors to numbers, checked, and back.
+//! Converts the outputs of the entry points to checked numbers.
 
 use nalgebra::{Matrix3, Matrix4};
 use pointstream_reconstruction::model::ModelError;
@@ -10,10 +10,10 @@ use super::errors::{Work, broken, call_error};
 /// Numbers in a row of `cameras`: extrinsics 3x4, intrinsics 3x3, registered.
 pub(super) const CAMERA_NUMBERS: usize = 22;
 
-/// Numbers of a known camera: the same without the last.
+/// Numbers of a known camera: extrinsics 3x4, intrinsics 3x3.
 pub(super) const KNOWN_CAMERA_NUMBERS: usize = CAMERA_NUMBERS - 1;
 
-/// Depth and confidence of the frames so far.
+/// Collects depth and confidence, frame by frame.
 pub(super) struct Maps {
     work: Work,
     pub(super) depth: Vec<f32>,
@@ -22,7 +22,7 @@ pub(super) struct Maps {
 
 impl Maps {
     pub(super) fn with_capacity(work: Work) -> Self {
-        let pixels = work.frames * work.size.width as usize * work.size.height as usize;
+        let pixels = work.frames * work.size.columns() * work.size.rows();
         Self {
             work,
             depth: Vec::with_capacity(pixels),
@@ -30,8 +30,8 @@ impl Maps {
         }
     }
 
-    /// Appends so many frames: float32 `[frames, 2, H, W]` on the processor, depth in channel 0 and
-    /// confidence in channel 1.
+    /// Appends frames: float32 `[frames, 2, H, W]` on the CPU, depth in channel 0 and confidence in
+    /// channel 1.
     pub(super) fn push(
         &mut self,
         maps: &Tensor,
@@ -39,7 +39,7 @@ impl Maps {
         entry_point: &'static str,
     ) -> Result<(), ModelError> {
         let work = self.work;
-        let (height, width) = (work.size.height as usize, work.size.width as usize);
+        let (height, width) = (work.size.rows(), work.size.columns());
         check_shape(maps, entry_point, &[frames, 2, height, width])?;
         for frame in floats(maps, entry_point)?.chunks_exact(2 * height * width) {
             let (depth, confidence) = frame.split_at(height * width);
@@ -69,14 +69,14 @@ impl Maps {
     }
 }
 
-/// One contiguous tensor of integers. It stays with the processor: the model reads the numbers, and
-/// would wait for a GPU to do so.
+/// A tensor of two integers on the CPU: the model reads the numbers, which on a GPU would make the
+/// CPU wait.
 pub(super) fn integers(values: [i64; 2], work: Work) -> Result<Tensor, ModelError> {
     Tensor::f_from_slice(&values)
         .map_err(|error| call_error("the copy of its arguments", &error, work))
 }
 
-/// Copies a tensor of the given shape to the processor as 32-bit floats.
+/// Copies a tensor of the given shape to the CPU as 32-bit floats.
 pub(super) fn to_vec(
     tensor: &Tensor,
     entry_point: &'static str,
@@ -100,7 +100,7 @@ pub(super) fn depth_and_confidence(
     entry_point: &'static str,
 ) -> Result<Tensor, ModelError> {
     maps.f_narrow(1, 0, 2)
-        .map_err(|_| broken(entry_point, "it gives fewer than two channels"))
+        .map_err(|_| broken(entry_point, "its output has fewer than two channels"))
 }
 
 fn check_shape(
@@ -119,31 +119,34 @@ fn check_shape(
     ))
 }
 
-/// The numbers of a contiguous tensor of 32-bit floats on the processor, where they lie.
+/// The numbers of a contiguous float32 tensor on the CPU, without a copy.
 fn floats<'a>(tensor: &'a Tensor, entry_point: &'static str) -> Result<&'a [f32], ModelError> {
-    let lies_right = tensor.device() == tch::Device::Cpu
+    let readable = tensor.device() == tch::Device::Cpu
         && tensor.kind() == Kind::Float
         && tensor.is_contiguous();
-    if !lies_right {
-        return Err(broken(entry_point, "its numbers were not brought over"));
+    if !readable {
+        return Err(broken(
+            entry_point,
+            "its numbers are not contiguous float32 on the CPU",
+        ));
     }
     if tensor.numel() == 0 {
         return Ok(&[]);
     }
-    // SAFETY: so many floats lie there, one after another; they live as long as the tensor, and
-    // nobody writes to it while it is borrowed here.
+    // SAFETY: the tensor has this many contiguous floats; they live as long as the tensor, which is
+    // not written to while it is borrowed.
     Ok(unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) })
 }
 
-/// Whether something holds for all numbers. Looks at many at once, which is quicker than to stop
-/// at the first that does not.
+/// Whether a condition holds for all numbers. Tests them in blocks without early exit, which
+/// compiles to vector instructions.
 fn all(numbers: &[f32], holds: impl Fn(f32) -> bool) -> bool {
     numbers
         .chunks(1024)
         .all(|some| some.iter().fold(true, |all, &number| all & holds(number)))
 }
 
-/// A camera of a row of `cameras`.
+/// The camera of one row of `cameras`.
 pub(super) fn camera(row: &[f32]) -> Camera {
     let mut extrinsics = Matrix4::identity();
     for (index, &number) in row[..12].iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Between the processor and a GPU, without one waiting for the other.
+//! Asynchronous copies between CPU and GPU.
 
 use pointstream_reconstruction::model::{Device, ModelError};
 use tch::{Kind, Tensor};
@@ -11,22 +11,22 @@ use crate::devices::torch_device;
 #[derive(Debug)]
 pub(super) struct Pending {
     tensor: Tensor,
-    /// When it is there; none on the processor, where it is already.
-    arrival: Option<Event>,
+    /// Reached when the tensor is complete; `None` on the CPU.
+    ready: Option<Event>,
 }
 
 impl Pending {
     /// A result that stays on the device.
     pub(super) fn staying(tensor: Tensor, device: Device) -> Result<Self, ModelError> {
-        let arrival = match device {
+        let ready = match device {
             Device::Cpu => None,
-            Device::Cuda(index) => Some(Event::after_all_given_to(index).map_err(failed)?),
+            Device::Cuda(index) => Some(Event::after_queued_work(index).map_err(failed)?),
         };
-        Ok(Self { tensor, arrival })
+        Ok(Self { tensor, ready })
     }
 
-    /// A result that is copied to the processor, as contiguous 32-bit floats. From a GPU it goes into
-    /// memory that the GPU writes to by itself, which libtorch keeps for later copies.
+    /// A result that is copied to the CPU as contiguous 32-bit floats. A copy from a GPU goes to
+    /// pinned memory, which libtorch reuses for later copies.
     pub(super) fn fetched(
         tensor: &Tensor,
         device: Device,
@@ -44,17 +44,17 @@ impl Pending {
         Self::staying(tensor, device)
     }
 
-    /// The tensor, once it is there.
+    /// Waits until the tensor is complete.
     pub(super) fn wait(self) -> Result<Tensor, ModelError> {
-        if let Some(arrival) = &self.arrival {
-            arrival.wait().map_err(failed)?;
+        if let Some(ready) = &self.ready {
+            ready.wait().map_err(failed)?;
         }
         Ok(self.tensor)
     }
 }
 
-/// Sends a tensor of the processor's to a device. A GPU copies it while the processor goes on: from
-/// memory that stays where it is, and that libtorch gives to nobody else until then.
+/// Copies a tensor from the CPU to a device. The copy to a GPU is asynchronous, from pinned memory
+/// that libtorch keeps until the copy is done.
 pub(super) fn send(tensor: Tensor, device: Device, work: Work) -> Result<Tensor, ModelError> {
     let target = torch_device(device);
     match device {

@@ -1,4 +1,4 @@
-// The browser that CHROMIUM names; run.sh finds it.
+// Starts the browser at the path in CHROMIUM, which run.sh sets.
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -19,7 +19,7 @@ const FLAGS = [
   '--use-fake-ui-for-media-stream',
 ];
 
-/** A browser with an empty profile; `stop` closes it and removes the profile. */
+/** Starts a browser with an empty profile; `stop` closes it and removes the profile. */
 export async function startChromium(options = {}) {
   const profile = await mkdtemp(join(tmpdir(), 'pointstream-browser-'));
   const context = await chromium.launchPersistentContext(profile, {
@@ -34,7 +34,7 @@ export async function startChromium(options = {}) {
     context,
     async stop() {
       await context.close();
-      // The last of its processes may still be writing there.
+      // The browser's last processes may still be writing to the profile.
       await rm(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
     },
   };

@@ -1,4 +1,4 @@
-// A web server that knows nothing but files.
+// A static web server.
 
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';

@@ -1,6 +1,6 @@
-// Made-up results.
+// Synthetic results.
 
-/** A binary glTF of so many coloured points on a wavy sheet. */
+/** A binary glTF with `count` coloured points on a wavy surface. */
 export function pointCloud(count) {
   const side = Math.ceil(Math.sqrt(count));
   const positions = new Float32Array(count * 3);

@@ -1,15 +1,15 @@
-// A page under test, and what every test asks of it in the end.
+// Opens a page under test, with checks for the end of every test.
 
 import assert from 'node:assert/strict';
 
-/** How long anything may take on a busy machine. */
+/** Timeout in milliseconds of any single step, for a busy machine. */
 export const PATIENCE = 240_000;
 
 const LOCAL = ['localhost', '127.0.0.1', '[::1]'];
 
 /**
- * Opens an address. `well` then says whether the page behaved: nothing on the console that it
- * should not say, and no request to anywhere but this machine.
+ * Opens an address. `well` then checks that the console has no unexpected messages and that no
+ * request left this machine.
  */
 export async function openPage(context, address, { allowed = [] } = {}) {
   const page = await context.newPage();

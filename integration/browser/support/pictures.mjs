@@ -1,8 +1,8 @@
-// Pictures: those of the page's images, and files with pictures to send.
+// The page's thumbnails, and image files to send.
 
 /**
- * The pixels of the pictures beside the names of the images, and the places of the images of which it
- * is the server's thumbnail, to the pixel.
+ * The listed thumbnails, and for each the indices of the images whose server thumbnail has exactly
+ * the same pixels.
  */
 export function shownPictures(page, session) {
   return page.evaluate(async (session) => {
@@ -30,7 +30,7 @@ export function shownPictures(page, session) {
   }, session);
 }
 
-/** A picture of one colour, as a PNG file. */
+/** A PNG file of one colour. */
 export async function plain(page, name, color) {
   const base64 = await page.evaluate(async (color) => {
     const canvas = new OffscreenCanvas(64, 48);
@@ -44,7 +44,7 @@ export async function plain(page, name, color) {
   return { name, mimeType: 'image/png', buffer: Buffer.from(base64, 'base64') };
 }
 
-/** A picture that browsers read and the server does not: a bitmap under the name of a PNG file. */
+/** A file that browsers can read and the server cannot: a BMP named as PNG. */
 export function bitmap(name) {
   const side = 4;
   const start = 54;

@@ -1,8 +1,8 @@
-// What is drawn: the pixels of a screenshot.
+// Analysis of the pixels of a screenshot.
 
 /**
- * Share of the canvas that is not its background, and how many colours there are. The picture is
- * read by the browser, in a page of its own.
+ * Share of the canvas that is not background, and the number of colours. The browser decodes the
+ * screenshot in a separate page.
  */
 export async function drawn(page) {
   const picture = await page.locator('#view canvas').screenshot();
@@ -25,7 +25,7 @@ export async function drawn(page) {
     }, picture.toString('base64'));
   } finally {
     await reader.close();
-    // One in the background draws nothing.
+    // A page in the background does not draw.
     await page.bringToFront();
   }
 }

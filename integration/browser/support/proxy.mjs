@@ -1,11 +1,11 @@
-// A network that can be held up and cut.
+// A TCP proxy that can hold back data and cut connections.
 
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 
 /**
- * Passes connections on to a server. `hold` keeps back what the server says, until `cut` breaks all
- * connections off; new ones are passed on again.
+ * Forwards connections to a server. `hold` holds back the server's data until `cut` closes all
+ * connections; new connections are forwarded again.
  */
 export async function startProxy(base) {
   const { hostname, port } = new URL(base);

@@ -1,4 +1,4 @@
-// The sample scene, and what a person does with it on the client's page.
+// The sample scene, and user actions on the client page.
 
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -11,13 +11,13 @@ export function photos(number) {
   );
 }
 
-/** Makes sessions quick: a small resolution. */
+/** Sets a small resolution, so that sessions are fast. */
 export async function chooseResolution(page, pixels = 168) {
   await page.locator('#parameters > summary').click();
   await page.getByRole('spinbutton', { name: 'Resolution' }).fill(String(pixels));
 }
 
-/** Waits until so many images are stored. */
+/** Waits until `number` images are stored. */
 export async function stored(page, number) {
   await page
     .locator('.thumbnail[data-state="acknowledged"]')
@@ -32,7 +32,7 @@ export async function logged(page, text) {
   await page.locator('#log li', { hasText: text }).first().waitFor({ state: 'attached' });
 }
 
-/** How many lines of the log have this text. */
+/** Number of log lines with this text. */
 export function times(page, text) {
   return page.locator('#log li', { hasText: text }).count();
 }
@@ -42,7 +42,7 @@ export function sessionOf(page) {
   return new URL(page.url()).searchParams.get('session');
 }
 
-/** Drops files on the page, as a person would. */
+/** Drops files on the page. */
 export async function drop(page, paths) {
   const files = await Promise.all(
     paths.map(async (path) => ({

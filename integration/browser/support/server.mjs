@@ -1,4 +1,4 @@
-// The real program, with a data directory of its own.
+// Starts the real program with its own data directory.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline';
 export const REPOSITORY = resolve(import.meta.dirname, '../../..');
 const PROGRAM = process.env.POINTSTREAM_PROGRAM ?? join(REPOSITORY, 'target/debug/pointstream');
 
-/** A model made for tests, by its name; run.sh writes them. */
+/** Path of a test model by its name; run.sh writes the models. */
 export function archive(name) {
   return join(process.env.POINTSTREAM_TEST_ARCHIVES ?? '', `${name}.pt`);
 }

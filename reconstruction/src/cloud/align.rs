@@ -1,27 +1,28 @@
-//! Robust estimation of the similarity between two results of a model.
+//! Robust estimation of the similarity between the worlds of two results.
 
 use nalgebra::{Isometry3, Point3, Similarity3, UnitQuaternion, Vector3};
 use rand_core::{RngCore, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::similarity::estimate_similarity;
-use super::threshold::percentile;
+use super::statistics::median;
 
-/// Deviation up to which a correspondence agrees, as a fraction of its distance from the camera:
-/// the error of a depth grows with the depth.
+/// Deviation up to which a correspondence is an inlier, as a fraction of its distance from the
+/// camera: the error of depth grows with depth.
 pub const TOLERANCE: f64 = 0.05;
 
-/// Fewer correspondences than this say nothing.
+/// Fewer correspondences do not give an alignment.
 pub const MIN_CORRESPONDENCES: usize = 16;
 
-/// The share of the correspondences that has to agree.
-const MIN_AGREEMENT: f64 = 0.25;
+/// Share of the correspondences that must be inliers.
+const MIN_INLIER_SHARE: f64 = 0.25;
 
-/// Random minimal samples: with 70 % outliers one of them is clean with probability 0.9997.
+/// Number of random minimal samples: with 70 % outliers, one of them has no outlier with
+/// probability 0.9997.
 const SAMPLES: usize = 300;
 
-/// Correspondences that a hypothesis is judged by.
-const JUDGES: usize = 500;
+/// Correspondences that the cost of a hypothesis is computed from.
+const COST_CORRESPONDENCES: usize = 500;
 
 /// Steps of iteratively reweighted least squares.
 const REFINEMENTS: usize = 15;
@@ -37,7 +38,7 @@ const PER_MEDIAN: f64 = 1.4826;
 pub struct Correspondence {
     /// In the world of the result to be aligned.
     pub from: Point3<f64>,
-    /// In the coordinates to align with.
+    /// In the world to align with.
     pub to: Point3<f64>,
     /// Distance of `to` from the camera that saw it; greater than 0.
     pub distance: f64,
@@ -51,12 +52,12 @@ pub struct CameraPair {
 }
 
 impl CameraPair {
-    /// The rotation between the two worlds, according to this camera.
+    /// The rotation from one world to the other that this camera implies.
     fn rotation(&self) -> UnitQuaternion<f64> {
         self.to.rotation * self.from.rotation.inverse()
     }
 
-    /// The similarity with a given scale that maps this camera onto its partner.
+    /// The similarity with a given scale that maps `from` to `to`; `None` if it is not finite.
     pub fn similarity(&self, scale: f64) -> Option<Similarity3<f64>> {
         let rotation = self.rotation();
         let from = self.from.translation.vector;
@@ -66,7 +67,7 @@ impl CameraPair {
     }
 }
 
-/// A similarity and how well the correspondences agree with it.
+/// A similarity and how well the correspondences fit it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fit {
     pub similarity: Similarity3<f64>,
@@ -76,12 +77,11 @@ pub struct Fit {
     pub median_error: f64,
 }
 
-/// Aligns by points: random samples (RANSAC, Fischler and Bolles, CACM 1981) and the given
-/// hypotheses compete by a truncated quadratic cost (MSAC, Torr and Zisserman, CVIU 2000); the best
-/// is refined by least squares, iteratively reweighted with Tukey's bisquare.
+/// Aligns by points. Random minimal samples (RANSAC, Fischler and Bolles, CACM 1981) and the given
+/// hypotheses are compared by a truncated quadratic cost (MSAC, Torr and Zisserman, CVIU 2000). The
+/// best is refined by least squares, iteratively reweighted with Tukey's bisquare.
 ///
-/// The outcome is the same every time. `None` if there are too few correspondences or too few of
-/// them agree.
+/// Deterministic. `None` if there are too few correspondences or too few inliers.
 pub fn align_points(
     correspondences: &[Correspondence],
     hypotheses: &[Similarity3<f64>],
@@ -89,10 +89,10 @@ pub fn align_points(
     if correspondences.len() < MIN_CORRESPONDENCES {
         return None;
     }
-    let step = correspondences.len().div_ceil(JUDGES);
+    let step = correspondences.len().div_ceil(COST_CORRESPONDENCES);
     let cost = |similarity: &Similarity3<f64>| -> f64 {
-        let judges = correspondences.iter().step_by(step);
-        judges
+        let selected = correspondences.iter().step_by(step);
+        selected
             .map(|pair| (deviation(similarity, pair) / TOLERANCE).min(1.0).powi(2))
             .sum()
     };
@@ -109,13 +109,13 @@ pub fn align_points(
         .min_by(|(a, _), (b, _)| a.total_cmp(b))?;
 
     let fit = evaluate(correspondences, refine(correspondences, best));
-    let needed = (MIN_AGREEMENT * correspondences.len() as f64).max(MIN_CORRESPONDENCES as f64);
+    let needed = (MIN_INLIER_SHARE * correspondences.len() as f64).max(MIN_CORRESPONDENCES as f64);
     (fit.inliers as f64 >= needed).then_some(fit)
 }
 
-/// Aligns by cameras alone, for results that share no confident points: the rotation on which most
-/// cameras agree, the scale from the distances between cameras (or `scale` where it is known
-/// better), and the median translation. `None` if the scale cannot be told.
+/// Aligns by cameras alone, for results that share too few confident points. The rotation is the
+/// medoid of the cameras' rotations, the scale is `scale` or the median ratio of the distances
+/// between cameras, and the translation is the median. `None` if the scale is unknown.
 pub fn align_cameras(pairs: &[CameraPair], scale: Option<f64>) -> Option<Similarity3<f64>> {
     let rotation = medoid_rotation(pairs)?;
     let scale = scale.or_else(|| scale_of_baselines(pairs))?;
@@ -133,35 +133,18 @@ pub fn align_cameras(pairs: &[CameraPair], scale: Option<f64>) -> Option<Similar
         .then(|| Similarity3::from_parts(translation.into(), rotation, scale))
 }
 
-/// How many correspondences agree with a similarity, and how well.
+/// Counts the inliers of a similarity and measures their median error.
 pub fn evaluate(correspondences: &[Correspondence], similarity: Similarity3<f64>) -> Fit {
-    let mut agreeing: Vec<f64> = correspondences
+    let mut inliers: Vec<f64> = correspondences
         .iter()
         .map(|pair| deviation(&similarity, pair))
         .filter(|&deviation| deviation < TOLERANCE)
         .collect();
     Fit {
         similarity,
-        inliers: agreeing.len(),
-        median_error: median(&mut agreeing).unwrap_or(f64::INFINITY),
+        inliers: inliers.len(),
+        median_error: median(&mut inliers).unwrap_or(f64::INFINITY),
     }
-}
-
-/// The median, `None` without values.
-pub fn median(values: &mut [f64]) -> Option<f64> {
-    let middle = values.len().checked_sub(1)? / 2;
-    Some(*values.select_nth_unstable_by(middle, f64::total_cmp).1)
-}
-
-/// The median of single precision values along each axis, `None` without points.
-pub fn median_point(points: &[[f32; 3]]) -> Option<[f32; 3]> {
-    let mut buffer = Vec::with_capacity(points.len());
-    let mut median_of = |axis: usize| {
-        buffer.clear();
-        buffer.extend(points.iter().map(|point| point[axis]));
-        percentile(&mut buffer, 50.0)
-    };
-    Some([median_of(0)?, median_of(1)?, median_of(2)?])
 }
 
 fn deviation(similarity: &Similarity3<f64>, pair: &Correspondence) -> f64 {
@@ -273,7 +256,8 @@ mod tests {
         assert_close(&exact.similarity, 1e-9);
         assert!((680..740).contains(&exact.inliers), "{}", exact.inliers);
 
-        // 1 % of the distance in noise leaves a standard error of about 0.0014 rad with 700 inliers.
+        // 1 % of the distance in noise leaves a standard error of about 0.0014 rad with 700
+        // inliers.
         let noisy = align_points(&correspondences(1000, 0.3, 0.01), &[]).unwrap();
         assert_close(&noisy.similarity, 4e-3);
         assert!(noisy.median_error < 0.015);
@@ -289,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn disagreement_is_not_an_alignment() {
+    fn outliers_alone_give_no_alignment() {
         assert_eq!(align_points(&correspondences(1000, 1.0, 0.01), &[]), None);
         assert_eq!(align_points(&correspondences(15, 0.0, 0.0), &[]), None);
     }
@@ -306,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn cameras_alone_are_enough() {
+    fn cameras_alone_give_the_similarity() {
         let mut pairs = cameras(7);
         pairs[2].to = Isometry3::new(Vector3::repeat(40.0), Vector3::new(1.0, 0.0, 2.0));
         assert_close(&align_cameras(&pairs, None).unwrap(), 1e-9);

@@ -1,4 +1,4 @@
-//! Points of a frame that are remembered to recognise the frame in later results.
+//! Points of a frame that are kept to align later results with.
 
 use nalgebra::{Point3, Similarity3};
 use serde::{Deserialize, Serialize};
@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use super::confident::ConfidentPixels;
 use crate::geometry::Region;
 
-/// Remembered points of one frame at most.
+/// Most anchors of one frame.
 pub const ANCHORS_PER_FRAME: usize = 512;
 
-/// A confident pixel of a frame and where it lies in GLB coordinates.
+/// A confident pixel of a frame and its position in GLB coordinates.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Anchor {
-    /// Fraction of the source image's width and height, so that it holds at any processed size.
+    /// Fractions of the source image's width and height, which do not depend on the processed size.
     source: [f32; 2],
     position: [f32; 3],
 }
@@ -23,8 +23,8 @@ impl Anchor {
         Point3::from(self.position.map(f64::from))
     }
 
-    /// Where another result of the same frame sees this anchor, in that result's world. `None` if
-    /// the result does not show the pixel or is not confident there.
+    /// The position of this anchor in another result of the same frame, in that result's world.
+    /// `None` if the pixel is outside the frame or not confident there.
     pub fn find(
         &self,
         pixels: &ConfidentPixels,
@@ -32,15 +32,16 @@ impl Anchor {
         region: Region,
     ) -> Option<Point3<f64>> {
         let prediction = pixels.prediction();
-        let size = (prediction.width, prediction.height);
+        let size = prediction.size;
         let source = (f64::from(self.source[0]), f64::from(self.source[1]));
         let (u, v) = region.to_pixel(source, size);
         let (column, row) = (u.round(), v.round());
-        let inside = (0.0..size.0 as f64).contains(&column) && (0.0..size.1 as f64).contains(&row);
+        let inside = (0.0..f64::from(size.width)).contains(&column)
+            && (0.0..f64::from(size.height)).contains(&row);
         if !inside {
             return None;
         }
-        let index = row as usize * size.0 + column as usize;
+        let index = row as usize * size.columns() + column as usize;
         if !pixels.contains(frame, index) {
             return None;
         }
@@ -50,8 +51,8 @@ impl Anchor {
     }
 }
 
-/// The most confident pixel of each cell of a grid over the image: the points are spread out, and
-/// there are at most [`ANCHORS_PER_FRAME`] of them.
+/// The most confident pixel of each cell of a grid over the frame: spread over the frame, and at
+/// most [`ANCHORS_PER_FRAME`].
 pub fn choose_anchors(
     pixels: &ConfidentPixels,
     frame: usize,
@@ -62,8 +63,9 @@ pub fn choose_anchors(
         return Vec::new();
     };
     let prediction = pixels.prediction();
-    let (width, height) = (prediction.width, prediction.height);
-    let aspect = width as f64 / height as f64;
+    let size = prediction.size;
+    let (width, height) = (size.columns(), size.rows());
+    let aspect = f64::from(size.width) / f64::from(size.height);
     let columns = ((ANCHORS_PER_FRAME as f64 * aspect).sqrt() as usize).clamp(1, ANCHORS_PER_FRAME);
     let rows = ANCHORS_PER_FRAME / columns;
 
@@ -81,7 +83,7 @@ pub fn choose_anchors(
     let anchor = |index: usize| {
         let (u, v) = ((index % width) as f64, (index / width) as f64);
         let position = to_glb * view.unproject(u, v, f64::from(depth[index]));
-        let (x, y) = region.to_source((u, v), (width, height));
+        let (x, y) = region.to_source((u, v), size);
         Anchor {
             source: [x as f32, y as f32],
             position: position.coords.map(|value| value as f32).into(),

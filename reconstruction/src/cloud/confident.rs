@@ -1,4 +1,4 @@
-//! Which pixels of a prediction may become points.
+//! The pixels of a prediction that may become points.
 
 use rayon::prelude::*;
 
@@ -6,8 +6,8 @@ use super::threshold::confidence_threshold;
 use super::view::View;
 use crate::prediction::Prediction;
 
-/// Confidence that stands for "not known": such a pixel has no geometry and is never a point.
-const NOT_KNOWN: f32 = 1.0;
+/// Confidence that means "unknown": such a pixel has no geometry and is never a point.
+const UNKNOWN: f32 = 1.0;
 
 /// The pixels of a prediction whose confidence reaches the threshold.
 #[derive(Debug)]
@@ -36,28 +36,27 @@ impl<'a> ConfidentPixels<'a> {
         }
     }
 
-    /// The prediction that the pixels are of.
     pub fn prediction(&self) -> &'a Prediction {
         self.prediction
     }
 
-    /// The cameras; `None` for a frame that contributes nothing.
+    /// One camera per frame; `None` for a frame without points.
     pub fn views(&self) -> &[Option<View>] {
         &self.views
     }
 
-    /// The confidence that a pixel needs.
+    /// Every confident pixel has at least this confidence.
     pub fn threshold(&self) -> f32 {
         self.threshold
     }
 
-    /// The first frame that the model could place, and its camera.
+    /// The first frame with a camera.
     pub fn first_view(&self) -> Option<(usize, &View)> {
         let mut views = self.views.iter().enumerate();
         views.find_map(|(frame, view)| view.as_ref().map(|view| (frame, view)))
     }
 
-    /// Pixel indices (row-major) of a frame that may become points, in ascending order.
+    /// Row-major indices of the confident pixels of a frame, in ascending order.
     pub fn of_frame(&self, frame: usize) -> impl Iterator<Item = u32> + '_ {
         let (confidence, depth) = match self.views[frame] {
             Some(_) => (
@@ -72,7 +71,7 @@ impl<'a> ConfidentPixels<'a> {
             .map(|(index, _)| index)
     }
 
-    /// Whether one pixel may become a point.
+    /// Whether a pixel is confident.
     pub fn contains(&self, frame: usize, index: usize) -> bool {
         self.views[frame].is_some()
             && self.accepts(
@@ -81,7 +80,7 @@ impl<'a> ConfidentPixels<'a> {
             )
     }
 
-    /// How many pixels of each frame may become points.
+    /// Number of confident pixels of each frame.
     pub fn count_by_frame(&self) -> Vec<usize> {
         (0..self.views.len())
             .into_par_iter()
@@ -94,7 +93,7 @@ impl<'a> ConfidentPixels<'a> {
     }
 }
 
-/// Whether the model says anything about a pixel at all.
+/// Whether the model has an estimate for a pixel.
 pub fn is_known(confidence: f32, depth: f32) -> bool {
-    confidence > NOT_KNOWN && confidence.is_finite() && depth > 0.0 && depth.is_finite()
+    confidence > UNKNOWN && confidence.is_finite() && depth > 0.0 && depth.is_finite()
 }

@@ -1,30 +1,32 @@
-//! What a result and the session's world both have, and the alignment that follows from it.
+//! Cameras and points that a result and the session's world have in common, and the alignment from
+//! them.
 
 use nalgebra::{Isometry3, Point3, Similarity3};
 
 use super::align::{
-    CameraPair, Correspondence, MIN_CORRESPONDENCES, align_cameras, align_points, evaluate, median,
+    CameraPair, Correspondence, MIN_CORRESPONDENCES, align_cameras, align_points, evaluate,
 };
 use super::alignment::{Alignment, AlignmentQuality};
+use super::statistics::median;
 use super::view::View;
 
-/// Cameras that disagree by more cannot align two results.
+/// Median angle between common cameras above which cameras do not align two results.
 const MAX_ROTATION_ERROR_DEGREES: f64 = 15.0;
 
-/// What a result and the world have in common.
+/// Cameras and points that a result and the world have in common.
 #[derive(Default)]
 pub struct Overlap {
     cameras: Vec<CameraPair>,
     correspondences: Vec<Correspondence>,
     /// For each correspondence, the ratio of its distances from the camera.
     scales: Vec<f64>,
-    /// What each camera with points says alone.
+    /// The similarity that each camera with its points implies.
     hypotheses: Vec<Similarity3<f64>>,
 }
 
 impl Overlap {
-    /// Adds a camera that both have, and the points of its frame: in the result's world, and in
-    /// GLB coordinates.
+    /// Adds a common camera and the common points of its frame, as pairs of positions in the
+    /// result's world and in GLB coordinates.
     pub fn add(
         &mut self,
         view: &View,
@@ -58,8 +60,8 @@ impl Overlap {
         self.cameras.is_empty()
     }
 
-    /// The similarity from the result's world to GLB coordinates: by points if enough of them agree,
-    /// else by cameras. `None` if neither tells it.
+    /// The similarity from the result's world to GLB coordinates: by points if enough of them are
+    /// inliers, else by cameras. `None` if neither gives one.
     pub fn align(&self) -> Option<(Similarity3<f64>, Alignment)> {
         if let Some(fit) = align_points(&self.correspondences, &self.hypotheses) {
             let quality = self.quality(&fit.similarity);

@@ -1,4 +1,4 @@
-//! Choosing at most so many pixels, each with the same probability, always the same ones.
+//! Uniform, reproducible sampling of pixels.
 
 use rand_core::{RngCore, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -9,28 +9,28 @@ use super::confident::ConfidentPixels;
 /// One pixel of a prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pixel {
-    /// Which frame of the prediction.
+    /// Index of the frame in the prediction.
     pub frame: u32,
     /// Row-major index in the frame.
     pub index: u32,
 }
 
-/// Selection sampling: walks once over a known number of items and takes exactly the wanted number
-/// of them, every subset being equally likely (Knuth, The Art of Computer Programming, vol. 2,
+/// Selection sampling: visits a known number of items once and takes exactly the wanted number of
+/// them; every subset is equally likely (Knuth, The Art of Computer Programming, vol. 2,
 /// section 3.4.2, algorithm S).
 #[derive(Debug)]
 pub struct SelectionSampler {
     random: Xoshiro256PlusPlus,
-    left: u64,
+    remaining: u64,
     wanted: u64,
 }
 
 impl SelectionSampler {
-    /// Will take `wanted` of `available` items (all of them if fewer are available).
+    /// Takes `wanted` of `available` items, or all if there are fewer.
     pub fn new(available: usize, wanted: usize, seed: u64) -> Self {
         SelectionSampler {
             random: Xoshiro256PlusPlus::seed_from_u64(seed),
-            left: available as u64,
+            remaining: available as u64,
             wanted: wanted.min(available) as u64,
         }
     }
@@ -40,10 +40,10 @@ impl SelectionSampler {
         if self.wanted == 0 {
             return false;
         }
-        // Uniform in 0..left: the high half of a 64 by 64 bit product.
-        let draw = (u128::from(self.random.next_u64()) * u128::from(self.left)) >> 64;
+        // Uniform in 0..remaining: the high half of a 64 by 64 bit product.
+        let draw = (u128::from(self.random.next_u64()) * u128::from(self.remaining)) >> 64;
         let taken = draw < u128::from(self.wanted);
-        self.left = self.left.saturating_sub(1);
+        self.remaining = self.remaining.saturating_sub(1);
         self.wanted -= u64::from(taken);
         taken
     }
@@ -69,7 +69,7 @@ pub fn sample_pixels(pixels: &ConfidentPixels, limit: usize, seed: u64) -> Vec<P
     sample
 }
 
-/// As [`sample_pixels`], of the pixels given, in their order.
+/// Like [`sample_pixels`] for the given pixels; keeps their order.
 pub fn sample_of(mut pixels: Vec<Pixel>, limit: usize, seed: u64) -> Vec<Pixel> {
     if pixels.len() > limit {
         let mut sampler = SelectionSampler::new(pixels.len(), limit, seed);

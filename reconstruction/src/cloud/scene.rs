@@ -1,4 +1,4 @@
-//! A result as a person sees it: points, colours and cameras in GLB coordinates.
+//! The point cloud of a result: points, colours and cameras in GLB coordinates.
 
 use ::image::RgbImage;
 use nalgebra::{Isometry3, Matrix3, Matrix4, Similarity3};
@@ -8,43 +8,43 @@ use super::alignment::Alignment;
 use super::confident::ConfidentPixels;
 use super::filters::PointFilters;
 use super::sample::{Pixel, sample_of, sample_pixels};
-use super::threshold::percentile;
+use super::statistics::percentile;
 use super::unproject::unproject;
 use super::world::{FrameSource, Placement, World};
-use crate::geometry::Region;
+use crate::geometry::{FrameSize, Region};
 use crate::prediction::Prediction;
 
 /// Depth of a drawn camera, as a fraction of the scene's diagonal.
 const CAMERA_SIZE: f64 = 0.03;
 
-/// Points that the scene's diagonal is measured with, at most about twice as many.
+/// The scene's diagonal is measured with this many points, at most twice as many.
 const DIAGONAL_POINTS: usize = 1 << 20;
 
 const SAMPLE_SEED: u64 = 0;
 
-/// What to make of a prediction.
+/// Options of a point cloud.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CloudOptions {
-    /// Percentile (0 to 100) of the confidence that a pixel has to reach.
+    /// Percentile (0 to 100) of the confidence that a pixel must reach.
     pub conf_thresh_percentile: f64,
-    /// Points at most.
+    /// Largest number of points.
     pub num_max_points: usize,
     /// Whether to draw the cameras.
     pub show_cameras: bool,
-    /// What to leave out.
+    /// Which points to remove.
     pub filters: PointFilters,
 }
 
-/// One frame of a prediction, as the session knows it.
+/// One frame of a prediction.
 #[derive(Debug, Clone, Copy)]
 pub struct SceneFrame<'a> {
     /// The same in all results of a session; later frames have larger ones.
     pub id: u64,
-    /// The client's name for the image. Only a label.
+    /// The client's name for the image; a label only.
     pub name: &'a str,
-    /// The processed image, as large as the prediction.
+    /// The processed image, with the size of the prediction.
     pub image: &'a RgbImage,
-    /// What the processed image shows of its source.
+    /// The part of the source image that the processed image shows.
     pub region: Region,
 }
 
@@ -55,25 +55,25 @@ pub struct Scene {
     pub points: Vec<[f32; 3]>,
     /// sRGB colours of the points.
     pub colors: Vec<[u8; 3]>,
-    /// The pixel that each point was made of, ordered by frame and index.
+    /// The pixel of each point, ordered by frame and index.
     pub pixels: Vec<Pixel>,
     /// One per frame of the prediction, in its order.
     pub cameras: Vec<SceneCamera>,
-    /// Processed width and height in pixels, which the intrinsics refer to.
-    pub image_size: (usize, usize),
-    /// How deep a drawn camera is.
+    /// Processed size of the frames, which the intrinsics refer to.
+    pub image_size: FrameSize,
+    /// Depth of a drawn camera, in GLB units.
     pub camera_size: f64,
     /// Whether to draw the cameras.
     pub show_cameras: bool,
     /// From the world of this model run to GLB coordinates.
     pub world_to_glb: Similarity3<f64>,
-    /// How this result came into the session's world.
+    /// How this result was aligned with the session's world.
     pub alignment: Alignment,
-    /// The confidence that the points have at least.
+    /// Every point has at least this confidence.
     pub confidence_threshold: f32,
 }
 
-/// A frame's camera.
+/// The camera of a frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SceneCamera {
     pub id: u64,
@@ -83,11 +83,11 @@ pub struct SceneCamera {
     /// World-to-camera transform in the world of this model run.
     pub extrinsics: Matrix4<f64>,
     /// Camera-to-GLB pose, with OpenCV camera axes (x right, y down, z forward) and without the
-    /// scale of [`Scene::world_to_glb`]. `None` if the model could not place the frame.
+    /// scale of [`Scene::world_to_glb`]. `None` if the model did not register the frame.
     pub pose: Option<Isometry3<f64>>,
 }
 
-/// Why there is no scene.
+/// Why a scene could not be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CloudError {
     #[error("the prediction has {predicted} frames, but {given} frames were given")]
@@ -98,26 +98,26 @@ pub enum CloudError {
         found: usize,
         expected: usize,
     },
-    #[error(
-        "frame {frame} is an image of {} x {} pixels, but the prediction is {} x {}",
-        image.0, image.1, predicted.0, predicted.1
-    )]
+    #[error("frame {frame} is an image of {image} pixels, but the prediction is {predicted}")]
     ImageSize {
         frame: usize,
-        image: (u32, u32),
-        predicted: (usize, usize),
+        image: FrameSize,
+        predicted: FrameSize,
     },
     #[error("{0} pixels in a frame are more than can be numbered; lower the resolution")]
     TooManyPixels(usize),
 }
 
-/// Makes a scene from a prediction and its frames (one per frame of the prediction, in its order),
-/// and brings it into the session's world: `world` is what the call for the session's previous
-/// result returned, `None` at the first.
+/// Builds the scene of a prediction and aligns it with the session's world. `frames` has one frame
+/// per frame of the prediction, in its order. `world` is the world that the call for the session's
+/// previous result returned, `None` for the first result.
 ///
-/// Deterministic, and parallel on rayon's pool. An empty prediction or one without confident
-/// pixels gives a scene without points. The [filters](PointFilters) come before the limit of
-/// points, and change nothing else: threshold and world are those of all confident pixels.
+/// Deterministic; parallel on rayon's pool. A prediction without confident pixels gives a scene
+/// without points. [Filters](PointFilters) are applied before the number of points is limited;
+/// threshold and world are those of all confident pixels.
+///
+/// # Errors
+/// [`CloudError`] if the prediction and the frames do not match.
 pub fn build_scene(
     prediction: &Prediction,
     frames: &[SceneFrame],
@@ -147,12 +147,12 @@ pub fn build_scene(
         sample_of(passing, options.num_max_points, SAMPLE_SEED)
     };
     let mut points = unproject(&pixels, &sample, &world_to_glb);
-    drop_overflown(&mut sample, &mut points);
+    remove_overflowed(&mut sample, &mut points);
     let colors = colors(&sample, frames);
 
     let scene = Scene {
         cameras: cameras(&pixels, frames, &world_to_glb),
-        image_size: (prediction.width, prediction.height),
+        image_size: prediction.size,
         camera_size: CAMERA_SIZE * diagonal(&points).unwrap_or(1.0),
         show_cameras: options.show_cameras,
         points,
@@ -189,12 +189,13 @@ fn check(prediction: &Prediction, frames: &[SceneFrame]) -> Result<(), CloudErro
             });
         }
     }
-    let predicted = (prediction.width, prediction.height);
+    let predicted = prediction.size;
     for (frame, SceneFrame { image, .. }) in frames.iter().enumerate() {
-        if (image.width() as usize, image.height() as usize) != predicted {
+        let image = FrameSize::of(image);
+        if image != predicted {
             return Err(CloudError::ImageSize {
                 frame,
-                image: image.dimensions(),
+                image,
                 predicted,
             });
         }
@@ -202,11 +203,11 @@ fn check(prediction: &Prediction, frames: &[SceneFrame]) -> Result<(), CloudErro
     Ok(())
 }
 
-/// Removes the points that single precision cannot hold, and their pixels.
-fn drop_overflown(sample: &mut Vec<Pixel>, points: &mut Vec<[f32; 3]>) {
+/// Removes the points that overflow single precision, and their pixels.
+fn remove_overflowed(sample: &mut Vec<Pixel>, points: &mut Vec<[f32; 3]>) {
     if points.iter().any(|point| point[0].is_nan()) {
-        let mut held = points.iter().map(|point| !point[0].is_nan());
-        sample.retain(|_| held.next().unwrap_or(false));
+        let mut finite = points.iter().map(|point| !point[0].is_nan());
+        sample.retain(|_| finite.next().unwrap_or(false));
         points.retain(|point| !point[0].is_nan());
     }
 }
@@ -273,11 +274,11 @@ mod tests {
     }
 
     #[test]
-    fn points_and_pixels_are_dropped_together() {
+    fn points_and_pixels_are_removed_together() {
         let pixel = |index| Pixel { frame: 0, index };
         let mut sample = vec![pixel(3), pixel(5), pixel(8)];
         let mut points = vec![[1.0; 3], [f32::NAN; 3], [2.0; 3]];
-        drop_overflown(&mut sample, &mut points);
+        remove_overflowed(&mut sample, &mut points);
         assert_eq!(sample, [pixel(3), pixel(8)]);
         assert_eq!(points, [[1.0; 3], [2.0; 3]]);
     }

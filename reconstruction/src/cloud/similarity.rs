@@ -2,16 +2,17 @@
 
 use nalgebra::{Matrix3, Point3, Rotation3, Similarity3, UnitQuaternion, Vector3};
 
-/// The second singular value of a point set that is no line, relative to the first.
+/// Second singular value, relative to the first, below which points lie on a line.
 const LINE_TOLERANCE: f64 = 1e-6;
 
-/// The similarity `S` that makes `sum(weight * |to - S(from)|^2)` small, from pairs of `from`, `to`
-/// and a weight of at least 0.
+/// The similarity `S` that approximately minimises `sum(weight * |to - S(from)|^2)` over triples of
+/// `from`, `to` and a weight of at least 0.
 ///
 /// Rotation and translation are those of Umeyama, "Least-squares estimation of transformation
 /// parameters between two point patterns", PAMI 1991. The scale is the ratio of the spreads (Horn,
 /// "Closed-form solution of absolute orientation using unit quaternions", JOSA A 1987, section
-/// 2.E), because both sides are measured: the least-squares scale shrinks with noise.
+/// 2.E), because both sides have noise, which makes the least-squares scale
+/// too small.
 ///
 /// `None` if the points lie on a line, coincide, or are not finite.
 pub fn estimate_similarity<I>(pairs: I) -> Option<Similarity3<f64>>
@@ -48,7 +49,7 @@ where
     if singular[1] <= singular[2] * LINE_TOLERANCE {
         return None;
     }
-    // A reflection fits best: turn the axis around along which there is least to lose.
+    // A reflection fits best: flip the axis with the smallest singular value.
     let smallest = svd.singular_values.imin();
     let mut signs = Vector3::repeat(1.0);
     if (u * v_t).determinant() < 0.0 {

@@ -1,33 +1,17 @@
-//! The confidence from which on a pixel becomes a point.
+//! The confidence threshold for points.
 
-/// Confidence below this is never enough, unless hardly any pixel has more.
+use super::statistics::percentile;
+
+/// Smallest threshold, unless too few pixels reach it.
 pub const BASE_CONFIDENCE: f32 = 1.05;
 
-/// At least the pixels above this percentile are kept.
+/// The pixels above this percentile are always kept.
 pub const ENSURED_PERCENTILE: f64 = 90.0;
-
-/// The `p`-th percentile (0 to 100) with linear interpolation between the two nearest values, as
-/// `numpy.percentile` computes it. `None` if there are no values.
-///
-/// Takes linear time by selection; the order of `values` afterwards is unspecified. Values must
-/// not be NaN; `p` outside its range means the nearest end.
-pub fn percentile(values: &mut [f32], p: f64) -> Option<f32> {
-    let last = values.len().checked_sub(1)?;
-    let position = last as f64 * (p.clamp(0.0, 100.0) / 100.0);
-    let below = (position as usize).min(last);
-    let fraction = position - below as f64;
-    let (_, &mut low, above) = values.select_nth_unstable_by(below, f32::total_cmp);
-    if fraction == 0.0 {
-        return Some(low);
-    }
-    let high = above.iter().copied().min_by(f32::total_cmp).unwrap_or(low);
-    Some((f64::from(low) + (f64::from(high) - f64::from(low)) * fraction) as f32)
-}
 
 /// `min(max(1.05, percentile(confidence, p)), percentile(confidence, 90))`.
 ///
-/// The lower bound drops what the model does not know, the upper one keeps a tenth of the pixels
-/// of even the most doubtful result. Without values it is the base confidence.
+/// The lower bound removes unknown pixels; the upper bound keeps a tenth of the pixels of any
+/// result. Without values it is [`BASE_CONFIDENCE`].
 pub fn confidence_threshold(confidence: &mut [f32], p: f64) -> f32 {
     match (
         percentile(confidence, p),
@@ -42,51 +26,8 @@ pub fn confidence_threshold(confidence: &mut [f32], p: f64) -> f32 {
 mod tests {
     use super::*;
 
-    /// Values in 1..10 of a linear congruential generator (Numerical Recipes), the same that the
-    /// expected numbers were made from with NumPy in double precision.
-    fn values(count: usize) -> Vec<f32> {
-        let mut state = 1_u32;
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            1.0 + (state >> 8) as f32 / (1 << 24) as f32 * 9.0
-        };
-        (0..count).map(|_| next()).collect()
-    }
-
     #[test]
-    fn percentile_equals_numpy() {
-        let expected = [
-            (1, 33.3, 3.1280994415283203),
-            (2, 10.0, 3.2476330757141114),
-            (2, 90.0, 4.20390214920044),
-            (3, 40.0, 4.084368515014648),
-            (3, 100.0, 5.538177967071533),
-            (10, 0.0, 1.148438811302185),
-            (10, 33.3, 4.319849774360657),
-            (10, 90.0, 7.40684061050415),
-            (1000, 10.0, 1.8893192291259766),
-            (1000, 33.3, 4.149890393733978),
-            (1000, 40.0, 4.696708106994629),
-            (100_003, 10.0, 1.8995631694793702),
-            (100_003, 33.3, 3.9913517537117005),
-            (100_003, 90.0, 9.100054931640626),
-            (100_003, 100.0, 9.999960899353027),
-        ];
-        for (count, p, value) in expected {
-            let result = percentile(&mut values(count), p).unwrap();
-            assert_eq!(result, value as f32, "{count} values, percentile {p}");
-        }
-        assert_eq!(percentile(&mut [], 50.0), None);
-    }
-
-    #[test]
-    fn out_of_range_percentiles_are_the_ends() {
-        assert_eq!(percentile(&mut [3.0, 1.0, 2.0], -5.0), Some(1.0));
-        assert_eq!(percentile(&mut [3.0, 1.0, 2.0], 200.0), Some(3.0));
-    }
-
-    #[test]
-    fn threshold_has_all_three_regimes() {
+    fn threshold_has_three_cases() {
         // 1.01, 1.02, ..., 2.00
         let mut spread: Vec<f32> = (1..=100).map(|i| 1.0 + i as f32 / 100.0).collect();
         assert!((confidence_threshold(&mut spread, 40.0) - 1.406).abs() < 1e-6);

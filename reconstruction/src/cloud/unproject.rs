@@ -1,4 +1,4 @@
-//! Pixels and depth to points in space.
+//! Maps pixels with depth to points.
 
 use nalgebra::{Matrix3, Similarity3, Vector3};
 use rayon::prelude::*;
@@ -8,15 +8,15 @@ use super::sample::Pixel;
 use super::view::View;
 use crate::prediction::Prediction;
 
-/// Pixels that one task unprojects.
+/// Pixels per parallel task.
 const CHUNK: usize = 16 * 1024;
 
-/// The points of some pixels, in the order of the pixels: `to * E^-1 * (depth * K^-1 * (u, v, 1))`
-/// with intrinsics `K` and extrinsics `E` of the pixel's frame. `to` maps the world of the model
-/// run to the wanted coordinates.
+/// The points of `sample`, in its order: `to * E^-1 * (depth * K^-1 * (u, v, 1))` with intrinsics
+/// `K` and extrinsics `E` of the pixel's frame. `to` maps the world of the model run to the target
+/// coordinates.
 ///
-/// Runs on all threads of rayon's pool. Pixels of frames that contribute nothing, and points that
-/// overflow single precision, are NaN.
+/// Parallel on rayon's pool. A point is NaN if its frame has no camera or if it overflows single
+/// precision.
 pub fn unproject(
     pixels: &ConfidentPixels,
     sample: &[Pixel],
@@ -35,7 +35,7 @@ pub fn unproject(
     points
 }
 
-/// Unprojects pixel by pixel, as [`unproject`] does.
+/// Unprojects single pixels like [`unproject`].
 pub struct Unprojector<'a> {
     prediction: &'a Prediction,
     maps: Vec<Option<FrameMap>>,
@@ -43,18 +43,17 @@ pub struct Unprojector<'a> {
 }
 
 impl<'a> Unprojector<'a> {
-    /// For the pixels of a prediction; `to` maps the world of the model run to the wanted
-    /// coordinates.
+    /// `to` maps the world of the model run to the target coordinates.
     pub fn new(pixels: &ConfidentPixels<'a>, to: &Similarity3<f64>) -> Self {
         let map = |view: &Option<View>| Some(FrameMap::new(view.as_ref()?, to));
         Unprojector {
             prediction: pixels.prediction(),
             maps: pixels.views().iter().map(map).collect(),
-            width: pixels.prediction().width as u32,
+            width: pixels.prediction().size.width,
         }
     }
 
-    /// The point of a pixel, or NaN.
+    /// The point of a pixel, or NaN as in [`unproject`].
     pub fn point(&self, pixel: Pixel) -> [f32; 3] {
         let frame = pixel.frame as usize;
         let depth = self.prediction.frame_depth(frame)[pixel.index as usize];
@@ -65,16 +64,16 @@ impl<'a> Unprojector<'a> {
     }
 }
 
-/// What is common to all pixels of a frame.
+/// Maps the pixels of one frame to points.
 #[derive(Debug, Clone)]
 pub(crate) struct FrameMap {
-    /// Maps (u, v, 1) to the ray of the pixel, in the wanted coordinates.
+    /// Maps (u, v, 1) to the ray of the pixel, in the target coordinates.
     ray: Matrix3<f64>,
     centre: Vector3<f64>,
 }
 
 impl FrameMap {
-    /// `to` maps the world of the model run to the wanted coordinates.
+    /// `to` maps the world of the model run to the target coordinates.
     pub fn new(view: &View, to: &Similarity3<f64>) -> Self {
         let camera_to_target = to * view.camera_to_world;
         let rotation = camera_to_target.isometry.rotation.to_rotation_matrix();
@@ -84,8 +83,8 @@ impl FrameMap {
         }
     }
 
-    /// The point of the pixel with this row-major index in a frame of this width. NaN if it
-    /// overflows single precision.
+    /// The point of the pixel with the row-major index `index` in a frame of `width` columns. NaN
+    /// if it overflows single precision.
     pub fn point(&self, index: u32, width: u32, depth: f32) -> [f32; 3] {
         let (u, v) = (index % width, index / width);
         let ray = self.ray * Vector3::new(f64::from(u), f64::from(v), 1.0);

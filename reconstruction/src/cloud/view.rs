@@ -1,13 +1,13 @@
-//! A camera whose numbers were checked and inverted once.
+//! A validated camera with its inverses.
 
 use nalgebra::{Isometry3, Matrix3, Point3, Rotation3, Translation3, UnitQuaternion, Vector3};
 
 use crate::prediction::Camera;
 
-/// How far `R^T R` of a rotation may be from the identity; half precision stays below it.
+/// Largest norm of `R^T R - I` for a rotation `R`; half precision stays below it.
 const ROTATION_TOLERANCE: f64 = 1e-2;
 
-/// A registered camera with usable numbers.
+/// A registered camera with valid matrices.
 #[derive(Debug, Clone, PartialEq)]
 pub struct View {
     /// Maps camera coordinates to pixel indices.
@@ -42,7 +42,7 @@ impl View {
         })
     }
 
-    /// Where the pixel index (u, v) lies in the world at a depth (z in the camera frame).
+    /// The point of the pixel index (u, v) at `depth` (z in camera coordinates), in the world.
     pub fn unproject(&self, u: f64, v: f64, depth: f64) -> Point3<f64> {
         let ray = self.inverse_intrinsics * Vector3::new(u, v, 1.0);
         self.camera_to_world * Point3::from(ray * depth)
@@ -54,7 +54,7 @@ impl View {
     }
 }
 
-/// The rotation nearest to a matrix that already is one up to rounding, else `None`.
+/// The rotation nearest to a matrix; `None` if the matrix is not a rotation up to rounding.
 fn nearest_rotation(matrix: &Matrix3<f64>) -> Option<UnitQuaternion<f64>> {
     let deviation = (matrix.transpose() * matrix - Matrix3::identity()).norm();
     if deviation.is_nan() || deviation > ROTATION_TOLERANCE || matrix.determinant() <= 0.0 {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn unusable_cameras_are_refused() {
+    fn invalid_cameras_are_refused() {
         let mut unregistered = camera();
         unregistered.registered = false;
         assert!(View::from_camera(&unregistered).is_none());

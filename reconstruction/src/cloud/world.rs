@@ -1,38 +1,39 @@
-//! The coordinates of a session, fixed at its first result.
+//! The world of a session, fixed by its first result.
 
 use std::collections::BTreeMap;
 
 use nalgebra::{Isometry3, Similarity3, Translation3, UnitQuaternion, Vector3};
 use serde::{Deserialize, Serialize};
 
-use super::align::{CameraPair, MIN_CORRESPONDENCES, median, median_point};
+use super::align::{CameraPair, MIN_CORRESPONDENCES};
 use super::alignment::{Alignment, Unaligned};
 use super::anchors::{Anchor, choose_anchors};
 use super::confident::ConfidentPixels;
 use super::overlap::Overlap;
 use super::sample::sample_pixels;
+use super::statistics::{median, median_point};
 use super::unproject::unproject;
 use crate::geometry::Region;
 
-/// Frames that the world remembers at most (about 5 MB); those with the smallest identifiers are
-/// forgotten first.
+/// Most frames that the world keeps (about 5 MB). Frames with the smallest identifiers are removed
+/// first.
 const MAX_FRAMES: usize = 512;
 
-/// The origin is the exact median up to so many points, beyond that of a sample of this size.
+/// Points that the origin is the median of; with more points, of a sample of this size.
 const CENTRE_POINTS: usize = 1 << 21;
 
 const CENTRE_SEED: u64 = 1;
 
-/// Which frame a prediction's frame is, whatever its place in the prediction.
+/// Identity of a frame of a prediction.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FrameSource {
+pub(super) struct FrameSource {
     /// The same in all results of a session; later frames have larger ones.
     pub id: u64,
-    /// What the processed image shows of the source image.
+    /// The part of the source image that the processed image shows.
     pub region: Region,
 }
 
-/// The world of a session: GLB coordinates, and what earlier results know in them.
+/// The world of a session: cameras and points of earlier results in GLB coordinates.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct World {
     frames: BTreeMap<u64, KnownFrame>,
@@ -48,13 +49,13 @@ struct KnownFrame {
     anchors: Vec<Anchor>,
 }
 
-/// A result's place in the session's world.
+/// The placement of a result in the session's world.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Placement {
+pub(super) struct Placement {
     /// From the world of this model run to GLB coordinates.
     pub world_to_glb: Similarity3<f64>,
     pub alignment: Alignment,
-    /// What to place the next result with.
+    /// The world for the next result.
     pub world: World,
 }
 
@@ -64,10 +65,10 @@ pub fn axes_flip() -> UnitQuaternion<f64> {
 }
 
 impl World {
-    /// Places a result in the session's world, which begins with the first result that has points.
+    /// Places a result in the session's world. The first result with points defines the world.
     ///
-    /// `frames` says which frames these are, in the order of the prediction.
-    pub fn place(
+    /// `frames` has the identity of each frame, in the order of the prediction.
+    pub(super) fn place(
         earlier: Option<&World>,
         pixels: &ConfidentPixels,
         frames: &[FrameSource],
@@ -83,7 +84,7 @@ impl World {
         let (world_to_glb, alignment) = earlier.align(pixels, frames);
         let mut world = earlier.clone();
         if matches!(alignment, Alignment::Unaligned { .. }) {
-            // Knowing this result instead of the earlier ones lets the next one overlay with it.
+            // The next result shall overlay this one, so it replaces the earlier ones.
             let mut restarted = World {
                 frames: BTreeMap::new(),
                 ..*earlier
@@ -102,12 +103,9 @@ impl World {
         }
     }
 
-    /// Begins a world: the first registered camera's view in glTF axes, centred on the median of
-    /// the confident points. Returns the map from the model run's world to it.
-    pub fn establish(
-        pixels: &ConfidentPixels,
-        frames: &[FrameSource],
-    ) -> (World, Similarity3<f64>) {
+    /// Defines a world: the axes of the first registered camera in glTF convention, with the origin
+    /// at the median of the confident points. Returns the map from the model run's world to it.
+    fn establish(pixels: &ConfidentPixels, frames: &[FrameSource]) -> (World, Similarity3<f64>) {
         let flip = Isometry3::from_parts(Translation3::identity(), axes_flip());
         let mut to_glb = Similarity3::from_isometry(flip, 1.0);
         let mut first_camera = flip;
@@ -133,14 +131,14 @@ impl World {
         (world, to_glb)
     }
 
-    /// Whether there are enough points to align anything with.
+    /// Whether there are enough points to align a result with.
     pub fn is_established(&self) -> bool {
         let anchors: usize = self.frames.values().map(|frame| frame.anchors.len()).sum();
         anchors >= MIN_CORRESPONDENCES
     }
 
     /// The similarity from the world of a later model run to GLB coordinates.
-    pub fn align(
+    fn align(
         &self,
         pixels: &ConfidentPixels,
         frames: &[FrameSource],
@@ -161,11 +159,11 @@ impl World {
             (Some(known), Some(here)) if (known / here).is_normal() => known / here,
             _ => 1.0,
         };
-        let stand_in = CameraPair {
+        let first_pair = CameraPair {
             from: first_view.camera_to_world,
             to: self.first_camera,
         };
-        let similarity = stand_in.similarity(scale).unwrap_or_else(|| {
+        let similarity = first_pair.similarity(scale).unwrap_or_else(|| {
             Similarity3::from_isometry(
                 self.first_camera * first_view.camera_to_world.inverse(),
                 1.0,
@@ -179,7 +177,7 @@ impl World {
         (similarity, Alignment::Unaligned { reason })
     }
 
-    /// Adds the frames that are not yet known.
+    /// Adds the frames that are not known yet.
     fn remember(
         &mut self,
         pixels: &ConfidentPixels,

@@ -1,4 +1,4 @@
-//! Zip files whose bytes depend on nothing but their content.
+//! Reproducible zip files: the same content gives the same bytes.
 
 use std::io::{Cursor, Seek, Write};
 
@@ -12,9 +12,9 @@ use super::reconstruction::{Reconstruction, WriteError};
 /// How an entry is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packing {
-    /// As it is.
+    /// Not compressed.
     Stored,
-    /// Compressed, at the level that costs least time.
+    /// Compressed at the fastest level.
     Deflated,
 }
 
@@ -30,8 +30,8 @@ impl<W: Write + Seek> Archive<W> {
         }
     }
 
-    /// Begins an entry; what is written from now on is its content. `bytes` is an upper bound of
-    /// its size: entries beyond 4 GiB need fields of 64 bits.
+    /// Begins an entry and returns the writer of its content. `bytes` is an upper bound of its
+    /// size: entries above 4 GiB need 64-bit fields.
     pub fn entry(
         &mut self,
         name: &str,
@@ -49,7 +49,7 @@ impl<W: Write + Seek> Archive<W> {
         Ok(&mut self.zip)
     }
 
-    /// Writes the images of the placed frames, with these names, into the folder `images`.
+    /// Writes the images of the placed frames as PNG into the folder `images`, one name per frame.
     pub fn images(
         &mut self,
         reconstruction: &Reconstruction,
@@ -73,7 +73,7 @@ impl<W: Write + Seek> Archive<W> {
         Ok(())
     }
 
-    /// Writes the directory and gives the file back.
+    /// Writes the central directory and returns the file.
     pub fn finish(self) -> Result<W, WriteError> {
         Ok(self.zip.finish()?)
     }

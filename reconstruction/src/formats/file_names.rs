@@ -1,13 +1,13 @@
-//! Names of files, made of the names that a client gave its images.
+//! File names made from the client's names of images.
 
 use std::collections::HashSet;
 
 /// Longest name in characters, without number and extension.
 const MAX_CHARACTERS: usize = 100;
 
-/// A file name with the extension `png` for each label: letters, digits, `.`, `_` and `-` of
-/// ASCII only, because COLMAP's text files end a name at a space and not every system takes every
-/// character. Unique also where upper and lower case are the same.
+/// A file name with the extension `png` for each label, of ASCII letters, digits, `.`, `_` and `-`:
+/// COLMAP's text files end a name at a space, and some file systems refuse other characters. Names
+/// are unique even if case is ignored.
 pub fn file_names<'a>(labels: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut taken = HashSet::new();
     labels
@@ -26,7 +26,7 @@ pub fn file_names<'a>(labels: impl IntoIterator<Item = &'a str>) -> Vec<String> 
         .collect()
 }
 
-/// The last part of a path without its extension; `None` if nothing is left of it.
+/// The last part of a path without its extension; `None` without any letter or digit.
 fn stem(label: &str) -> Option<String> {
     let name = label.rsplit(['/', '\\']).next()?;
     let name = match name.rsplit_once('.') {
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_leaves_the_folder_or_repeats() {
+    fn unusual_names_stay_in_the_folder_and_unique() {
         let long = "x".repeat(5000);
         let names = file_names([
             "../../etc/passwd",

@@ -1,10 +1,13 @@
-//! The formats of a result.
+//! File formats of a result.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What a result can be had as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+use serde::{Deserialize, Serialize};
+
+/// A file format of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ResultFormat {
     /// Binary glTF: points, cameras and frustums.
     Glb,
@@ -24,7 +27,6 @@ pub enum ResultFormat {
 pub struct UnknownFormat(pub String);
 
 impl ResultFormat {
-    /// All of them.
     pub const ALL: [Self; 5] = [
         Self::Glb,
         Self::Ply,
@@ -33,7 +35,7 @@ impl ResultFormat {
         Self::Nerfstudio,
     ];
 
-    /// The name, as a client asks for it.
+    /// The name that clients use.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Glb => "glb",
@@ -44,7 +46,7 @@ impl ResultFormat {
         }
     }
 
-    /// What names of such files end with, without the first dot.
+    /// The extension of such files, without the first dot.
     pub const fn extension(self) -> &'static str {
         match self {
             Self::Glb => "glb",
@@ -64,7 +66,7 @@ impl ResultFormat {
         }
     }
 
-    /// The format that a file's name asks for by its [extension](Self::extension).
+    /// The format with the [extension](Self::extension) of a file name, in any case.
     pub fn of_file_name(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
         Self::ALL.into_iter().find(|format| {
@@ -109,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn other_file_names_mean_no_format() {
+    fn other_file_names_have_no_format() {
         for name in ["scene", "ply", "scene.zip", "scene.obj", "scenecolmap.zip"] {
             assert_eq!(ResultFormat::of_file_name(name), None, "{name}");
         }

@@ -1,8 +1,8 @@
-//! Files made of a result.
+//! Files of a result.
 //!
 //! [`glb`] is written from a scene in memory. The other formats are written from a
-//! [`Reconstruction`], which hands out its large parts frame by frame, so that a file may be far
-//! larger than memory. All of them have the same points.
+//! [`Reconstruction`], which is read frame by frame, so that a file may be larger than memory. All
+//! formats have the same points.
 
 mod archive;
 pub mod colmap;

@@ -1,4 +1,4 @@
-//! A finished reconstruction, as the writers of files read it.
+//! A finished reconstruction, as the file writers read it.
 
 use std::io;
 
@@ -7,55 +7,52 @@ use nalgebra::{Isometry3, Similarity3};
 use serde::{Deserialize, Serialize};
 
 use crate::cloud::{FrameMap, Scene, SceneCamera, View};
+use crate::geometry::FrameSize;
 use crate::prediction::Camera;
 
-/// What other conventions than ours add to pixel coordinates: ours have the centre of the top left
-/// pixel at (0, 0), COLMAP and nerfstudio its corner.
+/// Added to pixel coordinates for COLMAP and nerfstudio: (0, 0) is the corner of their top left
+/// pixel, and the centre of ours.
 pub(super) const PIXEL_CENTRE: f64 = 0.5;
 
-/// What there is to write.
+/// A reconstruction to write.
 #[derive(Clone, Copy)]
 pub struct Reconstruction<'a> {
-    /// The cameras.
     pub cameras: &'a Cameras,
-    /// The rest of each frame.
+    /// Depth, confidence, image and points of each frame.
     pub frames: &'a dyn FrameData,
 }
 
 /// The cameras of a reconstruction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cameras {
-    image_size: (u32, u32),
+    image_size: FrameSize,
     cameras: Vec<SceneCamera>,
     world_to_glb: Similarity3<f64>,
 }
 
 impl Cameras {
-    /// Those of a scene; its points are not kept.
+    /// The cameras of a scene.
     pub fn of(scene: &Scene) -> Self {
-        let (width, height) = scene.image_size;
-        // Images are far smaller than 4 billion pixels to a side.
-        let side = |pixels| u32::try_from(pixels).unwrap_or(u32::MAX);
         Self {
-            image_size: (side(width), side(height)),
+            image_size: scene.image_size,
             cameras: scene.cameras.clone(),
             world_to_glb: scene.world_to_glb,
         }
     }
 }
 
-/// The large parts of a reconstruction, one frame at a time. Frames are counted from 0.
+/// The large parts of a reconstruction, one frame at a time. `frame` counts from 0.
 pub trait FrameData {
-    /// How many of its pixels are points.
+    /// Number of points of a frame.
     fn point_count(&self, frame: usize) -> usize;
 
     /// Row-major indices of the pixels that are points, in ascending order.
     ///
     /// # Errors
-    /// Whatever the storage says; the other methods likewise.
+    /// Those of the storage; the other methods likewise.
     fn pixels(&self, frame: usize) -> io::Result<Vec<u32>>;
 
-    /// z in the camera frame, row-major.
+    /// z in camera coordinates, row-major.
     ///
     /// # Errors
     /// As above.
@@ -83,43 +80,39 @@ pub struct Point {
     pub color: [u8; 3],
     /// Confidence of its pixel.
     pub confidence: f32,
-    /// The pixel that it was made of, as an index into the rows of its frame.
+    /// Row-major index of its pixel in the frame.
     pub pixel: u32,
 }
 
-/// A frame that the model could place.
+/// A frame that the model registered.
 #[derive(Debug, Clone, Copy)]
 pub struct PlacedFrame<'a> {
-    /// Which frame of the reconstruction.
+    /// Index of the frame in the reconstruction.
     pub index: usize,
-    /// Its camera.
     pub camera: &'a SceneCamera,
     /// Camera-to-GLB pose with OpenCV camera axes (x right, y down, z forward).
     pub pose: Isometry3<f64>,
 }
 
-/// Why a file was not written.
+/// Why a file could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The reconstruction's own data.
+    /// The data of the reconstruction cannot be read.
     #[error("a stored part of the result cannot be read: {0}")]
     Read(#[source] io::Error),
-    /// The new file.
+    /// The new file cannot be written.
     #[error("the file could not be written: {0}")]
     Write(#[from] io::Error),
-    /// The new file, as an archive.
     #[error("the archive could not be written: {0}")]
     Zip(#[from] zip::result::ZipError),
-    /// An image in it.
     #[error("an image could not be written: {0}")]
     Image(#[from] ::image::ImageError),
-    /// A description in it.
     #[error("the description could not be written: {0}")]
     Json(#[from] serde_json::Error),
 }
 
 impl<'a> Reconstruction<'a> {
-    /// The frames that the model could place, in their order. Only they have points.
+    /// The registered frames, in their order. Only they have points.
     pub fn placed(&self) -> impl Iterator<Item = PlacedFrame<'a>> + use<'a> {
         self.cameras
             .cameras
@@ -139,23 +132,22 @@ impl<'a> Reconstruction<'a> {
             })
     }
 
-    /// Width and height of the frames in pixels.
-    pub fn image_size(&self) -> (u32, u32) {
+    /// Processed size of the frames.
+    pub fn image_size(&self) -> FrameSize {
         self.cameras.image_size
     }
 
-    /// Points of all frames.
+    /// Number of points of all frames.
     pub fn point_count(&self) -> usize {
         self.placed()
             .map(|frame| self.frames.point_count(frame.index))
             .sum()
     }
 
-    /// The points of one frame. All frames one after another give the points of the GLB, in its
-    /// order.
+    /// The points of one frame. The points of all frames, in order, are those of the GLB.
     ///
     /// # Errors
-    /// [`WriteError::Read`] if the data cannot be read or does not fit together.
+    /// [`WriteError::Read`] if the data cannot be read or is inconsistent.
     pub fn points(&self, frame: &PlacedFrame) -> Result<Vec<Point>, WriteError> {
         let camera = Camera {
             extrinsics: frame.camera.extrinsics,
@@ -163,7 +155,7 @@ impl<'a> Reconstruction<'a> {
             registered: true,
         };
         let view = View::from_camera(&camera)
-            .ok_or_else(|| WriteError::Read(mismatch("a placed frame has no usable camera")))?;
+            .ok_or_else(|| WriteError::Read(mismatch("a placed frame has no valid camera")))?;
         let map = FrameMap::new(&view, &self.cameras.world_to_glb);
         let pixels = self.pixels(frame)?;
         let depth = self.depth(frame)?;
@@ -179,7 +171,7 @@ impl<'a> Reconstruction<'a> {
                 let index = pixel as usize;
                 match (depth.get(index), confidence.get(index), colors.get(index)) {
                     (Some(&depth), Some(&confidence), Some(&color)) => Ok(Point {
-                        position: map.point(pixel, self.cameras.image_size.0, depth),
+                        position: map.point(pixel, self.cameras.image_size.width, depth),
                         color,
                         confidence,
                         pixel,
@@ -190,10 +182,10 @@ impl<'a> Reconstruction<'a> {
             .collect()
     }
 
-    /// The pixels of a frame that are points.
+    /// Row-major indices of the pixels of a frame that are points.
     ///
     /// # Errors
-    /// [`WriteError::Read`].
+    /// [`WriteError::Read`] if they cannot be read or their number is wrong.
     pub fn pixels(&self, frame: &PlacedFrame) -> Result<Vec<u32>, WriteError> {
         let pixels = self.frames.pixels(frame.index).map_err(WriteError::Read)?;
         if pixels.len() == self.frames.point_count(frame.index) {
@@ -210,13 +202,13 @@ impl<'a> Reconstruction<'a> {
     /// The processed image of a frame.
     ///
     /// # Errors
-    /// [`WriteError::Read`], also if it has another size.
+    /// [`WriteError::Read`] if it cannot be read or has the wrong size.
     pub fn image(&self, frame: &PlacedFrame) -> Result<RgbImage, WriteError> {
         let image = self.frames.image(frame.index).map_err(WriteError::Read)?;
-        if image.dimensions() == self.cameras.image_size {
+        if FrameSize::of(&image) == self.cameras.image_size {
             Ok(image)
         } else {
-            Err(WriteError::Read(mismatch("an image has another size")))
+            Err(WriteError::Read(mismatch("an image has the wrong size")))
         }
     }
 }

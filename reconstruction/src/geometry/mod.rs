@@ -3,5 +3,6 @@
 mod region;
 mod size;
 
-pub use region::{Region, center_margin};
+pub use region::Region;
+pub(crate) use region::center_margin;
 pub use size::FrameSize;

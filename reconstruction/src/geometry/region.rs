@@ -1,22 +1,27 @@
-//! The part of an image that another image shows.
+//! Parts of images.
 
 use serde::{Deserialize, Serialize};
 
 use super::FrameSize;
 
-/// Which part of its source image a frame's image shows, as fractions of the source's width and
-/// height. Any source will do that is the same whenever a session reconstructs the frame: the
-/// photo, or the photo resized, before frames of different sizes were cropped to a common one.
+/// The part of its source image that a frame shows, as fractions of the source's width and height.
+///
+/// The source is the photo, or the resized photo before frames of different sizes were cropped to a
+/// common size. It must be the same image in all results of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Region {
+    /// Distance from the source's left edge, 0 to 1.
     pub left: f64,
+    /// Distance from the source's top edge, 0 to 1.
     pub top: f64,
+    /// Share of the source's width, above 0, at most 1.
     pub width: f64,
+    /// Share of the source's height, above 0, at most 1.
     pub height: f64,
 }
 
 impl Region {
-    /// The frame was resized at most, not cropped.
+    /// The whole source: the frame was not cropped.
     pub const WHOLE: Region = Region {
         left: 0.0,
         top: 0.0,
@@ -24,7 +29,7 @@ impl Region {
         height: 1.0,
     };
 
-    /// What [`center_crop`](crate::image::center_crop) keeps of an image. No side may be 0.
+    /// The region that [`center_crop`](crate::image::center_crop) keeps. No side may be 0.
     pub fn of_center_crop(image: FrameSize, cropped: FrameSize) -> Region {
         let part = |side: u32, wanted: u32| {
             let kept = wanted.min(side);
@@ -44,33 +49,25 @@ impl Region {
         }
     }
 
-    /// From a processed image's pixel index (u, v) to a fraction of the source image.
-    pub(crate) fn to_source(
-        self,
-        (u, v): (f64, f64),
-        (width, height): (usize, usize),
-    ) -> (f64, f64) {
+    /// Maps a pixel index (u, v) of a frame of size `size` to fractions of the source image.
+    pub(crate) fn to_source(self, (u, v): (f64, f64), size: FrameSize) -> (f64, f64) {
         (
-            self.left + (u + 0.5) / width as f64 * self.width,
-            self.top + (v + 0.5) / height as f64 * self.height,
+            self.left + (u + 0.5) / f64::from(size.width) * self.width,
+            self.top + (v + 0.5) / f64::from(size.height) * self.height,
         )
     }
 
     /// Inverse of [`Region::to_source`].
-    pub(crate) fn to_pixel(
-        self,
-        (x, y): (f64, f64),
-        (width, height): (usize, usize),
-    ) -> (f64, f64) {
+    pub(crate) fn to_pixel(self, (x, y): (f64, f64), size: FrameSize) -> (f64, f64) {
         (
-            (x - self.left) / self.width * width as f64 - 0.5,
-            (y - self.top) / self.height * height as f64 - 0.5,
+            (x - self.left) / self.width * f64::from(size.width) - 0.5,
+            (y - self.top) / self.height * f64::from(size.height) - 0.5,
         )
     }
 }
 
-/// Pixels that [`center_crop`](crate::image::center_crop) cuts off before the middle of a side:
-/// half of the difference, rounded to an even number.
+/// Pixels that [`center_crop`](crate::image::center_crop) removes at the left (top) of a side: half
+/// of the difference, rounded to the nearest integer, ties to even.
 pub fn center_margin(side: u32, wanted: u32) -> u32 {
     (f64::from(side.saturating_sub(wanted)) / 2.0).round_ties_even() as u32
 }
@@ -80,16 +77,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn regions_map_there_and_back() {
+    fn to_pixel_inverts_to_source() {
         let region = Region {
             left: 0.125,
             top: 0.0,
             width: 0.75,
             height: 1.0,
         };
-        let (x, y) = region.to_source((-0.5, 99.5), (300, 100));
+        let (x, y) = region.to_source((-0.5, 99.5), FrameSize::new(300, 100));
         assert!((x - 0.125).abs() < 1e-12 && (y - 1.0).abs() < 1e-12);
-        let (u, v) = region.to_pixel((x, y), (150, 50));
+        let (u, v) = region.to_pixel((x, y), FrameSize::new(150, 50));
         assert!((u + 0.5).abs() < 1e-12 && (v - 49.5).abs() < 1e-12);
     }
 }

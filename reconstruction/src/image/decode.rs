@@ -1,4 +1,4 @@
-//! Bytes of an image file to RGB pixels, with limits that hold before memory is taken.
+//! Decodes image files to RGB pixels. Limits are checked before memory is allocated.
 
 use std::io::{self, Cursor};
 
@@ -8,23 +8,25 @@ use ::image::metadata::Orientation;
 use ::image::{DynamicImage, ImageBuffer, ImageDecoder, ImageError, Limits, Pixel, Rgb, RgbImage};
 use thiserror::Error;
 
+use crate::geometry::FrameSize;
+
 use super::format::{Detected, Format, detect};
 use super::{jpeg, webp};
 
-/// How large a file may be. Both limits hold before memory for pixels is taken.
+/// How large a file may be. Both limits are checked before memory for pixels is allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeLimits {
-    /// Most bytes of a file.
+    /// Largest file in bytes.
     pub max_bytes: usize,
-    /// Most pixels (width times height) of a decoded image.
+    /// Largest decoded image in pixels (width times height).
     ///
-    /// Decoding takes up to 12 bytes of memory per pixel beside the file: most for progressive CMYK
+    /// Decoding takes up to 12 bytes of memory per pixel beside the file: 12 for progressive CMYK
     /// JPEG and 16-bit PNG with alpha, 3 for an ordinary photo.
     pub max_pixels: u64,
 }
 
 impl Default for DecodeLimits {
-    /// 32 MiB and 64 million pixels: a photo of any telephone or camera but the very largest.
+    /// 32 MiB and 64 million pixels: enough for the photos of nearly all phones and cameras.
     fn default() -> Self {
         Self {
             max_bytes: 32 << 20,
@@ -33,37 +35,30 @@ impl Default for DecodeLimits {
     }
 }
 
-/// Why a file gives no image.
+/// Why a file could not be decoded.
 #[derive(Debug, Error)]
 pub enum DecodeError {
-    /// There are no bytes.
+    /// The file has no bytes.
     #[error("the image is empty (0 bytes)")]
     Empty,
     /// The file has more bytes than [`DecodeLimits::max_bytes`].
     #[error("the image has {bytes} bytes, more than the limit of {limit}")]
-    TooManyBytes {
-        /// Length of the file.
-        bytes: usize,
-        /// The limit that it exceeds.
-        limit: usize,
-    },
+    TooManyBytes { bytes: usize, limit: usize },
     /// The image has more pixels than [`DecodeLimits::max_pixels`].
     #[error(
-        "the image is {width}x{height}, {} pixels, more than the limit of {limit} pixels",
-        u64::from(*width) * u64::from(*height)
+        "the image is {size}, {} pixels, more than the limit of {limit} pixels",
+        size.pixels()
     )]
     TooManyPixels {
-        /// Width that the file's header gives.
-        width: u32,
-        /// Height that the file's header gives.
-        height: u32,
-        /// The limit that their product exceeds.
+        /// Size that the file's header gives.
+        size: FrameSize,
+        /// Pixels that an image may have.
         limit: u64,
     },
-    /// The content is an image, or close to one, but of a format that is not decoded.
+    /// The content has a known format that is not supported.
     #[error("the file is {0}, which is not supported; send JPEG, PNG or WebP")]
     UnsupportedFormat(&'static str),
-    /// The content is that of no known image format.
+    /// The content has no known format.
     #[error("the bytes are not an image; send JPEG, PNG or WebP")]
     UnknownFormat,
     /// The file ends before the image does.
@@ -71,29 +66,19 @@ pub enum DecodeError {
     Truncated(Format),
     /// The decoder does not know a feature that the file uses.
     #[error("the {format} file uses a feature that is not supported: {source}")]
-    UnsupportedFeature {
-        /// Format of the file.
-        format: Format,
-        /// What the decoder says.
-        source: ImageError,
-    },
-    /// The file breaks the rules of its format.
+    UnsupportedFeature { format: Format, source: ImageError },
+    /// The file violates its format.
     #[error("the {format} file is damaged: {source}")]
-    Damaged {
-        /// Format of the file.
-        format: Format,
-        /// What the decoder says.
-        source: ImageError,
-    },
-    /// The decoder would need more memory than an image within the limits can.
+    Damaged { format: Format, source: ImageError },
+    /// Decoding would need more memory than any image within the limits.
     #[error("the {0} file would need more memory to decode than its pixel limit allows")]
     TooMuchMemory(Format),
 }
 
-/// Decodes a JPEG, PNG or WebP file, told by its content, to 8-bit RGB, upright.
+/// Decodes a JPEG, PNG or WebP file to upright 8-bit RGB. The content decides on the format.
 ///
-/// - The orientation that the metadata (EXIF) gives is applied.
-/// - Grey and palette images become RGB. Alpha is dropped: the colours stay as they are stored.
+/// - The orientation in the metadata (EXIF) is applied.
+/// - Grey and palette images become RGB. Alpha is dropped; the stored colours stay.
 /// - Of 16 bits per channel the upper 8 are kept.
 /// - Colour profiles are ignored: sample values are taken as sRGB.
 ///
@@ -124,7 +109,7 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage, DecodeErr
             pixels(JpegDecoder::new(reader), format, limits)
         }
         Format::Png => {
-            // Bounds what the decoder takes for metadata, too.
+            // The limits also bound the memory for metadata.
             let decoder = PngDecoder::with_limits(reader, memory_limits(limits));
             pixels(decoder, format, limits)
         }
@@ -132,13 +117,15 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage, DecodeErr
             if !webp::is_complete(bytes) {
                 return Err(DecodeError::Truncated(format));
             }
-            check_pixels(webp::largest_lossy_picture(bytes), limits)?;
+            if let Some(size) = webp::largest_lossy_picture(bytes) {
+                check_pixels(size, limits)?;
+            }
             pixels(WebPDecoder::new(reader), format, limits)
         }
     }
 }
 
-/// Reads the pixels once the header was read and the size found to be within the limits.
+/// Checks the size in the header against the limits, then reads the pixels.
 fn pixels<D: ImageDecoder>(
     header: Result<D, ImageError>,
     format: Format,
@@ -146,9 +133,9 @@ fn pixels<D: ImageDecoder>(
 ) -> Result<RgbImage, DecodeError> {
     let failed = |source| failure(source, format);
     let mut decoder = header.map_err(failed)?;
-    check_pixels(decoder.dimensions(), limits)?;
+    check_pixels(decoder.dimensions().into(), limits)?;
     decoder.set_limits(memory_limits(limits)).map_err(failed)?;
-    // Metadata that cannot be read is no reason to refuse the pixels.
+    // Unreadable metadata does not make the pixels unusable.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
     let mut upright = DynamicImage::ImageRgb8(to_rgb(image));
@@ -156,18 +143,17 @@ fn pixels<D: ImageDecoder>(
     Ok(upright.into_rgb8())
 }
 
-fn check_pixels((width, height): (u32, u32), limits: &DecodeLimits) -> Result<(), DecodeError> {
-    if u64::from(width) * u64::from(height) > limits.max_pixels {
+fn check_pixels(size: FrameSize, limits: &DecodeLimits) -> Result<(), DecodeError> {
+    if size.pixels() > limits.max_pixels {
         return Err(DecodeError::TooManyPixels {
-            width,
-            height,
+            size,
             limit: limits.max_pixels,
         });
     }
     Ok(())
 }
 
-/// What the decoders may allocate: four channels of 16 bits for each pixel, and some work space.
+/// Memory that a decoder may allocate: 8 bytes per pixel (four channels of 16 bits) and 1 MiB.
 fn memory_limits(limits: &DecodeLimits) -> Limits {
     let mut memory = Limits::no_limits();
     memory.max_alloc = Some(limits.max_pixels.saturating_mul(8).saturating_add(1 << 20));
@@ -197,7 +183,7 @@ fn to_rgb(image: DynamicImage) -> RgbImage {
     }
 }
 
-/// Keeps the upper 8 of 16 bits, as Pillow does, where rescaling would round.
+/// Keeps the upper 8 of 16 bits, like Pillow. Rescaling would round instead.
 fn upper_bits<P>(image: &ImageBuffer<P, Vec<u16>>) -> RgbImage
 where
     P: Pixel<Subpixel = u16>,

@@ -1,15 +1,15 @@
-//! What kind of file the bytes are, told by their content alone.
+//! Detects the format of a file from its first bytes.
 
 use std::fmt;
 
-/// An image format that is decoded.
+/// A supported image format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// JPEG: baseline and progressive; grey, YCbCr, RGB, CMYK and YCCK.
     Jpeg,
-    /// PNG: all colour types and bit depths. Of an animation the default image counts.
+    /// PNG: all colour types and bit depths. Of an animation the default image is used.
     Png,
-    /// WebP: lossy and lossless. Of an animation the first frame counts.
+    /// WebP: lossy and lossless. Of an animation the first picture is used.
     WebP,
 }
 
@@ -23,18 +23,16 @@ impl fmt::Display for Format {
     }
 }
 
-/// What the first bytes of a file say.
+/// The format of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Detected {
-    /// A format that is decoded.
     Supported(Format),
-    /// A format that is known, so that its name can be told, but not decoded.
+    /// A format that is not decoded; its name for the error message.
     Unsupported(&'static str),
-    /// No known image format.
     Unknown,
 }
 
-/// Tells the format by the signature at the start of `bytes`.
+/// Finds the format by the signature at the start of `bytes`.
 pub(super) fn detect(bytes: &[u8]) -> Detected {
     use Detected::{Supported, Unknown, Unsupported};
     match bytes {
@@ -77,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_tells_the_format() {
+    fn signatures_give_the_format() {
         let cases: [(&[u8], Detected); 9] = [
             (b"\xff\xd8\xff\xe0", Detected::Supported(Format::Jpeg)),
             (b"\x89PNG\r\n\x1a\n..", Detected::Supported(Format::Png)),

@@ -1,14 +1,14 @@
-//! Whether a JPEG file is whole.
+//! Detects truncated JPEG files.
 //!
-//! The decoder fills what is missing at the end of a file with grey, which a model would take for
-//! a part of the scene.
+//! The decoder fills the missing end of an image with grey, which a model would take for a part of
+//! the scene.
 
 const START_OF_SCAN: u8 = 0xda;
 const END_OF_IMAGE: u8 = 0xd9;
 
-/// Whether the segments of the file lead up to the marker that ends the image.
+/// Whether the file has the marker that ends the image.
 ///
-/// Follows the lengths of the segments, as a thumbnail in the metadata has such a marker too.
+/// Follows the lengths of the segments, because a thumbnail in the metadata has this marker too.
 pub(super) fn is_complete(bytes: &[u8]) -> bool {
     let mut position = 0;
     while let Some((marker, after)) = next_marker(bytes, position) {
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_beyond_the_end_is_no_panic() {
+    fn segments_beyond_the_end_do_not_panic() {
         assert!(!is_complete(b"\xff\xd8\xff\xe1\xff\xff"));
         assert!(!is_complete(b"\xff\xd8\xff\xe1\xff"));
         assert!(!is_complete(b"\xff\xd8\xff"));

@@ -1,11 +1,11 @@
-//! From the bytes of an uploaded file to the pixels that a model takes.
+//! From the bytes of an uploaded file to the pixels that a model takes as input.
 //!
-//! 1. [`decode`] turns a JPEG, PNG or WebP file into RGB, within limits on bytes and pixels;
+//! 1. [`decode`] decodes a JPEG, PNG or WebP file to RGB, within limits on bytes and pixels;
 //! 2. [`preprocess`] resizes it to the processing resolution and to multiples of the patch size;
-//! 3. [`unify`] crops the frames of one reconstruction to a size that all of them have.
+//! 3. [`center_crop`] crops the frames of one reconstruction to their [`common_size`].
 //!
-//! Steps 2 and 3 give the sizes, and up to rounding the pixels, of the input processor of Depth
-//! Anything 3, which resamples with OpenCV.
+//! Steps 2 and 3 give the same sizes as the input processor of Depth Anything 3, which resamples
+//! with OpenCV, and the same pixels up to rounding.
 
 mod decode;
 mod format;

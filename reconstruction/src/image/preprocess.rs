@@ -1,4 +1,4 @@
-//! Resizing a picture to what a model takes.
+//! Resizes images to what a model takes as input.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use utoipa::ToSchema;
 
-use crate::geometry::Region;
+use crate::geometry::{FrameSize, Region};
 
 use super::resize::{Interpolation, resize};
 
-/// Most pixels that preprocessing makes of one image, also on the way to a smaller result.
+/// Most pixels of a preprocessed image, also before the second step makes it smaller.
 ///
 /// Lower bounds make long images large: a strip of 20000x100 pixels would become 100800x504.
 pub const MAX_PROCESSED_PIXELS: u64 = 32 << 20;
@@ -36,7 +36,6 @@ pub enum ProcessResMethod {
 }
 
 impl ProcessResMethod {
-    /// All methods.
     pub const ALL: [Self; 4] = [
         Self::UpperBoundResize,
         Self::LowerBoundResize,
@@ -54,10 +53,11 @@ impl ProcessResMethod {
         }
     }
 
-    fn bounded_side(self, width: u32, height: u32) -> u32 {
+    /// The side that the processing resolution bounds.
+    fn bounded_side(self, size: FrameSize) -> u32 {
         match self {
-            Self::UpperBoundResize | Self::UpperBoundCrop => width.max(height),
-            Self::LowerBoundResize | Self::LowerBoundCrop => width.min(height),
+            Self::UpperBoundResize | Self::UpperBoundCrop => size.width.max(size.height),
+            Self::LowerBoundResize | Self::LowerBoundCrop => size.width.min(size.height),
         }
     }
 
@@ -72,7 +72,7 @@ impl fmt::Display for ProcessResMethod {
     }
 }
 
-/// The name is that of no [`ProcessResMethod`].
+/// No [`ProcessResMethod`] has this name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "unknown method {0:?}; the methods are upper_bound_resize, lower_bound_resize, \
@@ -91,53 +91,42 @@ impl FromStr for ProcessResMethod {
     }
 }
 
-/// Why an image cannot be brought to a size that a model takes.
+/// Why an image cannot be resized for a model.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PreprocessError {
     /// A side would be smaller than one patch.
     #[error(
-        "the image of {width}x{height} would be {scaled_width}x{scaled_height} at processing \
+        "the image of {image} would be {scaled} at processing \
          resolution {process_res}, and the model needs at least {patch_size} pixels a side; use a \
          higher resolution or a less narrow image"
     )]
     TooSmall {
-        /// Width of the image.
-        width: u32,
-        /// Height of the image.
-        height: u32,
-        /// Width after scaling, before rounding to patches.
-        scaled_width: u32,
-        /// Height after scaling, before rounding to patches.
-        scaled_height: u32,
-        /// The processing resolution asked for.
+        /// Size of the image.
+        image: FrameSize,
+        /// Size after scaling, before the sides are rounded to multiples of the patch size.
+        scaled: FrameSize,
         process_res: u32,
-        /// Patch size of the model.
         patch_size: u32,
     },
     /// The result would have more than [`MAX_PROCESSED_PIXELS`].
     #[error(
-        "the image of {width}x{height} would be {scaled_width}x{scaled_height} at processing \
+        "the image of {image} would be {scaled} at processing \
          resolution {process_res}, more than {MAX_PROCESSED_PIXELS} pixels; use a lower \
          resolution or an upper bound"
     )]
     TooLarge {
-        /// Width of the image.
-        width: u32,
-        /// Height of the image.
-        height: u32,
-        /// Width after scaling.
-        scaled_width: u32,
-        /// Height after scaling.
-        scaled_height: u32,
-        /// The processing resolution asked for.
+        /// Size of the image.
+        image: FrameSize,
+        /// Size after scaling, before the sides are rounded to multiples of the patch size.
+        scaled: FrameSize,
         process_res: u32,
     },
 }
 
-/// Brings an image to the processing resolution and to multiples of `patch_size` pixels.
+/// Resizes an image to the processing resolution, with both sides multiples of `patch_size` pixels.
 ///
-/// Enlarging uses cubic interpolation, shrinking the mean over the area, both as OpenCV computes
-/// them; between the two steps of a `resize` method the samples are rounded to 8 bits.
+/// Enlarging uses cubic interpolation, shrinking the mean over the area, both as in OpenCV. Between
+/// the two steps of a `resize` method the samples are rounded to 8 bits.
 ///
 /// # Errors
 ///
@@ -148,11 +137,10 @@ pub fn preprocess(
     method: ProcessResMethod,
     patch_size: u32,
 ) -> Result<RgbImage, PreprocessError> {
-    let (width, height) = image.dimensions();
-    let steps = plan(width, height, process_res, method, patch_size)?;
+    let steps = plan(FrameSize::of(image), process_res, method, patch_size)?;
     let scaled = resize_if_needed(image, steps.scaled);
     let scaled = scaled.as_ref().unwrap_or(image);
-    let (width, height) = steps.result;
+    let FrameSize { width, height } = steps.result;
     let result = if method.crops() {
         let left = (scaled.width() - width) / 2;
         let top = (scaled.height() - height) / 2;
@@ -163,7 +151,7 @@ pub fn preprocess(
     Ok(result)
 }
 
-/// The size, (width, height), that [`preprocess`] gives an image of `width` x `height` pixels.
+/// The size that [`preprocess`] gives an image of size `image`.
 ///
 /// # Errors
 ///
@@ -171,28 +159,26 @@ pub fn preprocess(
 /// narrow image or a very low resolution; [`PreprocessError::TooLarge`] if there would be more
 /// than [`MAX_PROCESSED_PIXELS`].
 pub fn processed_size(
-    width: u32,
-    height: u32,
+    image: FrameSize,
     process_res: u32,
     method: ProcessResMethod,
     patch_size: u32,
-) -> Result<(u32, u32), PreprocessError> {
-    plan(width, height, process_res, method, patch_size).map(|steps| steps.result)
+) -> Result<FrameSize, PreprocessError> {
+    plan(image, process_res, method, patch_size).map(|steps| steps.result)
 }
 
-/// Which part of an image of `width` x `height` pixels [`preprocess`] keeps.
+/// The region of an image of size `image` that [`preprocess`] keeps.
 ///
 /// # Errors
 ///
 /// Those of [`processed_size`].
 pub fn processed_region(
-    width: u32,
-    height: u32,
+    image: FrameSize,
     process_res: u32,
     method: ProcessResMethod,
     patch_size: u32,
 ) -> Result<Region, PreprocessError> {
-    let steps = plan(width, height, process_res, method, patch_size)?;
+    let steps = plan(image, process_res, method, patch_size)?;
     if !method.crops() {
         return Ok(Region::WHOLE);
     }
@@ -203,8 +189,8 @@ pub fn processed_region(
             f64::from(kept) / f64::from(side),
         )
     };
-    let (left, kept_width) = part(steps.scaled.0, steps.result.0);
-    let (top, kept_height) = part(steps.scaled.1, steps.result.1);
+    let (left, kept_width) = part(steps.scaled.width, steps.result.width);
+    let (top, kept_height) = part(steps.scaled.height, steps.result.height);
     Ok(Region {
         left,
         top,
@@ -213,24 +199,23 @@ pub fn processed_region(
     })
 }
 
-/// The sizes, (width, height), after each of the two steps.
+/// The size of an image after each of the two steps.
 struct Steps {
-    scaled: (u32, u32),
-    result: (u32, u32),
+    scaled: FrameSize,
+    result: FrameSize,
 }
 
 fn plan(
-    width: u32,
-    height: u32,
+    image: FrameSize,
     process_res: u32,
     method: ProcessResMethod,
     patch_size: u32,
 ) -> Result<Steps, PreprocessError> {
     let patch_size = patch_size.max(1);
-    let bounded_side = method.bounded_side(width, height).max(1);
+    let bounded_side = method.bounded_side(image).max(1);
     let scale = f64::from(process_res) / f64::from(bounded_side);
-    // Half-way cases to the even side, like Python's `round`.
-    let scaled = [width, height].map(|side| {
+    // Ties round to even, like Python's `round`.
+    let scaled = image.map(|side| {
         let rounded = (f64::from(side) * scale).round_ties_even();
         (rounded as u32).max(1)
     });
@@ -238,34 +223,25 @@ fn plan(
         true => side / patch_size * patch_size,
         false => nearest_multiple(side, patch_size),
     });
-    let pixels = |sides: [u32; 2]| u64::from(sides[0]) * u64::from(sides[1]);
-    let [scaled_width, scaled_height] = scaled;
-    if result.contains(&0) {
+    if result.is_empty() {
         return Err(PreprocessError::TooSmall {
-            width,
-            height,
-            scaled_width,
-            scaled_height,
+            image,
+            scaled,
             process_res,
             patch_size,
         });
     }
-    if pixels(scaled).max(pixels(result)) > MAX_PROCESSED_PIXELS {
+    if scaled.pixels().max(result.pixels()) > MAX_PROCESSED_PIXELS {
         return Err(PreprocessError::TooLarge {
-            width,
-            height,
-            scaled_width,
-            scaled_height,
+            image,
+            scaled,
             process_res,
         });
     }
-    Ok(Steps {
-        scaled: (scaled_width, scaled_height),
-        result: (result[0], result[1]),
-    })
+    Ok(Steps { scaled, result })
 }
 
-/// The multiple of `patch_size` nearest to `side`; of two as near, the larger.
+/// The multiple of `patch_size` nearest to `side`; the larger of two equally near ones.
 fn nearest_multiple(side: u32, patch_size: u32) -> u32 {
     let below = side / patch_size * patch_size;
     if side - below >= patch_size.div_ceil(2) {
@@ -275,15 +251,16 @@ fn nearest_multiple(side: u32, patch_size: u32) -> u32 {
     }
 }
 
-/// Resizes an image that has not got the size yet. Cubic as soon as one side grows.
-fn resize_if_needed(image: &RgbImage, (width, height): (u32, u32)) -> Option<RgbImage> {
-    if image.dimensions() == (width, height) {
+/// Resizes an image unless it has the size already. Cubic as soon as one side grows.
+fn resize_if_needed(image: &RgbImage, size: FrameSize) -> Option<RgbImage> {
+    let source = FrameSize::of(image);
+    if source == size {
         return None;
     }
-    let grows = width > image.width() || height > image.height();
+    let grows = size.width > source.width || size.height > source.height;
     let interpolation = match grows {
         true => Interpolation::Cubic,
         false => Interpolation::Area,
     };
-    Some(resize(image, width, height, interpolation))
+    Some(resize(image, size, interpolation))
 }

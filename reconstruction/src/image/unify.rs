@@ -1,4 +1,4 @@
-//! One size for all frames of a reconstruction.
+//! Crops all frames of a reconstruction to one size.
 
 use ::image::{RgbImage, imageops};
 
@@ -9,10 +9,10 @@ pub fn common_size(sizes: impl IntoIterator<Item = FrameSize>) -> Option<FrameSi
     sizes.into_iter().reduce(FrameSize::min)
 }
 
-/// The middle of `image`, as large as `size`, or all of it in a direction in which it is smaller.
+/// The middle of `image` with the size `size`. A side that is smaller already stays.
 ///
-/// If the margins cannot be equal, the pixel to spare goes where torchvision's `CenterCrop` puts
-/// it: the left (top) margin is half of the difference, rounded to an even number.
+/// The left (top) margin is half of the difference, rounded to the nearest integer, ties to even,
+/// as in torchvision's `CenterCrop`.
 pub fn center_crop(image: &RgbImage, size: FrameSize) -> RgbImage {
     let whole = FrameSize::of(image);
     let size = size.min(whole);
@@ -29,14 +29,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_smallest_of_each_direction() {
+    fn common_size_is_the_smallest_width_and_height() {
         let sizes = [(504, 378), (378, 504), (504, 336)].map(|(w, h)| FrameSize::new(w, h));
         assert_eq!(common_size(sizes), Some(FrameSize::new(378, 336)));
         assert_eq!(common_size([]), None);
     }
 
     #[test]
-    fn uneven_margins_round_to_even() {
+    fn half_pixel_margins_round_to_even() {
         let ramp = RgbImage::from_fn(20, 20, |x, y| ::image::Rgb([x as u8, y as u8, 0]));
         // Margins of 0.5, 1, 1.5, 2 and 2.5 pixels become 0, 1, 2, 2 and 2.
         for (width, left) in [(19, 0), (18, 1), (17, 2), (16, 2), (15, 2)] {

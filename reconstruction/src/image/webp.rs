@@ -1,6 +1,8 @@
-//! Checks of the container of a WebP file that its decoder does not make before it allocates.
+//! Checks of a WebP container that the decoder makes only after it has allocated memory.
 
-/// Whether all bytes are there that the header of the file announces.
+use crate::geometry::FrameSize;
+
+/// Whether the file has all bytes that its header announces.
 pub(super) fn is_complete(bytes: &[u8]) -> bool {
     match bytes.get(4..8) {
         Some(size) => little_endian(size).saturating_add(8) <= bytes.len() as u64,
@@ -8,11 +10,11 @@ pub(super) fn is_complete(bytes: &[u8]) -> bool {
     }
 }
 
-/// Width and height of the largest lossy picture in the file, (0, 0) if there is none.
+/// Size of the largest lossy picture in the file, `None` if there is none.
 ///
-/// The decoder holds a lossy picture in memory before it compares its size with the one that the
-/// file's header gives.
-pub(super) fn largest_lossy_picture(bytes: &[u8]) -> (u32, u32) {
+/// The decoder allocates a lossy picture before it compares its size with the size in the file's
+/// header.
+pub(super) fn largest_lossy_picture(bytes: &[u8]) -> Option<FrameSize> {
     chunks(bytes.get(12..).unwrap_or_default())
         .flat_map(|(name, payload)| match name {
             // A frame of an animation: 16 bytes, then chunks of its own.
@@ -25,13 +27,12 @@ pub(super) fn largest_lossy_picture(bytes: &[u8]) -> (u32, u32) {
             let size = payload.get(6..10)?;
             let width = little_endian(&size[..2]) & 0x3fff;
             let height = little_endian(&size[2..]) & 0x3fff;
-            Some((width as u32, height as u32))
+            Some(FrameSize::new(width as u32, height as u32))
         })
-        .max_by_key(|&(width, height)| u64::from(width) * u64::from(height))
-        .unwrap_or((0, 0))
+        .max_by_key(|size| size.pixels())
 }
 
-/// Name and payload of each chunk; a payload that is cut off is given as far as it is there.
+/// Name and payload of each chunk. A truncated payload ends at the end of the file.
 fn chunks(mut rest: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     std::iter::from_fn(move || {
         let (name, size) = (rest.get(..4)?, rest.get(4..8)?);
@@ -82,7 +83,10 @@ mod tests {
         ]
         .concat();
         let file = chunk(b"RIFF", &contents);
-        assert_eq!(largest_lossy_picture(&file), (9000, 16383));
+        assert_eq!(
+            largest_lossy_picture(&file),
+            Some(FrameSize::new(9000, 16383))
+        );
         assert!(is_complete(&file));
         for length in 0..file.len() {
             assert!(!is_complete(&file[..length]));

@@ -1,33 +1,32 @@
-//! Predictions for known cameras, in the world and the unit of length of these.
+//! Puts a prediction into the world and the unit of length of known cameras.
 
 use nalgebra::{Matrix4, Vector3};
 
-use super::KnownCamera;
+use super::known::KnownCamera;
 use crate::prediction::Prediction;
 
-/// Clients round the numbers of their poses, and models compute in 32 bits: what is this much smaller
-/// than the rest is no distance.
+/// Relative size below which a distance is rounding noise: clients round the numbers of their
+/// poses, and models compute in 32 bits.
 const ROUNDING: f64 = 1e-4;
 
-/// Takes the known cameras, one per frame, in the place of the predicted ones, and brings depth to
-/// their unit of length.
+/// Replaces the predicted cameras by the known ones, one per frame, and scales depth to their unit
+/// of length.
 ///
-/// That is how many times farther apart the known cameras are than the predicted ones: the ratio of
-/// their spreads, which does not depend on the worlds they are in (Horn, "Closed-form solution of
-/// absolute orientation using unit quaternions", JOSA A 1987, section 2.E). A single camera and
-/// cameras at about one place tell nothing: then depth stays as it is.
+/// The scale is the ratio of the spreads of both sets of cameras. It does not depend on the worlds
+/// that they are in (Horn, "Closed-form solution of absolute orientation using unit quaternions",
+/// JOSA A 1987, section 2.E). With one camera, or with all cameras at about one place, the scale is
+/// unknown and depth does not change.
 pub fn adopt_known_cameras(prediction: &mut Prediction, known: &[KnownCamera]) {
     let given = Spread::of(known.iter().map(|camera| camera.extrinsics));
     let predicted = Spread::of(prediction.cameras.iter().map(|camera| camera.extrinsics));
     let unit = given.distance / predicted.distance;
     let nearest = f64::from(prediction.depth.iter().copied().fold(f32::MAX, f32::min));
-    let tells = given.distance > ROUNDING * given.reach
+    let measurable = given.distance > ROUNDING * given.reach
         && predicted.distance > ROUNDING * predicted.reach.max(nearest);
-    if tells && unit.is_normal() {
+    if measurable && unit.is_normal() {
         for depth in &mut prediction.depth {
-            // Depth stays positive and finite in any unit.
-            let in_unit = f64::from(*depth) * unit;
-            *depth = in_unit.clamp(f64::from(f32::MIN_POSITIVE), f64::from(f32::MAX)) as f32;
+            let scaled = f64::from(*depth) * unit;
+            *depth = scaled.clamp(f64::from(f32::MIN_POSITIVE), f64::from(f32::MAX)) as f32;
         }
     }
     for (camera, known) in prediction.cameras.iter_mut().zip(known) {
@@ -36,11 +35,11 @@ pub fn adopt_known_cameras(prediction: &mut Prediction, known: &[KnownCamera]) {
     }
 }
 
-/// How far cameras are apart.
+/// Extent of a set of cameras.
 struct Spread {
-    /// Root of the mean squared distance from their middle.
+    /// Root mean square distance of the centres from their mean.
     distance: f64,
-    /// The largest distance from the world's origin.
+    /// Largest distance of a centre from the world's origin.
     reach: f64,
 }
 
@@ -59,7 +58,7 @@ impl Spread {
     }
 }
 
-/// Where a camera is: `-R^T t`.
+/// Centre of a camera in the world: `-R^T t`.
 fn centre(pose: &Matrix4<f64>) -> Vector3<f64> {
     -(pose.fixed_view::<3, 3>(0, 0).transpose() * pose.fixed_view::<3, 1>(0, 3))
 }
@@ -69,6 +68,7 @@ mod tests {
     use nalgebra::Matrix3;
 
     use super::*;
+    use crate::geometry::FrameSize;
     use crate::prediction::Camera;
 
     fn at(x: f64, z: f64) -> Matrix4<f64> {
@@ -82,8 +82,7 @@ mod tests {
             registered: true,
         };
         Prediction {
-            width: 1,
-            height: 1,
+            size: FrameSize::new(1, 1),
             cameras: extrinsics.iter().map(camera).collect(),
             depth: vec![2.0; extrinsics.len()],
             confidence: vec![2.0; extrinsics.len()],
@@ -99,9 +98,9 @@ mod tests {
     }
 
     #[test]
-    fn depth_comes_in_the_unit_of_the_known_cameras() {
+    fn depth_gets_the_unit_of_the_known_cameras() {
         let mut found = prediction(&[at(0.0, 0.0), at(1.0, 0.0), at(2.0, 0.0)]);
-        // The same line in another direction, from elsewhere, and three times as long.
+        // A line with another direction and origin, three times as long.
         let given = known(&[at(7.0, 1.0), at(7.0, 4.0), at(7.0, 7.0)]);
         adopt_known_cameras(&mut found, &given);
         assert!(found.depth.iter().all(|depth| (depth - 6.0).abs() < 1e-6));
@@ -112,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn cameras_at_one_place_tell_no_unit() {
+    fn cameras_at_one_place_leave_depth_unchanged() {
         for extrinsics in [vec![at(1.0, 2.0)], vec![at(1.0, 2.0); 3]] {
             let mut found = prediction(&vec![at(0.0, 0.0); extrinsics.len()]);
             let given = known(&extrinsics);
@@ -123,17 +122,17 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_on_the_spot_in_rounded_numbers_tells_no_unit() {
+    fn rotation_without_translation_leaves_depth_unchanged() {
         let place = Vector3::new(3.0, -2.0, 5.0);
         let turned = |angle: f64| {
             let rotation = Matrix4::new_rotation(Vector3::new(0.0, angle, 0.0));
             let pose = rotation * Matrix4::new_translation(&-place);
             pose.map(|number| (number * 1e6).round() / 1e6)
         };
-        let on_the_spot = [turned(0.1), turned(0.7), turned(1.9)];
+        let at_one_place = [turned(0.1), turned(0.7), turned(1.9)];
         let along_a_line = [at(0.0, 0.0), at(1.0, 0.0), at(2.0, 0.0)];
         let noise = [at(0.0, 0.0), at(1e-6, 0.0), at(0.0, 1e-6)];
-        for (predicted, given) in [(along_a_line, on_the_spot), (noise, along_a_line)] {
+        for (predicted, given) in [(along_a_line, at_one_place), (noise, along_a_line)] {
             let mut found = prediction(&predicted);
             adopt_known_cameras(&mut found, &known(&given));
             assert!(found.depth.iter().all(|depth| *depth == 2.0));

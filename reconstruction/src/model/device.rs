@@ -1,4 +1,4 @@
-//! Where models run.
+//! Devices that models run on.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,12 +6,11 @@ use std::str::FromStr;
 use serde::Serialize;
 use thiserror::Error;
 
-/// One device that a model can run on.
+/// A device that a model can run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Device {
-    /// The processor.
     Cpu,
-    /// An NVIDIA GPU by its index.
+    /// An NVIDIA GPU, by its index.
     Cuda(usize),
 }
 
@@ -30,36 +29,34 @@ impl Serialize for Device {
     }
 }
 
-/// What the operator asked for: `auto`, `cpu`, `cuda` or a list like `cuda:0,cuda:1`.
+/// The value of `--device`: `auto`, `cpu`, `cuda` or a list like `cuda:0,cuda:1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// Every GPU that there is, else the processor.
+    /// All GPUs, or the CPU if there is none.
     Auto,
-    /// The processor.
     Cpu,
-    /// Every GPU that there is.
+    /// All GPUs.
     Cuda,
-    /// These GPUs.
+    /// The GPUs with these indices.
     CudaList(Vec<usize>),
 }
 
-/// Why the devices asked for cannot be used.
+/// Why the requested devices cannot be used.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum DeviceError {
-    /// Not one of the words that we know.
+    /// Not a device choice.
     #[error("unknown device {0:?}; use auto, cpu, cuda or a list like cuda:0,cuda:1")]
     Unknown(String),
-    /// CUDA was asked for and is not there.
-    #[error("CUDA was asked for but cannot be used: {0}; use --device cpu or auto")]
+    /// CUDA was requested but is not available; with the reason.
+    #[error("CUDA was requested but cannot be used: {0}; use --device cpu or auto")]
     NoCuda(String),
     /// An index beyond the last GPU.
     #[error(
         "there is no cuda:{index}; this machine has {count} CUDA device(s), counted from cuda:0"
     )]
     NoSuchDevice {
-        /// What was asked for.
         index: usize,
-        /// How many there are.
+        /// Number of GPUs.
         count: usize,
     },
 }
@@ -95,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_operators_write() {
+    fn parses_device_choices() {
         assert_eq!("auto".parse(), Ok(DeviceChoice::Auto));
         assert_eq!(" cpu ".parse(), Ok(DeviceChoice::Cpu));
         assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda));
@@ -106,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_other_words() {
+    fn refuses_unknown_devices() {
         for text in ["", "gpu", "cuda:", "cuda:x", "cuda:0,cpu", "cuda:-1"] {
             assert_eq!(
                 text.parse::<DeviceChoice>(),

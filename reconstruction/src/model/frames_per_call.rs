@@ -1,35 +1,36 @@
-//! How many frames a model takes in one call.
+//! Number of frames in one call of a model.
 
-use super::{Device, Memory};
+use super::device::Device;
+use super::memory::Memory;
 use crate::geometry::FrameSize;
 
-/// Without a word of the archive on its memory.
+/// Frames per encoding call on a GPU if the archive does not state its memory need.
 const UNKNOWN: usize = 8;
-/// More gain nothing, and make progress coarse.
+/// Largest number of frames per call. More do not run faster and make progress coarse.
 const MOST: usize = 32;
-/// What a call may take of a GPU's memory beside what all frames need.
+/// GPU memory that one call may take, in bytes, beside what all frames need.
 const CALL_BYTES: f64 = (2u64 << 30) as f64;
-/// Into how many calls for depth the frames of one call for encoding are divided: while the GPU
-/// computes the next part, the processor takes the last.
+/// An encoding call takes this many times more frames than a dense call. While the GPU computes one
+/// part, the CPU reads the previous one.
 const PARTS: usize = 4;
 
-/// How many frames a model takes in one call.
+/// Number of frames in one call of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FramesPerCall {
-    /// As the operator says.
+    /// As the operator set it.
     Fixed(usize),
-    /// As suits the device, the model and the frames.
+    /// Chosen from the device, the model and the size of the frames.
     ///
-    /// A GPU takes a call's operations one by one, each with some microseconds of the processor's
-    /// time, however little there is to compute. So small networks and small frames come in calls of
-    /// more frames: as many as fit into 2 GiB, a power of two, at most 32. Powers of two also keep the
-    /// shapes few that libtorch prepares for. A processor gains nothing by several frames at once, and
-    /// one at a time shows finer progress.
+    /// On a GPU each operation of a call costs some microseconds of CPU time, however small it is.
+    /// So small networks and small frames get larger calls: as many frames as fit into 2 GiB, a
+    /// power of two, at most 32. Powers of two also limit the number of shapes that libtorch
+    /// prepares for. A CPU gains nothing from several frames per call, and one frame per call gives
+    /// finer progress.
     Automatic,
 }
 
 impl FramesPerCall {
-    /// Frames that are encoded in one call. No more are in any call.
+    /// Frames in one encoding call, at least 1. No call has more.
     pub fn encoded(self, device: Device, memory: Option<&Memory>, size: FrameSize) -> usize {
         match (self, device) {
             (Self::Fixed(frames), _) => frames.max(1),
@@ -38,9 +39,8 @@ impl FramesPerCall {
                 let Some(need) = memory.and_then(|memory| memory.on(device)) else {
                     return UNKNOWN;
                 };
-                let pixels = f64::from(size.width) * f64::from(size.height);
-                let fitting = CALL_BYTES / (need.per_call_pixel * pixels);
-                // A cast of what is no number or too large gives 0 or the largest.
+                let fitting = CALL_BYTES / (need.per_call_pixel * size.pixels() as f64);
+                // The cast gives 0 for NaN and saturates for large values.
                 match (fitting as usize).min(MOST) {
                     0 => 1,
                     fitting => 1 << fitting.ilog2(),
@@ -49,7 +49,7 @@ impl FramesPerCall {
         }
     }
 
-    /// Frames whose depth is estimated in one call.
+    /// Frames in one dense call, at least 1.
     pub fn dense(self, device: Device, memory: Option<&Memory>, size: FrameSize) -> usize {
         let encoded = self.encoded(device, memory, size);
         match self {
@@ -61,14 +61,11 @@ impl FramesPerCall {
 
 #[cfg(test)]
 mod tests {
-    use super::super::MemoryNeed;
+    use super::super::memory::MemoryNeed;
     use super::*;
 
     const GPU: Device = Device::Cuda(0);
-    const SIZE: FrameSize = FrameSize {
-        width: 504,
-        height: 336,
-    };
+    const SIZE: FrameSize = FrameSize::new(504, 336);
 
     fn memory(per_call_pixel: f64) -> Memory {
         Memory {
@@ -83,24 +80,21 @@ mod tests {
     }
 
     #[test]
-    fn small_networks_and_frames_come_in_larger_calls() {
+    fn small_networks_and_frames_get_larger_calls() {
         let frames = |per_call_pixel, size| {
             FramesPerCall::Automatic.encoded(GPU, Some(&memory(per_call_pixel)), size)
         };
         assert_eq!(frames(300.0, SIZE), 32);
         assert_eq!(frames(600.0, SIZE), 16);
         assert_eq!(frames(1400.0, SIZE), 8);
-        let large = FrameSize {
-            width: 2 * SIZE.width,
-            height: 2 * SIZE.height,
-        };
+        let large = SIZE.scaled(2.0);
         assert_eq!(frames(1400.0, large), 2);
         assert_eq!(frames(1e6, large), 1);
         assert_eq!(frames(0.0, SIZE), 32);
     }
 
     #[test]
-    fn depth_comes_in_parts_while_the_processor_takes_the_last() {
+    fn dense_calls_are_smaller_than_encoding_calls() {
         let memory = memory(300.0);
         let dense = |choice: FramesPerCall| choice.dense(GPU, Some(&memory), SIZE);
         assert_eq!(dense(FramesPerCall::Automatic), 8);
@@ -109,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_processor_takes_one_at_a_time_unless_told_otherwise() {
+    fn a_cpu_gets_one_frame_per_call_unless_fixed() {
         let encoded = |choice: FramesPerCall| choice.encoded(Device::Cpu, None, SIZE);
         assert_eq!(encoded(FramesPerCall::Automatic), 1);
         assert_eq!(encoded(FramesPerCall::Fixed(4)), 4);

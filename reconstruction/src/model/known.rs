@@ -1,4 +1,4 @@
-//! Cameras that are known before a model has seen anything.
+//! Cameras that the client sends with its images.
 
 use nalgebra::{Matrix3, Matrix4};
 use serde::{Deserialize, Serialize};
@@ -6,24 +6,24 @@ use thiserror::Error;
 
 use crate::geometry::{FrameSize, Region};
 
-/// How far a rotation may be from one: clients send rounded numbers.
+/// Largest deviation of an entry from its exact value: clients send rounded numbers.
 const TOLERANCE: f64 = 1e-3;
 
-/// A pinhole camera that a client knows, for a model that takes such cameras.
+/// A pinhole camera that the client knows, for models that take known cameras.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct KnownCamera {
-    /// From camera coordinates to pixel indices of its image: the centre of the top left pixel is
+    /// Maps camera coordinates to pixel indices of the image: the centre of the top left pixel is
     /// (0, 0).
     pub intrinsics: Matrix3<f64>,
     /// World-to-camera transform; camera axes are x right, y down, z forward. All cameras of a
-    /// reconstruction share one world, whose unit of length is up to the client.
+    /// reconstruction share one world. The client chooses its unit of length.
     pub extrinsics: Matrix4<f64>,
 }
 
-/// Why matrices are no camera.
+/// Why two matrices are not a pinhole camera and its pose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum KnownCameraError {
-    /// Infinite or not a number.
+    /// A matrix has infinite or NaN entries.
     #[error("\"{0}\" has numbers that are not finite")]
     NotFinite(&'static str),
     /// Not `[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]`.
@@ -38,10 +38,10 @@ pub enum KnownCameraError {
 }
 
 impl KnownCamera {
-    /// Checks that the matrices, arrays of rows, are a pinhole camera and its pose.
+    /// Checks that the matrices, given as arrays of rows, are a pinhole camera and its pose.
     ///
     /// # Errors
-    /// [`KnownCameraError`].
+    /// [`KnownCameraError`] if they are not, with a tolerance of 0.001 per entry.
     pub fn new(
         intrinsics: [[f64; 3]; 3],
         extrinsics: [[f64; 4]; 4],
@@ -77,11 +77,11 @@ impl KnownCamera {
         })
     }
 
-    /// The camera of an image of `size` that shows a `region` of the image that this is the camera
-    /// of.
+    /// The camera of an image of size `size` that shows a region of this camera's image, whose size
+    /// is `source`.
     pub fn of_region(&self, source: FrameSize, region: Region, size: FrameSize) -> Self {
         let axis = |source: u32, start: f64, extent: f64, size: u32| {
-            // In coordinates in which pixels are squares that begin at integers.
+            // The image begins half a pixel before the centre of its first pixel.
             let scale = f64::from(size) / (extent * f64::from(source));
             let shift = (0.5 - start * f64::from(source)) * scale - 0.5;
             (scale, shift)
@@ -109,7 +109,7 @@ mod tests {
     ];
 
     #[test]
-    fn follows_a_resize_and_a_crop_of_the_middle() {
+    fn of_region_follows_a_resize_and_a_center_crop() {
         let camera = KnownCamera::new(INTRINSICS, POSE).expect("a camera");
         let half = camera.of_region(
             FrameSize::new(640, 480),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_camera() {
+    fn refuses_invalid_matrices() {
         let with = |row: usize, column: usize, value: f64| {
             let mut pose = POSE;
             pose[row][column] = value;

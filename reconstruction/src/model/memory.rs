@@ -1,18 +1,18 @@
-//! How much memory a prediction takes, and how much there is.
+//! Memory that a prediction needs, compared with the memory that is free.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Device;
+use super::device::Device;
 use crate::geometry::FrameSize;
 
-/// Smaller frames are not worth advising.
+/// Smallest scale that is proposed.
 const SMALLEST_SCALE: f64 = 0.02;
 
-/// What an archive says of its need, by kind of device. Without it nothing is refused beforehand.
+/// Memory need of an archive by kind of device. Without it no prediction is refused beforehand.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Memory {
-    /// On the processor.
+    /// On the CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<MemoryNeed>,
     /// On a GPU.
@@ -20,34 +20,34 @@ pub struct Memory {
     pub cuda: Option<MemoryNeed>,
 }
 
-/// Bytes at the peak of a prediction, beside the loaded model:
-/// `fixed + per_pixel * N * H * W + per_call_pixel * n * H * W + per_pair * N * N` for `N` frames of
-/// which `n` are in a call.
+/// Bytes at the peak of a prediction of `N` frames, `n` of them in one call, beside the loaded model:
+///
+/// `fixed + per_pixel * N * H * W + per_call_pixel * n * H * W + per_pair * N * N`
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MemoryNeed {
-    /// Whatever is asked for.
+    /// Bytes whatever the frames.
     pub fixed: f64,
-    /// For each pixel of all frames.
+    /// Bytes for each pixel of all frames.
     pub per_pixel: f64,
-    /// For each pixel of the frames in a call.
+    /// Bytes for each pixel of the frames in one call.
     pub per_call_pixel: f64,
-    /// For each pair of frames.
+    /// Bytes for each pair of frames.
     pub per_pair: f64,
 }
 
-/// A prediction that there is not enough memory for.
+/// A prediction needs more memory than is free; with what would fit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Shortage {
-    /// Frames asked for.
+    /// Frames of the prediction.
     pub frames: usize,
-    /// Bytes that they need.
+    /// Bytes that it needs.
     pub needed: u64,
-    /// Bytes that there are.
+    /// Bytes that are free.
     pub free: u64,
     /// How many frames of this size fit.
     pub fitting_frames: usize,
-    /// By how much the sides of the frames have to shrink for all of them to fit, above 0 and below
-    /// 1; none if no size does.
+    /// Factor for the sides of the frames with which all of them fit, above 0 and below 1; `None`
+    /// if no size fits.
     pub fitting_scale: Option<f64>,
 }
 
@@ -60,8 +60,8 @@ impl Memory {
         }
     }
 
-    /// Whether the numbers can be reckoned with.
-    pub(super) fn is_sound(&self) -> bool {
+    /// Whether all numbers are finite and at least 0.
+    pub(super) fn is_valid(&self) -> bool {
         let needs = [self.cpu, self.cuda];
         needs.iter().flatten().all(|need| {
             let numbers = [
@@ -76,11 +76,11 @@ impl Memory {
         })
     }
 
-    /// Compares the need of a prediction with the memory that is free, in bytes; `None` if that is
-    /// not known. `frames_per_call` tells how many frames of a size are in a call.
+    /// Compares the need of a prediction with the free memory in bytes, `None` if unknown.
+    /// `frames_per_call` gives the number of frames of a size in one call.
     ///
     /// # Errors
-    /// [`Shortage`] if it does not fit. What cannot be known is not in the way.
+    /// [`Shortage`] if it does not fit. An unknown need or unknown free memory is no error.
     pub fn check(
         &self,
         device: Device,
@@ -111,7 +111,7 @@ impl MemoryNeed {
         frames_per_call: impl Fn(FrameSize) -> usize,
         free: u64,
     ) -> Result<(), Shortage> {
-        let pixels = f64::from(size.width) * f64::from(size.height);
+        let pixels = size.pixels() as f64;
         let in_a_call = frames_per_call(size);
         let needed = self.bytes(frames, pixels, in_a_call);
         let available = free as f64;
@@ -131,7 +131,7 @@ impl MemoryNeed {
         }
         let without_pixels = self.bytes(frames, 0.0, in_a_call);
         let share = (available - without_pixels) / (needed - without_pixels);
-        // Of smaller frames there may be more in a call.
+        // A call may take more frames if they are smaller, and then needs more memory.
         let mut scale = (share > 0.0).then(|| share.sqrt());
         while let Some(tried) = scale {
             let smaller = frames_per_call(size.scaled(tried));
@@ -160,13 +160,10 @@ mod tests {
         per_call_pixel: 100.0,
         per_pair: 5.0,
     };
-    const SIZE: FrameSize = FrameSize {
-        width: 20,
-        height: 10,
-    };
+    const SIZE: FrameSize = FrameSize::new(20, 10);
 
     #[test]
-    fn what_fits_is_let_through_and_what_does_not_is_told_what_would() {
+    fn a_shortage_names_what_would_fit() {
         // 1000 + 200 * (10 * 10 + 100 * 2) + 5 * 100
         assert_eq!(NEED.check(10, SIZE, |_| 2, 61_500), Ok(()));
         let shortage = NEED.check(10, SIZE, |_| 2, 61_499).expect_err("too little");
@@ -180,13 +177,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_to_fit_does_although_calls_grow() {
+    fn the_proposed_scale_fits_although_calls_grow() {
         // As many frames in a call as have 400 pixels: the call's share does not shrink.
-        let in_a_call = |size: FrameSize| (400 / (size.width * size.height).max(1)) as usize;
-        let large = FrameSize {
-            width: 40,
-            height: 10,
-        };
+        let in_a_call = |size: FrameSize| (400 / size.pixels().max(1)) as usize;
+        let large = FrameSize::new(40, 10);
         let need = MemoryNeed {
             per_call_pixel: 10.0,
             ..NEED
@@ -201,12 +195,12 @@ mod tests {
         assert!(need.bytes(10, pixels, smaller) <= 20_001.0);
         assert!(
             need.bytes(10, pixels / 0.9, smaller) > 20_001.0,
-            "no more than it takes"
+            "the scale is not smaller than necessary"
         );
     }
 
     #[test]
-    fn sometimes_nothing_fits() {
+    fn no_scale_is_proposed_if_none_fits() {
         let shortage = NEED
             .check(10, SIZE, |_| 2, 900)
             .expect_err("far too little");
@@ -215,13 +209,13 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_cannot_be_reckoned_with_are_found() {
+    fn negative_and_infinite_numbers_are_invalid() {
         let with = |per_pair| Memory {
             cpu: None,
             cuda: Some(MemoryNeed { per_pair, ..NEED }),
         };
-        assert!(with(0.0).is_sound());
-        assert!(!with(-1.0).is_sound());
-        assert!(!with(f64::INFINITY).is_sound());
+        assert!(with(0.0).is_valid());
+        assert!(!with(-1.0).is_valid());
+        assert!(!with(f64::INFINITY).is_valid());
     }
 }

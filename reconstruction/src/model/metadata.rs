@@ -1,4 +1,4 @@
-//! What an archive says about itself: `extra/pointstream.json` inside the zip file.
+//! Metadata of a model archive: `extra/pointstream.json` in the zip file.
 
 use std::io::{Read, Seek};
 
@@ -7,18 +7,22 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use zip::ZipArchive;
 
-use super::{CONTRACT_VERSION, Memory, ModelError};
+use super::error::ModelError;
+use super::memory::Memory;
 
-/// Where the metadata lie below the archive's top folder.
+/// The version of the contract between archive and service that this service implements.
+pub const CONTRACT_VERSION: u32 = 1;
+
+/// Name of the metadata's entry below the archive's top folder.
 const ENTRY: &str = "extra/pointstream.json";
-/// The metadata are a few hundred bytes; a longer entry is not ours.
+/// Longest metadata that are read. Exported ones have a few hundred bytes.
 const MAX_METADATA_BYTES: u64 = 64 * 1024;
 
 /// Unit of length of a model's predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scale {
-    /// Arbitrary, another one each time.
+    /// Arbitrary, and different in each prediction.
     Relative,
     /// Metres.
     Metric,
@@ -37,17 +41,17 @@ pub enum Precision {
     Bf16,
 }
 
-/// What a model itself does to pixels in 0..1: it subtracts the mean and divides by the deviation,
-/// each of red, green and blue.
+/// How the model normalises pixel values in 0..1: it subtracts the mean and divides by the standard
+/// deviation, each for red, green and blue.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Normalisation {
-    /// Subtracted.
+    /// Mean of red, green and blue.
     pub mean: [f64; 3],
-    /// What the difference is divided by.
+    /// Standard deviation of red, green and blue.
     pub deviation: [f64; 3],
 }
 
-/// What an archive says about itself (see `weights/README.md`).
+/// Metadata of a model archive (see `weights/README.md`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Metadata {
     /// Version of the contract between archive and service.
@@ -58,9 +62,9 @@ pub struct Metadata {
     pub version: String,
     /// SPDX identifier of its licence.
     pub license: String,
-    /// Heights and widths are multiples of it, in pixels.
+    /// Both sides of a frame are multiples of it, in pixels.
     pub patch_size: u32,
-    /// Longest side that it works best with, in pixels.
+    /// Longest side of the frames that gives the best results, in pixels.
     pub default_process_res: u32,
     /// Longest side that it accepts, in pixels.
     pub max_process_res: u32,
@@ -68,7 +72,7 @@ pub struct Metadata {
     pub scale: Scale,
     /// Number format of its computation.
     pub precision: Precision,
-    /// The same of the heads that give dense maps, where they compute apart.
+    /// Number format of the heads that compute dense maps, if it differs.
     #[serde(default)]
     pub head_precision: Precision,
     /// Whether the archive has the entry point `fuse`.
@@ -79,14 +83,14 @@ pub struct Metadata {
     /// Whether the archive has the entry point `relate_posed`.
     #[serde(default)]
     pub poses: bool,
-    /// Of the pixels, by the model itself.
+    /// How the model normalises pixels, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalisation: Option<Normalisation>,
     /// `sha256:` and the hexadecimal digest of the file of weights that the archive was exported
     /// from, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_digest: Option<String>,
-    /// What its predictions need, where that was measured.
+    /// Memory that predictions need, if it was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
     /// `sha256:` and the hexadecimal digest of the archive's content.
@@ -94,13 +98,11 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Reads the metadata of an archive, without running any of its code. Whether the content
-    /// agrees with the digest is left to [`Metadata::verify`].
-    ///
-    /// `path` names the archive in errors.
+    /// Reads the metadata of an archive without running any of its code. Does not compare the
+    /// content with the digest: see [`Metadata::verify`]. `path` names the archive in errors.
     ///
     /// # Errors
-    /// [`ModelError::Archive`] with what is wrong.
+    /// [`ModelError::Archive`] if the metadata are missing or invalid, or of another contract.
     pub fn read(archive: impl Read + Seek, path: &str) -> Result<Self, ModelError> {
         Self::parse(archive).map_err(|reason| refused(path, reason))
     }
@@ -123,10 +125,10 @@ impl Metadata {
         Ok(metadata)
     }
 
-    /// Reads all of the archive that these metadata are of, and compares it with their digest.
+    /// Reads the whole archive and compares its content with the digest.
     ///
     /// # Errors
-    /// [`ModelError::Archive`] if it is another, or cannot be read.
+    /// [`ModelError::Archive`] if the digest differs or the archive cannot be read.
     pub fn verify(&self, archive: impl Read + Seek, path: &str) -> Result<(), ModelError> {
         let digest = Entries::list(archive)
             .and_then(|mut entries| entries.digest())
@@ -159,7 +161,7 @@ impl Metadata {
                 self.default_process_res, self.patch_size, self.max_process_res
             ));
         }
-        if !self.memory.unwrap_or_default().is_sound() {
+        if !self.memory.unwrap_or_default().is_valid() {
             return Err("its memory has numbers that are negative or not finite".to_owned());
         }
         if self.align && !self.fuse {
@@ -169,8 +171,7 @@ impl Metadata {
     }
 }
 
-/// Reads the version alone, so that an archive of another contract is named as such, whatever its
-/// other fields look like.
+/// Reads the version alone: the other fields of another contract may not parse.
 fn contract_version(json: &[u8]) -> Result<u32, String> {
     #[derive(Deserialize)]
     struct Version {
@@ -188,7 +189,7 @@ fn refused(path: &str, reason: String) -> ModelError {
     }
 }
 
-/// An archive's entries: name below the top folder and index, sorted by name.
+/// The entries of an archive: name below the top folder and index, sorted by name.
 struct Entries<R> {
     zip: ZipArchive<R>,
     names: Vec<(String, usize)>,
@@ -230,7 +231,7 @@ impl<R: Read + Seek> Entries<R> {
     fn digest(&mut self) -> Result<String, String> {
         let mut hasher = Sha256::new();
         for (name, index) in &self.names {
-            if is_left_out(name) {
+            if is_not_digested(name) {
                 continue;
             }
             let mut entry = self
@@ -249,6 +250,6 @@ impl<R: Read + Seek> Entries<R> {
     }
 }
 
-fn is_left_out(name: &str) -> bool {
+fn is_not_digested(name: &str) -> bool {
     name.starts_with("extra/") || name.ends_with(".debug_pkl") || name == ".data/serialization_id"
 }

@@ -1,22 +1,22 @@
-//! A synthetic scene that is known exactly: photos of the bumpy wall `z = 6 + bumps(x, y)`.
+//! A synthetic scene with known geometry: images of the bumpy wall `z = 6 + bumps(x, y)`.
 
 use image::{Rgb, RgbImage};
 use nalgebra::{Isometry3, Matrix3, Similarity3, Vector3};
 use pointstream_reconstruction::cloud::SceneFrame;
-use pointstream_reconstruction::geometry::Region;
+use pointstream_reconstruction::geometry::{FrameSize, Region};
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 
-pub const WIDTH: usize = 84;
-pub const HEIGHT: usize = 63;
+pub const SIZE: FrameSize = FrameSize::new(84, 63);
 
 /// The wall's z in true coordinates.
 pub fn wall(x: f64, y: f64) -> f64 {
     6.0 + 0.8 * (1.3 * x).sin() * (0.9 * y).cos() + 0.1 * x
 }
 
-pub fn intrinsics(width: usize, height: usize) -> Matrix3<f64> {
-    let focal = 1.1 * width as f64;
-    let (cx, cy) = ((width as f64 - 1.0) / 2.0, (height as f64 - 1.0) / 2.0);
+pub fn intrinsics(size: FrameSize) -> Matrix3<f64> {
+    let (width, height) = (f64::from(size.width), f64::from(size.height));
+    let focal = 1.1 * width;
+    let (cx, cy) = ((width - 1.0) / 2.0, (height - 1.0) / 2.0);
     Matrix3::new(focal, 0.0, cx, 0.0, focal, cy, 0.0, 0.0, 1.0)
 }
 
@@ -53,18 +53,14 @@ impl Synthetic {
     }
 }
 
-/// What a perfect model predicts for the frames `ids`, in a world of its own: `model_world` maps
-/// true coordinates to it.
-pub fn predict(
-    ids: &[u64],
-    (width, height): (usize, usize),
-    model_world: &Similarity3<f64>,
-) -> Synthetic {
-    let intrinsics = intrinsics(width, height);
+/// The prediction of an exact model for the frames `ids`. `model_world` maps true coordinates to
+/// the world of the prediction.
+pub fn predict(ids: &[u64], size: FrameSize, model_world: &Similarity3<f64>) -> Synthetic {
+    let width = size.columns();
+    let intrinsics = intrinsics(size);
     let inverse = intrinsics.try_inverse().unwrap();
     let mut prediction = Prediction {
-        width,
-        height,
+        size,
         cameras: Vec::new(),
         depth: Vec::new(),
         confidence: Vec::new(),
@@ -72,7 +68,7 @@ pub fn predict(
     let mut images = Vec::new();
     for &id in ids {
         let pose = pose(id);
-        for index in 0..width * height {
+        for index in 0..width * size.rows() {
             let pixel = Vector3::new((index % width) as f64, (index / width) as f64, 1.0);
             let depth = depth_along(&pose, &(inverse * pixel));
             prediction
@@ -80,7 +76,7 @@ pub fn predict(
                 .push((depth * model_world.scaling()) as f32);
             prediction.confidence.push(2.0 + (index % 7) as f32);
         }
-        images.push(RgbImage::from_fn(width as u32, height as u32, |u, v| {
+        images.push(RgbImage::from_fn(size.width, size.height, |u, v| {
             Rgb([(u * 3) as u8, (v * 4) as u8, id as u8])
         }));
         prediction.cameras.push(Camera {
@@ -97,7 +93,7 @@ pub fn predict(
     }
 }
 
-/// Where the ray meets the wall: depth along the camera's z axis, by fixed-point iteration.
+/// Depth along the camera's z axis at which the ray meets the wall, by fixed-point iteration.
 fn depth_along(pose: &Isometry3<f64>, ray: &Vector3<f64>) -> f64 {
     let [x, y, z]: [f64; 3] = pose.translation.vector.into();
     let [dx, dy, dz]: [f64; 3] = (pose.rotation * ray).into();

@@ -3,7 +3,7 @@ use std::io::Cursor;
 use nalgebra::{Isometry3, Point3, Quaternion, Translation3, UnitQuaternion, Vector3};
 use pointstream_reconstruction::formats::colmap::write_colmap;
 
-use crate::common::{HEIGHT, WIDTH};
+use crate::common::SIZE;
 use crate::sample::{Numbers, Sample, TOLERANCE, entry};
 
 /// An image of a COLMAP model.
@@ -11,7 +11,7 @@ struct ColmapImage {
     id: u32,
     to_camera: Isometry3<f64>,
     name: String,
-    /// x, y and the number of the point.
+    /// x, y and identifier of the point.
     observations: Vec<(f64, f64, u64)>,
 }
 
@@ -68,7 +68,7 @@ fn colmap_points_project_onto_their_pixels() {
         assert_eq!(numbers.u32(), 1, "PINHOLE");
         assert_eq!(
             [numbers.u64(), numbers.u64()],
-            [WIDTH as u64, HEIGHT as u64]
+            [u64::from(SIZE.width), u64::from(SIZE.height)]
         );
         parameters.push([0; 4].map(|_| numbers.f64()));
     }
@@ -76,7 +76,7 @@ fn colmap_points_project_onto_their_pixels() {
     // The principal point of the synthetic cameras is the middle of the image.
     assert_eq!(
         parameters[0][2..],
-        [WIDTH as f64 / 2.0, HEIGHT as f64 / 2.0]
+        [f64::from(SIZE.width) / 2.0, f64::from(SIZE.height) / 2.0]
     );
 
     let images = read_images(&entry(&file, "sparse/0/images.bin"));
@@ -111,7 +111,7 @@ fn colmap_points_project_onto_their_pixels() {
 }
 
 #[test]
-fn colmaps_text_says_the_same_as_its_binary_model() {
+fn text_and_binary_models_are_equal() {
     let sample = Sample::new(500);
     let file = write_colmap(&sample.reconstruction(), Cursor::new(Vec::new()));
     let file = file.unwrap().into_inner();

@@ -1,4 +1,4 @@
-//! PLY, COLMAP, NPZ and nerfstudio files, read back by hand.
+//! PLY, COLMAP, NPZ and nerfstudio files, parsed by the tests themselves.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -11,7 +11,7 @@ mod sample;
 
 use std::io::{self, Cursor};
 
-use common::{HEIGHT, WIDTH, predict};
+use common::{SIZE, predict};
 use image::RgbImage;
 use nalgebra::Similarity3;
 use pointstream_reconstruction::formats::colmap::write_colmap;
@@ -55,11 +55,11 @@ fn the_same_reconstruction_gives_the_same_bytes() {
 }
 
 #[test]
-fn a_scene_without_points_is_written_too() {
-    let mut synthetic = predict(&[0], (WIDTH, HEIGHT), &Similarity3::identity());
+fn scenes_without_points_can_be_written() {
+    let mut synthetic = predict(&[0], SIZE, &Similarity3::identity());
     synthetic.prediction.confidence.fill(1.0);
     let (scene, _) = build(&synthetic, None, 100);
-    let arrays = NpzReader::new(npz_file(&synthetic, &scene), 1, WIDTH * HEIGHT).unwrap();
+    let arrays = NpzReader::new(npz_file(&synthetic, &scene), 1, SIZE).unwrap();
     let cameras = Cameras::of(&scene);
     let sample = Sample {
         synthetic,
@@ -80,7 +80,7 @@ fn a_scene_without_points_is_written_too() {
     write_nerfstudio(&reconstruction, Cursor::new(Vec::new())).unwrap();
 }
 
-/// Frames that cannot be read any more, and a disk that is full.
+/// Frames that cannot be read, and a full disk.
 struct Broken<'a>(&'a Sample);
 
 impl FrameData for Broken<'_> {
@@ -97,12 +97,12 @@ impl FrameData for Broken<'_> {
         self.0.confidence(frame)
     }
     fn image(&self, _frame: usize) -> io::Result<RgbImage> {
-        Ok(RgbImage::new(WIDTH as u32, 1))
+        Ok(RgbImage::new(SIZE.width, 1))
     }
 }
 
 #[test]
-fn what_cannot_be_read_or_written_is_told_apart() {
+fn read_and_write_errors_differ() {
     let sample = Sample::new(100);
     let broken = Reconstruction {
         cameras: &sample.cameras,
@@ -115,6 +115,6 @@ fn what_cannot_be_read_or_written_is_told_apart() {
     assert!(matches!(error, WriteError::Write(_)), "{error}");
     let full = Cursor::new(&mut full[..]);
     let error = write_colmap(&sample.reconstruction(), full).unwrap_err();
-    let told = matches!(error, WriteError::Write(_) | WriteError::Zip(_));
-    assert!(told, "{error}");
+    let expected = matches!(error, WriteError::Write(_) | WriteError::Zip(_));
+    assert!(expected, "{error}");
 }

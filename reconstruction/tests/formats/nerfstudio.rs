@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::sample::{Sample, TOLERANCE, entry};
 
 #[test]
-fn nerfstudios_rays_go_through_the_points() {
+fn nerfstudio_rays_meet_the_points() {
     let sample = Sample::new(4000);
     let file = write_nerfstudio(&sample.reconstruction(), Cursor::new(Vec::new()));
     let file = file.unwrap().into_inner();

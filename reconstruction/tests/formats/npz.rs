@@ -2,12 +2,13 @@ use std::io::Cursor;
 
 use pointstream_reconstruction::formats::nerfstudio::write_nerfstudio;
 use pointstream_reconstruction::formats::npz::NpzReader;
+use pointstream_reconstruction::geometry::FrameSize;
 
-use crate::common::{HEIGHT, WIDTH};
+use crate::common::SIZE;
 use crate::sample::{Sample, names};
 
 #[test]
-fn npz_gives_back_what_was_written() {
+fn npz_round_trip() {
     let sample = Sample::new(3000);
     let prediction = &sample.synthetic.prediction;
     let mut points = 0;
@@ -45,12 +46,19 @@ fn npz_gives_back_what_was_written() {
 }
 
 #[test]
-fn other_files_are_no_npz_of_these_frames() {
+fn other_files_and_sizes_are_refused() {
     let sample = Sample::new(100);
     let bytes = sample.arrays.bytes();
-    assert!(NpzReader::new(bytes.as_slice(), 2, WIDTH * HEIGHT).is_err());
-    assert!(NpzReader::new(bytes.as_slice(), 3, WIDTH * HEIGHT - 1).is_err());
-    assert!(NpzReader::new(&bytes[..bytes.len() / 2], 3, WIDTH * HEIGHT).is_err());
+    assert!(NpzReader::new(bytes.as_slice(), 2, SIZE).is_err());
+    assert!(
+        NpzReader::new(
+            bytes.as_slice(),
+            3,
+            FrameSize::new(SIZE.width, SIZE.height - 1)
+        )
+        .is_err()
+    );
+    assert!(NpzReader::new(&bytes[..bytes.len() / 2], 3, SIZE).is_err());
     let other = write_nerfstudio(&sample.reconstruction(), Cursor::new(Vec::new()));
-    assert!(NpzReader::new(other.unwrap().into_inner(), 3, WIDTH * HEIGHT).is_err());
+    assert!(NpzReader::new(other.unwrap().into_inner(), 3, SIZE).is_err());
 }

@@ -1,4 +1,4 @@
-//! A reconstruction that is known exactly, and the means to read files.
+//! A reconstruction with known geometry, and readers of files.
 
 use std::io::{self, Cursor, Read};
 
@@ -9,12 +9,12 @@ use pointstream_reconstruction::formats::npz::{NpzReader, NpzWriter};
 use pointstream_reconstruction::formats::{Cameras, FrameData, Reconstruction};
 use zip::ZipArchive;
 
-use crate::common::{HEIGHT, Synthetic, WIDTH, predict};
+use crate::common::{SIZE, Synthetic, predict};
 
-/// Pixels that a reprojection may be off: positions have single precision.
+/// Largest reprojection error in pixels: positions have single precision.
 pub const TOLERANCE: f64 = 1e-3;
 
-/// A scene of three frames, the middle one of which the model could not place.
+/// A scene of three frames; the middle one is not registered.
 pub struct Sample {
     pub synthetic: Synthetic,
     pub scene: Scene,
@@ -26,18 +26,18 @@ impl Sample {
     pub fn new(points: usize) -> Self {
         let angles = Vector3::new(0.2, 0.1, -0.4);
         let model_world = Similarity3::new(Vector3::new(1.0, 2.0, -3.0), angles, 0.31);
-        let mut synthetic = predict(&[3, 1, 2], (WIDTH, HEIGHT), &model_world);
+        let mut synthetic = predict(&[3, 1, 2], SIZE, &model_world);
         synthetic.names = ["a b.jpg", "lost.jpg", "a_b.png"].map(String::from).into();
         synthetic.prediction.cameras[1].registered = false;
-        // A result that was brought into the session's world, whose scale is another one.
+        // A result that was aligned with a world of another scale.
         let (_, world) = build(
-            &predict(&[3, 2], (WIDTH, HEIGHT), &Similarity3::identity()),
+            &predict(&[3, 2], SIZE, &Similarity3::identity()),
             None,
             points,
         );
         let (scene, _) = build(&synthetic, Some(&world), points);
         assert!((scene.world_to_glb.scaling() - 1.0).abs() > 0.1);
-        let arrays = NpzReader::new(npz(&synthetic, &scene), 3, WIDTH * HEIGHT).unwrap();
+        let arrays = NpzReader::new(npz(&synthetic, &scene), 3, SIZE).unwrap();
         Sample {
             cameras: Cameras::of(&scene),
             synthetic,
@@ -53,11 +53,11 @@ impl Sample {
         }
     }
 
-    /// What a reader has to find of each point: position, colour, confidence, frame and pixel.
+    /// The expected position, colour, confidence, frame and pixel of each point.
     pub fn points(&self) -> impl Iterator<Item = (Point3<f64>, [u8; 3], f32, usize, [u32; 2])> {
         self.scene.pixels.iter().enumerate().map(|(number, pixel)| {
             let (frame, index) = (pixel.frame as usize, pixel.index);
-            let [u, v] = [index % WIDTH as u32, index / WIDTH as u32];
+            let [u, v] = [index % SIZE.width, index / SIZE.width];
             let color = self.synthetic.images[frame].get_pixel(u, v).0;
             assert_eq!(color, self.scene.colors[number]);
             let confidence = self.synthetic.prediction.frame_confidence(frame)[index as usize];

@@ -1,12 +1,11 @@
 """Make the golden data of the image tests: `make golden`.
 
-What OpenCV and Pillow make of the pictures in `sources/` is written to `processed/` and `decoded/`,
-the sizes after preprocessing to `sizes.json`. The pictures in `sources/` are parts of a rendered
-scene.
+OpenCV and Pillow process the images in `sources/`, which are crops of a rendered scene. The results
+are written to `processed/` and `decoded/`, the sizes after preprocessing to `sizes.json`.
 
-Preprocessing follows the input processor of Depth Anything 3: scale until the longest (or
-shortest) side is the processing resolution, then make both sides multiples of 14 by a second
-resize to the nearest multiple or by a crop of the middle.
+Preprocessing follows the input processor of Depth Anything 3: scale the longest (or shortest) side
+to the processing resolution, then make both sides multiples of 14, by a resize to the nearest
+multiple or a centre crop.
 """
 
 import json
@@ -21,7 +20,7 @@ from PIL import Image, ImageOps
 HERE = Path(__file__).parent
 PATCH_SIZE = 14
 METHODS = ["upper_bound_resize", "lower_bound_resize", "upper_bound_crop", "lower_bound_crop"]
-# Processing resolutions that shrink, enlarge, or change only one direction.
+# Processing resolutions that shrink, enlarge, or change only one side.
 RESOLUTIONS = {"landscape": [98, 151, 182], "portrait": [70, 154], "even": [70]}
 ORIENTATION_TAG = 0x0112
 
@@ -42,7 +41,7 @@ def to_patches(side: int, method: str) -> int:
 
 
 def resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Resize with OpenCV: area for shrinking, cubic as soon as a side grows."""
+    """Resize with OpenCV: area interpolation for shrinking, cubic if a side grows."""
     if pixels.shape[:2] == (height, width):
         return pixels
     grows = width > pixels.shape[1] or height > pixels.shape[0]
@@ -51,7 +50,7 @@ def resize(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def preprocess(pixels: np.ndarray, process_res: int, method: str) -> np.ndarray:
-    """Return what the model gets to see of an image, uint8 [H, W, 3]."""
+    """Return the model's input for an image, uint8 [H, W, 3]."""
     height, width = pixels.shape[:2]
     scaled = resize(pixels, *scaled_size(width, height, process_res, method))
     height, width = scaled.shape[:2]
@@ -77,7 +76,7 @@ def write_sizes(path: Path) -> None:
     chooser = random.Random(0)
     common = [(4032, 3024), (3024, 4032), (1920, 1080), (1280, 720), (640, 480), (504, 378)]
     chosen = [(chooser.randint(300, 4000), chooser.randint(300, 4000)) for _ in range(120)]
-    # Scaling by a half makes ties, which Python rounds to even.
+    # Scaling by one half gives ties, which Python rounds to even.
     ties = [(1008, odd) for odd in range(601, 661, 2)]
     rows = []
     for width, height in common + chosen + ties:
@@ -91,7 +90,7 @@ def write_sizes(path: Path) -> None:
 
 
 def write_decoded(folder: Path) -> None:
-    """Write files of many kinds and, for each, NAME.expected.png with its upright RGB pixels."""
+    """Write files of many formats and, for each, NAME.expected.png with its upright RGB pixels."""
 
     def expect(name: str, picture: Image.Image | None = None) -> None:
         if picture is None:
@@ -138,7 +137,7 @@ def write_decoded(folder: Path) -> None:
         picture.save(folder / name, **options)
         expect(name)
 
-    # Low bytes that rounding, unlike keeping the high bytes, would notice.
+    # Low bytes for which rounding differs from truncating to the high bytes.
     deep = np.asarray(photo).astype(np.uint16) << 8 | 0xF0
     cv2.imwrite(str(folder / "rgb-16-bit.png"), deep[..., ::-1])
     expect("rgb-16-bit.png", photo)
@@ -149,7 +148,7 @@ def write_decoded(folder: Path) -> None:
 
 
 def main() -> None:
-    """Write all golden data anew."""
+    """Regenerate all golden data."""
     for name, write in (("processed", write_processed), ("decoded", write_decoded)):
         shutil.rmtree(HERE / name, ignore_errors=True)
         (HERE / name).mkdir()

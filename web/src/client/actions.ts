@@ -4,9 +4,9 @@ import type { Session } from '../protocol/session';
 import { element } from '../shared/dom';
 
 /**
- * Shows what can be asked for.
+ * Enables the buttons of the possible requests.
  *
- * @param mayLeave whether there is something to leave for a new session.
+ * @param mayLeave whether the button for a new session is shown.
  */
 export function showActions(session: Session | undefined, mayLeave: boolean): void {
   const images = session

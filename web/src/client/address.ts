@@ -1,4 +1,4 @@
-/** Which server the page talks to. */
+/** The address of the page's server. */
 
 import { Server } from '../shared/api';
 import { element } from '../shared/dom';
@@ -6,15 +6,15 @@ import { element } from '../shared/dom';
 const REMEMBERED = 'pointstream.server';
 const STANDARD = 'http://localhost:8000';
 
-/** Whether a pointstream server served this page; then it is the one to talk to. */
+/** Whether a pointstream server served this page; the page then uses that server. */
 export function isServed(): boolean {
   const mark = document.querySelector<HTMLMetaElement>('meta[name="pointstream-server"]');
   return mark?.content === 'self';
 }
 
 /**
- * The server: the one that served the page, else `?server=`, else the one that was used last, else
- * the usual address of one on this machine.
+ * The server that served the page, else `?server=`, else the last used server, else the default
+ * address on this machine.
  */
 export function initialServer(): Server {
   if (isServed()) {
@@ -27,13 +27,13 @@ export function initialServer(): Server {
         return new Server(address);
       }
     } catch {
-      // No address; the next may be one.
+      // Not a valid address; try the next candidate.
     }
   }
   return new Server(STANDARD);
 }
 
-/** Lets one choose another server, unless the page was served by one. */
+/** Lets the user choose another server, unless a pointstream server served the page. */
 export function offerChoice(server: Server, choose: (server: Server) => void): void {
   const form = element<HTMLFormElement>('server-form');
   const input = element<HTMLInputElement>('server');
@@ -48,18 +48,18 @@ export function offerChoice(server: Server, choose: (server: Server) => void): v
       input.value = chosen.base;
       choose(chosen);
     } catch {
-      input.setCustomValidity('this is no address of a server');
+      input.setCustomValidity('this is not the address of a server');
       input.reportValidity();
     }
   });
 }
 
-/** The session that the page's address names. */
+/** The session identifier in the page's address. */
 export function namedSession(): string | undefined {
   return new URLSearchParams(location.search).get('session') ?? undefined;
 }
 
-/** Makes the page's address name the session, so that reloading comes back to it. */
+/** Puts the session identifier into the page's address, so that a reload reopens the session. */
 export function nameSession(session: string | undefined): void {
   const url = new URL(location.href);
   if (session) {
@@ -82,6 +82,6 @@ function remember(address: string): void {
   try {
     localStorage.setItem(REMEMBERED, address);
   } catch {
-    // The browser keeps nothing; then it is asked for again.
+    // Storage is disabled; the user will have to enter the address again.
   }
 }

@@ -8,10 +8,10 @@ import { wholeNumber } from './form';
 import type { Intake } from './intake';
 import type { Reconstruction } from './reconstruction';
 
-/** Images that may wait to be sent before the camera skips a turn. */
+/** Waiting images above which the camera skips frames. */
 const QUEUE = 3;
 
-/** Connects the panel; the camera's images go into the session in which it was started. */
+/** Connects the panel; images go to the session in which the camera was started. */
 export function cameraControls(reconstruction: Reconstruction, intake: Intake): Camera {
   const button = element<HTMLButtonElement>('camera');
   const preview = element<HTMLVideoElement>('preview');
@@ -50,7 +50,7 @@ export function cameraControls(reconstruction: Reconstruction, intake: Intake): 
   };
   const start = async () => {
     session = await reconstruction.session();
-    // The panel may have been left meanwhile.
+    // The user may have switched to another panel in the meantime.
     if (session && element('panel-camera').hidden === false) {
       settings();
       session.signal.addEventListener('abort', () => camera.stop());

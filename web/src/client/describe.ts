@@ -1,9 +1,9 @@
-/** A result in a line of the log. */
+/** Formats a result as a log line. */
 
 import type { Answer } from '../protocol/messages';
 import { bytes, duration, plural } from '../shared/format';
 
-/** `last` if the session is completed with it. */
+/** `last` if this result completed the session. */
 export function describe(
   { type, image_count, metadata }: Answer,
   glb: Blob,
@@ -20,7 +20,7 @@ export function describe(
     parts.push(duration(metadata.timings.total));
   }
   if (metadata.aligned === false) {
-    parts.push('not aligned with the results before');
+    parts.push('not aligned with earlier results');
   }
   return parts.join(', ');
 }

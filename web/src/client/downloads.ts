@@ -1,11 +1,11 @@
-/** Saving the result in the format that a tool reads. */
+/** The menu that saves the result in different formats. */
 
 import type { Session } from '../protocol/session';
 import { create, element } from '../shared/dom';
 import { bytes } from '../shared/format';
 import { isServed } from './address';
 
-/** The formats that the server makes, beside the GLB that the page already has. */
+/** Formats that the server exports; the page already has the GLB. */
 const FORMATS = [
   { format: 'ply', name: 'PLY', for: 'point cloud with colour and confidence' },
   { format: 'colmap', name: 'COLMAP', for: 'cameras, images and points' },
@@ -19,7 +19,7 @@ export class Downloads {
   private url = '';
 
   constructor() {
-    // As of other menus: it closes when one goes elsewhere.
+    // Like other menus, it closes on a click elsewhere.
     document.addEventListener('click', ({ target }) => {
       if (!(target instanceof Node && this.menu.querySelector('summary')?.contains(target))) {
         this.menu.open = false;
@@ -45,8 +45,8 @@ export class Downloads {
       const anchor = item.querySelector('a');
       anchor?.setAttribute('download', '');
       if (anchor && !isServed()) {
-        // Of another origin the answer decides whether it is saved; an error must not take the
-        // place of this page.
+        // For another origin the response headers decide whether the browser saves the file. An
+        // error response must not replace this page.
         anchor.target = '_blank';
         anchor.rel = 'noopener';
       }

@@ -1,4 +1,4 @@
-/** The form with the parameters of the next session. */
+/** The form for the parameters of the next session. */
 
 import type { Config } from '../protocol/messages';
 import { create, element } from '../shared/dom';
@@ -15,14 +15,14 @@ export class ParameterForm {
     this.form.addEventListener('input', () => this.changed());
   }
 
-  /** Builds the form for a server, with its limits. */
+  /** Builds the form with a server's limits. */
   build(info: ServerInfo): void {
     this.controls.clear();
     this.form.replaceChildren(...fields(info).map((field) => this.row(field)));
     this.changed();
   }
 
-  /** Shows what a session was made with. */
+  /** Shows the parameters of an existing session. */
   fill(config: Config): void {
     for (const [name, value] of Object.entries(config)) {
       const found = this.controls.get(name);
@@ -37,13 +37,13 @@ export class ParameterForm {
     return this.controls.size > 0;
   }
 
-  /** A parameter's value now. */
+  /** The current value of a parameter. */
   value(name: string): string {
     const found = this.controls.get(name);
     return found ? read(found.control) : '';
   }
 
-  /** All parameters that differ from the server's defaults; nothing if one is out of its range. */
+  /** All parameters that differ from the server's defaults; undefined if one is out of range. */
   parameters(): Record<string, string> | undefined {
     if (!this.form.checkValidity()) {
       element<HTMLDetailsElement>('parameters').open = true;

@@ -1,4 +1,4 @@
-/** What the page takes in: photos, frames of a video, frames of the camera. */
+/** Image sources: photos, video frames and camera frames. */
 
 import { MARGIN, type Need, type Prepared, prepare } from '../intake/downscale';
 import { sortFiles, watchDrops } from '../intake/files';
@@ -13,7 +13,7 @@ import { cameraControls } from './camera';
 import { wholeNumber } from './form';
 import type { Reconstruction } from './reconstruction';
 
-/** Photos that are prepared at the same time. */
+/** Number of photos to prepare in parallel. */
 const AT_ONCE = 3;
 
 interface Photo {
@@ -21,7 +21,7 @@ interface Photo {
   place: Image;
 }
 
-/** A video with places for its frames. */
+/** A video with reserved uploads for its frames. */
 interface Film {
   file: File;
   places: Image[];
@@ -36,7 +36,7 @@ export function connectIntake(reconstruction: Reconstruction): { stopCamera(): v
     const input = element<HTMLInputElement>(id);
     input.addEventListener('change', () => {
       const files = [...(input.files ?? [])];
-      // So that the same file can be picked again.
+      // Reset, so that the same file can be chosen again.
       input.value = '';
       take(files);
     });
@@ -46,17 +46,17 @@ export function connectIntake(reconstruction: Reconstruction): { stopCamera(): v
   return { stopCamera: () => camera.stop() };
 }
 
-/** Images on their way into a session. Each stays with the session that it was meant for. */
+/** Images being added to a session. Each stays with the session for which it was chosen. */
 export class Intake {
   constructor(private readonly reconstruction: Reconstruction) {}
 
-  /** What a session needs of an image; nothing if it is to be sent as it is. */
+  /** The size a session needs; undefined if images are sent unchanged. */
   need(session: Session | undefined): Need | undefined {
     const smaller = element<HTMLInputElement>('downscale').checked;
     return smaller ? this.reconstruction.need(session) : undefined;
   }
 
-  /** Takes photos and videos. All get their places at once, so that finishing waits for them. */
+  /** Adds photos and videos. Reserves all uploads at once, so that finishing waits for them. */
   async take(files: File[]): Promise<void> {
     const session = files.length > 0 ? await this.reconstruction.session() : undefined;
     if (!session) {
@@ -71,7 +71,7 @@ export class Intake {
     }
   }
 
-  /** Puts an image in its place. */
+  /** Hands a prepared image to its reserved upload. */
   fill(session: Session, place: Image, { data, thumbnail, size }: Prepared): void {
     if (session.signal.aborted || place.state !== 'preparing') {
       return;
@@ -135,13 +135,13 @@ export class Intake {
     const refused = places.filter(({ state }) => state === 'refused').length;
     if (refused > 0) {
       this.reconstruction.problem(
-        `${file.name}: ${plural(refused, 'frame')} of ${places.length} did not get in`,
+        `${file.name}: ${plural(refused, 'frame')} of ${places.length} were not added`,
       );
     }
   }
 }
 
-/** Places for the frames of a video, in their order. */
+/** Reserves uploads for the frames of a video, in order. */
 function film(session: Session, file: File): Film {
   const number = wholeNumber('frames');
   const stem = file.name.replace(/\.[^.]*$/, '');
@@ -151,7 +151,7 @@ function film(session: Session, file: File): Film {
   return { file, places };
 }
 
-/** Says what "smaller" means at the moment. */
+/** Shows the size to which images are scaled down. */
 function showHint(reconstruction: Reconstruction): void {
   reconstruction.onParameters = () => {
     const { resolution, method } = reconstruction.need();

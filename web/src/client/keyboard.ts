@@ -1,4 +1,4 @@
-/** The view by keyboard, and tabs as assistive technology knows them. */
+/** Keyboard control of the view, and accessible tabs. */
 
 import { element } from '../shared/dom';
 import type { Viewer } from '../viewer/viewer';
@@ -7,7 +7,7 @@ const TURN = Math.PI / 24;
 const STEP = 0.05;
 const ZOOM = 0.88;
 
-/** Arrows turn, with shift they move; `+` and `-` zoom; letters press the buttons. */
+/** Arrow keys orbit, with shift they pan; `+` and `-` zoom; letters press the buttons. */
 export function controlView(viewer: Viewer): void {
   const press = (id: string) => () => element(id).click();
   const points = (change: number) => () => {
@@ -47,7 +47,7 @@ export function controlView(viewer: Viewer): void {
   });
 }
 
-/** Tabs: arrows go from one to the next, and only the chosen one is in the tab order. */
+/** Tabs: arrow keys move between them, and only the selected tab is in the tab order. */
 export function controlTabs(changed: (panel: string) => void): void {
   const tabs = [...document.querySelectorAll<HTMLButtonElement>('[role="tab"]')];
   const choose = (chosen: HTMLButtonElement) => {

@@ -1,4 +1,4 @@
-/** What becomes of a session that the page leaves: one chooses. */
+/** The dialog to keep or delete a session when leaving it. */
 
 import type { Session } from '../protocol/session';
 import { element, setText } from '../shared/dom';
@@ -18,14 +18,14 @@ export class LeaveDialog {
     }
   }
 
-  /** Asks what to do with the session; one that the server has no longer is just left. */
+  /** Asks whether to keep the session; does not ask if the server no longer has it. */
   async ask(session: Session): Promise<Choice> {
     if (session.isGone) {
       return 'keep';
     }
-    // Deleting is offered when it is known whom it concerns.
+    // Enabled once the number of other clients is known.
     this.remove.disabled = true;
-    setText(element('leave-note'), 'The server keeps it until it has not been used for a while.');
+    setText(element('leave-note'), 'The server keeps it until it expires.');
     this.dialog.returnValue = 'stay';
     this.dialog.showModal();
     void this.describe(session);
@@ -42,12 +42,12 @@ export class LeaveDialog {
       const shared = others > 0 ? ` ${plural(others, 'other client')} would lose it, too.` : '';
       setText(
         element('leave-note'),
-        `The server keeps its ${plural(image_count, 'image')} and its result until it has not ` +
-          `been used for a while. Deleting removes them at once.${shared}`,
+        `The server keeps its ${plural(image_count, 'image')} and its result until the session ` +
+          `expires. Deleting removes them now.${shared}`,
       );
       this.remove.disabled = false;
     } catch {
-      // The server does not answer, so it could not be deleted either.
+      // The server does not respond, so deleting stays disabled.
     }
   }
 }

@@ -1,8 +1,8 @@
-/** What happened, newest last. */
+/** The event log, newest last. */
 
 import { create, element } from '../shared/dom';
 
-/** Lines that are kept. */
+/** Maximum number of lines. */
 const LINES = 300;
 
 export class Log {

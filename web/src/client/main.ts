@@ -1,4 +1,4 @@
-/** The client: photos, a video or a camera in, a point cloud out. */
+/** Entry point of the client page. */
 
 import { connectIntake } from './intake';
 import { controlTabs } from './keyboard';

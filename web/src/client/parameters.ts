@@ -1,8 +1,8 @@
-/** What a session can be asked for: the protocol's parameters, their defaults and ranges. */
+/** The session parameters of the protocol with their defaults and ranges. */
 
 import type { Limits } from '../protocol/messages';
 
-/** What `GET /info` says about a server. */
+/** The response of `GET /info`. */
 export interface ServerInfo {
   version: string;
   model?: { name?: string; version?: string } | string;
@@ -25,7 +25,7 @@ export interface Field {
   options?: string[];
 }
 
-/** The parameters of a session; a default larger than the server's limit becomes that limit. */
+/** The parameters of a session; a default above the server's limit becomes that limit. */
 export function fields({ limits }: ServerInfo): Field[] {
   const within = (value: number, limit: number) => String(Math.min(value, limit));
   return [
@@ -41,14 +41,14 @@ export function fields({ limits }: ServerInfo): Field[] {
     {
       name: 'process_res_method',
       label: 'Method',
-      help: 'whether the longer (upper) or the shorter side (lower) gets the resolution',
+      help: 'whether the longer (upper) or the shorter side (lower) has the resolution',
       value: 'upper_bound_resize',
       options: ['upper_bound_resize', 'upper_bound_crop', 'lower_bound_resize', 'lower_bound_crop'],
     },
     {
       name: 'conf_thresh_percentile',
       label: 'Least confident, %',
-      help: 'share of the pixels that is left out',
+      help: 'share of the least confident pixels to drop',
       value: '10',
       min: 0,
       max: 100,
@@ -57,7 +57,7 @@ export function fields({ limits }: ServerInfo): Field[] {
     {
       name: 'num_max_points',
       label: 'Most points',
-      help: 'a random choice of more',
+      help: 'more points are sampled at random',
       value: within(10_000_000, limits.num_max_points),
       min: 1,
       max: limits.num_max_points,
@@ -66,7 +66,7 @@ export function fields({ limits }: ServerInfo): Field[] {
     {
       name: 'max_images',
       label: 'Most images',
-      help: 'images that the session takes',
+      help: 'maximum number of images in the session',
       value: within(100, limits.max_images),
       min: 1,
       max: limits.max_images,
@@ -75,25 +75,25 @@ export function fields({ limits }: ServerInfo): Field[] {
     {
       name: 'show_cameras',
       label: 'Cameras in the file',
-      help: 'draws them in the GLB, too',
+      help: 'also draws them in the GLB',
       value: true,
     },
     {
       name: 'filter_edges',
       label: 'Remove flying points',
-      help: 'leaves out pixels at the edges of things, whose depth is between two surfaces',
+      help: 'drops pixels at depth discontinuities',
       value: false,
     },
     {
       name: 'filter_black_bg',
       label: 'Remove black background',
-      help: 'leaves out pixels that are nearly black',
+      help: 'drops pixels that are nearly black',
       value: false,
     },
     {
       name: 'filter_white_bg',
       label: 'Remove white background',
-      help: 'leaves out pixels that are nearly white',
+      help: 'drops pixels that are nearly white',
       value: false,
     },
     {
@@ -108,7 +108,7 @@ export function fields({ limits }: ServerInfo): Field[] {
     {
       name: 'glb_compression',
       label: 'Compression',
-      help: 'of the GLB: smaller positions (quantized), and packed as well (meshopt)',
+      help: 'of the GLB: 16-bit positions (quantized), or also compressed (meshopt)',
       value: 'none',
       options: ['none', 'quantized', 'meshopt'],
     },

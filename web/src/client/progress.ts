@@ -1,4 +1,4 @@
-/** The one bar: how far the request is that the server works on. */
+/** The progress bar of the current request. */
 
 import type { Progress } from '../protocol/messages';
 import { element, setText } from '../shared/dom';
@@ -9,7 +9,7 @@ const STAGES: Record<string, string> = {
   exporting: 'Point cloud',
   finalizing: 'Result',
 };
-/** How long a result or a failure stays to be read. */
+/** How long to show a result or a failure, in milliseconds. */
 const LINGER_MS = 2500;
 
 export class ProgressBar {
@@ -19,7 +19,7 @@ export class ProgressBar {
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   begin(): void {
-    this.set(0, 'Asked for a point cloud');
+    this.set(0, 'Requested a point cloud');
   }
 
   step({ stage, progress, message }: Progress): void {

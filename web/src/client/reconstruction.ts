@@ -1,4 +1,4 @@
-/** What the page shows of the session that it works on. */
+/** The page's current session: connects its events with the view, the log and the buttons. */
 
 import type { Need } from '../intake/downscale';
 import type { Link, SessionEvents } from '../protocol/events';
@@ -27,21 +27,21 @@ import { StoredImages } from './stored';
 import { Thumbnails } from './thumbnails';
 import { makeView, type View } from './view';
 
-/** Pauses between attempts to open the session that the address names. */
+/** Pauses between attempts to open the session named in the address. */
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 15_000;
 
 export class Reconstruction {
-  /** The session, if there is one. */
+  /** The current session, if any. */
   current: Session | undefined;
-  /** Told when parameters change. */
+  /** Called when parameters change. */
   onParameters: () => void = () => {};
 
   private server: Server = initialServer();
   private limits: Limits = {};
-  /** Aborted when the page leaves what it works on. */
+  /** Aborted when the page leaves the current session. */
   private turn = new AbortController();
-  /** The session that the address names, as long as it is not opened. */
+  /** The session named in the address, until it is open. */
   private asked: string | undefined;
   private readonly backoff = new Backoff(FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -62,10 +62,10 @@ export class Reconstruction {
     this.view?.showPictures(this.picture),
   );
 
-  /** Connects the page's buttons, and opens the session that the address names. */
+  /** Connects the page's buttons and opens the session named in the address. */
   async start(): Promise<void> {
     offerChoice(this.server, (server) => {
-      // A session that could not be opened is looked for at the new server.
+      // If the session could not be opened, try it at the new server.
       const { asked } = this;
       this.server = server;
       this.leave();
@@ -89,7 +89,7 @@ export class Reconstruction {
     await this.arrive();
   }
 
-  /** The session to add images to; made if there is none. Nothing if it cannot be. */
+  /** The session to add images to; creates one if needed. Undefined if that fails. */
   async session(): Promise<Session | undefined> {
     if (this.asked) {
       await this.arrive();
@@ -97,18 +97,18 @@ export class Reconstruction {
     if (this.current && !this.current.takesWork) {
       const over = this.current.isOver;
       this.problem(
-        over ? 'this session has ended; begin a new one' : 'the session is being finished',
+        over ? 'this session has ended; start a new one' : 'the session is being finished',
       );
       return undefined;
     }
     if (this.current || this.asked) {
-      // Without the session that the address names, its images would go astray.
+      // Create no other session while the one named in the address is not open yet.
       return this.current;
     }
     return this.creating.do(() => this.create());
   }
 
-  /** What a session's resolution needs of an image, or that of the next one. */
+  /** The image size needed by a session's resolution, or by that of the next session. */
   need(session: Session | undefined = this.current): Need {
     const value = (name: string) => session?.config?.[name] ?? this.form.value(name);
     return {
@@ -121,7 +121,7 @@ export class Reconstruction {
     this.thumbnails.setPicture(name, picture);
   }
 
-  /** Whether the camera is on. */
+  /** Sets whether the camera is on. */
   setLive(live: boolean): void {
     this.live = live;
     this.applyWorkflow();
@@ -136,7 +136,7 @@ export class Reconstruction {
     this.notice.show(message);
   }
 
-  /** Asks the server what it is, and opens the session that the address names. */
+  /** Reads the server's limits and opens the session named in the address. */
   private arrive(): Promise<void> {
     clearTimeout(this.timer);
     return this.arriving.do(() => this.meetAndOpen());
@@ -206,7 +206,7 @@ export class Reconstruction {
     }
   }
 
-  /** Goes on with a session that exists. */
+  /** Attaches to an existing session. */
   private async open(id: string): Promise<void> {
     const { limits } = this;
     const { signal } = this.turn;
@@ -243,13 +243,13 @@ export class Reconstruction {
   private async fetchResult(session: Session): Promise<void> {
     try {
       const { answer, glb } = await session.resource.result();
-      // What came over the socket meanwhile is newer.
+      // An answer that arrived over the socket in the meantime is newer.
       if (!session.signal.aborted && session.answers === 0) {
         this.result(session, answer, glb, session.isOver);
       }
     } catch (error) {
       if (!session.signal.aborted) {
-        this.problem(`the result cannot be fetched: ${reason(error)}`);
+        this.problem(`the result could not be fetched: ${reason(error)}`);
       }
     }
   }
@@ -264,7 +264,7 @@ export class Reconstruction {
     this.onParameters();
   }
 
-  /** Begins anew, when one has chosen what becomes of the old session. */
+  /** Starts over, after the user has chosen to keep or delete the old session. */
   private async begin(): Promise<void> {
     const session = this.current;
     if (!session) {
@@ -286,7 +286,7 @@ export class Reconstruction {
     }
   }
 
-  /** Leaves the session, which lives on at the server until it expires. */
+  /** Leaves the session; the server keeps it until it expires. */
   private leave(): void {
     this.turn.abort();
     this.turn = new AbortController();
@@ -309,7 +309,7 @@ export class Reconstruction {
     this.onParameters();
   }
 
-  /** Names the session that is to be opened. */
+  /** Sets the session to open. */
   private await(session: string | undefined): void {
     this.asked = session;
     nameSession(session);
@@ -353,7 +353,7 @@ export class Reconstruction {
     this.log.add(describe(answer, glb, last));
     const lost = metadata.unregistered_frames ?? [];
     if (lost.length > 0) {
-      this.log.add(`do not fit the others: ${lost.join(', ')}`);
+      this.log.add(`could not be registered: ${lost.join(', ')}`);
     }
     void this.draw(session, glb, metadata);
     void this.stored.learn(session, metadata);
@@ -380,7 +380,7 @@ export class Reconstruction {
       this.log.add(`${LINK_TEXTS[link]}: ${detail}`, true);
     } else if (this.dropped && link === 'open') {
       this.log.add(detail);
-      this.notice.show('Connected again. The session goes on where it was.');
+      this.notice.show('Reconnected. The session continues.');
     }
     this.dropped = link === 'lost' || (this.dropped && link === 'connecting');
     if (link === 'ended') {

@@ -1,4 +1,4 @@
-/** The pill that says whether the page is connected, and the button to try again. */
+/** The connection status, and the button to reconnect. */
 
 import type { Link } from '../protocol/events';
 import { element, setText } from '../shared/dom';

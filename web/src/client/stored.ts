@@ -1,4 +1,4 @@
-/** Pictures of images that an earlier page or another client sent. */
+/** Thumbnails of images that this page did not send, fetched from the server. */
 
 import type { Metadata } from '../protocol/messages';
 import type { Session } from '../protocol/session';
@@ -7,17 +7,17 @@ import { create } from '../shared/dom';
 import { inParallel } from '../shared/parallel';
 import type { Thumbnails } from './thumbnails';
 
-/** Pictures that are fetched at the same time. */
+/** Number of thumbnails to fetch in parallel. */
 const AT_ONCE = 4;
 
 export class StoredImages {
-  /** @param shown is told when pictures have come. */
+  /** @param shown called when thumbnails have arrived. */
   constructor(
     private readonly thumbnails: Thumbnails,
     private readonly shown: () => void,
   ) {}
 
-  /** Lists the images, and fetches their pictures. */
+  /** Lists the images and fetches their thumbnails. */
   async list(session: Session, others: Other[]): Promise<void> {
     const { signal } = session;
     for (const { index, name } of others) {
@@ -33,7 +33,7 @@ export class StoredImages {
           this.thumbnails.setPicture(name, picture);
         }
       } catch {
-        // The image is listed by its name; that must do.
+        // Without a thumbnail the list shows the image's name.
       }
     });
     if (!signal.aborted) {
@@ -41,7 +41,7 @@ export class StoredImages {
     }
   }
 
-  /** Lists what others have sent, if a result is of more images than are listed. */
+  /** Lists the images of others if a result has more images than the list. */
   async learn(session: Session, { num_frames, frames }: Metadata): Promise<void> {
     const places = Array.from({ length: num_frames }, (_, index) => index);
     if (places.every((index) => this.thumbnails.has(index))) {
@@ -58,7 +58,7 @@ export class StoredImages {
         session.uploads.know(frames ?? []);
       }
     } catch {
-      // The next result asks again.
+      // The next result tries again.
     }
   }
 }

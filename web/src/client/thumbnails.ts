@@ -1,4 +1,4 @@
-/** The images, each with what became of it. */
+/** The list of images with their upload states. */
 
 import type { Image, ImageState } from '../protocol/uploads';
 import { create, element, setText } from '../shared/dom';
@@ -25,7 +25,7 @@ export class Thumbnails {
   private readonly list = element('thumbnails');
   private readonly counts = element('counts');
   private readonly tiles = new Map<string, Tile>();
-  /** Those of which is known where in the session their image stands. */
+  /** Tiles by the index of their image in the session, where known. */
   private readonly places = new Map<number, Tile>();
 
   show(image: Shown): void {
@@ -47,12 +47,12 @@ export class Thumbnails {
     tile.item.prepend(picture);
   }
 
-  /** Whether it shows the image at this place in the session. */
+  /** Whether the list has the image with this index in the session. */
   has(index: number): boolean {
     return this.places.has(index);
   }
 
-  /** The picture of an image, for the viewer. */
+  /** The thumbnail of an image, for the viewer. */
   picture(index: number, name: string): HTMLCanvasElement | undefined {
     return (this.places.get(index) ?? this.unplaced(name))?.picture;
   }
@@ -64,7 +64,7 @@ export class Thumbnails {
     this.count();
   }
 
-  /** By its name where older servers do not tell more; several clients may use the same name. */
+  /** A tile by name, for older servers that send no index; names of several clients may collide. */
   private unplaced(name: string): Tile | undefined {
     const tile = this.tiles.get(name);
     const placed = [...this.places.values()].some((other) => other === tile);

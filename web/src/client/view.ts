@@ -7,7 +7,7 @@ import { controlView } from './keyboard';
 
 export type View = Pick<Viewer, 'show' | 'showPictures' | 'clear'>;
 
-/** Makes the view; nothing, but told why, where the browser cannot draw it. */
+/** Creates the view; reports a problem and returns undefined without WebGL. */
 export function makeView(problem: (message: string) => void): View | undefined {
   try {
     return connect(new Viewer(element('view')));

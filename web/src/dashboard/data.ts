@@ -1,4 +1,4 @@
-/** What the dashboard asks the server for. */
+/** The dashboard's requests to the server. */
 
 import type { Server } from '../shared/api';
 
@@ -82,7 +82,7 @@ export interface Snapshot {
   info: Info;
 }
 
-/** All of it at one time. */
+/** Fetches everything that the dashboard shows. */
 export async function look(server: Server): Promise<Snapshot> {
   const [sessions, actors, stats, info] = await Promise.all([
     server.get<Sessions>('/ws/sessions'),

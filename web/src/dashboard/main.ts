@@ -1,4 +1,4 @@
-/** The dashboard: what the server does at the moment, without reloading. */
+/** Entry point of the dashboard: polls the server and updates the panels. */
 
 import { reason, Server } from '../shared/api';
 import { Backoff } from '../shared/backoff';
@@ -12,7 +12,7 @@ import { ActorTree } from './tree';
 
 const PAUSE_MS = 1500;
 const LONGEST_PAUSE_MS = 20_000;
-/** What is older than this is shown as such. */
+/** Age in milliseconds above which the data are marked as stale. */
 const STALE_MS = 6000;
 
 class Dashboard {
@@ -30,12 +30,12 @@ class Dashboard {
   start(): void {
     void this.refresh();
     setInterval(() => this.showAge(), 1000);
-    // A page that nobody sees asks nothing.
+    // A hidden page does not poll.
     document.addEventListener('visibilitychange', () => void this.refresh());
     globalThis.addEventListener('online', () => void this.refresh());
   }
 
-  /** Looks at the server, and again after a pause. */
+  /** Polls the server, and schedules the next poll. */
   private async refresh(): Promise<void> {
     clearTimeout(this.timer);
     if (this.looking || document.hidden) {

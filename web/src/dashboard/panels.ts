@@ -1,4 +1,4 @@
-/** Everything but the sessions: workers, stages, memory, errors, and the figures on top. */
+/** The panels for workers, stages, memory and errors, and the tiles on top. */
 
 import { create, element, setText } from '../shared/dom';
 import { age, bytes, count, duration, plural } from '../shared/format';
@@ -164,7 +164,7 @@ export class Panels {
     this.facts.show(
       Object.entries(facts).flatMap(([label, value]) => [
         { label, value: label },
-        // The same key must not name both the term and its value.
+        // A suffix, so that the keys of the term and of its value differ.
         { label: `${label}\u0000`, value },
       ]),
     );
@@ -176,7 +176,7 @@ function describeJob({ kind, frames, running_seconds, session_id }: Job): string
   return `${kind}, ${plural(frames, 'frame')}, session ${session_id.slice(0, 8)}, for ${running}`;
 }
 
-/** The share of time in which workers worked, over the last minute or what is known of it. */
+/** Each worker's share of busy time over up to the last minute. */
 class BusyShares {
   private readonly looks: { time: number; seconds: Map<string, number> }[] = [];
 

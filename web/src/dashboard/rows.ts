@@ -1,8 +1,8 @@
-/** Rows that stay what they are while their content changes, so that focus stays, too. */
+/** Rows that are updated in place, so that the keyboard focus stays. */
 
 import { create, setText } from '../shared/dom';
 
-/** Keeps one row for each item, in the items' order. */
+/** Keeps one row per item, in the order of the items. */
 export class Rows<T> {
   private readonly rows = new Map<string, HTMLElement>();
 
@@ -36,7 +36,7 @@ export class Rows<T> {
   }
 }
 
-/** A row of so many cells. */
+/** A row with `number` cells. */
 export function cells(number: number, numeric: number[] = []): HTMLTableRowElement {
   const row = create('tr');
   for (let index = 0; index < number; index += 1) {

@@ -1,11 +1,11 @@
-/** The table of sessions: each can be opened in the client, or deleted. */
+/** The table of sessions, with links to open and buttons to delete them. */
 
 import { create, element, setText } from '../shared/dom';
 import { age, bytes, count } from '../shared/format';
 import type { ListedSession, Snapshot } from './data';
 import { cells, fill, fillState, Rows } from './rows';
 
-/** How long the second press that deletes may come after the first. */
+/** Time in milliseconds to confirm a deletion by a second press. */
 const SURE_MS = 4000;
 
 export class SessionTable {
@@ -59,7 +59,7 @@ function makeRow(id: string, remove: (session: string) => Promise<void>): HTMLEl
   return row;
 }
 
-/** Asks once more before it deletes. */
+/** A button that deletes on the second press. */
 function deleteButton(id: string, remove: (session: string) => Promise<void>): HTMLButtonElement {
   const button = create('button');
   button.type = 'button';
@@ -75,14 +75,14 @@ function deleteButton(id: string, remove: (session: string) => Promise<void>): H
     say('Delete');
   };
   calm();
-  // A key that is held down is one press.
+  // Ignore key repeats: a held key is one press.
   button.addEventListener('keydown', (event) => {
     if (event.repeat) {
       event.preventDefault();
     }
   });
   button.addEventListener('click', async ({ detail }) => {
-    // The rest of a double click, which is one press, too.
+    // Ignore the second click of a double click: it is one press.
     if (detail > 1) {
       return;
     }

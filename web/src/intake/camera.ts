@@ -1,29 +1,29 @@
-/** The live camera: every so many frames one becomes an image. */
+/** The live camera: every n-th frame becomes an image. */
 
 import { grab, type Need, type Prepared } from './downscale';
 
-/** The number of a frame in a list of names. */
+/** The zero-padded number of a frame, for names that sort. */
 function label(number: number): string {
   return `camera_${String(number).padStart(4, '0')}.jpg`;
 }
 
 export class Camera {
   private stream: MediaStream | undefined;
-  /** Counts starts and stops, so that a start which was overtaken is given up. */
+  /** Counts starts and stops, so that an outdated start is cancelled. */
   private attempts = 0;
   private seen = 0;
   private taken = 0;
   private grabbing = false;
 
-  /** One of so many frames is taken. */
+  /** Take every n-th frame. */
   every = 15;
   need: Need | undefined;
 
   /**
-   * @param video shows what the camera sees.
-   * @param mayTake whether there is room for another image now.
-   * @param take gets each image.
-   * @param problem is told why it stopped by itself.
+   * @param video shows the preview.
+   * @param mayTake whether there is room for another image.
+   * @param take receives each image.
+   * @param problem receives the reason if the camera stops by itself.
    */
   constructor(
     private readonly video: HTMLVideoElement,
@@ -38,9 +38,10 @@ export class Camera {
   }
 
   /**
-   * Returns whether it is on: it may have been stopped before the browser's question was answered.
+   * Starts the camera. Returns whether it is on: the user may have stopped it before answering the
+   * browser's permission prompt.
    *
-   * @throws Error with a sentence if there is no camera for this page.
+   * @throws Error with a message for the user if the camera is not available.
    */
   async start(): Promise<boolean> {
     this.stop();
@@ -78,7 +79,7 @@ export class Camera {
     }
   }
 
-  /** Gives the device back. */
+  /** Releases the device. */
   private give(stream: MediaStream): void {
     for (const track of stream.getTracks()) {
       track.stop();
@@ -95,7 +96,7 @@ export class Camera {
         next();
       }
     };
-    // Counts the camera's frames where the browser tells of them, else those of the screen.
+    // Counts the camera's frames if the browser reports them, else those of the screen.
     const next = () =>
       'requestVideoFrameCallback' in this.video
         ? this.video.requestVideoFrameCallback(onFrame)
@@ -124,7 +125,7 @@ export class Camera {
 
 async function ask(): Promise<MediaStream> {
   if (!navigator.mediaDevices?.getUserMedia) {
-    throw new Error('browsers give the camera to pages of localhost and of https only');
+    throw new Error('browsers allow the camera only on localhost and https pages');
   }
   try {
     return await navigator.mediaDevices.getUserMedia({
@@ -133,12 +134,12 @@ async function ask(): Promise<MediaStream> {
     });
   } catch (error) {
     const name = error instanceof DOMException ? error.name : '';
-    throw new Error(EXPLANATIONS[name] ?? `the camera does not start (${name || error})`);
+    throw new Error(EXPLANATIONS[name] ?? `the camera could not be started (${name || error})`);
   }
 }
 
 const EXPLANATIONS: Record<string, string> = {
-  NotAllowedError: 'the browser was told not to give the camera to this page',
-  NotFoundError: 'there is no camera',
-  NotReadableError: 'another program uses the camera',
+  NotAllowedError: 'this page has no permission to use the camera; allow it in the browser',
+  NotFoundError: 'no camera was found',
+  NotReadableError: 'another program is using the camera',
 };

@@ -1,12 +1,12 @@
-/** Images in the size that the server needs, and as files that it reads. */
+/** Converts images to the size and file type that the server needs. */
 
-/** What the server reads. */
+/** File types that the server accepts. */
 const SERVED_TYPES = new Set(['image/jpeg', 'image/png', 'image/webp']);
-/** Those of them that may be transparent. */
+/** Accepted file types with an alpha channel. */
 const ALPHA_TYPES = new Set(['image/png', 'image/webp']);
 /**
- * Images are made no smaller than this many times what the model sees, so that the server's own
- * resampling and not the browser's decides about the pixels.
+ * Minimum size of sent images relative to the model's input, so that the pixels depend on the
+ * server's resampling and not on the browser's.
  */
 export const MARGIN = 2;
 const JPEG_QUALITY = 0.92;
@@ -17,13 +17,13 @@ export interface Size {
   height: number;
 }
 
-/** What `process_res` and its method need of an image. */
+/** The image size needed by `process_res` and `process_res_method`. */
 export interface Need {
   resolution: number;
   method: string;
 }
 
-/** The size in which to send an image; nothing if it is small enough as it is. */
+/** The size at which to send an image; undefined if it is small enough. */
 export function sendSize({ width, height }: Size, { resolution, method }: Need): Size | undefined {
   const side = method.startsWith('lower') ? Math.min(width, height) : Math.max(width, height);
   const scale = (MARGIN * resolution) / side;
@@ -38,25 +38,25 @@ export interface Prepared {
   data: Blob;
   thumbnail: HTMLCanvasElement;
   size: Size;
-  /** Whether the file is not the one that was given. */
+  /** Whether the file differs from the original. */
   changed: boolean;
 }
 
 /**
- * Prepares a picture for sending; without a need it is sent in its own size. The browser decodes
- * and encodes beside the page, so that several can be prepared at once.
+ * Prepares an image for sending; without `need` it keeps its size. The browser decodes and encodes
+ * in the background, so several images can be prepared in parallel.
  *
- * One that is transparent anywhere is sent as it is: the server takes the colours that are stored
- * there, and a canvas has lost them.
+ * Images with transparent pixels are sent unchanged: the server uses the stored colours of those
+ * pixels, which a canvas would lose.
  *
- * @throws Error if the browser cannot read it and the server could not either.
+ * @throws Error if neither the browser nor the server can read the image.
  */
 export async function prepare(file: Blob, need: Need | undefined): Promise<Prepared> {
   let bitmap: ImageBitmap;
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: 'from-image' });
   } catch {
-    throw new Error('this is no picture that the browser can read');
+    throw new Error('the browser cannot read this file as an image');
   }
   try {
     const size = { width: bitmap.width, height: bitmap.height };
@@ -76,7 +76,7 @@ export async function prepare(file: Blob, need: Need | undefined): Promise<Prepa
   }
 }
 
-/** A frame of a video or a camera as a file. */
+/** Encodes the current frame of a video or a camera as a file. */
 export async function grab(video: HTMLVideoElement, need: Need | undefined): Promise<Prepared> {
   const size = { width: video.videoWidth, height: video.videoHeight };
   const target = (need && sendSize(size, need)) ?? size;
@@ -93,7 +93,7 @@ function fit({ width, height }: Size, longest: number): Size {
   };
 }
 
-/** What the page shows. */
+/** Draws the thumbnail. */
 function draw(source: CanvasImageSource, size: Size): HTMLCanvasElement {
   const canvas = document.createElement('canvas');
   canvas.width = size.width;
@@ -102,7 +102,7 @@ function draw(source: CanvasImageSource, size: Size): HTMLCanvasElement {
   return canvas;
 }
 
-/** What becomes a file. */
+/** Draws the image to encode. */
 function paint(source: CanvasImageSource, size: Size): OffscreenCanvas {
   const canvas = new OffscreenCanvas(size.width, size.height);
   scale(canvas.getContext('2d'), source, size);
@@ -115,7 +115,7 @@ function scale(
   { width, height }: Size,
 ): void {
   if (!context) {
-    throw new Error('the browser has no memory for the picture');
+    throw new Error('the browser has not enough memory for the image');
   }
   context.imageSmoothingQuality = 'high';
   context.drawImage(source, 0, 0, width, height);
@@ -135,6 +135,6 @@ async function encode(canvas: OffscreenCanvas): Promise<Blob> {
   try {
     return await canvas.convertToBlob({ type: 'image/jpeg', quality: JPEG_QUALITY });
   } catch {
-    throw new Error('the browser cannot write the picture');
+    throw new Error('the browser cannot encode the image');
   }
 }

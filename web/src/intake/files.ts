@@ -1,4 +1,4 @@
-/** Files that are dropped or picked. */
+/** Dropped or chosen files. */
 
 const VIDEO_NAMES = /\.(mp4|m4v|mov|webm|mkv|avi|ogv)$/i;
 
@@ -7,7 +7,7 @@ export interface Sorted {
   videos: File[];
 }
 
-/** Photos in the order of their names, and videos. */
+/** Splits files into photos, sorted by name, and videos. */
 export function sortFiles(files: Iterable<File>): Sorted {
   const byName = new Intl.Collator('en', { numeric: true });
   const all = [...files].sort((a, b) => byName.compare(a.name, b.name));
@@ -15,9 +15,9 @@ export function sortFiles(files: Iterable<File>): Sorted {
   return { photos: all.filter((file) => !isVideo(file)), videos: all.filter(isVideo) };
 }
 
-/** All files of a drop, those in folders too. */
+/** All files of a drop, including those in folders. */
 export async function droppedFiles(transfer: DataTransfer): Promise<File[]> {
-  // The list of items is empty after the event, so the entries are taken at once.
+  // The browser clears the list after the event, so read the entries synchronously.
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.() ?? null);
   const plain = [...transfer.files];
   if (!entries.some((entry) => entry?.isDirectory)) {
@@ -36,7 +36,7 @@ async function filesBelow(entry: FileSystemEntry): Promise<File[]> {
   }
   const reader = (entry as FileSystemDirectoryEntry).createReader();
   const files: File[] = [];
-  // A reader gives its entries in pieces, and an empty piece at the end.
+  // A reader returns its entries in batches; an empty batch marks the end.
   for (;;) {
     const piece = await new Promise<FileSystemEntry[]>((resolve, reject) => {
       reader.readEntries(resolve, reject);
@@ -48,7 +48,7 @@ async function filesBelow(entry: FileSystemEntry): Promise<File[]> {
   }
 }
 
-/** Calls `take` with what is dropped on the page; marks `target` while something hovers over it. */
+/** Calls `take` with files dropped on the page; highlights `target` while dragging over it. */
 export function watchDrops(target: HTMLElement, take: (files: File[]) => void): void {
   const hasFiles = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false;
   let depth = 0;

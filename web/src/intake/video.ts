@@ -1,18 +1,18 @@
-/** Frames of a video file, taken in the browser. */
+/** Extracts frames of a video file in the browser. */
 
 import { grab, type Need, type Prepared } from './downscale';
 
-/** How long the browser may take to find a frame. */
+/** Timeout of seeking a frame, in milliseconds. */
 const SEEK_MS = 20_000;
 
-/** `number` points in time, each in the middle of an equal part of the video. */
+/** `number` times in seconds, each in the middle of an equal part of the video. */
 export function frameTimes(seconds: number, number: number): number[] {
   return Array.from({ length: number }, (_, index) => ((index + 0.5) * seconds) / number);
 }
 
 /**
- * Frames at even distances. They come one by one, so that the first are on their way while the
- * last are sought.
+ * Evenly spaced frames. They are yielded one by one, so that the first are uploaded while later
+ * ones are still being extracted.
  *
  * @throws Error if the browser cannot play the file.
  */
@@ -42,14 +42,14 @@ export async function* videoFrames(
   }
 }
 
-/** A recording that was written as a stream does not say how long it is until its end is sought. */
+/** The duration in seconds. Streamed recordings have none until the player seeks to the end. */
 async function duration(video: HTMLVideoElement): Promise<number> {
   if (!Number.isFinite(video.duration)) {
     video.currentTime = Number.MAX_SAFE_INTEGER;
     await event(video, 'seeked');
   }
   if (!Number.isFinite(video.duration)) {
-    throw new Error('the video does not say how long it is');
+    throw new Error('the duration of the video is unknown');
   }
   return video.duration;
 }
@@ -64,7 +64,9 @@ function event(video: HTMLVideoElement, name: string): Promise<void> {
     };
     const done = settle(resolve);
     const failed = settle(() => reject(new Error('the browser cannot play this video')));
-    const late = settle(() => reject(new Error('the browser does not find a frame of this video')));
+    const late = settle(() =>
+      reject(new Error('the browser did not find a frame of this video in time')),
+    );
     const timer = setTimeout(late, SEEK_MS);
     video.addEventListener(name, done);
     video.addEventListener('error', failed);

@@ -1,6 +1,6 @@
-/** Bytes to base64 and back, by the browser's native means where it has them. */
+/** Base64 encoding and decoding, with the browser's native functions where available. */
 
-/** A blob as standard base64. */
+/** Encodes a blob as standard base64. */
 export function toBase64(blob: Blob): Promise<string> {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
@@ -15,7 +15,7 @@ export function toBase64(blob: Blob): Promise<string> {
 
 type FromBase64 = { fromBase64?(text: string): Uint8Array<ArrayBuffer> };
 
-/** The bytes behind standard base64. */
+/** Decodes standard base64. */
 export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   const native = Uint8Array as unknown as FromBase64;
   if (native.fromBase64) {

@@ -1,40 +1,40 @@
 /**
- * Which image a connection ended for, where the server could not read enough of a message to say
- * whose it is.
+ * Finds the image that made the server close a connection. The server's error does not name the
+ * image if it could not read enough of the message.
  */
 
-/** The code of a connection that ended because of a message that was too large. */
+/** The close code of a message that is too large. */
 const TOO_LARGE = 1009;
 
 export class Blame {
-  /** What the server said last, if that was an error. */
+  /** The server's last message, if it was an error. */
   lastError = '';
-  /** Whether that error was already taken for an image's. */
-  private laid = false;
-  private why = '';
+  /** Whether that error was already assigned to an image. */
+  private assigned = false;
+  private reason = '';
 
-  /** A message came. */
-  heard(error: string): void {
+  /** Records a message of the server; `error` is empty if it was not an error. */
+  received(error: string): void {
     this.lastError = error;
-    this.laid = false;
+    this.assigned = false;
   }
 
-  /** The last error is that of an image. */
-  lay(): void {
-    this.laid = true;
+  /** Records that the last error was assigned to an image. */
+  assign(): void {
+    this.assigned = true;
   }
 
   dropped(code: number): void {
-    if (code === TOO_LARGE && !this.laid) {
-      this.why ||= this.lastError || 'its message is too large for the server';
+    if (code === TOO_LARGE && !this.assigned) {
+      this.reason ||= this.lastError || 'its message is too large for the server';
     }
-    this.laid = false;
+    this.assigned = false;
   }
 
-  /** What the oldest image that did not arrive is to be refused for, once. */
+  /** The reason to refuse the oldest image that did not arrive; empty after the first call. */
   take(): string {
-    const { why } = this;
-    this.why = '';
-    return why;
+    const { reason } = this;
+    this.reason = '';
+    return reason;
   }
 }

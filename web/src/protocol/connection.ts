@@ -1,38 +1,38 @@
-/** A session's socket, opened again when it drops. */
+/** A session's WebSocket, which reconnects when it drops. */
 
 import type { Server } from '../shared/api';
 import { Backoff } from '../shared/backoff';
 import { Liveness } from './liveness';
 
-/** Bytes that may wait in the socket before nothing more is put in. */
+/** Buffered bytes above which sending pauses. */
 const BUFFER_LIMIT = 4 << 20;
-/** How often a full buffer is looked at: the browser does not tell when it empties. */
+/** Poll interval of a full buffer: browsers have no event for it. */
 const BUFFER_POLL_MS = 20;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
-/** How often is looked whether the socket still leads anywhere. */
+/** Interval of the liveness check, in milliseconds. */
 const LOOK_MS = 2500;
 
-/** Close codes after which the session cannot be connected to again. */
+/** Close codes after which reconnecting is impossible. */
 const FINAL_CODES = new Map([
   [4404, 'the session does not exist; it may have expired'],
   [4408, 'the session has expired'],
   [4410, 'the session was deleted'],
-  [4422, 'the server does not understand the address'],
+  [4422, 'the server rejected a parameter of the address'],
   [4500, 'the session failed'],
 ]);
 
 export interface ConnectionEvents {
-  /** A socket is open; `again` if it is not the first. The server speaks next. */
+  /** A socket is open; `again` if it is not the first. The server sends the next message. */
   onOpen(again: boolean): void;
   onData(data: string | ArrayBuffer): void;
-  /** The socket dropped with this code; the next attempt is in so many milliseconds. */
+  /** The socket closed with this code; the next attempt follows after `pauseMs`. */
   onDrop(pauseMs: number, code: number): void;
-  /** There will be no other attempt. */
+  /** The connection ended; there is no further attempt. */
   onEnd(reason: string): void;
-  /** There is room in the buffer again. */
+  /** The buffer has room again. */
   onRoom(): void;
-  /** Whether a large answer may be on its way, which nothing can overtake. */
+  /** Whether a large answer may be in transit, which delays all later messages. */
   isAnswerDue(): boolean;
 }
 
@@ -44,12 +44,12 @@ export class Connection {
   private roomTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly watch: ReturnType<typeof setInterval>;
   private liveness = new Liveness(Date.now());
-  /** Bytes that were put into the socket. */
+  /** Total bytes passed to the socket. */
   private put = 0;
   private readonly backoff = new Backoff(FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
   private readonly retryNow = () => this.retry();
 
-  /** @param resume whether the first socket, too, takes over what others left behind. */
+  /** @param resume whether the first socket also resumes earlier connections. */
   constructor(
     private readonly server: Server,
     private readonly session: string,
@@ -65,7 +65,7 @@ export class Connection {
     return this.socket?.readyState === WebSocket.OPEN;
   }
 
-  /** Whether more can be sent now; if not, `onRoom` tells when. */
+  /** Whether more can be sent now; if not, `onRoom` is called later. */
   hasRoom(): boolean {
     if (!this.socket || !this.isOpen) {
       return false;
@@ -87,12 +87,12 @@ export class Connection {
     }
   }
 
-  /** The server has taken the client in, so the next drop is a new one. */
+  /** The server has accepted the connection, so the backoff starts over. */
   established(): void {
     this.backoff.reset();
   }
 
-  /** Gives up the socket, and opens another one after the pause. */
+  /** Closes the socket, and opens another one after the pause. */
   restart(): void {
     if (this.socket) {
       this.socket.close();
@@ -100,7 +100,7 @@ export class Connection {
     }
   }
 
-  /** Tries again at once: instead of after the pause, or with a socket that is stuck. */
+  /** Reconnects at once, instead of after the pause or in place of a stuck socket. */
   retry(): void {
     const { socket } = this;
     if (this.closed) {
@@ -137,7 +137,7 @@ export class Connection {
     this.socket = socket;
     this.put = 0;
     this.liveness = new Liveness(Date.now());
-    // What an earlier socket still says does not count.
+    // Ignore events of earlier sockets.
     const current = () => this.socket === socket;
     socket.onopen = () => {
       if (current()) {
@@ -183,7 +183,7 @@ export class Connection {
     if (verdict === 'dead') {
       this.restart();
     } else if (verdict === 'ask' && this.isOpen) {
-      // Not counted: that the question leaves the buffer says nothing of the network.
+      // Not counted as progress: leaving the buffer does not prove that the network works.
       this.socket.send('{"type":"ping"}');
     }
   }

@@ -1,4 +1,4 @@
-/** The messages that the page sends. */
+/** Encodes the page's messages. */
 
 import { reason } from '../shared/api';
 import { bytes } from '../shared/format';
@@ -8,13 +8,13 @@ import type { Limits } from './messages';
 import type { RequestKind } from './requests';
 import type { Image } from './uploads';
 
-/** An image cannot be sent; the message says why. */
+/** An image cannot be sent. */
 export class Unsendable extends Error {}
 
 /**
- * The image as a message, a binary one if the server takes those.
+ * Encodes an image, as a binary message if the server accepts it.
  *
- * @throws Unsendable if its file cannot be read, or is more than the server takes.
+ * @throws Unsendable if its file cannot be read or exceeds the server's limit.
  */
 export async function encodeImage(
   { name, id }: Image,
@@ -38,11 +38,11 @@ export async function encodeImage(
 
 function check(size: number, limit = Number.POSITIVE_INFINITY): void {
   if (size > limit) {
-    throw new Unsendable(`it has ${bytes(size)}, and the server takes up to ${bytes(limit)}`);
+    throw new Unsendable(`it has ${bytes(size)}, and the server accepts up to ${bytes(limit)}`);
   }
 }
 
-/** The message that asks for a point cloud. */
+/** Encodes a request for a point cloud. */
 export function encodeRequest(kind: RequestKind, id: string, incremental: boolean): string {
   return JSON.stringify(
     kind === 'finish' ? { type: 'finalize', id } : { type: 'generate', incremental, id },

@@ -1,4 +1,4 @@
-/** What a session tells the page. */
+/** Events of a session. */
 
 import type { Answer, Progress } from './messages';
 import type { RequestKind } from './requests';
@@ -11,16 +11,16 @@ export interface SessionEvents {
   onImage(image: Image): void;
   onRequest(kind: RequestKind): void;
   onProgress(progress: Progress): void;
-  /** `last` if the session is completed with it. */
+  /** `last` if this result completed the session. */
   onAnswer(answer: Answer, glb: Blob, last: boolean): void;
   /** A request failed. */
   onFailure(message: string): void;
   onNote(message: string): void;
-  /** What may be asked changed. */
+  /** The possible requests have changed. */
   onChange(): void;
 }
 
-/** Tells nobody. */
+/** Ignores all events. */
 export const SILENT: SessionEvents = {
   onLink() {},
   onImage() {},

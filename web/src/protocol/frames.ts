@@ -1,14 +1,14 @@
 /**
- * Binary messages: a header, which is a message of the protocol without its base64, and the bytes.
+ * Binary messages: a header (a JSON message without its base64 field) and the field's bytes.
  *
  * They begin with the letters PSB, the version 1, and the length of the header as an unsigned
- * 32-bit number, little endian.
+ * 32-bit little-endian integer.
  */
 
 const MAGIC = [0x50, 0x53, 0x42, 1];
 const PRELUDE = 8;
 
-/** A message whose bytes are those of a file. */
+/** Encodes a message with the bytes of a file. */
 export async function encodeFrame(header: object, file: Blob): Promise<ArrayBuffer> {
   const text = new TextEncoder().encode(JSON.stringify(header));
   const prelude = new DataView(new ArrayBuffer(PRELUDE));
@@ -20,13 +20,13 @@ export async function encodeFrame(header: object, file: Blob): Promise<ArrayBuff
 }
 
 export interface Frame {
-  /** The text of the header. */
+  /** The header as JSON text. */
   header: string;
-  /** Those of the message, not a copy. */
+  /** A view into the message, not a copy. */
   bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** @throws Error if it is no message of this kind. */
+/** @throws Error if the data are not a binary message. */
 export function decodeFrame(data: ArrayBuffer): Frame {
   const view = new DataView(data);
   if (view.byteLength < PRELUDE || MAGIC.some((byte, index) => view.getUint8(index) !== byte)) {
@@ -34,7 +34,7 @@ export function decodeFrame(data: ArrayBuffer): Frame {
   }
   const length = view.getUint32(MAGIC.length, true);
   if (PRELUDE + length > data.byteLength) {
-    throw new Error('the server sent a binary message that is cut off');
+    throw new Error('the server sent a truncated binary message');
   }
   return {
     header: new TextDecoder().decode(new Uint8Array(data, PRELUDE, length)),

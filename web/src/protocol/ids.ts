@@ -1,8 +1,8 @@
-/** Identifiers of messages, which their answers repeat. */
+/** Message identifiers, which the answers repeat. */
 
 /**
- * Numbers with a random prefix, so that they differ from those of the same session's other clients
- * and of this page before it was loaded anew.
+ * Numbers with a random prefix, so that they differ from those of the session's other clients and
+ * of earlier loads of this page.
  */
 export class Ids {
   private readonly prefix = Array.from(crypto.getRandomValues(new Uint8Array(6)), (byte) =>

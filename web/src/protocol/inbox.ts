@@ -1,4 +1,4 @@
-/** What comes from the server, text or binary. */
+/** Decodes the server's text and binary messages. */
 
 import { fromBase64 } from './base64';
 import { decodeFrame } from './frames';
@@ -10,7 +10,7 @@ export interface Incoming {
   glb: Blob;
 }
 
-/** Reads a message; nothing if it is none of the protocol. */
+/** Reads a message; undefined if it is not part of the protocol. */
 export function readMessage(data: string | ArrayBuffer): Incoming | undefined {
   const frame = typeof data === 'string' ? undefined : decodeFrame(data);
   const message = parseMessage(frame?.header ?? String(data));

@@ -1,10 +1,10 @@
-/** Whether a socket still leads anywhere: a network can vanish without a word. */
+/** Detects dead connections: a network can fail without closing the socket. */
 
-/** A socket on which nothing moves for so long is asked for a sign of life, */
+/** Idle time after which to send a ping. */
 const QUIET_MS = 10_000;
-/** and is given up if nothing moves for so long after that; */
+/** Time after the ping without traffic, after which the socket is closed. */
 const DEADLINE_MS = 20_000;
-/** for longer while a large answer may be on its way, for the sign waits behind it. */
+/** The same while a large answer may be in transit, which delays the pong. */
 const ANSWER_DEADLINE_MS = 180_000;
 
 export type Verdict = 'fine' | 'ask' | 'dead';
@@ -15,22 +15,22 @@ export class Liveness {
 
   constructor(private lastSign: number) {}
 
-  /** Something came. */
+  /** Records received traffic. */
   sign(now: number): void {
     this.lastSign = now;
     this.asked = undefined;
   }
 
-  /** Whether it has been quiet for long enough to doubt it. */
+  /** Whether the connection has been idle for long enough to ping. */
   isQuiet(now: number): boolean {
     return now - this.lastSign >= QUIET_MS;
   }
 
   /**
-   * What to do. It counts from the question, not from the silence: a page in the background looks
-   * seldom.
+   * Decides what to do. The deadline counts from the ping, not from the last traffic: a page in the
+   * background checks rarely.
    *
-   * @param delivered bytes that left the socket's buffer so far; more of them are a sign, too.
+   * @param delivered bytes that have left the socket's buffer; an increase counts as traffic.
    */
   look(now: number, delivered: number, answerDue: boolean): Verdict {
     if (delivered > this.delivered) {

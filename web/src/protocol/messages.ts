@@ -1,4 +1,4 @@
-/** The messages of the socket and the answers of the session's REST resources. */
+/** Types of the WebSocket messages and of the session's REST responses. */
 
 export type Matrix = number[][];
 
@@ -21,10 +21,10 @@ export interface Metadata {
 export interface Answer {
   type: 'delta' | 'complete';
   image_count: number;
-  /** The identifier of the request that it answers, if the server repeats it. */
+  /** The identifier of the answered request, if the server repeats it. */
   id?: string;
   metadata: Metadata;
-  /** The scene, unless it comes as the bytes of a binary message. */
+  /** The scene as base64; missing in binary messages. */
   glb_base64?: string;
 }
 
@@ -41,7 +41,7 @@ export type ServerMessage =
       session_id: string;
       image_count: number;
       max_images: number;
-      /** Whether results come as binary messages; then images may be sent as such, too. */
+      /** Whether results are binary messages; images may then be binary too. */
       binary?: boolean;
     }
   | { type: 'ack'; image_count: number; session_id: string; image_path: string; id?: string }
@@ -57,7 +57,7 @@ export interface SessionInfo {
   session_id: string;
   status: string;
   image_count: number;
-  /** Images that were received and are not stored yet; older servers do not tell. */
+  /** Images received but not yet stored; missing for older servers. */
   pending_images?: number;
   max_images: number;
   error_message: string | null;
@@ -67,7 +67,7 @@ export interface SessionInfo {
   config?: Config;
 }
 
-/** One of `GET /ws/session/{session_id}/images`; `id` is that of the message that brought it. */
+/** An entry of `GET /ws/session/{session_id}/images`; `id` is that of the image's message. */
 export interface StoredImage {
   index: number;
   id: string | null;
@@ -76,7 +76,7 @@ export interface StoredImage {
   height: number;
 }
 
-/** What a server takes, of `GET /info`. */
+/** The limits of `GET /info`. */
 export interface Limits {
   max_image_bytes?: number;
   max_image_pixels?: number;
@@ -90,7 +90,7 @@ export interface Created {
   config: Config;
 }
 
-/** Reads a message; nothing if it is none of the protocol. */
+/** Parses a message; undefined if it is not part of the protocol. */
 export function parseMessage(text: string): ServerMessage | undefined {
   const message: unknown = JSON.parse(text);
   const known = ['connected', 'ack', 'progress', 'delta', 'complete', 'error', 'pong'];

@@ -1,4 +1,4 @@
-/** How a session begins: a new one is made, or the page comes to one that exists. */
+/** Creates a session, or attaches to an existing one. */
 
 import type { Server } from '../shared/api';
 import type { SessionEvents } from './events';
@@ -8,17 +8,17 @@ import { Session } from './session';
 import type { Other } from './uploads';
 
 export interface Options {
-  /** What the server takes. */
+  /** The server's limits. */
   limits?: Limits;
-  /** Gives up what is not there yet. */
+  /** Cancels the operation. */
   signal?: AbortSignal;
 }
 
-/** What `attachSession` finds. */
+/** Result of `attachSession`. */
 export interface Found {
   session: Session;
   info: SessionInfo;
-  /** The images that it has, by names that are unique here, if the server tells. */
+  /** The session's images with names unique on this page; undefined for older servers. */
   images: Other[] | undefined;
 }
 
@@ -30,14 +30,14 @@ export async function createSession(
 ): Promise<Session> {
   const { session_id, config } = await server.post<Created>('/ws/session/create', parameters);
   if (signal?.aborted) {
-    // Nobody else knows it, and nothing is in it.
+    // Cancelled: delete the empty session, which no one else knows.
     await new SessionResource(server, session_id).delete();
     signal.throwIfAborted();
   }
   return new Session(server, session_id, { config, limits }, events);
 }
 
-/** Goes on with a session that exists. */
+/** Attaches to an existing session. */
 export async function attachSession(
   server: Server,
   id: string,

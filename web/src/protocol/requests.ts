@@ -1,32 +1,32 @@
-/** The requests for point clouds: one at a time, when it is due. */
+/** Schedules the requests for point clouds, one at a time. */
 
 import type { Uploads } from './uploads';
 
 export type RequestKind = 'update' | 'finish';
 
-/** Fewer images than this give nothing to triangulate, so no update is asked by itself. */
+/** Minimum number of images for an automatic update; fewer cannot be triangulated. */
 const FEWEST_IMAGES = 2;
-/** Stages during which no large answer is on its way. */
+/** Stages during which no large answer can be in transit. */
 const EARLY_STAGES = ['loading_model', 'inference'];
 
-/** A request without an identifier is that of an earlier page; what it was is not known. */
+/** A sent request. One of an earlier page load has no known identifier or kind. */
 export interface Pending {
   kind: RequestKind;
   id: string | undefined;
 }
 
 export class Requests {
-  /** Ask for an update after so many images; 0 asks for none. */
+  /** Number of images between automatic updates; 0 disables them. */
   updateEvery = 0;
-  /** Whether images come without end, so that an empty queue means nothing. */
+  /** Whether a live source adds images, so that an empty queue does not mean the end. */
   live = false;
-  /** Sent, and not answered yet. */
+  /** The request sent and not yet answered. */
   pending: Pending | undefined;
-  /** The stage of the pending one. */
+  /** The stage of the pending request. */
   stage: string | undefined;
-  /** Asked for, but not sent yet: images come first. */
+  /** The request to send after the waiting images. */
   private wanted: RequestKind | undefined;
-  /** Images sent since the last one. */
+  /** Images sent since the last request. */
   private images = 0;
 
   get busy(): boolean {
@@ -38,7 +38,7 @@ export class Requests {
     return this.wanted === 'finish' || this.pending?.kind === 'finish';
   }
 
-  /** A large answer may be on its way. */
+  /** Whether a large answer may be in transit. */
   get isAnswerDue(): boolean {
     const early = this.stage !== undefined && EARLY_STAGES.includes(this.stage);
     return this.pending !== undefined && !early;
@@ -54,7 +54,7 @@ export class Requests {
     this.images += 1;
   }
 
-  /** What to send now, if anything. */
+  /** The request to send now, if any. */
   due(uploads: Uploads): RequestKind | undefined {
     if (this.pending) {
       return undefined;
@@ -76,23 +76,23 @@ export class Requests {
   /**
    * Whether an answer with this identifier is that of the pending request.
    *
-   * @param correlates whether the server's answers say what they answer.
+   * @param correlates whether the server repeats identifiers in its answers.
    */
   isAnsweredBy(id: string | undefined, correlates: boolean): boolean {
     if (!this.pending) {
       return false;
     }
-    // One that an earlier page asked for has an identifier that is not known here.
+    // The identifier of an earlier page's request is not known here.
     const unknown = this.pending.id === undefined || (!correlates && id === undefined);
     return unknown || this.pending.id === id;
   }
 
-  /** The pending one was answered. */
+  /** Records that the pending request was answered. */
   settle(): void {
     this.pending = undefined;
   }
 
-  /** The pending one did not arrive. */
+  /** Records that the pending request was lost, so that it is sent again. */
   again(): void {
     if (this.pending) {
       this.wanted ??= this.pending.kind;

@@ -1,18 +1,18 @@
-/** What the server tells of a session over HTTP. */
+/** A session's REST resources. */
 
 import type { Server } from '../shared/api';
 import type { Answer, SessionInfo, StoredImage } from './messages';
 
-/** Pause between two looks at whether the server still stores images of a lost connection. */
+/** Poll interval while the server still stores images of a lost connection. */
 const SETTLE_MS = 400;
-/** Looks after which what is stored by then counts. */
+/** Maximum number of polls; then the stored images at that time count. */
 const SETTLE_LOOKS = 100;
-/** Results that may replace one another while one is fetched. */
+/** Attempts to fetch both parts of the same result while newer ones replace it. */
 const RESULT_ATTEMPTS = 4;
 
 export interface Settled {
   info: SessionInfo;
-  /** Where the images that it has stand, by identifier; older servers do not tell. */
+  /** Indices of the stored images by message identifier; undefined for older servers. */
   places: Map<string, number> | undefined;
 }
 
@@ -34,7 +34,7 @@ export class SessionResource {
     return this.server.delete(this.path);
   }
 
-  /** The stored images in order; nothing if the server is an older one, which does not tell. */
+  /** The stored images in order; undefined for older servers. */
   async images(info: SessionInfo): Promise<StoredImage[] | undefined> {
     if (info.pending_images === undefined) {
       return undefined;
@@ -46,8 +46,10 @@ export class SessionResource {
     return (await this.server.getFile(`${this.path}/images/${index}/thumbnail`)).blob;
   }
 
-  /** The newest result. Its two parts are fetched one after the other, and are of the same one. */
-  async result(): Promise<{ answer: Answer; glb: Blob }> {
+  /** Fetches the newest result; ensures that metadata and GLB belong to the same one. */ async result(): Promise<{
+    answer: Answer;
+    glb: Blob;
+  }> {
     const path = `${this.path}/result`;
     for (let attempt = 1; ; attempt += 1) {
       const json = await this.server.getFile(path, { format: 'json' });
@@ -56,16 +58,16 @@ export class SessionResource {
         return { answer: JSON.parse(await json.blob.text()), glb };
       }
       if (attempt === RESULT_ATTEMPTS) {
-        throw new Error('the result changes faster than it is fetched');
+        throw new Error('the result changed several times while it was being fetched');
       }
     }
   }
 
   /**
-   * The session once it stores nothing more of what an earlier connection sent.
+   * Waits until the session has stored all images received on an earlier connection.
    *
-   * @param stored its count before.
-   * @param underWay whether images were under way.
+   * @param stored the image count before.
+   * @param underWay whether images were in transit.
    */
   async settled(stored: number, underWay: boolean): Promise<Settled> {
     let info = await this.info();

@@ -1,4 +1,4 @@
-/** One reconstruction: its images, its requests and their answers over connections that may drop. */
+/** One reconstruction: uploads, requests and answers over a connection that may drop. */
 
 import { reason, type Server } from '../shared/api';
 import { Blame } from './blame';
@@ -12,13 +12,13 @@ import { type RequestKind, Requests } from './requests';
 import { SessionResource, type Settled } from './resource';
 import { type Image, Uploads } from './uploads';
 
-/** What is known of a session when it begins here. */
+/** Initial knowledge about a session. */
 export interface Beginning {
-  /** What it was made with; older servers do not tell. */
+  /** The session's parameters; undefined for older servers. */
   config: Config | undefined;
-  /** What the server takes. */
+  /** The server's limits. */
   limits: Limits;
-  /** What the server says of it, if it existed before. */
+  /** The server's state of the session, if it existed before. */
   info?: SessionInfo;
 }
 
@@ -28,9 +28,9 @@ export class Session {
   readonly config: Config | undefined;
   readonly limits: Limits;
   readonly requests = new Requests();
-  /** Whether an update is asked for as an incremental one. */
+  /** Whether updates are requested as incremental. */
   incremental = true;
-  /** Answers that came so far. */
+  /** Number of answers received. */
   answers = 0;
 
   private readonly connection: Connection;
@@ -38,14 +38,14 @@ export class Session {
   private readonly ids = new Ids();
   private readonly left = new AbortController();
   private greeted = false;
-  /** Whether the server speaks binary messages; those that only know JSON are served as well. */
+  /** Whether the server supports binary messages; older servers support only JSON. */
   private binary = false;
-  /** Whether the server's answers say what they answer. */
+  /** Whether the server repeats identifiers in its answers. */
   private correlates = false;
   private settling = false;
-  /** Whether answers that nobody got may come before anything else. */
+  /** Whether undelivered answers may arrive first. */
   private expecting = false;
-  /** Counts connections and drops, so that what was begun on an earlier one is given up. */
+  /** Counts connections and drops, so that work started on an earlier one is cancelled. */
   private epoch = 0;
   private sending = false;
   private readonly blame = new Blame();
@@ -54,7 +54,7 @@ export class Session {
   private answersSinceGreeting = 0;
   private state: 'open' | 'completed' | 'ended' = 'open';
 
-  /** Connects to it; `createSession` and `attachSession` find out what it takes. */
+  /** Connects to the session; `createSession` and `attachSession` provide the arguments. */
   constructor(
     readonly server: Server,
     readonly id: string,
@@ -80,12 +80,12 @@ export class Session {
     events.onLink('connecting', '');
   }
 
-  /** Aborted when the page leaves the session; nothing more comes of it then. */
+  /** Aborted when the page leaves the session; no event follows. */
   get signal(): AbortSignal {
     return this.left.signal;
   }
 
-  /** Whether it takes images and requests. */
+  /** Whether the session accepts images and requests. */
   get takesWork(): boolean {
     return this.state === 'open' && !this.requests.finishing;
   }
@@ -98,19 +98,19 @@ export class Session {
     return this.state !== 'open';
   }
 
-  /** Whether the server has it no longer. */
+  /** Whether the server no longer has the session. */
   get isGone(): boolean {
     return this.state === 'ended';
   }
 
-  /** Asks for a point cloud of all images so far. */
+  /** Requests a point cloud of all images so far. */
   ask(kind: RequestKind): void {
     this.requests.want(kind);
     this.events.onChange();
     void this.pump();
   }
 
-  /** When updates are due changed. */
+  /** Applies changed settings for automatic updates. */
   settingsChanged(): void {
     void this.pump();
   }
@@ -119,7 +119,7 @@ export class Session {
     this.connection.retry();
   }
 
-  /** Leaves; the session lives on at the server. */
+  /** Disconnects; the server keeps the session. */
   close(): void {
     this.events = SILENT;
     this.state = 'ended';
@@ -127,13 +127,13 @@ export class Session {
     this.left.abort();
   }
 
-  /** Takes over what an earlier page began. */
+  /** Continues the work of an earlier page load. */
   private goOn({ image_count, status, connections }: SessionInfo): void {
     this.uploads.foreign = image_count;
     if (status === 'completed') {
       this.state = 'completed';
     } else if (status === 'processing' && !connections) {
-      // Nobody else waits for it, so its answer comes here.
+      // No other client is connected, so this connection gets the answer.
       this.requests.pending = { kind: 'update', id: undefined };
     }
   }
@@ -145,7 +145,7 @@ export class Session {
     }
   }
 
-  /** Sends what may be sent now. */
+  /** Sends the images and requests that may be sent now. */
   private async pump(): Promise<void> {
     if (this.sending) {
       return;
@@ -159,7 +159,7 @@ export class Session {
           break;
         }
         const message = await this.encode(image, image.data);
-        // The connection may have dropped, or the image been given up, in the meantime.
+        // The connection may have dropped, or the image been refused, in the meantime.
         if (!message || !this.canSend() || image.state !== 'queued') {
           continue;
         }
@@ -173,7 +173,7 @@ export class Session {
     }
   }
 
-  /** The message that brings an image; nothing if it cannot be sent, and then it is refused. */
+  /** Encodes an image; if that fails, refuses the image and returns undefined. */
   private async encode(image: Image, file: Blob): Promise<string | ArrayBuffer | undefined> {
     try {
       return await encodeImage(image, file, this.binary, this.limits);
@@ -216,7 +216,7 @@ export class Session {
   private handle({ message, glb }: Incoming): void {
     this.expecting &&= message.type === 'connected';
     this.correlates ||= 'id' in message && typeof message.id === 'string';
-    this.blame.heard(message.type === 'error' ? message.message : '');
+    this.blame.received(message.type === 'error' ? message.message : '');
     switch (message.type) {
       case 'connected':
         this.binary = message.binary === true;
@@ -251,7 +251,7 @@ export class Session {
     if (last) {
       this.state = 'completed';
     } else if (answer.type === 'complete' && request?.id === undefined) {
-      // It may answer what an earlier page or another client asked for.
+      // The result may answer a request of an earlier page load or another client.
       void this.lookWhetherOver();
     }
     if (request) {
@@ -271,11 +271,11 @@ export class Session {
         void this.pump();
       }
     } catch {
-      // Then the server's refusal of the next message tells.
+      // The server will refuse the next message instead.
     }
   }
 
-  /** The session takes nothing more. */
+  /** Marks the session as completed. */
   private complete(): void {
     this.state = 'completed';
     this.requests.clear();
@@ -306,7 +306,7 @@ export class Session {
     }
   }
 
-  /** The error does not say what it answers: an image under way or the request. */
+  /** Assigns an error without identifier to an image in transit or to the request. */
   private async refusedByGuess(message: string): Promise<void> {
     const { epoch } = this;
     const images = this.uploads.in('sent').length > 0;
@@ -316,10 +316,10 @@ export class Session {
       }
       return;
     }
-    // After a drop it is found out in another way what became of the images.
+    // After a drop, the reconnection determines the state of the images.
     if (epoch === this.epoch) {
       if (this.uploads.refused(message)) {
-        this.blame.lay();
+        this.blame.assign();
       } else {
         this.events.onNote(message);
       }
@@ -358,7 +358,7 @@ export class Session {
       return;
     }
     if (this.attached) {
-      // Some of an earlier page may have been stored since it was asked.
+      // Images of an earlier page load may have been stored since the session was queried.
       this.uploads.foreign = Math.max(this.uploads.foreign, stored);
     }
     this.uploads.connected(stored, limit);
@@ -366,7 +366,7 @@ export class Session {
     this.events.onLink('open', '');
   }
 
-  /** Finds out what became of the images and the request under way when the connection dropped. */
+  /** Determines the state of the images and the request in transit when the connection dropped. */
   private async settle(stored: number): Promise<void> {
     const { epoch } = this;
     let found: Settled | undefined;
@@ -374,15 +374,15 @@ export class Session {
       found = await this.resource.settled(stored, this.uploads.in('sent').length > 0);
     } catch (error) {
       if (epoch === this.epoch) {
-        // Without an answer nothing can be decided, so it is tried again as a whole.
-        this.events.onNote(`the session could not be looked at: ${reason(error)}`);
+        // Without the server's state nothing can be decided, so reconnect and try again.
+        this.events.onNote(`the state of the session could not be read: ${reason(error)}`);
         this.connection.restart();
       }
     }
     if (epoch !== this.epoch || !found) {
       return;
     }
-    // What ended before the question above comes before the answer of a ping.
+    // Answers sent before the query above arrive before the pong.
     await new Promise<void>((resolve) => {
       this.pong = resolve;
       this.connection.send('{"type":"ping"}');
@@ -400,7 +400,7 @@ export class Session {
     }
     this.settling = false;
     this.connection.established();
-    this.events.onLink('open', 'connected again; the session goes on where it was');
+    this.events.onLink('open', 'reconnected; the session continues');
     void this.pump();
   }
 
@@ -409,7 +409,7 @@ export class Session {
     this.blame.dropped(code);
     this.greeted = false;
     this.pong = undefined;
-    this.events.onLink('lost', `trying again in ${Math.round(pauseMs / 100) / 10} s`);
+    this.events.onLink('lost', `reconnecting in ${Math.round(pauseMs / 100) / 10} s`);
   }
 
   private end(why: string): void {

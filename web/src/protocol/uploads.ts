@@ -1,10 +1,9 @@
 /**
- * The images of a session on their way to the server.
+ * The upload queue of a session.
  *
- * They go in the order in which they were added, a few at a time. The server's answers repeat an
- * image's identifier. Those of older servers do not: acknowledgements come in order, and a refusal
- * is taken for that of the oldest image under way until an acknowledgement shows that it was for a
- * later one.
+ * Images are sent in order, a few at a time. The server's answers repeat an image's identifier.
+ * Older servers send no identifier: acknowledgements arrive in order, and a refusal is assigned to
+ * the oldest image in transit until an acknowledgement shows that it belonged to a later one.
  */
 
 import { Ids } from './ids';
@@ -13,16 +12,16 @@ import type { StoredImage } from './messages';
 export type ImageState = 'preparing' | 'queued' | 'sent' | 'acknowledged' | 'refused';
 
 export interface Image {
-  /** What the server calls it; no two images of a session share a name. */
+  /** The name sent to the server; unique within the session. */
   readonly name: string;
-  /** Names its message. */
+  /** The identifier of its message. */
   readonly id: string;
-  /** Its place among the images of the session, counted from 0, once the server has told. */
+  /** Its index among the images of the session, from 0; undefined until known. */
   index: number | undefined;
   state: ImageState;
   /** Why it was refused. */
   reason: string;
-  /** The file, as long as it may have to be sent (again). */
+  /** The file, until it is acknowledged or refused. */
   data: Blob | undefined;
 }
 
@@ -32,32 +31,32 @@ export interface Other {
   index: number;
 }
 
-/** Images under way; fewer than the server takes unanswered by default. */
+/** Maximum images in transit; below the server's default limit of unanswered messages. */
 const IN_FLIGHT = 8;
 
 export class Uploads {
   private readonly images: Image[] = [];
   private readonly names = new Set<string>();
-  /** Places of the images that others sent and that have names here. */
+  /** Indices of named images that this page did not send. */
   private readonly others = new Set<number>();
-  /** Images that the server has, by its own count. */
+  /** The server's image count. */
   private stored = 0;
   private limit = Number.POSITIVE_INFINITY;
 
-  /** @param changed is told of every image whose state changes. */
+  /** @param changed called for every image whose state changes. */
   constructor(
     private readonly changed: (image: Image) => void,
     private readonly ids = new Ids(),
   ) {}
 
-  /** Names that the session has already. */
+  /** Reserves names that the session already has. */
   know(names: Iterable<string>): void {
     for (const name of names) {
       this.names.add(name);
     }
   }
 
-  /** Gives those of the session's images names that others sent and that have none yet. */
+  /** Assigns unique names to stored images of others that have none yet. */
   nameOthers(stored: StoredImage[]): Other[] {
     const own = new Set(this.images.map(({ id }) => id));
     const found = stored
@@ -69,7 +68,7 @@ export class Uploads {
     return found;
   }
 
-  /** Takes a place in the order for an image whose file is still being made. */
+  /** Reserves a position in the queue for an image that is still being prepared. */
   reserve(name: string): Image {
     const image: Image = {
       name: uniqueName(name, this.names),
@@ -84,7 +83,7 @@ export class Uploads {
     return image;
   }
 
-  /** Its file is there; nothing if it was refused meanwhile. */
+  /** Sets the file of a reserved image, unless it has been refused. */
   ready(image: Image, data: Blob): void {
     if (image.state !== 'preparing') {
       return;
@@ -107,7 +106,7 @@ export class Uploads {
     if (head?.state !== 'queued' || sent >= IN_FLIGHT) {
       return undefined;
     }
-    // One that does not fit is not worth its bytes, unless a refusal makes room.
+    // Do not send an image beyond the limit, unless a refusal makes room.
     return this.stored + sent < this.limit ? head : undefined;
   }
 
@@ -115,7 +114,7 @@ export class Uploads {
     this.set(image, 'sent');
   }
 
-  /** The server has an image. */
+  /** Records an acknowledgement. */
   acknowledged(name: string, stored: number, id?: string): void {
     this.stored = stored;
     const image = this.images.find((image) =>
@@ -131,7 +130,7 @@ export class Uploads {
     this.refuseBeyondLimit();
   }
 
-  /** The server does not want an image. Returns whether it was one of those under way. */
+  /** Records a refusal. Returns whether it belongs to an image in transit. */
   refused(reason: string, id?: string): boolean {
     const image = this.in('sent').find((image) => id === undefined || image.id === id);
     if (image) {
@@ -141,7 +140,7 @@ export class Uploads {
     return image !== undefined;
   }
 
-  /** A connection begins: the server's count, and its limit. */
+  /** Records the image count and limit of a new connection. */
   connected(stored: number, limit: number): void {
     this.stored = Math.max(this.stored, stored);
     this.limit = limit;
@@ -149,13 +148,13 @@ export class Uploads {
   }
 
   /**
-   * The connection was lost with images under way, and all that the server had received is dealt
-   * with. What arrived is stored, and the others are sent again.
+   * Determines which images in transit arrived, after a lost connection and once the server has
+   * processed everything it received. The others are queued again.
    *
-   * @param stored the server's count.
-   * @param places where the images that it has stand, by identifier, if it tells; else so many
-   * arrived as its count grew by.
-   * @param blame why the server ended the connection, if it was for the oldest that did not arrive.
+   * @param stored the server's image count.
+   * @param places indices of the stored images by identifier. If undefined, the increase of the
+   * count gives the number that arrived.
+   * @param blame reason to refuse the oldest image that did not arrive, if it ended the connection.
    */
   reconnected(stored: number, places?: Map<string, number>, blame = ''): void {
     let arrived = stored - this.in('acknowledged').length - this.foreign;
@@ -175,10 +174,10 @@ export class Uploads {
     this.refuseBeyondLimit();
   }
 
-  /** Images of the session that this page did not send. */
+  /** Number of images of the session that this page did not send. */
   foreign = 0;
 
-  /** Gives up what is not under way. */
+  /** Refuses all images that have not been sent. */
   refuseWaiting(reason: string): void {
     for (const image of this.images) {
       if (image.state === 'preparing' || image.state === 'queued') {
@@ -191,12 +190,12 @@ export class Uploads {
     return this.images.filter(({ state }) => states.includes(state));
   }
 
-  /** Whether nothing waits to be sent or is being made. */
+  /** Whether no image is waiting or being prepared. */
   get drained(): boolean {
     return this.in('preparing', 'queued').length === 0;
   }
 
-  /** Whether the session takes no more. */
+  /** Whether the session has reached its image limit. */
   get full(): boolean {
     return this.stored >= this.limit;
   }
@@ -210,7 +209,7 @@ export class Uploads {
 
   private refuseBeyondLimit(): void {
     if (this.full && this.in('sent').length === 0) {
-      this.refuseWaiting(`the session has its ${this.limit} images`);
+      this.refuseWaiting(`the session already has its ${this.limit} images`);
     }
   }
 
@@ -220,7 +219,7 @@ export class Uploads {
   }
 }
 
-/** The name, with a number if it is taken; then it is taken. */
+/** Makes a name unique by a number, and adds it to `taken`. */
 function uniqueName(name: string, taken: Set<string>): string {
   let unique = name;
   for (let number = 2; taken.has(unique); number += 1) {
@@ -230,7 +229,7 @@ function uniqueName(name: string, taken: Set<string>): string {
   return unique;
 }
 
-/** The names, those that repeat with a number. */
+/** Makes repeated names unique by a number. */
 export function uniqueNames(names: string[]): string[] {
   const taken = new Set<string>();
   return names.map((name) => uniqueName(name, taken));

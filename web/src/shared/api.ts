@@ -1,6 +1,6 @@
 /** The server's REST interface. */
 
-/** The server refused a request, in its own words. */
+/** An error response, with the server's message. */
 export class ApiError extends Error {
   constructor(
     readonly status: number,
@@ -10,25 +10,25 @@ export class ApiError extends Error {
   }
 }
 
-/** The server does not answer at all. */
+/** The server does not respond. */
 export class UnreachableError extends Error {}
 
-/** How long an answer may bring nothing. A large one on a slow line may take longer in all. */
+/** Timeout between bytes of a response; large responses may take longer in total. */
 const SILENCE_MS = 30_000;
-/** How long it may take to find out whether the server is there at all. */
+/** Timeout of the request that checks whether the server responds. */
 const PROBE_MS = 5000;
 
-/** A file with the tag that names these bytes, if the server gives one. */
+/** A file with its `ETag`, if any. */
 export interface Tagged {
   blob: Blob;
   tag: string | null;
 }
 
-/** A server by its address, like `http://localhost:8000`. */
+/** A server at an address like `http://localhost:8000`. */
 export class Server {
   readonly base: string;
 
-  /** @throws TypeError if it is no address of a web server. */
+  /** @throws TypeError if it is not an HTTP address. */
   constructor(address: string) {
     const url = new URL(address.includes('://') ? address : `http://${address}`);
     if (url.protocol !== 'http:' && url.protocol !== 'https:') {
@@ -55,7 +55,7 @@ export class Server {
     return this.request('GET', path, query);
   }
 
-  /** The tag of what `getFile` would give. */
+  /** The `ETag` that `getFile` would return. */
   async tag(path: string, query?: Record<string, string>): Promise<string | null> {
     return (await this.request('HEAD', path, query)).tag;
   }
@@ -87,7 +87,7 @@ export class Server {
         throw new ApiError(response.status, await detail(response));
       }
       const blob = await body(response, silence).catch(() => {
-        throw new UnreachableError(`the answer of ${this.base} broke off`);
+        throw new UnreachableError(`the response of ${this.base} was interrupted`);
       });
       return { blob, tag: response.headers.get('ETag') };
     } finally {
@@ -95,7 +95,7 @@ export class Server {
     }
   }
 
-  /** Why a request failed: nobody is there, or this page may not read the answers. */
+  /** Explains a failed request: no server, or a server that refuses this page's origin. */
   private async explain(): Promise<UnreachableError> {
     const { origin } = globalThis.location ?? {};
     if (origin && origin !== new URL(this.base).origin) {
@@ -103,18 +103,18 @@ export class Server {
         const signal = AbortSignal.timeout(PROBE_MS);
         await fetch(this.url('/healthz'), { mode: 'no-cors', signal, cache: 'no-store' });
         return new UnreachableError(
-          `${this.base} is there, but refuses pages of ${origin}; ` +
-            `started with --cors-origins ${origin} it lets them in`,
+          `${this.base} responds, but refuses pages of ${origin}; ` +
+            `start it with --cors-origins ${origin} to allow them`,
         );
       } catch {
-        // Not there.
+        // The server does not respond.
       }
     }
     return new UnreachableError(`${this.base} does not answer; is the server running?`);
   }
 }
 
-/** Ends a request that brings nothing for too long. */
+/** Aborts a request after a timeout without data. */
 class Silence {
   private readonly controller = new AbortController();
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -127,7 +127,7 @@ class Silence {
     return this.controller.signal;
   }
 
-  /** Something came. */
+  /** Restarts the timeout after data. */
   broken(): void {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.controller.abort(), SILENCE_MS);
@@ -155,12 +155,12 @@ async function detail(response: Response): Promise<string> {
       return String(body.detail);
     }
   } catch {
-    // Not from the server itself, but from something in front of it.
+    // Not JSON: the response comes from a proxy in front of the server.
   }
-  return `the server answers ${response.status} ${response.statusText}`;
+  return `the server responded ${response.status} ${response.statusText}`;
 }
 
-/** What went wrong, as a sentence. */
+/** The message of an error. */
 export function reason(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

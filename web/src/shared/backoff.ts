@@ -1,4 +1,4 @@
-/** Pauses between attempts that double up to a limit. */
+/** Exponential backoff: pauses that double up to a limit. */
 export class Backoff {
   private attempts = 0;
 

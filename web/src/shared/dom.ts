@@ -1,6 +1,6 @@
-/** Small helpers for the page's elements. */
+/** Helpers for the page's elements. */
 
-/** The element of this identifier, which the page has. */
+/** The element with this identifier, which must exist. */
 export function element<T extends HTMLElement = HTMLElement>(id: string): T {
   const found = document.getElementById(id);
   if (!found) {
@@ -25,7 +25,7 @@ export function create<K extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
-/** Sets the text only where it changes, so that screen readers do not repeat it. */
+/** Sets the text only if it changes, so that screen readers do not repeat it. */
 export function setText(target: HTMLElement, text: string): void {
   if (target.textContent !== text) {
     target.textContent = text;

@@ -1,9 +1,9 @@
-/** Numbers for people. */
+/** Formatting of numbers. */
 
 const COUNT = new Intl.NumberFormat('en');
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
-/** 1234567 as `1,234,567`. */
+/** 1234567 becomes `1,234,567`. */
 export function count(value: number): string {
   return COUNT.format(value);
 }
@@ -24,12 +24,12 @@ export function bytes(value: number): string {
   return `${unit > 0 && rest < 100 ? rest.toFixed(1) : Math.round(rest)} ${UNITS[unit]}`;
 }
 
-/** How long ago something was, in whole seconds where it is less than a minute. */
+/** An age, in whole seconds below one minute. */
 export function age(seconds: number): string {
   return seconds < 60 ? `${Math.max(0, Math.round(seconds))} s` : duration(seconds);
 }
 
-/** Seconds with as much precision as they deserve: `8 ms`, `1.4 s`, `3 min 05 s`, `2 h 10 min`. */
+/** A duration with suitable precision: `8 ms`, `1.4 s`, `3 min 05 s`, `2 h 10 min`. */
 export function duration(seconds: number): string {
   if (seconds < 1) {
     return `${Math.round(seconds * 1000)} ms`;

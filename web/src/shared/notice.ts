@@ -1,4 +1,4 @@
-/** A sentence that deserves attention, for a while. */
+/** A temporary notification. */
 
 import { element, setText } from './dom';
 

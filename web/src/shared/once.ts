@@ -1,4 +1,4 @@
-/** Work that is not begun again while it goes on. */
+/** Shares one running task between callers. */
 export class Once<T> {
   private running: Promise<T> | undefined;
 
@@ -14,7 +14,7 @@ export class Once<T> {
     return this.running;
   }
 
-  /** What goes on does not count any more. */
+  /** Forgets the running task, so that the next call starts a new one. */
   forget(): void {
     this.running = undefined;
   }

@@ -1,4 +1,4 @@
-/** Works through items in their order, a few at the same time. */
+/** Processes items in order with limited concurrency. */
 export async function inParallel<T>(
   items: readonly T[],
   atOnce: number,

@@ -1,4 +1,4 @@
-/** The cameras of a result: a frustum each, with its image on it. */
+/** The cameras of a result: one frustum each, textured with its image. */
 
 import {
   BufferGeometry,
@@ -21,24 +21,24 @@ import {
 import type { Matrix, Metadata } from '../protocol/messages';
 import { uniqueNames } from '../protocol/uploads';
 
-/** The picture of an image, if it is there: by its place in the session, and by its name. */
+/** Looks up the thumbnail of an image by its index in the session or its name. */
 export type Picture = (index: number, name: string) => HTMLCanvasElement | undefined;
 
-/** From the camera's centre to the corners, and around the image. */
+/** Edges of a frustum: from the camera centre to the corners, and around the image. */
 const EDGES = [0, 1, 0, 2, 0, 3, 0, 4, 1, 2, 2, 3, 3, 4, 4, 1];
 const PICTURE_OPACITY = 0.85;
 
-/** A camera in the coordinates of the GLB. */
+/** A camera in GLB coordinates. */
 export interface Pose {
-  /** The place of its image in the session. */
+  /** The index of its image in the session. */
   index: number;
   name: string;
   center: Vector3;
-  /** Rays through the corners of the image, to a depth of 1: top left, then clockwise. */
+  /** Rays through the image corners, at depth 1: top left, then clockwise. */
   corners: Vector3[];
 }
 
-/** The cameras that could be placed. */
+/** The registered cameras. */
 export function poses(metadata: Metadata): Pose[] {
   const { intrinsics, extrinsics, world_to_glb, processed_size, frames } = metadata;
   if (!intrinsics || !extrinsics || !world_to_glb || !processed_size) {
@@ -47,7 +47,7 @@ export function poses(metadata: Metadata): Pose[] {
   const lost = new Set(metadata.unregistered_frames);
   const toGlb = matrix4(world_to_glb);
   const [width, height] = processed_size;
-  // As the images are called where several share a name.
+  // The same unique names as those of the image list.
   const names = uniqueNames(frames ?? []);
   const found: Pose[] = [];
   extrinsics.forEach((extrinsic, index) => {
@@ -59,7 +59,7 @@ export function poses(metadata: Metadata): Pose[] {
     const toWorld = matrix4(extrinsic).invert().premultiply(toGlb);
     const toRay = matrix3(intrinsic).invert();
     const center = new Vector3().setFromMatrixPosition(toWorld);
-    // Pixel centres are whole numbers, so the image reaches half a pixel beyond them.
+    // Pixel centres are integers, so the image extends half a pixel beyond them.
     const corners = [
       [-0.5, -0.5],
       [width - 0.5, -0.5],
@@ -68,7 +68,7 @@ export function poses(metadata: Metadata): Pose[] {
     ].map(([u = 0, v = 0]) =>
       new Vector3(u, v, 1).applyMatrix3(toRay).applyMatrix4(toWorld).sub(center),
     );
-    // A similarity scales the rays, too; a depth of 1 is meant in the GLB.
+    // The similarity also scales the rays; normalise to depth 1 in GLB coordinates.
     const scale = toWorld.getMaxScaleOnAxis();
     for (const corner of corners) {
       corner.divideScalar(scale);
@@ -86,7 +86,7 @@ export class Cameras {
   private pictures: Mesh<BufferGeometry, MeshBasicMaterial>[] = [];
   private withPictures = true;
 
-  /** Replaces the cameras. `depth` is how far the frustums reach. */
+  /** Replaces the cameras. `depth` is the depth of the frustums. */
   show(poses: Pose[], depth: number, picture: Picture): void {
     this.clear();
     if (poses.length > 0) {
@@ -108,7 +108,7 @@ export class Cameras {
         this.group.add(mesh);
       } else {
         this.group.remove(mesh);
-        // Its memory on the GPU; it comes back when it is shown again.
+        // Free the GPU memory; the texture is uploaded again when shown.
         mesh.material.map?.dispose();
       }
     }
@@ -165,7 +165,7 @@ function pictureMesh(pose: Pose, depth: number, canvas: HTMLCanvasElement) {
   const vertices = [topLeft, bottomLeft, bottomRight, topLeft, bottomRight, topRight];
   const position = vertices.flatMap((vertex) => vertex.toArray());
   geometry.setAttribute('position', new Float32BufferAttribute(position, 3));
-  // The model sees the middle of the picture in its own aspect.
+  // The model's input is the centre of the thumbnail, cropped to the frustum's aspect ratio.
   const aspect = topLeft.distanceTo(topRight) / topLeft.distanceTo(bottomLeft);
   const own = canvas.width / canvas.height;
   const u = Math.min(1, aspect / own) / 2;

@@ -1,4 +1,4 @@
-/** The points of a result, ready to be drawn. */
+/** Reads the points of a result for drawing. */
 
 import {
   Box3,
@@ -15,14 +15,14 @@ import { type GLTF, GLTFLoader } from 'three/addons/loaders/GLTFLoader.js';
 
 import { shuffle } from './shuffle';
 
-/** Points that are looked at to find out where most of them lie. */
+/** Number of points to sample for the extent. */
 const SAMPLE = 20_000;
-/** Share of the points on each side that does not count for the extent: they fly about. */
+/** Share of points on each side to ignore as outliers in the extent. */
 const OUTLIERS = 0.02;
 
 /**
- * Draws points as discs of a size in the world, but never smaller than about a pixel, in their own
- * colours: these are the bytes of the images, which are sRGB, so they go to the screen as they are.
+ * Draws points as discs with a size in world units, at least about one pixel. Colours are the sRGB
+ * bytes of the images and reach the screen unchanged.
  */
 export function pointMaterial(): ShaderMaterial {
   return new ShaderMaterial({
@@ -49,7 +49,7 @@ export function pointMaterial(): ShaderMaterial {
   });
 }
 
-/** The points of a GLB in a random order; none if nothing was confident enough. */
+/** The points of a GLB in random order; empty if no pixel was confident enough. */
 export async function readPoints(
   glb: Blob,
   material: ShaderMaterial,
@@ -61,10 +61,10 @@ export async function readPoints(
   scene.traverse((node) => {
     if (node instanceof Points && !found) {
       found = new Points(node.geometry as BufferGeometry, material);
-      // Quantized positions have their scale in the node.
+      // The node's transform dequantizes positions.
       found.matrixAutoUpdate = false;
       found.matrix.copy(node.matrixWorld);
-      // One object, which is hardly ever out of sight.
+      // A single object, almost always visible: culling gains nothing.
       found.frustumCulled = false;
     } else if ('geometry' in node) {
       (node as Mesh).geometry.dispose();
@@ -76,7 +76,7 @@ export async function readPoints(
   return found;
 }
 
-/** Leaves the points to the GPU alone, when they are there. What is needed of them is read before. */
+/** Drops the CPU copy of the points after their upload to the GPU. */
 export function keepOnGpu({ attributes }: BufferGeometry): void {
   for (const attribute of Object.values(attributes)) {
     const held: { array: unknown; onUploadCallback: () => void } =
@@ -87,7 +87,7 @@ export function keepOnGpu({ attributes }: BufferGeometry): void {
   }
 }
 
-/** Where most points and all cameras lie: a sphere that a few strays do not blow up. */
+/** The bounding sphere of most points and all cameras; outliers do not affect it. */
 export function extent(points: Points, cameras: Vector3[]): Sphere {
   const position = points.geometry.getAttribute('position');
   const step = Math.max(1, Math.floor(position.count / SAMPLE));

@@ -1,13 +1,13 @@
-/** Points in a random order, so that the first of them are a fair choice of all. */
+/** Shuffles points, so that any first part of them is a random sample. */
 
 import { type BufferGeometry, InterleavedBufferAttribute } from 'three';
 
-/** Points after which the page gets a turn. */
+/** Number of points to process before yielding to the page. */
 const SLICE = 1_000_000;
-/** The same points are drawn in the same order. */
+/** A fixed seed, so that the order is reproducible. */
 const SEED = 0x9e3779b9;
 
-/** The numbers of an attribute or of several in one buffer, so many for each point. */
+/** The values of one attribute, or of several interleaved ones, with a fixed number per point. */
 interface Column {
   words: Uint32Array | Uint8Array;
   stride: number;
@@ -55,7 +55,7 @@ function swap(words: Uint32Array | Uint8Array, one: number, other: number, lengt
   }
 }
 
-/** Numbers from 0 to 1, without 1, that look random: xorshift. */
+/** A xorshift generator of pseudo-random numbers in [0, 1). */
 function generator(seed: number): () => number {
   let state = seed;
   return () => {

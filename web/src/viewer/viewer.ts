@@ -1,4 +1,4 @@
-/** The live view: a point cloud and its cameras, drawn when something changes. */
+/** The 3D view of a point cloud and its cameras, redrawn only on changes. */
 
 import {
   type BufferGeometry,
@@ -22,31 +22,31 @@ import { Cameras, type Picture, type Pose, poses } from './cameras';
 import { extent, keepOnGpu, pointMaterial, readPoints } from './cloud';
 
 const FIELD_OF_VIEW = 50;
-/** More pixels than this per CSS pixel cost time and show nothing more. */
+/** Maximum device pixel ratio; more costs time without visible benefit. */
 const MOST_PIXELS = 2;
-/** Size of a point of size 1, as a share of how far apart points are that cover the scene. */
+/** Diameter of a point of size 1, relative to the mean spacing of points that cover the scene. */
 const POINT_SHARE = 1.3;
-/** Depth of a frustum, as a share of the scene's radius. */
+/** Depth of a frustum relative to the scene's radius. */
 const FRUSTUM_SHARE = 0.09;
-/** Where one looks from at first: a little above and beside the first camera. */
+/** Initial viewing direction: slightly above and beside the first camera. */
 const FIRST_DIRECTION = new Vector3(0.35, 0.3, 1).normalize();
-/** A scene hardly ever fills the corners of its sphere. */
+/** Factor of the fitting distance: scenes rarely fill their bounding sphere. */
 const FIT_MARGIN = 0.76;
-/** The view has come to rest when it has not moved for so long and for so many frames. */
+/** The view is at rest after this time and this number of frames without movement. */
 const REST_MS = 200;
 const REST_FRAMES = 3;
 
-// All colours are sRGB already, as those of the images, and go to the screen as they are.
+// All colours are sRGB, like the images, and reach the screen unchanged.
 ColorManagement.enabled = false;
 
-/** A result as it came; it is read again when the browser has lost what was drawn of it. */
+/** The source of the shown result, to rebuild it after a lost WebGL context. */
 interface Source {
   glb: Blob;
   metadata: Metadata;
   picture: Picture;
 }
 
-/** A frame that was drawn while the view moved. */
+/** A frame drawn while the view moved. */
 interface Moving {
   time: number;
   drawn: number;
@@ -63,7 +63,7 @@ export class Viewer {
   private readonly material: ShaderMaterial = pointMaterial();
   private readonly cameras = new Cameras();
   private points: Points<BufferGeometry, ShaderMaterial> | undefined;
-  /** Where the scene lies. The first result decides about sizes, so that they do not jump. */
+  /** The scene's bounding sphere. The first result fixes sizes, so that they do not jump. */
   private sphere = new Sphere(new Vector3(), 1);
   private unit = 1;
   private framed = false;
@@ -73,15 +73,15 @@ export class Viewer {
   private source: Source | undefined;
   private placed: Pose[] = [];
   private readonly budget = new PointBudget();
-  /** Whether a pointer or the wheel has hold of the view. */
+  /** Whether a pointer or the wheel is moving the view. */
   private held = false;
-  /** Whether it was moved since the last frame, and the last frame before which it was. */
+  /** Whether the view moved since the last frame, and the last frame with a movement. */
   private moved = false;
   private movedAt = Number.NEGATIVE_INFINITY;
   private stillFrames = REST_FRAMES;
   private previous: Moving | undefined;
 
-  /** @throws NoWebGlError if the browser cannot draw. */
+  /** @throws NoWebGlError if the browser has no WebGL 2. */
   constructor(private readonly host: HTMLElement) {
     try {
       this.renderer = new WebGLRenderer({ antialias: true, powerPreference: 'high-performance' });
@@ -119,8 +119,8 @@ export class Viewer {
   }
 
   /**
-   * Replaces the cloud and its cameras. The view stays where it is, but for the first one.
-   * Returns the number of points, or nothing if a newer one came meanwhile.
+   * Replaces the cloud and its cameras. Only the first result sets the view. Returns the number of
+   * points, or undefined if a newer result arrived in the meantime.
    */
   async show(glb: Blob, metadata: Metadata, picture: Picture): Promise<number | undefined> {
     this.generation += 1;
@@ -153,13 +153,13 @@ export class Viewer {
     return this.count;
   }
 
-  /** Shows pictures that came after the cameras. */
+  /** Adds thumbnails that arrived after the cameras. */
   showPictures(picture: Picture): void {
     this.cameras.show(this.placed, this.unit * FRUSTUM_SHARE, picture);
     this.draw();
   }
 
-  /** Back to an empty view. */
+  /** Empties the view. */
   clear(): void {
     this.generation += 1;
     this.source = undefined;
@@ -171,13 +171,13 @@ export class Viewer {
     this.reset();
   }
 
-  /** Looks at all points from where the view is. */
+  /** Fits all points in the view, keeping its direction. */
   fit(): void {
     const direction = this.camera.position.clone().sub(this.controls.target).normalize();
     this.look(direction);
   }
 
-  /** Looks at all points from the first direction. */
+  /** Fits all points in the view from the initial direction. */
   reset(): void {
     this.look(FIRST_DIRECTION);
   }
@@ -207,7 +207,7 @@ export class Viewer {
     this.draw();
   }
 
-  /** Turns the view around its target, in radians. */
+  /** Orbits around the target, in radians. */
   orbit(right: number, up: number): void {
     this.moved = true;
     const offset = this.camera.position.clone().sub(this.controls.target);
@@ -219,7 +219,7 @@ export class Viewer {
     this.turned();
   }
 
-  /** Moves the view, in shares of its height. */
+  /** Pans the view, in shares of its height. */
   pan(right: number, up: number): void {
     this.moved = true;
     const distance = this.camera.position.distanceTo(this.controls.target);
@@ -232,7 +232,7 @@ export class Viewer {
     this.turned();
   }
 
-  /** Brings the view nearer to its target (factor below 1) or away from it. */
+  /** Moves towards the target (factor below 1) or away from it. */
   zoom(factor: number): void {
     this.moved = true;
     const { target } = this.controls;
@@ -259,7 +259,7 @@ export class Viewer {
     return this.points?.geometry.getAttribute('position').count ?? 0;
   }
 
-  /** Draws anew what the browser has lost. */
+  /** Rebuilds the scene after a lost WebGL context. */
   private async restore(): Promise<void> {
     const { source } = this;
     if (source) {
@@ -285,14 +285,14 @@ export class Viewer {
       this.renderer.setSize(width, height);
       const { uniforms } = this.material;
       if (uniforms.pixels) {
-        // Half the height in pixels: what the projection maps to 1.
+        // Half the height in pixels corresponds to 1 in the projection.
         uniforms.pixels.value = (height * this.renderer.getPixelRatio()) / 2;
       }
       this.setPointSize(this.pointSize);
     }
   }
 
-  /** Draws with the next frame of the screen. */
+  /** Schedules a redraw with the next animation frame. */
   private draw(): void {
     if (!this.scheduled) {
       this.scheduled = true;
@@ -313,8 +313,8 @@ export class Viewer {
   }
 
   /**
-   * As many of the points as can be drawn smoothly while the view moves, and all when it rests.
-   * Frames follow one another as long as it moves, so the time between them is what one takes.
+   * Draws a limited number of points while the view moves, and all of them at rest. While it moves,
+   * frames follow one another, so the time between frames is the frame time.
    */
   private choosePoints(time: number): number {
     this.stillFrames += 1;
@@ -336,7 +336,7 @@ export class Viewer {
     return drawn;
   }
 
-  /** What the tests look at: where the view is, and what the GPU holds. */
+  /** Publishes the view and the GPU's contents as attributes, for the tests. */
   private report(drawn: number): void {
     const { memory } = this.renderer.info;
     const view = [...this.camera.position.toArray(), ...this.controls.target.toArray()];

@@ -1,4 +1,4 @@
-//! Backgrounds of one colour, as photos of objects and rendered pictures have them.
+//! Black and white backgrounds, as in photos of objects and rendered pictures.
 //!
 //! The bounds are those of Depth Anything 3's export to GLB.
 
@@ -8,12 +8,12 @@ pub const BLACK_BELOW: u8 = 16;
 /// Channels of a white pixel are at least this.
 pub const WHITE_FROM: u8 = 240;
 
-/// Whether all three channels are dark enough to be a black background.
+/// Whether all three channels are below [`BLACK_BELOW`].
 pub fn is_black(color: [u8; 3]) -> bool {
     color.iter().all(|&channel| channel < BLACK_BELOW)
 }
 
-/// Whether all three channels are bright enough to be a white background.
+/// Whether all three channels are at least [`WHITE_FROM`].
 pub fn is_white(color: [u8; 3]) -> bool {
     color.iter().all(|&channel| channel >= WHITE_FROM)
 }

@@ -1,7 +1,7 @@
-//! What a client may have left out of its point cloud, beyond what the model is unsure of.
+//! Filters that remove points from a cloud at the request of a client.
 //!
-//! Filters only ever remove points: the confidence threshold, the session's world and the cameras
-//! are those of the unfiltered result, so results with and without filters overlay.
+//! Filters change nothing else: the confidence threshold, the session's world and the cameras are
+//! those of the unfiltered result, so results with and without filters overlay.
 
 mod background;
 mod edges;
@@ -11,29 +11,29 @@ use ::image::RgbImage;
 use nalgebra::Similarity3;
 use rayon::prelude::*;
 
-pub use background::{BLACK_BELOW, WHITE_FROM, is_black, is_white};
-pub use edges::{EDGE_JUMP, lies_at_edge};
+use background::{is_black, is_white};
+use edges::lies_at_edge;
 pub use voxels::VoxelSize;
 
 use super::confident::ConfidentPixels;
 use super::sample::Pixel;
 use super::unproject::Unprojector;
 
-/// Which confident pixels do not become points.
+/// Which confident pixels are removed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PointFilters {
-    /// Leave out what [lies at a discontinuity](lies_at_edge) of the depth.
+    /// Remove pixels at a discontinuity of depth: a jump of more than 4 % within 3 x 3 pixels.
     pub edges: bool,
-    /// Leave out what [is black](is_black).
+    /// Remove pixels whose channels are all below 16.
     pub black_background: bool,
-    /// Leave out what [is white](is_white).
+    /// Remove pixels whose channels are all at least 240.
     pub white_background: bool,
-    /// Keep one point of each cube of this size, the most confident one.
+    /// Keep the most confident point of each cube of this size.
     pub voxel_size: Option<VoxelSize>,
 }
 
 impl PointFilters {
-    /// All confident pixels may become points.
+    /// Removes nothing.
     pub const OFF: PointFilters = PointFilters {
         edges: false,
         black_background: false,
@@ -41,16 +41,17 @@ impl PointFilters {
         voxel_size: None,
     };
 
-    /// Whether there is nothing to do.
+    /// Whether no filter is on.
     pub fn is_off(&self) -> bool {
         *self == PointFilters::OFF
     }
 
-    /// The confident pixels that pass, ordered by frame and index. There is one image for each
-    /// frame of the prediction, as large as it; `to_glb` places the voxels.
+    /// The confident pixels that pass all filters, ordered by frame and index. `images` has one
+    /// image per frame, with the size of the prediction; `to_glb` maps the world of the prediction
+    /// to the coordinates of the voxels.
     ///
-    /// Runs on all threads of rayon's pool.
-    pub fn apply(
+    /// Parallel on rayon's pool.
+    pub(super) fn apply(
         &self,
         pixels: &ConfidentPixels,
         images: &[&RgbImage],

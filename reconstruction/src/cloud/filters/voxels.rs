@@ -1,4 +1,4 @@
-//! Thinning a cloud to one point for each cube of a grid.
+//! Thins a cloud to one point per cube of a grid.
 
 use rayon::prelude::*;
 
@@ -6,55 +6,55 @@ use crate::cloud::confident::ConfidentPixels;
 use crate::cloud::sample::Pixel;
 use crate::cloud::unproject::Unprojector;
 
-/// Edge of the cubes, in units of the GLB: finite and greater than 0.
+/// Edge length of the cubes in GLB units, finite and greater than 0.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct VoxelSize(f64);
 
 impl VoxelSize {
-    /// `None` if the number is no size.
+    /// `None` if the size is not finite or not above 0.
     pub fn new(size: f64) -> Option<VoxelSize> {
         (size.is_finite() && size > 0.0).then_some(VoxelSize(size))
     }
 
-    /// The number.
+    /// The edge length.
     pub fn get(self) -> f64 {
         self.0
     }
 
-    /// The voxel `i, j, k` of a point `x, y, z` is the one with `i <= x / size < i + 1`, and so
-    /// on: a corner of eight voxels lies in the origin. The point has to be finite.
+    /// The voxel `i, j, k` of a finite point `x, y, z`: `i <= x / size < i + 1`, likewise for `j`
+    /// and `k`.
     fn voxel_of(self, point: [f32; 3]) -> Voxel {
-        /// Larger numbers have no digits after the point in double precision.
+        /// Larger numbers have no fraction in double precision.
         const EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
-        /// Keeps coordinates apart from positions in the grid.
+        /// Distinguishes coordinates from grid indices.
         const COORDINATE: i64 = 1 << 62;
         point.map(|coordinate| {
             let position = (f64::from(coordinate) / self.0).floor();
             if position.abs() < EXACT {
                 position as i64
             } else {
-                // Single precision does not tell apart two numbers in one so small a voxel.
+                // The voxel is so small that it holds one single precision number.
                 COORDINATE | i64::from(coordinate.to_bits())
             }
         })
     }
 }
 
-/// Place in the grid along each axis.
+/// Grid index along each axis.
 type Voxel = [i64; 3];
 
-/// A pixel, and a number that is the same for all pixels of a voxel. Other voxels may have it, too.
+/// A pixel and the hash of its voxel. Different voxels may have the same hash.
 #[derive(Debug, Clone, Copy)]
 struct Hashed {
     hash: u64,
     pixel: Pixel,
 }
 
-/// Of those pixels whose points lie in one voxel, the most confident one, and the first one of
-/// equally confident ones. Ordered by frame and index. Pixels without a finite point are left out.
+/// The most confident pixel of each voxel, the first one if several are equally confident, ordered
+/// by frame and index. Pixels without a finite point are removed.
 ///
-/// Sorts by a hash of the voxel instead of filling a table of voxels: that needs a third of the
-/// memory if the voxels are so small that nearly each point has its own.
+/// Sorts by a hash of the voxel instead of filling a hash table: this needs a third of the memory
+/// if nearly every point has a voxel of its own.
 pub fn most_confident(
     sample: &[Pixel],
     pixels: &ConfidentPixels,
@@ -96,7 +96,7 @@ pub fn most_confident(
     kept
 }
 
-/// Mixes the place of a voxel into 64 bits, with the finaliser of SplitMix64 (Steele, Lea and
+/// Hashes a voxel to 64 bits with the finaliser of SplitMix64 (Steele, Lea and
 /// Flood, "Fast splittable pseudorandom number generators", 2014) after each axis.
 fn hash(voxel: Voxel) -> u64 {
     voxel.iter().fold(0, |state: u64, &axis| {
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_sizes_are_sizes() {
+    fn sizes_are_finite_and_positive() {
         for no_size in [0.0, -0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert_eq!(VoxelSize::new(no_size), None, "{no_size}");
         }
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tiny_voxel_holds_one_number_and_a_huge_one_a_half_axis() {
+    fn tiny_voxels_hold_one_number_and_huge_voxels_half_an_axis() {
         let points = [
             f32::MIN,
             -1.0,

@@ -1,14 +1,16 @@
-//! The binary files, all numbers little-endian.
+//! The binary files. All numbers are little-endian.
 
 use std::io::Write;
 
-use super::{Model, ModelImage, WriteError};
+use super::super::reconstruction::WriteError;
+use super::model::{Model, ModelImage};
+use crate::geometry::FrameSize;
 
-/// COLMAP's number of the camera model `PINHOLE`.
+/// COLMAP's identifier of the camera model `PINHOLE`.
 const PINHOLE: i32 = 1;
 
 pub fn cameras(model: &Model, file: &mut dyn Write) -> Result<(), WriteError> {
-    let (width, height) = model.reconstruction.image_size();
+    let FrameSize { width, height } = model.reconstruction.image_size();
     let mut bytes = Vec::new();
     bytes.extend((model.images.len() as u64).to_le_bytes());
     for image in &model.images {
@@ -22,7 +24,7 @@ pub fn cameras(model: &Model, file: &mut dyn Write) -> Result<(), WriteError> {
 }
 
 pub fn images(model: &Model, file: &mut dyn Write) -> Result<(), WriteError> {
-    let width = model.reconstruction.image_size().0;
+    let width = model.reconstruction.image_size().width;
     file.write_all(&(model.images.len() as u64).to_le_bytes())?;
     let mut bytes = Vec::new();
     for image in &model.images {

@@ -1,11 +1,13 @@
-//! The text files. Numbers have as many digits as it takes to read the same ones back.
+//! The text files. Numbers have enough digits to read the same numbers back.
 
 use std::io::Write;
 
-use super::{Model, ModelImage, WriteError};
+use super::super::reconstruction::WriteError;
+use super::model::{Model, ModelImage};
+use crate::geometry::FrameSize;
 
 pub fn cameras(model: &Model, file: &mut dyn Write) -> Result<(), WriteError> {
-    let (width, height) = model.reconstruction.image_size();
+    let FrameSize { width, height } = model.reconstruction.image_size();
     let mut text = b"# CAMERA_ID MODEL WIDTH HEIGHT FX FY CX CY\n".to_vec();
     for image in &model.images {
         write!(text, "{} PINHOLE {width} {height}", image.id)?;
@@ -16,7 +18,7 @@ pub fn cameras(model: &Model, file: &mut dyn Write) -> Result<(), WriteError> {
 }
 
 pub fn images(model: &Model, file: &mut dyn Write) -> Result<(), WriteError> {
-    let width = model.reconstruction.image_size().0;
+    let width = model.reconstruction.image_size().width;
     let mut text = b"# IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME\n\
         # X Y POINT3D_ID for each observed point, on one line\n"
         .to_vec();

@@ -1,4 +1,4 @@
-//! How a file holds its points.
+//! How a GLB stores its points.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// How the points of a GLB are stored. Colours are exact in all of them; cameras and their lines
-/// are always stored as they are.
+/// How the points of a GLB are stored. Colours are always exact; cameras and their lines are never
+/// compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GlbCompression {
@@ -17,12 +17,11 @@ pub enum GlbCompression {
     /// 12 bytes a point: positions with 16 bits for each axis of their bounding box
     /// (`KHR_mesh_quantization`).
     Quantized,
-    /// The same numbers, compressed without loss (`EXT_meshopt_compression`).
+    /// The quantised numbers, compressed without loss (`EXT_meshopt_compression`).
     Meshopt,
 }
 
 impl GlbCompression {
-    /// All of them.
     pub const ALL: [Self; 3] = [Self::None, Self::Quantized, Self::Meshopt];
 
     /// The name that clients use.
@@ -41,7 +40,7 @@ impl fmt::Display for GlbCompression {
     }
 }
 
-/// The name is that of no [`GlbCompression`].
+/// No [`GlbCompression`] has this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown compression {0:?}; the compressions are none, quantized and meshopt")]
 pub struct UnknownGlbCompression(pub String);
@@ -62,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_as_they_are_written() {
+    fn names_round_trip() {
         for compression in GlbCompression::ALL {
             assert_eq!(compression.to_string().parse(), Ok(compression));
             let json = serde_json::to_value(compression).unwrap();

@@ -1,4 +1,4 @@
-//! The JSON part: what the bytes mean, and the cameras.
+//! The JSON chunk: meshes, nodes and cameras.
 
 use gltf_json::camera::Perspective;
 use gltf_json::extensions::material::Unlit;
@@ -16,16 +16,17 @@ use super::binary::Binary;
 use super::names::{self, safe_names};
 use super::views::{self, Attributes};
 use crate::cloud::{Scene, SceneCamera, axes_flip, rows};
+use crate::geometry::FrameSize;
 
 const UNLIT: &str = "KHR_materials_unlit";
 
-/// Largest vertical field of view of a camera node, in radians; a perspective needs less than pi.
+/// Largest vertical field of view of a camera node, in radians. glTF requires less than pi.
 const MAX_FIELD_OF_VIEW: f64 = 3.1;
 
 /// Near plane of the camera nodes, as a fraction of a drawn camera's depth.
 const NEAR_PLANE: f64 = 0.1;
 
-/// Describes a scene whose bytes are those of `binary`.
+/// Builds the document of a scene whose bytes are in `binary`.
 pub fn build(scene: &Scene, binary: &Binary) -> Result<Root, serde_json::Error> {
     let mut document = Document::new(scene, binary.len())?;
     let layout = binary.layout();
@@ -83,7 +84,7 @@ impl Document {
             root.extensions_used.push(UNLIT.to_owned());
             let mut material = Material::default();
             material.extensions.get_or_insert_default().unlit = Some(Unlit {});
-            // How viewers without the extension come closest to unlit.
+            // Closest to unlit in viewers without the extension.
             material.pbr_metallic_roughness.metallic_factor.0 = 0.0;
             root.push(material);
         }
@@ -117,7 +118,7 @@ impl Document {
         })
     }
 
-    /// Adds a camera node, unless the frame has no pose or one that glTF cannot express.
+    /// Adds a camera node, unless the frame has no pose or glTF cannot express its camera.
     fn camera(
         &mut self,
         scene: &Scene,
@@ -161,7 +162,7 @@ impl Document {
 
     fn finish(mut self) -> Root {
         if self.nodes.is_empty() {
-            // Readers exist that insist on a node.
+            // Some readers require a node.
             self.node(Node {
                 name: Some(names::POINTS.to_owned()),
                 ..Node::default()
@@ -179,7 +180,7 @@ impl Document {
 }
 
 fn asset_extras(scene: &Scene) -> Result<Extras, serde_json::Error> {
-    let (width, height) = scene.image_size;
+    let FrameSize { width, height } = scene.image_size;
     let extras = json!({
         "color_space": "srgb",
         "image_size": [width, height],
@@ -204,9 +205,10 @@ fn node_pose(camera: &SceneCamera) -> Option<([f32; 3], [f32; 4])> {
     finite.then(|| (translation.into(), rotation.into()))
 }
 
-/// The symmetric perspective with the same fields of view; glTF knows no principal point.
+/// The symmetric perspective with the same fields of view: glTF has no principal point.
 fn perspective(scene: &Scene, camera: &SceneCamera) -> Option<Perspective> {
-    let (width, height) = (scene.image_size.0 as f64, scene.image_size.1 as f64);
+    let size = scene.image_size;
+    let (width, height) = (f64::from(size.width), f64::from(size.height));
     let (focal_x, focal_y) = (camera.intrinsics[(0, 0)], camera.intrinsics[(1, 1)]);
     let aspect_ratio = (width * focal_y / (height * focal_x)) as f32;
     let yfov = (2.0 * (0.5 * height / focal_y).atan()).min(MAX_FIELD_OF_VIEW) as f32;

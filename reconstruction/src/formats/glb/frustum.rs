@@ -1,29 +1,27 @@
-//! Drawn cameras: pyramids of lines.
+//! Drawn cameras: each is a pyramid of lines.
 
 use nalgebra::{Matrix3, Point3, Vector3};
 
 use crate::cloud::SceneCamera;
+use crate::geometry::FrameSize;
 
-/// Corners of a pyramid: the camera's centre and the four corners of its image.
+/// Vertices of a pyramid: the camera's centre and the four corners of its image.
 pub const VERTICES: usize = 5;
 
-/// Ends of its lines: four from the centre to the corners, four around the image.
+/// Indices of a pyramid, two per line: four lines from the centre to the corners, four around the
+/// image.
 pub const INDICES: usize = 16;
 
-/// Which vertices the lines join.
+/// Vertices of each line.
 pub const LINES: [u32; INDICES] = [0, 1, 0, 2, 0, 3, 0, 4, 1, 2, 2, 3, 3, 4, 4, 1];
 
-/// The vertices of a camera's pyramid in GLB coordinates: its centre, then the rays through the
-/// centres of the top left, top right, bottom right and bottom left pixel, up to `depth`. `None`
-/// if the camera has no pose or the numbers do not fit single precision.
-pub fn vertices(
-    camera: &SceneCamera,
-    (width, height): (usize, usize),
-    depth: f64,
-) -> Option<[[f32; 3]; VERTICES]> {
+/// The vertices of a camera's pyramid in GLB coordinates: its centre, then the points at `depth` on
+/// the rays of the top left, top right, bottom right and bottom left pixel. `None` if the camera
+/// has no pose or a number overflows single precision.
+pub fn vertices(camera: &SceneCamera, size: FrameSize, depth: f64) -> Option<[[f32; 3]; VERTICES]> {
     let pose = camera.pose?;
     let inverse: Matrix3<f64> = camera.intrinsics.try_inverse()?;
-    let (right, bottom) = (width as f64 - 1.0, height as f64 - 1.0);
+    let (right, bottom) = (f64::from(size.width) - 1.0, f64::from(size.height) - 1.0);
     let corner = |u: f64, v: f64| {
         let ray = inverse * Vector3::new(u, v, 1.0);
         pose * Point3::from(ray / ray.z * depth)
@@ -43,8 +41,7 @@ pub fn vertices(
     finite.then_some(vertices)
 }
 
-/// The colour of camera `index` of `count`: hues evenly around the colour wheel, at saturation
-/// 0.85 and value 0.95.
+/// The colour of camera `index` of `count`: evenly spaced hues with saturation 0.85 and value 0.95.
 pub fn color(index: usize, count: usize) -> [u8; 3] {
     const SATURATION: f64 = 0.85;
     const VALUE: f64 = 0.95;
@@ -72,7 +69,7 @@ mod tests {
             extrinsics: Matrix4::identity(),
             pose: Some(Isometry3::translation(1.0, 2.0, 3.0)),
         };
-        let vertices = vertices(&camera, (101, 81), 2.0).unwrap();
+        let vertices = vertices(&camera, FrameSize::new(101, 81), 2.0).unwrap();
         let expected = [
             [1.0, 2.0, 3.0],
             [0.0, 1.2, 5.0],
@@ -86,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn hues_go_around_the_wheel() {
+    fn hues_are_evenly_spaced() {
         // From an independent HSV conversion (Python's colorsys) at hues 1/6, 1/2, 5/6 and 0.05.
         assert_eq!(color(0, 3), [242, 242, 36]);
         assert_eq!(color(1, 3), [36, 242, 242]);

@@ -1,16 +1,16 @@
 //! The vertex codec of `EXT_meshopt_compression`.
 
-use super::GlbError;
+use super::error::GlbError;
 
-/// The extension has version 0 of the codec's format; only its successor
-/// `KHR_meshopt_compression`, which few viewers know, has version 1.
+/// Version of the codec's format in this extension. Only its successor `KHR_meshopt_compression`,
+/// which few viewers support, uses version 1.
 const VERSION: i32 = 0;
 
 /// Has no effect on version 0.
 const LEVEL: i32 = 2;
 
-/// Compresses vertices without loss, for the mode `ATTRIBUTES`. Their type has to be plain numbers
-/// without gaps, a multiple of 4 bytes and at most 256 of them.
+/// Compresses vertices without loss, for the mode `ATTRIBUTES`. `T` must consist of numbers without
+/// padding, of a multiple of 4 bytes, at most 256.
 pub fn encode<T>(vertices: &[T]) -> Result<Vec<u8>, GlbError> {
     let mut encoded = meshopt::encode_vertex_buffer_level(vertices, LEVEL, Some(VERSION))?;
     encoded.shrink_to_fit();
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_encoded_comes_back_in_the_extensions_version() {
+    fn encoding_is_lossless_and_of_version_0() {
         for count in [1_usize, 15, 16, 17, 256, 257, 10_000] {
             let positions: Vec<[i16; 4]> = (0..count)
                 .map(|i| [i as i16, (i * i) as i16, -(i as i16 / 3), 0])

@@ -1,34 +1,37 @@
 //! Binary glTF 2.0 (<https://registry.khronos.org/glTF/specs/2.0/glTF-2.0.html>).
 //!
-//! A file holds, as far as the scene has them:
+//! A file contains, if the scene has them:
 //!
 //! - the node `points`: one primitive of mode POINTS with `POSITION` and `COLOR_0`;
 //! - the node `frustums`: the drawn cameras as one primitive of mode LINES, a pyramid each from
 //!   the camera's centre to the corners of its image, in a hue of its own;
-//! - a glTF camera node for each frame that the model could place, named after its image, with
-//!   the intrinsics and extrinsics in its `extras`.
+//! - a glTF camera node for each registered frame, named after its image, with the intrinsics and
+//!   extrinsics in its `extras`.
 //!
-//! Colours are the bytes of the images, which are sRGB. The specification calls `COLOR_0` linear,
-//! but point clouds are commonly written this way (Depth Anything 3's export, too), so a viewer
-//! that takes the specification at its word shows them too bright. `asset.extras.color_space`
-//! says `srgb`, for viewers that want to do better. Materials are unlit (`KHR_materials_unlit`,
-//! optional), because points and lines have no normals.
+//! Colours are the sRGB bytes of the images. The specification defines `COLOR_0` as linear, but
+//! point clouds are commonly written with sRGB (also by Depth Anything 3), so a viewer that follows
+//! the specification shows them too bright. `asset.extras.color_space` is `srgb`, so that viewers
+//! can correct it. Materials are unlit (`KHR_materials_unlit`, optional), because points and lines
+//! have no normals.
 //!
-//! The points may be stored [compressed](GlbCompression); the file then requires the extensions
-//! for it. Their node gets a translation and a scale, which lead from the grid that the positions
-//! are rounded to into GLB coordinates.
+//! The points may be [compressed](GlbCompression); the file then requires the extensions for it.
+//! The translation and scale of their node map the grid of the quantised positions to GLB
+//! coordinates.
 
 mod binary;
 mod compression;
 mod document;
+mod error;
 mod frustum;
 mod meshopt;
 mod names;
 mod points;
 mod quantized;
+mod vertices;
 mod views;
 
 pub use compression::{GlbCompression, UnknownGlbCompression};
+pub use error::GlbError;
 pub use names::safe_names;
 
 use crate::cloud::Scene;
@@ -41,26 +44,12 @@ const BINARY_CHUNK: &[u8; 4] = b"BIN\0";
 const HEADER_BYTES: usize = 12;
 const CHUNK_HEADER_BYTES: usize = 8;
 
-/// Why a scene cannot be written.
-#[derive(Debug, thiserror::Error)]
-pub enum GlbError {
-    #[error(
-        "a glb file of {bytes} bytes would pass the format's limit of 4 GiB; lower num_max_points"
-    )]
-    TooLarge { bytes: u64 },
-    #[error("the scene has {points} points but {colors} colors")]
-    ColorCount { points: usize, colors: usize },
-    #[error("the scene has points that are not finite")]
-    NotFinite,
-    #[error("the points could not be compressed: {0}")]
-    Compression(#[from] ::meshopt::Error),
-    #[error("could not write the glb's description: {0}")]
-    Json(#[from] serde_json::Error),
-}
-
 /// Writes a scene as one GLB file.
 ///
-/// The same scene gives the same bytes.
+/// Deterministic: the same scene gives the same bytes.
+///
+/// # Errors
+/// [`GlbError`] if the file would exceed 4 GiB, or if the scene is inconsistent or not finite.
 pub fn write_glb(scene: &Scene, compression: GlbCompression) -> Result<Vec<u8>, GlbError> {
     check_size(data_bytes(scene.points.len(), scene.cameras.len()))?;
     let binary = Binary::new(scene, compression)?;
@@ -87,12 +76,12 @@ pub fn write_glb(scene: &Scene, compression: GlbCompression) -> Result<Vec<u8>, 
     Ok(file)
 }
 
-/// The format's lengths have 32 bits.
+/// Lengths in the format have 32 bits.
 fn check_size(bytes: u64) -> Result<u32, GlbError> {
     u32::try_from(bytes).map_err(|_| GlbError::TooLarge { bytes })
 }
 
-/// Bytes of points and frustums, an upper bound.
+/// An upper bound of the bytes of points and frustums.
 fn data_bytes(points: usize, cameras: usize) -> u64 {
     points as u64 * binary::POINT_BYTES as u64 + cameras as u64 * binary::FRUSTUM_BYTES as u64
 }

@@ -1,16 +1,17 @@
-//! Names that any viewer can show, whatever a client called its images.
+//! Node names made from the client's names of images.
 
 use std::collections::HashSet;
 
-/// Longest name in characters, before a number is appended.
+/// Longest name in characters, without an appended number.
 const MAX_CHARACTERS: usize = 120;
 
-/// Node names that do not belong to cameras.
+/// Name of the node with the points.
 pub const POINTS: &str = "points";
+/// Name of the node with the drawn cameras.
 pub const FRUSTUMS: &str = "frustums";
 
-/// One name for each label: without control characters and marks that reverse the direction of
-/// text, of limited length, not empty, and unique (`name`, `name (2)`, `name (3)`, ...).
+/// One name for each label: without control characters and marks that change the direction of text,
+/// of limited length, not empty, and unique (`name`, `name (2)`, `name (3)`, ...).
 pub fn safe_names<'a>(labels: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut taken: HashSet<String> = [POINTS, FRUSTUMS].map(String::from).into();
     let mut next_number = std::collections::HashMap::new();
@@ -30,7 +31,7 @@ pub fn safe_names<'a>(labels: impl IntoIterator<Item = &'a str>) -> Vec<String> 
         .collect()
 }
 
-/// `None` if nothing is left of the label.
+/// The label without unprintable characters, `None` if it is empty.
 fn printable(label: &str) -> Option<String> {
     let kept: String = label
         .chars()
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ordinary_names_stay_as_they_are() {
+    fn ordinary_names_stay() {
         let labels = ["IMG_0001.jpg", "été 📷.png", "../../etc/x", "a\"b\\c"];
         assert_eq!(safe_names(labels), labels);
     }

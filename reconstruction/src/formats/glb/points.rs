@@ -1,11 +1,12 @@
-//! The points as they lie in the binary chunk.
+//! The points in the binary chunk.
 
-use super::binary::{Vertices, opaque, write_words};
+use super::compression::GlbCompression;
+use super::error::GlbError;
+use super::meshopt;
 use super::quantized::Grid;
-use super::{GlbCompression, GlbError, meshopt};
+use super::vertices::{COLOR_BYTES, POSITION_BYTES, Vertices, opaque, write_words};
 
-pub const POSITION_BYTES: usize = 12;
-pub const COLOR_BYTES: usize = 4;
+/// Bytes of a quantised position with its padding.
 pub const QUANTIZED_BYTES: usize = 8;
 
 /// Positions and colours of the points, stored in one of the ways of [`GlbCompression`].
@@ -74,7 +75,7 @@ impl<'a> Points<'a> {
         }
     }
 
-    /// What the positions are coordinates in, if they are not the positions themselves.
+    /// The grid of quantised positions, `None` if positions are not quantised.
     pub fn grid(&self) -> Option<&Grid> {
         match self {
             Points::Plain(_) => None,

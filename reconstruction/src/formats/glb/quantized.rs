@@ -1,16 +1,16 @@
-//! Positions as whole numbers of 16 bits (`KHR_mesh_quantization`).
+//! Positions as 16-bit integers (`KHR_mesh_quantization`).
 
-/// Largest coordinate in the grid; the smallest is its negative, so that the middle is a number.
+/// Largest coordinate in the grid; the smallest is its negative, so that the middle is 0.
 const LAST: i16 = i16::MAX;
 
 /// Steps between the smallest and the largest coordinate.
 const STEPS: f64 = 2.0 * LAST as f64;
 
-/// A grid over a bounding box. A position is `origin + step * coordinate` along each axis, which
-/// is the translation and the scale of a node whose mesh has the coordinates as positions.
+/// A grid over a bounding box. A position is `origin + step * coordinate` along each axis: `origin`
+/// and `step` are the translation and the scale of the node whose mesh has the coordinates.
 ///
-/// Whole numbers are used as they are instead of being normalised to -1..1, because viewers
-/// disagree on how to normalise signed ones.
+/// The integers are not normalised to -1..1, because viewers disagree on how to normalise signed
+/// integers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Grid {
     /// Middle of the box.
@@ -30,7 +30,7 @@ impl Grid {
             let (low, high) = (f64::from(low[axis]), f64::from(high[axis]));
             grid.origin[axis] = (0.5 * (low + high)) as f32;
             let step = ((high - low) / STEPS) as f32;
-            // Below the smallest normal number, all positions are one for all purposes.
+            // A smaller step has too few digits; the box counts as flat along this axis.
             if step.is_normal() {
                 grid.step[axis] = step;
             }
@@ -45,8 +45,8 @@ impl Grid {
         let per_step = self.step.map(|step| 1.0 / f64::from(step));
         let coordinate = |position: &[f32; 3], axis: usize| {
             let steps = (f64::from(position[axis]) - origin[axis]) * per_step[axis];
-            // Rounding of origin and step may lead a hair beyond the last one. As a cast saturates
-            // at -32768, both ends are bounded here.
+            // Rounding of origin and step may exceed the range slightly. The cast alone would
+            // saturate at -32768.
             steps.round().clamp(f64::from(-LAST), f64::from(LAST)) as i16
         };
         positions
@@ -72,7 +72,7 @@ mod tests {
                 let step = f64::from(grid.step[axis]);
                 let found = f64::from(grid.origin[axis]) + step * f64::from(coordinates[axis]);
                 let error = (found - f64::from(position[axis])).abs();
-                // Half a step, and what single precision leaves of the origin.
+                // Half a step, and the rounding of the origin.
                 let rounding = f64::from(grid.origin[axis]).abs() * f64::from(f32::EPSILON);
                 assert!(error <= 0.503 * step + rounding, "{error} of {step}");
             }

@@ -1,4 +1,4 @@
-//! Buffer views and accessors: where in the chunk a mesh's numbers lie, and of what kind they are.
+//! Buffer views and accessors: byte ranges and types of a mesh's numbers.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,7 +12,8 @@ use gltf_json::{Accessor, Buffer, Index, Root};
 use serde_json::{Map, Value, json};
 
 use super::binary::{Binary, Layout};
-use super::points::{COLOR_BYTES, Points, QUANTIZED_BYTES};
+use super::points::{Points, QUANTIZED_BYTES};
+use super::vertices::COLOR_BYTES;
 
 const QUANTIZATION: &str = "KHR_mesh_quantization";
 const MESHOPT: &str = "EXT_meshopt_compression";
@@ -22,7 +23,7 @@ const CHUNK: u32 = 0;
 
 pub type Attributes = BTreeMap<Checked<Semantic>, Index<Accessor>>;
 
-/// Describes the points, and names the extensions that reading them requires.
+/// Adds the views of the points and the extensions that reading them requires.
 pub fn points(root: &mut Root, points: &Points, layout: &Layout) -> Attributes {
     let count = points.len();
     let (position_bytes, color_bytes) =
@@ -57,7 +58,7 @@ pub fn points(root: &mut Root, points: &Points, layout: &Layout) -> Attributes {
     }
 }
 
-/// Describes the drawn cameras: their vertices, and which of them the lines join.
+/// Adds the views of the drawn cameras: vertices, and indices of their lines.
 pub fn frustums(
     root: &mut Root,
     binary: &Binary,
@@ -74,7 +75,7 @@ pub fn frustums(
     (attributes, lines)
 }
 
-/// Attributes of vertices whose positions are numbers of single precision.
+/// Attributes of vertices with single precision positions.
 fn attributes(
     root: &mut Root,
     count: usize,
@@ -88,7 +89,7 @@ fn attributes(
     with_colors(root, count, positions, colors)
 }
 
-/// Attributes of vertices whose positions are whole numbers.
+/// Attributes of vertices with integer positions.
 fn quantized_attributes(
     root: &mut Root,
     count: usize,
@@ -121,7 +122,7 @@ fn require(root: &mut Root, extension: &str) {
     root.extensions_required.push(extension.to_owned());
 }
 
-/// A buffer without content that stands for what compressed views contain once they are decoded.
+/// A buffer without content that stands for the decoded content of compressed views.
 fn fallback_buffer(root: &mut Root, bytes: usize) -> Index<Buffer> {
     root.push(Buffer {
         byte_length: USize64::from(bytes),
@@ -134,8 +135,8 @@ fn fallback_buffer(root: &mut Root, bytes: usize) -> Index<Buffer> {
     })
 }
 
-/// A view of `count` elements of `stride` bytes that lie encoded at `bytes` of the chunk, and
-/// decoded at an offset of the fallback buffer.
+/// A view of `count` elements of `stride` bytes: encoded at `bytes` of the chunk, decoded at an
+/// offset of the fallback buffer.
 fn compressed_view(
     root: &mut Root,
     bytes: Range<usize>,

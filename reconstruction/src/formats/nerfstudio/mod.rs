@@ -1,10 +1,9 @@
 //! A zip file for nerfstudio (<https://docs.nerf.studio/quickstart/data_conventions.html>):
-//! `transforms.json`, the images of the frames that the model could place, and the point cloud as
-//! `points.ply`.
+//! `transforms.json`, the images of the registered frames, and the point cloud as `points.ply`.
 //!
 //! `transform_matrix` maps camera to GLB coordinates, with OpenGL camera axes (x right, y up, z
-//! backward); no transform was applied, so there is no `applied_transform`. Pixel corners are at
-//! whole numbers: the centre of the top left pixel is (0.5, 0.5), half a pixel more than in the
+//! backward). No transform was applied, so there is no `applied_transform`. Pixel corners are at
+//! integers: the centre of the top left pixel is (0.5, 0.5), half a pixel more than in the
 //! intrinsics of the metadata. The unit of length is that of the GLB.
 
 use std::io::{Seek, Write};
@@ -16,6 +15,7 @@ use super::file_names::file_names;
 use super::ply;
 use super::reconstruction::{PIXEL_CENTRE, PlacedFrame, Reconstruction, WriteError};
 use crate::cloud::{axes_flip, rows};
+use crate::geometry::FrameSize;
 
 const POINTS: &str = "points.ply";
 
@@ -29,7 +29,7 @@ struct Transforms<'a> {
 #[derive(Serialize)]
 struct Frame<'a> {
     file_path: String,
-    /// What the client called the image; nerfstudio does not look at it.
+    /// The client's name for the image; nerfstudio ignores it.
     original_name: &'a str,
     w: u32,
     h: u32,
@@ -40,7 +40,7 @@ struct Frame<'a> {
     transform_matrix: [[f64; 4]; 4],
 }
 
-/// Writes the archive and gives the file back.
+/// Writes the archive and returns the file.
 ///
 /// # Errors
 /// [`WriteError`] if the reconstruction cannot be read or the file cannot be written.
@@ -72,13 +72,13 @@ pub fn write_nerfstudio<W: Write + Seek>(
     archive.finish()
 }
 
-fn describe<'a>(frame: &PlacedFrame<'a>, name: &str, (w, h): (u32, u32)) -> Frame<'a> {
+fn describe<'a>(frame: &PlacedFrame<'a>, name: &str, size: FrameSize) -> Frame<'a> {
     let intrinsics = &frame.camera.intrinsics;
     Frame {
         file_path: format!("images/{name}"),
         original_name: &frame.camera.name,
-        w,
-        h,
+        w: size.width,
+        h: size.height,
         fl_x: intrinsics[(0, 0)],
         fl_y: intrinsics[(1, 1)],
         cx: intrinsics[(0, 2)] + PIXEL_CENTRE,

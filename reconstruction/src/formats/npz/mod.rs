@@ -1,138 +1,22 @@
-//! Arrays for NumPy: a zip file of `.npy` files, not compressed, which
-//! `numpy.load(..., allow_pickle=False)` reads.
+//! Arrays for NumPy: an uncompressed zip file of `.npy` files, for
+//! `numpy.load(..., allow_pickle=False)`.
 //!
 //! | array | type | shape | |
 //! | --- | --- | --- | --- |
-//! | `depth` | float32 | N, H, W | z in the camera frame |
-//! | `confidence` | float32 | N, H, W | at least 1, where 1 means "not known" |
+//! | `depth` | float32 | N, H, W | z in camera coordinates |
+//! | `confidence` | float32 | N, H, W | at least 1, where 1 means unknown |
 //! | `intrinsics` | float64 | N, 3, 3 | camera coordinates to pixel indices: the centre of the top left pixel is (0, 0) |
 //! | `extrinsics` | float64 | N, 4, 4 | world to camera (x right, y down, z forward), in the world of this run of the model |
 //! | `world_to_glb` | float64 | 4, 4 | from that world to GLB coordinates |
-//! | `registered` | bool | N | whether the model could place the frame; else its camera means nothing |
+//! | `registered` | bool | N | whether the model registered the frame; otherwise its camera has no meaning |
 //! | `frames` | text | N | the client's names for the images |
 //! | `points` | uint32 | P, 2 | frame and row-major pixel index of each point of the GLB, in its order |
 //!
-//! This is also the form in which a result is kept for the other formats ([`NpzReader`]).
+//! The other formats are written from this file ([`NpzReader`]).
 
 mod npy;
 mod reader;
+mod writer;
 
 pub use reader::NpzReader;
-
-use std::io::{Seek, Write};
-
-use nalgebra::SMatrix;
-use zip::ZipWriter;
-
-use super::archive::{Archive, Packing};
-use super::reconstruction::WriteError;
-use crate::cloud::{Scene, rows};
-use crate::prediction::Prediction;
-use npy::{Element, header, text};
-
-/// Values that are converted at a time.
-const CHUNK: usize = 16 * 1024;
-
-/// Writes a result in two steps: what the model said can be written while the cloud is made of it.
-pub struct NpzWriter<W: Write + Seek> {
-    archive: Archive<W>,
-}
-
-impl<W: Write + Seek> NpzWriter<W> {
-    /// Writes depth and confidence.
-    ///
-    /// # Errors
-    /// [`WriteError`] if the file cannot be written.
-    pub fn begin(prediction: &Prediction, file: W) -> Result<Self, WriteError> {
-        let mut writer = Self {
-            archive: Archive::new(file),
-        };
-        let shape = [prediction.len(), prediction.height, prediction.width];
-        writer.array("depth", &shape, &prediction.depth)?;
-        writer.array("confidence", &shape, &prediction.confidence)?;
-        Ok(writer)
-    }
-
-    /// Writes the rest and gives the file back.
-    ///
-    /// # Errors
-    /// [`WriteError`] if the file cannot be written.
-    pub fn finish(mut self, scene: &Scene) -> Result<W, WriteError> {
-        let count = scene.cameras.len();
-        let cameras = || scene.cameras.iter();
-        let intrinsics: Vec<f64> = cameras()
-            .flat_map(|camera| flat(&camera.intrinsics))
-            .collect();
-        self.array("intrinsics", &[count, 3, 3], &intrinsics)?;
-        let extrinsics: Vec<f64> = cameras()
-            .flat_map(|camera| flat(&camera.extrinsics))
-            .collect();
-        self.array("extrinsics", &[count, 4, 4], &extrinsics)?;
-        let world_to_glb: Vec<f64> = flat(&scene.world_to_glb.to_homogeneous()).collect();
-        self.array("world_to_glb", &[4, 4], &world_to_glb)?;
-        let registered: Vec<bool> = cameras().map(|camera| camera.pose.is_some()).collect();
-        self.array("registered", &[count], &registered)?;
-        let names: Vec<&str> = cameras().map(|camera| &*camera.name).collect();
-        let (descr, names) = text(&names);
-        self.entry("frames", &header(&descr, &[count]), names.len() as u64)?
-            .write_all(&names)?;
-        let pixels = scene.pixels.iter().map(|pixel| [pixel.frame, pixel.index]);
-        self.values(
-            "points",
-            &[scene.pixels.len(), 2],
-            scene.pixels.len() * 2,
-            pixels.flatten(),
-        )?;
-        self.archive.finish()
-    }
-
-    fn array<T: Element>(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        values: &[T],
-    ) -> Result<(), WriteError> {
-        self.values(name, shape, values.len(), values.iter().copied())
-    }
-
-    fn values<T: Element>(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        count: usize,
-        values: impl Iterator<Item = T>,
-    ) -> Result<(), WriteError> {
-        let bytes = (count * size_of::<T>()) as u64;
-        let file = self.entry(name, &header(T::DESCR, shape), bytes)?;
-        let mut chunk = Vec::with_capacity(CHUNK * size_of::<T>());
-        let mut values = values.peekable();
-        while values.peek().is_some() {
-            chunk.clear();
-            for value in values.by_ref().take(CHUNK) {
-                chunk.extend_from_slice(value.to_bytes().as_ref());
-            }
-            file.write_all(&chunk)?;
-        }
-        Ok(())
-    }
-
-    fn entry(
-        &mut self,
-        name: &str,
-        header: &[u8],
-        bytes: u64,
-    ) -> Result<&mut ZipWriter<W>, WriteError> {
-        let bytes = header.len() as u64 + bytes;
-        let file = self
-            .archive
-            .entry(&format!("{name}.npy"), Packing::Stored, bytes)?;
-        file.write_all(header)?;
-        Ok(file)
-    }
-}
-
-fn flat<const R: usize, const C: usize>(
-    matrix: &SMatrix<f64, R, C>,
-) -> impl Iterator<Item = f64> + use<R, C> {
-    rows(matrix).into_iter().flatten()
-}
+pub use writer::NpzWriter;

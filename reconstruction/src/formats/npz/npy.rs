@@ -3,12 +3,12 @@
 
 pub const MAGIC: &[u8; 8] = b"\x93NUMPY\x01\x00";
 
-/// Data begins at a multiple of this many bytes.
+/// The data begin at a multiple of this many bytes.
 const ALIGNMENT: usize = 64;
 
-/// A number that an array can have.
+/// A type of numbers in an array.
 pub trait Element: Copy {
-    /// NumPy's name of the type.
+    /// NumPy's name of the type (`descr`).
     const DESCR: &'static str;
     /// Its bytes, little-endian.
     fn to_bytes(self) -> impl AsRef<[u8]>;
@@ -42,7 +42,7 @@ impl Element for bool {
     }
 }
 
-/// What stands before the values, which follow in C order.
+/// The header of an array. The values follow in C order.
 pub fn header(descr: &str, shape: &[usize]) -> Vec<u8> {
     let shape: String = shape.iter().map(|length| format!("{length}, ")).collect();
     let mut text = format!(
@@ -60,7 +60,7 @@ pub fn header(descr: &str, shape: &[usize]) -> Vec<u8> {
     bytes
 }
 
-/// An array of text: its type and its bytes, each text as UTF-32 filled up with zeros.
+/// An array of text: its type and its bytes, each text in UTF-32, padded with zeros.
 pub fn text(values: &[&str]) -> (String, Vec<u8>) {
     let length = |value: &&str| value.chars().count();
     let longest = values.iter().map(length).max().unwrap_or(0).max(1);
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_are_aligned_and_say_what_follows() {
+    fn headers_are_aligned_and_give_type_and_shape() {
         for (shape, expected) in [
             (&[][..], "'shape': ()"),
             (&[7], "'shape': (7,)"),

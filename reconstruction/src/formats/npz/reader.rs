@@ -1,4 +1,4 @@
-//! Reading a file back, frame by frame.
+//! Reads NPZ files frame by frame.
 
 use std::io::{self, Cursor, Read};
 use std::ops::Range;
@@ -7,8 +7,9 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::npy::MAGIC;
+use crate::geometry::FrameSize;
 
-/// A file that [`NpzWriter`](super::NpzWriter) wrote, as bytes that need not be in memory.
+/// A file that [`NpzWriter`](super::NpzWriter) wrote. The bytes may be a memory map.
 #[derive(Debug)]
 pub struct NpzReader<B> {
     bytes: B,
@@ -16,16 +17,16 @@ pub struct NpzReader<B> {
     depth: Range<usize>,
     confidence: Range<usize>,
     points: Range<usize>,
-    /// Index of the first point of each frame, and at the end the number of points.
+    /// Index of the first point of each frame; the last entry is the number of points.
     first_points: Vec<usize>,
 }
 
 impl<B: AsRef<[u8]>> NpzReader<B> {
-    /// Finds the arrays of this many frames.
+    /// Finds the arrays of this many frames of this size.
     ///
     /// # Errors
-    /// If it is another kind of file, or its arrays have other lengths.
-    pub fn new(bytes: B, frames: usize, pixels_per_frame: usize) -> io::Result<Self> {
+    /// If the file has another format, or its arrays have other lengths.
+    pub fn new(bytes: B, frames: usize, size: FrameSize) -> io::Result<Self> {
         let mut archive = ZipArchive::new(Cursor::new(bytes.as_ref())).map_err(into_io)?;
         let mut find = |name: &str, item_bytes: usize| {
             let values = values(&mut archive, name)?;
@@ -35,6 +36,7 @@ impl<B: AsRef<[u8]>> NpzReader<B> {
                 Err(invalid(format!("{name} has another length")))
             }
         };
+        let pixels_per_frame = size.columns() * size.rows();
         let map_bytes = frames * pixels_per_frame * size_of::<f32>();
         let depth = find("depth.npy", 1)?;
         let confidence = find("confidence.npy", 1)?;
@@ -58,7 +60,7 @@ impl<B: AsRef<[u8]>> NpzReader<B> {
         })
     }
 
-    /// All of the file.
+    /// The whole file.
     pub fn bytes(&self) -> &B {
         &self.bytes
     }
@@ -66,7 +68,7 @@ impl<B: AsRef<[u8]>> NpzReader<B> {
     /// The depth of a frame, row-major.
     ///
     /// # Errors
-    /// If there is no such frame; likewise below.
+    /// If there is no such frame; the other methods likewise.
     pub fn depth(&self, frame: usize) -> io::Result<Vec<f32>> {
         self.map(&self.depth, frame)
     }
@@ -79,12 +81,12 @@ impl<B: AsRef<[u8]>> NpzReader<B> {
         self.map(&self.confidence, frame)
     }
 
-    /// How many pixels of a frame are points.
+    /// Number of points of a frame, 0 if there is no such frame.
     pub fn point_count(&self, frame: usize) -> usize {
         self.points_of(frame).map_or(0, |points| points.len())
     }
 
-    /// The row-major indices of those pixels.
+    /// Row-major indices of the pixels that are points.
     ///
     /// # Errors
     /// As above.
@@ -112,7 +114,7 @@ impl<B: AsRef<[u8]>> NpzReader<B> {
         Ok(words.iter().map(|&word| f32::from_le_bytes(word)).collect())
     }
 
-    /// Some of an array's 32-bit values.
+    /// A range of 32-bit values of an array.
     fn words(&self, array: &Range<usize>, first: usize, count: usize) -> io::Result<&[[u8; 4]]> {
         let array = &self.bytes.as_ref()[array.clone()];
         let words = array.as_chunks().0;
@@ -120,7 +122,7 @@ impl<B: AsRef<[u8]>> NpzReader<B> {
     }
 }
 
-/// Where the values of an array are: after the header, to the end of the entry.
+/// Byte range of the values of an array: from the end of its header to the end of its entry.
 fn values(archive: &mut ZipArchive<Cursor<&[u8]>>, name: &str) -> io::Result<Range<usize>> {
     let mut entry = archive.by_name(name).map_err(into_io)?;
     let mut head = [0; MAGIC.len() + 2];

@@ -12,7 +12,7 @@ use super::reconstruction::{Point, Reconstruction, WriteError};
 /// Bytes of a vertex.
 const VERTEX_BYTES: usize = 3 * 4 + 3 + 4;
 
-/// More than a header has.
+/// Upper bound of the bytes of the header.
 const HEADER_BOUND: u64 = 1024;
 
 /// An upper bound of the file's size in bytes.
@@ -20,7 +20,7 @@ pub fn size_bound(reconstruction: &Reconstruction) -> u64 {
     HEADER_BOUND + reconstruction.point_count() as u64 * VERTEX_BYTES as u64
 }
 
-/// Writes the points.
+/// Writes the points, frame by frame.
 ///
 /// # Errors
 /// [`WriteError`] if the reconstruction cannot be read or the file cannot be written.

@@ -1,25 +1,27 @@
-//! Shrinking by the mean over the area that each target pixel covers.
+//! Shrinks by the mean over the area that each target pixel covers.
 
 use ::image::RgbImage;
 
+use crate::geometry::FrameSize;
+
 /// See [`Interpolation::Area`](super::Interpolation::Area).
-pub(super) fn resize(image: &RgbImage, width: u32, height: u32) -> RgbImage {
-    let columns = cover(image.width(), width);
-    let rows = cover(image.height(), height);
-    let stride = image.width() as usize * 3;
+pub(super) fn resize(image: &RgbImage, size: FrameSize) -> RgbImage {
+    let source = FrameSize::of(image);
+    let columns = cover(source.width, size.width);
+    let rows = cover(source.height, size.height);
+    let stride = source.columns() * 3;
     let samples = image.as_raw();
-    let halve = |source: u32, target: u32| source == 2 * target;
-    let round: fn(f32) -> u8 = if halve(image.width(), width) && halve(image.height(), height) {
-        // OpenCV's path for this common case rounds halves, which are frequent here, up.
+    let round: fn(f32) -> u8 = if source == size.map(|side| side.saturating_mul(2)) {
+        // OpenCV has a path of its own for this case, which rounds halves up.
         |value| (value + 0.5) as u8
     } else {
         |value| value.round_ties_even() as u8
     };
 
-    let mut resized = RgbImage::new(width, height);
-    // Down the columns first: those sums run over contiguous memory.
+    let mut resized = RgbImage::new(size.width, size.height);
+    // Sums over columns first: they run over contiguous memory.
     let mut sums = vec![0.0f32; stride];
-    for (target_row, covered) in resized.chunks_exact_mut(width as usize * 3).zip(&rows) {
+    for (target_row, covered) in resized.chunks_exact_mut(size.columns() * 3).zip(&rows) {
         sums.fill(0.0);
         for (row, weight) in covered.samples() {
             let source = &samples[row * stride..(row + 1) * stride];
@@ -43,7 +45,7 @@ pub(super) fn resize(image: &RgbImage, width: u32, height: u32) -> RgbImage {
     resized
 }
 
-/// The consecutive source samples that one target sample covers, in one direction.
+/// The consecutive source samples that one target sample covers, in one dimension.
 struct Covered {
     first: usize,
     /// One per source sample; they add up to 1.
@@ -56,17 +58,17 @@ impl Covered {
     }
 }
 
-/// What each of `target` samples covers of `source` samples.
+/// Which of `source` samples each of `target` samples covers.
 fn cover(source: u32, target: u32) -> Vec<Covered> {
-    // A sliver thinner than this counts as nothing, like in OpenCV.
-    const SLIVER: f64 = 1e-3;
+    // A smaller overlap is ignored, as in OpenCV.
+    const MIN_OVERLAP: f64 = 1e-3;
     let scale = f64::from(source) / f64::from(target);
     (0..target)
         .map(|index| {
             let begin = f64::from(index) * scale;
             let end = (begin + scale).min(f64::from(source));
-            let first = (begin + SLIVER).floor();
-            let last = (end - SLIVER).ceil().max(first + 1.0);
+            let first = (begin + MIN_OVERLAP).floor();
+            let last = (end - MIN_OVERLAP).ceil().max(first + 1.0);
             let overlap = |sample: f64| (sample + 1.0).min(end) - sample.max(begin);
             Covered {
                 first: first as usize,

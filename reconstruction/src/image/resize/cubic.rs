@@ -1,4 +1,4 @@
-//! Growing by cubic convolution.
+//! Enlarges by cubic convolution.
 //!
 //! R. G. Keys, "Cubic convolution interpolation for digital image processing", IEEE Transactions
 //! on Acoustics, Speech, and Signal Processing 29(6), 1981, with OpenCV's parameter a = -0.75
@@ -6,21 +6,24 @@
 
 use ::image::RgbImage;
 
-/// Samples from which one is interpolated, in each direction.
+use crate::geometry::FrameSize;
+
+/// Number of source samples for one target sample, in each dimension.
 const TAPS: usize = 4;
 
 /// See [`Interpolation::Cubic`](super::Interpolation::Cubic).
-pub(super) fn resize(image: &RgbImage, width: u32, height: u32) -> RgbImage {
-    let columns = neighbourhoods(image.width(), width);
-    let rows = neighbourhoods(image.height(), height);
-    let stride = image.width() as usize * 3;
+pub(super) fn resize(image: &RgbImage, size: FrameSize) -> RgbImage {
+    let source = FrameSize::of(image);
+    let columns = neighbourhoods(source.width, size.width);
+    let rows = neighbourhoods(source.height, size.height);
+    let stride = source.columns() * 3;
     let source_row = |row: usize| &image.as_raw()[row * stride..(row + 1) * stride];
 
-    let mut resized = RgbImage::new(width, height);
+    let mut resized = RgbImage::new(size.width, size.height);
     // The source rows in use, interpolated along x; row r is kept in slot r modulo 4.
     let mut slots = [const { Vec::<f32>::new() }; TAPS];
     let mut kept = [usize::MAX; TAPS];
-    for (target_row, vertical) in resized.chunks_exact_mut(width as usize * 3).zip(&rows) {
+    for (target_row, vertical) in resized.chunks_exact_mut(size.columns() * 3).zip(&rows) {
         for row in vertical.samples {
             let slot = row % TAPS;
             if kept[slot] != row {
@@ -32,21 +35,20 @@ pub(super) fn resize(image: &RgbImage, width: u32, height: u32) -> RgbImage {
         let [wa, wb, wc, wd] = vertical.weights;
         for (index, target) in target_row.iter_mut().enumerate() {
             let sum = wa * a[index] + wb * b[index] + wc * c[index] + wd * d[index];
-            // The conversion clamps what overshoots.
+            // The conversion clamps to 0..255.
             *target = sum.round_ties_even() as u8;
         }
     }
     resized
 }
 
-/// The samples around one target sample, in one direction, and their weights.
+/// The source samples around one target sample, in one dimension, and their weights.
 struct Neighbourhood {
     samples: [usize; TAPS],
     weights: [f32; TAPS],
 }
 
-/// Where each of `target` samples lies among `source` samples. Beyond the border its sample
-/// repeats.
+/// The neighbourhood of each of `target` samples among `source` samples. The border repeats.
 fn neighbourhoods(source: u32, target: u32) -> Vec<Neighbourhood> {
     let scale = f64::from(source) / f64::from(target);
     let last = i64::from(source) - 1;
@@ -63,8 +65,8 @@ fn neighbourhoods(source: u32, target: u32) -> Vec<Neighbourhood> {
         .collect()
 }
 
-/// Keys' kernel at the distances of the four neighbours from a point that lies `fraction` of the
-/// way from the second to the third.
+/// Keys' kernel for four neighbours of a point that lies the share `fraction` (0 to 1) of the way
+/// from the second to the third.
 fn weights(fraction: f64) -> [f32; TAPS] {
     const A: f64 = -0.75;
     let near = |x: f64| ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0;

@@ -1,33 +1,28 @@
-//! Resampling of 8-bit RGB with the two filters of OpenCV's `resize` that preprocessing uses.
+//! Resamples 8-bit RGB with the two filters of OpenCV's `resize` that preprocessing uses.
 
 mod area;
 mod cubic;
 
 use ::image::RgbImage;
 
-/// How samples are computed from those around them.
+use crate::geometry::FrameSize;
+
+/// How target samples are computed from source samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Interpolation {
-    /// Mean over the area that a target pixel covers, like OpenCV's `INTER_AREA`. For shrinking:
-    /// no direction may grow.
+    /// Mean over the area that a target pixel covers, like OpenCV's `INTER_AREA`. No side may grow.
     Area,
-    /// Cubic convolution, like OpenCV's `INTER_CUBIC`. For growing: it does not smooth, so what
-    /// shrinks gets aliased.
+    /// Cubic convolution, like OpenCV's `INTER_CUBIC`. It does not smooth, so shrinking aliases.
     Cubic,
 }
 
-/// Resizes `image` to `width` x `height`, neither of which may be zero.
+/// Resizes `image` to `size`. No side may be 0.
 ///
-/// Equal to OpenCV's result but for rounding: a few samples differ by one grey level.
-pub(super) fn resize(
-    image: &RgbImage,
-    width: u32,
-    height: u32,
-    interpolation: Interpolation,
-) -> RgbImage {
+/// The result is OpenCV's, but a few samples differ by one grey level because of rounding.
+pub(super) fn resize(image: &RgbImage, size: FrameSize, interpolation: Interpolation) -> RgbImage {
     match interpolation {
-        Interpolation::Area => area::resize(image, width, height),
-        Interpolation::Cubic => cubic::resize(image, width, height),
+        Interpolation::Area => area::resize(image, size),
+        Interpolation::Cubic => cubic::resize(image, size),
     }
 }
 
@@ -46,7 +41,7 @@ mod tests {
             (42, 28, Interpolation::Cubic),
             (500, 11, Interpolation::Cubic),
         ] {
-            let resized = resize(&image, width, height, interpolation);
+            let resized = resize(&image, FrameSize::new(width, height), interpolation);
             assert_eq!(resized.dimensions(), (width, height));
             assert!(resized.pixels().all(|pixel| pixel.0 == [7, 128, 255]));
         }
@@ -55,14 +50,15 @@ mod tests {
     #[test]
     fn the_same_size_changes_nothing() {
         let image = RgbImage::from_fn(9, 7, |x, y| Rgb([(x * 28) as u8, (y * 36) as u8, 99]));
-        assert_eq!(resize(&image, 9, 7, Interpolation::Area), image);
-        assert_eq!(resize(&image, 9, 7, Interpolation::Cubic), image);
+        for interpolation in [Interpolation::Area, Interpolation::Cubic] {
+            assert_eq!(resize(&image, FrameSize::of(&image), interpolation), image);
+        }
     }
 
     #[test]
     fn a_single_pixel_can_grow() {
         let image = RgbImage::from_pixel(1, 1, Rgb([1, 2, 3]));
-        let resized = resize(&image, 5, 4, Interpolation::Cubic);
+        let resized = resize(&image, FrameSize::new(5, 4), Interpolation::Cubic);
         assert!(resized.pixels().all(|pixel| pixel.0 == [1, 2, 3]));
     }
 }

@@ -1,0 +1,124 @@
+//! Results of a session and their metadata.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pointstream_reconstruction::cloud::Alignment;
+use pointstream_reconstruction::formats::ResultFormat;
+use pointstream_reconstruction::model::Scale;
+use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr, VariantArray};
+use utoipa::ToSchema;
+
+use crate::ids::SessionId;
+use crate::session_config::PointOptions;
+
+/// Whether a result is an update or complete.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Display,
+    IntoStaticStr,
+    VariantArray,
+    Serialize,
+    Deserialize,
+    ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum AnswerKind {
+    /// An incremental update.
+    Delta,
+    /// A complete result.
+    Complete,
+}
+
+/// A point cloud with its metadata.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Number of the request within the session, from 1. Failed requests leave gaps.
+    pub number: u64,
+    pub kind: AnswerKind,
+    /// Images that the session had stored when the point cloud was requested.
+    pub image_count: u32,
+    /// The scene as binary glTF: a view of a file, not memory.
+    pub glb: Bytes,
+    pub metadata: Arc<ResultMetadata>,
+}
+
+/// A result in one format.
+#[derive(Debug, Clone)]
+pub struct ResultFile {
+    pub session: SessionId,
+    /// Number of the result. Session, number and format identify these bytes and no others.
+    pub number: u64,
+    pub format: ResultFormat,
+    /// A view of the file, not memory.
+    pub bytes: Bytes,
+}
+
+/// Metadata of a result, with the protocol's names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ResultMetadata {
+    /// Frames that were processed.
+    pub num_frames: usize,
+    #[schema(value_type = uuid::Uuid)]
+    pub session_id: SessionId,
+    /// Size of the GLB in bytes.
+    pub glb_size_bytes: usize,
+    /// Pinhole intrinsics of each frame at the processed size, 3x3; pixel indices, the centre of
+    /// the top left pixel is (0, 0).
+    pub intrinsics: Vec<[[f64; 3]; 3]>,
+    /// World-to-camera extrinsics of each frame, 4x4, in the world of this run of the model.
+    pub extrinsics: Vec<[[f64; 4]; 4]>,
+    /// Transform from the world of the extrinsics to the coordinates of the GLB, 4x4.
+    pub world_to_glb: [[f64; 4]; 4],
+    /// Processed width and height of the frames in pixels.
+    pub processed_size: [usize; 2],
+    /// Names of the images, in the order of the frames.
+    pub frames: Vec<String>,
+    /// Names of the images that could not be registered; they have no points in the cloud.
+    pub unregistered_frames: Vec<String>,
+    /// Points in the GLB.
+    pub num_points: usize,
+    /// Smallest confidence of a pixel that became a point.
+    pub confidence_threshold: f32,
+    /// Whether this result has the same coordinates as the session's first one.
+    pub aligned: bool,
+    /// How it was aligned, and how well it fits.
+    pub alignment: Alignment,
+    /// Whether the model used the clients' own cameras: all frames have one and the model accepts
+    /// them.
+    pub known_cameras: bool,
+    /// Unit of length: arbitrary or metres.
+    pub scale: Scale,
+    /// Name and version of the model.
+    pub model: String,
+    /// Filters and compression that the client asked for.
+    pub options: PointOptions,
+    pub timings: Timings,
+}
+
+/// Seconds spent in the parts of a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Timings {
+    /// From submitting the job until a worker accepted it.
+    pub queued: f64,
+    /// Reading the prepared frames.
+    pub frames: f64,
+    /// Encoding the frames that were not encoded during the upload.
+    pub encode: f64,
+    /// The model: cameras and depth.
+    pub model: f64,
+    /// Thresholding, aligning, sampling and unprojecting.
+    pub cloud: f64,
+    /// Writing the GLB.
+    pub glb: f64,
+    /// Storing the prediction and the result.
+    pub store: f64,
+    /// From the request to the answer.
+    pub total: f64,
+}

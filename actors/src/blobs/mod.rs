@@ -1,0 +1,84 @@
+//! Files of sessions: images, predictions and results, each by a key.
+//!
+//! A blob is written whole or not at all, and does not change while it exists, unless it is
+//! replaced by another whole one.
+
+#[cfg(test)]
+pub(crate) mod contract;
+mod data_dir;
+mod key;
+
+pub(crate) use data_dir::DataDir;
+pub use data_dir::DataDirError;
+pub(crate) use key::{BlobKey, BlobName};
+
+use std::fmt;
+use std::io::{self, Seek, SeekFrom, Write};
+
+use bytes::Bytes;
+use tempfile::NamedTempFile;
+
+use crate::ids::SessionId;
+
+/// Where blobs are kept. All methods block: call them off the async runtime.
+pub(crate) trait Blobs: Send + Sync + fmt::Debug {
+    /// Prepares to take a session's blobs.
+    fn create_session(&self, session: SessionId) -> io::Result<()>;
+
+    /// Begins to write a blob of a session.
+    fn draft(&self, session: SessionId) -> io::Result<Draft>;
+
+    /// Publishes a draft under a key, and replaces the blob that was there.
+    fn put(&self, key: &BlobKey, draft: Draft) -> io::Result<()>;
+
+    /// Reads a blob into memory.
+    fn get(&self, key: &BlobKey) -> io::Result<Vec<u8>>;
+
+    /// A view of a large blob, which need not be in memory. It stays valid when the blob is
+    /// removed or replaced.
+    fn view(&self, key: &BlobKey) -> io::Result<Bytes>;
+
+    /// Removes a blob. One that does not exist counts as removed.
+    fn remove(&self, key: &BlobKey) -> io::Result<()>;
+
+    /// Removes everything of a session, also what is written meanwhile. Can be tried again.
+    fn remove_session(&self, session: SessionId) -> io::Result<()>;
+}
+
+impl dyn Blobs + '_ {
+    /// Removes a blob. One that cannot be removed stays until its session ends.
+    pub fn remove_or_warn(&self, key: &BlobKey) {
+        if let Err(error) = self.remove(key) {
+            tracing::warn!(%key, %error, "cannot remove a file; it stays until its session ends");
+        }
+    }
+
+    /// Writes a blob from memory.
+    pub fn put_bytes(&self, key: &BlobKey, content: &[u8]) -> io::Result<()> {
+        let mut draft = self.draft(key.session)?;
+        draft.write_all(content)?;
+        self.put(key, draft)
+    }
+}
+
+/// A blob that is being written. Dropped without being published, it leaves nothing behind.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    file: NamedTempFile,
+}
+
+impl Write for Draft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for Draft {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.file.seek(position)
+    }
+}

@@ -1,0 +1,175 @@
+//! A client's connection to its session, seen from the client's side.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::client_message::ClientMessage;
+use crate::errors::SessionNotFound;
+use crate::ids::ClientId;
+use crate::mailbox::Mailbox;
+use crate::memory::{MemoryBudget, MemoryLease};
+use crate::session::message::SessionMessage;
+use crate::session_event::SessionEvent;
+
+/// The sending half. The client is detached when the last clone is dropped.
+#[derive(Clone)]
+pub struct Requests {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    mailbox: Mailbox<SessionMessage>,
+    client: ClientId,
+    unanswered: Arc<Semaphore>,
+    uploads: MemoryBudget,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.mailbox.notify(SessionMessage::Detach(self.client));
+    }
+}
+
+impl Requests {
+    pub(crate) fn new(
+        mailbox: Mailbox<SessionMessage>,
+        client: ClientId,
+        unanswered: usize,
+        uploads: MemoryBudget,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                mailbox,
+                client,
+                unanswered: Arc::new(Semaphore::new(unanswered)),
+                uploads,
+            }),
+        }
+    }
+
+    /// The memory that all uploads share. Whoever buffers large messages takes a lease before, and
+    /// passes it on with [`send_holding`](Self::send_holding).
+    pub fn memory(&self) -> &MemoryBudget {
+        &self.shared.uploads
+    }
+
+    /// Sends a message to the session.
+    ///
+    /// Waits while too many messages of this client are unanswered or their answers unread, or
+    /// while the uploads of all clients take too much memory. Read nothing more from the client
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`SessionNotFound`] if the session has ended.
+    pub async fn send(&self, message: ClientMessage) -> Result<(), SessionNotFound> {
+        self.send_holding(message, None).await
+    }
+
+    /// The same for a message whose memory is already counted, if there is a lease. The part of it
+    /// that an image needs is kept until the image is stored.
+    ///
+    /// # Errors
+    /// [`SessionNotFound`] if the session has ended.
+    pub async fn send_holding(
+        &self,
+        message: ClientMessage,
+        mut lease: Option<MemoryLease>,
+    ) -> Result<(), SessionNotFound> {
+        let shared = &self.shared;
+        let size = match &message {
+            ClientMessage::Image { bytes, .. } => bytes.len(),
+            _ => 0,
+        };
+        if let Some(lease) = &mut lease {
+            lease.shrink_to(size);
+        }
+        let permit = shared
+            .unanswered
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|_| SessionNotFound)?;
+        if lease.is_none() && size > 0 {
+            lease = Some(shared.uploads.take(size).await);
+        }
+        shared
+            .mailbox
+            .cast(SessionMessage::Client {
+                client: shared.client,
+                message,
+                permit,
+                memory: lease,
+            })
+            .map_err(|_| SessionNotFound)
+    }
+}
+
+/// The receiving half.
+pub struct Events {
+    receiver: mpsc::Receiver<Delivery>,
+}
+
+impl Events {
+    pub(crate) fn new(receiver: mpsc::Receiver<Delivery>) -> Self {
+        Self { receiver }
+    }
+
+    /// The next event, or none if the session failed or detached this client because it does not
+    /// read.
+    pub async fn next(&mut self) -> Option<Delivery> {
+        self.receiver.recv().await
+    }
+}
+
+/// An event on its way to the client.
+pub struct Delivery {
+    pub event: SessionEvent,
+    receipt: Option<Receipt>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Delivery {
+    /// An event that is lost if its client has gone. `permit` belongs to the message it answers.
+    pub(crate) fn new(event: SessionEvent, permit: Option<OwnedSemaphorePermit>) -> Self {
+        Self {
+            event,
+            receipt: None,
+            _permit: permit,
+        }
+    }
+
+    /// The one answer to a request. If it is not confirmed, it goes back to the session.
+    pub(crate) fn with_receipt(event: SessionEvent, session: Mailbox<SessionMessage>) -> Self {
+        Self {
+            receipt: Some(Receipt {
+                session,
+                event: Some(event.clone()),
+            }),
+            event,
+            _permit: None,
+        }
+    }
+
+    /// Call this after the event was written to the client. An answer that is not confirmed counts
+    /// as undelivered and is kept for a client that resumes.
+    pub fn confirm(mut self) {
+        if let Some(receipt) = &mut self.receipt {
+            receipt.event = None;
+        }
+    }
+}
+
+/// Returns an undelivered answer to the session.
+struct Receipt {
+    session: Mailbox<SessionMessage>,
+    event: Option<SessionEvent>,
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if let Some(event) = self.event.take() {
+            self.session.notify(SessionMessage::Undelivered(event));
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What a client asks of its session, free of any wire format.
+
+use bytes::Bytes;
+use pointstream_reconstruction::model::KnownCamera;
+use strum::{Display, EnumDiscriminants, IntoStaticStr, VariantArray};
+use thiserror::Error;
+
+use crate::ids::MessageId;
+
+/// Longest name of an image in bytes. Every result repeats the names, so their size is bounded.
+pub const MAX_NAME_BYTES: usize = 16 << 10;
+
+/// The name of an image is longer than [`MAX_NAME_BYTES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("\"filename\" is longer than {max} bytes", max = MAX_NAME_BYTES)]
+pub struct LongName;
+
+/// Checks the length of an image's name.
+///
+/// # Errors
+/// [`LongName`] if it is longer than [`MAX_NAME_BYTES`].
+pub fn check_name(name: &str) -> Result<(), LongName> {
+    if name.len() <= MAX_NAME_BYTES {
+        Ok(())
+    } else {
+        Err(LongName)
+    }
+}
+
+/// What a client asks of its session. `id` is always the client's identifier of the message.
+#[derive(Debug, EnumDiscriminants)]
+#[strum_discriminants(
+    name(ClientMessageKind),
+    doc = "The type of a message, as the protocol names it.",
+    derive(Display, IntoStaticStr, VariantArray),
+    strum(serialize_all = "snake_case")
+)]
+pub enum ClientMessage {
+    /// Add an image.
+    Image {
+        /// The encoded image (JPEG, PNG or WebP).
+        bytes: Bytes,
+        /// The client's label for it.
+        name: Option<String>,
+        /// Its camera, if the client knows it: for the image's own size after the EXIF orientation
+        /// was applied.
+        camera: Option<Box<KnownCamera>>,
+        id: Option<MessageId>,
+    },
+    /// Make a point cloud of the images so far.
+    Generate {
+        /// Whether the answer is a `delta`; else it is `complete`.
+        incremental: bool,
+        id: Option<MessageId>,
+    },
+    /// Make the final point cloud. The session accepts no images and requests afterwards.
+    Finalize { id: Option<MessageId> },
+    /// Answer with a pong.
+    Ping,
+    /// Not a message of the protocol. The session answers with an error, in order.
+    Invalid {
+        /// What is wrong with it and what would work.
+        reason: String,
+        /// Its `id`, if that could be read.
+        id: Option<MessageId>,
+        /// The name of its image, if that could be read.
+        filename: Option<String>,
+    },
+}
+
+impl ClientMessage {
+    /// The message's type.
+    pub fn kind(&self) -> ClientMessageKind {
+        self.into()
+    }
+}

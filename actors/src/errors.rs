@@ -1,0 +1,104 @@
+//! Why the system or a session does not do what it was asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pointstream_reconstruction::formats::{ResultFormat, WriteError};
+use thiserror::Error;
+
+use crate::session_config::OutOfRange;
+
+/// A session does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Unanswered {
+    /// The session never existed, was deleted, expired or failed.
+    #[error("Session not found; it may have expired, create a new one")]
+    NotFound,
+    /// The answer takes too long.
+    #[error("server is busy; try again later")]
+    Busy,
+    #[error("server is shutting down")]
+    ShuttingDown,
+}
+
+/// The session has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("Session not found; it may have expired, create a new one")]
+pub struct SessionNotFound;
+
+/// A client cannot be attached to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum AttachError {
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    #[error("the session has {limit} connections already; close one of them")]
+    TooManyConnections {
+        /// Clients that may be attached at the same time.
+        limit: usize,
+    },
+}
+
+/// A session cannot be created.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum CreateSessionError {
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+    #[error("maximum number of sessions reached ({limit}); delete one or try again later")]
+    AtCapacity {
+        /// Sessions that may exist at the same time.
+        limit: usize,
+    },
+    #[error("server is shutting down")]
+    ShuttingDown,
+    /// The answer takes too long.
+    #[error("server is busy; try again later")]
+    Busy,
+    #[error("the session's folder could not be made: {0}")]
+    Storage(String),
+    #[error("the session could not be started: {0}")]
+    Internal(String),
+}
+
+/// A session is not deleted completely.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DeleteSessionError {
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    /// The session has ended, but its files are still there. The server tries to remove them again
+    /// for a while, and at once if the session is deleted again.
+    #[error("the session has ended, but its files could not be removed yet: {0}")]
+    Files(String),
+}
+
+/// A result cannot be had as a file of some format.
+#[derive(Debug, Clone, Error)]
+pub enum ResultFileError {
+    /// The session does not answer, or too many files are written before this one.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    #[error("the result was not written as {format} within {} s", limit.as_secs())]
+    TimedOut {
+        format: ResultFormat,
+        /// How long it may take.
+        limit: Duration,
+    },
+    #[error("the result could not be written as {format}: {source}")]
+    Write {
+        format: ResultFormat,
+        source: Arc<WriteError>,
+    },
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// There is no thumbnail of an image.
+#[derive(Debug, Error)]
+pub enum ThumbnailError {
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    /// The stored image cannot be read.
+    #[error("{0}")]
+    Read(String),
+    #[error("internal error: {0}")]
+    Internal(String),
+}

@@ -1,0 +1,210 @@
+//! What every implementation of [`Dispatcher`] must do.
+//!
+//! An implementation runs the functions below from its tests, each with a fresh dispatcher whose
+//! workers load [`FakeModel`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pointstream_reconstruction::geometry::FrameSize;
+use pointstream_reconstruction::model::Step;
+use pointstream_reconstruction::prediction::Prediction;
+
+use super::{
+    Dispatcher, JobDone, JobEvent, JobFailure, JobFrame, JobHandle, JobKind, JobProgress, JobSpec,
+};
+use crate::blobs::{BlobKey, BlobName, Blobs};
+use crate::ids::{JobId, SessionId};
+
+/// A dispatcher under test.
+pub(crate) struct Subject {
+    pub dispatcher: Arc<dyn Dispatcher>,
+    /// The store that its workers read frames from and write predictions to.
+    pub blobs: Arc<dyn Blobs>,
+}
+
+/// Size of the frames.
+pub(crate) const SIZE: FrameSize = FrameSize::new(28, 14);
+
+impl Subject {
+    /// A session with so many stored frames.
+    pub fn session(&self, frames: u64) -> SessionId {
+        let session = SessionId::new_v4();
+        self.blobs.create_session(session).expect("a new session");
+        let pixels = vec![100; SIZE.width as usize * SIZE.height as usize * 3];
+        for number in 1..=frames {
+            let key = frame(session, number).blob;
+            self.blobs.put_bytes(&key, &pixels).expect("stored");
+        }
+        session
+    }
+
+    pub fn submit(&self, session: SessionId, kind: JobKind, frames: &[u64]) -> JobHandle {
+        self.dispatcher.submit(spec(session, kind, frames))
+    }
+
+    pub async fn ready(&self) {
+        until(|| self.dispatcher.status().ready_workers > 0).await;
+    }
+}
+
+fn frame(session: SessionId, number: u64) -> JobFrame {
+    JobFrame {
+        blob: BlobKey {
+            session,
+            name: BlobName::Prepared(number),
+        },
+        size: SIZE,
+        camera: None,
+    }
+}
+
+pub(crate) fn spec(session: SessionId, kind: JobKind, frames: &[u64]) -> JobSpec {
+    JobSpec {
+        id: JobId::new_v4(),
+        session,
+        kind,
+        frames: frames
+            .iter()
+            .map(|&number| frame(session, number))
+            .collect(),
+        size: SIZE,
+    }
+}
+
+/// Waits for a condition.
+pub(crate) async fn until(condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait)
+        .await
+        .expect("the condition holds in time");
+}
+
+/// Waits for the end of a job.
+pub(crate) async fn end(job: JobHandle) -> Result<JobDone, JobFailure> {
+    tokio::time::timeout(Duration::from_secs(60), job.end())
+        .await
+        .expect("the job ends in time")
+}
+
+/// A job's events come in their order, and the key of the result leads to a prediction.
+pub(crate) async fn a_job_is_accepted_reports_progress_and_has_a_result(subject: &Subject) {
+    let session = subject.session(2);
+    let mut job = subject.submit(session, JobKind::Reconstruct, &[1, 2]);
+    let mut events = Vec::new();
+    while let Some(event) = job.next().await {
+        events.push(event);
+    }
+    assert_eq!(events.first(), Some(&JobEvent::Accepted));
+    let encoded = JobProgress::Encoded { done: 2, total: 2 };
+    let relating = JobProgress::Model(Step::Relating);
+    let place = |wanted| events.iter().position(|event| *event == wanted);
+    let encoded = place(JobEvent::Progress(encoded)).expect("all frames are encoded");
+    let relating = place(JobEvent::Progress(relating)).expect("the model runs");
+    assert!(encoded < relating);
+    let Some(JobEvent::Done(JobDone {
+        result: Some(key), ..
+    })) = events.last()
+    else {
+        panic!("a result is due, but the job ends with {:?}", events.last());
+    };
+    assert_eq!(key.session, session);
+    let stored = subject.blobs.get(key).expect("the result is stored");
+    let prediction = Prediction::from_safetensors(&stored).expect("a prediction");
+    assert_eq!(prediction.len(), 2);
+    assert!(job.next().await.is_none(), "nothing comes after the end");
+}
+
+/// A frame that is encoded ahead needs no encoding later, until the session is forgotten.
+pub(crate) async fn encoded_frames_are_kept_until_they_are_forgotten(
+    subject: &Subject,
+    encoded: impl Fn() -> usize,
+) {
+    let session = subject.session(2);
+    assert!(subject.dispatcher.encode_ahead_limit(SIZE) > 0);
+    let done = end(subject.submit(session, JobKind::Encode, &[1])).await;
+    assert_eq!(done.expect("encoded").result, None);
+    assert_eq!(encoded(), 1);
+    for (forget, expected) in [(false, 2), (false, 2), (true, 4)] {
+        if forget {
+            subject.dispatcher.forget(session);
+        }
+        let done = end(subject.submit(session, JobKind::Reconstruct, &[1, 2])).await;
+        done.expect("reconstructed");
+        assert_eq!(encoded(), expected, "forgotten: {forget}");
+    }
+}
+
+/// A frame that cannot be read fails its own job only, also if others are encoded with it.
+pub(crate) async fn a_missing_frame_fails_its_own_job_only(subject: &Subject) {
+    let (poor, rich) = (subject.session(0), subject.session(1));
+    let jobs = [
+        subject.submit(poor, JobKind::Encode, &[1]),
+        subject.submit(rich, JobKind::Encode, &[1]),
+        subject.submit(poor, JobKind::Reconstruct, &[1]),
+        subject.submit(rich, JobKind::Reconstruct, &[1]),
+    ];
+    let mut outcomes = Vec::new();
+    for job in jobs {
+        outcomes.push(end(job).await);
+    }
+    for (index, outcome) in outcomes.into_iter().enumerate() {
+        if index % 2 == 0 {
+            assert!(matches!(outcome, Err(JobFailure::Frame(_))), "{outcome:?}");
+        } else {
+            assert!(outcome.is_ok(), "{outcome:?}");
+        }
+    }
+}
+
+/// Dropping the handle cancels a job that waits. `hold` keeps the workers busy until it is dropped.
+pub(crate) async fn a_dropped_handle_cancels_its_job(
+    subject: &Subject,
+    hold: impl Sized,
+    encoded: impl Fn() -> usize,
+) {
+    let (first, second) = (subject.session(1), subject.session(1));
+    let running = subject.submit(first, JobKind::Encode, &[1]);
+    drop(subject.submit(second, JobKind::Reconstruct, &[1]));
+    let last = subject.submit(first, JobKind::Reconstruct, &[1]);
+    drop(hold);
+    end(running).await.expect("not affected");
+    end(last).await.expect("not affected");
+    assert_eq!(
+        encoded(),
+        1,
+        "the frame of the cancelled job is not encoded"
+    );
+}
+
+/// Specs and events survive a trip over a network.
+#[test]
+fn specs_and_events_serialise() {
+    let spec = spec(SessionId::new_v4(), JobKind::Reconstruct, &[1, 2]);
+    let text = serde_json::to_string(&spec).expect("JSON");
+    assert_eq!(
+        serde_json::from_str::<JobSpec>(&text).expect("a spec"),
+        spec
+    );
+    let events = [
+        JobEvent::Accepted,
+        JobEvent::Progress(JobProgress::Encoded { done: 1, total: 2 }),
+        JobEvent::Progress(JobProgress::Model(Step::Dense { done: 1, total: 2 })),
+        JobEvent::Done(JobDone {
+            result: Some(spec.frames[0].blob),
+            timings: super::JobTimings::default(),
+        }),
+        JobEvent::Failed(JobFailure::Frame("gone".to_owned())),
+        JobEvent::Failed(JobFailure::QueueFull { capacity: 3 }),
+        JobEvent::Failed(JobFailure::ShuttingDown),
+    ];
+    for event in events {
+        let text = serde_json::to_string(&event).expect("JSON");
+        let read = serde_json::from_str::<JobEvent>(&text).expect("an event");
+        assert_eq!(read, event, "{text}");
+    }
+}

@@ -1,0 +1,54 @@
+//! What happens to a job.
+
+use pointstream_reconstruction::model::Step;
+use serde::{Deserialize, Serialize};
+
+use super::JobFailure;
+use crate::blobs::BlobKey;
+
+/// What happens to a job, in this order. [`Accepted`](Self::Accepted) and
+/// [`Progress`](Self::Progress) start over if the job is retried; exactly one of
+/// [`Done`](Self::Done) and [`Failed`](Self::Failed) comes last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum JobEvent {
+    /// A worker has started it.
+    Accepted,
+    Progress(JobProgress),
+    Done(JobDone),
+    Failed(JobFailure),
+}
+
+/// Progress of a reconstruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum JobProgress {
+    /// So many frames are encoded.
+    Encoded { done: usize, total: usize },
+    /// The model has reached a step.
+    Model(Step),
+}
+
+/// A job has succeeded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct JobDone {
+    /// The prediction as a safetensors file. Nothing for [`JobKind::Encode`](super::JobKind).
+    /// Whoever submitted the job removes the blob.
+    pub result: Option<BlobKey>,
+    pub timings: JobTimings,
+}
+
+/// Seconds spent in the parts of a job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct JobTimings {
+    /// Waiting for a worker.
+    pub queued: f64,
+    /// Reading frames.
+    pub frames: f64,
+    /// Encoding frames that were not encoded earlier.
+    pub encode: f64,
+    /// Cameras and depth.
+    pub model: f64,
+    /// Writing the prediction.
+    pub store: f64,
+}

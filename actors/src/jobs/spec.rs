@@ -1,0 +1,46 @@
+//! What a job is to compute.
+
+use pointstream_reconstruction::geometry::FrameSize;
+use pointstream_reconstruction::model::KnownCamera;
+use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
+
+use crate::blobs::BlobKey;
+use crate::ids::{JobId, SessionId};
+
+/// A job of the model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct JobSpec {
+    pub id: JobId,
+    pub session: SessionId,
+    pub kind: JobKind,
+    /// At least one.
+    pub frames: Vec<JobFrame>,
+    /// The size that all frames are cropped to.
+    pub size: FrameSize,
+}
+
+/// The kinds of jobs.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr, VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub(crate) enum JobKind {
+    /// Encode frames before a reconstruction needs them. The dispatcher keeps what it gets; there
+    /// is no result.
+    Encode,
+    /// Predict depth, confidence and cameras.
+    Reconstruct,
+}
+
+/// A frame of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct JobFrame {
+    /// The prepared frame: rows of RGB bytes.
+    pub blob: BlobKey,
+    /// Its size.
+    pub size: FrameSize,
+    /// Its camera at this size, if the client knows it.
+    pub camera: Option<KnownCamera>,
+}

@@ -1,0 +1,78 @@
+//! Jobs that one worker does together.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::job::Job;
+use super::task::TaskJob;
+use crate::actor_status::CurrentJob;
+
+/// One job, or jobs of several sessions whose frames are encoded in one call.
+#[derive(Debug)]
+pub(super) struct Batch {
+    first: Job,
+    others: Vec<Job>,
+}
+
+impl Batch {
+    /// A job, and the jobs of the queue that join it, up to so many frames.
+    pub fn collect(first: Job, queue: &mut VecDeque<Job>, most_frames: usize) -> Self {
+        let mut batch = Self {
+            first,
+            others: Vec::new(),
+        };
+        if most_frames > 1 {
+            for job in std::mem::take(queue) {
+                let fits = batch.frames() + job.spec.frames.len() <= most_frames;
+                if fits && batch.first.joins(&job) && !job.is_cancelled() {
+                    batch.others.push(job);
+                } else {
+                    queue.push_back(job);
+                }
+            }
+        }
+        batch
+    }
+
+    /// The jobs in their order.
+    pub fn into_jobs(self) -> impl DoubleEndedIterator<Item = Job> {
+        std::iter::once(self.first).chain(self.others)
+    }
+
+    fn jobs(&self) -> impl Iterator<Item = &Job> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    fn frames(&self) -> usize {
+        self.jobs().map(|job| job.spec.frames.len()).sum()
+    }
+
+    /// Counts an attempt of each job.
+    pub fn count_attempt(&mut self) {
+        self.first.attempts += 1;
+        for job in &mut self.others {
+            job.attempts += 1;
+        }
+    }
+
+    /// What the worker gets of the jobs, in their order.
+    pub fn task_jobs(&self) -> Vec<TaskJob> {
+        self.jobs()
+            .map(|job| TaskJob {
+                spec: job.spec.clone(),
+                reporter: job.sender().reporter().clone(),
+                queued: job.submitted.elapsed().as_secs_f64(),
+            })
+            .collect()
+    }
+
+    /// What operators see of it.
+    pub fn current(&self) -> CurrentJob {
+        CurrentJob {
+            kind: self.first.spec.kind.into(),
+            session: self.first.spec.session,
+            frames: self.frames(),
+            since: Instant::now(),
+        }
+    }
+}

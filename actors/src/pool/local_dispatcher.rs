@@ -1,0 +1,127 @@
+//! The door of the pool.
+
+use std::sync::Arc;
+
+use pointstream_reconstruction::geometry::FrameSize;
+use ractor::{ActorCell, SpawnErr};
+use tokio::sync::watch;
+
+use super::job::Job;
+use super::{EncodedFrames, Pool, PoolArgs, PoolMessage};
+use crate::actor_status::ActorStatus;
+use crate::blobs::Blobs;
+use crate::ids::SessionId;
+use crate::jobs::{Dispatcher, DispatcherStatus, JobHandle, JobSpec};
+use crate::mailbox::{Mailbox, Reply, answer};
+use crate::memory::MemoryBudget;
+use crate::metrics::Metrics;
+use crate::report::ActorReport;
+use crate::settings::Settings;
+
+/// Does jobs on the devices of this machine.
+pub(crate) struct LocalDispatcher {
+    /// What the pool is started with, and started again.
+    args: PoolArgs,
+    /// The pool's address, once it was started.
+    pool: watch::Sender<Option<Mailbox<PoolMessage>>>,
+}
+
+impl LocalDispatcher {
+    /// A dispatcher whose pool is not started yet.
+    pub fn new(settings: Arc<Settings>, blobs: Arc<dyn Blobs>, metrics: Arc<Metrics>) -> Self {
+        let memory = metrics.memory.features.clone();
+        let encoded = EncodedFrames::new(MemoryBudget::new(settings.feature_cache_bytes, memory));
+        Self {
+            args: PoolArgs {
+                settings,
+                blobs,
+                encoded,
+                readiness: watch::Sender::default(),
+                status: ActorStatus::new("pool", "workers".to_owned()),
+                metrics,
+            },
+            pool: watch::Sender::new(None),
+        }
+    }
+
+    /// Starts the pool under the supervisor, for the first time or after a failure.
+    pub async fn start(&self, supervisor: ActorCell) -> Result<(), SpawnErr> {
+        let pool = Pool::spawn(self.args.clone(), supervisor).await?;
+        self.pool.send_replace(Some(pool));
+        Ok(())
+    }
+
+    /// Whether this is the pool's actor.
+    pub fn is_pool(&self, actor: &ActorCell) -> bool {
+        self.pool()
+            .is_some_and(|pool| pool.actor().get_id() == actor.get_id())
+    }
+
+    /// The pool has failed. Its jobs end with it.
+    pub fn failed(&self, reason: &str) {
+        self.args.status.failed(reason.to_owned());
+        self.args.metrics.pool.pool_restarted();
+    }
+
+    /// Accepts no more jobs and ends those that wait.
+    pub fn drain(&self) {
+        self.notify(PoolMessage::Drain);
+    }
+
+    /// Kills a worker and starts it again. Answers whether there is such a worker.
+    pub fn restart_worker(&self, index: usize, reply: Reply<bool>) {
+        self.notify(PoolMessage::Restart(index, reply));
+    }
+
+    /// Reports the pool and its workers; the pool alone if it does not answer.
+    pub fn report(&self, reply: Reply<ActorReport>) {
+        let (pool, status) = (self.pool(), self.args.status.clone());
+        tokio::spawn(async move {
+            let report = match &pool {
+                Some(pool) => pool.ask(PoolMessage::Report).await.ok(),
+                None => None,
+            };
+            answer(reply, report.unwrap_or_else(|| status.report()));
+        });
+    }
+
+    fn pool(&self) -> Option<Mailbox<PoolMessage>> {
+        self.pool.borrow().clone()
+    }
+
+    fn notify(&self, message: PoolMessage) {
+        if let Some(pool) = self.pool() {
+            pool.notify(message);
+        }
+    }
+}
+
+impl Dispatcher for LocalDispatcher {
+    fn submit(&self, spec: JobSpec) -> JobHandle {
+        let (sender, handle) = JobHandle::channel();
+        // If the pool has just failed, the job is dropped, and its handle reports a failure.
+        self.notify(PoolMessage::Submit(Job::new(spec, sender)));
+        handle
+    }
+
+    fn encode_ahead_limit(&self, size: FrameSize) -> usize {
+        if self.args.encoded.is_full() {
+            return 0;
+        }
+        let settings = &self.args.settings;
+        let frames_per_call = settings
+            .devices
+            .iter()
+            .map(|device| settings.frames_per_call(*device, size));
+        // The frames of one call wait while those of another are encoded.
+        2 * frames_per_call.max().unwrap_or(1)
+    }
+
+    fn forget(&self, session: SessionId) {
+        self.args.encoded.forget(session);
+    }
+
+    fn status(&self) -> DispatcherStatus {
+        self.args.readiness.borrow().clone()
+    }
+}

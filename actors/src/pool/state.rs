@@ -1,0 +1,330 @@
+//! The pool's queue and slots.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::ActorCell;
+use tokio::sync::watch;
+
+use super::batch::Batch;
+use super::job::Job;
+use super::slot::Slot;
+use super::task::JobOutcomes;
+use super::worker::{WorkerEvent, WorkerReport};
+use super::{EncodedFrames, PoolArgs, PoolMessage};
+use crate::blobs::Blobs;
+use crate::error_kind::ErrorKind;
+use crate::jobs::{DispatcherStatus, JobDone, JobFailure, JobKind};
+use crate::mailbox::{Mailbox, answer};
+use crate::metrics::Metrics;
+use crate::report::ActorReport;
+use crate::settings::Settings;
+
+/// How often a worker may start a job: once more after the first worker failed.
+const MAX_ATTEMPTS: u32 = 2;
+/// How often the pool looks for jobs that take too long.
+const TIMEOUT_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The state of the pool.
+pub(crate) struct State {
+    settings: Arc<Settings>,
+    blobs: Arc<dyn Blobs>,
+    encoded: Arc<EncodedFrames>,
+    readiness: watch::Sender<DispatcherStatus>,
+    mailbox: Mailbox<PoolMessage>,
+    metrics: Arc<Metrics>,
+    queue: VecDeque<Job>,
+    slots: Vec<Slot>,
+    draining: bool,
+}
+
+impl State {
+    pub fn new(args: PoolArgs, mailbox: Mailbox<PoolMessage>) -> Self {
+        let settings = args.settings;
+        args.metrics.pool.capacity(settings.queue_capacity);
+        let slots = settings
+            .devices
+            .iter()
+            .flat_map(|device| std::iter::repeat_n(*device, settings.workers_per_device))
+            .enumerate()
+            .map(|(index, device)| {
+                let metrics = args.metrics.pool.worker(index, &device.to_string());
+                Slot::new(index, device, metrics)
+            })
+            .collect();
+        Self {
+            settings,
+            blobs: args.blobs,
+            encoded: args.encoded,
+            readiness: args.readiness,
+            mailbox,
+            metrics: args.metrics,
+            queue: VecDeque::new(),
+            slots,
+            draining: false,
+        }
+    }
+
+    /// Starts the workers.
+    pub async fn start(&mut self) {
+        for index in 0..self.slots.len() {
+            self.spawn_worker(index).await;
+        }
+        self.publish();
+        self.mailbox
+            .notify_after(TIMEOUT_CHECK_INTERVAL, PoolMessage::CheckTimeouts);
+    }
+
+    pub async fn handle(&mut self, message: PoolMessage) {
+        self.mailbox.status().message_taken();
+        match message {
+            PoolMessage::Submit(job) => self.submit(job),
+            PoolMessage::Worker(report) => self.worker_reported(report),
+            PoolMessage::Respawn(index) => self.spawn_worker(index).await,
+            PoolMessage::Restart(index, reply) => answer(reply, self.restart(index)),
+            PoolMessage::CheckTimeouts => self.check_timeouts(),
+            PoolMessage::Report(reply) => answer(reply, self.report()),
+            PoolMessage::Drain => self.drain(),
+        }
+        self.advance();
+    }
+
+    /// Does what is next, after each message and each end of a worker.
+    fn advance(&mut self) {
+        self.dispatch();
+        self.publish();
+    }
+
+    fn submit(&mut self, job: Job) {
+        let refusal = if self.draining {
+            Some(JobFailure::ShuttingDown)
+        } else if self.queue.len() >= self.queue_limit(job.spec.kind) {
+            Some(JobFailure::QueueFull {
+                capacity: self.settings.queue_capacity,
+            })
+        } else {
+            self.no_worker()
+        };
+        match refusal {
+            Some(failure) => self.end(job, Err(failure)),
+            None => self.queue.push_back(job),
+        }
+    }
+
+    /// Length of the queue up to which a job is accepted. Frames that are encoded ahead of time
+    /// leave room for what clients wait for; if they are refused, the reconstruction encodes them.
+    fn queue_limit(&self, kind: JobKind) -> usize {
+        match kind {
+            JobKind::Encode => self.settings.queue_capacity / 2,
+            JobKind::Reconstruct => self.settings.queue_capacity,
+        }
+    }
+
+    /// Gives waiting jobs to idle workers, the oldest first.
+    fn dispatch(&mut self) {
+        for index in 0..self.slots.len() {
+            while self.slots[index].is_idle() {
+                let Some(job) = self.queue.pop_front() else {
+                    return;
+                };
+                if job.is_cancelled() {
+                    self.end(job, Err(JobFailure::Cancelled));
+                    continue;
+                }
+                let slot = &mut self.slots[index];
+                let most_frames = self.settings.frames_per_call(slot.device(), job.spec.size);
+                let batch = Batch::collect(job, &mut self.queue, most_frames);
+                if let Err(batch) = slot.start(batch) {
+                    // The worker has just ended; the event of that follows.
+                    for job in batch.into_jobs().rev() {
+                        self.queue.push_front(job);
+                    }
+                }
+            }
+        }
+    }
+
+    fn worker_reported(&mut self, report: WorkerReport) {
+        let Some(slot) = self.slots.get_mut(report.index) else {
+            return;
+        };
+        if !slot.is_incarnation(report.incarnation) {
+            return;
+        }
+        match report.event {
+            WorkerEvent::Ready => {
+                tracing::info!(worker = report.index, device = %slot.device(), "worker is ready");
+                slot.became_ready();
+            }
+            WorkerEvent::Finished {
+                outcomes,
+                needs_restart,
+            } => {
+                let batch = slot.finished(needs_restart);
+                self.finished(batch, outcomes);
+            }
+        }
+    }
+
+    fn finished(&mut self, batch: Option<Box<Batch>>, outcomes: JobOutcomes) {
+        let jobs = batch.into_iter().flat_map(|batch| batch.into_jobs());
+        for (job, outcome) in jobs.zip(outcomes) {
+            self.end(job, outcome);
+        }
+    }
+
+    /// Ends a job. What a cancelled one leaves behind is removed: nobody else knows of it.
+    fn end(&self, job: Job, outcome: Result<JobDone, JobFailure>) {
+        if job.is_cancelled() {
+            self.encoded.forget_frames_of(&job.spec);
+            if let Ok(JobDone {
+                result: Some(key), ..
+            }) = outcome
+            {
+                let blobs = self.blobs.clone();
+                tokio::task::spawn_blocking(move || blobs.remove_or_warn(&key));
+            }
+            job.end(&self.metrics.pool, Err(JobFailure::Cancelled));
+        } else {
+            job.end(&self.metrics.pool, outcome);
+        }
+    }
+
+    /// A worker's actor ended, for whatever reason.
+    pub fn worker_ended(&mut self, actor: &ActorCell, reason: &str) {
+        let Some(index) = self.slots.iter().position(|slot| slot.is_actor(actor)) else {
+            return;
+        };
+        let slot = &mut self.slots[index];
+        let lost = slot.ended(reason);
+        let delay = slot.restart_delay();
+        let session = lost.as_ref().map(|batch| batch.current().session);
+        // Reversed, since each goes to the front of the queue.
+        let lost = lost.into_iter().flat_map(|batch| batch.into_jobs().rev());
+        if self.draining {
+            for job in lost {
+                self.end(job, Err(JobFailure::ShuttingDown));
+            }
+        } else {
+            tracing::error!(
+                worker = index,
+                %reason,
+                restart_in = ?delay,
+                "worker failed; it is restarted"
+            );
+            self.metrics.error(ErrorKind::Worker, session, reason);
+            self.mailbox
+                .notify_after(delay, PoolMessage::Respawn(index));
+            for job in lost {
+                self.retry(job, reason);
+            }
+            if let Some(failure) = self.no_worker() {
+                for job in std::mem::take(&mut self.queue) {
+                    self.end(job, Err(failure.clone()));
+                }
+            }
+        }
+        self.advance();
+    }
+
+    fn retry(&mut self, job: Job, reason: &str) {
+        if job.attempts < MAX_ATTEMPTS {
+            self.queue.push_front(job);
+        } else {
+            self.end(job, Err(JobFailure::WorkerDied(reason.to_owned())));
+        }
+    }
+
+    /// The failure of every job if no worker can load the model.
+    fn no_worker(&self) -> Option<JobFailure> {
+        self.slots.iter().all(Slot::cannot_load).then(|| {
+            let failure = self.slots.iter().find_map(Slot::last_failure);
+            JobFailure::NoWorker(failure.unwrap_or("unknown reason").to_owned())
+        })
+    }
+
+    async fn spawn_worker(&mut self, index: usize) {
+        if self.draining {
+            return;
+        }
+        let Some(slot) = self.slots.get_mut(index) else {
+            return;
+        };
+        let spawned = slot
+            .spawn(&self.settings, &self.blobs, &self.encoded, &self.mailbox)
+            .await;
+        if let Err(error) = spawned {
+            let delay = slot.restart_delay();
+            tracing::error!(
+                worker = index,
+                %error,
+                retry_in = ?delay,
+                "worker cannot be started; trying again"
+            );
+            self.metrics
+                .error(ErrorKind::Worker, None, &error.to_string());
+            self.mailbox
+                .notify_after(delay, PoolMessage::Respawn(index));
+        }
+    }
+
+    fn restart(&mut self, index: usize) -> bool {
+        let found = self.slots.get(index).is_some_and(Slot::kill);
+        if found {
+            tracing::warn!(worker = index, "an operator restarts this worker");
+        }
+        found
+    }
+
+    /// Ends jobs that take too long. Their workers are killed and restarted.
+    fn check_timeouts(&mut self) {
+        let limit = self.settings.job_timeout;
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
+            slot.count_time();
+            if slot.busy_for().is_some_and(|busy| busy > limit) {
+                let batch = slot.take_batch();
+                slot.kill();
+                for job in batch.into_iter().flat_map(|batch| batch.into_jobs()) {
+                    self.end(job, Err(JobFailure::TimedOut(limit.as_secs())));
+                }
+            }
+        }
+        self.mailbox
+            .notify_after(TIMEOUT_CHECK_INTERVAL, PoolMessage::CheckTimeouts);
+    }
+
+    fn drain(&mut self) {
+        self.draining = true;
+        for job in std::mem::take(&mut self.queue) {
+            self.end(job, Err(JobFailure::ShuttingDown));
+        }
+    }
+
+    fn report(&self) -> ActorReport {
+        ActorReport {
+            queue_depth: Some(self.queue.len()),
+            restarts: self.metrics.pool.pool_restarts(),
+            children: self.slots.iter().map(Slot::report).collect(),
+            ..self.mailbox.status().report()
+        }
+    }
+
+    fn publish(&self) {
+        let state = if self.draining { "draining" } else { "running" };
+        self.mailbox.status().state(state);
+        let metrics = &self.metrics.pool;
+        metrics.queue(self.queue.len());
+        metrics.workers(self.slots.iter().map(Slot::state));
+        self.readiness.send_replace(DispatcherStatus {
+            workers: self.slots.len(),
+            ready_workers: self.slots.iter().filter(|slot| slot.is_ready()).count(),
+            failure: self
+                .slots
+                .iter()
+                .find_map(Slot::last_failure)
+                .map(str::to_owned),
+        });
+    }
+}

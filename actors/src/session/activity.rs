@@ -1,0 +1,48 @@
+//! When anything last happened in a session, and when it expires.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::context::Context;
+use super::message::SessionMessage;
+
+/// Added to the timeout, so that a check comes late rather than early.
+const MARGIN: Duration = Duration::from_millis(10);
+
+/// The last activity of a session.
+pub(super) struct Activity {
+    timeout: Duration,
+    at: SystemTime,
+    since: Instant,
+}
+
+impl Activity {
+    pub fn new(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            at: SystemTime::now(),
+            since: Instant::now(),
+        }
+    }
+
+    /// Something happens.
+    pub fn touch(&mut self) {
+        self.at = SystemTime::now();
+        self.since = Instant::now();
+    }
+
+    pub fn last(&self) -> SystemTime {
+        self.at
+    }
+
+    /// Checks again when the session may have expired. Returns false if it has expired now.
+    pub fn check_later(&self, context: &Context) -> bool {
+        match self.timeout.checked_sub(self.since.elapsed()) {
+            Some(left) if !left.is_zero() => {
+                let check = SessionMessage::CheckExpiry;
+                context.mailbox.notify_after(left + MARGIN, check);
+                true
+            }
+            _ => false,
+        }
+    }
+}

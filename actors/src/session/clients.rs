@@ -1,0 +1,242 @@
+//! The clients of a session: who is attached, and which answers nobody has received.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::context::Context;
+use super::envelope::Envelope;
+use crate::client::{Delivery, Events, Requests};
+use crate::error_kind::ErrorKind;
+use crate::errors::AttachError;
+use crate::ids::{ClientId, MessageId};
+use crate::memory::MemoryBudget;
+use crate::session_event::{CloseReason, SessionEvent};
+
+/// Places in a client's outbox that only answers may take, so that progress never displaces one.
+const RESERVED_FOR_ANSWERS: usize = 16;
+/// Places for progress beside them.
+const PLACES_FOR_PROGRESS: usize = 32;
+
+/// The attached clients, and the answers that no client has received.
+pub(super) struct Clients {
+    context: Context,
+    upload_memory: MemoryBudget,
+    attached: BTreeMap<ClientId, Client>,
+    next: ClientId,
+    /// The oldest first.
+    undelivered: VecDeque<SessionEvent>,
+}
+
+struct Client {
+    outbox: mpsc::Sender<Delivery>,
+    /// Whether it gets the answers to requests of clients that have gone.
+    resumes: bool,
+}
+
+/// An error as the protocol words it: clients look for "Session has reached maximum image limit"
+/// or "Out of memory", while our errors begin in lower case.
+pub(super) fn wire_text(message: &str) -> String {
+    let mut characters = message.chars();
+    characters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(characters).collect()
+    })
+}
+
+impl Clients {
+    pub fn new(context: Context, upload_memory: MemoryBudget) -> Self {
+        Self {
+            context,
+            upload_memory,
+            attached: BTreeMap::new(),
+            next: 1,
+            undelivered: VecDeque::new(),
+        }
+    }
+
+    pub fn count(&self) -> usize {
+        self.attached.len()
+    }
+
+    /// Attaches a client. It gets `connected` first, and with `resume` what nobody has received.
+    pub fn attach(
+        &mut self,
+        resume: bool,
+        connected: SessionEvent,
+    ) -> Result<(Requests, Events), AttachError> {
+        let settings = &self.context.settings;
+        let limit = settings.max_connections;
+        if self.attached.len() >= limit {
+            return Err(AttachError::TooManyConnections { limit });
+        }
+        let id = self.next;
+        self.next += 1;
+        let unanswered = settings.max_unanswered_messages;
+        // A place for every answer: to unanswered messages, to requests that run, wait or were
+        // missed by another client, and for some messages of the session's own.
+        let places = unanswered
+            + 2 * (settings.max_pending_requests + 1)
+            + RESERVED_FOR_ANSWERS
+            + PLACES_FOR_PROGRESS;
+        let (outbox, receiver) = mpsc::channel(places);
+        self.attached.insert(
+            id,
+            Client {
+                outbox,
+                resumes: resume,
+            },
+        );
+        tracing::info!(client = id, resume, "client connected");
+        self.send(id, connected, None);
+        if resume {
+            while let Some(event) = self.undelivered.pop_front() {
+                self.answer(id, event);
+            }
+        }
+        let requests = Requests::new(
+            self.context.mailbox.clone(),
+            id,
+            unanswered,
+            self.upload_memory.clone(),
+        );
+        Ok((requests, Events::new(receiver)))
+    }
+
+    /// A client has gone. Returns whether it was still attached.
+    pub fn detach(&mut self, client: ClientId) -> bool {
+        let detached = self.attached.remove(&client).is_some();
+        if detached {
+            tracing::info!(client, "client disconnected");
+        }
+        detached
+    }
+
+    /// Sends an event that is lost if the client has gone.
+    pub fn send(
+        &mut self,
+        client: ClientId,
+        event: SessionEvent,
+        permit: Option<OwnedSemaphorePermit>,
+    ) {
+        self.deliver(client, Delivery::new(event, permit));
+    }
+
+    /// Answers a message with an error.
+    pub fn refuse(&mut self, envelope: Envelope, kind: ErrorKind, message: &str) {
+        tracing::debug!(client = envelope.client, %message, "message refused");
+        let message = wire_text(message);
+        let metrics = &self.context.metrics;
+        metrics.error(kind, Some(self.context.id), &message);
+        let event = SessionEvent::Error {
+            kind,
+            message,
+            id: envelope.id,
+            filename: envelope.filename,
+        };
+        self.send(envelope.client, event, Some(envelope.permit));
+    }
+
+    /// Sends the one answer to a request: to the client that asked, else to one that resumes, else
+    /// it is kept.
+    pub fn answer(&mut self, asker: ClientId, event: SessionEvent) {
+        match self.receiver_for(asker) {
+            Some(client) => {
+                let delivery = Delivery::with_receipt(event, self.context.mailbox.clone());
+                self.deliver(client, delivery);
+            }
+            None => self.keep(event),
+        }
+    }
+
+    /// Answers a request with an error.
+    pub fn fail(
+        &mut self,
+        asker: ClientId,
+        id: Option<MessageId>,
+        kind: ErrorKind,
+        message: String,
+    ) {
+        let event = SessionEvent::Error {
+            kind,
+            message,
+            id,
+            filename: None,
+        };
+        self.answer(asker, event);
+    }
+
+    /// An answer did not reach its client: it goes to one that resumes, or is kept.
+    pub fn return_undelivered(&mut self, event: SessionEvent) {
+        match self.newest_resuming() {
+            Some(client) => self.answer(client, event),
+            None => self.keep(event),
+        }
+    }
+
+    /// Sends progress of a request, unless the client reads too slowly.
+    pub fn show_progress(&mut self, asker: ClientId, event: SessionEvent) {
+        let Some(client) = self.receiver_for(asker) else {
+            return;
+        };
+        let has_room = self.attached.get(&client).is_some_and(|client| {
+            let used = client.outbox.max_capacity() - client.outbox.capacity();
+            used < PLACES_FOR_PROGRESS
+        });
+        if has_room {
+            self.send(client, event, None);
+        }
+    }
+
+    /// Tells all clients that the session ends, and detaches them.
+    pub fn close(&mut self, reason: CloseReason) {
+        let clients: Vec<_> = self.attached.keys().copied().collect();
+        for client in clients {
+            self.send(client, SessionEvent::Closed(reason), None);
+        }
+        self.attached.clear();
+    }
+
+    fn receiver_for(&self, asker: ClientId) -> Option<ClientId> {
+        if self.attached.contains_key(&asker) {
+            Some(asker)
+        } else {
+            self.newest_resuming()
+        }
+    }
+
+    fn newest_resuming(&self) -> Option<ClientId> {
+        self.attached
+            .iter()
+            .rev()
+            .find(|(_, client)| client.resumes)
+            .map(|(id, _)| *id)
+    }
+
+    fn keep(&mut self, event: SessionEvent) {
+        self.undelivered.push_back(event);
+        // As many as there can be requests at the same time. The newest are the most useful.
+        let most = self.context.settings.max_pending_requests + 1;
+        while self.undelivered.len() > most {
+            self.undelivered.pop_front();
+        }
+    }
+
+    fn deliver(&mut self, client: ClientId, delivery: Delivery) {
+        let Some(target) = self.attached.get(&client) else {
+            return;
+        };
+        match target.outbox.try_send(delivery) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                self.attached.remove(&client);
+            }
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                let message = "client does not read its answers and is disconnected";
+                tracing::warn!(client, message);
+                let metrics = &self.context.metrics;
+                metrics.error(ErrorKind::SlowClient, Some(self.context.id), message);
+                self.attached.remove(&client);
+            }
+        }
+    }
+}

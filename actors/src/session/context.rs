@@ -1,0 +1,56 @@
+//! What all parts of a session share and nobody changes.
+
+use std::sync::Arc;
+
+use crate::blobs::{BlobKey, BlobName, Blobs};
+use crate::blocking::BlockingPool;
+use crate::ids::SessionId;
+use crate::jobs::{Dispatcher, JobFrame};
+use crate::mailbox::Mailbox;
+use crate::metrics::Metrics;
+use crate::session::ledger::Image;
+use crate::session::message::SessionMessage;
+use crate::settings::Settings;
+
+/// What all parts of a session share and nobody changes.
+#[derive(Clone)]
+pub(super) struct Context {
+    pub id: SessionId,
+    pub settings: Arc<Settings>,
+    pub blobs: Arc<dyn Blobs>,
+    pub dispatcher: Arc<dyn Dispatcher>,
+    pub computing: BlockingPool,
+    pub result_files: BlockingPool,
+    pub mailbox: Mailbox<SessionMessage>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Context {
+    pub fn key(&self, name: BlobName) -> BlobKey {
+        BlobKey {
+            session: self.id,
+            name,
+        }
+    }
+
+    /// An image as a job takes it.
+    pub fn job_frame(&self, image: &Image) -> JobFrame {
+        JobFrame {
+            blob: self.key(BlobName::Prepared(image.number)),
+            size: image.size,
+            camera: image.camera,
+        }
+    }
+
+    /// Removes blobs in the background.
+    pub fn remove(&self, names: impl IntoIterator<Item = BlobName>) {
+        let keys: Vec<_> = names.into_iter().map(|name| self.key(name)).collect();
+        let (blobs, computing) = (self.blobs.clone(), self.computing.clone());
+        tokio::spawn(async move {
+            let remove = move || keys.iter().for_each(|key| blobs.remove_or_warn(key));
+            if let Err(error) = computing.run(remove).await {
+                tracing::warn!(%error, "cannot remove files; they stay until their session ends");
+            }
+        });
+    }
+}

@@ -1,0 +1,99 @@
+//! Encoding frames while the client still uploads, before a request needs them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio_util::sync::DropGuard;
+
+use super::context::Context;
+use super::ledger::Image;
+use super::message::SessionMessage;
+use crate::ids::{JobId, SessionId};
+use crate::jobs::{Dispatcher, JobFailure, JobKind, JobSpec};
+
+/// The session's jobs that encode frames ahead of time, and what the dispatcher keeps of them.
+/// Dropping it cancels the jobs and drops the frames.
+pub(super) struct EncodeAhead {
+    context: Context,
+    /// Jobs that run or wait. Dropping a guard cancels its job. Declared before `kept`: jobs are
+    /// cancelled first, so that none keeps a frame afterwards.
+    jobs: HashMap<JobId, DropGuard>,
+    /// Images that were considered, from the first one on.
+    offered: usize,
+    kept: KeptFrames,
+}
+
+/// A session's encoded frames at the dispatcher.
+struct KeptFrames {
+    dispatcher: Arc<dyn Dispatcher>,
+    session: SessionId,
+}
+
+impl Drop for KeptFrames {
+    fn drop(&mut self) {
+        self.dispatcher.forget(self.session);
+    }
+}
+
+impl EncodeAhead {
+    pub fn new(context: Context) -> Self {
+        Self {
+            jobs: HashMap::new(),
+            offered: 0,
+            kept: KeptFrames {
+                dispatcher: context.dispatcher.clone(),
+                session: context.id,
+            },
+            context,
+        }
+    }
+
+    /// Submits frames until enough are under way. What is refused or fails here, a request encodes
+    /// itself.
+    pub fn advance(&mut self, images: &[Image]) {
+        let Some(size) = images.first().map(|image| image.size) else {
+            return;
+        };
+        while let Some(image) = images.get(self.offered) {
+            if self.jobs.len() >= self.context.dispatcher.encode_ahead_limit(size) {
+                return;
+            }
+            self.offered += 1;
+            // Frames of other sizes are cropped to a common size that is not known yet.
+            if image.size == size {
+                self.submit(image);
+            }
+        }
+    }
+
+    fn submit(&mut self, image: &Image) {
+        let id = JobId::new_v4();
+        let job = self.context.dispatcher.submit(JobSpec {
+            id,
+            session: self.context.id,
+            kind: JobKind::Encode,
+            frames: vec![self.context.job_frame(image)],
+            size: image.size,
+        });
+        self.jobs.insert(id, job.cancel_guard());
+        let mailbox = &self.context.mailbox;
+        mailbox.detached_work(job.end(), move |outcome| SessionMessage::EncodeEnded {
+            job: id,
+            outcome: outcome.map(|_| ()),
+        });
+    }
+
+    /// A job has ended.
+    pub fn ended(&mut self, job: JobId, outcome: Result<(), JobFailure>) {
+        self.jobs.remove(&job);
+        if let Err(error) = outcome {
+            tracing::debug!(%error, "a frame was not encoded ahead of time");
+        }
+    }
+
+    /// Cancels all jobs and drops all frames: no request will need them.
+    pub fn finish(&mut self) {
+        self.jobs.clear();
+        self.kept.dispatcher.forget(self.kept.session);
+    }
+}

@@ -1,0 +1,74 @@
+//! Why a request has no point cloud.
+
+use pointstream_reconstruction::cloud::CloudError;
+use pointstream_reconstruction::formats::WriteError;
+use pointstream_reconstruction::formats::glb::GlbError;
+use pointstream_reconstruction::prediction::PredictionFileError;
+use thiserror::Error;
+
+use super::memory_advice::MemoryAdvice;
+use crate::blocking::WorkFailed;
+use crate::error_kind::ErrorKind;
+use crate::jobs::JobFailure;
+
+/// Why a request has no point cloud.
+#[derive(Debug, Error)]
+pub(crate) enum GenerationError {
+    #[error(transparent)]
+    Job(JobFailure),
+    /// There is too little memory, so the model was not run.
+    #[error("out of memory: {0}")]
+    Memory(MemoryAdvice),
+    /// The blob of the prediction is not a prediction.
+    #[error("the model's output cannot be read: {0}")]
+    Prediction(#[from] PredictionFileError),
+    #[error("the model's output cannot be used: {0}")]
+    Cloud(#[from] CloudError),
+    #[error("a stored image cannot be read: {0}")]
+    Frame(#[source] std::io::Error),
+    #[error(transparent)]
+    Glb(#[from] GlbError),
+    #[error("the result could not be stored: {0}")]
+    Npz(#[from] WriteError),
+    #[error("the result could not be stored: {0}")]
+    Store(#[from] std::io::Error),
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl GenerationError {
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Job(failure) => kind_of_job(failure),
+            Self::Memory(_) => ErrorKind::OutOfMemory,
+            Self::Store(_) | Self::Npz(_) => ErrorKind::of_files(self),
+            Self::Prediction(_) | Self::Frame(_) => ErrorKind::Storage,
+            Self::Cloud(_) => ErrorKind::Cloud,
+            Self::Glb(_) | Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+}
+
+fn kind_of_job(failure: &JobFailure) -> ErrorKind {
+    match failure {
+        JobFailure::OutOfMemory(_) | JobFailure::Shortage(_) => ErrorKind::OutOfMemory,
+        JobFailure::Model(_) | JobFailure::Cancelled => ErrorKind::Model,
+        JobFailure::Frame(_)
+        | JobFailure::Store {
+            disk_full: false, ..
+        } => ErrorKind::Storage,
+        JobFailure::Store {
+            disk_full: true, ..
+        } => ErrorKind::DiskFull,
+        JobFailure::WorkerDied(_) | JobFailure::NoWorker(_) => ErrorKind::Worker,
+        JobFailure::TimedOut(_) => ErrorKind::Timeout,
+        JobFailure::QueueFull { .. } => ErrorKind::Busy,
+        JobFailure::ShuttingDown => ErrorKind::Refused,
+    }
+}
+
+impl From<WorkFailed> for GenerationError {
+    fn from(failed: WorkFailed) -> Self {
+        Self::Internal(failed.to_string())
+    }
+}

@@ -1,0 +1,164 @@
+use std::time::UNIX_EPOCH;
+
+use nalgebra::{Isometry3, Matrix3, Matrix4};
+use pointstream_reconstruction::cloud::{Alignment, SceneFrame, build_scene};
+use pointstream_reconstruction::geometry::Region;
+use pointstream_reconstruction::model::Scale;
+use pointstream_reconstruction::prediction::{Camera, Prediction};
+
+use super::*;
+use crate::answer::Timings;
+use crate::blobs::{BlobKey, BlobName};
+use crate::session_config::PointOptions;
+
+const SIZE: FrameSize = FrameSize::new(28, 14);
+
+fn ledger() -> Ledger {
+    let config = SessionConfig {
+        max_images: 2,
+        ..SessionConfig::default()
+    };
+    Ledger::new(SessionId::nil(), UNIX_EPOCH, config)
+}
+
+fn image(number: u64) -> Record {
+    let camera = KnownCamera {
+        intrinsics: Matrix3::new(30.0, 0.0, 13.5, 0.0, 30.0, 6.5, 0.0, 0.0, 1.0),
+        extrinsics: Isometry3::translation(0.1, 0.2, 1.0 / 3.0).to_homogeneous(),
+    };
+    Record::ImageStored(Image {
+        number,
+        name: format!("photo {number}"),
+        id: MessageId::new("mine").ok(),
+        bytes: 1000 + number,
+        size: SIZE,
+        camera: (number == 1).then_some(camera),
+    })
+}
+
+/// A result of a plane that one camera sees.
+fn result(number: u64, completes: bool) -> Record {
+    let pixels = SIZE.width as usize * SIZE.height as usize;
+    let prediction = Prediction {
+        size: SIZE,
+        cameras: vec![Camera {
+            extrinsics: Matrix4::identity(),
+            intrinsics: Matrix3::new(30.0, 0.0, 13.5, 0.0, 30.0, 6.5, 0.0, 0.0, 1.0),
+            registered: true,
+        }],
+        depth: (0..pixels).map(|index| 2.0 + index as f32 / 7.0).collect(),
+        confidence: vec![5.0; pixels],
+    };
+    let picture = image::RgbImage::new(SIZE.width, SIZE.height);
+    let frame = SceneFrame {
+        id: 1,
+        name: "photo 1",
+        image: &picture,
+        region: Region::WHOLE,
+    };
+    let options = SessionConfig::default().cloud_options();
+    let (scene, world) = build_scene(&prediction, &[frame], None, &options).expect("a scene");
+    let key = BlobKey {
+        session: SessionId::nil(),
+        name: BlobName::Prepared(1),
+    };
+    Record::ResultStored {
+        result: Arc::new(ResultRecord {
+            number,
+            kind: AnswerKind::Delta,
+            image_count: 1,
+            metadata: Arc::new(metadata(&scene.alignment)),
+            cameras: Cameras::of(&scene),
+            frames: vec![JobFrame {
+                blob: key,
+                size: SIZE,
+                camera: None,
+            }],
+            size: SIZE,
+        }),
+        world: Arc::new(world),
+        completes,
+    }
+}
+
+fn metadata(alignment: &Alignment) -> ResultMetadata {
+    ResultMetadata {
+        num_frames: 1,
+        session_id: SessionId::nil(),
+        glb_size_bytes: 1234,
+        intrinsics: vec![[[0.1; 3]; 3]],
+        extrinsics: vec![[[1.0 / 3.0; 4]; 4]],
+        world_to_glb: [[0.7; 4]; 4],
+        processed_size: [28, 14],
+        frames: vec!["photo 1".to_owned()],
+        unregistered_frames: Vec::new(),
+        num_points: 100,
+        confidence_threshold: 1.05,
+        aligned: true,
+        alignment: alignment.clone(),
+        known_cameras: false,
+        scale: Scale::Relative,
+        model: "fake 1".to_owned(),
+        options: PointOptions::default(),
+        timings: Timings::default(),
+    }
+}
+
+fn failed() -> Record {
+    Record::RequestFailed {
+        error: "Out of memory".to_owned(),
+    }
+}
+
+fn replay(records: &[Record]) -> Ledger {
+    let mut ledger = ledger();
+    for record in records {
+        ledger.apply(record.clone());
+    }
+    ledger
+}
+
+#[test]
+fn the_same_records_give_the_same_ledger() {
+    let records = [image(1), result(1, false), failed(), image(3)];
+    let ledger = replay(&records);
+    assert_eq!(replay(&records), ledger);
+    let stored = serde_json::to_string(&ledger).expect("JSON");
+    let read: Ledger = serde_json::from_str(&stored).expect("a ledger");
+    assert_eq!(read, ledger);
+    let stored = serde_json::to_string(&records).expect("JSON");
+    let read: Vec<Record> = serde_json::from_str(&stored).expect("records");
+    assert_eq!(replay(&read), ledger);
+}
+
+#[test]
+fn images_are_counted_and_numbered() {
+    let mut ledger = ledger();
+    assert_eq!((ledger.next_upload(), ledger.image_count()), (1, 0));
+    ledger.apply(image(1));
+    assert!(!ledger.is_full());
+    // Number 2 was refused.
+    ledger.apply(image(3));
+    assert!(ledger.is_full());
+    assert_eq!((ledger.next_upload(), ledger.image_count()), (4, 2));
+    assert_eq!(ledger.image_bytes(), 2004);
+}
+
+#[test]
+fn an_error_lasts_until_a_request_succeeds() {
+    let mut ledger = ledger();
+    ledger.apply(image(1));
+    ledger.apply(failed());
+    assert_eq!(ledger.error(), Some("Out of memory"));
+    ledger.apply(result(2, false));
+    assert_eq!(ledger.error(), None);
+    assert!(!ledger.is_completed());
+    assert_eq!(ledger.next_request(), 3);
+    assert!(ledger.world().is_some());
+}
+
+#[test]
+fn the_final_result_completes_the_session_for_good() {
+    let ledger = replay(&[image(1), result(1, true), failed()]);
+    assert!(ledger.is_completed());
+}

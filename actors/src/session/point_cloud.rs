@@ -1,0 +1,218 @@
+//! The last part of a request: from the model's prediction to a stored result.
+
+use std::io::{BufWriter, IntoInnerError};
+use std::sync::Arc;
+use std::time::Instant;
+
+use image::RgbImage;
+use pointstream_reconstruction::cloud::{
+    Alignment, CloudError, Scene, SceneFrame, World, build_scene, rows,
+};
+use pointstream_reconstruction::formats::glb::write_glb;
+use pointstream_reconstruction::formats::npz::NpzWriter;
+use pointstream_reconstruction::formats::{Cameras, ResultFormat};
+use pointstream_reconstruction::geometry::Region;
+use pointstream_reconstruction::prediction::Prediction;
+
+use super::generation::Generation;
+use super::generation_error::GenerationError;
+use super::ledger::ResultRecord;
+use super::progress;
+use super::stored_result::{Generated, StoredResult};
+use crate::answer::{ResultMetadata, Timings};
+use crate::blobs::{BlobKey, BlobName, Draft};
+use crate::frames::read_frame;
+use crate::jobs::JobDone;
+
+impl Generation {
+    /// Makes and stores the point cloud, whole or not at all. The prediction's blob is removed.
+    /// Blocks.
+    pub(super) fn make_point_cloud(self, done: &JobDone) -> Result<Generated, GenerationError> {
+        let context = self.context.clone();
+        let number = self.number;
+        let result = self.store(done).inspect_err(|_| {
+            for format in StoredResult::FORMATS {
+                let key = context.key(BlobName::Result(number, format));
+                context.blobs.remove_or_warn(&key);
+            }
+        });
+        if let Some(key) = &done.result {
+            context.blobs.remove_or_warn(key);
+        }
+        result
+    }
+
+    fn store(self, done: &JobDone) -> Result<Generated, GenerationError> {
+        let mut timings = Timings {
+            queued: done.timings.queued,
+            frames: done.timings.frames,
+            encode: done.timings.encode,
+            model: done.timings.model,
+            store: done.timings.store,
+            ..Timings::default()
+        };
+        let start = Instant::now();
+        let prediction = self.read_prediction(done)?;
+        timings.store += start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        let images = self.read_frames()?;
+        timings.frames += start.elapsed().as_secs_f64();
+
+        let draft = self.context.blobs.draft(self.context.id)?;
+        // Depth and confidence are written while the cloud is computed.
+        let (made, stored) = std::thread::scope(|scope| {
+            let storing = scope.spawn(|| NpzWriter::begin(&prediction, BufWriter::new(draft)));
+            let made = self.glb(&prediction, &images, &mut timings);
+            let start = Instant::now();
+            let stored = storing.join();
+            timings.store += start.elapsed().as_secs_f64();
+            (made, stored)
+        });
+        let (scene, world, glb) = made?;
+        let npz =
+            stored.map_err(|_| GenerationError::Internal("storing panicked".to_owned()))??;
+        drop(images);
+
+        self.report(progress::storing(scene.points.len()));
+        let start = Instant::now();
+        self.put_npz(npz, &scene)?;
+        let blobs = &*self.context.blobs;
+        blobs.put_bytes(&self.result_key(ResultFormat::Glb), &glb)?;
+        timings.store += start.elapsed().as_secs_f64();
+        timings.total = self.asked.elapsed().as_secs_f64();
+        self.report(progress::done());
+
+        let record = Arc::new(ResultRecord {
+            number: self.number,
+            kind: self.kind,
+            // Never more than `max_images`, which is a u32.
+            image_count: u32::try_from(self.frames.len()).unwrap_or(u32::MAX),
+            metadata: Arc::new(self.metadata(&scene, &prediction, glb.len(), timings)),
+            cameras: Cameras::of(&scene),
+            frames: self.frames.iter().map(|frame| frame.job.clone()).collect(),
+            size: self.size,
+        });
+        let result =
+            StoredResult::open(self.context.blobs.clone(), self.context.id, record.clone())?;
+        Ok(Generated {
+            record,
+            result: Arc::new(result),
+            world: Arc::new(world),
+        })
+    }
+
+    fn result_key(&self, format: ResultFormat) -> BlobKey {
+        self.context.key(BlobName::Result(self.number, format))
+    }
+
+    fn read_prediction(&self, done: &JobDone) -> Result<Prediction, GenerationError> {
+        let key = done.result.as_ref().ok_or_else(|| {
+            GenerationError::Internal("a reconstruction has no result".to_owned())
+        })?;
+        let stored = self.context.blobs.view(key)?;
+        Ok(Prediction::from_safetensors(&stored)?)
+    }
+
+    fn read_frames(&self) -> Result<Vec<RgbImage>, GenerationError> {
+        let blobs = &*self.context.blobs;
+        self.frames
+            .iter()
+            .map(|frame| read_frame(blobs, &frame.job.blob, frame.job.size, self.size))
+            .collect::<Result<_, _>>()
+            .map_err(GenerationError::Frame)
+    }
+
+    fn glb(
+        &self,
+        prediction: &Prediction,
+        images: &[RgbImage],
+        timings: &mut Timings,
+    ) -> Result<(Scene, World, Vec<u8>), GenerationError> {
+        let start = Instant::now();
+        let (scene, world) = self.scene(prediction, images)?;
+        timings.cloud = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        let glb = write_glb(&scene, self.config.points.glb_compression)?;
+        timings.glb = start.elapsed().as_secs_f64();
+        Ok((scene, world, glb))
+    }
+
+    fn put_npz(
+        &self,
+        npz: NpzWriter<BufWriter<Draft>>,
+        scene: &Scene,
+    ) -> Result<(), GenerationError> {
+        let draft = npz
+            .finish(scene)?
+            .into_inner()
+            .map_err(IntoInnerError::into_error)?;
+        self.context
+            .blobs
+            .put(&self.result_key(ResultFormat::Npz), draft)?;
+        Ok(())
+    }
+
+    fn scene(
+        &self,
+        prediction: &Prediction,
+        images: &[RgbImage],
+    ) -> Result<(Scene, World), CloudError> {
+        let frames: Vec<_> = self
+            .frames
+            .iter()
+            .zip(images)
+            .map(|(frame, image)| SceneFrame {
+                id: frame.number,
+                name: &frame.name,
+                image,
+                region: Region::of_center_crop(frame.job.size, self.size),
+            })
+            .collect();
+        let options = self.config.cloud_options();
+        build_scene(prediction, &frames, self.world.as_deref(), &options)
+    }
+
+    fn metadata(
+        &self,
+        scene: &Scene,
+        prediction: &Prediction,
+        glb_size_bytes: usize,
+        timings: Timings,
+    ) -> ResultMetadata {
+        let cameras = &prediction.cameras;
+        let model = self.context.settings.model.metadata();
+        ResultMetadata {
+            num_frames: cameras.len(),
+            session_id: self.context.id,
+            glb_size_bytes,
+            intrinsics: cameras
+                .iter()
+                .map(|camera| rows(&camera.intrinsics))
+                .collect(),
+            extrinsics: cameras
+                .iter()
+                .map(|camera| rows(&camera.extrinsics))
+                .collect(),
+            world_to_glb: rows(&scene.world_to_glb.to_homogeneous()),
+            processed_size: [self.size.columns(), self.size.rows()],
+            frames: self.frames.iter().map(|frame| frame.name.clone()).collect(),
+            unregistered_frames: self
+                .frames
+                .iter()
+                .zip(cameras)
+                .filter(|(_, camera)| !camera.registered)
+                .map(|(frame, _)| frame.name.clone())
+                .collect(),
+            num_points: scene.points.len(),
+            confidence_threshold: scene.confidence_threshold,
+            aligned: !matches!(scene.alignment, Alignment::Unaligned { .. }),
+            alignment: scene.alignment.clone(),
+            known_cameras: model.poses
+                && self.frames.iter().all(|frame| frame.job.camera.is_some()),
+            scale: model.scale,
+            model: format!("{} {}", model.name, model.version),
+            options: self.config.points,
+            timings,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The newest result, and its other formats: each is written once, on request, and kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pointstream_reconstruction::formats::ResultFormat;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::context::Context;
+use super::message::{FileId, ResultFileReply, SessionMessage};
+use super::stored_result::StoredResult;
+use crate::answer::{Answer, ResultFile};
+use crate::blobs::BlobName;
+use crate::blocking::WorkFailed;
+use crate::error_kind::ErrorKind;
+use crate::errors::{ResultFileError, Unanswered};
+use crate::mailbox::answer;
+
+/// The newest result and the files of results.
+pub(super) struct ResultFiles {
+    context: Context,
+    newest: Option<Arc<StoredResult>>,
+    files: BTreeMap<FileId, File>,
+}
+
+/// A file of a format that is not stored with every result.
+enum File {
+    Writing {
+        /// Each belongs to a client's request, whose number is bounded.
+        waiting: Vec<ResultFileReply>,
+        /// Cancels the writing when it is dropped.
+        cancel: DropGuard,
+    },
+    /// A view of the file.
+    Written(Bytes),
+}
+
+impl ResultFiles {
+    pub fn new(context: Context) -> Self {
+        Self {
+            context,
+            newest: None,
+            files: BTreeMap::new(),
+        }
+    }
+
+    /// The newest result.
+    pub fn newest(&self) -> Option<&Arc<Answer>> {
+        self.newest.as_ref().map(|result| result.answer())
+    }
+
+    pub fn has_result(&self) -> bool {
+        self.newest.is_some()
+    }
+
+    /// Whether a file is being written.
+    pub fn is_writing(&self) -> bool {
+        self.files
+            .values()
+            .any(|file| matches!(file, File::Writing { .. }))
+    }
+
+    /// Replaces the newest result. The files of the previous one are removed, except those that
+    /// are being written, which clients still wait for.
+    pub fn replace(&mut self, result: Arc<StoredResult>) {
+        let Some(previous) = self.newest.replace(result) else {
+            return;
+        };
+        let number = previous.number();
+        let mut formats = StoredResult::FORMATS.to_vec();
+        self.files.retain(|&(of, format), file| {
+            let removed = of == number && matches!(file, File::Written(_));
+            if removed {
+                formats.push(format);
+            }
+            !removed
+        });
+        let names = formats
+            .into_iter()
+            .map(move |format| BlobName::Result(number, format));
+        self.context.remove(names);
+    }
+
+    /// Answers with the newest result in a format, which is written first if necessary.
+    pub fn request(&mut self, format: ResultFormat, reply: ResultFileReply) {
+        let Some(result) = self.newest.clone() else {
+            return answer(reply, Ok(None));
+        };
+        let id = (result.number(), format);
+        let stored = match self.files.get_mut(&id) {
+            Some(File::Writing { waiting, .. }) => return waiting.push(reply),
+            Some(File::Written(bytes)) => Some(bytes.clone()),
+            None => result.stored(format),
+        };
+        match stored {
+            Some(bytes) => answer(reply, Ok(Some(self.file(id, bytes)))),
+            None => self.write(&result, format, vec![reply]),
+        }
+    }
+
+    fn write(
+        &mut self,
+        result: &Arc<StoredResult>,
+        format: ResultFormat,
+        waiting: Vec<ResultFileReply>,
+    ) {
+        let id = (result.number(), format);
+        let cancelled = CancellationToken::new();
+        let writing = File::Writing {
+            waiting,
+            cancel: cancelled.clone().drop_guard(),
+        };
+        self.files.insert(id, writing);
+        let work = write(self.context.clone(), result.clone(), format, cancelled);
+        self.context
+            .mailbox
+            .detached_work(work, move |outcome| SessionMessage::FileWritten {
+                file: id,
+                outcome,
+            });
+    }
+
+    /// A file was written, or not.
+    pub fn written(&mut self, id: FileId, outcome: Result<Bytes, ResultFileError>) {
+        let Some(File::Writing { waiting, cancel }) = self.files.remove(&id) else {
+            return;
+        };
+        let (number, format) = id;
+        if outcome.is_err() && cancel.token().is_cancelled() {
+            tracing::info!(%format, "writing a result was cancelled");
+            // It may have been requested again meanwhile.
+            let newest = self.newest.clone();
+            if let Some(result) = newest.filter(|result| result.number() == number)
+                && !waiting.is_empty()
+            {
+                self.write(&result, format, waiting);
+            }
+            return;
+        }
+        match &outcome {
+            Ok(bytes) => tracing::info!(%format, bytes = bytes.len(), "result written"),
+            Err(error) => self.note(error_kind(error), error),
+        }
+        let outcome = outcome.map(|bytes| self.file(id, bytes));
+        for reply in waiting {
+            answer(reply, outcome.clone().map(Some));
+        }
+        if let Ok(file) = outcome {
+            if self.newest.as_ref().map(|result| result.number()) == Some(number) {
+                self.files.insert(id, File::Written(file.bytes));
+            } else {
+                self.context.remove([BlobName::Result(number, format)]);
+            }
+        }
+    }
+
+    /// Somebody stopped waiting: cancels the writing of files that nobody waits for.
+    pub fn cancel_unwanted(&mut self) {
+        for file in self.files.values_mut() {
+            if let File::Writing { waiting, cancel } = file {
+                waiting.retain(|reply| !reply.is_closed());
+                if waiting.is_empty() {
+                    cancel.token().cancel();
+                }
+            }
+        }
+    }
+
+    /// A file takes too long: cancels the writing and answers whoever waits.
+    pub fn time_out(&mut self, id: FileId) {
+        let Some(File::Writing { waiting, cancel }) = self.files.get_mut(&id) else {
+            return;
+        };
+        cancel.token().cancel();
+        let waiting = std::mem::take(waiting);
+        let error = ResultFileError::TimedOut {
+            format: id.1,
+            limit: self.context.settings.job_timeout,
+        };
+        self.note(ErrorKind::Timeout, &error);
+        for reply in waiting {
+            answer(reply, Err(error.clone()));
+        }
+    }
+
+    fn note(&self, kind: ErrorKind, error: &ResultFileError) {
+        tracing::warn!(%error, "result not written");
+        let metrics = &self.context.metrics;
+        metrics.error(kind, Some(self.context.id), &error.to_string());
+    }
+
+    fn file(&self, (number, format): FileId, bytes: Bytes) -> ResultFile {
+        ResultFile {
+            session: self.context.id,
+            number,
+            format,
+            bytes,
+        }
+    }
+}
+
+impl From<WorkFailed> for ResultFileError {
+    fn from(failed: WorkFailed) -> Self {
+        Self::Internal(failed.to_string())
+    }
+}
+
+fn error_kind(error: &ResultFileError) -> ErrorKind {
+    match error {
+        ResultFileError::Write { source, .. } => ErrorKind::of_files(&**source),
+        ResultFileError::Unanswered(_) => ErrorKind::Busy,
+        ResultFileError::TimedOut { .. } => ErrorKind::Timeout,
+        ResultFileError::Internal(_) => ErrorKind::Internal,
+    }
+}
+
+/// Writes a file when there is a slot for it. Its time begins then: files before it may take long.
+async fn write(
+    context: Context,
+    result: Arc<StoredResult>,
+    format: ResultFormat,
+    cancelled: CancellationToken,
+) -> Result<Bytes, ResultFileError> {
+    let limit = context.settings.job_timeout;
+    let slot = tokio::time::timeout(limit, context.result_files.slot())
+        .await
+        .map_err(|_| Unanswered::Busy)??;
+    let id = (result.number(), format);
+    let key = context.key(BlobName::Result(id.0, format));
+    let mut writing = std::pin::pin!(slot.run(move || result.write(format, &key, &cancelled)));
+    let written = match tokio::time::timeout(limit, writing.as_mut()).await {
+        Ok(written) => written,
+        Err(_) => {
+            context.mailbox.notify(SessionMessage::FileLate(id));
+            writing.await
+        }
+    };
+    written?.map_err(|error| ResultFileError::Write {
+        format,
+        source: Arc::new(error),
+    })
+}

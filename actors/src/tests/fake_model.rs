@@ -1,0 +1,141 @@
+//! A model whose behaviour is made up.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+
+use image::RgbImage;
+use nalgebra::{Matrix3, Matrix4};
+use pointstream_reconstruction::geometry::FrameSize;
+use pointstream_reconstruction::model::{
+    CONTRACT_VERSION, Device, Features, FramesPerCall, KnownCamera, LoadModel, Metadata, Model,
+    ModelError, OnStep, Precision, Scale, Shortage, Step,
+};
+use pointstream_reconstruction::prediction::{Camera, Prediction};
+
+/// A model that sees a plane, unless it is told otherwise.
+#[derive(Debug, Clone)]
+pub(crate) struct FakeModel {
+    pub metadata: Metadata,
+    pub frames_per_call: usize,
+    /// How often it is still to panic.
+    pub panics_in_encode: Arc<AtomicU32>,
+    pub panics_in_predict: Arc<AtomicU32>,
+    /// How many frames each call of `encode` got.
+    pub encoded: Arc<Mutex<Vec<usize>>>,
+    /// If there is one, each call of `encode` waits for something to come out.
+    pub gate: Option<Arc<Mutex<mpsc::Receiver<()>>>>,
+}
+
+impl FakeModel {
+    pub fn new() -> Self {
+        Self {
+            metadata: metadata(),
+            frames_per_call: 1,
+            panics_in_encode: Arc::default(),
+            panics_in_predict: Arc::default(),
+            encoded: Arc::default(),
+            gate: None,
+        }
+    }
+
+    pub fn panicking(in_encode: u32, in_predict: u32) -> Self {
+        Self {
+            panics_in_encode: Arc::new(AtomicU32::new(in_encode)),
+            panics_in_predict: Arc::new(AtomicU32::new(in_predict)),
+            ..Self::new()
+        }
+    }
+}
+
+fn metadata() -> Metadata {
+    Metadata {
+        contract_version: CONTRACT_VERSION,
+        name: "fake".to_owned(),
+        version: "1".to_owned(),
+        license: "Apache-2.0".to_owned(),
+        patch_size: 14,
+        default_process_res: 504,
+        max_process_res: 1008,
+        scale: Scale::Relative,
+        precision: Precision::Fp32,
+        head_precision: Precision::Fp32,
+        fuse: false,
+        align: false,
+        poses: false,
+        normalisation: None,
+        source_digest: None,
+        memory: None,
+        digest: "sha256:0".to_owned(),
+    }
+}
+
+fn panic_if_told(left: &AtomicU32) {
+    let told = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+        left.checked_sub(1)
+    });
+    assert!(told.is_err(), "told to panic");
+}
+
+impl LoadModel for FakeModel {
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn load(&self, _: Device, _: FramesPerCall) -> Result<Box<dyn Model>, ModelError> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Model for FakeModel {
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn device(&self) -> Device {
+        Device::Cpu
+    }
+
+    fn frames_per_call(&self, _: FrameSize) -> usize {
+        self.frames_per_call
+    }
+
+    fn check_memory(&self, _: usize, _: FrameSize) -> Result<(), Shortage> {
+        Ok(())
+    }
+
+    fn encode(&self, frames: &[RgbImage]) -> Result<Vec<Features>, ModelError> {
+        if let Some(gate) = &self.gate {
+            let _ = gate.lock().expect("one worker").recv();
+        }
+        panic_if_told(&self.panics_in_encode);
+        self.encoded.lock().expect("no panic").push(frames.len());
+        let features = |frame| Features::new(FrameSize::of(frame), 1, Box::new(()));
+        Ok(frames.iter().map(features).collect())
+    }
+
+    fn predict(
+        &self,
+        features: &[&Features],
+        _: Option<&[KnownCamera]>,
+        on_step: &mut OnStep<'_>,
+    ) -> Result<Prediction, ModelError> {
+        if on_step(Step::Relating) == ControlFlow::Break(()) {
+            return Err(ModelError::Cancelled);
+        }
+        panic_if_told(&self.panics_in_predict);
+        let size = features[0].size();
+        let pixels = size.columns() * size.rows() * features.len();
+        let camera = Camera {
+            extrinsics: Matrix4::identity(),
+            intrinsics: Matrix3::new(50.0, 0.0, 7.0, 0.0, 50.0, 7.0, 0.0, 0.0, 1.0),
+            registered: true,
+        };
+        Ok(Prediction {
+            size,
+            cameras: vec![camera; features.len()],
+            depth: vec![2.0; pixels],
+            confidence: vec![5.0; pixels],
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! Arguments of the entry points: images, encoded frames and cameras as tensors on the device.
+
+use std::borrow::Cow;
+
+use ::image::RgbImage;
+use pointstream_reconstruction::geometry::FrameSize;
+use pointstream_reconstruction::model::{Device, Features, KnownCamera, ModelError};
+use tch::{Kind, Tensor};
+
+use super::errors::{Work, call_error};
+use super::numbers::KNOWN_CAMERA_NUMBERS;
+use super::transfer::send;
+use crate::devices::torch_device;
+
+/// The encoded frame: one row of the output of `encode`.
+pub(super) struct EncodedFrame(pub(super) Tensor);
+
+// SAFETY: the tensor is never written to after its construction, and libtorch allows several
+// threads to read a tensor and to count references to it.
+unsafe impl Sync for EncodedFrame {}
+
+/// Frames of one size as uint8 `[n, 3, H, W]` on the device. They are permuted there, which is
+/// faster than on the CPU.
+pub(super) fn image_tensor(
+    frames: &[RgbImage],
+    device: Device,
+    work: Work,
+) -> Result<Tensor, ModelError> {
+    let shape = [
+        frames.len() as i64,
+        i64::from(work.size.height),
+        i64::from(work.size.width),
+        3,
+    ];
+    let bytes: Cow<'_, [u8]> = match frames {
+        [frame] => Cow::Borrowed(frame.as_raw()),
+        _ => {
+            let parts: Vec<&[u8]> = frames
+                .iter()
+                .map(|frame| frame.as_raw().as_slice())
+                .collect();
+            Cow::Owned(parts.concat())
+        }
+    };
+    let failed = |error| call_error("encode", &error, work);
+    let pixels = Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8).map_err(failed)?;
+    send(pixels, device, work)?
+        .f_permute([0, 3, 1, 2])
+        .and_then(|pixels| pixels.f_contiguous())
+        .map_err(failed)
+}
+
+/// The rows of the encoded frames, concatenated as the input of `relate`.
+pub(super) fn feature_rows(
+    features: &[&Features],
+    device: Device,
+    work: Work,
+) -> Result<Tensor, ModelError> {
+    let rows = features
+        .iter()
+        .map(|frame| {
+            if frame.size() != work.size {
+                return Err(differing(work.size, frame.size()));
+            }
+            let row = frame.content::<EncodedFrame>().ok_or_else(|| {
+                ModelError::Features("they were encoded by another model".to_owned())
+            })?;
+            // The worker of another GPU may have encoded it.
+            row.0
+                .f_to_device(torch_device(device))
+                .map_err(|error| call_error("the copy to the device", &error, work))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    Tensor::f_cat(&rows, 0).map_err(|error| call_error("relate", &error, work))
+}
+
+/// Known cameras as float32 `[N, 21]`: extrinsics 3x4 and intrinsics 3x3, both row-major.
+pub(super) fn camera_rows(
+    cameras: &[KnownCamera],
+    device: Device,
+    work: Work,
+) -> Result<Tensor, ModelError> {
+    if cameras.len() != work.frames {
+        return Err(ModelError::Features(format!(
+            "there are {} of them, but {} known cameras",
+            work.frames,
+            cameras.len()
+        )));
+    }
+    let mut numbers = Vec::with_capacity(cameras.len() * KNOWN_CAMERA_NUMBERS);
+    for camera in cameras {
+        let extrinsics = camera.extrinsics.fixed_view::<3, 4>(0, 0).transpose();
+        let intrinsics = camera.intrinsics.transpose();
+        let both = extrinsics.iter().chain(intrinsics.iter());
+        numbers.extend(both.map(|number| *number as f32));
+    }
+    let shape = [cameras.len() as i64, KNOWN_CAMERA_NUMBERS as i64];
+    let tensor = Tensor::f_from_slice(&numbers)
+        .and_then(|tensor| tensor.f_reshape(shape))
+        .map_err(|error| call_error("relate_posed", &error, work))?;
+    send(tensor, device, work)
+}
+
+pub(super) fn differing(one: FrameSize, another: FrameSize) -> ModelError {
+    ModelError::Features(format!("one is of {one} pixels, another of {another}"))
+}

@@ -1,0 +1,265 @@
+//! A loaded model: encodes frames and predicts.
+
+use std::ops::{ControlFlow, Range};
+
+use ::image::RgbImage;
+use pointstream_reconstruction::geometry::FrameSize;
+use pointstream_reconstruction::model::{
+    Device, Features, FramesPerCall, KnownCamera, Metadata, Model, ModelError, OnStep, Scale,
+    Shortage, Step, adopt_known_cameras,
+};
+use pointstream_reconstruction::prediction::{Camera, Prediction};
+use tch::{CModule, Tensor};
+
+use super::errors::{Work, broken, call_error};
+use super::inputs::{EncodedFrame, camera_rows, differing, feature_rows, image_tensor};
+use super::numbers::{CAMERA_NUMBERS, Maps, camera, depth_and_confidence, integers, to_vec};
+use super::transfer::Pending;
+use crate::free_memory::free_memory;
+
+/// A TorchScript archive, loaded onto a device.
+pub struct TorchScriptModel {
+    pub(super) module: CModule,
+    pub(super) metadata: Metadata,
+    pub(super) device: Device,
+    pub(super) frames_per_call: FramesPerCall,
+}
+
+impl TorchScriptModel {
+    /// Calls an entry point with tensors only: tch leaks the arguments of a failed call if they are
+    /// other values.
+    fn call(
+        &self,
+        entry_point: &'static str,
+        arguments: &[&Tensor],
+        work: Work,
+    ) -> Result<Tensor, ModelError> {
+        tch::no_grad(|| self.module.method_ts(entry_point, arguments))
+            .map_err(|error| call_error(entry_point, &error, work))
+    }
+
+    /// Calls an entry point for groups of frames and passes each output with its range of frames to
+    /// `take`, in order.
+    ///
+    /// On a GPU the next call is queued before the output of the previous one is awaited: the CPU
+    /// reads it while the GPU computes.
+    fn for_all_frames(
+        &self,
+        work: Work,
+        mut call: impl FnMut(&Tensor) -> Result<Pending, ModelError>,
+        mut take: impl FnMut(Tensor, Range<usize>) -> Result<(), ModelError>,
+    ) -> Result<(), ModelError> {
+        let memory = self.metadata.memory.as_ref();
+        let at_once = self.frames_per_call.dense(self.device, memory, work.size);
+        let mut queued: Option<(Pending, Range<usize>)> = None;
+        for begin in (0..work.frames).step_by(at_once) {
+            let frames = begin..(begin + at_once).min(work.frames);
+            let range = integers([frames.start as i64, frames.end as i64], work)?;
+            let maps = call(&range)?;
+            let due = match self.device {
+                Device::Cpu => Some((maps, frames)),
+                Device::Cuda(_) => queued.replace((maps, frames)),
+            };
+            if let Some((maps, frames)) = due {
+                take(maps.wait()?, frames)?;
+            }
+        }
+        match queued {
+            Some((maps, frames)) => take(maps.wait()?, frames),
+            None => Ok(()),
+        }
+    }
+
+    /// Calls an entry point that returns maps, and copies depth and confidence to the CPU.
+    fn maps(
+        &self,
+        entry_point: &'static str,
+        arguments: &[&Tensor],
+        work: Work,
+    ) -> Result<Pending, ModelError> {
+        let maps = self.call(entry_point, arguments, work)?;
+        Pending::fetched(
+            &depth_and_confidence(&maps, entry_point)?,
+            self.device,
+            entry_point,
+            work,
+        )
+    }
+
+    /// Converts the rows of cameras that an entry point returned.
+    fn cameras(
+        &self,
+        rows: &Tensor,
+        entry_point: &'static str,
+        work: Work,
+    ) -> Result<Vec<Camera>, ModelError> {
+        let numbers = to_vec(rows, entry_point, &[work.frames, CAMERA_NUMBERS], work)?;
+        numbers
+            .chunks_exact(CAMERA_NUMBERS)
+            .map(|row| {
+                if row.iter().all(|number| number.is_finite()) {
+                    Ok(camera(row))
+                } else {
+                    Err(broken(entry_point, "a camera is not finite"))
+                }
+            })
+            .collect()
+    }
+}
+
+impl Model for TorchScriptModel {
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn device(&self) -> Device {
+        self.device
+    }
+
+    fn frames_per_call(&self, size: FrameSize) -> usize {
+        let memory = self.metadata.memory.as_ref();
+        self.frames_per_call.encoded(self.device, memory, size)
+    }
+
+    fn check_memory(&self, frames: usize, size: FrameSize) -> Result<(), Shortage> {
+        let memory = self.metadata.memory.unwrap_or_default();
+        let frames_per_call = |size| self.frames_per_call(size);
+        let free = free_memory(self.device);
+        memory.check(self.device, frames, size, frames_per_call, free)
+    }
+
+    fn encode(&self, frames: &[RgbImage]) -> Result<Vec<Features>, ModelError> {
+        let size = frames.first().map(FrameSize::of).ok_or(ModelError::Empty)?;
+        let patch_size = self.metadata.patch_size;
+        if !is_positive_multiple(size.width, patch_size)
+            || !is_positive_multiple(size.height, patch_size)
+        {
+            return Err(ModelError::Size { size, patch_size });
+        }
+        if let Some(other) = frames
+            .iter()
+            .map(FrameSize::of)
+            .find(|other| *other != size)
+        {
+            return Err(differing(size, other));
+        }
+        let work = Work {
+            frames: frames.len(),
+            size,
+        };
+        let pixels = image_tensor(frames, self.device, work)?;
+        let rows = self.call("encode", &[&pixels], work)?;
+        if rows.size().first() != Some(&(frames.len() as i64)) {
+            return Err(broken("encode", "its first dimension is not the frame"));
+        }
+        (0..frames.len() as i64)
+            .map(|index| {
+                // A view would keep the memory of all rows.
+                let row = if frames.len() == 1 {
+                    Ok(rows.shallow_clone())
+                } else {
+                    rows.f_narrow_copy(0, index, 1)
+                };
+                let row = row.map_err(|error| call_error("encode", &error, work))?;
+                let bytes = row.numel() * row.kind().elt_size_in_bytes();
+                Ok(Features::new(size, bytes, Box::new(EncodedFrame(row))))
+            })
+            .collect()
+    }
+
+    fn predict(
+        &self,
+        features: &[&Features],
+        known_cameras: Option<&[KnownCamera]>,
+        on_step: &mut OnStep<'_>,
+    ) -> Result<Prediction, ModelError> {
+        let first = features.first().ok_or(ModelError::Empty)?;
+        let work = Work {
+            frames: features.len(),
+            size: first.size(),
+        };
+        let total = work.frames;
+        step(on_step, Step::Relating)?;
+        let rows = feature_rows(features, self.device, work)?;
+        let size = integers(
+            [i64::from(work.size.height), i64::from(work.size.width)],
+            work,
+        )?;
+        let known_cameras = known_cameras.filter(|_| self.metadata.poses);
+        let state = match known_cameras {
+            Some(cameras) => {
+                let cameras = camera_rows(cameras, self.device, work)?;
+                self.call("relate_posed", &[&rows, &cameras, &size], work)?
+            }
+            None => self.call("relate", &[&rows, &size], work)?,
+        };
+        drop(rows);
+        let rows = self.call("cameras", &[&state, &size], work)?;
+        let mut cameras = self.cameras(&rows, "cameras", work)?;
+
+        let mut maps = Maps::with_capacity(work);
+        let mut dense = Vec::new();
+        step(on_step, Step::Dense { done: 0, total })?;
+        self.for_all_frames(
+            work,
+            |range| {
+                let arguments = [&state, &size, range];
+                if self.metadata.fuse {
+                    Pending::staying(self.call("dense", &arguments, work)?, self.device)
+                } else {
+                    self.maps("dense", &arguments, work)
+                }
+            },
+            |map, frames| {
+                if self.metadata.fuse {
+                    dense.push(map);
+                } else {
+                    maps.push(&map, frames.len(), "dense")?;
+                }
+                let done = frames.end;
+                step(on_step, Step::Dense { done, total })
+            },
+        )?;
+        if self.metadata.fuse {
+            let parts = dense;
+            let dense =
+                Tensor::f_cat(&parts, 0).map_err(|error| call_error("fuse", &error, work))?;
+            drop(parts);
+            if self.metadata.align {
+                let rows = self.call("align", &[&rows, &dense, &size], work)?;
+                cameras = self.cameras(&rows, "align", work)?;
+            }
+            step(on_step, Step::Fused { done: 0, total })?;
+            self.for_all_frames(
+                work,
+                |range| self.maps("fuse", &[&state, &dense, &size, range], work),
+                |map, frames| {
+                    maps.push(&map, frames.len(), "fuse")?;
+                    let done = frames.end;
+                    step(on_step, Step::Fused { done, total })
+                },
+            )?;
+        }
+        let mut prediction = Prediction {
+            size: work.size,
+            cameras,
+            depth: maps.depth,
+            confidence: maps.confidence,
+        };
+        if let Some(known) = known_cameras.filter(|_| self.metadata.scale == Scale::Relative) {
+            adopt_known_cameras(&mut prediction, known);
+        }
+        Ok(prediction)
+    }
+}
+
+fn step(on_step: &mut OnStep<'_>, step: Step) -> Result<(), ModelError> {
+    match on_step(step) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(ModelError::Cancelled),
+    }
+}
+
+fn is_positive_multiple(side: u32, patch_size: u32) -> bool {
+    side > 0 && side.is_multiple_of(patch_size)
+}

@@ -1,0 +1,88 @@
+//! The model: images with their cameras, and which points belong to which image.
+
+use super::super::file_names::file_names;
+use super::super::reconstruction::{PIXEL_CENTRE, PlacedFrame, Reconstruction};
+
+/// An image of the model with its camera.
+pub struct ModelImage<'a> {
+    pub frame: PlacedFrame<'a>,
+    /// Identifier of the image and of its camera.
+    pub id: u32,
+    pub name: String,
+    /// `PINHOLE`: fx, fy, cx, cy.
+    pub parameters: [f64; 4],
+    /// World-to-camera rotation as w, x, y, z.
+    pub rotation: [f64; 4],
+    /// World-to-camera translation.
+    pub translation: [f64; 3],
+    /// Identifier of its first point; the others follow.
+    pub first_point: u64,
+    pub points: usize,
+}
+
+/// The images of the model. Points and pixels are read when they are written.
+pub struct Model<'a> {
+    pub reconstruction: &'a Reconstruction<'a>,
+    pub images: Vec<ModelImage<'a>>,
+    pub points: u64,
+}
+
+impl<'a> Model<'a> {
+    pub fn new(reconstruction: &'a Reconstruction<'a>) -> Self {
+        let names = file_names(reconstruction.placed().map(|frame| &*frame.camera.name));
+        let mut next_point = 1;
+        let images = reconstruction
+            .placed()
+            .zip(names)
+            .map(|(frame, name)| {
+                let points = reconstruction.frames.point_count(frame.index);
+                let image = ModelImage::new(frame, name, next_point, points);
+                next_point += points as u64;
+                image
+            })
+            .collect();
+        Model {
+            reconstruction,
+            images,
+            points: next_point - 1,
+        }
+    }
+
+    /// An upper bound of the size of each file, in bytes.
+    pub fn size_bound(&self) -> u64 {
+        /// Upper bound of the bytes of a point in any file.
+        const POINT: u64 = 256;
+        /// Upper bound of the bytes of an image without its points.
+        const IMAGE: u64 = 1024;
+        IMAGE * (1 + self.images.len() as u64) + POINT * self.points
+    }
+}
+
+impl<'a> ModelImage<'a> {
+    fn new(frame: PlacedFrame<'a>, name: String, first_point: u64, points: usize) -> Self {
+        let intrinsics = &frame.camera.intrinsics;
+        let to_camera = frame.pose.inverse();
+        let rotation = to_camera.rotation.quaternion();
+        Self {
+            frame,
+            // Never more than `max_images`, which is a u32.
+            id: u32::try_from(frame.index + 1).unwrap_or(u32::MAX),
+            name,
+            parameters: [
+                intrinsics[(0, 0)],
+                intrinsics[(1, 1)],
+                intrinsics[(0, 2)] + PIXEL_CENTRE,
+                intrinsics[(1, 2)] + PIXEL_CENTRE,
+            ],
+            rotation: [rotation.w, rotation.i, rotation.j, rotation.k],
+            translation: to_camera.translation.vector.into(),
+            first_point,
+            points,
+        }
+    }
+
+    /// The position of a pixel in COLMAP's pixel coordinates.
+    pub fn place(pixel: u32, width: u32) -> [f64; 2] {
+        [pixel % width, pixel / width].map(|index| f64::from(index) + PIXEL_CENTRE)
+    }
+}

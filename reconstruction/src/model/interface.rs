@@ -1,0 +1,96 @@
+//! The interface of a model: what loads it and what it computes.
+
+use std::ops::ControlFlow;
+
+use ::image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+use super::device::Device;
+use super::error::ModelError;
+use super::features::Features;
+use super::frames_per_call::FramesPerCall;
+use super::known::KnownCamera;
+use super::memory::Shortage;
+use super::metadata::Metadata;
+use crate::geometry::FrameSize;
+use crate::prediction::Prediction;
+
+/// Progress of a prediction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    /// The model estimates the cameras of all frames.
+    Relating,
+    /// The depth of `done` frames was estimated.
+    Dense { done: usize, total: usize },
+    /// The depth of `done` frames was checked against the other frames.
+    Fused { done: usize, total: usize },
+}
+
+/// Called between the steps of a prediction. `Break` cancels it.
+pub type OnStep<'a> = dyn FnMut(Step) -> ControlFlow<()> + 'a;
+
+/// A loaded model on its device.
+///
+/// Calls block while they compute: make them on a thread of their own.
+pub trait Model: Send {
+    /// The archive's metadata.
+    fn metadata(&self) -> &Metadata;
+
+    /// The device that the model runs on.
+    fn device(&self) -> Device;
+
+    /// How many frames of this size to encode in one call.
+    fn frames_per_call(&self, size: FrameSize) -> usize;
+
+    /// Checks that the device has enough free memory to predict this many frames of this size.
+    /// Succeeds if the need or the free memory is unknown.
+    ///
+    /// # Errors
+    /// [`Shortage`] with what would fit.
+    fn check_memory(&self, frames: usize, size: FrameSize) -> Result<(), Shortage>;
+
+    /// Encodes frames of one size in one call. The features of a frame depend on this frame only.
+    ///
+    /// # Errors
+    /// [`ModelError::Size`] if the sides are not multiples of the patch size,
+    /// [`ModelError::Features`] if the frames differ in size, [`ModelError::Output`] if the output
+    /// breaks the contract, [`ModelError::Call`] or [`ModelError::OutOfMemory`] if the model fails.
+    fn encode(&self, frames: &[RgbImage]) -> Result<Vec<Features>, ModelError>;
+
+    /// Predicts depth, confidence and cameras of frames that this model encoded.
+    ///
+    /// `known_cameras` has one camera per frame, for the processed size. A model whose metadata has
+    /// [`poses`](Metadata::poses) uses them; other models ignore them. Unless the model's scale is
+    /// metric, they become the cameras of the prediction, and depth is in their unit of length.
+    ///
+    /// # Errors
+    /// [`ModelError::Empty`] without frames, [`ModelError::Features`] if the frames differ in size
+    /// or another model encoded them, [`ModelError::Cancelled`] after a `Break`,
+    /// [`ModelError::Output`] if the output breaks the contract, [`ModelError::Call`] or
+    /// [`ModelError::OutOfMemory`] if the model fails.
+    fn predict(
+        &self,
+        features: &[&Features],
+        known_cameras: Option<&[KnownCamera]>,
+        on_step: &mut OnStep<'_>,
+    ) -> Result<Prediction, ModelError>;
+}
+
+/// A source of a model, which can be loaded several times and onto several devices.
+pub trait LoadModel: Send + Sync + std::fmt::Debug {
+    /// The model's metadata, known before it is loaded.
+    fn metadata(&self) -> &Metadata;
+
+    /// Loads the model onto a device; blocks until its weights are there. `frames_per_call` sets
+    /// how many frames a call takes.
+    ///
+    /// Load and run a model on the same thread.
+    ///
+    /// # Errors
+    /// [`ModelError::Load`] if it cannot be loaded onto the device.
+    fn load(
+        &self,
+        device: Device,
+        frames_per_call: FramesPerCall,
+    ) -> Result<Box<dyn Model>, ModelError>;
+}

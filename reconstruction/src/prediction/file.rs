@@ -1,0 +1,210 @@
+//! A prediction as the bytes of a safetensors file (<https://github.com/huggingface/safetensors>).
+//!
+//! Five tensors, row-major and little-endian, for `N` frames of `H` rows and `W` columns:
+//!
+//! | tensor | type | shape |
+//! | --- | --- | --- |
+//! | `depth` | F32 | `[N, H, W]` |
+//! | `confidence` | F32 | `[N, H, W]` |
+//! | `extrinsics` | F64 | `[N, 4, 4]` |
+//! | `intrinsics` | F64 | `[N, 3, 3]` |
+//! | `registered` | U8 | `[N]`, 0 or 1 |
+
+use std::borrow::Cow;
+
+use nalgebra::{Matrix3, Matrix4, SMatrix};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use thiserror::Error;
+
+use super::{Camera, Prediction};
+use crate::geometry::FrameSize;
+
+const DEPTH: &str = "depth";
+const CONFIDENCE: &str = "confidence";
+const EXTRINSICS: &str = "extrinsics";
+const INTRINSICS: &str = "intrinsics";
+const REGISTERED: &str = "registered";
+
+/// Why a prediction could not be written to, or read from, the bytes of a file.
+#[derive(Debug, Error)]
+pub enum PredictionFileError {
+    /// The buffers of the prediction do not have the lengths that its size and cameras require.
+    #[error("cannot write the prediction: {0}")]
+    Write(SafeTensorError),
+    /// The bytes are not a complete safetensors file.
+    #[error("the bytes are not a safetensors file: {0}")]
+    Format(SafeTensorError),
+    /// A tensor is missing.
+    #[error("the file has no tensor {0}")]
+    Missing(&'static str),
+    /// A tensor has another type of numbers.
+    #[error("the tensor {tensor} has the type {found:?} instead of {expected:?}")]
+    Dtype {
+        tensor: &'static str,
+        found: Dtype,
+        expected: Dtype,
+    },
+    /// A tensor's shape is wrong or disagrees with the shape of `depth`.
+    #[error("the tensor {tensor} has the shape {found:?} instead of {expected}")]
+    Shape {
+        tensor: &'static str,
+        found: Vec<usize>,
+        expected: String,
+    },
+    /// A number in `registered` is neither 0 nor 1.
+    #[error("registered[{frame}] is {found} instead of 0 or 1")]
+    Registered { frame: usize, found: u8 },
+}
+
+impl Prediction {
+    /// The prediction as a safetensors file. Copies each tensor once; all numbers keep their bits.
+    ///
+    /// # Errors
+    /// [`PredictionFileError::Write`] if `depth` or `confidence` does not have
+    /// `N * H * W` values.
+    pub fn to_safetensors(&self) -> Result<Vec<u8>, PredictionFileError> {
+        let frames = self.cameras.len();
+        let maps = vec![frames, self.size.rows(), self.size.columns()];
+        let depth = float_bytes(&self.depth);
+        let confidence = float_bytes(&self.confidence);
+        let cameras = self.cameras.iter();
+        let extrinsics = matrix_bytes(cameras.clone().map(|camera| &camera.extrinsics));
+        let intrinsics = matrix_bytes(cameras.clone().map(|camera| &camera.intrinsics));
+        let registered: Vec<u8> = cameras.map(|camera| camera.registered.into()).collect();
+        let views = [
+            (DEPTH, Dtype::F32, maps.clone(), &*depth),
+            (CONFIDENCE, Dtype::F32, maps, &*confidence),
+            (EXTRINSICS, Dtype::F64, vec![frames, 4, 4], &*extrinsics),
+            (INTRINSICS, Dtype::F64, vec![frames, 3, 3], &*intrinsics),
+            (REGISTERED, Dtype::U8, vec![frames], &*registered),
+        ];
+        let tensors = views
+            .into_iter()
+            .map(|(name, dtype, shape, data)| Ok((name, TensorView::new(dtype, shape, data)?)))
+            .collect::<Result<Vec<_>, SafeTensorError>>()
+            .map_err(PredictionFileError::Write)?;
+        safetensors::serialize(tensors, None).map_err(PredictionFileError::Write)
+    }
+
+    /// Reads what [`to_safetensors`](Self::to_safetensors) wrote. Copies each tensor once; the
+    /// bytes need no alignment. The values of the maps and matrices are not checked.
+    ///
+    /// # Errors
+    /// [`PredictionFileError`] if the bytes are not a complete safetensors file, if a tensor is
+    /// missing or has another type, if the shapes do not agree, or if a number in `registered` is
+    /// neither 0 nor 1.
+    pub fn from_safetensors(bytes: &[u8]) -> Result<Prediction, PredictionFileError> {
+        let file = SafeTensors::deserialize(bytes).map_err(PredictionFileError::Format)?;
+        let depth = tensor(&file, DEPTH, Dtype::F32)?;
+        let &[frames, height, width] = depth.shape() else {
+            return Err(wrong_shape(DEPTH, &depth, "[N, H, W]".to_owned()));
+        };
+        let (Ok(columns), Ok(rows)) = (u32::try_from(width), u32::try_from(height)) else {
+            let expected = "[N, H, W] with H and W below 2^32".to_owned();
+            return Err(wrong_shape(DEPTH, &depth, expected));
+        };
+        let size = FrameSize::new(columns, rows);
+        let confidence = tensor_of(&file, CONFIDENCE, Dtype::F32, &[frames, height, width])?;
+        let extrinsics = tensor_of(&file, EXTRINSICS, Dtype::F64, &[frames, 4, 4])?;
+        let intrinsics = tensor_of(&file, INTRINSICS, Dtype::F64, &[frames, 3, 3])?;
+        let registered = tensor_of(&file, REGISTERED, Dtype::U8, &[frames])?;
+        let cameras = doubles::<16>(&extrinsics)
+            .zip(doubles::<9>(&intrinsics))
+            .zip(registered.data().iter().enumerate())
+            .map(|((extrinsics, intrinsics), (frame, &registered))| {
+                Ok(Camera {
+                    extrinsics: Matrix4::from_row_slice(&extrinsics),
+                    intrinsics: Matrix3::from_row_slice(&intrinsics),
+                    registered: match registered {
+                        0 => false,
+                        1 => true,
+                        found => return Err(PredictionFileError::Registered { frame, found }),
+                    },
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Prediction {
+            size,
+            cameras,
+            depth: floats(&depth),
+            confidence: floats(&confidence),
+        })
+    }
+}
+
+fn tensor<'a>(
+    file: &SafeTensors<'a>,
+    name: &'static str,
+    expected: Dtype,
+) -> Result<TensorView<'a>, PredictionFileError> {
+    let tensor = file
+        .tensor(name)
+        .map_err(|_| PredictionFileError::Missing(name))?;
+    if tensor.dtype() != expected {
+        return Err(PredictionFileError::Dtype {
+            tensor: name,
+            found: tensor.dtype(),
+            expected,
+        });
+    }
+    Ok(tensor)
+}
+
+fn tensor_of<'a>(
+    file: &SafeTensors<'a>,
+    name: &'static str,
+    dtype: Dtype,
+    shape: &[usize],
+) -> Result<TensorView<'a>, PredictionFileError> {
+    let tensor = tensor(file, name, dtype)?;
+    if tensor.shape() != shape {
+        return Err(wrong_shape(name, &tensor, format!("{shape:?}")));
+    }
+    Ok(tensor)
+}
+
+fn wrong_shape(name: &'static str, tensor: &TensorView, expected: String) -> PredictionFileError {
+    PredictionFileError::Shape {
+        tensor: name,
+        found: tensor.shape().to_vec(),
+        expected,
+    }
+}
+
+/// The little-endian bytes of the numbers, without a copy where the machine is little-endian.
+fn float_bytes(numbers: &[f32]) -> Cow<'_, [u8]> {
+    if cfg!(target_endian = "little") {
+        Cow::Borrowed(bytemuck::cast_slice(numbers))
+    } else {
+        numbers.iter().copied().flat_map(f32::to_le_bytes).collect()
+    }
+}
+
+/// The little-endian bytes of matrices, row-major.
+fn matrix_bytes<'a, const R: usize, const C: usize>(
+    matrices: impl Iterator<Item = &'a SMatrix<f64, R, C>>,
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for row in matrices.flat_map(SMatrix::row_iter) {
+        for number in &row {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+    bytes
+}
+
+fn floats(tensor: &TensorView) -> Vec<f32> {
+    let (numbers, _) = tensor.data().as_chunks();
+    numbers.iter().copied().map(f32::from_le_bytes).collect()
+}
+
+/// The numbers of a tensor in groups of `N`.
+fn doubles<'a, const N: usize>(tensor: &TensorView<'a>) -> impl Iterator<Item = [f64; N]> + 'a {
+    let (numbers, _) = tensor.data().as_chunks();
+    let (groups, _) = numbers.as_chunks::<N>();
+    groups.iter().map(|group| group.map(f64::from_le_bytes))
+}
+
+#[cfg(test)]
+mod tests;

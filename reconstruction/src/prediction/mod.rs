@@ -1,0 +1,67 @@
+//! The output of a model for a set of frames.
+
+mod file;
+
+use nalgebra::{Matrix3, Matrix4};
+
+use crate::geometry::FrameSize;
+
+pub use file::PredictionFileError;
+
+/// A predicted pinhole camera.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Camera {
+    /// World-to-camera transform: `x_camera = extrinsics * x_world` (homogeneous). Camera axes are
+    /// x right, y down, z forward.
+    pub extrinsics: Matrix4<f64>,
+    /// Maps camera coordinates to pixel indices: the centre of the top left pixel is (0, 0).
+    pub intrinsics: Matrix3<f64>,
+    /// False if the model could not relate this frame to the others. Its confidence is then 1
+    /// everywhere and its pose has no meaning.
+    pub registered: bool,
+}
+
+/// Depth, confidence and cameras of `N` frames of one processed size.
+///
+/// All frames share one world. Its unit of length is arbitrary unless the model's scale is metric.
+/// The maps hold the frames one after another, each row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// Processed size of every frame.
+    pub size: FrameSize,
+    /// One camera per frame, in the order of the frames.
+    pub cameras: Vec<Camera>,
+    /// z in camera coordinates, finite and greater than 0; shape `[N, H, W]`.
+    pub depth: Vec<f32>,
+    /// At least 1, where 1 means unknown; shape `[N, H, W]`.
+    pub confidence: Vec<f32>,
+}
+
+impl Prediction {
+    /// Number of frames.
+    pub fn len(&self) -> usize {
+        self.cameras.len()
+    }
+
+    /// Whether there are no frames.
+    pub fn is_empty(&self) -> bool {
+        self.cameras.is_empty()
+    }
+
+    /// Number of pixels of one frame.
+    pub fn pixels_per_frame(&self) -> usize {
+        self.size.columns() * self.size.rows()
+    }
+
+    /// The depth map of one frame, row-major.
+    pub fn frame_depth(&self, frame: usize) -> &[f32] {
+        let pixels = self.pixels_per_frame();
+        &self.depth[frame * pixels..(frame + 1) * pixels]
+    }
+
+    /// The confidence map of one frame, row-major.
+    pub fn frame_confidence(&self, frame: usize) -> &[f32] {
+        let pixels = self.pixels_per_frame();
+        &self.confidence[frame * pixels..(frame + 1) * pixels]
+    }
+}
