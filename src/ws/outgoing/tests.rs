@@ -28,7 +28,7 @@ fn receive(message: Fragments, first: Data) -> Bytes {
 }
 
 fn outgoing(event: &SessionEvent, results: ResultFrames) -> Fragments {
-    super::message(event, SessionId::nil(), results)
+    message(event, SessionId::nil(), results)
         .expect("valid")
         .expect("a message")
 }
@@ -135,7 +135,7 @@ fn small_messages_have_the_fields_of_the_protocol() {
 fn the_end_of_a_session_has_no_message() {
     let event = SessionEvent::Closed(pointstream_actors::CloseReason::Deleted);
     assert!(
-        super::message(&event, SessionId::nil(), ResultFrames::Json)
+        message(&event, SessionId::nil(), ResultFrames::Json)
             .expect("valid")
             .is_none()
     );
