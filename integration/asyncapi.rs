@@ -1,4 +1,4 @@
-//! `/asyncapi.json` describes the messages that are really sent and taken.
+//! `/asyncapi.json` describes the messages that are sent and accepted.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::pictures::photo;
 use crate::support::schemas::Schemas;
 use crate::support::server::Server;
 
-/// Where the description has the schema of a message, or of a binary one's header.
+/// The place of a message's schema in the description; of a binary message, that of its header.
 fn place(message: &Value, binary: bool) -> String {
     let kind = message["type"].as_str().expect("a type");
     if binary {
@@ -72,7 +72,7 @@ fn image(index: u32) -> Value {
     json!({"type": "image", "data": data, "filename": format!("{index}.png")})
 }
 
-/// All kinds of messages, as far as a connection has them.
+/// Exchanges all kinds of messages of a connection.
 async fn converse(watched: &mut Watched) {
     watched.send(json!({"type": "generate"})).await;
     watched.up_to("error").await;
@@ -122,7 +122,7 @@ async fn messages_are_as_described_in_both_directions() {
         seen.extend(watched.seen);
         watched.schemas.check().await;
     }
-    // And there is no message that is described and never seen.
+    // Every described message was seen.
     let document = server.get("/asyncapi.json").await.json();
     let messages = document["components"]["messages"].as_object();
     for (name, message) in messages.expect("an object") {
@@ -151,6 +151,10 @@ async fn fields_are_required_and_typed_as_described() {
         let payload = document
             .pointer(&place(&sample, false))
             .expect("every message is described");
+        let reference = payload["$ref"].as_str().expect("a schema of its own");
+        let payload = document
+            .pointer(reference.trim_start_matches('#'))
+            .expect("the reference has a target");
         let required: Vec<_> = payload["required"].as_array().expect("a list").clone();
         let properties = payload["properties"].as_object().expect("an object");
         for (name, property) in properties {
@@ -166,7 +170,7 @@ async fn fields_are_required_and_typed_as_described() {
                 client.send(without).await;
                 client.expect_error(&[name]).await;
             } else {
-                // What may be missing may be null.
+                // Optional fields may be null.
                 let kinds = property["type"].as_array().expect("several types");
                 assert!(kinds.contains(&json!("null")), "{name}: {property}");
                 let mut null = sample.clone();
@@ -177,7 +181,7 @@ async fn fields_are_required_and_typed_as_described() {
                         Some("generate") => "delta",
                         _ => "complete",
                     };
-                    // Of its own each: a finalized session takes no more.
+                    // A new session for each: a finalized one accepts no messages.
                     let mut client = server.client("").await;
                     client.upload("x.png", &photo(0)).await;
                     client.send(message).await;

@@ -1,4 +1,4 @@
-//! `/openapi.json` describes the REST interface as it is, and `/docs` shows it.
+//! `/openapi.json` describes the REST interface, and `/docs` shows it.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +18,8 @@ async fn the_description_is_valid() {
     python::run("schemas/openapi.py", document).await;
 }
 
-/// A path whose variable segments are all called the same.
-fn anonymous(path: &str) -> String {
+/// A path whose variable segments all have the same name.
+fn without_names(path: &str) -> String {
     let segments = path.split('/');
     let segments: Vec<_> = segments
         .map(|segment| {
@@ -33,7 +33,7 @@ fn anonymous(path: &str) -> String {
     segments.join("/")
 }
 
-/// The routes that the program's source names: in warp's `path!`, and in lists of pages.
+/// The routes in the program's source, by the calls of warp's `path!`.
 fn routes_of_the_source() -> BTreeSet<String> {
     let folder = repository().join("src/http");
     let mut routes = BTreeSet::new();
@@ -56,16 +56,7 @@ fn routes_of_the_source() -> BTreeSet<String> {
                     None => "{}",
                 })
                 .collect();
-            // The pages of operators, which are listed.
-            if segments != ["{}"] {
-                routes.insert(format!("/{}", segments.join("/")));
-            }
-        }
-        for list in source.split("const PAGES").skip(1) {
-            let list = list.split_once("= [").expect("a list").1;
-            let list = list.split(']').next().expect("it ends");
-            let words = list.split('"').skip(1).step_by(2);
-            routes.extend(words.map(|word| format!("/{word}")));
+            routes.insert(format!("/{}", segments.join("/")));
         }
     }
     routes
@@ -86,11 +77,11 @@ async fn every_route_is_described() {
     let server = Server::start(&[]).await;
     let document = server.get("/openapi.json").await.json();
     let paths = document["paths"].as_object().expect("an object");
-    let described: BTreeSet<_> = paths.keys().map(|path| anonymous(path)).collect();
+    let described: BTreeSet<_> = paths.keys().map(|path| without_names(path)).collect();
     assert_eq!(described, served);
 }
 
-/// Asks for what a path describes, its variables filled in.
+/// Sends a request for a path, with values for its variables.
 async fn ask(server: &Server, method: &str, path: &str, session: &str) -> Reply {
     let path = path
         .replace("{session_id}", session)
@@ -100,7 +91,7 @@ async fn ask(server: &Server, method: &str, path: &str, session: &str) -> Reply 
     rest::request(&method.to_uppercase(), &url, &[]).await
 }
 
-/// Has an answer checked against what is said of it.
+/// Queues a check of a response against its description.
 fn expect_documented(schemas: &mut Schemas, method: &str, path: &str, reply: &Reply) {
     let what = format!("{method} {path}: {}", reply.status);
     let responses = format!("/paths/{}/{method}/responses", escape(path));
@@ -112,6 +103,11 @@ fn expect_documented(schemas: &mut Schemas, method: &str, path: &str, reply: &Re
     );
     let kind = reply.header("content-type").unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default();
+    let content = format!("{response}/content/{}", escape(kind));
+    assert!(
+        reply.body.is_empty() || schemas.has(&content),
+        "{what}: {kind} is not described"
+    );
     if kind == "application/json" {
         let schema = format!("{response}/content/application~1json/schema");
         schemas.expect(&what, &schema, &reply.json());
@@ -119,7 +115,7 @@ fn expect_documented(schemas: &mut Schemas, method: &str, path: &str, reply: &Re
 }
 
 #[tokio::test]
-async fn every_described_operation_answers_as_described() {
+async fn every_operation_responds_as_described() {
     let server = Server::start(&[]).await;
     let mut client = server.client("").await;
     client.upload("x.png", &photo(0)).await;
@@ -135,7 +131,7 @@ async fn every_described_operation_answers_as_described() {
         let methods = item.as_object().expect("an object").keys();
         operations.extend(methods.map(|method| (method.clone(), path.clone())));
     }
-    // The session goes last.
+    // The session is deleted last.
     operations.sort_by_key(|(method, _)| method == "delete");
     for (method, path) in &operations {
         let reply = ask(&server, method, path, &client.session).await;
@@ -160,7 +156,7 @@ async fn every_described_operation_answers_as_described() {
         assert_eq!(reply.status, status, "{}", reply.text());
         expect_documented(&mut schemas, "post", "/reconstruct", &reply);
     }
-    // Now there is no such session any more.
+    // The session is deleted now.
     for (method, path) in &operations {
         if path.contains("{session_id}") && !path.contains("reconstruct") {
             let reply = ask(&server, method, path, &client.session).await;
@@ -172,7 +168,7 @@ async fn every_described_operation_answers_as_described() {
 }
 
 #[tokio::test]
-async fn what_asks_an_actor_may_find_it_busy() {
+async fn operations_that_ask_an_actor_describe_a_503() {
     let server = Server::start(&[]).await;
     let document = server.get("/openapi.json").await.json();
     let mut asking = 0;
@@ -224,7 +220,7 @@ async fn session_parameters(server: &Server) -> Vec<Value> {
     for parameter in &mut parameters {
         assert_eq!(parameter["in"], "query", "{parameter}");
         assert!(parameter["description"].is_string(), "{parameter}");
-        // A schema of its own is followed.
+        // References are followed.
         if let Some(reference) = parameter["schema"]["$ref"].as_str() {
             let target = document.pointer(reference.trim_start_matches('#'));
             parameter["schema"] = target.expect("it leads somewhere").clone();
@@ -252,8 +248,8 @@ async fn create(server: &Server, name: &str, value: &Value) -> Reply {
 }
 
 #[tokio::test]
-async fn the_parameters_have_the_defaults_and_ranges_that_are_described() {
-    // The ranges are those of this server.
+async fn parameters_have_the_described_defaults_and_ranges() {
+    // The described ranges are those of this server.
     let limits = ["--max-images-limit", "50", "--max-points-limit", "2000"];
     let server = Server::start(&limits).await;
     let parameters = session_parameters(&server).await;
@@ -310,7 +306,7 @@ async fn the_parameters_have_the_defaults_and_ranges_that_are_described() {
 }
 
 #[tokio::test]
-async fn the_page_needs_nothing_from_elsewhere() {
+async fn the_page_loads_nothing_from_other_servers() {
     let server = Server::start(&[]).await;
     let redirect = server.get("/docs").await;
     assert_eq!(redirect.header("location"), Some("/docs/"));

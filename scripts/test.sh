@@ -51,9 +51,9 @@ check_glb() {
   integration/glb/run.sh
 }
 
-check_asyncapi() {
-  say "Validation of the description of the WebSocket"
-  integration/asyncapi/run.sh
+check_schemas() {
+  say "The descriptions of both interfaces: linters and code generators"
+  integration/schemas/run.sh
 }
 
 test_browser() {
@@ -78,7 +78,7 @@ together build_rust check_python check_pages
 # Tests of the running program have time limits: run them alone.
 test_rust
 check_glb
-check_asyncapi
+check_schemas
 check_licenses
 test_browser
 say "All checks passed"

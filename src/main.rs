@@ -1,5 +1,7 @@
 //! The program `pointstream`: serves sessions that turn photos into point clouds.
 
+mod api;
+mod app;
 mod base_dirs;
 mod cli;
 mod data_dir;
@@ -9,6 +11,7 @@ mod metrics;
 mod models;
 mod one_shot;
 mod options;
+mod origins;
 mod reconstruct;
 mod service;
 mod signals;

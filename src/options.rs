@@ -10,9 +10,9 @@ use pointstream_inference::ResolvedModel;
 use pointstream_reconstruction::image::DecodeLimits;
 use pointstream_reconstruction::model::{Device, FramesPerCall};
 
-use crate::http::OriginPolicy;
 use crate::logging::LogOptions;
 use crate::models::ModelOptions;
+use crate::origins::OriginPolicy;
 use crate::values::{at_least_one, seconds};
 
 /// What the operator of a server decides, on the command line or in the environment. The

@@ -13,8 +13,9 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::app::App;
 use crate::data_dir::{DataDir, DataDirError};
-use crate::http::{App, Server};
+use crate::http::Server;
 use crate::logging::LogFormat;
 use crate::metrics::ServiceMetrics;
 use crate::models::{self, ModelsError};

@@ -1,4 +1,4 @@
-//! The page to browse the description of the REST interface.
+//! Swagger UI: a page that shows the description of the REST interface.
 
 use std::sync::Arc;
 
@@ -7,39 +7,49 @@ use warp::http::header::{
     CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION,
 };
 use warp::http::{Response as HttpResponse, StatusCode};
+use warp::path::FullPath;
 use warp::reply::{Reply, Response};
 
-use super::ApiError;
-use super::errors::ErrorBody;
+use crate::api::schemas::File;
+use crate::api::{ApiError, ErrorBody, Request};
 
-/// A page to browse this description.
+/// Redirects to the page that shows this description.
 #[utoipa::path(
-    get, path = "/docs", tag = "documents",
-    responses((status = 302, description = "The page lies at /docs/"))
+    get, path = "/docs", operation_id = "get_docs", tag = "documents",
+    responses((status = 302, description = "The page is at /docs/"))
 )]
-pub fn page() -> Response {
+pub async fn page(request: Request<FullPath>) -> Result<Response, ApiError> {
+    if request.target.as_str() != "/docs" {
+        return serve("");
+    }
     let mut response = StatusCode::FOUND.into_response();
     response
         .headers_mut()
         .insert(LOCATION, HeaderValue::from_static("/docs/"));
-    response
+    Ok(response)
 }
 
-/// Keeps the page from asking anybody else for anything.
+/// The page may load nothing from other servers.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; \
                       img-src 'self' data:; frame-ancestors 'none'";
 
-/// A file of the page to browse this description. It needs nothing from elsewhere.
+/// Returns a file of the page that shows this description.
 #[utoipa::path(
-    get, path = "/docs/{file}", tag = "documents",
+    get, path = "/docs/{file}", operation_id = "get_docs_file", tag = "documents",
     params(("file" = String, Path, description = "Name of the file; `index.html` or nothing for the page")),
     responses(
-        (status = 200, description = "The file", content((String = "text/html"), (String = "application/octet-stream"))),
-        (status = 404, description = "There is no such file", body = ErrorBody),
+        (status = 200, description = "The file", content(
+            (String = "text/html"), (String = "text/css"), (String = "text/javascript"), (inline(File) = "image/png"),
+        )),
+        (status = 404, description = "The file does not exist", body = ErrorBody),
     )
 )]
-pub fn page_file(file: &str) -> Result<Response, ApiError> {
-    // Without it, the page would have the description checked by a site in the internet.
+pub async fn file(request: Request<String>) -> Result<Response, ApiError> {
+    serve(&request.target)
+}
+
+fn serve(file: &str) -> Result<Response, ApiError> {
+    // By default, the page sends the description to a validator on the internet.
     let config = Config::from("/openapi.json").validator_url("none");
     let found = utoipa_swagger_ui::serve(file, Arc::new(config))
         .map_err(|error| ApiError::internal(&error))?

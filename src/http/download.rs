@@ -14,30 +14,29 @@ use warp::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderVal
 use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
 
-use super::ApiError;
+use crate::api::ApiError;
 
-/// Bytes that are handed to the connection at a time.
+/// Bytes that are given to the connection at a time.
 const PIECE: usize = 256 << 10;
 
-/// A file that a client asks for.
+/// A file to be sent.
 #[derive(Debug, Clone)]
 pub struct Download {
-    /// Its content. A view of a file on disk costs no memory however slowly the client reads.
+    /// A view of a file on disk needs no memory, even if the client reads slowly.
     pub bytes: Bytes,
-    /// Names these bytes and no others, without quotes.
+    /// The entity tag without quotes; other bytes have another tag.
     pub tag: String,
-    /// The media type.
     pub content_type: &'static str,
-    /// What a browser should call it when it saves it: ASCII without quotes. None shows it.
+    /// Name under which a browser saves the file: ASCII without quotes. Without one, it is shown.
     pub file_name: Option<String>,
 }
 
 impl Download {
-    /// The answer to a `GET` or `HEAD` with these headers: all of it, one range of it, or what
-    /// the conditions of the request ask for instead.
+    /// The response to a `GET` or `HEAD` with these headers: the whole file, a range of it, or
+    /// what the conditions of the request ask for.
     ///
     /// # Errors
-    /// 412 if `If-Match` names other bytes, 500 if the tag cannot be sent.
+    /// 412 if `If-Match` names another tag, 500 if the tag is no valid header.
     pub fn respond(self, method: &Method, request: &HeaderMap) -> Result<Response, ApiError> {
         if let Some(decided) = decided(&self.tag, request)? {
             return Ok(decided);
@@ -47,7 +46,7 @@ impl Download {
         Ok(validated(response, etag))
     }
 
-    /// The answer to a request that made the file: all of it, nowhere to be fetched again.
+    /// The whole file without a tag, for a file that cannot be fetched again.
     pub fn whole(&self) -> Response {
         self.content(Wanted::Whole)
     }
@@ -104,10 +103,10 @@ impl Download {
     }
 }
 
-/// The answer to a request whose conditions decide it, if they do: then the file need not be made.
+/// The response if the conditions of the request decide it. Then the file need not be made.
 ///
 /// # Errors
-/// 412 if `If-Match` names other bytes, 500 if the tag cannot be sent.
+/// 412 if `If-Match` names another tag, 500 if the tag is no valid header.
 pub fn decided(tag: &str, request: &HeaderMap) -> Result<Option<Response>, ApiError> {
     let etag = entity_tag(tag)?;
     if let Some(condition) = request.typed_get::<IfMatch>()
@@ -134,17 +133,17 @@ fn entity_tag(tag: &str) -> Result<ETag, ApiError> {
         .map_err(|_| ApiError::internal(&format!("{tag:?} is no entity tag")))
 }
 
-/// An answer with what a later request can ask about.
+/// A response with the headers that later conditional requests need.
 fn validated(mut response: Response, etag: ETag) -> Response {
     let headers = response.headers_mut();
     headers.typed_insert(etag);
     headers.typed_insert(AcceptRanges::bytes());
-    // Kept copies are asked for again: the same address gives a newer result later.
+    // Caches must ask again: the same URL gives a newer result later.
     headers.typed_insert(CacheControl::new().with_no_cache());
     response
 }
 
-/// The connection takes the next piece when the client has taken the one before.
+/// The bytes in pieces; the connection takes the next one after it has sent the one before.
 fn pieces(mut rest: Bytes) -> impl Iterator<Item = Result<Bytes, Infallible>> {
     std::iter::from_fn(move || {
         let piece = rest.split_to(rest.len().min(PIECE));
@@ -152,7 +151,7 @@ fn pieces(mut rest: Bytes) -> impl Iterator<Item = Result<Bytes, Infallible>> {
     })
 }
 
-/// What a request asks for of a file.
+/// The part of a file that a request asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted {
     Whole,
@@ -161,8 +160,8 @@ enum Wanted {
 }
 
 impl Wanted {
-    /// Understands one range of bytes. Anything else, several ranges among it, may be answered
-    /// with the whole file (RFC 9110, section 14.2).
+    /// Parses one range of bytes. Other ranges, and several ranges, may be answered with the whole
+    /// file (RFC 9110, section 14.2).
     fn parse(range: &str, length: usize) -> Self {
         let Some((unit, range)) = range.split_once('=') else {
             return Self::Whole;
@@ -191,10 +190,10 @@ impl Wanted {
     }
 }
 
-/// Something else than digits.
+/// A text has characters that are no digits.
 struct NotANumber;
 
-/// A number, or none where there is nothing. One that is too large is larger than any file.
+/// A number, or none for an empty text. A number beyond `usize` becomes its maximum.
 fn number(text: &str) -> Result<Option<usize>, NotANumber> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(NotANumber);
@@ -207,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_range_is_understood() {
+    fn one_range_is_parsed() {
         for (range, expected) in [
             ("bytes=0-0", 0..1),
             ("bytes=2-5", 2..6),
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_means_the_whole() {
+    fn other_ranges_mean_the_whole_file() {
         for range in [
             "",
             "bytes",

@@ -1,17 +1,18 @@
-//! REST: the images of a session, as a list and as small copies.
+//! REST: the list of a session's images, and their thumbnails.
 
 use pointstream_actors::ImageSummary;
 use serde::Serialize;
 use utoipa::ToSchema;
-use warp::http::Method;
-use warp::http::header::HeaderMap;
 use warp::reply::{Json, Response};
 
-use super::errors::ErrorBody;
-use super::{ApiError, App, Download, decided, sessions};
+use super::download::{Download, decided};
+use super::sessions;
+use crate::api::schemas::File;
+use crate::api::{ApiError, ErrorBody, Request};
 
 /// The images of a session.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ImageList)]
 pub struct Images {
     /// In the order in which they were stored.
     images: Vec<Image>,
@@ -21,15 +22,15 @@ pub struct Images {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ImageOfSession)]
 struct Image {
-    /// Its place among them, counted from 0.
+    /// Position in the list, from 0.
     index: usize,
-    /// What the client called its message, or null.
+    /// The `id` of the image's message, or null.
     id: Option<String>,
-    /// The client's name of the image, or the one that was made up.
+    /// The client's name of the image, or a generated one.
     image_path: String,
-    /// Width at which it is processed, in pixels.
+    /// Width of the processed image in pixels.
     width: u32,
-    /// Height at which it is processed.
+    /// Height of the processed image in pixels.
     height: u32,
 }
 
@@ -47,16 +48,19 @@ impl Image {
 
 /// Lists a session's images in the order in which they were stored.
 #[utoipa::path(
-    get, path = "/ws/session/{session_id}/images", tag = "sessions",
+    get, path = "/ws/session/{session_id}/images", operation_id = "list_images", tag = "sessions",
     params(("session_id" = uuid::Uuid, Path, description = "The session")),
     responses(
         (status = 200, description = "The images", body = Images),
-        (status = 404, description = "There is no such session", body = ErrorBody),
+        (status = 404, description = "The session does not exist", body = ErrorBody),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn list_images(app: App, id: String) -> Result<Json, ApiError> {
-    let images = sessions::find(&app, &id).await?.images().await?;
+pub async fn list_images(request: Request<String>) -> Result<Json, ApiError> {
+    let images = sessions::find(&request.app, &request.target)
+        .await?
+        .images()
+        .await?;
     let images = images.into_iter().enumerate();
     Ok(warp::reply::json(&Images {
         images: images
@@ -65,31 +69,33 @@ pub async fn list_images(app: App, id: String) -> Result<Json, ApiError> {
     }))
 }
 
-/// Gives a small copy of an image as it is processed: its longest side has 256 pixels at most.
+/// Returns a thumbnail of a processed image; its longest side has at most 256 pixels.
 #[utoipa::path(
-    get, path = "/ws/session/{session_id}/images/{index}/thumbnail", tag = "sessions",
+    get, path = "/ws/session/{session_id}/images/{index}/thumbnail",
+    operation_id = "get_thumbnail", tag = "sessions",
     params(
         ("session_id" = uuid::Uuid, Path, description = "The session"),
-        ("index" = usize, Path, description = "The image's place among those of the session"),
+        ("index" = usize, Path, description = "Position of the image in the session's list, from 0"),
     ),
     responses(
-        (status = 200, description = "The picture", content_type = "image/jpeg", body = Vec<u8>),
-        (status = 206, description = "The range of it that was asked for"),
-        (status = 304, description = "The client has it already"),
-        (status = 404, description = "There is no such session or image", body = ErrorBody),
-        (status = 412, description = "It is another one than the client has", body = ErrorBody),
-        (status = 416, description = "It has no such range", body = ErrorBody),
+        (status = 200, description = "The thumbnail", content_type = "image/jpeg", body = inline(File)),
+        (status = 206, description = "The requested range", content_type = "image/jpeg", body = inline(File)),
+        (status = 304, description = "The client has the current version"),
+        (status = 404, description = "The session or image does not exist", body = ErrorBody),
+        (status = 412, description = "`If-Match` names another version", body = ErrorBody),
+        (status = 416, description = "The file does not have the range", body = ErrorBody),
         (status = 500, description = "The stored image cannot be read", body = ErrorBody),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn thumbnail(
-    app: App,
-    id: String,
-    index: String,
-    method: Method,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
+pub async fn thumbnail(request: Request<(String, String)>) -> Result<Response, ApiError> {
+    let Request {
+        app,
+        target: (id, index),
+        method,
+        headers,
+        ..
+    } = request;
     let session = sessions::find(&app, &id).await?;
     let shown: String = index.chars().take(20).collect();
     let no_image = || ApiError::not_found(format!("Session has no image {shown:?}"));

@@ -1,46 +1,20 @@
-//! The service over HTTP: routes, handlers and the connections that carry them.
+//! The service over HTTP: the network server, routes and their handlers.
 
 mod docs;
 mod download;
-mod errors;
 mod images;
 mod multipart;
 mod openapi;
 mod operators;
-mod origins;
 mod pages;
-mod query;
 mod reconstruct;
+mod resource;
 mod results;
 mod routes;
 mod server;
 mod sessions;
 mod stats;
 mod templates;
+mod time;
 
-pub use download::{Download, decided};
-pub use errors::ApiError;
-pub use origins::OriginPolicy;
-pub use query::Query;
-pub use server::{Connection, Server};
-
-use std::sync::Arc;
-
-use pointstream_actors::System;
-use tokio_util::task::TaskTracker;
-
-use crate::metrics::ServiceMetrics;
-use crate::options::ServeOptions;
-
-/// What every handler can reach.
-#[derive(Clone)]
-pub struct App {
-    /// The actors.
-    pub system: System,
-    /// What the operator decided.
-    pub options: Arc<ServeOptions>,
-    /// What is counted around the actors.
-    pub metrics: Arc<ServiceMetrics>,
-    /// The tasks behind the open sockets.
-    pub sockets: TaskTracker,
-}
+pub use server::Server;

@@ -1,7 +1,7 @@
 //! Images in the body of a request: `multipart/form-data`, read one image at a time.
 //!
-//! The body is never in memory as a whole. An image takes its memory from the budget of all uploads
-//! while it arrives, and the client is not read from while there is none.
+//! The whole body is never in memory. An image takes memory from the budget of all uploads while it
+//! is received, and no more is read from the client until the budget has room.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,56 +17,51 @@ use pointstream_actors::{MemoryBudget, MemoryLease};
 use thiserror::Error;
 use warp::http::HeaderValue;
 
-/// A body as it arrives.
+/// A body that is being received.
 pub type Body = BoxStream<'static, Result<Bytes, warp::Error>>;
 
 /// Names of the fields that hold images.
 const FIELDS: [&str; 3] = ["images", "image", "file"];
-/// Memory is taken in parts of this many bytes.
+/// Memory is taken from the budget in multiples of this many bytes.
 const GRANT: usize = 1 << 20;
-/// Longest head of a part in bytes, and what the parser may hold beside it.
+/// Longest head of a part in bytes, including what the parser buffers beside it.
 const MAX_HEAD: usize = 128 << 10;
 
-/// Why a body cannot be read (any further).
+/// Why a body cannot be read.
 #[derive(Debug, Error)]
 pub enum MultipartError {
-    /// It is something else.
+    /// The content type is another one.
     #[error("send the images as multipart/form-data, in fields called images")]
     NotMultipart,
-    /// It does not follow the format.
     #[error("the body is not valid multipart/form-data: {0}")]
     Malformed(multer::Error),
-    /// The client left or broke off.
+    /// The client disconnected, or the final boundary is missing.
     #[error("the body ended early: {0}")]
     Broken(String),
-    /// Nobody can say where this part begins.
     #[error("the head of a part is longer than {MAX_HEAD} bytes")]
     LongHead,
-    /// A field that nobody asked for.
     #[error(
         "unknown field {0:?}; images go in fields called images, parameters in the query of the URL"
     )]
     UnknownField(String),
-    /// An image with no bytes.
     #[error("{0} is empty; send an image file")]
     Empty(String),
-    /// An image is too large.
     #[error("{name} is larger than {limit} bytes; send a smaller image")]
     TooLarge {
-        /// What the client calls it, or its place.
+        /// The client's name of the image, or its number.
         name: String,
-        /// How large it may be.
+        /// In bytes.
         limit: usize,
     },
-    /// The client fell silent.
+    /// The client sent nothing for too long.
     #[error("nothing came for too long; send the images again")]
     Stalled,
-    /// Other uploads hold all the memory, and have for too long.
+    /// Other uploads held all the memory for too long.
     #[error("the server is busy with other uploads; try again later")]
     Busy,
 }
 
-/// What separates the parts of a body of this content type.
+/// The boundary between the parts of a body of this content type.
 ///
 /// # Errors
 /// [`MultipartError::NotMultipart`].
@@ -86,16 +81,16 @@ pub struct Images<'a> {
 }
 
 impl<'a> Images<'a> {
-    /// Reads a body with this boundary, as long as the client does not fall silent for too long.
+    /// `timeout` is the longest wait for more of the body.
     pub fn new(body: &'a mut Body, boundary: String, timeout: Duration) -> Self {
         let unparsed = Arc::new(AtomicUsize::new(0));
-        let paced = Paced {
+        let pieces = OnePieceAtATime {
             body,
             unparsed: unparsed.clone(),
             rest: false,
         };
         Self {
-            multipart: Multipart::new(paced, boundary),
+            multipart: Multipart::new(pieces, boundary),
             unparsed,
             timeout,
             count: 0,
@@ -129,9 +124,9 @@ impl<'a> Images<'a> {
     }
 }
 
-/// An image that arrives.
+/// An image that is being received.
 pub struct Image<'a> {
-    /// The name of its file, if the client told.
+    /// The file name that the client sent.
     pub name: Option<String>,
     field: Field<'a>,
     unparsed: Arc<AtomicUsize>,
@@ -140,7 +135,7 @@ pub struct Image<'a> {
 }
 
 impl Image<'_> {
-    /// What to call it in an error.
+    /// Its name in an error.
     fn shown(&self) -> String {
         match &self.name {
             Some(name) if !name.is_empty() => name.clone(),
@@ -155,10 +150,10 @@ impl Image<'_> {
         Ok(chunk)
     }
 
-    /// Reads it to its end, with as much memory as it takes.
+    /// Reads the whole image; returns its bytes and the memory taken for them.
     ///
     /// # Errors
-    /// If it has more than so many bytes or none, or the body cannot be read.
+    /// If the image is empty or larger than `max_bytes`, or the body cannot be read.
     pub async fn read(
         &mut self,
         max_bytes: usize,
@@ -185,15 +180,15 @@ impl Image<'_> {
     }
 }
 
-/// Appends a chunk to what may take up to so many bytes. A vector that grows by itself takes up to
-/// twice its length.
+/// Appends a chunk; the capacity grows to `leased` bytes at most. A vector that grows by itself may
+/// take twice its length.
 fn append(bytes: &mut Vec<u8>, chunk: &[u8], leased: usize) {
     let most = leased.max(bytes.len() + chunk.len());
     bytes.reserve_exact(most - bytes.len());
     bytes.extend_from_slice(chunk);
 }
 
-/// Takes memory until there is enough for so many bytes.
+/// Takes memory until the lease covers `size` bytes.
 async fn grow(
     lease: &mut Option<MemoryLease>,
     size: usize,
@@ -205,7 +200,7 @@ async fn grow(
     if due == 0 {
         return Ok(());
     }
-    // Others may hold parts and wait as well, so nobody waits for ever.
+    // Uploads that each hold a part may wait for each other, so the wait is limited.
     let taken = tokio::time::timeout(timeout, memory.take(due))
         .await
         .map_err(|_| MultipartError::Busy)?;
@@ -233,22 +228,22 @@ impl From<multer::Error> for MultipartError {
     }
 }
 
-/// The parser got more than it can make sense of.
+/// The parser buffered too many bytes without finding the end of a head.
 #[derive(Debug, Error)]
 #[error("too long a head")]
 struct HeadTooLong;
 
-/// Gives the parser one piece at a time, and not without an end: it takes whatever it can get, and
-/// keeps what it cannot parse.
-struct Paced<'a> {
+/// Gives the parser one piece at a time, up to a limit. Alone, it reads all that is there and buffers
+/// what it cannot parse yet.
+struct OnePieceAtATime<'a> {
     body: &'a mut Body,
-    /// Bytes given since the parser last made something of them.
+    /// Bytes given since the parser last returned a part or chunk.
     unparsed: Arc<AtomicUsize>,
-    /// Whether it has to come again for the next piece.
+    /// Whether the parser must poll again before it gets the next piece.
     rest: bool,
 }
 
-impl Stream for Paced<'_> {
+impl Stream for OnePieceAtATime<'_> {
     type Item = Result<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -270,107 +265,4 @@ impl Stream for Paced<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::stream;
-
-    use super::*;
-
-    /// Reads a body that comes in pieces of this many bytes: the images' names and contents.
-    async fn read(
-        body: &[u8],
-        piece: usize,
-    ) -> Result<Vec<(Option<String>, Vec<u8>)>, MultipartError> {
-        let pieces: Vec<_> = body.chunks(piece).map(Bytes::copy_from_slice).collect();
-        let mut body = stream::iter(pieces).map(Ok).boxed();
-        let mut images = Images::new(&mut body, "b".to_owned(), Duration::from_secs(60));
-        let mut read = Vec::new();
-        while let Some(mut image) = images.next().await? {
-            let mut content = Vec::new();
-            while let Some(chunk) = image.chunk().await? {
-                content.extend_from_slice(&chunk);
-            }
-            read.push((image.name, content));
-        }
-        Ok(read)
-    }
-
-    #[test]
-    fn an_image_takes_no_more_memory_than_was_taken_for_it() {
-        let mut bytes = Vec::new();
-        for chunk in [&[1; 1000][..], &[2; 300_000], &[3; 65_536]]
-            .iter()
-            .cycle()
-            .take(60)
-        {
-            let leased = (bytes.len() + chunk.len()).next_multiple_of(GRANT);
-            append(&mut bytes, chunk, leased);
-            assert!(bytes.capacity() <= leased, "{} bytes", bytes.len());
-        }
-        assert_eq!(bytes.len(), 20 * 366_536);
-        // Where a single image may have more bytes than all uploads.
-        append(&mut bytes, &[4; 500_000], GRANT);
-        assert!(bytes.ends_with(&[4; 500_000]));
-    }
-
-    #[test]
-    fn other_content_types_are_refused() {
-        let boundary = |text| boundary(Some(&HeaderValue::from_static(text)));
-        assert_eq!(
-            boundary("multipart/form-data; boundary=\"a b\"").expect("valid"),
-            "a b"
-        );
-        for other in [
-            "",
-            "image/jpeg",
-            "multipart/form-data",
-            "multipart/mixed; boundary=b",
-        ] {
-            let refused = boundary(other).expect_err(other);
-            assert!(refused.to_string().contains("multipart/form-data"));
-        }
-    }
-
-    fn part(head: &str, content: &[u8]) -> Vec<u8> {
-        [b"--b\r\n", head.as_bytes(), b"\r\n\r\n", content, b"\r\n"].concat()
-    }
-
-    const HEAD: &str = "Content-Disposition: form-data; name=\"images\"";
-
-    #[tokio::test]
-    async fn images_come_whole_however_the_body_is_cut() {
-        let content: Vec<u8> = (0..3000).map(|index| (index % 7) as u8 + 10).collect();
-        let named = format!("{HEAD}; filename=\"a b.jpg\"\r\nContent-Type: image/jpeg");
-        let other = HEAD.replace("images", "file");
-        let body = [
-            part(&named, &content),
-            part(&other, b"\r\n--\r\n--c"),
-            b"--b--\r\n".to_vec(),
-        ]
-        .concat();
-        for piece in [1, 3, 100, 10_000] {
-            let images = read(&body, piece).await.expect("valid");
-            assert_eq!(images.len(), 2, "{piece}");
-            assert_eq!(images[0], (Some("a b.jpg".to_owned()), content.clone()));
-            assert_eq!(images[1], (None, b"\r\n--\r\n--c".to_vec()));
-        }
-    }
-
-    #[tokio::test]
-    async fn what_is_wrong_is_said() {
-        let refusal = async |body: &[u8]| {
-            let read = read(body, 5000).await;
-            read.expect_err("should be refused").to_string()
-        };
-        let field = part(
-            "Content-Disposition: form-data; name=\"process_res\"",
-            b"504",
-        );
-        assert!(refusal(&field).await.contains("\"process_res\""));
-        let cut = part(HEAD, b"whole");
-        assert!(refusal(&cut).await.contains("ended early"));
-        let endless_head = format!("--b\r\n{HEAD}; filename=\"{}", "x".repeat(1 << 20));
-        assert!(refusal(endless_head.as_bytes()).await.contains("131072"));
-        let endless_preamble = vec![b'x'; 1 << 20];
-        assert!(refusal(&endless_preamble).await.contains("131072"));
-    }
-}
+mod tests;

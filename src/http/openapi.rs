@@ -1,9 +1,11 @@
-//! The description of the REST interface for programs (OpenAPI).
+//! The OpenAPI document of this server.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use pointstream_actors::{ResultFormat, SessionConfig};
+use serde::Serialize;
+use serde_json::Value;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::{
@@ -12,8 +14,11 @@ use utoipa::openapi::{
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 use warp::reply::Json;
 
-use super::errors::ErrorBody;
-use super::{App, Query, docs, images, operators, reconstruct, results, sessions, stats};
+use super::results::Format;
+use super::{docs, images, operators, pages, reconstruct, results, sessions, stats};
+use crate::api::schemas::{File, name_variants};
+use crate::api::{ErrorBody, Query, Request};
+use crate::app::App;
 use crate::ws;
 
 /// Operations that take the parameters of a new session.
@@ -30,7 +35,7 @@ const TAKE_SESSION_PARAMETERS: [&str; 2] = ["/ws/session/create", "/reconstruct"
     tags(
         (name = "sessions", description = "For clients"),
         (name = "operators", description = "For operators"),
-        (name = "documents", description = "What the server says of itself"),
+        (name = "documents", description = "Descriptions of the interfaces"),
         (name = "pages", description = "For people"),
     ),
     paths(
@@ -42,7 +47,7 @@ const TAKE_SESSION_PARAMETERS: [&str; 2] = ["/ws/session/create", "/reconstruct"
         images::thumbnail,
         results::fetch,
         reconstruct::reconstruct,
-        socket,
+        ws::accept,
         operators::healthz,
         operators::readyz,
         operators::info,
@@ -53,84 +58,54 @@ const TAKE_SESSION_PARAMETERS: [&str; 2] = ["/ws/session/create", "/reconstruct"
         openapi,
         asyncapi,
         docs::page,
-        docs::page_file,
-        client,
-        dashboard,
+        docs::file,
+        pages::client,
+        pages::dashboard,
     ),
-    components(schemas(ErrorBody))
 )]
 struct Api;
 
-/// Opens a WebSocket of a session: images in, point clouds out.
+/// Returns the description of this server's REST interface.
 #[utoipa::path(
-    get, path = "/ws/reconstruct/{session_id}", tag = "sessions",
-    params(
-        ("session_id" = uuid::Uuid, Path, description = "The session"),
-        ("resume" = Option<bool>, Query, description = "Whether the client takes over what an \
-          earlier connection left behind"),
-        ("binary" = Option<bool>, Query, description = "Whether results come as binary messages"),
-    ),
-    responses(
-        (status = 101, description = "The connection is a WebSocket now; errors come as messages and close codes on it"),
-        (status = 426, description = "The request is no WebSocket handshake", body = ErrorBody),
-    )
-)]
-#[expect(dead_code, reason = "says what the WebSocket's route has")]
-fn socket() {}
-
-/// The client for people: photos in, a point cloud out.
-#[utoipa::path(
-    get, path = "/", tag = "pages",
-    responses(
-        (status = 200, description = "The page", content_type = "text/html", body = String),
-        (status = 304, description = "The client has it already"),
-    )
-)]
-#[expect(dead_code, reason = "says what the page's route has")]
-fn client() {}
-
-/// Shows operators what the server does.
-#[utoipa::path(
-    get, path = "/dashboard", tag = "pages",
-    responses(
-        (status = 200, description = "The page", content_type = "text/html", body = String),
-        (status = 304, description = "The client has it already"),
-    )
-)]
-#[expect(dead_code, reason = "says what the page's route has")]
-fn dashboard() {}
-
-/// The description of this server's REST interface.
-#[utoipa::path(
-    get, path = "/openapi.json", tag = "documents",
+    get, path = "/openapi.json", operation_id = "get_openapi", tag = "documents",
     responses((status = 200, description = "An OpenAPI document", body = Value))
 )]
-pub fn openapi(app: &App) -> Json {
-    warp::reply::json(&document(app))
+pub async fn openapi(request: Request) -> Json {
+    warp::reply::json(&document(&request.app))
 }
 
-/// The description of the WebSocket.
+/// Returns the description of the WebSocket.
 #[utoipa::path(
-    get, path = "/asyncapi.json", tag = "documents",
+    get, path = "/asyncapi.json", operation_id = "get_asyncapi", tag = "documents",
     responses((status = 200, description = "An AsyncAPI document", body = Value))
 )]
-pub fn asyncapi() -> Json {
+pub async fn asyncapi(_: Request) -> Json {
     warp::reply::json(&ws::document(operators::PROTOCOL_VERSION))
 }
 
-/// Every route that is described, as its template.
+/// The templates of all routes.
 pub static ROUTES: LazyLock<Vec<String>> =
     LazyLock::new(|| Api::openapi().paths.paths.into_keys().collect());
 
-/// The description of this server, with its own limits.
-fn document(app: &App) -> Document {
+/// An OpenAPI document with rewritten components.
+#[derive(Serialize)]
+struct Described {
+    #[serde(flatten)]
+    document: Document,
+    components: Value,
+}
+
+/// The document, with the limits of this server.
+fn document(app: &App) -> Described {
     let mut document = Api::openapi();
     document.info.version = operators::PROTOCOL_VERSION.to_owned();
     document.servers = Some(vec![ServerBuilder::new().url("/").build()]);
+    // No operation needs credentials.
+    document.security = Some(Vec::new());
     for item in document.paths.paths.values_mut() {
         for (changes, operation) in operations(item) {
             add_common_errors(operation, changes);
-            name_formats(operation);
+            describe_formats(operation);
         }
     }
     let parameters = session_parameters(app);
@@ -141,10 +116,18 @@ fn document(app: &App) -> Document {
             own.extend(parameters.iter().cloned());
         }
     }
-    document
+    let components = document.components.take();
+    let mut components = serde_json::to_value(components).unwrap_or_default();
+    if let Some(Value::Object(schemas)) = components.get_mut("schemas") {
+        name_variants(schemas);
+    }
+    Described {
+        document,
+        components,
+    }
 }
 
-/// The operations of a path, with whether they change something.
+/// The operations of a path, and whether they are unsafe methods.
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
     [
         (false, item.get.as_mut()),
@@ -155,7 +138,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation
     .filter_map(|(changes, operation)| Some((changes, operation?)))
 }
 
-/// Errors that any request may be answered with.
+/// Adds the errors that any request may get.
 fn add_common_errors(operation: &mut Operation, changes: bool) {
     let error = |description: &str| {
         let content = ContentBuilder::new()
@@ -170,27 +153,43 @@ fn add_common_errors(operation: &mut Operation, changes: bool) {
     };
     let responses = &mut operation.responses.responses;
     if changes {
-        responses.insert(
-            "403".to_owned(),
-            error("A web page of another origin may not do this"),
-        );
+        let forbidden = error("Web pages of this origin may not use the server");
+        responses.insert("403".to_owned(), forbidden);
     }
-    responses.insert("default".to_owned(), error("Anything else that goes wrong"));
+    responses.insert("4XX".to_owned(), error("The request is refused"));
+    responses.insert("default".to_owned(), error("The request failed"));
 }
 
-/// Says which formats of a result there are, where one is asked for.
-fn name_formats(operation: &mut Operation) {
-    let names = ResultFormat::ALL.map(ResultFormat::name);
+/// Describes the formats of a result where one is asked for: the parameter, and the media types of
+/// the answer.
+fn describe_formats(operation: &mut Operation) {
+    let mut chosen = false;
     for parameter in operation.parameters.iter_mut().flatten() {
         if let RefOr::T(parameter) = parameter
             && parameter.name == "format"
         {
+            chosen = true;
             let schema = ObjectBuilder::new()
                 .schema_type(Type::String)
-                .enum_values(Some(names.into_iter().chain(["json"])))
+                .enum_values(Some(Format::all().map(Format::name)))
                 .default(Some(ResultFormat::Glb.name().into()))
                 .build();
             parameter.schema = Some(schema.into());
+        }
+    }
+    for status in ["200", "206"] {
+        let Some(RefOr::T(response)) = operation.responses.responses.get_mut(status) else {
+            continue;
+        };
+        if chosen {
+            // The default comes first.
+            let json = std::mem::take(&mut response.content);
+            for format in ResultFormat::ALL {
+                let content = ContentBuilder::new().schema(Some(File::schema())).build();
+                let kind = format.content_type().to_owned();
+                response.content.insert(kind, RefOr::T(content));
+            }
+            response.content.extend(json);
         }
     }
 }
@@ -228,7 +227,7 @@ fn session_parameters(app: &App) -> Vec<RefOr<Parameter>> {
         .collect()
 }
 
-/// A schema in place of the reference to it, with the description of the reference.
+/// Replaces a reference by its schema; returns the description of the reference, too.
 fn resolve(
     schema: RefOr<Schema>,
     parts: &BTreeMap<String, RefOr<Schema>>,
@@ -242,7 +241,7 @@ fn resolve(
     (found.unwrap_or(schema), description)
 }
 
-/// The properties of a schema, those of flattened parts among them.
+/// The properties of a schema, including those of flattened parts.
 fn properties(
     schema: RefOr<Schema>,
     parts: &BTreeMap<String, RefOr<Schema>>,

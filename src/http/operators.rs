@@ -1,4 +1,4 @@
-//! REST for operators: health, what runs here, and the actors at work.
+//! REST for operators: health, versions and limits, metrics, and the actors.
 
 use pointstream_actors::ActorReport;
 use pointstream_reconstruction::model::{CONTRACT_VERSION, Device, Metadata};
@@ -8,26 +8,25 @@ use warp::http::StatusCode;
 use warp::http::header::CONTENT_TYPE;
 use warp::reply::{Json, Reply, Response};
 
-use super::errors::ErrorBody;
-use super::{ApiError, App};
+use crate::api::{ApiError, ErrorBody, Request};
 use crate::metrics;
 
-/// Version of the protocol that is served.
+/// Version of the protocol that the server implements.
 pub const PROTOCOL_VERSION: &str = "1.0.0";
 
-/// The process answers.
+/// The process is alive.
 #[derive(Serialize, ToSchema)]
 pub struct Health {
     #[schema(value_type = String, example = "ok")]
     status: &'static str,
 }
 
-/// Tells that the process answers.
+/// Reports that the process is alive.
 #[utoipa::path(
-    get, path = "/healthz", tag = "operators",
-    responses((status = 200, description = "The process answers", body = Health))
+    get, path = "/healthz", operation_id = "get_health", tag = "operators",
+    responses((status = 200, description = "The process is alive", body = Health))
 )]
-pub fn healthz() -> Json {
+pub async fn healthz(_: Request) -> Json {
     warp::reply::json(&Health { status: "ok" })
 }
 
@@ -39,22 +38,22 @@ pub struct ReadinessReport {
     status: &'static str,
     /// Why a worker is not ready, or null.
     detail: Option<String>,
-    /// Workers altogether.
+    /// All workers.
     workers: usize,
-    /// Those with a loaded model.
+    /// Workers with a loaded model.
     ready_workers: usize,
 }
 
-/// Tells whether a model is loaded and a worker is up.
+/// Reports whether a worker has loaded the model.
 #[utoipa::path(
-    get, path = "/readyz", tag = "operators",
+    get, path = "/readyz", operation_id = "get_readiness", tag = "operators",
     responses(
         (status = 200, description = "A worker is ready", body = ReadinessReport),
         (status = 503, description = "No worker is ready", body = ReadinessReport),
     )
 )]
-pub fn readyz(app: &App) -> Response {
-    let readiness = app.system.readiness();
+pub async fn readyz(request: Request) -> Response {
+    let readiness = request.app.system.readiness();
     let ready = readiness.is_ready();
     let reason = match readiness.reason {
         None if !ready => Some("no worker has loaded the model yet".to_owned()),
@@ -74,16 +73,16 @@ pub fn readyz(app: &App) -> Response {
     warp::reply::with_status(body, status).into_response()
 }
 
-/// What runs here.
+/// Versions, the model, devices and limits of the server.
 #[derive(Serialize, ToSchema)]
 pub struct Info<'a> {
     /// Name of the program.
     name: &'a str,
-    /// Its version.
+    /// Version of the program.
     version: &'a str,
-    /// Version of the protocol that it serves.
+    /// Version of the protocol that the server implements.
     protocol_version: &'a str,
-    /// Version of the contract that models follow.
+    /// Version of the contract that model archives follow.
     contract_version: u32,
     model: &'a Metadata,
     /// Where the model runs.
@@ -93,39 +92,40 @@ pub struct Info<'a> {
     limits: Limits,
 }
 
-/// The most that is taken (see the options of the program).
+/// Limits of the server (see the options of the program).
 #[derive(Serialize, ToSchema)]
 struct Limits {
-    /// Sessions at the same time.
+    /// Most sessions at the same time.
     max_sessions: usize,
     /// Seconds without activity after which a session ends.
     session_timeout: f64,
-    /// For a session's `max_images`.
+    /// Largest `max_images` of a session.
     max_images: u32,
-    /// For a session's `process_res`: the smallest.
+    /// Smallest `process_res` of a session.
     min_process_res: u32,
-    /// For a session's `process_res`: the largest.
+    /// Largest `process_res` of a session.
     max_process_res: u32,
-    /// For a session's `num_max_points`.
+    /// Largest `num_max_points` of a session.
     num_max_points: u64,
-    /// Bytes of an image file.
+    /// Most bytes of an image file.
     max_image_bytes: usize,
-    /// Pixels of an image.
+    /// Most pixels of an image.
     max_image_pixels: u64,
-    /// Bytes of a message.
+    /// Most bytes of a message.
     max_message_bytes: usize,
-    /// Requests that wait in a session beside the one that runs.
+    /// Most requests that wait in a session, without the running one.
     max_pending_requests: usize,
-    /// Connections of a session.
+    /// Most WebSockets of a session.
     max_connections: usize,
 }
 
-/// Tells what runs here: versions, the model, devices and limits.
+/// Reports versions, the model, devices and limits.
 #[utoipa::path(
-    get, path = "/info", tag = "operators",
-    responses((status = 200, description = "What runs here", body = Info))
+    get, path = "/info", operation_id = "get_info", tag = "operators",
+    responses((status = 200, description = "Versions, the model, devices and limits", body = Info))
 )]
-pub fn info(app: &App) -> Json {
+pub async fn info(request: Request) -> Json {
+    let app = request.app;
     let settings = app.system.settings();
     let limits = app.system.config_limits();
     warp::reply::json(&Info {
@@ -152,30 +152,31 @@ pub fn info(app: &App) -> Json {
     })
 }
 
-/// Shows the live tree of actors.
+/// Reports the tree of running actors.
 #[utoipa::path(
-    get, path = "/actors", tag = "operators",
+    get, path = "/actors", operation_id = "get_actors", tag = "operators",
     responses(
-        (status = 200, description = "The supervisor with all below it", body = ActorReport),
+        (status = 200, description = "The supervisor and the actors below it", body = ActorReport),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn actors(app: App) -> Result<Json, ApiError> {
-    let tree = app.system.actors().await?;
+pub async fn actors(request: Request) -> Result<Json, ApiError> {
+    let tree = request.app.system.actors().await?;
     Ok(warp::reply::json(&tree))
 }
 
-/// Gives everything that is counted, for Prometheus.
+/// Returns all metrics for Prometheus.
 #[utoipa::path(
-    get, path = "/metrics", tag = "operators",
+    get, path = "/metrics", operation_id = "get_metrics", tag = "operators",
     responses((
         status = 200, description = "Metrics in the Prometheus text format",
         content_type = "text/plain", body = String,
     ))
 )]
-pub async fn metrics(app: App) -> Result<Response, ApiError> {
-    // Reads files of the kernel.
-    let rendered = tokio::task::spawn_blocking(move || app.metrics.render())
+pub async fn metrics(request: Request) -> Result<Response, ApiError> {
+    let figures = request.app.metrics;
+    // Blocks: reads files in /proc.
+    let rendered = tokio::task::spawn_blocking(move || figures.render())
         .await
         .map_err(|error| ApiError::internal(&error))?
         .map_err(|error| ApiError::internal(&error))?;
@@ -183,7 +184,7 @@ pub async fn metrics(app: App) -> Result<Response, ApiError> {
     Ok(typed.into_response())
 }
 
-/// Something was done.
+/// A change was made.
 #[derive(Serialize, ToSchema)]
 pub struct Done {
     #[schema(example = true)]
@@ -192,17 +193,18 @@ pub struct Done {
     pub message: String,
 }
 
-/// Kills a worker and starts it again; its job is tried once more.
+/// Stops a worker and starts it again. Its job is retried once.
 #[utoipa::path(
-    post, path = "/actors/workers/{index}/restart", tag = "operators",
+    post, path = "/actors/workers/{index}/restart", operation_id = "restart_worker", tag = "operators",
     params(("index" = usize, Path, description = "The worker's number, from 0")),
     responses(
-        (status = 200, description = "It restarts", body = Done),
-        (status = 404, description = "There is no such worker", body = ErrorBody),
+        (status = 200, description = "The worker restarts", body = Done),
+        (status = 404, description = "The worker does not exist", body = ErrorBody),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn restart_worker(app: App, index: usize) -> Result<Json, ApiError> {
+pub async fn restart_worker(request: Request<usize>) -> Result<Json, ApiError> {
+    let (app, index) = (request.app, request.target);
     if !app.system.restart_worker(index).await? {
         let workers = app.system.readiness().workers;
         return Err(ApiError::not_found(format!(

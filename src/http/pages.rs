@@ -1,8 +1,7 @@
-//! The pages for people: files that are built from `web/` and lie in the program.
+//! Web pages: files built from `web/` and embedded in the program.
 //!
-//! A page is one HTML file with its script and style inside. It names what it may do in a
-//! `Content-Security-Policy` of its own, for it is also given out as a file; served from here, it
-//! may talk to this server only.
+//! A page is one HTML file with its script and style inside. As it also works as a local file, it
+//! has a `Content-Security-Policy` of its own. Served from here, it may connect to this server only.
 
 use std::sync::LazyLock;
 
@@ -15,29 +14,55 @@ use warp::http::header::{
 use warp::http::{Response as HttpResponse, StatusCode};
 use warp::reply::Response;
 
-/// A page in the form in which it is served.
-pub struct Page {
+use crate::api::Request;
+
+/// A page as it is served.
+struct Page {
     body: Bytes,
     etag: HeaderValue,
     policy: HeaderValue,
 }
 
 /// `GET /`: the client.
-pub static CLIENT: LazyLock<Page> =
+static CLIENT: LazyLock<Page> =
     LazyLock::new(|| Page::new(include_str!("../../web/dist/client.html")));
 
-/// `GET /dashboard`: what the server does, for operators.
-pub static DASHBOARD: LazyLock<Page> =
+/// `GET /dashboard`: live figures for operators.
+static DASHBOARD: LazyLock<Page> =
     LazyLock::new(|| Page::new(include_str!("../../web/dist/dashboard.html")));
 
-/// What a page finds out from that it was served by the server to talk to.
+/// Mark in a local file, and in a served one: the latter connects to the server that served it.
 const UNSERVED: &str = r#"<meta name="pointstream-server" content="">"#;
 const SERVED: &str = r#"<meta name="pointstream-server" content="self">"#;
-/// Where the page's own policy lets it connect to, and where it may from here.
+/// The page's own directive for connections, and the served one.
 const ANYWHERE: &str = "connect-src http: https: ws: wss:";
 const HERE: &str = "connect-src 'self'";
-/// What stands before and after the page's own policy.
+/// Text before and after the page's own policy.
 const POLICY: [&str; 2] = ["http-equiv=\"Content-Security-Policy\" content=\"", "\""];
+
+/// Returns the web client.
+#[utoipa::path(
+    get, path = "/", operation_id = "get_client_page", tag = "pages",
+    responses(
+        (status = 200, description = "The page", content_type = "text/html", body = String),
+        (status = 304, description = "The client has the current version"),
+    )
+)]
+pub async fn client(request: Request) -> Response {
+    CLIENT.answer(&request.headers)
+}
+
+/// Returns the dashboard for operators.
+#[utoipa::path(
+    get, path = "/dashboard", operation_id = "get_dashboard_page", tag = "pages",
+    responses(
+        (status = 200, description = "The page", content_type = "text/html", body = String),
+        (status = 304, description = "The client has the current version"),
+    )
+)]
+pub async fn dashboard(request: Request) -> Response {
+    DASHBOARD.answer(&request.headers)
+}
 
 impl Page {
     fn new(file: &str) -> Self {
@@ -54,8 +79,8 @@ impl Page {
         }
     }
 
-    /// The page, or 304 if the client has it already.
-    pub fn answer(&self, request: &HeaderMap) -> Response {
+    /// The page, or 304 if the client has the current version.
+    fn answer(&self, request: &HeaderMap) -> Response {
         let known = request
             .get_all(IF_NONE_MATCH)
             .iter()
@@ -75,7 +100,7 @@ impl Page {
         let headers = response.headers_mut();
         for (name, value) in [
             (CONTENT_TYPE, "text/html; charset=utf-8"),
-            // It may be kept, but another version of the program has another page.
+            // Caches must ask again: another version of the program has another page.
             (CACHE_CONTROL, "no-cache"),
             (X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (REFERRER_POLICY, "no-referrer"),
@@ -88,7 +113,7 @@ impl Page {
     }
 }
 
-/// The page's own policy, narrowed to this server, and that no other page may frame it.
+/// The page's own policy, limited to this server, and without framing by other pages.
 fn policy(file: &str) -> String {
     let own = file
         .split_once(POLICY[0])
@@ -97,7 +122,7 @@ fn policy(file: &str) -> String {
     format!("{}; frame-ancestors 'none'", own.replace(ANYWHERE, HERE))
 }
 
-/// A header of text that is known to be fit for one; nothing is allowed if it is not.
+/// A header value; empty if the text is no valid one.
 fn header(text: &str) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
@@ -115,7 +140,7 @@ mod tests {
         std::str::from_utf8(&page.body).expect("a page is text")
     }
 
-    /// What stands between two marks, which the page has once.
+    /// The text between two marks that the page has once.
     fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
         let (_, rest) = text.split_once(begin).expect("the page has the mark");
         rest.split_once(end).expect("the page has the other mark").0
@@ -152,14 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn a_page_knows_that_it_is_served() {
+    fn a_served_page_is_marked() {
         for page in PAGES {
             assert!(text(page).contains(SERVED));
         }
     }
 
     #[test]
-    fn who_has_the_page_gets_it_not_again() {
+    fn a_client_with_the_current_page_gets_a_304() {
         for page in PAGES {
             let tag = page.etag.to_str().expect("text");
             for (asked, status) in [

@@ -1,4 +1,4 @@
-//! `POST /reconstruct`: images in, a file out. A session underneath, which ends with the answer.
+//! `POST /reconstruct`: images in, a file out, by a session that ends with the response.
 
 use std::time::Duration;
 
@@ -13,60 +13,63 @@ use warp::http::StatusCode;
 use warp::http::header::{CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue, LOCATION};
 use warp::reply::{Reply, Response};
 
-use super::errors::ErrorBody;
 use super::multipart::{self, Body, Images, MultipartError};
 use super::results::{self, Description, Format};
-use super::{ApiError, App, Query};
+use crate::api::{ApiError, ErrorBody, Query, Request};
+use crate::app::App;
 use crate::one_shot::{OneShot, OneShotError};
 
-/// How long the rest of a body that is not wanted is read: a client that is still sending when the
-/// connection is closed may never see why.
+/// Longest time to read and discard the rest of a refused body. A client that is still sending when
+/// the connection closes may not receive the error.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// What a client asks for.
-struct Wish {
+/// The parameters of a request.
+struct Order {
     config: SessionConfig,
     format: Format,
-    /// Whether it comes back for the result.
-    later: bool,
+    /// Whether to respond before the result exists (`async`).
+    asynchronous: bool,
     boundary: String,
 }
 
-impl Wish {
+impl Order {
     fn read(app: &App, query: &Query, headers: &HeaderMap) -> Result<Self, ApiError> {
         Ok(Self {
             config: query.session_config(&app.system.config_limits())?,
             format: Format::from_query(query)?,
-            later: query.boolean("async")?.unwrap_or(false),
+            asynchronous: query.boolean("async")?.unwrap_or(false),
             boundary: multipart::boundary(headers.get(CONTENT_TYPE))?,
         })
     }
 }
 
-/// Photos of one request.
+/// The body of a request.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "says what `multipart` reads")]
+#[expect(
+    dead_code,
+    reason = "only describes what `multipart` reads as a stream"
+)]
 struct Photos {
     /// Image files (JPEG, PNG or WebP).
     #[schema(value_type = Vec<String>, format = Binary)]
     images: Vec<Vec<u8>>,
 }
 
-/// Where to ask for a result that is not there yet.
+/// Where to fetch a result that does not exist yet.
 #[derive(Serialize, ToSchema)]
 pub struct Accepted {
-    /// The session that makes it.
+    /// The session that makes the result.
     #[schema(value_type = uuid::Uuid)]
     session_id: SessionId,
-    /// Tells how far it is.
+    /// URL of the session's status.
     status_url: String,
-    /// Gives the result.
+    /// URL of the result.
     result_url: String,
 }
 
-/// Makes a point cloud of the photos of one request, in a session that ends with the answer.
+/// Reconstructs the photos of one request, in a session that ends with the response.
 #[utoipa::path(
-    post, path = "/reconstruct", tag = "sessions",
+    post, path = "/reconstruct", operation_id = "reconstruct", tag = "sessions",
     params(
         ("format" = Option<String>, Query, description = "The form of the answer: a file, or \
           `json` for all but the point cloud"),
@@ -77,15 +80,12 @@ pub struct Accepted {
     responses(
         (
             status = 200, description = "The file",
-            content(
-                (String = "application/octet-stream"),
-                (Description = "application/json"),
-            ),
+            content((Description = "application/json")),
         ),
-        (status = 202, description = "It is being made", body = Accepted),
-        (status = 400, description = "The body is broken", body = ErrorBody),
-        (status = 408, description = "The body does not come", body = ErrorBody),
-        (status = 410, description = "The session was deleted meanwhile", body = ErrorBody),
+        (status = 202, description = "The result is being made", body = Accepted),
+        (status = 400, description = "The body is malformed", body = ErrorBody),
+        (status = 408, description = "The body was not received in time", body = ErrorBody),
+        (status = 410, description = "The session was deleted before it had a result", body = ErrorBody),
         (status = 413, description = "An image is too large", body = ErrorBody),
         (status = 415, description = "The body is not multipart/form-data", body = ErrorBody),
         (status = 422, description = "A parameter or an image cannot be used, or they need too much memory", body = ErrorBody),
@@ -94,55 +94,57 @@ pub struct Accepted {
         (status = 507, description = "The disk is full", body = ErrorBody),
     )
 )]
-pub async fn reconstruct(
-    app: App,
-    query: Query,
-    headers: HeaderMap,
-    mut body: Body,
-) -> Result<Response, ApiError> {
+pub async fn reconstruct(request: Request<Body>) -> Result<Response, ApiError> {
+    let Request {
+        app,
+        target: mut body,
+        query,
+        headers,
+        ..
+    } = request;
     let begun = async {
-        let wish = Wish::read(&app, &query, &headers)?;
-        let work = OneShot::begin(&app.system, wish.config.clone()).await?;
-        Ok((wish, work))
+        let order = Order::read(&app, &query, &headers)?;
+        let work = OneShot::begin(&app.system, order.config.clone()).await?;
+        Ok((order, work))
     };
     let answered = match begun.await {
-        Ok((wish, work)) => answer(&app, wish, work, &mut body).await,
-        // It has sent nothing yet and waits for our word.
+        Ok((order, work)) => answer(&app, order, work, &mut body).await,
+        // The client has not sent the body yet; it waits for `100 Continue`.
         Err(error) if headers.contains_key(EXPECT) => return Err(error),
         Err(error) => Err(error),
     };
     if answered.is_err() {
         let rest = async { while let Some(Ok(_)) = body.next().await {} };
-        // Its time is up: then the client is cut off.
+        // After the timeout, the connection is closed all the same.
         let _ = tokio::time::timeout(LINGER, rest).await;
     }
     answered
 }
 
-/// Reads the images and has them reconstructed.
+/// Reads the images, starts the reconstruction, and responds.
 async fn answer(
     app: &App,
-    wish: Wish,
+    order: Order,
     mut work: OneShot,
     body: &mut Body,
 ) -> Result<Response, ApiError> {
     let options = &app.options;
-    let mut images = Images::new(body, wish.boundary, options.receive_timeout);
+    let mut images = Images::new(body, order.boundary, options.receive_timeout);
     while let Some(mut image) = images.next().await? {
         work.check_room()?;
         let (bytes, lease) = image.read(options.max_image_bytes, work.memory()).await?;
         work.upload(image.name, bytes, lease).await?;
     }
     work.start().await?;
-    if wish.later {
-        return Ok(accepted(work, wish.format));
+    if order.asynchronous {
+        return Ok(accepted(work, order.format));
     }
     let (_, session) = work.result(|_| {}).await?;
-    let file = results::download(session.handle(), wish.format).await?;
+    let file = results::download(session.handle(), order.format).await?;
     Ok(until_sent(file.whole(), session))
 }
 
-/// 202: where to ask how far it is, and for the result.
+/// 202 with the URLs of the status and the result.
 fn accepted(work: OneShot, format: Format) -> Response {
     let id = work.leave();
     let status_url = format!("/ws/session/{id}");
@@ -158,7 +160,7 @@ fn accepted(work: OneShot, format: Format) -> Response {
     response
 }
 
-/// Has the session end when the answer is sent, or when the client does not want it any more.
+/// Keeps the session until the response is sent or the client disconnects.
 fn until_sent(response: Response, session: OwnedSession) -> Response {
     let (head, body) = response.into_parts();
     let pieces = body.into_data_stream().inspect(move |_| {
@@ -202,11 +204,11 @@ impl From<OneShotError> for ApiError {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             OneShotError::Image { kind, .. } | OneShotError::Failed { kind, .. } => match kind {
-                // Fewer images or a smaller resolution would do.
+                // Fewer images or a smaller resolution would work.
                 ErrorKind::Image | ErrorKind::Message | ErrorKind::OutOfMemory => {
                     StatusCode::UNPROCESSABLE_ENTITY
                 }
-                // Of a session that has one client nothing but the server's end makes it refuse.
+                // A session with one client refuses only while the server shuts down.
                 ErrorKind::Busy | ErrorKind::Refused => return Self::busy(error.to_string()),
                 ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
                 ErrorKind::DiskFull => StatusCode::INSUFFICIENT_STORAGE,

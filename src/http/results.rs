@@ -6,24 +6,27 @@ use pointstream_actors::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
-use warp::http::Method;
-use warp::http::header::HeaderMap;
 use warp::reply::Response;
 
-use super::errors::ErrorBody;
-use super::{ApiError, App, Download, Query, decided, sessions};
+use super::download::{Download, decided};
+use super::sessions;
+use crate::api::{ApiError, ErrorBody, Query, Request, word_list};
 
-/// What a result can be fetched as.
+/// The form in which a result is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// A file.
     File(ResultFormat),
-    /// All but the point cloud.
+    /// The metadata without the point cloud.
     Json,
 }
 
 impl Format {
-    /// Its name in a query.
+    /// Every format, in the order in which errors list them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let files = ResultFormat::ALL.into_iter().map(Self::File);
+        files.chain([Self::Json])
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::File(format) => format.name(),
@@ -31,28 +34,26 @@ impl Format {
         }
     }
 
-    /// The one that a query asks for.
+    /// The format that a query asks for; glb by default.
     ///
     /// # Errors
-    /// 422 if there is no such format.
+    /// 422 if the format is unknown.
     pub fn from_query(query: &Query) -> Result<Self, ApiError> {
-        match query.text("format") {
-            None => Ok(Self::File(ResultFormat::Glb)),
-            Some("json") => Ok(Self::Json),
-            Some(name) => name.parse().map(Self::File).map_err(|_| {
-                let shown: String = name.chars().take(100).collect();
-                let names = ResultFormat::ALL.map(ResultFormat::name).join(", ");
-                ApiError::invalid(format!(
-                    "format must be {names} or json, but it is {shown:?}"
-                ))
-            }),
-        }
+        let Some(wanted) = query.text("format") else {
+            return Ok(Self::File(ResultFormat::Glb));
+        };
+        let found = Self::all().find(|format| format.name() == wanted);
+        found.ok_or_else(|| {
+            let shown: String = wanted.chars().take(100).collect();
+            let names = word_list(Self::all().map(Self::name), "or");
+            ApiError::invalid(format!("format must be {names}, but it is {shown:?}"))
+        })
     }
 }
 
-/// Gives a session's newest result as a file, in whole or in ranges.
+/// Returns the newest result of a session as a file, whole or in ranges.
 #[utoipa::path(
-    get, path = "/ws/session/{session_id}/result", tag = "sessions",
+    get, path = "/ws/session/{session_id}/result", operation_id = "get_result", tag = "sessions",
     params(
         ("session_id" = uuid::Uuid, Path, description = "The session"),
         ("format" = Option<String>, Query, description = "The form of the answer: a file, or \
@@ -61,33 +62,31 @@ impl Format {
     responses(
         (
             status = 200, description = "The file",
-            content(
-                (String = "application/octet-stream"),
-                (Description = "application/json"),
-            ),
+            content((Description = "application/json")),
         ),
-        (status = 206, description = "The range of it that was asked for"),
-        (status = 304, description = "The client has it already"),
-        (status = 404, description = "There is no such session, or no result yet", body = ErrorBody),
-        (status = 412, description = "It is another one than the client has", body = ErrorBody),
-        (status = 416, description = "It has no such range", body = ErrorBody),
-        (status = 422, description = "There is no such format", body = ErrorBody),
-        (status = 500, description = "It cannot be written", body = ErrorBody),
+        (status = 206, description = "The requested range of the file"),
+        (status = 304, description = "The client has the current version"),
+        (status = 404, description = "The session does not exist, or has no result yet", body = ErrorBody),
+        (status = 412, description = "`If-Match` names another version", body = ErrorBody),
+        (status = 416, description = "The file does not have the range", body = ErrorBody),
+        (status = 422, description = "The format is unknown", body = ErrorBody),
+        (status = 500, description = "The file cannot be written", body = ErrorBody),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
-        (status = 504, description = "It took too long to write", body = ErrorBody),
+        (status = 504, description = "Writing the file took too long", body = ErrorBody),
         (status = 507, description = "The disk is full", body = ErrorBody),
     )
 )]
-pub async fn fetch(
-    app: App,
-    id: String,
-    query: Query,
-    method: Method,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
+pub async fn fetch(request: Request<String>) -> Result<Response, ApiError> {
+    let Request {
+        app,
+        target: id,
+        method,
+        query,
+        headers,
+    } = request;
     let format = Format::from_query(&query)?;
     let session = sessions::find(&app, &id).await?;
-    // Before a file is written that the client may have already.
+    // If the client has the file already, it need not be written.
     if let Some(result) = session.result().await?
         && let Some(decided) = decided(&tag(session.id(), result.number, format), &headers)?
     {
@@ -96,7 +95,7 @@ pub async fn fetch(
     download(&session, format).await?.respond(&method, &headers)
 }
 
-/// Names a format of a result, and no other bytes.
+/// The entity tag of a result in a format.
 fn tag(session: SessionId, number: u64, format: Format) -> String {
     format!("{session}-{number}-{}", format.name())
 }
@@ -104,7 +103,7 @@ fn tag(session: SessionId, number: u64, format: Format) -> String {
 /// A session's newest result in a format.
 ///
 /// # Errors
-/// 404 if there is none or the session has ended, 500 if the file cannot be written.
+/// 404 if there is no result or the session has ended, 500 if the file cannot be written.
 pub async fn download(session: &SessionHandle, format: Format) -> Result<Download, ApiError> {
     let download = match format {
         Format::File(format) => session.file(format).await?.map(file),
@@ -120,7 +119,7 @@ pub async fn download(session: &SessionHandle, format: Format) -> Result<Downloa
     }
 }
 
-/// Why a session has no result.
+/// A 404 that says why a session has no result.
 async fn no_result(session: &SessionHandle) -> ApiError {
     let summary = match session.summary().await {
         Ok(summary) => summary,
@@ -135,7 +134,7 @@ async fn no_result(session: &SessionHandle) -> ApiError {
     })
 }
 
-/// A result as a client downloads it.
+/// A file of a result, with its media type and name.
 pub fn file(file: ResultFile) -> Download {
     let ResultFile {
         session,
@@ -151,7 +150,7 @@ pub fn file(file: ResultFile) -> Download {
     }
 }
 
-/// The message that carried the result, without the point cloud.
+/// The message of a result without the point cloud.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResultDescription)]
 pub struct Description<'a> {
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_point_cloud_is_the_default() {
+    fn glb_is_the_default() {
         let glb = Ok(Format::File(ResultFormat::Glb));
         assert_eq!(Format::from_query(&Query::default()), glb);
         assert_eq!(format("json"), Ok(Format::Json));
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_formats_that_there_are() {
+    fn an_unknown_format_is_answered_with_the_known_ones() {
         assert_eq!(
             format("obj").expect_err("unknown").detail(),
             "format must be glb, ply, colmap, npz, nerfstudio or json, but it is \"obj\""

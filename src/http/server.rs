@@ -1,4 +1,4 @@
-//! The network side: accepts connections, within bounds, and serves HTTP on them.
+//! The network server: accepts a limited number of connections and serves HTTP on them.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -24,26 +24,21 @@ use tower_http::catch_panic::CatchPanicLayer;
 use warp::http::{Request, Response};
 use warp::reply::Reply;
 
-use super::{ApiError, App, routes};
-use crate::metrics::{NetworkMetrics, Open};
+use super::routes;
+use crate::api::{ApiError, ClientSlot};
+use crate::app::App;
+use crate::metrics::NetworkMetrics;
 
-/// How long a client may take to send the head of its next request.
+/// Longest time for a client to send the head of its next request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// The longest head of a request, and what is buffered of an answer.
+/// Longest head of a request, and most buffered of a response, in bytes.
 const BUFFER: usize = 64 << 10;
-/// How often a silent connection is asked whether its other end is still there.
+/// Interval of TCP keepalive on idle connections.
 const KEEPALIVE: Duration = Duration::from_secs(60);
-/// Pause after a failed accept: the system is out of something.
+/// Pause after a failed accept, which happens when the system has no free descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// One client's place among those that are served at the same time. Lives as long as its
-/// connection, also when that becomes a WebSocket.
-#[derive(Debug, Clone)]
-pub struct Connection {
-    _place: Arc<(OwnedSemaphorePermit, Open)>,
-}
-
-/// A bound address that can be served.
+/// A bound address.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -51,10 +46,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes hold of an address. Nothing is answered yet.
+    /// Binds an address, without accepting connections.
     ///
     /// # Errors
-    /// If the name does not resolve, or the address is taken or forbidden.
+    /// If the name does not resolve, or the address is in use or not permitted.
     pub async fn bind(host: &str, port: u16) -> io::Result<Self> {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let listener = TcpListener::bind((host, port)).await?;
@@ -62,14 +57,14 @@ impl Server {
         Ok(Self { listener, address })
     }
 
-    /// The address with the port that the system picked, if it was to.
+    /// The address, with the port that the system chose if 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until told to stop, then lets the requests at work end.
+    /// Serves until `stop` is cancelled, then waits for the running requests.
     pub async fn run(self, app: &App, stop: CancellationToken) {
-        let places = Arc::new(Semaphore::new(app.options.max_clients));
+        let slots = Arc::new(Semaphore::new(app.options.max_clients));
         let connections = TaskTracker::new();
         let service = ServiceBuilder::new()
             .layer(CatchPanicLayer::custom(|_| {
@@ -77,11 +72,9 @@ impl Server {
             }))
             .layer(app.options.cors_origins.cors())
             .service(warp::service(routes::routes(app)));
-        while let Some((stream, place)) = next(&self.listener, &places, &stop).await {
-            let connection = Connection {
-                _place: Arc::new((place, app.metrics.network.opened())),
-            };
-            let service = AddExtension::new(service.clone(), connection);
+        while let Some((stream, slot)) = next(&self.listener, &slots, &stop).await {
+            let slot = ClientSlot::new(slot, app.metrics.network.opened());
+            let service = AddExtension::new(service.clone(), slot);
             let stream = configure(stream, app.options.send_timeout, &app.metrics.network);
             let task = serve(stream, service, stop.clone());
             connections.spawn(task);
@@ -92,22 +85,22 @@ impl Server {
     }
 }
 
-/// The next connection with its place, or nothing when it is time to stop.
+/// The next connection and a free slot for it, or none once `stop` is cancelled.
 async fn next(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    slots: &Arc<Semaphore>,
     stop: &CancellationToken,
 ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     let accepted = async {
-        // The semaphore is never closed, so there is a place in the end.
-        let place = places.clone().acquire_owned().await.ok()?;
+        // The semaphore is never closed, so this waits until a slot is free.
+        let slot = slots.clone().acquire_owned().await.ok()?;
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => return Some((stream, place)),
-                // The client went away while it waited; the next one did not.
+                Ok((stream, _)) => return Some((stream, slot)),
+                // This client disconnected while it waited; take the next one.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    tracing::error!(%error, "cannot accept connections");
+                    tracing::error!(%error, "cannot accept a connection; if it repeats, raise the limit of open files");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -120,7 +113,7 @@ async fn next(
     }
 }
 
-/// Serves one connection until it ends, is upgraded, or no more requests are wanted.
+/// Serves one connection until it closes, is upgraded, or `stop` is cancelled.
 async fn serve<I, S, B>(stream: I, service: S, stop: CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -149,13 +142,13 @@ where
     }
 }
 
-/// Bounds what a connection may cost, and counts its bytes.
+/// Sets the socket's options and write timeout, and counts its bytes.
 fn configure(
     stream: TcpStream,
     send_timeout: Duration,
     metrics: &NetworkMetrics,
 ) -> impl AsyncRead + AsyncWrite + Send + Unpin + use<> {
-    // A small answer must not wait for the acknowledgement of the one before it.
+    // Small responses are sent at once, not held back by Nagle's algorithm.
     let configured = stream.set_nodelay(true).and_then(|()| {
         let keepalive = TcpKeepalive::new()
             .with_time(KEEPALIVE)
@@ -163,10 +156,10 @@ fn configure(
         SockRef::from(&stream).set_tcp_keepalive(&keepalive)
     });
     if let Err(error) = configured {
-        tracing::debug!(%error, "cannot configure a connection");
+        tracing::debug!(%error, "cannot set the options of a connection; it is served without them");
     }
     let mut stream = TimeoutStream::new(metrics.counted(stream));
-    // Time without a byte of progress, so that a slow client is served and a dead one is not.
+    // The time without any progress: slow clients are served, dead ones are disconnected.
     stream.set_write_timeout(Some(send_timeout));
     Box::pin(stream)
 }

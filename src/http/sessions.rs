@@ -1,6 +1,4 @@
-//! REST: creating, listing, looking at and deleting sessions.
-
-use std::time::{SystemTime, UNIX_EPOCH};
+//! REST: creates, lists, shows and deletes sessions.
 
 use pointstream_actors::{
     PointOptions, SessionConfig, SessionHandle, SessionId, SessionStatus, SessionSummary, Settings,
@@ -10,29 +8,31 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use warp::reply::Json;
 
-use super::errors::ErrorBody;
 use super::operators::Done;
-use super::{ApiError, App, Query};
+use super::time::unix_seconds;
+use crate::api::{ApiError, ErrorBody, Request};
+use crate::app::App;
 
 /// Creates a session.
 #[utoipa::path(
-    post, path = "/ws/session/create", tag = "sessions",
+    post, path = "/ws/session/create", operation_id = "create_session", tag = "sessions",
     responses(
         (status = 200, description = "The session", body = Created),
-        (status = 422, description = "A parameter is wrong", body = ErrorBody),
-        (status = 503, description = "There are enough sessions, or the server is busy or shuts down", body = ErrorBody),
+        (status = 422, description = "A parameter is invalid", body = ErrorBody),
+        (status = 503, description = "The maximum of sessions is reached, or the server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn create(app: App, query: Query) -> Result<Json, ApiError> {
-    let config = query.session_config(&app.system.config_limits())?;
-    // Until its client can know of it, it ends if the client leaves.
+pub async fn create(request: Request) -> Result<Json, ApiError> {
+    let app = request.app;
+    let config = request.query.session_config(&app.system.config_limits())?;
+    // If the client disconnects before it knows the session, the session ends.
     let owned = app.system.create_session(config).await?;
     let session = owned.handle().summary().await?;
     owned.keep();
     Ok(warp::reply::json(&Created {
         success: true,
         session_id: session.id,
-        created_at: seconds(session.created_at),
+        created_at: unix_seconds(session.created_at),
         max_images: session.config.max_images,
         config: Config::from(&session.config),
     }))
@@ -40,16 +40,16 @@ pub async fn create(app: App, query: Query) -> Result<Json, ApiError> {
 
 /// Shows a session.
 #[utoipa::path(
-    get, path = "/ws/session/{session_id}", tag = "sessions",
+    get, path = "/ws/session/{session_id}", operation_id = "get_session", tag = "sessions",
     params(("session_id" = uuid::Uuid, Path, description = "The session")),
     responses(
         (status = 200, description = "The session", body = Shown),
-        (status = 404, description = "There is no such session", body = ErrorBody),
+        (status = 404, description = "The session does not exist", body = ErrorBody),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn show(app: App, id: String) -> Result<Json, ApiError> {
-    let session = find(&app, &id).await?.summary().await?;
+pub async fn show(request: Request<String>) -> Result<Json, ApiError> {
+    let session = find(&request.app, &request.target).await?.summary().await?;
     Ok(warp::reply::json(&Shown {
         listed: Listed::from(&session),
         max_images: session.config.max_images,
@@ -59,20 +59,20 @@ pub async fn show(app: App, id: String) -> Result<Json, ApiError> {
     }))
 }
 
-/// Ends a session and removes its files; answers when they are gone.
+/// Ends a session and removes its files; responds after that.
 #[utoipa::path(
-    delete, path = "/ws/session/{session_id}", tag = "sessions",
+    delete, path = "/ws/session/{session_id}", operation_id = "delete_session", tag = "sessions",
     params(("session_id" = uuid::Uuid, Path, description = "The session")),
     responses(
-        (status = 200, description = "It has ended", body = Done),
-        (status = 404, description = "There is no such session", body = ErrorBody),
-        (status = 500, description = "It has ended, but its files could not be removed yet", body = ErrorBody),
-        (status = 503, description = "It ends, but its files are not gone yet", body = ErrorBody),
+        (status = 200, description = "The session has ended", body = Done),
+        (status = 404, description = "The session does not exist", body = ErrorBody),
+        (status = 500, description = "The session has ended, but its files could not be removed yet", body = ErrorBody),
+        (status = 503, description = "The session ends, but its files are not removed yet", body = ErrorBody),
     )
 )]
-pub async fn delete(app: App, id: String) -> Result<Json, ApiError> {
-    let id = parse_id(&id)?;
-    app.system.delete_session(id).await?;
+pub async fn delete(request: Request<String>) -> Result<Json, ApiError> {
+    let id = parse_id(&request.target)?;
+    request.app.system.delete_session(id).await?;
     Ok(warp::reply::json(&Done {
         success: true,
         message: format!("Session {id} deleted"),
@@ -81,13 +81,14 @@ pub async fn delete(app: App, id: String) -> Result<Json, ApiError> {
 
 /// Lists the sessions, the oldest first, with statistics.
 #[utoipa::path(
-    get, path = "/ws/sessions", tag = "sessions",
+    get, path = "/ws/sessions", operation_id = "list_sessions", tag = "sessions",
     responses(
         (status = 200, description = "The sessions", body = List),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn list(app: App) -> Result<Json, ApiError> {
+pub async fn list(request: Request) -> Result<Json, ApiError> {
+    let app = request.app;
     let sessions = app.system.sessions().await?;
     Ok(warp::reply::json(&List {
         stats: Statistics::new(&sessions, app.system.settings()),
@@ -98,7 +99,7 @@ pub async fn list(app: App) -> Result<Json, ApiError> {
 /// The session that a path names.
 ///
 /// # Errors
-/// 404, for what cannot be an identifier as well; 503 if the server is too busy to look.
+/// 404, also for an invalid identifier; 503 if the server is too busy.
 pub async fn find(app: &App, id: &str) -> Result<SessionHandle, ApiError> {
     Ok(app.system.session(parse_id(id)?).await?)
 }
@@ -107,28 +108,23 @@ fn parse_id(id: &str) -> Result<SessionId, ApiError> {
     SessionId::try_parse(id).map_err(|_| ApiError::session_not_found())
 }
 
-/// Seconds since the epoch.
-fn seconds(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs_f64()
-}
-
 /// The sessions.
 #[derive(Serialize, ToSchema)]
+#[schema(as = SessionList)]
 pub struct List {
     stats: Statistics,
     /// The oldest first.
     sessions: Vec<Listed>,
 }
 
-/// The sessions in numbers.
+/// Totals of all sessions.
 #[derive(Serialize, ToSchema)]
+#[schema(as = SessionStatistics)]
 struct Statistics {
     total_sessions: usize,
-    /// Those whose status is `active`.
+    /// Sessions whose status is `active`.
     active_sessions: usize,
-    /// Those whose status is `processing`.
+    /// Sessions whose status is `processing`.
     processing_sessions: usize,
     max_sessions: usize,
     /// Images of all sessions.
@@ -142,7 +138,7 @@ impl Statistics {
         let count = |status: SessionStatus| {
             sessions
                 .iter()
-                .filter(|session| session.status.wire_name() == status.wire_name())
+                .filter(|session| session.status == status)
                 .count()
         };
         Self {
@@ -161,6 +157,7 @@ impl Statistics {
 
 /// A new session.
 #[derive(Serialize, ToSchema)]
+#[schema(as = CreatedSession)]
 pub struct Created {
     success: bool,
     #[schema(value_type = uuid::Uuid)]
@@ -170,9 +167,9 @@ pub struct Created {
     config: Config,
 }
 
-/// A session's parameters without `max_images`, which stands beside it.
+/// The parameters of a session without `max_images`.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ConfigOfSession)]
+#[schema(as = SessionParameters)]
 pub struct Config {
     process_res: u32,
     process_res_method: ProcessResMethod,
@@ -198,6 +195,7 @@ impl From<&SessionConfig> for Config {
 
 /// A session.
 #[derive(Serialize, ToSchema)]
+#[schema(as = SessionOverview)]
 pub struct Listed {
     #[schema(value_type = uuid::Uuid)]
     session_id: SessionId,
@@ -205,16 +203,14 @@ pub struct Listed {
     created_at: f64,
     /// Seconds since 1970-01-01 UTC.
     last_activity: f64,
-    /// `active`, `processing`, `completed` or `error`.
-    #[schema(value_type = String)]
-    status: &'static str,
-    /// Images that it holds.
+    status: SessionStatus,
+    /// Stored images.
     image_count: u32,
-    /// Bytes of their files.
+    /// Bytes of the stored image files.
     image_bytes: u64,
-    /// Sockets at the moment.
+    /// Open WebSockets.
     connections: usize,
-    /// Point clouds that are made or wait to be made.
+    /// Running and waiting requests for point clouds.
     requests: usize,
     has_result: bool,
 }
@@ -223,9 +219,9 @@ impl From<&SessionSummary> for Listed {
     fn from(session: &SessionSummary) -> Self {
         Self {
             session_id: session.id,
-            created_at: seconds(session.created_at),
-            last_activity: seconds(session.last_activity),
-            status: session.status.wire_name(),
+            created_at: unix_seconds(session.created_at),
+            last_activity: unix_seconds(session.last_activity),
+            status: session.status,
             image_count: session.image_count,
             image_bytes: session.image_bytes,
             connections: session.connections,
@@ -237,19 +233,22 @@ impl From<&SessionSummary> for Listed {
 
 /// A session with its parameters.
 #[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
 pub struct Shown<'a> {
     #[serde(flatten)]
     listed: Listed,
     max_images: u32,
     /// Images that were received and are not stored yet.
     pending_images: usize,
-    /// What the last generation failed with, or null.
+    /// The error of the last generation, or null.
     error_message: Option<&'a str>,
     config: Config,
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -272,8 +271,8 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_shown_as_the_protocol_says() {
-        let session = summary(SessionStatus::Created);
+    fn a_session_has_the_fields_of_the_protocol() {
+        let session = summary(SessionStatus::Active);
         let shown = serde_json::to_value(Shown {
             listed: Listed::from(&session),
             max_images: session.config.max_images,
@@ -293,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_has_the_protocols_names() {
+    fn the_configuration_has_the_names_of_the_protocol() {
         let config = serde_json::to_value(Config::from(&SessionConfig::default())).expect("valid");
         let expected = json!({
             "process_res": 504,
@@ -311,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn identifiers_that_cannot_be_are_not_found() {
+    fn invalid_identifiers_are_not_found() {
         assert_eq!(parse_id("../../etc"), Err(ApiError::session_not_found()));
         assert!(parse_id("67e55044-10b1-426f-9247-bb680e5fe0c8").is_ok());
     }

@@ -1,28 +1,31 @@
-//! `GET /stats`: the figures of the service in one small answer, for people and their pages.
+//! `GET /stats`: the main figures of the service, for the dashboard.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use pointstream_actors::{ErrorReport, MemoryUse, Quantiles, SessionId};
 use serde::Serialize;
 use utoipa::ToSchema;
 use warp::reply::Json;
 
-use super::App;
+use super::time::unix_seconds;
+use crate::api::Request;
 
-/// Figures of the service in one small answer, for pages that ask every second.
+/// Returns the main figures of the service. Cheap enough to be polled every second.
 #[utoipa::path(
-    get, path = "/stats", tag = "operators",
+    get, path = "/stats", operation_id = "get_stats", tag = "operators",
     responses((status = 200, description = "The figures", body = Stats))
 )]
-pub async fn stats(app: App) -> Json {
+pub async fn stats(request: Request) -> Json {
+    let app = request.app;
     let figures = app.system.metrics();
     let totals = figures.totals();
     let latencies = figures.stage_latencies();
-    // Reads a file of the kernel.
-    let resident = tokio::task::spawn_blocking(resident_bytes).await;
+    // Blocks: reads files in /proc.
+    let process = app.metrics.clone();
+    let resident = tokio::task::spawn_blocking(move || process.resident_bytes()).await;
     warp::reply::json(&Stats {
-        time: seconds(SystemTime::now()),
+        time: unix_seconds(SystemTime::now()),
         uptime_seconds: app.metrics.uptime().as_secs_f64(),
         totals: Totals {
             sessions: totals.sessions,
@@ -67,18 +70,6 @@ pub async fn stats(app: App) -> Json {
     })
 }
 
-/// Resident memory of the process, if the kernel tells.
-fn resident_bytes() -> Option<u64> {
-    let stat = procfs::process::Process::myself().and_then(|process| process.stat());
-    Some(stat.ok()?.rss * procfs::page_size())
-}
-
-fn seconds(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs_f64()
-}
-
 /// Figures of the service.
 #[derive(Serialize, ToSchema)]
 pub struct Stats {
@@ -95,7 +86,7 @@ pub struct Stats {
     errors: Vec<Error>,
 }
 
-/// What has happened since the start.
+/// Counted since the start.
 #[derive(Serialize, ToSchema)]
 struct Totals {
     /// Sessions that were created.
@@ -114,33 +105,33 @@ struct Totals {
     messages_received: u64,
     /// Messages to clients over WebSockets.
     messages_sent: u64,
-    /// Bytes that came over all connections.
+    /// Bytes received on all connections.
     bytes_received: u64,
-    /// Bytes that went over all connections.
+    /// Bytes sent on all connections.
     bytes_sent: u64,
-    /// Lives of workers that ended before the service did.
+    /// Restarts of workers.
     worker_restarts: u64,
     /// Errors of all kinds.
     errors: u64,
 }
 
-/// How long the parts of the last generations took.
+/// Durations of the last generations.
 #[derive(Serialize, ToSchema)]
 struct Latencies {
-    /// How many generations this is about, at most 100.
+    /// Number of generations measured, at most 100.
     generations: usize,
-    /// By stage (`queued`, `frames`, `encode`, `model`, `cloud`, `glb`, `store`) and for the
-    /// `total`; empty without a generation.
+    /// By stage (`queued`, `frames`, `encode`, `model`, `cloud`, `glb`, `store`) and `total`; empty
+    /// before the first generation.
     #[schema(value_type = BTreeMap<String, Seconds>)]
     seconds: BTreeMap<&'static str, Seconds>,
 }
 
-/// Seconds that half and nearly all stay below.
+/// Quantiles in seconds.
 #[derive(Serialize, ToSchema)]
 struct Seconds {
     /// The median.
     p50: f64,
-    /// 95 of 100 take no longer.
+    /// The 95th percentile.
     p95: f64,
 }
 
@@ -156,13 +147,13 @@ impl From<&Quantiles> for Seconds {
 /// Memory in use.
 #[derive(Serialize, ToSchema)]
 struct MemoryInUse {
-    /// Resident memory of the process; null if the kernel does not tell.
+    /// Resident memory of the process; null if it cannot be read.
     resident_bytes: Option<u64>,
     upload_buffer: Budget,
     feature_cache: Budget,
 }
 
-/// A part of the memory that has a bound of its own.
+/// A memory budget.
 #[derive(Serialize, ToSchema)]
 struct Budget {
     /// Bytes in use.
@@ -183,40 +174,40 @@ impl From<MemoryUse> for Budget {
 /// Jobs that wait for a worker.
 #[derive(Serialize, ToSchema)]
 struct Queue {
-    /// How many wait.
+    /// Waiting jobs.
     jobs: u64,
-    /// How many may wait.
+    /// Most waiting jobs.
     capacity: usize,
 }
 
-/// Connections at the moment.
+/// Open connections.
 #[derive(Serialize, ToSchema)]
 struct Connections {
-    /// Network connections, the WebSockets among them.
+    /// Network connections, including WebSockets.
     network: u64,
     /// WebSockets.
     websockets: u64,
 }
 
-/// An error that happened.
+/// A recent error.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RecentError)]
 struct Error {
     /// When, in seconds since 1970-01-01 UTC.
     time: f64,
-    /// What went wrong, in one word.
+    /// The kind of error, in one word.
     kind: &'static str,
-    /// The session that it concerns, or null.
+    /// The session concerned, or null.
     #[schema(value_type = Option<uuid::Uuid>)]
     session_id: Option<SessionId>,
-    /// For people, cut if it is long. It may repeat what a client sent.
+    /// For people, shortened if long. May contain text from a client.
     message: String,
 }
 
 impl From<ErrorReport> for Error {
     fn from(report: ErrorReport) -> Self {
         Self {
-            time: seconds(report.time),
+            time: unix_seconds(report.time),
             kind: report.kind.into(),
             session_id: report.session,
             message: report.message,

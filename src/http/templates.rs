@@ -1,8 +1,8 @@
-//! Routes as templates, so that what is counted by route has few names.
+//! Templates of routes, as labels of metrics: few names for all paths.
 
 use super::openapi;
 
-/// The route of a path; one word for all paths that have none.
+/// The template of the route that a path has; `unknown` if it has none.
 pub fn template_of(path: &str) -> &'static str {
     openapi::ROUTES
         .iter()
@@ -10,7 +10,7 @@ pub fn template_of(path: &str) -> &'static str {
         .map_or("unknown", String::as_str)
 }
 
-/// Whether a path is one of the template's, in which a segment in braces stands for any.
+/// Whether a path matches a template. A segment in braces matches any segment.
 fn matches(template: &str, path: &str) -> bool {
     let mut wanted = template.split('/');
     let mut found = path.split('/');
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_share_the_name_of_their_route() {
+    fn paths_of_a_route_have_the_same_template() {
         for (path, template) in [
             ("/ws/session/create", "/ws/session/create"),
             ("/ws/session/1234", "/ws/session/{session_id}"),

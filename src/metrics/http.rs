@@ -12,7 +12,7 @@ const SECONDS: [f64; 13] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0,
 ];
 
-/// Counts requests.
+/// Requests and their durations.
 #[derive(Debug)]
 pub struct HttpMetrics {
     requests: IntCounterVec,
@@ -38,7 +38,7 @@ impl HttpMetrics {
         })
     }
 
-    /// Notes an answered request. The route is a template, never a path with a client's words.
+    /// Counts a request. `route` is a template, never a path: labels have no text from clients.
     pub fn answered(&self, method: &str, route: &str, status: u16, elapsed: Duration) {
         let method = known_method(method);
         self.requests
@@ -50,7 +50,7 @@ impl HttpMetrics {
     }
 }
 
-/// A client may make methods up; the label has few values all the same.
+/// The label of a method: clients can send any word as a method.
 fn known_method(method: &str) -> &'static str {
     const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     METHODS
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn methods_that_are_made_up_share_a_label() {
+    fn unknown_methods_share_a_label() {
         assert_eq!(known_method("GET"), "GET");
         assert_eq!(known_method("BREW"), "other");
     }

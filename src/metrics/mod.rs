@@ -1,5 +1,5 @@
-//! What operators measure: the actors' figures, those of the network and the process, as the
-//! Prometheus text format.
+//! Figures for operators: HTTP, WebSockets, the network and the process. They are in one registry
+//! with those of the actors.
 
 mod http;
 mod network;
@@ -8,34 +8,36 @@ mod sockets;
 use std::time::{Duration, Instant};
 
 use pointstream_reconstruction::model::Metadata;
+use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Registry, TextEncoder, register_int_gauge_vec_with_registry};
 
 pub use http::HttpMetrics;
-pub use network::{NetworkMetrics, Open};
+pub use network::{NetworkMetrics, OpenGauge};
 pub use sockets::SocketMetrics;
 
-/// Content type of the text format.
+/// The metric of the process's resident memory.
+const RESIDENT_BYTES: &str = "process_resident_memory_bytes";
+
+/// Content type of the Prometheus text format.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
-/// The figures of the service around the actors, in the actors' registry.
+/// The figures of the service; those of the actors are in the same registry.
 #[derive(Debug)]
 pub struct ServiceMetrics {
-    /// Requests.
     pub http: HttpMetrics,
-    /// WebSockets and their messages.
     pub sockets: SocketMetrics,
-    /// Connections and bytes.
     pub network: NetworkMetrics,
+    process: ProcessCollector,
     started: Instant,
     registry: Registry,
 }
 
 impl ServiceMetrics {
-    /// Figures that are all zero, beside those that the registry has.
+    /// Registers the figures, all zero.
     ///
     /// # Errors
-    /// If a metric has the name of another one.
+    /// If two metrics have the same name.
     pub fn new(registry: &Registry, model: &Metadata) -> Result<Self, prometheus::Error> {
         registry.register(Box::new(ProcessCollector::for_self()))?;
         register_int_gauge_vec_with_registry!(
@@ -50,20 +52,31 @@ impl ServiceMetrics {
             http: HttpMetrics::new(registry)?,
             sockets: SocketMetrics::new(registry)?,
             network: NetworkMetrics::new(registry)?,
+            process: ProcessCollector::for_self(),
             started: Instant::now(),
             registry: registry.clone(),
         })
     }
 
-    /// How long the service has run.
     pub fn uptime(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// All metrics as text. Blocks: reads files of the kernel about the process.
+    /// Resident memory of the process in bytes, from the same source as the metric
+    /// `process_resident_memory_bytes`. Blocks: reads files in /proc.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let families = self.process.collect();
+        let resident = families
+            .iter()
+            .find(|family| family.name() == RESIDENT_BYTES)?;
+        let value = resident.get_metric().first()?.get_gauge().get_value();
+        Some(value as u64)
+    }
+
+    /// All metrics in the Prometheus text format. Blocks: reads files in /proc.
     ///
     /// # Errors
-    /// If a metric has no valid name.
+    /// If a metric has an invalid name.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }

@@ -7,7 +7,7 @@ use prometheus::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::{InspectReader, InspectWriter};
 
-/// Counts connections and bytes.
+/// Connections and their bytes.
 #[derive(Debug)]
 pub struct NetworkMetrics {
     open: IntGauge,
@@ -42,11 +42,11 @@ impl NetworkMetrics {
         })
     }
 
-    /// Counts a connection for as long as the value lives.
+    /// Counts a connection as open until the value is dropped.
     #[must_use]
-    pub fn opened(&self) -> Open {
+    pub fn opened(&self) -> OpenGauge {
         self.accepted.inc();
-        Open::new(&self.open)
+        OpenGauge::new(&self.open)
     }
 
     /// A stream whose bytes are counted.
@@ -61,34 +61,34 @@ impl NetworkMetrics {
         InspectWriter::new(stream, move |bytes: &[u8]| sent.inc_by(bytes.len() as u64))
     }
 
-    /// Connections at the moment.
+    /// Open connections.
     pub fn open(&self) -> u64 {
         u64::try_from(self.open.get()).unwrap_or(0)
     }
 
-    /// Bytes from clients so far.
+    /// Bytes received since the start.
     pub fn bytes_received(&self) -> u64 {
         self.received.get()
     }
 
-    /// Bytes to clients so far.
+    /// Bytes sent since the start.
     pub fn bytes_sent(&self) -> u64 {
         self.sent.get()
     }
 }
 
-/// Something that is open; dropping it takes it off the gauge.
+/// One of the things that a gauge counts as open, until it is dropped.
 #[derive(Debug)]
-pub struct Open(IntGauge);
+pub struct OpenGauge(IntGauge);
 
-impl Open {
+impl OpenGauge {
     pub(super) fn new(gauge: &IntGauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenGauge {
     fn drop(&mut self) {
         self.0.dec();
     }

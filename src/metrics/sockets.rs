@@ -1,17 +1,19 @@
 //! WebSockets and the messages on them.
 
+use pointstream_actors::{ClientMessageKind, SessionEventKind};
 use prometheus::core::Collector;
 use prometheus::{
     IntCounterVec, IntGauge, Registry, register_int_counter_vec_with_registry,
     register_int_gauge_with_registry,
 };
+use strum::VariantArray;
 
-use super::network::Open;
+use super::network::OpenGauge;
 
 const RECEIVED: &str = "received";
 const SENT: &str = "sent";
 
-/// Counts sockets and messages.
+/// Sockets and their messages.
 #[derive(Debug)]
 pub struct SocketMetrics {
     open: IntGauge,
@@ -26,19 +28,13 @@ impl SocketMetrics {
             &["direction", "type"],
             registry
         )?;
-        for kind in ["image", "generate", "finalize", "ping", "invalid"] {
-            messages.with_label_values(&[RECEIVED, kind]);
+        for kind in ClientMessageKind::VARIANTS {
+            messages.with_label_values(&[RECEIVED, kind.into()]);
         }
-        for kind in [
-            "connected",
-            "ack",
-            "progress",
-            "delta",
-            "complete",
-            "error",
-            "pong",
-        ] {
-            messages.with_label_values(&[SENT, kind]);
+        for kind in SessionEventKind::VARIANTS {
+            if *kind != SessionEventKind::Closed {
+                messages.with_label_values(&[SENT, kind.into()]);
+            }
         }
         Ok(Self {
             open: register_int_gauge_with_registry!(
@@ -50,33 +46,35 @@ impl SocketMetrics {
         })
     }
 
-    /// Counts a socket for as long as the value lives.
+    /// Counts a socket as open until the value is dropped.
     #[must_use]
-    pub fn opened(&self) -> Open {
-        Open::new(&self.open)
+    pub fn opened(&self) -> OpenGauge {
+        OpenGauge::new(&self.open)
     }
 
-    /// Sockets at the moment.
+    /// Open sockets.
     pub fn open(&self) -> u64 {
         u64::try_from(self.open.get()).unwrap_or(0)
     }
 
-    /// Notes a message from a client. Its type is one of the protocol's.
-    pub fn received(&self, kind: &'static str) {
-        self.messages.with_label_values(&[RECEIVED, kind]).inc();
+    /// Counts a message from a client.
+    pub fn received(&self, kind: ClientMessageKind) {
+        self.messages
+            .with_label_values(&[RECEIVED, kind.into()])
+            .inc();
     }
 
-    /// Notes a message to a client.
-    pub fn sent(&self, kind: &'static str) {
-        self.messages.with_label_values(&[SENT, kind]).inc();
+    /// Counts a message to a client.
+    pub fn sent(&self, kind: SessionEventKind) {
+        self.messages.with_label_values(&[SENT, kind.into()]).inc();
     }
 
-    /// Messages from clients so far.
+    /// Messages from clients since the start.
     pub fn messages_received(&self) -> u64 {
         self.sum(RECEIVED)
     }
 
-    /// Messages to clients so far.
+    /// Messages to clients since the start.
     pub fn messages_sent(&self) -> u64 {
         self.sum(SENT)
     }
@@ -100,11 +98,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directions_are_counted_apart() {
+    fn each_direction_has_its_count() {
         let metrics = SocketMetrics::new(&Registry::new()).expect("valid metrics");
-        metrics.received("image");
-        metrics.received("ping");
-        metrics.sent("ack");
+        metrics.received(ClientMessageKind::Image);
+        metrics.received(ClientMessageKind::Ping);
+        metrics.sent(SessionEventKind::Ack);
         assert_eq!(
             (metrics.messages_received(), metrics.messages_sent()),
             (2, 1)

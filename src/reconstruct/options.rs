@@ -11,7 +11,7 @@ use pointstream_reconstruction::image::DecodeLimits;
 use pointstream_reconstruction::model::{Device, FramesPerCall};
 
 use super::error::ReconstructError;
-use crate::http::Query;
+use crate::api::Query;
 use crate::logging::LogOptions;
 use crate::models::ModelOptions;
 

@@ -1,44 +1,44 @@
-//! The description of the WebSocket for programs (AsyncAPI 3).
+//! The description of the WebSocket for programs (AsyncAPI 3), from the types that are read and
+//! written.
 
-use pointstream_actors::ResultMetadata;
+mod parts;
+
+use pointstream_actors::{AnswerKind, ClientMessageKind, SessionEventKind};
 use serde_json::{Map, Value, json};
-use utoipa::{PartialSchema, ToSchema};
+use strum::VariantArray;
+use utoipa::PartialSchema;
 
-use super::frames;
-use super::schemas::{FromClient, FromServer, HeaderFromClient, HeaderFromServer};
+use self::parts::{Parts, binary_name, reference, to_value, variants};
+use super::incoming::{FinalizeMessage, GenerateMessage, ImageMessage, PingMessage, known_kinds};
+use super::outgoing::{ResultMessage, ServerMessage};
 
-/// Messages that clients send, with those that may answer them.
-const FROM_CLIENT: [(&str, &[&str]); 5] = [
-    ("image", &["ack", "error"]),
-    ("image_binary", &["ack", "error"]),
-    (
-        "generate",
-        &[
-            "progress",
-            "delta",
-            "complete",
-            "delta_binary",
-            "complete_binary",
-            "error",
-        ],
-    ),
-    (
-        "finalize",
-        &["progress", "complete", "complete_binary", "error"],
-    ),
-    ("ping", &["pong", "error"]),
-];
+/// The field of an image that a binary message carries behind its header.
+const IMAGE_DATA: &str = "data";
+/// The field of a result that a binary message carries behind its header.
+const RESULT_DATA: &str = "glb_base64";
 
 /// The description, for the version of the protocol that is served.
 pub fn document(version: &str) -> Value {
-    let mut messages = Map::new();
-    add_messages(&mut messages, &FromClient::schema());
-    add_messages(&mut messages, &frames::Message::schema());
-    add_messages(&mut messages, &FromServer::schema());
-    add_binary_messages(&mut messages, &HeaderFromClient::schema());
-    add_binary_messages(&mut messages, &HeaderFromServer::schema());
-
-    let in_channel: Map<String, Value> = messages
+    let mut parts = Parts::default();
+    for kind in known_kinds() {
+        parts.add_text(kind.into(), &client_schema(kind));
+    }
+    parts.add_binary(
+        ClientMessageKind::Image.into(),
+        &client_schema(ClientMessageKind::Image),
+        IMAGE_DATA,
+    );
+    for (name, schema) in variants(&ServerMessage::schema()) {
+        parts.add_text(&name, &schema);
+    }
+    let result = to_value(&ResultMessage::schema());
+    for kind in AnswerKind::VARIANTS {
+        parts.add_text(kind.into(), &result);
+        parts.add_binary(kind.into(), &result, RESULT_DATA);
+    }
+    parts.add_types();
+    let in_channel: Map<String, Value> = parts
+        .messages
         .keys()
         .map(|name| (name.clone(), reference("components/messages", name)))
         .collect();
@@ -49,8 +49,22 @@ pub fn document(version: &str) -> Value {
             "version": version,
             "description": "The WebSocket of a session: images in, point clouds out. Sessions are \
                             created over HTTP, which /openapi.json of the same server describes.",
+            "license": {
+                "name": "Apache 2.0",
+                "url": "https://www.apache.org/licenses/LICENSE-2.0",
+            },
+            "tags": [{ "name": "sessions" }],
         },
         "defaultContentType": "application/json",
+        "servers": { "this": {
+            "host": "{host}",
+            "protocol": "ws",
+            "description": "The server that gave out this document",
+            "variables": { "host": {
+                "default": "localhost:8000",
+                "description": "Host and port of the server",
+            } },
+        } },
         "channels": { "session": {
             "address": "/ws/reconstruct/{session_id}",
             "title": "A session",
@@ -64,8 +78,8 @@ pub fn document(version: &str) -> Value {
                         "resume": {
                             "type": "boolean",
                             "default": false,
-                            "description": "Whether the client takes over what an earlier \
-                                            connection left behind",
+                            "description": "Whether the client receives the answers that an \
+                                            earlier connection missed",
                         },
                         "binary": {
                             "type": "boolean",
@@ -77,32 +91,66 @@ pub fn document(version: &str) -> Value {
             } },
         } },
         "operations": operations(),
-        "components": { "messages": messages, "schemas": schemas() },
+        "components": { "messages": parts.messages, "schemas": parts.schemas },
     })
 }
 
-fn reference(place: &str, name: &str) -> Value {
-    json!({ "$ref": format!("#/{place}/{name}") })
+fn client_schema(kind: ClientMessageKind) -> Value {
+    match kind {
+        ClientMessageKind::Image => to_value(&ImageMessage::schema()),
+        ClientMessageKind::Generate => to_value(&GenerateMessage::schema()),
+        ClientMessageKind::Finalize => to_value(&FinalizeMessage::schema()),
+        ClientMessageKind::Ping => to_value(&PingMessage::schema()),
+        ClientMessageKind::Invalid => Value::Null,
+    }
 }
 
-/// What the server does with each kind of message.
+/// The messages that may answer a client's message.
+fn answers(kind: ClientMessageKind) -> &'static [SessionEventKind] {
+    use SessionEventKind::{Ack, Complete, Delta, Error, Pong, Progress};
+    match kind {
+        ClientMessageKind::Image => &[Ack, Error],
+        ClientMessageKind::Generate => &[Progress, Delta, Complete, Error],
+        ClientMessageKind::Finalize => &[Progress, Complete, Error],
+        ClientMessageKind::Ping => &[Pong, Error],
+        ClientMessageKind::Invalid => &[Error],
+    }
+}
+
+/// What the server does with each message.
 fn operations() -> Value {
     let channel = reference("channels", "session");
-    let message = |name: &&str| reference("channels/session/messages", name);
+    let message = |name: &str| reference("channels/session/messages", name);
+    let is_result = |word: &str| {
+        AnswerKind::VARIANTS
+            .iter()
+            .any(|kind| word == <&str>::from(kind))
+    };
     let mut operations = Map::new();
-    for (name, answers) in FROM_CLIENT {
-        operations.insert(
-            format!("receive_{name}"),
-            json!({
-                "action": "receive",
-                "channel": channel,
-                "messages": [message(&name)],
-                "reply": {
+    for kind in known_kinds() {
+        let mut replies = Vec::new();
+        for answer in answers(kind) {
+            let word: &str = answer.into();
+            replies.push(message(word));
+            if is_result(word) {
+                replies.push(message(&binary_name(word)));
+            }
+        }
+        let mut names = vec![<&str>::from(kind).to_owned()];
+        if kind == ClientMessageKind::Image {
+            names.push(binary_name(kind.into()));
+        }
+        for name in names {
+            operations.insert(
+                format!("receive_{name}"),
+                json!({
+                    "action": "receive",
                     "channel": channel,
-                    "messages": answers.iter().map(message).collect::<Vec<_>>(),
-                },
-            }),
-        );
+                    "messages": [message(&name)],
+                    "reply": { "channel": channel, "messages": replies },
+                }),
+            );
+        }
     }
     operations.insert(
         "greet".to_owned(),
@@ -110,69 +158,10 @@ fn operations() -> Value {
             "action": "send",
             "channel": channel,
             "summary": "Always the first message of a connection",
-            "messages": [message(&"connected")],
+            "messages": [message(SessionEventKind::Connected.into())],
         }),
     );
     Value::Object(operations)
-}
-
-/// Adds a message for each variant of a schema.
-fn add_messages(messages: &mut Map<String, Value>, schema: &impl serde::Serialize) {
-    for (name, variant) in variants(schema) {
-        let message = json!({
-            "name": name,
-            "summary": variant["description"],
-            "payload": variant,
-        });
-        messages.insert(name, message);
-    }
-}
-
-/// Adds a binary message for each variant of the schema of its header.
-fn add_binary_messages(messages: &mut Map<String, Value>, schema: &impl serde::Serialize) {
-    for (name, variant) in variants(schema) {
-        let message = json!({
-            "name": name,
-            "summary": variant["description"],
-            "description": "A binary frame: the bytes 50 53 42 01, the length of the header as \
-                            u32 in little endian, the header as JSON in UTF-8, and the file.",
-            "contentType": "application/octet-stream",
-            "headers": variant,
-            "payload": { "type": "string", "format": "binary" },
-        });
-        messages.insert(format!("{name}_binary"), message);
-    }
-}
-
-/// The variants of a tagged enumeration by their tag.
-fn variants(schema: &impl serde::Serialize) -> Vec<(String, Value)> {
-    let schema = serde_json::to_value(schema).unwrap_or_default();
-    let variants = match &schema["oneOf"] {
-        Value::Array(variants) => variants.clone(),
-        _ => Vec::new(),
-    };
-    variants
-        .into_iter()
-        .filter_map(|variant| {
-            let tag = variant["properties"]["type"]["enum"][0].as_str()?;
-            Some((tag.to_owned(), variant))
-        })
-        .collect()
-}
-
-/// The types that the messages refer to.
-fn schemas() -> Value {
-    let mut found = vec![(
-        ResultMetadata::name().into_owned(),
-        ResultMetadata::schema(),
-    )];
-    frames::Message::schemas(&mut found);
-    FromServer::schemas(&mut found);
-    let schemas: Map<String, Value> = found
-        .into_iter()
-        .filter_map(|(name, schema)| Some((name, serde_json::to_value(schema).ok()?)))
-        .collect();
-    Value::Object(schemas)
 }
 
 #[cfg(test)]
@@ -205,9 +194,8 @@ mod tests {
         );
     }
 
-    /// Every reference leads somewhere.
     #[test]
-    fn no_reference_is_broken() {
+    fn every_reference_has_a_target() {
         fn check(value: &Value, document: &Value) {
             match value {
                 Value::Object(fields) => {

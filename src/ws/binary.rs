@@ -1,27 +1,27 @@
-//! Binary messages: a short header in JSON, and the bytes that it speaks of.
+//! Binary messages: a short header in JSON, and the bytes that it describes.
 //!
 //! ```text
 //! offset  size
 //!      0     3  50 53 42, the letters PSB
 //!      3     1  version: 1
 //!      4     4  length of the header in bytes, u32, little endian
-//!      8     n  the header: a JSON object in UTF-8; white space around it does not count
+//!      8     n  the header: a JSON object in UTF-8; white space around it is ignored
 //!  8 + n        the rest of the message: the bytes
 //! ```
 
 use bytes::Bytes;
 use thiserror::Error;
 
-/// How every binary message begins.
+/// The first bytes of every binary message.
 const MAGIC: [u8; 3] = *b"PSB";
 /// The version of this layout.
 const VERSION: u8 = 1;
-/// Bytes in front of the header.
+/// Bytes before the header.
 const PREFIX: usize = 8;
-/// What we send begins its bytes at a multiple of this, as typed arrays want it.
+/// Sent bytes begin at a multiple of this, as typed arrays of JavaScript need it.
 const ALIGNMENT: usize = 8;
 
-/// Why a binary message cannot be taken apart.
+/// Why a binary message cannot be split.
 #[derive(Debug, Error, PartialEq)]
 pub enum BadBinary {
     #[error(
@@ -41,7 +41,7 @@ pub enum BadBinary {
     NotUtf8,
 }
 
-/// Takes a message apart: its header, up to this many bytes long, and its bytes, none of them copied.
+/// Splits a message into its header of at most `longest` bytes and its bytes, without copying.
 pub fn split(message: &Bytes, longest: usize) -> Result<(&str, Bytes), BadBinary> {
     let magic = message.get(..MAGIC.len()).ok_or(BadBinary::Magic)?;
     if magic != MAGIC {
@@ -67,12 +67,12 @@ pub fn split(message: &Bytes, longest: usize) -> Result<(&str, Bytes), BadBinary
     Ok((text, message.slice(PREFIX + header..)))
 }
 
-/// What stands before a message's bytes: the header with all that belongs around it.
+/// All that is sent before a message's bytes: magic, version, length and the padded header.
 pub fn preface(mut header: String) -> Bytes {
     while !(PREFIX + header.len()).is_multiple_of(ALIGNMENT) {
         header.push(' ');
     }
-    // A header beyond 4 GB would be cut off; metadata of 1000 images has a few hundred kB.
+    // Headers are far below 4 GB: metadata of 1000 images has a few hundred kB.
     let length = u32::try_from(header.len()).unwrap_or(u32::MAX);
     let mut bytes = Vec::with_capacity(PREFIX + header.len());
     bytes.extend_from_slice(&MAGIC);
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_together_can_be_taken_apart() {
+    fn a_preface_and_bytes_are_split_again() {
         for length in 0..20 {
             let header = format!("\"{}\"", "x".repeat(length));
             let preface = preface(header.clone());
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn malformed_messages_are_refused_with_the_reason() {
         for other in [&b""[..], b"PS", b"\xff\xd8\xff\xe0....", b"psb\x01\0\0\0\0"] {
             assert_eq!(refusal(other), BadBinary::Magic, "{other:?}");
         }

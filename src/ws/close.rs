@@ -1,4 +1,4 @@
-//! Why we close sockets, as codes and texts (see `docs/protocol.md`).
+//! Close codes and reasons (see `docs/protocol.md`).
 
 use std::borrow::Cow;
 
@@ -6,33 +6,32 @@ use pointstream_actors::{CloseReason, Unanswered};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use super::intake::IntakeError;
+use super::receive_memory::ReceiveError;
 
 /// Session unknown.
 const NOT_FOUND: u16 = 4404;
-/// Session ended for want of activity.
+/// Session expired after inactivity.
 const EXPIRED: u16 = 4408;
 /// Session was deleted.
 const DELETED: u16 = 4410;
-/// The client reads more slowly than it asks for answers.
+/// Too many answers wait for the client.
 const TOO_SLOW: u16 = 4413;
-/// The query of the URL is wrong.
+/// A query parameter of the URL is invalid.
 const INVALID: u16 = 4422;
-/// Session has too many sockets already.
+/// Session has its maximum of sockets.
 const TOO_MANY: u16 = 4429;
 /// Session failed.
 const FAILED: u16 = 4500;
 /// Longest reason in bytes that fits a close frame.
 const MAX_REASON: usize = 123;
 
-/// How a socket is closed from our side.
+/// A close frame that the server sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closing {
-    /// The code of the close frame.
     pub code: u16,
-    /// The text of the close frame, and of the error message before it if there is one.
+    /// Also the text of the error message that is sent before the close frame, if one is.
     pub reason: Cow<'static, str>,
-    /// Whether an error message goes before it: many clients look at messages only.
+    /// Whether an error message is sent before: many clients only look at messages.
     pub announced: bool,
 }
 
@@ -45,22 +44,19 @@ impl Closing {
         }
     }
 
-    /// There is no such session.
     pub fn session_not_found() -> Self {
         Self::announced(NOT_FOUND, "Session not found")
     }
 
-    /// The session has all the sockets that it may have.
     pub fn too_many(reason: String) -> Self {
         Self::announced(TOO_MANY, reason)
     }
 
-    /// The query of the URL is wrong.
+    /// A query parameter of the URL is invalid.
     pub fn invalid(reason: String) -> Self {
         Self::announced(INVALID, reason)
     }
 
-    /// More answers wait for the client than the session keeps for it.
     pub fn too_slow() -> Self {
         Self::announced(
             TOO_SLOW,
@@ -68,7 +64,6 @@ impl Closing {
         )
     }
 
-    /// A message was too large to be read.
     pub fn too_large(limit: usize) -> Self {
         Self::announced(
             CloseCode::Size.into(),
@@ -76,12 +71,11 @@ impl Closing {
         )
     }
 
-    /// A text message was no UTF-8.
     pub fn not_utf8() -> Self {
         Self::announced(CloseCode::Invalid.into(), "text message is not valid UTF-8")
     }
 
-    /// The client does not speak the WebSocket protocol well.
+    /// The client violates the WebSocket protocol.
     pub fn protocol(reason: String) -> Self {
         Self {
             code: CloseCode::Protocol.into(),
@@ -90,7 +84,6 @@ impl Closing {
         }
     }
 
-    /// The close frame.
     pub fn frame(&self) -> CloseFrame {
         let mut end = self.reason.len().min(MAX_REASON);
         while !self.reason.is_char_boundary(end) {
@@ -103,11 +96,11 @@ impl Closing {
     }
 }
 
-impl From<IntakeError> for Closing {
-    fn from(error: IntakeError) -> Self {
+impl From<ReceiveError> for Closing {
+    fn from(error: ReceiveError) -> Self {
         let code = match error {
-            IntakeError::Stalled => CloseCode::Policy,
-            IntakeError::Busy => CloseCode::Again,
+            ReceiveError::Stalled => CloseCode::Policy,
+            ReceiveError::Busy => CloseCode::Again,
         };
         Self::announced(code.into(), error.to_string())
     }
@@ -130,7 +123,7 @@ impl From<CloseReason> for Closing {
             CloseReason::Deleted => Self::announced(DELETED, text),
             CloseReason::Expired => Self::announced(EXPIRED, text),
             CloseReason::Failed => Self::announced(FAILED, text),
-            // Not the session's fault, and what it was asked for has been answered.
+            // No error: all requests were answered before.
             CloseReason::ShuttingDown => Self {
                 code: CloseCode::Away.into(),
                 reason: text.into(),
@@ -145,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_codes_may_be_sent() {
+    fn all_close_codes_are_allowed() {
         for code in [
             NOT_FOUND, EXPIRED, DELETED, TOO_SLOW, INVALID, TOO_MANY, FAILED,
         ] {
@@ -156,8 +149,8 @@ mod tests {
             Closing::not_utf8(),
             Closing::protocol(String::new()),
             CloseReason::ShuttingDown.into(),
-            IntakeError::Stalled.into(),
-            IntakeError::Busy.into(),
+            ReceiveError::Stalled.into(),
+            ReceiveError::Busy.into(),
             Unanswered::Busy.into(),
         ] {
             assert!(CloseCode::from(closing.code).is_allowed(), "{closing:?}");

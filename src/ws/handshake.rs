@@ -1,52 +1,76 @@
 //! From an HTTP request to a WebSocket.
 
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use pointstream_actors::SessionId;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tracing::Instrument;
-use warp::http::header::HeaderMap;
-use warp::http::{Request, StatusCode};
+use warp::http::{Request as HttpRequest, StatusCode};
 use warp::reply::{Reply, Response};
 
-use super::connection;
-use super::frames::FRAGMENT;
-use super::intake::Intake;
-use crate::http::{ApiError, App, Connection, Query};
+use super::fragments::FRAGMENT;
+use super::receive_memory::{MeteredStream, Socket};
+use super::socket;
+use crate::api::{ApiError, ClientSlot, ErrorBody, Request};
 
 /// Bytes that are read from the network at a time.
 const READ_BUFFER: usize = 64 << 10;
-/// What may wait for the network: the fragment that is written, and answers to pings.
+/// Bytes that may wait for the network: the current fragment, and answers to pings.
 const WRITE_BUFFER: usize = 4 * FRAGMENT;
 
-/// A WebSocket of a client.
-pub type Socket = WebSocketStream<Intake<TokioIo<Upgraded>>>;
-
-/// A request for a socket.
-pub struct Handshake {
-    /// The session, as the path names it.
-    pub session_id: String,
-    /// The parameters of the URL.
-    pub query: Query,
-    /// The request's headers.
-    pub headers: HeaderMap,
-    /// Gives the connection away once the answer is written.
-    pub on_upgrade: Option<OnUpgrade>,
-    /// The client's place among those that are served.
-    pub connection: Option<Connection>,
+/// What the handshake takes from a request.
+pub struct SocketRequest {
+    /// Identifier in the path; it may be invalid.
+    session_id: String,
+    /// Yields the network connection after the response is written.
+    on_upgrade: Option<OnUpgrade>,
+    slot: Option<ClientSlot>,
 }
 
-/// Answers a request for a socket, and serves the socket in a task of its own.
+impl SocketRequest {
+    pub fn new(
+        session_id: String,
+        on_upgrade: Option<OnUpgrade>,
+        slot: Option<ClientSlot>,
+    ) -> Self {
+        Self {
+            session_id,
+            on_upgrade,
+            slot,
+        }
+    }
+}
+
+/// Opens a WebSocket of a session: images in, point clouds out.
 ///
-/// Whether there is such a session is not looked at here: browsers do not show a page why a
-/// handshake failed, but they do show messages and close codes.
-pub fn accept(app: &App, handshake: Handshake) -> Result<Response, ApiError> {
-    let mut request = Request::new(());
-    *request.headers_mut() = handshake.headers;
-    let response = create_response(&request).map_err(|error| upgrade_required(&error))?;
-    let on_upgrade = handshake
+/// An unknown session is reported on the socket, as a message and a close code: browsers do not
+/// show a page why a handshake failed.
+#[utoipa::path(
+    get, path = "/ws/reconstruct/{session_id}", operation_id = "open_websocket", tag = "sessions",
+    params(
+        ("session_id" = uuid::Uuid, Path, description = "The session"),
+        ("resume" = Option<bool>, Query, description = "Whether the client receives the answers \
+          that an earlier connection missed"),
+        ("binary" = Option<bool>, Query, description = "Whether results come as binary messages"),
+    ),
+    responses(
+        (status = 101, description = "The connection is a WebSocket now; errors come as messages and close codes on it"),
+        (status = 426, description = "The request is no WebSocket handshake", body = ErrorBody),
+    )
+)]
+pub async fn accept(request: Request<SocketRequest>) -> Result<Response, ApiError> {
+    let Request {
+        app,
+        target,
+        query,
+        headers,
+        ..
+    } = request;
+    let mut handshake = HttpRequest::new(());
+    *handshake.headers_mut() = headers;
+    let response = create_response(&handshake).map_err(|error| upgrade_required(&error))?;
+    let on_upgrade = target
         .on_upgrade
         .ok_or_else(|| upgrade_required(&"the connection cannot be upgraded"))?;
 
@@ -55,17 +79,17 @@ pub fn accept(app: &App, handshake: Handshake) -> Result<Response, ApiError> {
         .max_write_buffer_size(WRITE_BUFFER);
     config.max_message_size = Some(app.options.message_limit());
     config.max_frame_size = config.max_message_size;
-    let id = SessionId::try_parse(&handshake.session_id).ok();
+    let id = SessionId::try_parse(&target.session_id).ok();
     let span = tracing::info_span!("socket", session_id = id.map(tracing::field::display));
     let app_of_task = app.clone();
     let task = async move {
-        let _place = handshake.connection;
+        let _slot = target.slot;
         match on_upgrade.await {
             Ok(upgraded) => {
                 let timeout = app_of_task.options.receive_timeout;
-                let io = Intake::new(TokioIo::new(upgraded), timeout);
+                let io = MeteredStream::new(TokioIo::new(upgraded), timeout);
                 let socket = Socket::from_raw_socket(io, Role::Server, Some(config)).await;
-                connection::serve(&app_of_task, socket, id, &handshake.query).await;
+                socket::serve(&app_of_task, socket, id, &query).await;
             }
             Err(error) => tracing::debug!(%error, "upgrade failed"),
         }

@@ -4,13 +4,13 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{DecodeError, Engine, alphabet};
 use thiserror::Error;
 
-/// Standard base64; padding may be there or not.
+/// Standard base64 with optional padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Why there is no file in it.
+/// Why `data` has no file.
 #[derive(Debug, Error, PartialEq)]
 pub enum ImageDataError {
     #[error("\"data\" is empty; send an image file as base64")]
@@ -28,7 +28,7 @@ pub fn decode(data: &str) -> Result<Vec<u8>, ImageDataError> {
         None => data,
     };
     let bytes = match BASE64.decode(encoded) {
-        // Only then is a second copy without white space worth its while.
+        // A copy without white space is made only if there is any.
         Err(DecodeError::InvalidByte(_, byte)) if byte.is_ascii_whitespace() => {
             let mut dense = encoded.to_owned();
             dense.retain(|character| !character.is_ascii_whitespace());
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_rubbish() {
+    fn invalid_data_is_refused() {
         for data in [
             "%%%",
             "a",

@@ -1,16 +1,18 @@
-//! The WebSocket: messages in, events out.
+//! The WebSocket of a session: messages in, events out.
 
 mod asyncapi;
 mod binary;
 mod close;
-mod connection;
-mod fields;
-mod frames;
+mod field;
+mod fragments;
 mod handshake;
 mod image_data;
-mod intake;
-mod protocol;
-mod schemas;
+mod incoming;
+mod outgoing;
+mod reader;
+mod receive_memory;
+mod socket;
+mod writer;
 
 pub use asyncapi::document;
-pub use handshake::{Handshake, accept};
+pub use handshake::{__path_accept, SocketRequest, accept};

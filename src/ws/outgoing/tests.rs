@@ -1,14 +1,19 @@
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use pointstream_actors::{ErrorKind, PointOptions, Progress, ResultMetadata, Timings};
 use pointstream_reconstruction::cloud::Alignment;
 use pointstream_reconstruction::model::Scale;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
+use super::super::fragments::FRAGMENT;
 use super::*;
 
 /// Puts frames together as a client does, and checks that they are well formed.
-fn receive(message: Outgoing, first: Data) -> Bytes {
+fn receive(message: Fragments, first: Data) -> Bytes {
     let frames: Vec<Frame> = message.collect();
     let mut bytes = Vec::new();
     for (index, frame) in frames.iter().enumerate() {
@@ -22,13 +27,13 @@ fn receive(message: Outgoing, first: Data) -> Bytes {
     bytes.into()
 }
 
-fn outgoing(event: &SessionEvent, results: ResultFrames) -> Outgoing {
-    Outgoing::of(event, SessionId::nil(), results)
+fn outgoing(event: &SessionEvent, results: ResultFrames) -> Fragments {
+    message(event, SessionId::nil(), results)
         .expect("valid")
         .expect("a message")
 }
 
-fn message(event: &SessionEvent) -> Value {
+fn received(event: &SessionEvent) -> Value {
     let bytes = receive(outgoing(event, ResultFrames::Json), Data::Text);
     serde_json::from_slice(&bytes).expect("JSON")
 }
@@ -67,7 +72,7 @@ fn answer(glb: Vec<u8>, frames: usize) -> SessionEvent {
 }
 
 #[test]
-fn small_events_have_the_protocols_fields() {
+fn small_messages_have_the_fields_of_the_protocol() {
     let id = SessionId::nil().to_string();
     let cases = [
         (
@@ -122,29 +127,29 @@ fn small_events_have_the_protocols_fields() {
         ),
     ];
     for (event, expected) in cases {
-        assert_eq!(message(&event), expected);
+        assert_eq!(received(&event), expected);
     }
 }
 
 #[test]
-fn the_end_of_a_session_is_no_message() {
+fn the_end_of_a_session_has_no_message() {
     let event = SessionEvent::Closed(pointstream_actors::CloseReason::Deleted);
     assert!(
-        Outgoing::of(&event, SessionId::nil(), ResultFrames::Json)
+        message(&event, SessionId::nil(), ResultFrames::Json)
             .expect("valid")
             .is_none()
     );
 }
 
 #[test]
-fn a_result_survives_being_cut_at_any_length() {
+fn a_result_of_any_length_is_put_together_again() {
     // Around the borders of a fragment, and every remainder by 3.
     let lengths = (0..4)
         .chain(FRAGMENT / 4 * 3 - 100..FRAGMENT / 4 * 3 + 4)
         .chain([3 * FRAGMENT + 1]);
     for length in lengths {
         let glb: Vec<u8> = (0..length).map(|index| (index * 31 % 251) as u8).collect();
-        let value = message(&answer(glb.clone(), 2));
+        let value = received(&answer(glb.clone(), 2));
         let encoded = value["glb_base64"].as_str().expect("a string");
         assert_eq!(STANDARD.decode(encoded).expect("base64"), glb, "{length}");
         assert_eq!(value["type"], "delta");
@@ -156,7 +161,7 @@ fn a_result_survives_being_cut_at_any_length() {
 }
 
 #[test]
-fn a_binary_result_has_the_same_fields_and_the_glb_behind_them() {
+fn a_binary_result_has_the_same_fields_and_then_the_glb() {
     for length in [0, 1, FRAGMENT, 3 * FRAGMENT + 1] {
         let glb: Vec<u8> = (0..length).map(|index| (index * 31 % 251) as u8).collect();
         let event = answer(glb.clone(), 5000);
@@ -164,7 +169,7 @@ fn a_binary_result_has_the_same_fields_and_the_glb_behind_them() {
         let (header, payload) = binary::split(&bytes, usize::MAX).expect("a header");
         let header: Value = serde_json::from_str(header).expect("JSON");
         assert_eq!(payload, glb, "{length}");
-        let mut expected = message(&event);
+        let mut expected = received(&event);
         expected
             .as_object_mut()
             .and_then(|fields| fields.remove("glb_base64"))
@@ -182,11 +187,11 @@ fn only_results_are_binary() {
     let bytes = receive(outgoing(&event, ResultFrames::Binary), Data::Text);
     let value: Value = serde_json::from_slice(&bytes).expect("JSON");
     assert_eq!(value["binary"], true);
-    assert_eq!(message(&event).get("binary"), None);
+    assert_eq!(received(&event).get("binary"), None);
 }
 
 #[test]
-fn long_metadata_is_cut_too() {
-    let value = message(&answer(vec![1; 10], 5000));
+fn long_metadata_is_cut_into_frames() {
+    let value = received(&answer(vec![1; 10], 5000));
     assert_eq!(value["metadata"]["frames"][4999], "ф4999.jpg");
 }

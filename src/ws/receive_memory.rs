@@ -1,8 +1,8 @@
-//! Memory of messages that have not arrived wholly.
+//! Memory of messages that are being received.
 //!
-//! The WebSocket library puts a message together before it gives it away. What it holds meanwhile
-//! is counted here, below it, byte by byte: a message that becomes large takes its memory from the
-//! budget of all uploads, and is not read any further while there is none.
+//! The WebSocket library buffers a message until it is complete. The bytes are counted here, in
+//! the stream below the library: a large message takes memory from the budget of all uploads, and
+//! is not read any further until the budget has room.
 
 use std::error::Error;
 use std::fmt;
@@ -12,25 +12,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use pointstream_actors::{MemoryBudget, MemoryLease};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
+use tokio_tungstenite::WebSocketStream;
 
-/// Bytes of a message that cost nothing: control messages must get through when memory is short.
+/// A client's WebSocket.
+pub type Socket = WebSocketStream<MeteredStream<TokioIo<Upgraded>>>;
+
+/// Bytes of a message that need no memory from the budget, so that small messages are read when
+/// the budget is used up.
 const FREE: usize = 64 << 10;
-/// Memory is taken in parts of this many bytes.
+/// Memory is taken from the budget in multiples of this many bytes.
 const GRANT: usize = 1 << 20;
 
-/// Why a client is read no further.
+/// Why no more is read from a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IntakeError {
-    /// It fell silent in the middle of a large message.
+pub enum ReceiveError {
+    /// The client sent nothing for too long in the middle of a large message.
     Stalled,
-    /// Other uploads hold all the memory, and have for too long.
+    /// Other uploads held all the memory for too long.
     Busy,
 }
 
-impl fmt::Display for IntakeError {
+impl fmt::Display for ReceiveError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Stalled => "nothing came for too long in the middle of a message; connect again",
@@ -39,26 +46,26 @@ impl fmt::Display for IntakeError {
     }
 }
 
-impl Error for IntakeError {}
+impl Error for ReceiveError {}
 
-impl IntakeError {
-    /// Finds out whether a failed read was one of these.
+impl ReceiveError {
+    /// The reason, if it made this read fail.
     pub fn of(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref().copied()
     }
 }
 
-/// What has been read of the message at hand, and the memory taken for it.
+/// Bytes received of the current message, and the memory taken for it.
 #[derive(Debug, Default)]
 struct Account {
     received: usize,
     lease: Option<MemoryLease>,
-    /// None as long as nobody reads messages.
+    /// None until messages are read.
     budget: Option<MemoryBudget>,
 }
 
 impl Account {
-    /// The budget and the bytes to take from it before more may be read.
+    /// The budget, and the bytes to take from it before more is read.
     fn due(&self) -> Option<(MemoryBudget, usize)> {
         let budget = self.budget.as_ref()?;
         if !self.is_large() {
@@ -69,7 +76,7 @@ impl Account {
         (due > 0).then(|| (budget.clone(), due))
     }
 
-    /// Whether a message is being read that costs memory.
+    /// Whether the current message needs memory from the budget.
     fn is_large(&self) -> bool {
         self.budget.is_some() && self.received > FREE
     }
@@ -82,17 +89,17 @@ impl Account {
     }
 }
 
-/// A handle of a connection's account.
+/// Counts what a socket receives. Clones share the count.
 #[derive(Debug, Clone, Default)]
-pub struct Meter(Arc<Mutex<Account>>);
+pub struct ReceiveMeter(Arc<Mutex<Account>>);
 
-impl Meter {
-    /// Counts from now on, and takes memory from this budget.
+impl ReceiveMeter {
+    /// Starts to take memory from this budget.
     pub fn begin(&self, budget: MemoryBudget) {
         self.with(|account| account.budget = Some(budget));
     }
 
-    /// A message is complete: hands out the memory that was taken for it, if it was large.
+    /// Ends the current message; returns the memory that it holds, if it is large.
     pub fn finish(&self) -> Option<MemoryLease> {
         self.with(|account| {
             account.received = 0;
@@ -100,7 +107,7 @@ impl Meter {
         })
     }
 
-    /// Bytes came that are no part of the message: those of a control frame.
+    /// Subtracts the bytes of a control frame, which is no part of the message.
     pub fn discount(&self, bytes: usize) {
         self.with(|account| account.received = account.received.saturating_sub(bytes));
     }
@@ -110,45 +117,44 @@ impl Meter {
     }
 }
 
-/// A connection whose incoming bytes are counted.
-pub struct Intake<S> {
+/// A stream whose received bytes are counted.
+pub struct MeteredStream<S> {
     inner: S,
-    meter: Meter,
-    /// How long memory, or more of a large message, may take to come.
+    meter: ReceiveMeter,
+    /// Longest wait for memory, or for the next bytes of a large message.
     timeout: Duration,
     growth: Option<Pin<Box<dyn Future<Output = MemoryLease> + Send + Sync>>>,
-    patience: Option<Pin<Box<Sleep>>>,
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Intake<S> {
-    /// Wraps a connection. Nothing is counted before [`Meter::begin`].
+impl<S> MeteredStream<S> {
+    /// Nothing is counted before [`ReceiveMeter::begin`].
     pub fn new(inner: S, timeout: Duration) -> Self {
         Self {
             inner,
-            meter: Meter::default(),
+            meter: ReceiveMeter::default(),
             timeout,
             growth: None,
-            patience: None,
+            deadline: None,
         }
     }
 
-    /// The account.
-    pub fn meter(&self) -> &Meter {
+    pub fn meter(&self) -> &ReceiveMeter {
         &self.meter
     }
 
-    /// Pending, until patience is at its end.
-    fn wait(&mut self, context: &mut Context<'_>, error: IntakeError) -> Poll<io::Result<()>> {
+    /// Pending until the timeout, then an error.
+    fn time_out(&mut self, context: &mut Context<'_>, error: ReceiveError) -> Poll<io::Result<()>> {
         let timeout = self.timeout;
-        let patience = self
-            .patience
+        let deadline = self
+            .deadline
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        ready!(patience.as_mut().poll(context));
+        ready!(deadline.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, error)))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Intake<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for MeteredStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -162,10 +168,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Intake<S> {
         }
         if let Some(growth) = &mut this.growth {
             match growth.as_mut().poll(context) {
-                Poll::Pending => return this.wait(context, IntakeError::Busy),
+                Poll::Pending => return this.time_out(context, ReceiveError::Busy),
                 Poll::Ready(lease) => {
                     this.growth = None;
-                    this.patience = None;
+                    this.deadline = None;
                     this.meter.with(|account| account.pay(lease));
                 }
             }
@@ -173,11 +179,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Intake<S> {
         let before = buffer.filled().len();
         match Pin::new(&mut this.inner).poll_read(context, buffer) {
             Poll::Pending if this.meter.with(|account| account.is_large()) => {
-                this.wait(context, IntakeError::Stalled)
+                this.time_out(context, ReceiveError::Stalled)
             }
             Poll::Pending => Poll::Pending,
             Poll::Ready(read) => {
-                this.patience = None;
+                this.deadline = None;
                 let bytes = buffer.filled().len() - before;
                 this.meter.with(|account| account.received += bytes);
                 Poll::Ready(read)
@@ -186,7 +192,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Intake<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Intake<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for MeteredStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,6 +1,5 @@
-//! Every error that a client of the REST interface sees, in one place.
+//! Errors of the REST interface: status, text and headers.
 
-use std::convert::Infallible;
 use std::fmt;
 
 use pointstream_actors::{
@@ -11,16 +10,16 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use warp::http::StatusCode;
 use warp::http::header::{ALLOW, HeaderValue, RETRY_AFTER};
-use warp::reject::{Reject, Rejection};
+use warp::reject::Reject;
 use warp::reply::{Reply, Response};
 
-/// When a client that met a limit may ask again.
+/// Seconds after which a client may try again (`Retry-After` of a 503).
 const RETRY_SECONDS: &str = "10";
 
-/// What is wrong.
+/// The body of every error.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ErrorBody {
-    /// What was wrong and what would work.
+    /// What was wrong and what would work, for people.
     detail: String,
 }
 
@@ -29,14 +28,13 @@ pub struct ErrorBody {
 pub struct ApiError {
     status: StatusCode,
     detail: String,
-    /// Methods that would have worked.
-    allow: Option<&'static str>,
-    /// Whether it may work later.
+    /// The `Allow` header: methods that the resource has.
+    allow: Option<String>,
+    /// Whether to send `Retry-After`.
     later: bool,
 }
 
 impl ApiError {
-    /// An error with its text for the client.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,
@@ -46,7 +44,7 @@ impl ApiError {
         }
     }
 
-    /// 503: it may work later.
+    /// 503 with `Retry-After`.
     pub fn busy(detail: impl Into<String>) -> Self {
         Self {
             later: true,
@@ -54,42 +52,41 @@ impl ApiError {
         }
     }
 
-    /// 404: there is no such session (any more).
+    /// 404: the session does not exist or has ended.
     pub fn session_not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "Session not found")
     }
 
-    /// 404 for everything else.
+    /// 404: another resource does not exist.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
-    /// 422: a parameter is wrong.
+    /// 422: a parameter is invalid.
     pub fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 
     /// 405 with the methods that the resource has.
-    pub fn method_not_allowed(allow: &'static str) -> Self {
+    pub fn method_not_allowed<'a>(methods: impl Iterator<Item = &'a str>) -> Self {
+        let allow = methods.collect::<Vec<_>>().join(", ");
         Self {
+            later: false,
+            status: StatusCode::METHOD_NOT_ALLOWED,
+            detail: format!("method not allowed; this resource has {allow}"),
             allow: Some(allow),
-            ..Self::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                format!("method not allowed; this resource has {allow}"),
-            )
         }
     }
 
-    /// 500: the log knows what happened, the client need not.
+    /// 500. The error is logged; the client is only told that there was one.
     pub fn internal(error: &dyn fmt::Display) -> Self {
-        tracing::error!(%error, "request failed");
+        tracing::error!(%error, "request failed with an internal error");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal error; the server's log says more",
         )
     }
 
-    /// The text for the client.
     pub fn detail(&self) -> &str {
         &self.detail
     }
@@ -167,10 +164,8 @@ impl Reply for ApiError {
             detail: self.detail,
         });
         let mut response = warp::reply::with_status(body, self.status).into_response();
-        if let Some(allow) = self.allow {
-            response
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static(allow));
+        if let Some(Ok(allow)) = self.allow.map(HeaderValue::try_from) {
+            response.headers_mut().insert(ALLOW, allow);
         }
         if self.later {
             response
@@ -181,17 +176,6 @@ impl Reply for ApiError {
     }
 }
 
-/// Answers what no route took.
-pub async fn recover(rejection: Rejection) -> Result<ApiError, Infallible> {
-    Ok(if let Some(error) = rejection.find::<ApiError>() {
-        error.clone()
-    } else if rejection.is_not_found() {
-        ApiError::not_found("Not found")
-    } else {
-        ApiError::internal(&format!("unexpected rejection {rejection:?}"))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use pointstream_actors::ResultFormat;
@@ -200,20 +184,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_which_methods_there_are() {
-        let response = ApiError::method_not_allowed("GET, DELETE").into_response();
+    fn a_405_lists_the_methods() {
+        let response = ApiError::method_not_allowed(["GET", "DELETE"].into_iter()).into_response();
         assert_eq!(response.status(), 405);
         assert_eq!(response.headers()[ALLOW], "GET, DELETE");
     }
 
     #[test]
-    fn keeps_what_happened_inside_to_itself() {
+    fn internal_errors_are_not_sent_to_clients() {
         let error = ApiError::internal(&"disk /srv/secret is full");
         assert!(!error.detail().contains("secret"));
     }
 
     #[test]
-    fn what_is_late_is_busy_and_not_missing() {
+    fn a_busy_actor_is_a_503_and_not_a_404() {
         for error in [
             ApiError::from(Unanswered::Busy),
             DeleteSessionError::Unanswered(Unanswered::Busy).into(),
@@ -231,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_full_disk_is_called_full() {
+    fn only_a_full_disk_is_a_507() {
         let status = |kind: std::io::ErrorKind| {
             let source = WriteError::Write(kind.into());
             let error = ResultFileError::Write {
@@ -246,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_what_the_actors_say() {
+    fn errors_of_the_actors_have_a_status() {
         let at_capacity = ApiError::from(CreateSessionError::AtCapacity { limit: 7 });
         assert_eq!(at_capacity.status, 503);
         assert!(at_capacity.detail().contains('7'));

@@ -17,7 +17,7 @@ fn image_of(text: &str) -> (Bytes, Option<String>) {
 }
 
 #[test]
-fn reads_an_image() {
+fn an_image_is_read() {
     let (bytes, name) =
         image_of(r#"{"type": "image", "data": "aGVsbG8=", "filename": "image_001.png"}"#);
     assert_eq!(bytes, b"hello"[..]);
@@ -34,7 +34,7 @@ fn an_image_needs_no_name() {
 }
 
 #[test]
-fn names_are_taken_as_they_are() {
+fn names_are_not_changed() {
     for name in [
         "../../etc/passwd",
         "/abs",
@@ -48,7 +48,7 @@ fn names_are_taken_as_they_are() {
 }
 
 #[test]
-fn generate_is_incremental_unless_told_otherwise() {
+fn generate_is_incremental_by_default() {
     for (text, expected) in [
         (r#"{"type": "generate"}"#, true),
         (r#"{"type": "generate", "incremental": null}"#, true),
@@ -63,7 +63,7 @@ fn generate_is_incremental_unless_told_otherwise() {
 }
 
 #[test]
-fn reads_finalize_and_ping_with_fields_unknown_to_it() {
+fn unknown_fields_are_ignored() {
     assert!(matches!(
         parse(r#"{"type": "finalize"}"#),
         ClientMessage::Finalize { id: None }
@@ -105,7 +105,7 @@ fn an_identifier_has_1_to_128_characters() {
 }
 
 #[test]
-fn what_is_invalid_keeps_its_names() {
+fn an_invalid_message_keeps_its_labels() {
     let labels = |text: &str| match parse(text) {
         ClientMessage::Invalid { id, filename, .. } => {
             (id.map(|id| id.as_str().to_owned()), filename)
@@ -130,7 +130,7 @@ fn what_is_invalid_keeps_its_names() {
 }
 
 #[test]
-fn says_that_it_is_no_json() {
+fn text_that_is_no_json_is_refused() {
     for text in [
         "",
         "hello",
@@ -148,7 +148,7 @@ fn says_that_it_is_no_json() {
 }
 
 #[test]
-fn says_that_it_is_no_object() {
+fn json_that_is_no_object_is_refused() {
     for (text, kind) in [
         ("null", "null"),
         ("1.5", "a number"),
@@ -165,7 +165,7 @@ fn says_that_it_is_no_object() {
 }
 
 #[test]
-fn names_the_type_and_those_there_are() {
+fn an_unknown_type_is_answered_with_the_known_ones() {
     assert!(reason("{}").starts_with("message has no \"type\""));
     let unknown = reason(r#"{"type": "Image"}"#);
     assert_eq!(
@@ -176,7 +176,7 @@ fn names_the_type_and_those_there_are() {
 }
 
 #[test]
-fn names_the_field_that_is_missing_or_wrong() {
+fn an_error_names_the_missing_or_wrong_field() {
     assert!(reason(r#"{"type": "image"}"#).starts_with("image message has no \"data\""));
     for (text, expected) in [
         (
@@ -224,7 +224,7 @@ fn reads_a_binary_image_without_copying_it() {
 }
 
 #[test]
-fn says_what_is_wrong_with_the_header_of_a_binary_message() {
+fn malformed_binary_headers_are_refused_with_the_reason() {
     let long = format!(
         r#"{{"type": "image", "filename": "{}"}}"#,
         "n".repeat(MAX_NAME_BYTES + 1)
@@ -278,7 +278,7 @@ fn says_what_is_wrong_with_the_header_of_a_binary_message() {
 }
 
 #[test]
-fn a_name_has_an_end() {
+fn a_long_name_is_refused() {
     let text = format!(
         r#"{{"type": "image", "data": "aGVsbG8=", "filename": "{}"}}"#,
         "n".repeat(MAX_NAME_BYTES + 1)

@@ -1,8 +1,8 @@
-//! Which web pages may use the server.
+//! Origins of web pages that may use the server.
 //!
-//! A browser lets any page in the world talk to a server on the user's machine: it only keeps the
-//! answers from the page unless CORS headers say otherwise, and of a WebSocket not even those. So
-//! what changes something, and every WebSocket, is refused to pages that are not allowed.
+//! A browser lets any web page send requests to a server on the user's machine. Without CORS headers
+//! it only hides the responses from the page, and it does not even do that for a WebSocket. So unsafe
+//! methods and WebSockets are refused to pages of other origins.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,31 +10,34 @@ use std::time::Duration;
 use thiserror::Error;
 use tower_http::cors::{AllowOrigin, CorsLayer, MaxAge};
 use warp::http::header::{self, HeaderMap, HeaderValue};
-use warp::http::{Method, StatusCode, Uri};
+use warp::http::{Method, Uri};
 
-use super::ApiError;
-
-/// Which origins besides the server's own are allowed.
+/// Allowed origins besides the server's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OriginPolicy {
-    /// Every page.
+    /// All origins.
     Any,
-    /// These, and pages of this machine if so marked.
+    /// Some origins.
     Listed {
-        /// Whether pages of `localhost` and loopback addresses are allowed, at any port.
+        /// Whether `localhost` and loopback addresses are allowed, at any port.
         local: bool,
-        /// Exact origins.
+        /// Compared exactly.
         origins: Vec<String>,
     },
 }
 
-/// Something in the list is no origin.
+/// An item of the list is no origin.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error(
     "{0:?} is no origin; write scheme://host or scheme://host:port, *, local, or null for pages \
      opened as files"
 )]
 pub struct UnknownOrigin(String);
+
+/// A web page of this origin may not make the request.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("pages of {0} may not use this server; its operator can allow them with --cors-origins")]
+pub struct ForbiddenOrigin(String);
 
 impl FromStr for OriginPolicy {
     type Err = UnknownOrigin;
@@ -61,7 +64,7 @@ impl FromStr for OriginPolicy {
     }
 }
 
-/// Scheme, host and port as a browser writes them, or nothing if it is no origin.
+/// An origin as browsers write it; none if the text is no origin.
 fn normalize(origin: &str) -> Option<String> {
     let uri: Uri = origin.strip_suffix('/').unwrap_or(origin).parse().ok()?;
     let scheme = uri.scheme_str()?.to_ascii_lowercase();
@@ -79,7 +82,8 @@ fn normalize(origin: &str) -> Option<String> {
 }
 
 impl OriginPolicy {
-    /// Whether a page of this origin may use the server, of whose own the requested host tells.
+    /// Whether a page of this origin may use the server. `host` is the `Host` of the request, which
+    /// gives the server's own origin.
     fn allows(&self, origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
         let Ok(origin) = origin.to_str() else {
             return false;
@@ -94,30 +98,23 @@ impl OriginPolicy {
         }
     }
 
-    /// Refuses what changes something, and WebSockets, to pages that are not allowed.
+    /// Refuses unsafe methods and WebSockets to pages that are not allowed.
     ///
     /// # Errors
-    /// 403.
-    pub fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
-        let harmless =
-            (method == Method::GET || method == Method::HEAD || method == Method::OPTIONS)
-                && !headers.contains_key(header::UPGRADE);
+    /// [`ForbiddenOrigin`].
+    pub fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), ForbiddenOrigin> {
+        let safe = (method == Method::GET || method == Method::HEAD || method == Method::OPTIONS)
+            && !headers.contains_key(header::UPGRADE);
         match headers.get(header::ORIGIN) {
-            Some(origin) if !harmless && !self.allows(origin, headers.get(header::HOST)) => {
-                Err(ApiError::new(
-                    StatusCode::FORBIDDEN,
-                    format!(
-                        "pages of {} may not use this server; its operator can allow them with \
-                         --cors-origins",
-                        String::from_utf8_lossy(origin.as_bytes())
-                    ),
-                ))
+            Some(origin) if !safe && !self.allows(origin, headers.get(header::HOST)) => {
+                let origin = String::from_utf8_lossy(origin.as_bytes());
+                Err(ForbiddenOrigin(origin.into_owned()))
             }
             _ => Ok(()),
         }
     }
 
-    /// Answers preflight requests and marks answers that a page may read.
+    /// The layer that answers preflight requests and adds CORS headers to responses.
     pub fn cors(&self) -> CorsLayer {
         let origins = match self {
             Self::Any => AllowOrigin::any(),
@@ -186,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn local_pages_are_those_of_this_machine() {
+    fn local_pages_are_those_of_loopback_addresses() {
         for origin in [
             "http://localhost:8080",
             "https://localhost",
@@ -208,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_own_pages_always_may() {
+    fn the_servers_own_pages_are_always_allowed() {
         assert!(allows("", "http://192.168.0.7:8000"));
         assert!(!allows("", "http://192.168.0.7:9000"));
     }
@@ -225,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_origin() {
+    fn invalid_origins_are_refused() {
         for text in [
             "example.org",
             "ftp://a.test",
@@ -240,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_pages_may_look_but_not_touch() {
+    fn other_pages_may_only_use_safe_methods() {
         let policy = policy("local");
         let mut headers = HeaderMap::new();
         assert!(policy.check(&Method::POST, &headers).is_ok(), "no browser");

@@ -6,10 +6,10 @@ use std::str::FromStr;
 
 use pointstream_actors::{ConfigLimits, OutOfRange, PointOptions, SessionConfig};
 
-use super::ApiError;
+use super::error::ApiError;
 
-/// The decoded parameters of a query. Of a repeated one the last counts; those that nobody asks
-/// for are ignored.
+/// The decoded parameters of a query. The last value of a repeated parameter counts; unknown
+/// parameters are ignored.
 #[derive(Debug, Default)]
 pub struct Query(HashMap<String, String>);
 
@@ -20,15 +20,14 @@ impl From<Vec<(String, String)>> for Query {
 }
 
 impl Query {
-    /// The text of a parameter.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// A parameter that is yes or no.
+    /// A boolean: `true`, `1`, `yes`, `on` or their opposites, in any case.
     ///
     /// # Errors
-    /// 422 if it is something else.
+    /// 422 if the value is no boolean.
     pub fn boolean(&self, name: &str) -> Result<Option<bool>, ApiError> {
         self.text(name)
             .map(|text| match text.trim().to_ascii_lowercase().as_str() {
@@ -39,18 +38,14 @@ impl Query {
             .transpose()
     }
 
-    /// A whole number.
-    ///
     /// # Errors
-    /// 422 if it is none.
+    /// 422 if the value is no integer.
     pub fn integer(&self, name: &str) -> Result<Option<i128>, ApiError> {
         self.number(name, "an integer")
     }
 
-    /// A number.
-    ///
     /// # Errors
-    /// 422 if it is none.
+    /// 422 if the value is no number.
     pub fn float(&self, name: &str) -> Result<Option<f64>, ApiError> {
         self.number(name, "a number")
     }
@@ -65,7 +60,7 @@ impl Query {
             .transpose()
     }
 
-    /// One of several names.
+    /// A value of an enumeration, by its name.
     fn choice<T>(&self, name: &str) -> Result<Option<T>, ApiError>
     where
         T: FromStr<Err: Display>,
@@ -78,7 +73,7 @@ impl Query {
             .transpose()
     }
 
-    /// A whole number that fits its type; the range is for the message.
+    /// An integer that fits its type. The range is for the text of the error.
     fn bounded<T: TryFrom<i128>>(
         &self,
         parameter: &'static str,
@@ -103,7 +98,7 @@ impl Query {
     /// The parameters of a new session.
     ///
     /// # Errors
-    /// 422 for the first one that is of the wrong type or out of its range.
+    /// 422 for the first parameter of the wrong type or out of its range.
     pub fn session_config(&self, limits: &ConfigLimits) -> Result<SessionConfig, ApiError> {
         let default = SessionConfig::default();
         let config = SessionConfig {
@@ -189,13 +184,13 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_the_protocols() {
+    fn defaults_are_those_of_the_protocol() {
         let config = query(&[]).session_config(&LIMITS).expect("defaults");
         assert_eq!(config, SessionConfig::default());
     }
 
     #[test]
-    fn defaults_bow_to_smaller_limits() {
+    fn defaults_are_clamped_to_smaller_limits() {
         let limits = ConfigLimits {
             max_images: 10,
             num_max_points: 1000,
@@ -242,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_repeated_parameter_the_last_counts() {
+    fn the_last_value_of_a_repeated_parameter_counts() {
         let config = query(&[("max_images", "7"), ("max_images", "8")])
             .session_config(&LIMITS)
             .expect("valid");
@@ -250,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_parameter_of_the_wrong_type() {
+    fn an_error_names_the_parameter_of_the_wrong_type() {
         for name in ["max_images", "process_res", "num_max_points"] {
             assert_eq!(
                 refusal(name, "many"),
@@ -281,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_range() {
+    fn an_error_names_the_range() {
         let expected = "max_images must be between 1 and 1000, but it is ";
         for value in ["0", "-3", "1001", "99999999999999999999"] {
             let detail = refusal("max_images", value);
@@ -295,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn yes_and_no_come_in_many_words() {
+    fn booleans_have_several_spellings() {
         for text in ["true", "True", "1", "yes", "on"] {
             assert_eq!(query(&[("x", text)]).boolean("x"), Ok(Some(true)));
         }

@@ -1,0 +1,14 @@
+//! What REST and the WebSocket share: requests, their query parameters, and errors.
+
+mod client_slot;
+mod error;
+mod query;
+mod request;
+pub mod schemas;
+mod word_list;
+
+pub use client_slot::ClientSlot;
+pub use error::{ApiError, ErrorBody};
+pub use query::Query;
+pub use request::Request;
+pub use word_list::word_list;

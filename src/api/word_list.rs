@@ -1,0 +1,28 @@
+//! Lists of words in the texts of errors.
+
+/// Words with commas and a conjunction before the last: `a, b and c`.
+pub fn word_list(words: impl Iterator<Item = &'static str>, conjunction: &str) -> String {
+    let mut words: Vec<_> = words.collect();
+    match (words.pop(), words.join(", ")) {
+        (None, _) => String::new(),
+        (Some(only), others) if others.is_empty() => only.to_owned(),
+        (Some(last), others) => format!("{others} {conjunction} {last}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_follows_a_conjunction() {
+        for (words, expected) in [
+            (&[][..], ""),
+            (&["a"], "a"),
+            (&["a", "b"], "a or b"),
+            (&["a", "b", "c"], "a, b or c"),
+        ] {
+            assert_eq!(word_list(words.iter().copied(), "or"), expected);
+        }
+    }
+}

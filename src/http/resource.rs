@@ -1,0 +1,141 @@
+//! A resource: a path, and a handler for each method that it has.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use warp::filters::BoxedFilter;
+use warp::http::Method;
+use warp::http::header::HeaderMap;
+use warp::reply::{Reply, Response};
+use warp::{Filter, Rejection};
+
+use crate::api::{ApiError, Query, Request};
+use crate::app::App;
+
+/// A filter that answers requests for one resource and rejects all others.
+pub type Route = BoxedFilter<(Response,)>;
+
+type Handler<P> = Arc<dyn Fn(Request<P>) -> BoxFuture<'static, Response> + Send + Sync>;
+
+/// A resource. Methods without a handler are answered with 405.
+pub struct Resource<P> {
+    app: App,
+    target: BoxedFilter<(P,)>,
+    handlers: Vec<(Method, Handler<P>)>,
+}
+
+/// A resource whose path, or another part of the request, gives its handlers a value.
+pub fn resource<P: Send + 'static>(app: &App, target: impl Target<P>) -> Resource<P> {
+    Resource {
+        app: app.clone(),
+        target: target.boxed(),
+        handlers: Vec::new(),
+    }
+}
+
+/// The path of a resource that needs nothing else of the request.
+pub fn fixed(
+    path: impl Filter<Extract = (), Error = Rejection> + Clone + Send + Sync + 'static,
+) -> impl Target<()> {
+    path.map(|| ())
+}
+
+/// A resource that has `GET`.
+pub fn get<P: Send + 'static, F: Answer>(
+    app: &App,
+    target: impl Target<P>,
+    handler: impl HandlerFn<P, F>,
+) -> Route {
+    resource(app, target).on(&[Method::GET], handler).route()
+}
+
+/// A resource that has `GET` and `HEAD`.
+pub fn get_and_head<P: Send + 'static, F: Answer>(
+    app: &App,
+    target: impl Target<P>,
+    handler: impl HandlerFn<P, F>,
+) -> Route {
+    resource(app, target)
+        .on(&[Method::GET, Method::HEAD], handler)
+        .route()
+}
+
+/// A resource that has `POST`.
+pub fn post<P: Send + 'static, F: Answer>(
+    app: &App,
+    target: impl Target<P>,
+    handler: impl HandlerFn<P, F>,
+) -> Route {
+    resource(app, target).on(&[Method::POST], handler).route()
+}
+
+impl<P: Send + 'static> Resource<P> {
+    /// Answers requests of these methods with a handler.
+    pub fn on<F: Answer>(mut self, methods: &[Method], handler: impl HandlerFn<P, F>) -> Self {
+        let handler: Handler<P> =
+            Arc::new(move |request| handler(request).map(Reply::into_response).boxed());
+        for method in methods {
+            self.handlers.push((method.clone(), handler.clone()));
+        }
+        self
+    }
+
+    /// The finished route.
+    pub fn route(self) -> Route {
+        let Self {
+            app,
+            target,
+            handlers,
+        } = self;
+        let handlers = Arc::new(handlers);
+        target
+            .and(warp::method())
+            .and(warp::query::<Vec<(String, String)>>())
+            .and(warp::header::headers_cloned())
+            .then(
+                move |target: P,
+                      method: Method,
+                      query: Vec<(String, String)>,
+                      headers: HeaderMap| {
+                    let found = handlers.iter().find(|(known, _)| *known == method);
+                    match found {
+                        Some((_, handler)) => handler(Request {
+                            app: app.clone(),
+                            target,
+                            method,
+                            query: Query::from(query),
+                            headers,
+                        }),
+                        None => {
+                            let known = handlers.iter().map(|(method, _)| method.as_str());
+                            let refusal = ApiError::method_not_allowed(known);
+                            futures_util::future::ready(refusal.into_response()).boxed()
+                        }
+                    }
+                },
+            )
+            .boxed()
+    }
+}
+
+/// What a resource takes from a request; rejects requests for other resources.
+pub trait Target<P>:
+    Filter<Extract = (P,), Error = Rejection> + Clone + Send + Sync + 'static
+{
+}
+
+impl<P, F> Target<P> for F where
+    F: Filter<Extract = (P,), Error = Rejection> + Clone + Send + Sync + 'static
+{
+}
+
+/// What handlers return: a future of a reply.
+pub trait Answer: Future<Output: Reply> + Send + 'static {}
+
+impl<F: Future<Output: Reply> + Send + 'static> Answer for F {}
+
+/// What handlers are: asynchronous functions of a request.
+pub trait HandlerFn<P, F>: Fn(Request<P>) -> F + Send + Sync + 'static {}
+
+impl<P, F, H: Fn(Request<P>) -> F + Send + Sync + 'static> HandlerFn<P, F> for H {}

@@ -1,0 +1,308 @@
+//! Messages from clients: what they look like, and how they become requests of a session.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use pointstream_actors::{
+    BadMessageId, ClientMessage, ClientMessageKind, LongName, MessageId, check_name,
+};
+use pointstream_reconstruction::model::{KnownCamera, KnownCameraError};
+use serde::Deserialize;
+use strum::VariantArray;
+use thiserror::Error;
+use utoipa::ToSchema;
+
+use super::binary::{self, BadBinary};
+use super::field::{Field, Matrix, Nothing, WrongType};
+use super::image_data::{self, ImageDataError};
+use crate::api::word_list;
+
+/// Longest header of a binary message in bytes. The longest name fits, however it is escaped.
+const MAX_HEADER: usize = 128 << 10;
+/// Characters of a client's text that are repeated in an error.
+const SHOWN: usize = 100;
+
+/// Adds an image.
+#[derive(Deserialize, ToSchema)]
+pub struct ImageMessage<'a> {
+    /// An image file (JPEG, PNG or WebP) as base64, or a data URL of one.
+    #[serde(borrow, default)]
+    #[schema(value_type = String, required)]
+    data: Field<Cow<'a, str>>,
+    /// What the client calls the image; only a label.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, max_length = 16384)]
+    filename: Field<Cow<'a, str>>,
+    /// 3x3, from the camera to pixels of the image, the centre of the top left one being
+    /// (0, 0). Goes with `extrinsics`.
+    #[serde(default)]
+    #[schema(value_type = Option<[[f64; 3]; 3]>)]
+    intrinsics: Field<Matrix<3>>,
+    /// 4x4, from the world, one for all images, to the camera: x right, y down, z forward.
+    /// Goes with `intrinsics`.
+    #[serde(default)]
+    #[schema(value_type = Option<[[f64; 4]; 4]>)]
+    extrinsics: Field<Matrix<4>>,
+    /// What the client calls this message; its answers repeat it.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
+    id: Field<Cow<'a, str>>,
+}
+
+/// Asks for a point cloud of the images so far.
+#[derive(Deserialize, ToSchema)]
+pub struct GenerateMessage<'a> {
+    /// Whether the answer is a `delta` rather than `complete`; true if it is missing.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    incremental: Field<bool>,
+    /// What the client calls this message; its answers repeat it.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
+    id: Field<Cow<'a, str>>,
+}
+
+/// Asks for the final point cloud; only `ping` is accepted afterwards.
+#[derive(Deserialize, ToSchema)]
+pub struct FinalizeMessage<'a> {
+    /// What the client calls this message; its answers repeat it.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
+    id: Field<Cow<'a, str>>,
+}
+
+/// Asks whether the connection is alive.
+#[derive(ToSchema)]
+pub struct PingMessage {}
+
+/// The types of messages that clients send.
+pub fn known_kinds() -> impl Iterator<Item = ClientMessageKind> {
+    let kinds = ClientMessageKind::VARIANTS.iter().copied();
+    kinds.filter(|kind| *kind != ClientMessageKind::Invalid)
+}
+
+/// The types of messages for an error: `image, generate, finalize and ping`.
+fn list_of_kinds() -> String {
+    word_list(known_kinds().map(<&str>::from), "and")
+}
+
+/// Why a message is refused.
+#[derive(Debug, Error, PartialEq)]
+enum BadMessage {
+    #[error("message is not valid JSON: {0}")]
+    NotJson(String),
+    #[error("message must be a JSON object, but it is {0}")]
+    NotAnObject(&'static str),
+    #[error(transparent)]
+    WrongType(#[from] WrongType),
+    #[error(transparent)]
+    ImageData(#[from] ImageDataError),
+    #[error("message has no \"type\"; known types are {}", list_of_kinds())]
+    NoType,
+    #[error("unknown type {0:?}; known types are {known}", known = list_of_kinds())]
+    UnknownType(String),
+    #[error("image message has no \"data\"; it holds the image file as base64")]
+    NoData,
+    #[error(transparent)]
+    Id(#[from] BadMessageId),
+    #[error(transparent)]
+    Filename(#[from] LongName),
+    #[error("\"intrinsics\" and \"extrinsics\" belong together; send both or neither")]
+    HalfACamera,
+    #[error(transparent)]
+    Camera(#[from] KnownCameraError),
+    #[error(transparent)]
+    Binary(#[from] BadBinary),
+    #[error("in the header of a binary message: {0}")]
+    Header(Box<BadMessage>),
+    #[error("the header of a binary message has no \"type\"; it says \"image\"")]
+    NoBinaryType,
+    #[error("binary messages are images; send {0:?} as JSON text")]
+    NotBinary(String),
+    #[error(
+        "\"data\" has no place in the header of a binary message; the image's bytes follow the header"
+    )]
+    DataInHeader,
+    #[error("binary message has no bytes of an image after its header")]
+    NoPayload,
+}
+
+impl From<serde_json::Error> for BadMessage {
+    fn from(error: serde_json::Error) -> Self {
+        Self::NotJson(error.to_string())
+    }
+}
+
+/// Reads a text message. A text that is no message of the protocol gives an invalid message: the
+/// session answers it with an error, in the order of the messages.
+///
+/// Takes time in proportion to the length of the text.
+pub fn parse(text: &str) -> ClientMessage {
+    match Labels::read(text) {
+        Ok(labels) => labels.or_invalid(|kind| read(kind, text)),
+        Err(error) => invalid(error.to_string()),
+    }
+}
+
+/// Reads a binary message: a header, which is short, and an image's bytes, which are not copied.
+pub fn parse_binary(message: &Bytes) -> ClientMessage {
+    let read = || {
+        let (header, payload) = binary::split(message, MAX_HEADER)?;
+        let labels = Labels::read(header).map_err(in_header)?;
+        Ok((labels, header, payload))
+    };
+    match read() {
+        Ok((labels, header, payload)) => {
+            labels.or_invalid(|kind| read_binary(kind, header, payload))
+        }
+        Err::<_, BadMessage>(error) => invalid(error.to_string()),
+    }
+}
+
+/// A message that cannot be read and has no labels.
+pub fn invalid(reason: String) -> ClientMessage {
+    ClientMessage::Invalid {
+        reason,
+        id: None,
+        filename: None,
+    }
+}
+
+/// The fields that say what a message is. They are read first, so that the answer to an invalid
+/// message can name it.
+#[derive(Deserialize)]
+struct Labels<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Field<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    id: Field<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    filename: Field<Cow<'a, str>>,
+}
+
+impl<'a> Labels<'a> {
+    fn read(text: &'a str) -> Result<Self, BadMessage> {
+        if text.trim_start().starts_with('{') {
+            return Ok(serde_json::from_str(text)?);
+        }
+        let other: Field<Nothing> = serde_json::from_str(text)?;
+        Err(BadMessage::NotAnObject(match other {
+            Field::Wrong(kind) => kind,
+            Field::Missing | Field::Value(Nothing) => "null",
+        }))
+    }
+
+    /// The message of this type, or an invalid one with the labels that are valid.
+    fn or_invalid(
+        self,
+        read: impl FnOnce(Field<Cow<'a, str>>) -> Result<ClientMessage, BadMessage>,
+    ) -> ClientMessage {
+        let image: &str = ClientMessageKind::Image.into();
+        let named = self.kind.value().is_some_and(|kind| kind == image);
+        let filename = self.filename.value().filter(|_| named);
+        let filename = filename.filter(|name| check_name(name).is_ok());
+        let id = self.id.value().and_then(|id| MessageId::new(id).ok());
+        read(self.kind).unwrap_or_else(|error| ClientMessage::Invalid {
+            reason: error.to_string(),
+            id,
+            filename: filename.map(|name| name.clone().into_owned()),
+        })
+    }
+}
+
+fn read(kind: Field<Cow<'_, str>>, text: &str) -> Result<ClientMessage, BadMessage> {
+    let word = kind.get("type")?.ok_or(BadMessage::NoType)?;
+    let kind = known_kinds().find(|kind| word == <&str>::from(kind));
+    match kind {
+        Some(ClientMessageKind::Image) => {
+            let mut message: ImageMessage<'_> = serde_json::from_str(text)?;
+            let data = std::mem::take(&mut message.data).get("data")?;
+            let data = data.ok_or(BadMessage::NoData)?;
+            image(message, || Ok(image_data::decode(&data)?.into()))
+        }
+        Some(ClientMessageKind::Generate) => {
+            let message: GenerateMessage<'_> = serde_json::from_str(text)?;
+            Ok(ClientMessage::Generate {
+                incremental: message.incremental.get("incremental")?.unwrap_or(true),
+                id: id(message.id)?,
+            })
+        }
+        Some(ClientMessageKind::Finalize) => {
+            let message: FinalizeMessage<'_> = serde_json::from_str(text)?;
+            Ok(ClientMessage::Finalize {
+                id: id(message.id)?,
+            })
+        }
+        Some(ClientMessageKind::Ping) => Ok(ClientMessage::Ping),
+        Some(ClientMessageKind::Invalid) | None => {
+            let shown = word.chars().take(SHOWN).collect();
+            Err(BadMessage::UnknownType(shown))
+        }
+    }
+}
+
+fn read_binary(
+    kind: Field<Cow<'_, str>>,
+    header: &str,
+    payload: Bytes,
+) -> Result<ClientMessage, BadMessage> {
+    let kind = kind.get("type").map_err(in_header)?;
+    let word = kind.ok_or(BadMessage::NoBinaryType)?;
+    if word != <&str>::from(ClientMessageKind::Image) {
+        let shown = word.chars().take(SHOWN).collect();
+        return Err(BadMessage::NotBinary(shown));
+    }
+    let message: ImageMessage<'_> = serde_json::from_str(header).map_err(in_header)?;
+    if !message.data.is_missing() {
+        return Err(BadMessage::DataInHeader);
+    }
+    image(message, || match payload.is_empty() {
+        true => Err(BadMessage::NoPayload),
+        false => Ok(payload),
+    })
+}
+
+fn in_header(error: impl Into<BadMessage>) -> BadMessage {
+    BadMessage::Header(Box::new(error.into()))
+}
+
+/// An image. Its bytes are asked for after all other fields were found valid: decoding them takes
+/// the most time.
+fn image(
+    message: ImageMessage<'_>,
+    bytes: impl FnOnce() -> Result<Bytes, BadMessage>,
+) -> Result<ClientMessage, BadMessage> {
+    let camera = camera(message.intrinsics, message.extrinsics)?;
+    let name = message.filename.get("filename")?;
+    name.as_deref().map(check_name).transpose()?;
+    let id = id(message.id)?;
+    Ok(ClientMessage::Image {
+        bytes: bytes()?,
+        name: name.map(Cow::into_owned),
+        camera,
+        id,
+    })
+}
+
+fn id(field: Field<Cow<'_, str>>) -> Result<Option<MessageId>, BadMessage> {
+    let id = field.get("id")?;
+    Ok(id.map(|id| MessageId::new(&id)).transpose()?)
+}
+
+/// The camera of an image, if the client sends both of its matrices.
+fn camera(
+    intrinsics: Field<Matrix<3>>,
+    extrinsics: Field<Matrix<4>>,
+) -> Result<Option<Box<KnownCamera>>, BadMessage> {
+    match (intrinsics.get("intrinsics")?, extrinsics.get("extrinsics")?) {
+        (None, None) => Ok(None),
+        (Some(intrinsics), Some(extrinsics)) => {
+            let camera = KnownCamera::new(intrinsics, extrinsics)?;
+            Ok(Some(Box::new(camera)))
+        }
+        _ => Err(BadMessage::HalfACamera),
+    }
+}
+
+#[cfg(test)]
+mod tests;

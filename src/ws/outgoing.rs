@@ -1,0 +1,193 @@
+//! Messages to clients: from events to JSON and frames.
+
+use bytes::Bytes;
+use pointstream_actors::{
+    Answer, AnswerKind, MessageId, ResultMetadata, SessionEvent, SessionId, Stage,
+};
+use serde::Serialize;
+use serde::ser::Error as _;
+use utoipa::ToSchema;
+
+use super::binary;
+use super::fragments::Fragments;
+
+/// Messages without a point cloud.
+#[derive(Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerMessage<'a> {
+    /// The connection joined the session; always the first message.
+    Connected {
+        #[schema(value_type = uuid::Uuid)]
+        session_id: SessionId,
+        image_count: u32,
+        max_images: u32,
+        /// True if results come as binary messages; missing otherwise.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        binary: Option<bool>,
+    },
+    /// An image was decoded and stored.
+    Ack {
+        image_count: u32,
+        #[schema(value_type = uuid::Uuid)]
+        session_id: SessionId,
+        /// The client's name of the image, or a generated one.
+        image_path: &'a str,
+        /// The `id` of the image's message, if it had one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false, min_length = 1, max_length = 128)]
+        id: Option<&'a str>,
+    },
+    /// A generation advanced.
+    Progress {
+        stage: Stage,
+        /// Share of the generation that is done; it never falls.
+        #[schema(minimum = 0, maximum = 1)]
+        progress: f64,
+        /// For people.
+        message: &'a str,
+    },
+    /// A message was refused, a generation failed, or the connection ends.
+    Error {
+        /// What was wrong and what would work, for people.
+        message: &'a str,
+        /// The `id` of the message that this answers, if it had one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false, min_length = 1, max_length = 128)]
+        id: Option<&'a str>,
+        /// The client's name of the image that this answers, if it had one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false, max_length = 16384)]
+        filename: Option<&'a str>,
+    },
+    /// The connection is alive.
+    Pong {
+        #[schema(value_type = uuid::Uuid)]
+        session_id: SessionId,
+    },
+}
+
+/// A message with a point cloud: `delta` for an incremental result, `complete` for a complete one.
+#[derive(Serialize, ToSchema)]
+pub struct ResultMessage<'a> {
+    #[serde(rename = "type")]
+    kind: AnswerKind,
+    /// The `id` of the request, if it had one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, min_length = 1, max_length = 128)]
+    id: Option<&'a str>,
+    /// Images that the session held when the point cloud was asked for.
+    image_count: u32,
+    /// The scene as binary glTF, as base64. Not in the header of a binary message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required)]
+    glb_base64: Option<&'a str>,
+    metadata: &'a ResultMetadata,
+}
+
+/// How results are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResultFrames {
+    /// As JSON with the GLB as base64 in it.
+    Json,
+    /// As binary messages: a header of JSON, and the GLB as it is.
+    Binary,
+}
+
+/// Where a serialised result is split to put the GLB in: JSON escapes the quotes of a client's
+/// text, so the field is the only place with these bytes.
+const NO_GLB: &str = r#""glb_base64":"""#;
+
+/// The message that reports an event. The end of a session has none.
+///
+/// # Errors
+/// If the event cannot be written as JSON.
+pub fn message(
+    event: &SessionEvent,
+    session_id: SessionId,
+    results: ResultFrames,
+) -> serde_json::Result<Option<Fragments>> {
+    let message = match event {
+        SessionEvent::Connected {
+            image_count,
+            max_images,
+        } => ServerMessage::Connected {
+            session_id,
+            image_count: *image_count,
+            max_images: *max_images,
+            binary: (results == ResultFrames::Binary).then_some(true),
+        },
+        SessionEvent::Acknowledged {
+            image_count,
+            image_path,
+            id,
+        } => ServerMessage::Ack {
+            image_count: *image_count,
+            session_id,
+            image_path,
+            id: id.as_ref().map(MessageId::as_str),
+        },
+        SessionEvent::Progress(progress) => ServerMessage::Progress {
+            stage: progress.stage,
+            // In f64, an f32 shows digits that it does not have.
+            progress: (f64::from(progress.fraction) * 1e4).round() / 1e4,
+            message: &progress.message,
+        },
+        SessionEvent::Result { answer, id } => {
+            return result(answer, id.as_ref(), results).map(Some);
+        }
+        SessionEvent::Error {
+            message,
+            id,
+            filename,
+            ..
+        } => ServerMessage::Error {
+            message,
+            id: id.as_ref().map(MessageId::as_str),
+            filename: filename.as_deref(),
+        },
+        SessionEvent::Pong => ServerMessage::Pong { session_id },
+        SessionEvent::Closed(_) => return Ok(None),
+    };
+    let json = serde_json::to_string(&message)?;
+    Ok(Some(Fragments::text(json)))
+}
+
+/// An error message that answers no message of the client.
+pub fn error(message: &str) -> Fragments {
+    let error = ServerMessage::Error {
+        message,
+        id: None,
+        filename: None,
+    };
+    // Serialising strings cannot fail.
+    Fragments::text(serde_json::to_string(&error).unwrap_or_default())
+}
+
+fn result(
+    answer: &Answer,
+    id: Option<&MessageId>,
+    frames: ResultFrames,
+) -> serde_json::Result<Fragments> {
+    let glb = answer.glb.clone();
+    let json = serde_json::to_string(&ResultMessage {
+        kind: answer.kind,
+        id: id.map(MessageId::as_str),
+        image_count: answer.image_count,
+        glb_base64: (frames == ResultFrames::Json).then_some(""),
+        metadata: &answer.metadata,
+    })?;
+    if frames == ResultFrames::Binary {
+        return Ok(Fragments::binary(binary::preface(json), glb));
+    }
+    let field = json
+        .find(NO_GLB)
+        .ok_or_else(|| serde_json::Error::custom("a result has no glb_base64"))?;
+    let mut head = Bytes::from(json);
+    // Before the closing quote of the empty string.
+    let tail = head.split_off(field + NO_GLB.len() - 1);
+    Ok(Fragments::text_with_glb(head, glb, tail))
+}
+
+#[cfg(test)]
+mod tests;
