@@ -1,6 +1,6 @@
 # Each target calls one script or module.
 .DEFAULT_GOAL := help
-.PHONY: help setup serve models test notices deny bench compare evaluate sample-scene golden model \
+.PHONY: help setup serve models test schemas notices deny bench compare evaluate sample-scene golden model \
 	lock clean
 
 # Arguments for the program behind a target: make serve ARGS="--port 9000"
@@ -23,6 +23,9 @@ test: ## Run formatters, linters and all tests, or some steps: ARGS="build_rust 
 
 notices: ## Write the licence notices of all dependencies to target/notices/.
 	@scripts/notices.sh
+
+schemas: ## Check the descriptions of the interfaces, with a generated Python client too.
+	@integration/schemas/run.sh --python
 
 deny: ## Check advisories, licences, duplicates and sources of crates (needs cargo-deny).
 	@cargo deny check

@@ -261,7 +261,9 @@ async fn a_session_can_be_deleted_while_a_format_is_written() {
     let delete = async {
         until("the writing to begin", async || {
             let files = results(&server);
-            files.contains(&"1.colmap.zip.part".to_owned()).then_some(())
+            files
+                .contains(&"1.colmap.zip.part".to_owned())
+                .then_some(())
         })
         .await;
         let session = format!("/ws/session/{}", client.session);

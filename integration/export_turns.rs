@@ -36,7 +36,9 @@ async fn the_time_before_its_turn_is_not_the_time_of_writing() {
     let (others, late) = tokio::join!(others, async {
         until("the writing of the others", async || {
             let files = server.files();
-            let begun = files.iter().filter(|file| file.ends_with("colmap.zip.part"));
+            let begun = files
+                .iter()
+                .filter(|file| file.ends_with("colmap.zip.part"));
             (begun.count() == held.len()).then_some(())
         })
         .await;

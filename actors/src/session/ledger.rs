@@ -41,7 +41,7 @@ pub(crate) struct Ledger {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Record {
     /// An image was stored.
-    ImageStored(Image),
+    ImageStored(Box<Image>),
     /// A point cloud was made and stored.
     ResultStored {
         result: Arc<ResultRecord>,
@@ -107,7 +107,7 @@ impl Ledger {
     /// Takes a record in.
     pub fn apply(&mut self, record: Record) {
         match record {
-            Record::ImageStored(image) => self.images.push(image),
+            Record::ImageStored(image) => self.images.push(*image),
             Record::ResultStored {
                 result,
                 world,

@@ -322,14 +322,14 @@ impl State {
             .filename
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| format!("image_{:03}", self.ledger.image_count() + 1));
-        self.ledger.apply(Record::ImageStored(Image {
+        self.ledger.apply(Record::ImageStored(Box::new(Image {
             number,
             name: name.clone(),
             id: envelope.id.clone(),
             bytes: stored.bytes,
             size: stored.size,
             camera: stored.camera,
-        }));
+        })));
         self.share.image_accepted(stored.bytes);
         let acknowledged = SessionEvent::Acknowledged {
             image_count: self.ledger.image_count(),

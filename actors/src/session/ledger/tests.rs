@@ -26,14 +26,14 @@ fn image(number: u64) -> Record {
         intrinsics: Matrix3::new(30.0, 0.0, 13.5, 0.0, 30.0, 6.5, 0.0, 0.0, 1.0),
         extrinsics: Isometry3::translation(0.1, 0.2, 1.0 / 3.0).to_homogeneous(),
     };
-    Record::ImageStored(Image {
+    Record::ImageStored(Box::new(Image {
         number,
         name: format!("photo {number}"),
         id: MessageId::new("mine").ok(),
         bytes: 1000 + number,
         size: SIZE,
         camera: (number == 1).then_some(camera),
-    })
+    }))
 }
 
 /// A result of a plane that one camera sees.
