@@ -54,6 +54,20 @@ pub fn open(path: &Path) -> Result<Option<fs::File>, ModelsError> {
     Ok(Some(file))
 }
 
+/// Whether there is a folder of this path. A symbolic link to one is refused: its target may belong
+/// to another user.
+pub fn is_folder(path: &Path) -> Result<bool, ModelsError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Ok(true),
+        Ok(_) => Err(ModelsError::Untrusted {
+            path: path.to_owned(),
+            reason: "it is no folder".to_owned(),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Reads a JSON file as [`open`] opens it. None if there is no file.
 pub fn read_json(path: &Path) -> Result<Option<Vec<u8>>, ModelsError> {
     let Some(file) = open(path)? else {
@@ -80,10 +94,10 @@ pub fn persist(from: &Path, to: &Path) -> io::Result<()> {
     fs::File::open(to.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// Makes a folder and its parents that only the owner can write.
-pub fn create_folder(folder: &Path) -> io::Result<()> {
+/// Creates a folder and its parents with these permissions.
+pub fn create_folder(folder: &Path, mode: u32) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
-    let made = builder.recursive(true).mode(0o755).create(folder);
+    let made = builder.recursive(true).mode(mode).create(folder);
     made.map_err(|error| named("create", folder, &error))
 }
 

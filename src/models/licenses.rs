@@ -38,6 +38,6 @@ pub fn accept(folder: &Path, known: &KnownModel) -> Result<(), ModelsError> {
         license: known.license.clone(),
         accepted_at: now(),
     };
-    create_folder(folder)?;
+    create_folder(folder, 0o755)?;
     Ok(write_json(&folder.join(&known.name), &agreement, folder)?)
 }

@@ -19,7 +19,9 @@ use pointstream_inference::ResolvedModel;
 
 use super::error::ModelsError;
 use super::files::write_json;
-use super::files::{checksum, create_folder, keep_only, now, open, persist, read_json, remove};
+use super::files::{
+    checksum, create_folder, is_folder, keep_only, now, open, persist, read_json, remove,
+};
 use super::licenses;
 use super::lock::Lock;
 use super::options::StoreOptions;
@@ -96,7 +98,11 @@ impl Store {
 
     /// The record of an archive; none if the store does not have it.
     pub fn record(&self, id: ModelId) -> Result<Option<Record>, ModelsError> {
-        let json = read_json(&self.folder(id).join(RECORD))?;
+        let folder = self.folder(id);
+        if !is_folder(&folder)? {
+            return Ok(None);
+        }
+        let json = read_json(&folder.join(RECORD))?;
         let record = json.map(|json| Record::parse(&json, id)).transpose();
         record.map_err(|reason| ModelsError::Damaged {
             id,
@@ -153,7 +159,7 @@ impl Store {
     /// waiting process what the lock is held for.
     pub async fn lock(&self, id: ModelId, task: &str) -> Result<Lock, ModelsError> {
         let locks = self.root.join(LOCKS);
-        create_folder(&locks)?;
+        create_folder(&locks, 0o755)?;
         Lock::acquire(&locks.join(id.to_string()), id, task, self.lock_timeout).await
     }
 
@@ -175,7 +181,7 @@ impl Store {
     pub fn workspace(&self, id: ModelId, _lock: &Lock) -> Result<Workspace, ModelsError> {
         let folder = self.work(id);
         let workspace = Workspace { folder };
-        create_folder(&workspace.downloads())?;
+        create_folder(&workspace.downloads(), 0o700)?;
         keep_only(&workspace.folder, &[DOWNLOADS])?;
         Ok(workspace)
     }
@@ -218,7 +224,7 @@ impl Store {
         };
         record.agrees(&model.metadata).map_err(other)?;
 
-        create_folder(&folder)?;
+        create_folder(&folder, 0o755)?;
         persist(&exported, &path)?;
         write_json(&folder.join(RECORD), &record, &workspace.folder)?;
         keep_only(&folder, &[RECORD, &record.archive.file])?;
