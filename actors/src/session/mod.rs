@@ -26,6 +26,7 @@ mod progress;
 mod requests;
 mod result_files;
 mod shutdown;
+mod snapshot;
 mod state;
 mod stored_result;
 mod thumbnails;

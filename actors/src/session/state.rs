@@ -22,6 +22,7 @@ use super::message::SessionMessage;
 use super::requests::{Request, RequestKind, Requests};
 use super::result_files::ResultFiles;
 use super::shutdown::Shutdown;
+use super::snapshot;
 use super::stored_result::Generated;
 use super::thumbnails;
 use super::uploads::{SettledUpload, Uploads};
@@ -35,7 +36,7 @@ use crate::ids::ClientId;
 use crate::mailbox::{Mailbox, answer};
 use crate::memory::MemoryLease;
 use crate::metrics::SessionShare;
-use crate::report::{ImageSummary, SessionStatus, SessionSummary};
+use crate::report::{SessionStatus, SessionSummary};
 use crate::session_event::{CloseReason, Progress, SessionEvent};
 
 /// The state of a session.
@@ -132,9 +133,7 @@ impl State {
             SessionMessage::Undelivered(event) => self.clients.return_undelivered(event),
             SessionMessage::Summary(reply) => answer(reply, self.summary()),
             SessionMessage::Result(reply) => answer(reply, self.results.newest().cloned()),
-            SessionMessage::Images(reply) => {
-                answer(reply, self.ledger.images().iter().map(summary_of).collect());
-            }
+            SessionMessage::Images(reply) => answer(reply, snapshot::images(&self.ledger)),
             SessionMessage::Thumbnail { index, reply } => {
                 thumbnails::request(&self.context, self.ledger.images().get(index), reply);
             }
@@ -181,31 +180,16 @@ impl State {
     }
 
     fn status(&self) -> SessionStatus {
-        if self.requests.is_running() {
-            SessionStatus::Processing
-        } else if self.ledger.is_completed() {
-            SessionStatus::Completed
-        } else if self.ledger.error().is_some() {
-            SessionStatus::Error
-        } else {
-            SessionStatus::Active
-        }
+        snapshot::status(&self.ledger, &self.requests)
     }
 
     fn summary(&self) -> SessionSummary {
         SessionSummary {
-            id: self.ledger.session(),
-            created_at: self.ledger.created_at(),
             last_activity: self.activity.last(),
-            status: self.status(),
-            image_count: self.ledger.image_count(),
             pending_images: self.uploads.pending_images(),
-            image_bytes: self.ledger.image_bytes(),
-            config: self.ledger.config().clone(),
             connections: self.clients.count(),
-            requests: self.requests.count(),
             has_result: self.results.has_result(),
-            error_message: self.ledger.error().map(str::to_owned),
+            ..snapshot::summary(&self.ledger, &self.requests)
         }
     }
 
@@ -485,14 +469,5 @@ impl Drop for State {
             let generations = &self.context.metrics.generations;
             generations.cancelled(request.kind.answer());
         }
-    }
-}
-
-fn summary_of(image: &Image) -> ImageSummary {
-    ImageSummary {
-        id: image.id.clone(),
-        name: image.name.clone(),
-        width: image.size.width,
-        height: image.size.height,
     }
 }
