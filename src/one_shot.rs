@@ -10,8 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pointstream_actors::{
     Answer, AttachError, ClientMessage, CloseReason, CreateSessionError, Delivery, ErrorKind,
-    Events, MemoryBudget, MemoryLease, OwnedSession, Progress, Requests, SessionConfig,
-    SessionEvent, SessionId, SessionNotFound, System,
+    Events, ImageUpload, MemoryBudget, MemoryLease, OwnedSession, Progress, Requests,
+    SessionConfig, SessionEvent, SessionId, SessionNotFound, System,
 };
 use thiserror::Error;
 
@@ -124,12 +124,10 @@ impl OneShot {
         let label = name.clone().filter(|name| !name.is_empty());
         self.unacknowledged
             .push_back(label.unwrap_or_else(|| format!("image {}", self.num_uploaded)));
-        let image = ClientMessage::Image {
-            bytes,
+        let image = ClientMessage::Image(ImageUpload {
             name,
-            camera: None,
-            id: None,
-        };
+            ..ImageUpload::new(bytes)
+        });
         self.send(image, lease).await
     }
 

@@ -78,7 +78,7 @@ impl Requests {
     ) -> Result<(), SessionNotFound> {
         let shared = &self.shared;
         let size = match &message {
-            ClientMessage::Image { bytes, .. } => bytes.len(),
+            ClientMessage::Image(image) => image.bytes.len(),
             _ => 0,
         };
         if let Some(lease) = &mut lease {

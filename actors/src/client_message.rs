@@ -27,6 +27,32 @@ pub fn check_name(name: &str) -> Result<(), LongName> {
     }
 }
 
+/// An image that a client adds to its session.
+#[derive(Debug)]
+pub struct ImageUpload {
+    /// The encoded image (JPEG, PNG or WebP).
+    pub bytes: Bytes,
+    /// The client's label for it.
+    pub name: Option<String>,
+    /// Its camera, if the client knows it: for the image's own size after the EXIF orientation was
+    /// applied.
+    pub camera: Option<Box<KnownCamera>>,
+    /// The client's identifier of the message.
+    pub id: Option<MessageId>,
+}
+
+impl ImageUpload {
+    /// An image of which nothing else is known.
+    pub fn new(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            name: None,
+            camera: None,
+            id: None,
+        }
+    }
+}
+
 /// What a client asks of its session. `id` is always the client's identifier of the message.
 #[derive(Debug, EnumDiscriminants)]
 #[strum_discriminants(
@@ -37,16 +63,7 @@ pub fn check_name(name: &str) -> Result<(), LongName> {
 )]
 pub enum ClientMessage {
     /// Add an image.
-    Image {
-        /// The encoded image (JPEG, PNG or WebP).
-        bytes: Bytes,
-        /// The client's label for it.
-        name: Option<String>,
-        /// Its camera, if the client knows it: for the image's own size after the EXIF orientation
-        /// was applied.
-        camera: Option<Box<KnownCamera>>,
-        id: Option<MessageId>,
-    },
+    Image(ImageUpload),
     /// Make a point cloud of the images so far.
     Generate {
         /// Whether the answer is a `delta`; else it is `complete`.

@@ -44,7 +44,9 @@ mod tests;
 pub use answer::{Answer, AnswerKind, ResultFile, ResultMetadata, Timings};
 pub use blobs::DataDirError;
 pub use client::{Delivery, Events, Requests};
-pub use client_message::{ClientMessage, ClientMessageKind, LongName, MAX_NAME_BYTES, check_name};
+pub use client_message::{
+    ClientMessage, ClientMessageKind, ImageUpload, LongName, MAX_NAME_BYTES, check_name,
+};
 pub use error_kind::ErrorKind;
 pub use errors::{
     AttachError, CreateSessionError, DeleteSessionError, ResultFileError, SessionNotFound,

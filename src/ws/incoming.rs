@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use pointstream_actors::{
-    BadMessageId, ClientMessage, ClientMessageKind, LongName, MessageId, check_name,
+    BadMessageId, ClientMessage, ClientMessageKind, ImageUpload, LongName, MessageId, check_name,
 };
 use pointstream_reconstruction::model::{KnownCamera, KnownCameraError};
 use serde::Deserialize;
@@ -276,12 +276,12 @@ fn image(
     let name = message.filename.get("filename")?;
     name.as_deref().map(check_name).transpose()?;
     let id = id(message.id)?;
-    Ok(ClientMessage::Image {
+    Ok(ClientMessage::Image(ImageUpload {
         bytes: bytes()?,
         name: name.map(Cow::into_owned),
         camera,
         id,
-    })
+    }))
 }
 
 fn id(field: Field<Cow<'_, str>>) -> Result<Option<MessageId>, BadMessage> {

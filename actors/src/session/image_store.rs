@@ -1,6 +1,5 @@
 //! Decoding, preparing and storing an image.
 
-use bytes::Bytes;
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::{
     DecodeLimits, ProcessResMethod, decode, preprocess, processed_region,
@@ -11,22 +10,21 @@ use super::context::Context;
 use super::image_outcome::{ImageError, StoredImage};
 use super::message::SessionMessage;
 use crate::blobs::{BlobName, Blobs};
+use crate::client_message::ImageUpload;
 use crate::memory::MemoryLease;
 use crate::session_config::SessionConfig;
 
-/// An image that a client has sent.
-pub(super) struct NewImage {
-    /// The client's file.
-    pub bytes: Bytes,
-    /// At the image's own size.
-    pub camera: Option<Box<KnownCamera>>,
-    /// The memory that the file takes.
-    pub memory: Option<MemoryLease>,
-}
-
 /// Stores an image in the background. The session hears of it as
 /// [`SessionMessage::UploadSettled`].
-pub(super) fn store(context: &Context, config: &SessionConfig, number: u64, image: NewImage) {
+///
+/// `memory` is what the image's file takes; it is returned once the image is stored.
+pub(super) fn store(
+    context: &Context,
+    config: &SessionConfig,
+    number: u64,
+    image: ImageUpload,
+    memory: Option<MemoryLease>,
+) {
     let preparation = Preparation {
         limits: context.settings.image_limits,
         process_res: config.process_res,
@@ -35,15 +33,10 @@ pub(super) fn store(context: &Context, config: &SessionConfig, number: u64, imag
     };
     let job = context.clone();
     let work = async move {
-        let NewImage {
-            bytes,
-            camera,
-            memory,
-        } = image;
         let computing = job.computing.clone();
         let stored = computing.run(move || {
-            let prepared = preparation.run(&bytes, camera.as_deref())?;
-            write(&job, number, &bytes, &prepared.pixels)?;
+            let prepared = preparation.run(&image.bytes, image.camera.as_deref())?;
+            write(&job, number, &image.bytes, &prepared.pixels)?;
             Ok(prepared.stored)
         });
         let stored = stored.await?;

@@ -16,7 +16,7 @@ use super::envelope::Envelope;
 use super::generation::Generation;
 use super::generation_error::GenerationError;
 use super::image_outcome::{ImageError, StoredImage};
-use super::image_store::{self, NewImage};
+use super::image_store;
 use super::ledger::{Image, Ledger, Record};
 use super::message::SessionMessage;
 use super::requests::{Request, RequestKind, Requests};
@@ -29,7 +29,7 @@ use super::uploads::{SettledUpload, Uploads};
 use crate::actor_status::CurrentJob;
 use crate::blobs::BlobName;
 use crate::client;
-use crate::client_message::ClientMessage;
+use crate::client_message::{ClientMessage, ImageUpload};
 use crate::error_kind::ErrorKind;
 use crate::errors::AttachError;
 use crate::ids::ClientId;
@@ -232,18 +232,9 @@ impl State {
                 let error = ImageError::Invalid(reason);
                 self.uploads.refuse(envelope(id, filename), error);
             }
-            ClientMessage::Image {
-                bytes,
-                name,
-                camera,
-                id,
-            } => {
-                let image = NewImage {
-                    bytes,
-                    camera,
-                    memory,
-                };
-                self.upload(envelope(id, name), image);
+            ClientMessage::Image(mut image) => {
+                let envelope = envelope(image.id.take(), image.name.take());
+                self.upload(envelope, image, memory);
             }
             ClientMessage::Generate { incremental, id } => {
                 let kind = RequestKind::Generate { incremental };
@@ -265,12 +256,12 @@ impl State {
         }
     }
 
-    fn upload(&mut self, envelope: Envelope, image: NewImage) {
+    fn upload(&mut self, envelope: Envelope, image: ImageUpload, memory: Option<MemoryLease>) {
         match self.admission().of_image(envelope.filename.as_deref()) {
             Err(error) => self.uploads.refuse(envelope, error),
             Ok(()) => {
                 let number = self.uploads.begin(envelope);
-                image_store::store(&self.context, self.ledger.config(), number, image);
+                image_store::store(&self.context, self.ledger.config(), number, image, memory);
             }
         }
     }

@@ -19,8 +19,8 @@ use ractor::ActorCell;
 pub(crate) use fake_model::FakeModel;
 
 use crate::{
-    ActorReport, ClientMessage, Events, Requests, SessionConfig, SessionEvent, SessionId, Settings,
-    System,
+    ActorReport, ClientMessage, Events, ImageUpload, Requests, SessionConfig, SessionEvent,
+    SessionId, Settings, System,
 };
 
 struct Fixture {
@@ -155,13 +155,8 @@ impl Client {
         picture
             .write_to(&mut bytes, ImageFormat::Png)
             .expect("a PNG");
-        self.send(ClientMessage::Image {
-            bytes: bytes.into_inner().into(),
-            name: None,
-            camera: None,
-            id: None,
-        })
-        .await;
+        let image = ImageUpload::new(bytes.into_inner().into());
+        self.send(ClientMessage::Image(image)).await;
         let event = self.next().await;
         assert!(matches!(event, SessionEvent::Acknowledged { .. }));
     }

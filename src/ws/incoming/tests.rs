@@ -11,7 +11,7 @@ fn reason(text: &str) -> String {
 
 fn image_of(text: &str) -> (Bytes, Option<String>) {
     match parse(text) {
-        ClientMessage::Image { bytes, name, .. } => (bytes, name),
+        ClientMessage::Image(image) => (image.bytes, image.name),
         other => panic!("{other:?} should be an image"),
     }
 }
@@ -214,10 +214,11 @@ fn reads_a_binary_image_without_copying_it() {
     let header = r#"{"type": "image", "filename": "ü.png", "unknown": [1]}"#;
     let message = Bytes::from([&binary::preface(header.to_owned()), &b"hello"[..]].concat());
     match parse_binary(&message) {
-        ClientMessage::Image { bytes, name, .. } => {
-            assert_eq!(bytes, b"hello"[..]);
-            assert_eq!(bytes.as_ptr_range().end, message.as_ptr_range().end);
-            assert_eq!(name.as_deref(), Some("ü.png"));
+        ClientMessage::Image(image) => {
+            assert_eq!(image.bytes, b"hello"[..]);
+            let end = image.bytes.as_ptr_range().end;
+            assert_eq!(end, message.as_ptr_range().end, "it is not copied");
+            assert_eq!(image.name.as_deref(), Some("ü.png"));
         }
         other => panic!("{other:?} should be an image"),
     }
