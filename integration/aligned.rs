@@ -40,5 +40,5 @@ async fn cameras_and_depth_are_in_the_unit_that_all_depth_decides() {
     for (found, own) in steps(&aligned).iter().zip(steps(&plain)) {
         assert!((found - unit * own).abs() < 1e-4, "{found} {own} {unit}");
     }
-    assert!(steps(&plain)[2] > 0.15, "the cameras do stand apart");
+    assert!(steps(&plain)[2] > 0.15, "the cameras have a baseline");
 }

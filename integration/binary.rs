@@ -117,7 +117,7 @@ async fn a_large_result_comes_in_fragments_and_pings_in_between_are_answered() {
     assert_eq!(message["type"], "pong");
     let answer = client.result("complete").await;
     let glb = answer.glb();
-    assert!(glb.len() > 1 << 20, "{} bytes are no test", glb.len());
+    assert!(glb.len() > 1 << 20, "{} bytes are too few", glb.len());
     assert_eq!(
         answer.metadata()["num_points"],
         glb::read(&glb).points.len()
@@ -165,7 +165,7 @@ async fn messages_that_do_not_follow_the_header() {
             &["filename"],
         ),
         (binary(IMAGE, b""), &["no bytes of an image"]),
-        (binary(IMAGE, b"this is no picture"), &["image"]),
+        (binary(IMAGE, b"not an image"), &["image"]),
         (binary(IMAGE, &picture[..picture.len() / 2]), &["image"]),
     ];
     for (bytes, words) in cases {

@@ -98,7 +98,7 @@ fn names(folder: &Path) -> Vec<String> {
 fn succeeded(output: &Output) -> String {
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{complaints}");
-    assert_eq!(complaints, "", "nothing went wrong");
+    assert_eq!(complaints, "", "stderr must be empty");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -186,7 +186,7 @@ async fn what_cannot_work_is_said_in_a_sentence() {
         ["cut.png", "empty", "photos", "tmp"]
     );
     let output = desk.run(&[]).await;
-    assert_eq!(output.status.code(), Some(2), "no photos are a wrong call");
+    assert_eq!(output.status.code(), Some(2), "photos are required");
 }
 
 #[tokio::test]
@@ -262,7 +262,7 @@ async fn an_interrupted_run_ends_ffmpeg() {
 /// Sends SIGINT, as Ctrl-C does, and waits for the process to end.
 async fn interrupt(process: &mut Child) {
     let id = process.id().expect("it runs");
-    let id = libc::pid_t::try_from(id).expect("an identifier of Linux");
+    let id = libc::pid_t::try_from(id).expect("a process id");
     // SAFETY: `kill` takes no pointers; the process is our child and has not been waited for.
     assert_eq!(unsafe { libc::kill(id, libc::SIGINT) }, 0);
     let status = within("the program's end", process.wait()).await;

@@ -71,7 +71,7 @@ async fn every_format_is_a_file_with_a_name_and_a_tag() {
         let again = server.get(&path).await;
         assert_eq!(again.body, reply.body, "{format} is the same every time");
         assert_eq!(again.header("etag"), Some(&*tag));
-        assert!(!tags.contains(&tag), "every format has a tag of its own");
+        assert!(!tags.contains(&tag), "each format has its own tag");
         tags.push(tag);
     }
     let json = server.get(&path(session, "json")).await;
@@ -220,7 +220,7 @@ async fn a_format_is_written_once_and_goes_with_its_result() {
     assert_eq!(
         results(&server),
         ["1.glb", "1.npz"],
-        "nobody asked for more"
+        "no other format was requested"
     );
     let path = path(&client.session, "colmap");
     let asked = (0..8).map(|_| server.get(&path));
@@ -230,12 +230,12 @@ async fn a_format_is_written_once_and_goes_with_its_result() {
         assert_eq!(reply.body, replies[0].body);
     }
     let written = server.log().matches("result written").count();
-    assert_eq!(written, 1, "eight requests at once, one file");
+    assert_eq!(written, 1, "eight concurrent requests write one file");
     assert_eq!(results(&server), ["1.colmap.zip", "1.glb", "1.npz"]);
 
     client.generate(true).await;
     client.result("delta").await;
-    until("the old files to go", async || {
+    until("the removal of the old files", async || {
         (results(&server) == ["2.glb", "2.npz"]).then_some(())
     })
     .await;
@@ -259,7 +259,7 @@ async fn a_session_can_be_deleted_while_a_format_is_written() {
     client.result("delta").await;
     let path = path(&client.session, "colmap");
     let delete = async {
-        until("the writing to begin", async || {
+        until("the start of the export", async || {
             let files = results(&server);
             files
                 .contains(&"1.colmap.zip.part".to_owned())
@@ -274,7 +274,7 @@ async fn a_session_can_be_deleted_while_a_format_is_written() {
     assert_eq!(server.files(), Vec::<String>::new());
     assert_eq!(
         fetched.status, 404,
-        "two million points take longer than a request"
+        "exporting two million points must take longer than a request"
     );
     assert_eq!(server.log().matches("result written").count(), 0);
 }
@@ -386,10 +386,13 @@ async fn a_file_that_nobody_waits_for_any_more_is_not_written() {
         .write_all(request.as_bytes())
         .await
         .expect("it reads");
-    until("the begin of the file", async || is_there().then_some(())).await;
+    until("the start of the export", async || is_there().then_some(())).await;
     drop(leaving);
-    until("the end of the writing", async || {
-        server.log().contains("given up").then_some(())
+    until("the end of the export", async || {
+        server
+            .log()
+            .contains("writing a result was cancelled")
+            .then_some(())
     })
     .await;
     assert!(!is_there());

@@ -23,7 +23,7 @@ async fn running(server: &Server, frames: u32) -> Client {
 
 /// Waits until the worker runs a generation.
 async fn at_work(server: &Server) {
-    until("the model at work", async || {
+    until("the start of the model", async || {
         let tree = server.get("/actors").await.json();
         let children = tree["children"].as_array().expect("a list");
         let pool = children.iter().find(|child| child["kind"] == "pool")?;
@@ -56,7 +56,7 @@ async fn running_work_is_finished_and_answered() {
 #[tokio::test]
 async fn work_that_takes_too_long_is_given_up() {
     let mut server = Server::with_model("slow", &["--drain-timeout", "1"]).await;
-    // A minute of work and more.
+    // More than a minute of work.
     let mut client = running(&server, 100).await;
     server.terminate();
     let (before, closed) = client.closed().await;
@@ -65,10 +65,7 @@ async fn work_that_takes_too_long_is_given_up() {
         .iter()
         .filter(|message| message["type"] != "progress");
     for answer in answers {
-        assert_eq!(
-            answer["type"], "error",
-            "an answer, if there is one, is an error"
-        );
+        assert_eq!(answer["type"], "error", "any answer must be an error");
     }
     let status = server.ended().await;
     assert!(status.success(), "{status}");
@@ -133,7 +130,7 @@ async fn a_request_for_a_file_gets_the_file() {
 #[tokio::test]
 async fn a_request_that_takes_too_long_is_told_that_the_server_ends() {
     let mut server = Server::with_model("slow", &["--drain-timeout", "1"]).await;
-    // A minute of work and more.
+    // More than a minute of work.
     let picture = photo(0);
     let parts = vec![("images", None, &picture[..]); 100];
     let url = format!("{}/reconstruct?process_res=56", server.base());

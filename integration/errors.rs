@@ -66,7 +66,7 @@ async fn data_that_is_no_picture() {
     cut_off.truncate(cut_off.len() / 2);
     let cases: &[(&[u8], &[&str])] = &[
         (b"", &["image"]),
-        (b"this is text and no picture at all", &["image"]),
+        (b"this is text and not an image", &["image"]),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", &["image"]),
         (&cut_off, &["image"]),
         (&sized(101, 100), &["pixels", "10000"]),
@@ -138,7 +138,7 @@ async fn one_image_more_than_the_limit() {
 async fn a_refused_image_does_not_count() {
     let server = Server::start(&[]).await;
     let mut client = server.client("max_images=1").await;
-    client.send_image("bad.png", b"rubbish").await;
+    client.send_image("bad.png", b"invalid").await;
     client.expect_error(&["image"]).await;
     let ack = client.upload("good.png", &photo(0)).await;
     assert_eq!(ack["image_count"], 1);

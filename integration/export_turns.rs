@@ -34,7 +34,7 @@ async fn the_time_before_its_turn_is_not_the_time_of_writing() {
     let (_, waiting) = unwritten(&server).await;
     let others = join_all(held.iter().map(|path| server.get(path)));
     let (others, late) = tokio::join!(others, async {
-        until("the writing of the others", async || {
+        until("the start of the other exports", async || {
             let files = server.files();
             let begun = files
                 .iter()

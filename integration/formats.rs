@@ -83,7 +83,7 @@ async fn formats_agree_on_cropped_photos_of_all_sizes_and_filtered_points() {
     assert_eq!(metadata["processed_size"], json!([252, 252]));
     assert_eq!(metadata["unregistered_frames"], json!(["noise.png"]));
     let points = metadata["num_points"].as_u64().expect("a number");
-    assert!(points < 20_000, "the filters leave less than what is taken");
+    assert!(points < 20_000, "the filters remove points");
     look_at(&server, &session).await;
 }
 
@@ -121,7 +121,7 @@ async fn look_at(server: &Server, session: &str) {
         .arg(folder.path())
         .current_dir(repository())
         .output();
-    let output = within("the look at the files", checking)
+    let output = within("the checks of the files", checking)
         .await
         .expect("Python runs");
     let said = String::from_utf8_lossy(&output.stdout);

@@ -51,7 +51,7 @@ async fn an_error_names_its_image() {
     let server = Server::start(&[]).await;
     let mut client = server.client("max_images=1").await;
     // Not an image; not base64; not a camera; one image too many.
-    client.send(image(b"rubbish", &json!("a"), "a.png")).await;
+    client.send(image(b"invalid", &json!("a"), "a.png")).await;
     expect_refusal(&mut client, "a").await;
     client
         .send(json!({"type": "image", "id": "b", "filename": "b.png", "data": "!"}))

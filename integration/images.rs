@@ -20,7 +20,7 @@ async fn images_are_listed_in_the_order_in_which_they_were_stored() {
     assert_eq!(server.get(&images).await.json(), json!({"images": []}));
 
     client.upload("a.png", &photo(0)).await;
-    client.send_image("no picture.png", b"rubbish").await;
+    client.send_image("no picture.png", b"invalid").await;
     client.expect_error(&[]).await;
     client
         .send_binary(r#"{"type": "image", "id": "second"}"#, &sized(300, 600))
@@ -50,7 +50,7 @@ async fn images_on_their_way_are_counted() {
     for index in 0..4 {
         client.send_image("x.png", &photo(index)).await;
     }
-    until("four images on their way", async || {
+    until("four pending images", async || {
         let info = server.info(&client.session).await;
         assert_eq!(info["image_count"], 0);
         (info["pending_images"] == 4).then_some(())

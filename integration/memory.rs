@@ -34,13 +34,13 @@ async fn what_does_not_fit_is_refused_with_what_does() {
         answer
             .progress()
             .all(|progress| progress["stage"] != "inference"),
-        "nothing was begun"
+        "no progress before the refusal"
     );
 
     // The stated number of images fits.
     let words: Vec<&str> = text.split_whitespace().collect();
     let place = words.iter().rposition(|word| word.starts_with("image"));
-    let count: usize = words[place.expect("images are advised") - 1]
+    let count: usize = words[place.expect("a number of images") - 1]
         .parse()
         .expect("a number");
     assert!((1..IMAGES).contains(&count), "{text}");

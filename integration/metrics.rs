@@ -359,7 +359,7 @@ fn collect_expressions(value: &Value, found: &mut Vec<String>) {
                 match (name.as_str(), value) {
                     ("expr" | "definition", Value::String(text)) => found.push(text.clone()),
                     ("datasource", Value::Object(source)) => {
-                        assert_eq!(source["uid"], "${datasource}", "a source of one's own");
+                        assert_eq!(source["uid"], "${datasource}", "a fixed data source");
                     }
                     _ => collect_expressions(value, found),
                 }

@@ -21,7 +21,7 @@ async fn an_empty_store_lists_what_there_is() {
         let refused = place.models(&[command, "da3-small"]).await;
         refused.refused(&["da3-small is not in the model store"]);
     }
-    assert!(!place.store().exists(), "looking makes nothing");
+    assert!(!place.store().exists(), "reading must not create the store");
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn what_a_fetch_would_do_can_be_asked_before() {
         check(&["--from", path]).await.done(),
         "da3-small: can be fetched\n"
     );
-    assert!(!place.store().exists(), "looking makes nothing");
+    assert!(!place.store().exists(), "reading must not create the store");
     place.fetched().await;
     assert_eq!(check(&[]).await.done(), "da3-small: in the store\n");
     assert_eq!(

@@ -62,7 +62,10 @@ async fn any_name_is_only_a_label() {
     let files = server.files();
     for file in &files {
         for part in ["escaped", "absolute", "photo", "Straße", "nnn", "windows"] {
-            assert!(!file.contains(part), "{file} is named by the client");
+            assert!(
+                !file.contains(part),
+                "{file} contains the client's file name"
+            );
         }
     }
     let above = server.data_dir().parent().expect("a folder above");

@@ -114,7 +114,9 @@ async fn who_comes_back_for_a_result_that_failed_learns_why() {
     let id = told["session_id"].as_str().expect("an identifier");
     let info = server.settled(id).await;
     assert_eq!(info["status"], "error");
-    let error = info["error_message"].as_str().expect("what it failed with");
+    let error = info["error_message"]
+        .as_str()
+        .expect("the error of the session");
     assert!(error.contains("black"), "{error}");
     let url = told["result_url"].as_str().expect("a place");
     let result = server.get(url).await;
@@ -142,7 +144,7 @@ async fn who_comes_too_early_is_told_to_wait() {
 
 /// Waits until the only session processes `images` images; returns its identifier.
 async fn working(server: &Server, images: usize) -> String {
-    until("a session at work", async || {
+    until("a processing session", async || {
         let one = sessions(server).await.first()?.clone();
         let working = one["status"] == "processing" && one["image_count"] == images;
         working.then(|| one["session_id"].as_str().expect("text").to_owned())
@@ -169,7 +171,7 @@ async fn a_session_that_is_deleted_meanwhile_is_gone() {
 #[tokio::test]
 async fn a_model_that_takes_too_long_is_given_up() {
     let server = Server::with_model("slow", &["--job-timeout", "1"]).await;
-    // A minute of work and more.
+    // More than a minute of work.
     let picture = photo(0);
     let parts = vec![("images", None, &picture[..]); 100];
     let reply = reconstruct(&server, "", &parts).await;
@@ -192,7 +194,7 @@ async fn a_stored_image_that_is_lost_is_no_full_disk() {
         .each_ref()
         .map(|picture| ("images", None, &picture[..]));
     let (reply, ()) = tokio::join!(reconstruct(&server, "", &parts), async {
-        let id = until("the second session at work", async || {
+        let id = until("the second session to process", async || {
             let all = sessions(&server).await;
             let one = all.iter().find(|one| one["session_id"] != other.session)?;
             let working = one["status"] == "processing";

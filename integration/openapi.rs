@@ -223,7 +223,7 @@ async fn session_parameters(server: &Server) -> Vec<Value> {
         // References are followed.
         if let Some(reference) = parameter["schema"]["$ref"].as_str() {
             let target = document.pointer(reference.trim_start_matches('#'));
-            parameter["schema"] = target.expect("it leads somewhere").clone();
+            parameter["schema"] = target.expect("the reference has a target").clone();
         }
     }
     parameters

@@ -76,7 +76,10 @@ async fn edges_lose_their_flying_points() {
     let kept_bits = bits(&kept);
     assert!(kept_bits.is_subset(&bits(&all)), "points moved");
     assert!(kept.points.len() < all.points.len());
-    assert!(kept.points.len() > all.points.len() / 2, "hardly any left");
+    assert!(
+        kept.points.len() > all.points.len() / 2,
+        "too many points were removed"
+    );
     let cut: Vec<_> = all
         .points
         .iter()
@@ -116,13 +119,20 @@ async fn a_voxel_keeps_one_point() {
         let kept = read(&thinned);
         assert!(bits(&kept).is_subset(&bits(&all)), "points moved");
         let voxels: HashSet<_> = kept.points.iter().map(voxel).collect();
-        assert_eq!(voxels.len(), kept.points.len(), "two points in a voxel");
+        assert_eq!(
+            voxels.len(),
+            kept.points.len(),
+            "at most one point per voxel"
+        );
         let occupied: HashSet<_> = all.points.iter().map(voxel).collect();
-        assert_eq!(voxels, occupied, "a voxel lost its point");
+        assert_eq!(voxels, occupied, "each occupied voxel must keep a point");
         assert!(kept.points.len() < all.points.len() / 2, "{size}");
 
         let again = result(&server, &scene, &option).await;
-        assert!(again.glb() == thinned.glb(), "not the same again");
+        assert!(
+            again.glb() == thinned.glb(),
+            "the result must be deterministic"
+        );
         if kept.points.len() > 100 {
             let limited = result(&server, &scene, &format!("{option}&num_max_points=100")).await;
             let limited = read(&limited);
@@ -246,7 +256,7 @@ async fn filters_hold_for_every_format() {
     let vertices = vertices_of(&ply.body);
     assert_eq!(vertices.len() as u64, points);
     let black = |colour: &[u8; 3]| colour.iter().all(|&value| value < 16);
-    assert!(!vertices.iter().any(black), "they are left out");
+    assert!(!vertices.iter().any(black), "black points must be removed");
 
     let nerfstudio = server.get(&format!("{path}?format=nerfstudio")).await;
     let cloud = entry(&nerfstudio.body, "points.ply");
@@ -292,8 +302,8 @@ fn entry(archive: &[u8], name: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     archive
         .by_name(name)
-        .expect("it is in there")
+        .expect("the archive has the file")
         .read_to_end(&mut bytes)
-        .expect("it is whole");
+        .expect("the file is readable");
     bytes
 }

@@ -83,7 +83,7 @@ async fn sessions_come_and_go_while_images_are_stored() {
     for index in 0..images {
         busy.send_image("x.png", &photo(index)).await;
     }
-    until("all images on their way", async || {
+    until("all images to be pending", async || {
         let info = server.info(&busy.session).await;
         (info["pending_images"] == images).then_some(())
     })
@@ -156,11 +156,11 @@ async fn files_that_stay_are_removed_later() {
     let server = Server::start(&[]).await;
     let path = delete_in_vain(&server).await;
     repair(&server);
-    until("the files to go", async || {
+    until("the removal of the files", async || {
         (folders(&server) == 0).then_some(())
     })
     .await;
-    until("the word of it", async || {
+    until("the session to be unknown", async || {
         (server.delete(&path).await.status == 404).then_some(())
     })
     .await;

@@ -45,7 +45,7 @@ async fn misbehave(server: &Server, session: &str, message: &str) {
     };
     let sent = tokio::select! {
         sent = dropped => sent,
-        () = watch => unreachable!("it watches for ever"),
+        () = watch => unreachable!("the watch never ends"),
     };
     let grown = most - before;
     println!("{sent} messages, {} MiB more", grown >> 20);

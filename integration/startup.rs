@@ -119,7 +119,7 @@ async fn logs_are_for_people_and_name_the_session() {
     assert!(ended.is_some_and(|line| line.contains(&session)), "{log}");
     assert!(
         !log.contains('\u{1b}'),
-        "no colours where nobody sees them:\n{log}"
+        "a log that is not on a terminal has no colours:\n{log}"
     );
 }
 

@@ -32,7 +32,7 @@ async fn idle_sessions_end_with_their_files() {
     );
     let reply = server.get(&format!("/ws/session/{}", client.session)).await;
     assert_eq!(reply.status, 404);
-    until("the end of the files", async || {
+    until("the removal of the files", async || {
         server.files().is_empty().then_some(())
     })
     .await;

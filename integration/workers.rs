@@ -42,7 +42,10 @@ async fn a_killed_worker_is_restarted_and_its_job_answered() {
         .progress()
         .filter_map(|message| message["progress"].as_f64())
         .collect();
-    assert!(progress.is_sorted(), "not even then it falls: {progress:?}");
+    assert!(
+        progress.is_sorted(),
+        "progress must not decrease: {progress:?}"
+    );
     // Stages do not go back either: the model already runs.
     let order = ["inference", "exporting", "finalizing"];
     let stages = answer.progress().map(|message| {
@@ -50,7 +53,7 @@ async fn a_killed_worker_is_restarted_and_its_job_answered() {
         let place = order.iter().position(|known| *known == stage);
         place.unwrap_or_else(|| panic!("{stage} comes before inference"))
     });
-    assert!(stages.is_sorted(), "the stages go back");
+    assert!(stages.is_sorted(), "stages must not go back");
     client.expect_quiet().await;
 
     let tree = server.get("/actors").await.json();
@@ -92,7 +95,7 @@ async fn a_worker_that_is_killed_again_and_again_gives_an_error_at_last() {
         }
         server.post("/actors/workers/0/restart").await;
     }
-    let answer = answer.expect("it is not tried for ever");
+    let answer = answer.expect("the retries are limited");
     assert_eq!(answer.message["type"], "error");
     client.expect_quiet().await;
     // The session can try again.
@@ -133,10 +136,15 @@ async fn a_failing_model_call_is_an_error_of_its_session_alone() {
         let answer = failing.answer().await;
         assert_eq!(answer.message["type"], "error");
         let text = answer.message["message"].as_str().expect("text");
-        assert!(text.contains("black"), "what the model said: {text}");
+        assert!(
+            text.contains("black"),
+            "the error must contain the model's message: {text}"
+        );
         let info = server.info(&failing.session).await;
         assert_eq!(info["status"], "error");
-        let error = info["error_message"].as_str().expect("what it failed with");
+        let error = info["error_message"]
+            .as_str()
+            .expect("the error of the session");
         assert!(error.contains("black"), "{error}");
         failing.expect_quiet().await;
 
@@ -209,7 +217,7 @@ async fn the_tree_shows_every_actor() {
         .iter()
         .map(|worker| &worker["current_job"])
         .find(|job| job.is_object());
-    let job = job.expect("one of them works");
+    let job = job.expect("a busy worker");
     assert_eq!(job["kind"], "reconstruct");
     assert_eq!(job["session_id"], busy.session.as_str());
     assert_eq!(job["frames"], 4);

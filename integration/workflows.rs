@@ -282,7 +282,7 @@ async fn live_streaming() {
             assert_eq!(
                 acknowledged.len(),
                 6,
-                "uploads go on while a preview is made"
+                "uploads must continue during a preview"
             );
         }
         deltas.push(answer);

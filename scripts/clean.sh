@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Removes what the other scripts made: build outputs, the virtual environment, packages, caches.
+# Removes the outputs of the other scripts: builds, the virtual environment, packages, caches.
 source "$(dirname "$0")/common.sh"
 
 rm -rf target .venv .libtorch .pytest_cache .ruff_cache

@@ -18,13 +18,13 @@ say() {
   echo "==> $*"
 }
 
-# together STEP...: runs functions at the same time. Prints the whole output of each in the order of
-# the arguments, and fails if one failed. All run to their end, so that one run shows every failure.
+# together STEP...: runs functions in parallel. Prints the output of each in the order of the
+# arguments, and fails if one failed. All run to their end, so that one run shows every failure.
 together() {
   local logs step failed=() pids=()
   declare -A pid_of
   logs=$(mktemp -d)
-  # In process groups of their own, so that an interrupt ends all that the steps started.
+  # Each in its own process group, so that an interrupt ends all processes that the steps started.
   set -m
   for step in "$@"; do
     (

@@ -2,5 +2,5 @@
 # Usage: scripts/models.sh list | fetch NAME | verify | remove NAME | path NAME
 source "$(dirname "$0")/common.sh"
 
-# Builds and prepares the same as for serving, and runs the subcommand `models`.
+# Runs the subcommand `models`, with the same build and setup as for serving.
 exec scripts/serve.sh models "$@"

@@ -1,4 +1,4 @@
-"""Writes the licence notices of everything that the program contains or loads.
+"""Writes the licence notices of all third-party code that the program contains or loads.
 
 `python scripts/notices.py FOLDER` writes `third-party.spdx.json` (SPDX 2.3, for programs) and
 `THIRD_PARTY_NOTICES.txt` (the licence texts). They cover the linked crates, the npm packages in the
@@ -89,7 +89,7 @@ def pages() -> Iterator[Package]:
 
 
 def libtorch() -> Iterator[Package]:
-    """The Python packages that bring libtorch, which the program loads."""
+    """The Python packages that contain libtorch, which the program loads."""
     pinned = (ROOT / "requirements/libtorch.in").read_text("utf-8")
     for name in re.findall(r"^([\w-]+)==", pinned, re.MULTILINE):
         distribution = importlib.metadata.distribution(name)

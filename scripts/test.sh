@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Usage: scripts/test.sh [STEP...]
 #
-# Runs all checks below, some at the same time. With arguments, runs only the named steps, one
-# after the other.
+# Runs all checks below, some in parallel. With arguments, runs only the named steps, one after
+# another.
 source "$(dirname "$0")/common.sh"
 
 build_rust() {
@@ -27,7 +27,7 @@ check_python() {
   fi
 
   say "Python tests"
-  # Networks this small gain nothing from several threads. A file's tests share what they build.
+  # Networks this small gain nothing from several threads. Tests in one file share their fixtures.
   OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses 2 --dist loadfile
 }
 
@@ -73,9 +73,9 @@ if [ $# -gt 0 ]; then
   exit
 fi
 
-# Nothing here depends on time, so the steps may compete for cores.
+# None of these depends on timing, so they may run in parallel.
 together build_rust check_python check_pages
-# Tests of the running program have time limits: run them alone.
+# Tests of the running program have time limits, so they run alone.
 test_rust
 check_glb
 check_schemas

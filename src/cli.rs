@@ -29,12 +29,12 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Makes a point cloud of photos or a video, without a server.
+    /// Makes a point cloud from photos or a video, without a server.
     #[command(mut_arg("log_level", |option| option.default_value("WARNING")))]
     Reconstruct(ReconstructOptions),
     /// Lists, fetches, verifies and removes the models in the store.
     Models(ModelsOptions),
-    /// Tells scripts whether a command line of this program needs the Python tools of the checkout.
+    /// For scripts: whether a command line of this program needs the Python tools of the checkout.
     ///
     /// The exit status is 0 if it fetches a model with them and nothing known prevents that, else 1.
     #[command(hide = true)]

@@ -16,7 +16,7 @@ const OWN_CRATES: [&str; 4] = [
     "pointstream_reconstruction",
 ];
 
-/// What is logged, and how: options of every command.
+/// The options of logging, which every command has.
 #[derive(Debug, Clone, Args)]
 pub struct LogOptions {
     /// What is logged: ERROR, WARNING, INFO, DEBUG, TRACE, or a filter such as
@@ -30,7 +30,7 @@ pub struct LogOptions {
     )]
     pub level: LogLevel,
 
-    /// How it is logged: text for people, json for machines.
+    /// Format of the log: text (one readable line per event) or json (one object per event).
     #[arg(
         id = "log_format",
         long = "log-format",
@@ -50,7 +50,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// A valid filter of tracing's directives. A level is read as the filter for our own crates.
+/// A valid filter of tracing's directives. A level becomes a filter for the program's crates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLevel(String);
 
@@ -107,8 +107,8 @@ fn level(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The filter that gives our own crates a level. Libraries log at most at `info` unless the operator
-/// gives a filter.
+/// The filter that sets the level of the program's crates. Libraries log at most at `info`, unless
+/// the operator sets a filter.
 fn own_crates_at(level: &str) -> String {
     let libraries = match level {
         "debug" | "trace" => "info",
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_applies_to_our_own_crates() {
+    fn a_level_applies_to_the_programs_crates() {
         assert_eq!(
             directives("DEBUG"),
             "info,pointstream=debug,pointstream_actors=debug,pointstream_inference=debug,\

@@ -112,11 +112,11 @@ fn end(ended: Result<(), Box<dyn Error>>, format: LogFormat) -> ! {
 /// Makes libtorch's threads sleep soon when they wait for each other, unless the operator set a
 /// policy.
 ///
-/// By default OpenMP's threads spin for long. That takes CPU time from the rest of the server and
-/// the machine, and slows the model itself down many times where cores are shared. Without any
-/// spinning, all cores but one would idle between the model's many short steps. The OpenMP library
-/// reads the variable when it is loaded, before `main`, so the program replaces itself with a new
-/// process image that has it.
+/// By default OpenMP's threads spin for a long time. This takes CPU time from other programs and
+/// from the rest of the server, and makes the model many times slower where cores are shared.
+/// Without any spinning, all cores but one would idle between the model's many short steps. The
+/// OpenMP library reads the variable when it is loaded, before `main`, so the program replaces
+/// itself with a new process image that has it.
 fn limit_openmp_spinning() -> io::Result<()> {
     const POLICY: &str = "OMP_WAIT_POLICY";
     const SPINS: &str = "GOMP_SPINCOUNT";

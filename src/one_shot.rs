@@ -15,7 +15,7 @@ use pointstream_actors::{
 };
 use thiserror::Error;
 
-/// Why there is no result.
+/// Why a reconstruction failed.
 #[derive(Debug, Error)]
 pub enum OneShotError {
     /// The session could not be created.

@@ -15,8 +15,8 @@ use crate::models::ModelOptions;
 use crate::origins::OriginPolicy;
 use crate::values::{at_least_one, seconds};
 
-/// What the operator of a server decides, on the command line or in the environment. The
-/// [`Settings`] of the actors are made of it.
+/// The options of the server, from the command line or the environment. The [`Settings`] of the
+/// actors are derived from them.
 #[derive(Debug, Clone, Args)]
 pub struct ServeOptions {
     /// Address or host name to listen on; 0.0.0.0 or :: for all addresses of the machine.
@@ -179,8 +179,8 @@ impl ServeOptions {
         })
     }
 
-    /// The settings of the actor system, with the data folder, the model and the devices as they
-    /// were found when the server started.
+    /// The settings of the actor system, with the data folder, the model and the devices that were
+    /// resolved at the start.
     pub fn settings(
         &self,
         data_dir: PathBuf,

@@ -26,11 +26,11 @@ pub enum OriginPolicy {
     },
 }
 
-/// An item of the list is no origin.
+/// An item of the list is not an origin.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error(
-    "{0:?} is no origin; write scheme://host or scheme://host:port, *, local, or null for pages \
-     opened as files"
+    "{0:?} is not an origin; write scheme://host or scheme://host:port, *, local, or null for \
+     pages opened as files"
 )]
 pub struct UnknownOrigin(String);
 
@@ -64,7 +64,7 @@ impl FromStr for OriginPolicy {
     }
 }
 
-/// An origin as browsers write it; none if the text is no origin.
+/// An origin as browsers write it; none if the text is not an origin.
 fn normalize(origin: &str) -> Option<String> {
     let uri: Uri = origin.strip_suffix('/').unwrap_or(origin).parse().ok()?;
     let scheme = uri.scheme_str()?.to_ascii_lowercase();

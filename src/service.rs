@@ -120,7 +120,7 @@ async fn bind(options: &ServeOptions) -> Result<Server, ServiceError> {
         })
 }
 
-/// Finds the devices, then the model that has to run on them, then opens the data folder.
+/// Resolves the devices, then the model to run on them, then opens the data folder.
 async fn prepare(
     options: Arc<ServeOptions>,
     address: SocketAddr,
@@ -168,7 +168,7 @@ fn announce(app: &App, address: SocketAddr) {
         data_dir = %settings.data_dir.display(),
         "listening"
     );
-    // A closed pipe is no reason to end.
+    // A closed pipe does not end the server.
     let _ = writeln!(io::stdout(), "listening on http://{address}");
     if app.options.log.format == LogFormat::Text {
         let url = format!("http://{}", reachable(address));

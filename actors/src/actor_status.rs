@@ -1,5 +1,5 @@
-//! What an actor publishes about itself, readable without asking it: a stuck actor can be
-//! inspected too.
+//! Live figures of an actor. Reading them needs no message to the actor, so that a stuck actor can
+//! be inspected too.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +28,7 @@ struct Activity {
     last_error: Option<String>,
 }
 
-/// What an actor works on.
+/// The current job of an actor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CurrentJob {
     /// `encode` or `reconstruct` for a worker, `generate` or `finalize` for a session.
@@ -92,8 +92,7 @@ impl ActorStatus {
         self.activity().job = job;
     }
 
-    /// The figures now. What the actor's owner knows besides (restarts, device, queue, children)
-    /// is for the owner to add.
+    /// A snapshot. The actor's owner adds restarts, device, queue and children.
     pub fn report(&self) -> ActorReport {
         let handled = self.handled.load(Ordering::Relaxed);
         let activity = self.activity();

@@ -1,4 +1,4 @@
-//! Threads for work that blocks, beside the async runtime.
+//! Threads for blocking work, outside the async runtime.
 
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ pub(crate) struct BlockingSlot {
 }
 
 impl BlockingSlot {
-    /// Does the work now.
+    /// Runs the work.
     ///
     /// # Errors
     /// [`WorkFailed`] if it panicked.

@@ -48,8 +48,8 @@ impl Requests {
         }
     }
 
-    /// The memory that all uploads share. Whoever buffers large messages takes a lease before, and
-    /// passes it on with [`send_holding`](Self::send_holding).
+    /// The memory that all uploads share. A caller that buffers large messages takes a lease first
+    /// and passes it on with [`send_holding`](Self::send_holding).
     pub fn memory(&self) -> &MemoryBudget {
         &self.shared.uploads
     }
@@ -57,8 +57,8 @@ impl Requests {
     /// Sends a message to the session.
     ///
     /// Waits while too many messages of this client are unanswered or their answers unread, or
-    /// while the uploads of all clients take too much memory. Read nothing more from the client
-    /// meanwhile.
+    /// while the uploads of all clients take too much memory. Do not read from the client in the
+    /// meantime.
     ///
     /// # Errors
     /// [`SessionNotFound`] if the session has ended.
@@ -130,7 +130,8 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// An event that is lost if its client has gone. `permit` belongs to the message it answers.
+    /// An event that is dropped if the client disconnects. `permit` is that of the message that it
+    /// answers.
     pub(crate) fn new(event: SessionEvent, permit: Option<OwnedSemaphorePermit>) -> Self {
         Self {
             event,

@@ -1,4 +1,4 @@
-//! What a client asks of its session, free of any wire format.
+//! Messages of a client to its session, independent of the wire format.
 
 use bytes::Bytes;
 use pointstream_reconstruction::model::KnownCamera;
@@ -53,7 +53,7 @@ impl ImageUpload {
     }
 }
 
-/// What a client asks of its session. `id` is always the client's identifier of the message.
+/// A message of a client to its session. `id` is always the client's identifier of the message.
 #[derive(Debug, EnumDiscriminants)]
 #[strum_discriminants(
     name(ClientMessageKind),
@@ -72,11 +72,11 @@ pub enum ClientMessage {
     },
     /// Make the final point cloud. The session accepts no images and requests afterwards.
     Finalize { id: Option<MessageId> },
-    /// Answer with a pong.
+    /// Answer with a `pong`.
     Ping,
     /// Not a message of the protocol. The session answers with an error, in order.
     Invalid {
-        /// What is wrong with it and what would work.
+        /// Why it is invalid and how to correct it.
         reason: String,
         /// Its `id`, if that could be read.
         id: Option<MessageId>,

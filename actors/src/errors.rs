@@ -1,4 +1,4 @@
-//! Why the system or a session does not do what it was asked for.
+//! Errors of the system and of sessions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +70,7 @@ pub enum DeleteSessionError {
     Files(String),
 }
 
-/// A result cannot be had as a file of some format.
+/// A result is not available as a file of a format.
 #[derive(Debug, Clone, Error)]
 pub enum ResultFileError {
     /// The session does not answer, or too many files are written before this one.
@@ -91,7 +91,7 @@ pub enum ResultFileError {
     Internal(String),
 }
 
-/// There is no thumbnail of an image.
+/// A thumbnail is not available.
 #[derive(Debug, Error)]
 pub enum ThumbnailError {
     #[error(transparent)]

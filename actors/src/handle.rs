@@ -1,4 +1,4 @@
-//! A session, seen from outside.
+//! The handle of a session, for callers outside the actors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -84,14 +84,14 @@ impl SessionHandle {
     }
 
     /// The newest result in a format, or none if there is no result. The file is written at the
-    /// first request for the format, which may take long, and kept. Writing stops when nobody
-    /// waits for the file any more.
+    /// first request for the format, which may take long, and kept. Writing stops when no
+    /// caller waits for the file any longer.
     ///
     /// # Errors
     /// [`ResultFileError`] if the session has ended or the file cannot be written.
     pub async fn file(&self, format: ResultFormat) -> Result<Option<ResultFile>, ResultFileError> {
         // Declared before the receiver, so that it is dropped after it: the session then sees that
-        // nobody waits.
+        // this caller no longer waits.
         let mut waiting = Waiting {
             mailbox: &self.mailbox,
             answered: false,
@@ -111,7 +111,7 @@ impl SessionHandle {
 
     /// Attaches a client. The first event is always
     /// [`Connected`](crate::SessionEvent::Connected). With `resume` it gets the answers that no
-    /// client has received, and those to requests whose client has gone.
+    /// client has received, and those to requests of disconnected clients.
     ///
     /// # Errors
     /// [`AttachError`] if the session has ended or has too many clients.
@@ -143,7 +143,7 @@ impl SessionHandle {
     }
 }
 
-/// Tells the session if whoever waits for a file stops waiting.
+/// Notifies the session when the caller stops waiting for a file.
 struct Waiting<'a> {
     mailbox: &'a Mailbox<SessionMessage>,
     answered: bool,
@@ -179,7 +179,7 @@ impl OwnedSession {
         &self.handle
     }
 
-    /// Lets the session live on until it is deleted or expires.
+    /// Keeps the session until it is deleted or expires.
     pub fn keep(mut self) -> SessionHandle {
         self.kept = true;
         self.handle.mailbox.notify(SessionMessage::Kept);

@@ -1,4 +1,4 @@
-//! The concurrency of pointstream: who owns what, and what can fail without the rest.
+//! The actors of pointstream: ownership of state, concurrency, and isolation of failures.
 //!
 //! ```text
 //! supervisor            creates sessions, and removes their files however they end
@@ -7,12 +7,12 @@
 //! └── session *         one per reconstruction: its images, its state, its clients
 //! ```
 //!
-//! There is no HTTP and no geometry here. [`System`] is the door; [`Requests`] and [`Events`] are
-//! the two halves of a client's connection to its session.
+//! There is no HTTP and no geometry here. [`System`] is the entry point; [`Requests`] and
+//! [`Events`] are the two halves of a client's connection to its session.
 //!
-//! Every actor has the same grammar: `XArgs` is what it needs, `XMessage` what it is told, `State`
-//! what it owns, and `X::spawn` starts it. No actor blocks or waits in its handler: files, decoding
-//! and the model are worked on elsewhere and report back as messages.
+//! All actors have the same structure: `XArgs` has the arguments of `X::spawn`, `XMessage` the
+//! messages and `State` the state. No actor blocks or waits in its handler: files, decoding and the
+//! model are processed on other threads, which report their outcome as a message.
 
 mod actor_status;
 mod answer;

@@ -1,4 +1,4 @@
-//! How actors are addressed, and how work beside an actor reports back to it.
+//! Addresses of actors, and work outside an actor that reports its outcome to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,8 +75,7 @@ impl<M: Message> Mailbox<M> {
         Ok(())
     }
 
-    /// Sends a message that only concerns a living actor: if it has ended, what the message is
-    /// about has ended with it, and the message is dropped.
+    /// Sends a message, or drops it if the actor has ended.
     pub fn notify(&self, message: M) {
         if self.cast(message).is_err() {
             tracing::trace!("message to an actor that has ended");
@@ -106,7 +105,7 @@ impl<M: Message> Mailbox<M> {
         });
     }
 
-    /// Does work beside the actor and reports its outcome as exactly one message, also if the work
+    /// Runs work outside the actor and reports its outcome as exactly one message, also if the work
     /// panics. Dropping the returned handle aborts the work, and then no message is sent.
     #[must_use = "dropping the handle aborts the work"]
     pub fn work<T, E>(
@@ -131,7 +130,7 @@ impl<M: Message> Mailbox<M> {
         ))
     }
 
-    /// The same for work that goes on whatever becomes of the actor.
+    /// Like [`work`](Self::work), but the work continues if the actor ends.
     pub fn detached_work<T, E>(
         &self,
         work: impl Future<Output = Result<T, E>> + Send + 'static,
@@ -144,7 +143,7 @@ impl<M: Message> Mailbox<M> {
     }
 }
 
-/// Sends an answer. Whoever asked may have stopped waiting; then the answer is dropped.
+/// Sends an answer, or drops it if the caller has stopped waiting.
 pub(crate) fn answer<T>(reply: Reply<T>, value: T) {
     drop(reply.send(value));
 }

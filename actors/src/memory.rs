@@ -9,7 +9,7 @@ use crate::metrics::BudgetMetrics;
 /// Unit in which memory is counted, in bytes: a semaphore counts with 32 bits.
 const UNIT: usize = 1024;
 
-/// A bound on the memory that some purpose may take, over all sessions. Clones share it.
+/// A bound on memory for one purpose, over all sessions. Clones share it.
 #[derive(Debug, Clone)]
 pub struct MemoryBudget {
     units: Arc<Semaphore>,
@@ -31,7 +31,7 @@ impl Drop for MemoryLease {
 }
 
 impl MemoryBudget {
-    /// A budget of so many bytes, rounded down to KiB.
+    /// A budget of this many bytes, rounded down to KiB.
     pub(crate) fn new(bytes: usize, metrics: BudgetMetrics) -> Self {
         let most = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
         let units = (bytes / UNIT).min(most);
@@ -53,7 +53,7 @@ impl MemoryBudget {
         self.units.available_permits() == 0
     }
 
-    /// Waits until so many bytes are free. A request for more than the whole budget gets all of it.
+    /// Waits until this many bytes are free. A request beyond the budget gets the whole budget.
     ///
     /// Do not wait without a time-out while holding another lease: others may do the same.
     pub async fn take(&self, bytes: usize) -> MemoryLease {
@@ -62,7 +62,7 @@ impl MemoryBudget {
         self.lease(permit.await.ok())
     }
 
-    /// So many bytes if they are free now.
+    /// A lease of this many bytes, if they are free now.
     pub(crate) fn try_take(&self, bytes: usize) -> Option<MemoryLease> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
         let permit = self.units.clone().try_acquire_many_owned(units).ok()?;
@@ -102,7 +102,7 @@ impl MemoryLease {
         }
     }
 
-    /// Returns what is beyond so many bytes.
+    /// Returns the part that exceeds this many bytes.
     pub fn shrink_to(&mut self, bytes: usize) {
         if let Some(permit) = &mut self.permit {
             let beyond = permit.num_permits().saturating_sub(bytes.div_ceil(UNIT));

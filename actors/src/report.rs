@@ -37,13 +37,13 @@ pub enum SessionStatus {
 }
 
 impl SessionStatus {
-    /// The protocol's word.
+    /// The name in the protocol.
     pub fn wire_name(self) -> &'static str {
         self.into()
     }
 }
 
-/// What a worker does.
+/// The state of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum WorkerState {
@@ -61,7 +61,7 @@ pub enum WorkerState {
 pub struct SessionSummary {
     pub id: SessionId,
     pub created_at: SystemTime,
-    /// When anything last happened.
+    /// Time of the last activity.
     pub last_activity: SystemTime,
     pub status: SessionStatus,
     /// Images that are stored.
@@ -86,7 +86,7 @@ pub struct SessionSummary {
 pub struct ImageSummary {
     /// The client's identifier of its message.
     pub id: Option<MessageId>,
-    /// The client's name for it, or one made up.
+    /// The client's name of the image, or a generated one.
     pub name: String,
     /// Width of the prepared image in pixels.
     pub width: u32,
@@ -131,7 +131,7 @@ pub struct ActorReport {
     pub children: Vec<ActorReport>,
 }
 
-/// What an actor works on.
+/// The current job of an actor.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct JobReport {
     /// `encode` or `reconstruct`.

@@ -1,4 +1,4 @@
-//! What a client decides about its session.
+//! The parameters that a client chooses for its session.
 
 use pointstream_reconstruction::cloud::{CloudOptions, PointFilters, VoxelSize};
 use pointstream_reconstruction::formats::glb::GlbCompression;
@@ -23,13 +23,12 @@ pub struct SessionConfig {
     pub num_max_points: u64,
     /// Whether a result shows the cameras as lines.
     pub show_cameras: bool,
-    /// What else to do to the point cloud.
+    /// The options of the point cloud.
     #[serde(flatten)]
     pub points: PointOptions,
 }
 
-/// Parameters of a session that the protocol does not have: what is done to its point clouds if
-/// the client asks for it.
+/// The options of the point cloud: parameters of a session beyond the base protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct PointOptions {
@@ -81,7 +80,7 @@ pub struct ConfigLimits {
 pub struct OutOfRange {
     /// Name of the parameter.
     pub parameter: &'static str,
-    /// What was asked for.
+    /// The requested value.
     pub value: f64,
     /// Smallest value allowed.
     pub min: f64,
@@ -94,7 +93,7 @@ pub struct OutOfRange {
 pub struct Range {
     /// Name of the parameter.
     pub parameter: &'static str,
-    /// What it is.
+    /// The value.
     pub value: f64,
     /// Smallest value allowed.
     pub min: f64,
@@ -143,7 +142,7 @@ impl SessionConfig {
         Ok(())
     }
 
-    /// The parameters that are numbers, and what they may be.
+    /// The numeric parameters and their ranges.
     pub fn ranges(&self, limits: &ConfigLimits) -> Vec<Range> {
         let ranges = [
             (

@@ -1,4 +1,4 @@
-//! What a session tells its clients, free of any wire format.
+//! Events of a session for its clients, independent of the wire format.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::answer::{Answer, AnswerKind};
 use crate::error_kind::ErrorKind;
 use crate::ids::MessageId;
 
-/// What a session tells a client. `id` is always the client's identifier of the message that the
-/// event answers.
+/// An event for a client. `id` is always the client's identifier of the message that the event
+/// answers.
 #[derive(Debug, Clone)]
 pub enum SessionEvent {
     /// The client is attached. Always the first event.
@@ -39,7 +39,7 @@ pub enum SessionEvent {
     /// A message was refused or failed. For a `generate` or `finalize` it is the one answer.
     Error {
         kind: ErrorKind,
-        /// What was wrong and what would work.
+        /// What failed and how to correct it.
         message: String,
         id: Option<MessageId>,
         /// The client's name of the image that the error is about.
@@ -126,7 +126,7 @@ pub struct Progress {
     pub stage: Stage,
     /// Share of the whole request that is done, 0 to 1. Never decreases.
     pub fraction: f32,
-    /// For people, for example "Processing frame 5/10".
+    /// Readable text, for example "Processing frame 5/10".
     pub message: String,
 }
 

@@ -1,4 +1,4 @@
-//! What the operator decides about the whole system. The service makes them of its options.
+//! Settings of the actor system, which the service derives from its options.
 
 use std::path::PathBuf;
 use std::sync::Arc;

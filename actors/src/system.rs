@@ -1,4 +1,4 @@
-//! The whole system, as the service sees it.
+//! The interface of the actor system for the service.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +27,7 @@ use crate::supervisor::{SessionMailbox, Supervisor, SupervisorArgs, SupervisorMe
 /// How long removing the sessions' files may take at shutdown.
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A handle of the running system; clones are cheap and mean the same system.
+/// A handle of the running system; clones are cheap and refer to the same system.
 #[derive(Clone)]
 pub struct System {
     settings: Arc<Settings>,

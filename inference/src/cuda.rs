@@ -49,7 +49,7 @@ pub(crate) struct Event(*mut c_void);
 impl Event {
     /// The point after all work that this thread has queued on a GPU.
     ///
-    /// libtorch queues work on the default stream, unless a thread chooses another; ours do not.
+    /// libtorch queues work on the default stream unless a thread chooses another; no thread does.
     pub(crate) fn after_queued_work(index: usize) -> Result<Self, CudaError> {
         type Create = unsafe extern "C" fn(*mut *mut c_void, c_uint) -> c_int;
         type Record = unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int;

@@ -21,7 +21,7 @@ fn embedded() -> TorchScriptModel {
 }
 
 fn embedded_with(frames_per_call: usize) -> TorchScriptModel {
-    let archive = ResolvedModel::embedded().expect("the embedded archive is sound");
+    let archive = ResolvedModel::embedded().expect("the embedded archive is valid");
     TorchScriptModel::load(&archive, Device::Cpu, FramesPerCall::Fixed(frames_per_call))
         .expect("the embedded archive loads")
 }
@@ -142,7 +142,8 @@ fn frames_must_have_one_size_and_be_multiples_of_the_patch_size() {
 
 #[test]
 fn invalid_archives_are_refused() {
-    let original = std::fs::read(repository().join("weights/mvs/mvs.pt")).expect("it is there");
+    let original =
+        std::fs::read(repository().join("weights/mvs/mvs.pt")).expect("the archive exists");
     let refused = [
         (
             "no zip",
@@ -199,7 +200,7 @@ fn a_file_that_changed_after_the_check_is_not_loaded() {
     let path = folder.path().join("model.pt");
     let copy = || {
         std::fs::copy(repository().join("weights/mvs/mvs.pt"), &path).expect("it is copied");
-        ResolvedModel::open(&path).expect("it is sound")
+        ResolvedModel::open(&path).expect("the archive is valid")
     };
     let load = |model: &ResolvedModel| {
         TorchScriptModel::load(model, Device::Cpu, FramesPerCall::Automatic)
@@ -207,7 +208,7 @@ fn a_file_that_changed_after_the_check_is_not_loaded() {
 
     let moved_away = copy();
     std::fs::rename(&path, folder.path().join("older.pt")).expect("it is renamed");
-    std::fs::write(&path, "something else").expect("another takes its place");
+    std::fs::write(&path, "something else").expect("another file replaces it");
     assert!(
         load(&moved_away).is_ok(),
         "the file that was checked is open"
@@ -218,10 +219,8 @@ fn a_file_that_changed_after_the_check_is_not_loaded() {
         .append(true)
         .open(&path)
         .expect("it is writable");
-    file.write_all(b"more").expect("it is changed in its place");
-    let error = load(&overwritten)
-        .err()
-        .expect("it was not checked like this");
+    file.write_all(b"more").expect("the file is changed");
+    let error = load(&overwritten).err().expect("the load must fail");
     assert!(matches!(error, ModelError::Archive { .. }), "{error}");
     assert!(error.to_string().contains("it was changed"), "{error}");
 }

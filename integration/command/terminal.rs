@@ -88,7 +88,7 @@ async fn a_bar_shows_how_far_it_is() {
     assert!(shown.contains("[####"), "{shown:?}");
     assert!(
         shown.ends_with("\u{1b}[2K"),
-        "the bar is taken away: {shown:?}"
+        "the bar must be removed: {shown:?}"
     );
     desk.nothing_is_left();
     assert_eq!(names(desk.folder.path()), ["photos", "scene.glb", "tmp"]);

@@ -1,9 +1,8 @@
 // Opens GLB files with three.js and compares those with compressed points with the plain one of
 // the same scene: node compare.mjs PLAIN.glb COMPRESSED.glb...
 //
-// Prints what it finds about each compressed file and, as the last line, "N passed, N failed".
-// Exits with 1 if a file cannot be opened or shows something else than the plain one, or if there
-// is nothing to compare.
+// Prints a line about each compressed file and, as the last line, "N passed, N failed". Exits with
+// 1 if a file cannot be opened or differs from the plain one, or if there is nothing to compare.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -15,7 +14,7 @@ import { MeshoptDecoder } from 'three/examples/jsm/libs/meshopt_decoder.module.j
 const QUANTIZATION = 'KHR_mesh_quantization';
 const MESHOPT = 'EXT_meshopt_compression';
 
-// Half a step of rounding, and what single precision leaves of the grid's origin and step.
+// Half a step, plus the rounding of the grid's origin and step to single precision.
 const STEPS_OFF = 0.503;
 const SINGLE_PRECISION = 2 ** -23;
 
@@ -39,7 +38,7 @@ async function open(path, decoder = MeshoptDecoder) {
 /** The extensions that a file with compressed points has to require, by its name. */
 function expectedExtensions(path, hasPoints) {
   const compression = basename(path).split('.').at(-2);
-  assert.ok(['quantized', 'meshopt'].includes(compression), 'the name tells the compression');
+  assert.ok(['quantized', 'meshopt'].includes(compression), 'the file name gives the compression');
   if (!hasPoints) {
     return [];
   }
@@ -58,7 +57,7 @@ function sameNumbers(found, expected, what) {
   }
 }
 
-/** Compares where the points are; returns the largest distance along an axis in steps. */
+/** Compares positions; returns the largest distance along an axis in quantization steps. */
 function comparePositions(found, expected) {
   const step = found.getWorldScale(new Vector3()).toArray();
   const origin = found.getWorldPosition(new Vector3()).toArray();
@@ -102,7 +101,7 @@ async function compare(path, plain) {
       'color');
     const { count } = found.geometry.getAttribute('position');
     if (count >= MANY_POINTS) {
-      assert.ok(file.bytes < 0.8 * plain.bytes, 'the file is hardly smaller');
+      assert.ok(file.bytes < 0.8 * plain.bytes, 'the file is at least 20 % smaller');
     }
     report = `${count} points, at most ${off.toFixed(3)} steps off`;
   }

@@ -61,14 +61,14 @@ function content(view, binary) {
   }
   const { count, byteStride, mode, filter } = compression;
   if (count * byteStride !== view.byteLength) {
-    throw new Error('a buffer view has another length than its content');
+    throw new Error('the length of a buffer view differs from that of its content');
   }
   const decoded = new Uint8Array(count * byteStride);
   MeshoptDecoder.decodeGltfBuffer(decoded, count, byteStride, stored, mode, filter);
   return decoded;
 }
 
-/** The same file with decoded buffer views; all else in its JSON stays as it is. */
+/** The same file with decoded buffer views; the rest of its JSON does not change. */
 export async function decompress(bytes) {
   await MeshoptDecoder.ready;
   const { json, binary } = parseGlb(bytes);

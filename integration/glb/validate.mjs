@@ -1,11 +1,11 @@
 // Validates GLB files with the Khronos glTF validator: node validate.mjs FILE...
 //
-// The validator does not know EXT_meshopt_compression and looks at nothing that is compressed with
-// it. A file *.meshopt.glb may have it, and is validated once as it is and once decompressed.
+// The validator does not support EXT_meshopt_compression and ignores content compressed with it. A
+// file *.meshopt.glb may use it, and is validated twice: unchanged and decompressed.
 //
-// Prints what it finds in each file and, as the last line, "N passed, N failed". Exits with 1 if a
-// file has an error or a warning, an extension that the validator does not know and that is not
-// expected, cannot be read, or if no file is given.
+// Prints the findings for each file and, as the last line, "N passed, N failed". Exits with 1 if a
+// file has an error, a warning or an unexpected unsupported extension, if a file cannot be read, or
+// if no file is given.
 
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
@@ -15,7 +15,7 @@ import { MESHOPT, decompress, parseGlb } from './decompress.mjs';
 const SEVERITIES = ['error', 'warning', 'information', 'hint'];
 const WARNING = 1;
 
-/** Whether a file with these bytes is free of errors and warnings; reports about it. */
+/** Validates bytes and prints the findings; returns whether there are no errors or warnings. */
 async function validate(name, bytes, expectedUnknown) {
   const report = await validateBytes(bytes, { uri: basename(name), format: 'glb', maxIssues: 100 });
   const { issues, info } = report;
@@ -33,7 +33,7 @@ async function validate(name, bytes, expectedUnknown) {
   return passed;
 }
 
-/** Whether all of a file is valid, what is compressed included. */
+/** Whether a file is valid, including its compressed content. */
 async function check(path) {
   try {
     const bytes = new Uint8Array(await readFile(path));

@@ -27,7 +27,7 @@ async fn what_cannot_be_used_is_named_and_nothing_stays() {
             422,
             &["bad.png"],
         ),
-        ("", &[("images", None, b"rubbish")], 422, &["image 1"]),
+        ("", &[("images", None, b"invalid")], 422, &["image 1"]),
         ("", &[image("none.png", b"")], 422, &["none.png", "empty"]),
         (
             "",

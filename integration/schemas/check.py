@@ -1,7 +1,7 @@
-"""Checks JSON values against the schemas of a document, strictly: a field that it lacks is wrong.
+"""Checks JSON values against the schemas of a document, strictly: unknown fields are errors.
 
 Reads `{"document": ..., "cases": [{"what": ..., "schema": "#/json/pointer", "value": ...}]}` from
-stdin. Prints what is wrong, and fails if anything is.
+stdin. Prints all violations, and fails if there are any.
 """
 
 import json
@@ -17,7 +17,7 @@ LISTS = ("oneOf", "anyOf", "allOf", "prefixItems")
 def strict(schema: Any, whole: bool = True) -> Any:
     """The same schema, but objects have no fields beside those that it names.
 
-    A schema is whole unless it is only a part of what is said about a value.
+    `whole` is false for a schema that is combined with others, as in `allOf`.
     """
     if not isinstance(schema, dict):
         return schema
@@ -37,7 +37,7 @@ def strict(schema: Any, whole: bool = True) -> Any:
 
 
 def find(document: Any, pointer: str) -> Any:
-    """The part of a document that a pointer leads to."""
+    """The part of a document at a JSON pointer."""
     found = document
     for key in pointer.removeprefix("#/").split("/"):
         found = found[key.replace("~1", "/").replace("~0", "~")]
@@ -45,7 +45,7 @@ def find(document: Any, pointer: str) -> Any:
 
 
 def complaints(document: dict[str, Any], case: dict[str, Any]) -> list[str]:
-    """What is wrong with a value."""
+    """The violations of one case."""
     # A reference is followed where it is used, so that the use can be strict.
     parts = document["components"]["schemas"]
     schema = {

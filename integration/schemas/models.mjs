@@ -27,10 +27,10 @@ if (document) {
   const names = new Set(models.map(({ modelName }) => modelName));
   for (const name of names) {
     if (/anonymous/i.test(name)) {
-      problems.push(`the model ${name} has no name of its own`);
+      problems.push(`the model ${name} is anonymous`);
     }
   }
-  // Headers of binary messages are not generated: they are no payloads.
+  // Headers of binary messages are not generated, because they are not payloads.
   for (const message of document.allMessages()) {
     const name = message.payload()?.title();
     if (!names.has(name)) {
@@ -44,7 +44,7 @@ if (document) {
 // The check itself must be able to fail.
 const broken = { ...JSON.parse(text), operations: { greet: { action: "shout" } } };
 if ((await parse(JSON.stringify(broken))).problems.length === 0) {
-  problems.push("a broken document is not refused");
+  problems.push("an invalid document must be refused");
 }
 if (problems.length > 0) {
   console.error(problems.join("\n"));

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Checks the descriptions that the development build serves with the tools that clients are made
-# with. Any warning fails. Needs Node.js 20 and a built program.
+# Checks the API descriptions of the development build with linters and client generators. Any
+# warning is a failure. Needs Node.js 20 and a built program.
 #
 # --python: generates a Python client, too. The generator is installed on first use, into a virtual
 # environment in this folder.

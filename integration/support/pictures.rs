@@ -82,7 +82,7 @@ pub fn decompression_bomb() -> Vec<u8> {
 /// The stored pixels of a file, without its EXIF orientation.
 pub fn decoded(bytes: &[u8]) -> RgbImage {
     image::load_from_memory(bytes)
-        .expect("an image that was made for tests")
+        .expect("a valid test image")
         .to_rgb8()
 }
 

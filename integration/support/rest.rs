@@ -74,7 +74,7 @@ pub async fn request_with(
     for (name, value) in headers {
         builder = builder.header(*name, *value);
     }
-    let request = builder.body(body).expect("the test's own request is right");
+    let request = builder.body(body).expect("the test's request is valid");
     let called = tokio::task::spawn_blocking(move || {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)

@@ -1,4 +1,4 @@
-//! What the server says of its interfaces, and whether values are as it says.
+//! Checks values against the server's interface descriptions.
 
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ impl Schemas {
         self.document.pointer(pointer).is_some()
     }
 
-    /// Has a value checked against the schema at this place.
+    /// Queues a check of a value against the schema at this place.
     pub fn expect(&mut self, what: &str, pointer: &str, value: &Value) {
         assert!(self.has(pointer), "{what}: there is no {pointer}");
         let schema = format!("#{pointer}");
@@ -36,7 +36,7 @@ impl Schemas {
             .push(json!({"what": what, "schema": schema, "value": value}));
     }
 
-    /// Checks all values, strictly: a field that a schema lacks is wrong as well.
+    /// Checks all values strictly: a field that the schema does not define is an error.
     pub async fn check(self) {
         assert!(!self.cases.is_empty(), "nothing to check");
         let input = json!({"document": self.document, "cases": self.cases});

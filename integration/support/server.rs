@@ -146,7 +146,7 @@ impl Server {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let id = libc::pid_t::try_from(self.process.id()).expect("an identifier of Linux");
+        let id = libc::pid_t::try_from(self.process.id()).expect("a process id");
         // SAFETY: `kill` takes no pointers; the process is our child and has not been waited for.
         let sent = unsafe { libc::kill(id, libc::SIGTERM) };
         assert_eq!(sent, 0, "the process is there");
@@ -175,7 +175,7 @@ impl Server {
         let kilobytes = line.and_then(|line| line.split_whitespace().next());
         1024 * kilobytes
             .and_then(|number| number.parse::<u64>().ok())
-            .expect("Linux tells the resident memory")
+            .expect("Linux reports the resident memory")
     }
 }
 
@@ -217,7 +217,7 @@ pub async fn refused_start(options: &[&str]) -> (i32, String) {
     let mut said = String::new();
     stderr.read_to_string(&mut said).expect("UTF-8");
     stdout.read_to_string(&mut said).expect("UTF-8");
-    let status = status.unwrap_or_else(|_| panic!("it runs although it should refuse:\n{said}"));
+    let status = status.unwrap_or_else(|_| panic!("the server must not start:\n{said}"));
     (status.code().expect("no signal ended it"), said)
 }
 

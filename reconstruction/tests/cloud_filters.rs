@@ -59,7 +59,7 @@ fn assert_same_world(filtered: &Scene, all: &Scene) {
     assert_eq!(filtered.cameras, all.cameras);
     let known: HashMap<_, _> = all.colors.iter().zip(&all.points).collect();
     for (color, point) in filtered.colors.iter().zip(&filtered.points) {
-        assert_eq!(known[color], point, "a point moved");
+        assert_eq!(known[color], point, "points must not move");
     }
 }
 
@@ -167,7 +167,7 @@ fn a_voxel_keeps_its_most_confident_point() {
         assert_eq!(
             build(&synthetic, voxels(size)),
             filtered,
-            "not the same again"
+            "the result must be deterministic"
         );
     }
 }
@@ -185,7 +185,7 @@ fn tiny_and_huge_voxels_are_handled() {
         let filtered = build(&synthetic, voxels(size));
         assert!((1..=8).contains(&filtered.points.len()), "{filtered:?}");
     }
-    // An invalid size is no filter.
+    // An invalid size disables the filter.
     for size in [0.0, f64::NAN, f64::INFINITY, -1.0] {
         assert!(voxels(size).is_off(), "{size}");
     }

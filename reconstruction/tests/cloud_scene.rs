@@ -142,7 +142,7 @@ fn samples_are_ordered_reproducible_subsets() {
         assert_eq!(scene.points.len(), limit);
         assert_eq!(
             scene.world_to_glb, all.world_to_glb,
-            "the sample moves the world"
+            "sampling must not change the world"
         );
         let mut everything = all.points.iter().zip(&all.colors);
         for chosen in scene.points.iter().zip(&scene.colors) {

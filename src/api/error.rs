@@ -19,7 +19,7 @@ const RETRY_SECONDS: &str = "10";
 /// The body of every error.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ErrorBody {
-    /// What was wrong and what would work, for people.
+    /// What failed and how to correct it, as readable text.
     detail: String,
 }
 
@@ -78,7 +78,7 @@ impl ApiError {
         }
     }
 
-    /// 500. The error is logged; the client is only told that there was one.
+    /// 500. The error is logged but not sent to the client.
     pub fn internal(error: &dyn fmt::Display) -> Self {
         tracing::error!(%error, "request failed with an internal error");
         Self::new(

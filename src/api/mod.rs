@@ -1,4 +1,4 @@
-//! What REST and the WebSocket share: requests, their query parameters, and errors.
+//! Requests, query parameters and errors, shared by REST and the WebSocket.
 
 mod client_slot;
 mod error;

@@ -27,7 +27,7 @@ impl Query {
     /// A boolean: `true`, `1`, `yes`, `on` or their opposites, in any case.
     ///
     /// # Errors
-    /// 422 if the value is no boolean.
+    /// 422 if the value is not a boolean.
     pub fn boolean(&self, name: &str) -> Result<Option<bool>, ApiError> {
         self.text(name)
             .map(|text| match text.trim().to_ascii_lowercase().as_str() {
@@ -39,13 +39,13 @@ impl Query {
     }
 
     /// # Errors
-    /// 422 if the value is no integer.
+    /// 422 if the value is not an integer.
     pub fn integer(&self, name: &str) -> Result<Option<i128>, ApiError> {
         self.number(name, "an integer")
     }
 
     /// # Errors
-    /// 422 if the value is no number.
+    /// 422 if the value is not a number.
     pub fn float(&self, name: &str) -> Result<Option<f64>, ApiError> {
         self.number(name, "a number")
     }
@@ -73,7 +73,7 @@ impl Query {
             .transpose()
     }
 
-    /// An integer that fits its type. The range is for the text of the error.
+    /// An integer that fits its type; the error text names the range.
     fn bounded<T: TryFrom<i128>>(
         &self,
         parameter: &'static str,

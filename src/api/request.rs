@@ -1,4 +1,4 @@
-//! A request, as handlers see it.
+//! The request type that handlers receive.
 
 use warp::http::Method;
 use warp::http::header::HeaderMap;

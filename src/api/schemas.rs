@@ -1,4 +1,4 @@
-//! Schemas that code generators understand.
+//! Adapts schemas to code generators.
 
 use serde_json::{Map, Value, json};
 use utoipa::openapi::RefOr;
@@ -20,8 +20,8 @@ impl PartialSchema for File {
 
 impl ToSchema for File {}
 
-/// Gives each variant of a tagged union a schema and a name of its own. Generators name variants
-/// that are written in place `anonymous`, or leave them out.
+/// Moves each variant of a tagged union to a named schema. Code generators name inline variants
+/// `anonymous` or omit them.
 pub fn name_variants(schemas: &mut Map<String, Value>) {
     let mut named = Map::new();
     let unions: Vec<String> = schemas.keys().cloned().collect();
@@ -50,7 +50,7 @@ fn tagged_variants(schemas: &Map<String, Value>, union: &str) -> Option<Vec<(Str
     named.collect()
 }
 
-/// Finds the property that can have one value only, and says so. Returns the value.
+/// Finds the property with a single possible value and writes it as a `const`. Returns the value.
 fn fix_tag(variant: &mut Value) -> Option<String> {
     if let Some(Value::Array(parts)) = variant.get_mut("allOf") {
         return parts.iter_mut().find_map(fix_tag);
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variants_become_schemas_of_their_own() {
+    fn variants_become_named_schemas() {
         let mut schemas = json!({
             "Fit": { "type": "object", "properties": { "error": {} }, "required": ["error"] },
             "Way": { "oneOf": [

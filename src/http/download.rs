@@ -16,7 +16,7 @@ use warp::reply::{Reply, Response};
 
 use crate::api::ApiError;
 
-/// Bytes that are given to the connection at a time.
+/// Bytes that are passed to the connection at a time.
 const PIECE: usize = 256 << 10;
 
 /// A file to be sent.
@@ -24,7 +24,7 @@ const PIECE: usize = 256 << 10;
 pub struct Download {
     /// A view of a file on disk needs no memory, even if the client reads slowly.
     pub bytes: Bytes,
-    /// The entity tag without quotes; other bytes have another tag.
+    /// The strong entity tag, without quotes.
     pub tag: String,
     pub content_type: &'static str,
     /// Name under which a browser saves the file: ASCII without quotes. Without one, it is shown.
@@ -36,7 +36,7 @@ impl Download {
     /// what the conditions of the request ask for.
     ///
     /// # Errors
-    /// 412 if `If-Match` names another tag, 500 if the tag is no valid header.
+    /// 412 if `If-Match` names another tag, 500 if the tag is not a valid header value.
     pub fn respond(self, method: &Method, request: &HeaderMap) -> Result<Response, ApiError> {
         if let Some(decided) = decided(&self.tag, request)? {
             return Ok(decided);
@@ -103,10 +103,10 @@ impl Download {
     }
 }
 
-/// The response if the conditions of the request decide it. Then the file need not be made.
+/// The response if the conditions of the request determine it. Then the file is not needed.
 ///
 /// # Errors
-/// 412 if `If-Match` names another tag, 500 if the tag is no valid header.
+/// 412 if `If-Match` names another tag, 500 if the tag is not a valid header value.
 pub fn decided(tag: &str, request: &HeaderMap) -> Result<Option<Response>, ApiError> {
     let etag = entity_tag(tag)?;
     if let Some(condition) = request.typed_get::<IfMatch>()
@@ -130,7 +130,7 @@ pub fn decided(tag: &str, request: &HeaderMap) -> Result<Option<Response>, ApiEr
 fn entity_tag(tag: &str) -> Result<ETag, ApiError> {
     format!("\"{tag}\"")
         .parse()
-        .map_err(|_| ApiError::internal(&format!("{tag:?} is no entity tag")))
+        .map_err(|_| ApiError::internal(&format!("{tag:?} is not a valid entity tag")))
 }
 
 /// A response with the headers that later conditional requests need.
@@ -190,7 +190,7 @@ impl Wanted {
     }
 }
 
-/// A text has characters that are no digits.
+/// The text has a character that is not a digit.
 struct NotANumber;
 
 /// A number, or none for an empty text. A number beyond `usize` becomes its maximum.

@@ -230,7 +230,7 @@ impl From<multer::Error> for MultipartError {
 
 /// The parser buffered too many bytes without finding the end of a head.
 #[derive(Debug, Error)]
-#[error("too long a head")]
+#[error("the head is too long")]
 struct HeadTooLong;
 
 /// Gives the parser one piece at a time, up to a limit. Alone, it reads all that is there and buffers

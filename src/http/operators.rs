@@ -95,7 +95,7 @@ pub struct Info<'a> {
 /// Limits of the server (see the options of the program).
 #[derive(Serialize, ToSchema)]
 struct Limits {
-    /// Most sessions at the same time.
+    /// Maximum number of concurrent sessions.
     max_sessions: usize,
     /// Seconds without activity after which a session ends.
     session_timeout: f64,
@@ -107,15 +107,15 @@ struct Limits {
     max_process_res: u32,
     /// Largest `num_max_points` of a session.
     num_max_points: u64,
-    /// Most bytes of an image file.
+    /// Maximum size of an image file in bytes.
     max_image_bytes: usize,
-    /// Most pixels of an image.
+    /// Maximum number of pixels of an image.
     max_image_pixels: u64,
-    /// Most bytes of a message.
+    /// Maximum size of a message in bytes.
     max_message_bytes: usize,
-    /// Most requests that wait in a session, without the running one.
+    /// Maximum number of waiting requests of a session, in addition to the running one.
     max_pending_requests: usize,
-    /// Most WebSockets of a session.
+    /// Maximum number of WebSockets of a session.
     max_connections: usize,
 }
 
@@ -184,12 +184,12 @@ pub async fn metrics(request: Request) -> Result<Response, ApiError> {
     Ok(typed.into_response())
 }
 
-/// A change was made.
+/// The response to a successful change.
 #[derive(Serialize, ToSchema)]
 pub struct Done {
     #[schema(example = true)]
     pub success: bool,
-    /// What was done, for people.
+    /// What was done, as readable text.
     pub message: String,
 }
 

@@ -122,7 +122,7 @@ fn policy(file: &str) -> String {
     format!("{}; frame-ancestors 'none'", own.replace(ANYWHERE, HERE))
 }
 
-/// A header value; empty if the text is no valid one.
+/// A header value; empty if the text is not a valid one.
 fn header(text: &str) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }

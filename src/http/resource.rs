@@ -130,7 +130,7 @@ impl<P, F> Target<P> for F where
 {
 }
 
-/// What handlers return: a future of a reply.
+/// The future that a handler returns.
 pub trait Answer: Future<Output: Reply> + Send + 'static {}
 
 impl<F: Future<Output: Reply> + Send + 'static> Answer for F {}

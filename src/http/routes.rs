@@ -1,4 +1,4 @@
-//! Which request goes to which handler.
+//! Routes requests to handlers.
 
 use std::convert::Infallible;
 
@@ -101,7 +101,7 @@ fn count(app: &App, request: &warp::log::Info<'_>) {
     app.metrics
         .http
         .answered(method.as_str(), route, status.as_u16(), request.elapsed());
-    // 503 is no defect: the service is full or shuts down.
+    // 503 is not a defect: the service is full or shuts down.
     if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
         let message = format!("{method} {route} was answered with {status}");
         app.system.metrics().error(ErrorKind::Http, None, &message);

@@ -99,7 +99,7 @@ struct Totals {
     generations_succeeded: u64,
     /// Generations that ended with an error.
     generations_failed: u64,
-    /// Generations whose session ended before them.
+    /// Generations that were cancelled because their session ended.
     generations_cancelled: u64,
     /// Messages from clients over WebSockets.
     messages_received: u64,
@@ -158,7 +158,7 @@ struct MemoryInUse {
 struct Budget {
     /// Bytes in use.
     used_bytes: u64,
-    /// Bytes that may be in use.
+    /// Limit in bytes.
     limit_bytes: u64,
 }
 
@@ -176,7 +176,7 @@ impl From<MemoryUse> for Budget {
 struct Queue {
     /// Waiting jobs.
     jobs: u64,
-    /// Most waiting jobs.
+    /// Maximum number of waiting jobs.
     capacity: usize,
 }
 
@@ -193,14 +193,14 @@ struct Connections {
 #[derive(Serialize, ToSchema)]
 #[schema(as = RecentError)]
 struct Error {
-    /// When, in seconds since 1970-01-01 UTC.
+    /// Time of the error in seconds since 1970-01-01 UTC.
     time: f64,
     /// The kind of error, in one word.
     kind: &'static str,
     /// The session concerned, or null.
     #[schema(value_type = Option<uuid::Uuid>)]
     session_id: Option<SessionId>,
-    /// For people, shortened if long. May contain text from a client.
+    /// Readable text, truncated if long. May contain text from a client.
     message: String,
 }
 

@@ -1,5 +1,5 @@
-//! Figures for operators: HTTP, WebSockets, the network and the process. They are in one registry
-//! with those of the actors.
+//! Metrics of HTTP, WebSockets, the network and the process, in one registry with those of the
+//! actors.
 
 mod http;
 mod network;

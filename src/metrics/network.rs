@@ -31,12 +31,12 @@ impl NetworkMetrics {
             )?,
             received: register_int_counter_with_registry!(
                 "pointstream_received_bytes_total",
-                "Bytes that came over all connections.",
+                "Bytes received on all connections.",
                 registry
             )?,
             sent: register_int_counter_with_registry!(
                 "pointstream_sent_bytes_total",
-                "Bytes that went over all connections.",
+                "Bytes sent on all connections.",
                 registry
             )?,
         })
@@ -77,7 +77,7 @@ impl NetworkMetrics {
     }
 }
 
-/// One of the things that a gauge counts as open, until it is dropped.
+/// Increments a gauge until it is dropped.
 #[derive(Debug)]
 pub struct OpenGauge(IntGauge);
 

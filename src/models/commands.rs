@@ -1,4 +1,4 @@
-//! `pointstream models`: looks after the store. Results go to stdout.
+//! `pointstream models`: manages the store. Results are written to stdout.
 
 use std::io::{self, Write};
 
@@ -30,7 +30,7 @@ pub struct ModelsOptions {
 
 #[derive(Debug, Subcommand)]
 enum ModelsCommand {
-    /// Shows the models that there are, and which of them are in the store.
+    /// Lists all models, and which of them are in the store.
     List,
     /// Downloads the official checkpoint of a model and exports it into the store.
     Fetch {
@@ -43,17 +43,17 @@ enum ModelsCommand {
     },
     /// Reads the models in the store and compares them with their checksums.
     Verify {
-        /// Which ones; all of the store if none is given.
+        /// Names of the models; all models in the store if none is given.
         names: Vec<ModelId>,
     },
     /// Removes a model from the store.
     Remove {
-        /// Which one.
+        /// Name of the model.
         name: ModelId,
     },
     /// Prints the path of a model's archive in the store.
     Path {
-        /// Which one.
+        /// Name of the model.
         name: ModelId,
     },
 }
@@ -133,7 +133,7 @@ fn missing(store: &Store, id: ModelId) -> ModelsError {
     }
 }
 
-/// Writes a line to stdout. A closed pipe is no failure.
+/// Writes a line to stdout. A closed pipe is not a failure.
 fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! Why no model can run, or why the store refused.
+//! Errors of the choice of a model and of the store.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! From a checkpoint, on the hub or in a folder, to an archive in the store.
+//! Fetches a checkpoint from the hub or a folder, and exports it to an archive in the store.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ const CHECKPOINT: [&str; 2] = ["config.json", "model.safetensors"];
 /// What to fetch, and how: the arguments of `pointstream models fetch`.
 #[derive(Debug, Clone, Args)]
 pub struct FetchRequest {
-    /// Which one; with -fp16 or -bf16 behind the name in half precision, for GPUs.
+    /// Name of the model; append -fp16 or -bf16 for half precision, which needs a GPU.
     pub name: ModelId,
 
     /// Take the checkpoint from this folder, which has its config.json and model.safetensors.
@@ -63,8 +63,8 @@ impl FetchRequest {
     }
 }
 
-/// Gets a model into the store, unless the store has it. Logs its licence and the progress. If it
-/// fails, the store is as it was before.
+/// Fetches a model into the store, unless the store has it. Logs its licence and the progress. A
+/// failed fetch leaves the store unchanged.
 pub async fn fetch(
     store: &Store,
     request: &FetchRequest,

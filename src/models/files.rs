@@ -1,5 +1,4 @@
-//! Files of the store: read only if no other user could have written them, written whole or not at
-//! all.
+//! Files of the store: read only if no other user could have written them, and written atomically.
 
 use std::fs::Permissions;
 use std::io::{self, Read};
@@ -15,7 +14,7 @@ use super::error::ModelsError;
 
 /// Write permission of the group and of all others.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
-/// Bytes of a JSON file that are read; ours have a few hundred.
+/// Longest JSON file that is read, in bytes; the store's files have a few hundred.
 const MAX_JSON_BYTES: u64 = 64 * 1024;
 
 /// Opens a regular file that belongs to the user of this process or to root, and that only its
@@ -40,7 +39,7 @@ pub fn open(path: &Path) -> Result<Option<fs::File>, ModelsError> {
     };
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(untrusted("it is no regular file".to_owned()));
+        return Err(untrusted("it is not a regular file".to_owned()));
     }
     let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
     if owner != user && owner != 0 {
@@ -61,7 +60,7 @@ pub fn is_folder(path: &Path) -> Result<bool, ModelsError> {
         Ok(metadata) if metadata.is_dir() => Ok(true),
         Ok(_) => Err(ModelsError::Untrusted {
             path: path.to_owned(),
-            reason: "it is no folder".to_owned(),
+            reason: "it is not a folder".to_owned(),
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error.into()),

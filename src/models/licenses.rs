@@ -27,7 +27,7 @@ pub fn accepted(folder: &Path, known: &KnownModel) -> Result<bool, ModelsError> 
         Ok(agreement) => Ok(agreement.license == known.license),
         Err(error) => Err(ModelsError::Untrusted {
             path,
-            reason: format!("it is no agreement to a licence ({error})"),
+            reason: format!("it is not an agreement to a licence ({error})"),
         }),
     }
 }

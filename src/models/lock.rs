@@ -60,7 +60,7 @@ impl Lock {
 fn holder(path: &Path) -> String {
     match fs::read_to_string(path).as_deref().map(str::trim) {
         Ok(words) if !words.is_empty() => words.to_owned(),
-        // It has taken the lock, but not written its words yet.
+        // It has taken the lock, but not written its description yet.
         _ => "another process".to_owned(),
     }
 }

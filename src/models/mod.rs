@@ -1,4 +1,4 @@
-//! Which model runs: the embedded one, an archive that the operator names, or one of the store.
+//! Chooses the model: the embedded one, an archive that the operator names, or one of the store.
 
 mod commands;
 mod error;

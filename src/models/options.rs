@@ -91,7 +91,7 @@ pub struct FetchOptions {
     pub python: Option<PathBuf>,
 }
 
-/// A value of `--model` that is no keyword, name or path.
+/// A value of `--model` that is not a keyword, name or path.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("{0}; or auto, mvs or the path of an archive, which has a / or a . in it")]
 pub struct UnknownChoice(#[from] UnknownModel);

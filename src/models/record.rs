@@ -1,4 +1,4 @@
-//! What the store remembers of an archive: `record.json`.
+//! The store's record of an archive: `record.json`.
 
 use pointstream_reconstruction::model::{Metadata, Precision};
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ pub struct ArchiveFile {
 }
 
 impl Record {
-    /// Reads a record of this archive, or says what is wrong with it.
+    /// Reads a record of this archive. The error states why it is invalid.
     pub fn parse(json: &[u8], id: ModelId) -> Result<Self, String> {
         let value: serde_json::Value =
             serde_json::from_slice(json).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! From the operator's choice to a checked archive.
+//! Resolves the operator's choice to a checked archive.
 
 use pointstream_inference::ResolvedModel;
 use pointstream_reconstruction::model::{Device, Precision};

@@ -36,7 +36,7 @@ const OUT_OF_REACH: i32 = 69;
 /// nothing for minutes.
 const STALL: Duration = Duration::from_secs(30 * 60);
 
-/// Why one of the programs gave no result.
+/// Why one of the programs failed.
 #[derive(Debug, Error)]
 pub enum ToolError {
     #[error(
@@ -50,7 +50,7 @@ pub enum ToolError {
     /// The hub cannot be reached, or must not be.
     #[error("{0}")]
     OutOfReach(String),
-    /// A signal asked our process to end.
+    /// A signal asked this process to end.
     #[error("it was interrupted")]
     Interrupted,
 }
@@ -68,8 +68,8 @@ pub struct Tools<'a> {
 
 impl<'a> Tools<'a> {
     /// Finds the tools in the checkout that contains the program. Does not search the current
-    /// folder, which may be anybody's, because what is found is run. Cancelling `stop` kills a tool
-    /// that runs.
+    /// folder: another user may control it, and the program runs what it finds. Cancelling `stop`
+    /// kills a running tool.
     pub fn find(options: &FetchOptions, stop: &'a CancellationToken) -> Result<Self, ToolError> {
         let checkout = std::env::current_exe().ok().and_then(|program| {
             let mut folders = program.ancestors();
@@ -95,7 +95,7 @@ impl<'a> Tools<'a> {
         })
     }
 
-    /// Runs a module to its end. Kills it if our process ends before. `on_line` gets each line of
+    /// Runs a module to its end. Kills it if this process ends first. `on_line` gets each line of
     /// its stdout.
     pub async fn run(
         &self,
@@ -130,10 +130,10 @@ impl<'a> Tools<'a> {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C at a terminal must reach only us: we kill the program and clean up.
+            // Ctrl-C must not reach the tool: this process kills it and cleans up.
             .process_group(0)
             .kill_on_drop(true);
-        // Python looks for modules in the current folder first, which may be anybody's.
+        // Python searches the current folder first, which another user may control.
         if let Some(folder) = self.checkout.as_deref().or(self.python.parent()) {
             command.current_dir(folder);
         }
@@ -225,7 +225,7 @@ fn reason(module: &str, status: ExitStatus, stderr: &VecDeque<String>) -> String
     }
     match lines().find(|line| !line.is_empty()) {
         None => format!("{module} failed: {status}"),
-        // Python's words for a missing package or a missing library of one.
+        // Python's messages for a missing package, or a missing library of a package.
         Some(line) if line.starts_with("ModuleNotFoundError") || line.contains("shared object") => {
             format!("{line}; `scripts/setup.sh --with-model-tools` installs what is missing")
         }

@@ -32,10 +32,10 @@ impl Photo {
     }
 }
 
-/// What is at a path.
+/// The kind of file at a path.
 enum Input {
     Photos(Vec<Photo>),
-    /// A file that is no image. It may be a video.
+    /// A file that is not an image. It may be a video.
     Other(PathBuf),
 }
 
@@ -98,7 +98,7 @@ fn look(path: PathBuf) -> Result<Input, ReconstructError> {
 }
 
 /// The photos of a folder by their extensions. Ignores folders in it and hidden files: macOS writes
-/// a `._photo.jpg` beside a photo, which is no image.
+/// a `._photo.jpg` beside a photo, which is not an image.
 fn photos_in(folder: &Path) -> io::Result<Vec<Photo>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {

@@ -31,7 +31,7 @@ use crate::signals::Signals;
 /// The beginning of the temporary folder's name.
 const TEMPORARY: &str = "pointstream-";
 
-/// Makes a point cloud of photos and writes it to a file. If it fails, it leaves no files.
+/// Makes a point cloud from photos and writes it to a file. Leaves no files if it fails.
 pub async fn run(options: ReconstructOptions) -> Result<(), ReconstructError> {
     let mut signals = Signals::new()?;
     // The folder is private: other users must not see the photos.
@@ -145,7 +145,7 @@ fn report(path: &Path, metadata: &ResultMetadata, begin: Instant) {
             "warning: {name} does not fit the other photos; the point cloud has no points of it"
         );
     }
-    // A closed pipe is no failure.
+    // A closed pipe is not a failure.
     let _ = writeln!(
         io::stdout(),
         "{}: {} points of {} photos, made by {} in {:.1} s",

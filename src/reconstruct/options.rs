@@ -18,7 +18,7 @@ use crate::models::ModelOptions;
 /// The one job has no time limit; the user can interrupt it.
 const NO_TIMEOUT: Duration = Duration::from_secs(30 * 86_400);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Larger files are no photos. Without a limit, a damaged file could use all memory.
+/// Larger files are not photos. Without a limit, a damaged file could use all memory.
 const IMAGE_LIMITS: DecodeLimits = DecodeLimits {
     max_bytes: 1 << 30,
     max_pixels: 1_000_000_000,
@@ -30,8 +30,8 @@ const UPLOAD_BYTES: usize = 512 << 20;
 /// Memory for encoded frames.
 const FEATURE_BYTES: usize = 4 << 30;
 
-/// What to reconstruct, how, and where the result goes: what the user decides on the command line.
-/// The [`Settings`] of the actors are made of it.
+/// The command-line options of a reconstruction. The [`Settings`] of the actors are derived from
+/// them.
 #[derive(Debug, Args)]
 pub struct ReconstructOptions {
     /// Photos (JPEG, PNG, WebP), folders of photos, and videos. They are sorted by the numbers in
@@ -63,8 +63,8 @@ pub struct ReconstructOptions {
     pub log: LogOptions,
 }
 
-/// The parameters of the session, as docs/protocol.md describes them: what the user decides on the
-/// command line. The [`SessionConfig`] of the actors is made of it.
+/// The parameters of the session (see docs/protocol.md) as command-line options. The
+/// [`SessionConfig`] of the actors is derived from them.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Reconstruction")]
 pub struct SessionOptions {
@@ -89,7 +89,7 @@ pub struct SessionOptions {
     #[arg(long)]
     pub no_cameras: bool,
 
-    /// Leaves out points at jumps of the depth, which lie between objects.
+    /// Leaves out points at depth discontinuities, which lie between objects.
     #[arg(long)]
     pub filter_edges: bool,
 

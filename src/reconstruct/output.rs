@@ -92,7 +92,7 @@ fn target(path: &Path) -> io::Result<PathBuf> {
         Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Ok(found) if found.is_file() => fs::canonicalize(path),
         // A file must not replace /dev/null, for example.
-        Ok(_) => Err(io::Error::other("it is a device or a pipe and no file")),
+        Ok(_) => Err(io::Error::other("it is a device or a pipe, not a file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(path) {
             // A link to a file that does not exist yet. A circle of links is another error.
             Ok(link) => target(&path.parent().unwrap_or(Path::new("")).join(link)),

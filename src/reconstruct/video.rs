@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use super::error::ReconstructError;
 
-/// The first video stream that is no cover picture.
+/// The first video stream that is not a cover picture.
 const STREAM: &str = "V:0";
 /// ffmpeg's name for the format of text files, which it would draw as pictures.
 const TEXT: &str = "tty";

@@ -1,5 +1,4 @@
-//! The description of the WebSocket for programs (AsyncAPI 3), from the types that are read and
-//! written.
+//! The AsyncAPI 3 document of the WebSocket, generated from the message types.
 
 mod parts;
 
@@ -59,7 +58,7 @@ pub fn document(version: &str) -> Value {
         "servers": { "this": {
             "host": "{host}",
             "protocol": "ws",
-            "description": "The server that gave out this document",
+            "description": "The server that serves this document",
             "variables": { "host": {
                 "default": "localhost:8000",
                 "description": "Host and port of the server",

@@ -29,7 +29,7 @@ const MAX_REASON: usize = 123;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closing {
     pub code: u16,
-    /// Also the text of the error message that is sent before the close frame, if one is.
+    /// Also the text of the error message before the close frame, if there is one.
     pub reason: Cow<'static, str>,
     /// Whether an error message is sent before: many clients only look at messages.
     pub announced: bool,

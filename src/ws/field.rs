@@ -1,5 +1,5 @@
-//! Fields of a message. A value of the wrong type does not make the whole message unreadable: it is
-//! kept as such, so that the error can name the field.
+//! Fields of a message. A value of the wrong type does not fail the parse of the whole message: it
+//! is kept as such, so that the error can name the field.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,7 +24,7 @@ pub enum Field<T> {
     #[default]
     Missing,
     Value(T),
-    /// The type of a value that is no `T`, with its article.
+    /// The type of a value that is not a `T`, with its article.
     Wrong(&'static str),
 }
 
@@ -60,10 +60,10 @@ impl<'de, T: FieldValue<'de>> Field<T> {
     }
 }
 
-/// What a field can hold. Of the functions that make one of JSON, those that a type does not
-/// define mean that the type cannot be made of such a value.
+/// A type that a field can have. The default implementation of a conversion means that the type
+/// does not accept such a JSON value.
 pub trait FieldValue<'de>: Sized {
-    /// How a JSON array that gives no such value is named in an error.
+    /// The name of an unsuitable JSON array in an error.
     const WRONG_ARRAY: &'static str = "an array";
 
     /// What the field must be, for an error: `a string`.
@@ -175,7 +175,7 @@ fn skip<'de, A: SeqAccess<'de>>(mut array: A) -> Result<(), A::Error> {
     Ok(())
 }
 
-/// The JSON type of a value that is read for nothing else.
+/// A value whose JSON type alone is of interest.
 #[derive(Debug)]
 pub struct Nothing;
 

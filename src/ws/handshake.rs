@@ -19,7 +19,7 @@ const READ_BUFFER: usize = 64 << 10;
 /// Bytes that may wait for the network: the current fragment, and answers to pings.
 const WRITE_BUFFER: usize = 4 * FRAGMENT;
 
-/// What the handshake takes from a request.
+/// The parts of a request that the handshake needs.
 pub struct SocketRequest {
     /// Identifier in the path; it may be invalid.
     session_id: String,
@@ -56,7 +56,7 @@ impl SocketRequest {
     ),
     responses(
         (status = 101, description = "The connection is a WebSocket now; errors come as messages and close codes on it"),
-        (status = 426, description = "The request is no WebSocket handshake", body = ErrorBody),
+        (status = 426, description = "The request is not a WebSocket handshake", body = ErrorBody),
     )
 )]
 pub async fn accept(request: Request<SocketRequest>) -> Result<Response, ApiError> {

@@ -1,4 +1,4 @@
-//! Messages from clients: what they look like, and how they become requests of a session.
+//! Messages from clients: their JSON format, and their conversion to requests of a session.
 
 use std::borrow::Cow;
 
@@ -29,21 +29,21 @@ pub struct ImageMessage<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = String, required)]
     data: Field<Cow<'a, str>>,
-    /// What the client calls the image; only a label.
+    /// The client's name of the image; only a label.
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, max_length = 16384)]
     filename: Field<Cow<'a, str>>,
-    /// 3x3, from the camera to pixels of the image, the centre of the top left one being
-    /// (0, 0). Goes with `extrinsics`.
+    /// 3x3, camera coordinates to pixels of the image; (0, 0) is the centre of the top left
+    /// pixel. Requires `extrinsics`.
     #[serde(default)]
     #[schema(value_type = Option<[[f64; 3]; 3]>)]
     intrinsics: Field<Matrix<3>>,
-    /// 4x4, from the world, one for all images, to the camera: x right, y down, z forward.
-    /// Goes with `intrinsics`.
+    /// 4x4, world to camera (x right, y down, z forward); all images share one world. Requires
+    /// `intrinsics`.
     #[serde(default)]
     #[schema(value_type = Option<[[f64; 4]; 4]>)]
     extrinsics: Field<Matrix<4>>,
-    /// What the client calls this message; its answers repeat it.
+    /// The client's identifier of the message; its answers repeat it.
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
     id: Field<Cow<'a, str>>,
@@ -56,7 +56,7 @@ pub struct GenerateMessage<'a> {
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     incremental: Field<bool>,
-    /// What the client calls this message; its answers repeat it.
+    /// The client's identifier of the message; its answers repeat it.
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
     id: Field<Cow<'a, str>>,
@@ -65,7 +65,7 @@ pub struct GenerateMessage<'a> {
 /// Asks for the final point cloud; only `ping` is accepted afterwards.
 #[derive(Deserialize, ToSchema)]
 pub struct FinalizeMessage<'a> {
-    /// What the client calls this message; its answers repeat it.
+    /// The client's identifier of the message; its answers repeat it.
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
     id: Field<Cow<'a, str>>,
@@ -133,7 +133,7 @@ impl From<serde_json::Error> for BadMessage {
     }
 }
 
-/// Reads a text message. A text that is no message of the protocol gives an invalid message: the
+/// Reads a text message. Text outside the protocol gives an invalid message: the
 /// session answers it with an error, in the order of the messages.
 ///
 /// Takes time in proportion to the length of the text.
@@ -168,8 +168,8 @@ pub fn invalid(reason: String) -> ClientMessage {
     }
 }
 
-/// The fields that say what a message is. They are read first, so that the answer to an invalid
-/// message can name it.
+/// The fields that identify a message. They are read first, so that the answer to an invalid
+/// message can repeat them.
 #[derive(Deserialize)]
 struct Labels<'a> {
     #[serde(borrow, default, rename = "type")]

@@ -41,15 +41,15 @@ pub enum ServerMessage<'a> {
     /// A generation advanced.
     Progress {
         stage: Stage,
-        /// Share of the generation that is done; it never falls.
+        /// Completed share of the generation, 0 to 1; never decreases.
         #[schema(minimum = 0, maximum = 1)]
         progress: f64,
-        /// For people.
+        /// Readable text.
         message: &'a str,
     },
     /// A message was refused, a generation failed, or the connection ends.
     Error {
-        /// What was wrong and what would work, for people.
+        /// What failed and how to correct it, as readable text.
         message: &'a str,
         /// The `id` of the message that this answers, if it had one.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,7 +129,7 @@ pub fn message(
         },
         SessionEvent::Progress(progress) => ServerMessage::Progress {
             stage: progress.stage,
-            // In f64, an f32 shows digits that it does not have.
+            // Rounded: an f32 written as f64 has spurious digits.
             progress: (f64::from(progress.fraction) * 1e4).round() / 1e4,
             message: &progress.message,
         },

@@ -1,4 +1,4 @@
-//! The side of a socket that reads.
+//! The reading half of a socket.
 
 use std::sync::Arc;
 
@@ -19,18 +19,18 @@ const LARGE: usize = 256 << 10;
 /// Bytes of a control frame before its payload, as clients send it.
 const CONTROL_HEAD: usize = 6;
 
-/// Why no more is read.
+/// Why reading ended.
 #[derive(Debug)]
 pub enum ReadEnd {
     /// The network connection is closed.
     Gone,
-    /// What the client sends cannot be read: close the socket with this.
+    /// The client sent invalid data: close the socket with this frame.
     Unreadable(Closing),
     /// The session ended, or the writer asked to stop.
     Stopped,
 }
 
-/// Reads messages from a client, and gives them to its session.
+/// Reads messages from a client and passes them to its session.
 pub struct Reader {
     pub stream: SplitStream<Socket>,
     pub requests: Requests,
@@ -39,7 +39,7 @@ pub struct Reader {
     /// In bytes.
     pub message_limit: usize,
     pub stop: CancellationToken,
-    /// Cancelled when the client is gone or sends what cannot be read.
+    /// Cancelled when the client disconnects or sends invalid data.
     pub stop_writing: CancellationToken,
     pub metrics: Arc<ServiceMetrics>,
 }

@@ -28,7 +28,7 @@ const FREE: usize = 64 << 10;
 /// Memory is taken from the budget in multiples of this many bytes.
 const GRANT: usize = 1 << 20;
 
-/// Why no more is read from a client.
+/// Why reading from a client ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReceiveError {
     /// The client sent nothing for too long in the middle of a large message.
@@ -107,7 +107,7 @@ impl ReceiveMeter {
         })
     }
 
-    /// Subtracts the bytes of a control frame, which is no part of the message.
+    /// Subtracts the bytes of a control frame, which is not part of the message.
     pub fn discount(&self, bytes: usize) {
         self.with(|account| account.received = account.received.saturating_sub(bytes));
     }

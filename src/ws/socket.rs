@@ -29,7 +29,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves a socket until either side ends it.
 ///
-/// Without an identifier the client is answered that the session is not found.
+/// Without an identifier the client gets the error that the session is not found.
 pub async fn serve(app: &App, socket: Socket, id: Option<SessionId>, query: &Query) {
     match attach(app, id, query).await {
         Ok(attached) => pump(app, socket, attached).await,

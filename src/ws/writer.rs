@@ -1,4 +1,4 @@
-//! The side of a socket that writes.
+//! The writing half of a socket.
 
 use futures_util::SinkExt;
 use futures_util::stream::SplitSink;
@@ -11,14 +11,14 @@ use super::outgoing::{self, ResultFrames};
 use super::receive_memory::Socket;
 use crate::metrics::ServiceMetrics;
 
-/// Why no more is written.
+/// Why writing ended.
 #[derive(Debug)]
 pub enum WriteEnd {
     /// The session has ended.
     SessionEnded(CloseReason),
     /// The session dropped the connection without an event.
     Dropped,
-    /// The client cannot be written to.
+    /// Writing to the client failed.
     Lost,
     /// The reader asked to stop.
     Stopped,

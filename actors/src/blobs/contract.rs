@@ -1,4 +1,4 @@
-//! What every implementation of [`Blobs`] must do.
+//! Contract tests for implementations of [`Blobs`].
 //!
 //! Call [`test`] with an empty store from the tests of an implementation.
 

@@ -1,7 +1,6 @@
 //! Files of sessions: images, predictions and results, each by a key.
 //!
-//! A blob is written whole or not at all, and does not change while it exists, unless it is
-//! replaced by another whole one.
+//! A blob is written atomically, and changes only when it is replaced atomically.
 
 #[cfg(test)]
 pub(crate) mod contract;
@@ -42,7 +41,7 @@ pub(crate) trait Blobs: Send + Sync + fmt::Debug {
     /// Removes a blob. One that does not exist counts as removed.
     fn remove(&self, key: &BlobKey) -> io::Result<()>;
 
-    /// Removes everything of a session, also what is written meanwhile. Can be tried again.
+    /// Removes all blobs of a session, including those being written. Can be repeated.
     fn remove_session(&self, session: SessionId) -> io::Result<()>;
 }
 

@@ -1,4 +1,4 @@
-//! What every implementation of [`Dispatcher`] must do.
+//! Contract tests for implementations of [`Dispatcher`].
 //!
 //! An implementation runs the functions below from its tests, each with a fresh dispatcher whose
 //! workers load [`FakeModel`].
@@ -27,7 +27,7 @@ pub(crate) struct Subject {
 pub(crate) const SIZE: FrameSize = FrameSize::new(28, 14);
 
 impl Subject {
-    /// A session with so many stored frames.
+    /// A session with this many stored frames.
     pub fn session(&self, frames: u64) -> SessionId {
         let session = SessionId::new_v4();
         self.blobs.create_session(session).expect("a new session");

@@ -1,15 +1,15 @@
-//! Who does jobs.
+//! The interface that runs jobs.
 
 use pointstream_reconstruction::geometry::FrameSize;
 
 use super::{JobHandle, JobSpec};
 use crate::ids::SessionId;
 
-/// Does jobs of one model, on this machine or elsewhere. Queueing, retries, time-outs and batching
-/// are behind it. Nothing here blocks or waits.
+/// Runs jobs of one model, on this machine or others. The implementation is responsible for
+/// queueing, retries, time-outs and batching. No method blocks or waits.
 ///
-/// Encoded frames are kept for later jobs, by blob, size and model. [`forget`](Self::forget) ends
-/// that.
+/// Encoded frames are kept for later jobs, by blob, size and model, until
+/// [`forget`](Self::forget) drops them.
 pub(crate) trait Dispatcher: Send + Sync {
     /// Takes a job, or ends it at once with a failure.
     fn submit(&self, spec: JobSpec) -> JobHandle;
@@ -19,14 +19,14 @@ pub(crate) trait Dispatcher: Send + Sync {
     /// could not be kept.
     fn encode_ahead_limit(&self, size: FrameSize) -> usize;
 
-    /// Drops what was kept of a session's frames.
+    /// Drops the encoded frames of a session.
     fn forget(&self, session: SessionId);
 
-    /// Whether jobs can be done.
+    /// Whether jobs can run.
     fn status(&self) -> DispatcherStatus;
 }
 
-/// Whether jobs can be done.
+/// Whether jobs can run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct DispatcherStatus {
     pub workers: usize,

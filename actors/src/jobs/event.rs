@@ -23,7 +23,7 @@ pub(crate) enum JobEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum JobProgress {
-    /// So many frames are encoded.
+    /// This many frames are encoded.
     Encoded { done: usize, total: usize },
     /// The model has reached a step.
     Model(Step),
@@ -33,7 +33,7 @@ pub(crate) enum JobProgress {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct JobDone {
     /// The prediction as a safetensors file. Nothing for [`JobKind::Encode`](super::JobKind).
-    /// Whoever submitted the job removes the blob.
+    /// The submitter of the job removes the blob.
     pub result: Option<BlobKey>,
     pub timings: JobTimings,
 }

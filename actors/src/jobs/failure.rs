@@ -10,7 +10,7 @@ use crate::blocking::WorkFailed;
 #[derive(Debug, Clone, PartialEq, Error, Serialize, Deserialize)]
 #[serde(tag = "reason", content = "detail", rename_all = "snake_case")]
 pub(crate) enum JobFailure {
-    /// Whoever submitted it dropped the handle.
+    /// The submitter dropped the handle.
     #[error("the prediction was cancelled")]
     Cancelled,
     /// The model failed or refused the frames.

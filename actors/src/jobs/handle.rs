@@ -5,8 +5,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{JobDone, JobEvent, JobFailure};
 
-/// Events of a job that may wait to be read. Progress beyond that is dropped: the next one says
-/// more.
+/// Limit of unread events of a job. Progress beyond it is dropped, because later progress
+/// supersedes it.
 const MAX_WAITING_EVENTS: usize = 64;
 
 /// A submitted job. Dropping it cancels the job.
@@ -19,7 +19,7 @@ pub(crate) struct JobHandle {
 }
 
 impl JobHandle {
-    /// A job's handle, and what its dispatcher reports with.
+    /// A job's handle, and the sender for its dispatcher.
     pub fn channel() -> (JobSender, Self) {
         let (events, receiver) = mpsc::channel(MAX_WAITING_EVENTS);
         let (end, ended) = oneshot::channel();
@@ -39,7 +39,7 @@ impl JobHandle {
         (sender, handle)
     }
 
-    /// Cancels the job as well when it is dropped, wherever the handle is then.
+    /// A guard that cancels the job when it is dropped, like the handle.
     pub fn cancel_guard(&self) -> DropGuard {
         self.cancelled.token().clone().drop_guard()
     }
@@ -56,7 +56,7 @@ impl JobHandle {
         Some(match ended {
             Ok(Ok(done)) => JobEvent::Done(done),
             Ok(Err(failure)) => JobEvent::Failed(failure),
-            // The dispatcher is lost, and its jobs with it.
+            // The dispatcher has failed, and its jobs with it.
             Err(_) => JobEvent::Failed(JobFailure::WorkerDied(
                 "the pool of workers is gone".to_owned(),
             )),
@@ -79,7 +79,7 @@ impl JobHandle {
     }
 }
 
-/// A dispatcher's end of a job. Whoever holds it must end the job.
+/// A dispatcher's end of a job. The holder must end the job.
 #[derive(Debug)]
 pub(crate) struct JobSender {
     reporter: JobReporter,
@@ -91,7 +91,7 @@ impl JobSender {
         &self.reporter
     }
 
-    /// Sends the last event. Whoever submitted the job may have stopped waiting.
+    /// Sends the last event, or drops it if the submitter has stopped waiting.
     pub fn end(self, outcome: Result<JobDone, JobFailure>) {
         drop(self.end.send(outcome));
     }

@@ -1,8 +1,8 @@
-//! Jobs of the model as data, and who does them.
+//! Jobs of the model as data, and the interface that runs them.
 //!
-//! A [`JobSpec`] says what to compute, by the keys of blobs; [`JobEvent`]s say how far it is and
-//! how it ends. Both can cross a network. A [`Dispatcher`] takes specs; today's is the local pool
-//! of workers ([`crate::pool`]).
+//! A [`JobSpec`] describes a computation by the keys of blobs; [`JobEvent`]s report its progress
+//! and its end. Both can be sent over a network. A [`Dispatcher`] accepts specs; the only
+//! implementation is the local pool of workers ([`crate::pool`]).
 
 #[cfg(test)]
 pub(crate) mod contract;

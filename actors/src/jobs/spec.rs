@@ -1,4 +1,4 @@
-//! What a job is to compute.
+//! The specification of a job.
 
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::model::KnownCamera;
@@ -27,8 +27,8 @@ pub(crate) struct JobSpec {
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub(crate) enum JobKind {
-    /// Encode frames before a reconstruction needs them. The dispatcher keeps what it gets; there
-    /// is no result.
+    /// Encode frames before a reconstruction needs them. The dispatcher keeps them; there is
+    /// no result.
     Encode,
     /// Predict depth, confidence and cameras.
     Reconstruct,

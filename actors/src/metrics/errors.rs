@@ -18,13 +18,11 @@ const REMEMBERED_CHARS: usize = 300;
 /// An error that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorReport {
-    /// When.
     pub time: SystemTime,
-    /// What went wrong.
     pub kind: ErrorKind,
-    /// The session that it concerns, if it is one.
+    /// The session concerned, if there is one.
     pub session: Option<SessionId>,
-    /// The error's text, cut if it is long. It may repeat what a client sent.
+    /// The error's text, truncated if long. May contain text from a client.
     pub message: String,
 }
 
@@ -60,7 +58,7 @@ impl ErrorMetrics {
             session,
             message: message.chars().take(REMEMBERED_CHARS).collect(),
         };
-        // Every change leaves a whole ring, so a poisoned one is whole too.
+        // Every change leaves a valid ring, so a poisoned lock is usable.
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.truncate(REMEMBERED - 1);
         recent.push_front(report);

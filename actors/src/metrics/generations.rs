@@ -1,4 +1,4 @@
-//! Generations: how many, how they ended, and where their time went.
+//! Counts and durations of generations.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -37,7 +37,7 @@ pub(crate) struct GenerationMetrics {
     recent: Mutex<VecDeque<Timings>>,
 }
 
-/// How many ended how.
+/// Counts by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Outcomes {
     pub succeeded: u64,
@@ -87,7 +87,7 @@ impl GenerationMetrics {
         })
     }
 
-    /// One has given a result.
+    /// Counts a generation with a result.
     pub fn succeeded(&self, kind: AnswerKind, frames: usize, timings: &Timings) {
         self.ended.with_label_values(&[name(kind), SUCCEEDED]).inc();
         for (stage, seconds) in stages_of(timings) {
@@ -95,7 +95,7 @@ impl GenerationMetrics {
         }
         self.total.observe(timings.total);
         self.frames.observe(frames as f64);
-        // Every change leaves a whole ring, so a poisoned one is whole too.
+        // Every change leaves a valid ring, so a poisoned lock is usable.
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.len() == REMEMBERED {
             recent.pop_front();
@@ -103,12 +103,12 @@ impl GenerationMetrics {
         recent.push_back(*timings);
     }
 
-    /// One has ended with an error.
+    /// Counts a generation that ended with an error.
     pub fn failed(&self, kind: AnswerKind) {
         self.ended.with_label_values(&[name(kind), FAILED]).inc();
     }
 
-    /// One is of no use any more: its session has ended.
+    /// Counts a generation that was cancelled because its session ended.
     pub fn cancelled(&self, kind: AnswerKind) {
         self.ended.with_label_values(&[name(kind), CANCELLED]).inc();
     }
@@ -146,26 +146,26 @@ impl GenerationMetrics {
     }
 }
 
-/// How long the parts of the last generations took.
+/// Durations of the stages of the last generations.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StageLatencies {
-    /// How many generations this is about.
+    /// Number of generations measured.
     pub generations: usize,
     /// Each stage in its order, then `total`; empty without a generation.
     pub stages: Vec<(&'static str, Quantiles)>,
 }
 
-/// Seconds that half and nearly all stay below.
+/// Quantiles in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quantiles {
     /// The median.
     pub p50: f64,
-    /// 95 of 100 take no longer.
+    /// The 95th percentile.
     pub p95: f64,
 }
 
 impl Quantiles {
-    /// By the nearest rank, so that each is a time that was really taken. None of nothing.
+    /// By the nearest rank, so that each quantile is a measured value. None without values.
     fn of(seconds: impl Iterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = seconds.collect();
         sorted.sort_by(f64::total_cmp);
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_times_that_were_taken() {
+    fn quantiles_are_measured_values() {
         assert_eq!(Quantiles::of(std::iter::empty()), None);
         let one = Quantiles::of([3.0].into_iter()).expect("one");
         assert_eq!((one.p50, one.p95), (3.0, 3.0));

@@ -1,4 +1,4 @@
-//! Memory with a bound of its own.
+//! Gauges of the memory budgets.
 
 use prometheus::{IntGauge, Registry, register_int_gauge_with_registry};
 
@@ -44,7 +44,7 @@ impl MemoryMetrics {
     }
 }
 
-/// One budget; clones show the same.
+/// The gauges of one budget; clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct BudgetMetrics {
     used: IntGauge,
@@ -52,17 +52,15 @@ pub(crate) struct BudgetMetrics {
 }
 
 impl BudgetMetrics {
-    /// Notes how much there is.
+    /// Sets the limit.
     pub fn limit(&self, bytes: usize) {
         self.limit.set(signed(bytes));
     }
 
-    /// Notes that a part was taken.
     pub fn taken(&self, bytes: usize) {
         self.used.add(signed(bytes));
     }
 
-    /// Notes that a part was given back.
     pub fn given_back(&self, bytes: usize) {
         self.used.sub(signed(bytes));
     }

@@ -1,6 +1,6 @@
-//! What the actors count and measure, for operators.
+//! Metrics of the actors, for operators.
 //!
-//! Everything is kept as it happens, so that it can be read at any time without asking an actor.
+//! Metrics are updated as events happen, so that reading them needs no message to an actor.
 //! No label has a value that a client chooses.
 
 mod errors;
@@ -37,7 +37,7 @@ pub struct Metrics {
     errors: ErrorMetrics,
 }
 
-/// What has happened since the start, and what is in use.
+/// Totals since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Totals {
     /// Sessions that were created.
@@ -50,28 +50,28 @@ pub struct Totals {
     pub generations_succeeded: u64,
     /// Generations that ended with an error.
     pub generations_failed: u64,
-    /// Generations whose session ended before them.
+    /// Generations that were cancelled because their session ended.
     pub generations_cancelled: u64,
-    /// Lives of workers that ended before the service did.
+    /// Workers that ended before the service did.
     pub worker_restarts: u64,
     /// Errors of all kinds.
     pub errors: u64,
 }
 
-/// A part of the memory that has a bound of its own.
+/// Use of a memory budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryUse {
     /// Bytes in use.
     pub used: u64,
-    /// Bytes that may be in use.
+    /// Limit in bytes.
     pub limit: u64,
 }
 
 impl Metrics {
-    /// Figures that are all zero.
+    /// Registers the metrics, all zero.
     ///
     /// # Errors
-    /// If two metrics have the same name or one has no valid one.
+    /// If two metrics have the same name, or a name is invalid.
     pub fn new() -> Result<Arc<Self>, prometheus::Error> {
         let registry = Registry::new();
         Ok(Arc::new(Self {
@@ -84,27 +84,27 @@ impl Metrics {
         }))
     }
 
-    /// Where the metrics are registered, for others to add theirs and to gather all.
+    /// The registry of the metrics, to add others and to gather all.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// Notes an error, with the session that it concerns.
+    /// Records an error, with the session concerned.
     pub fn error(&self, kind: ErrorKind, session: Option<SessionId>, message: &str) {
         self.errors.record(kind, session, message);
     }
 
-    /// The errors of late, the newest first.
+    /// The last errors, the newest first.
     pub fn recent_errors(&self) -> Vec<ErrorReport> {
         self.errors.recent()
     }
 
-    /// How long the parts of the generations of late took.
+    /// Durations of the stages of the last generations.
     pub fn stage_latencies(&self) -> StageLatencies {
         self.generations.latencies()
     }
 
-    /// What has happened since the start.
+    /// Totals since the start.
     pub fn totals(&self) -> Totals {
         let generations = self.generations.outcomes();
         Totals {

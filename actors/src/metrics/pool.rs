@@ -13,7 +13,7 @@ use strum::{IntoStaticStr, VariantArray};
 use crate::jobs::{JobDone, JobFailure, JobKind};
 use crate::report::WorkerState;
 
-/// Counts jobs and what the workers do.
+/// Metrics of jobs, the queue and the workers.
 #[derive(Debug)]
 pub(crate) struct PoolMetrics {
     jobs: IntCounterVec,
@@ -108,17 +108,17 @@ impl PoolMetrics {
         })
     }
 
-    /// Notes how many jobs may wait.
+    /// Sets how many jobs may wait.
     pub fn capacity(&self, jobs: usize) {
         self.capacity.set(i64::try_from(jobs).unwrap_or(i64::MAX));
     }
 
-    /// Notes how many jobs wait.
+    /// Sets how many jobs wait.
     pub fn queue(&self, jobs: usize) {
         self.queued.set(i64::try_from(jobs).unwrap_or(i64::MAX));
     }
 
-    /// Counts the workers by what they do.
+    /// Sets the number of workers in each state.
     pub fn workers(&self, states: impl Iterator<Item = WorkerState> + Clone) {
         for state in WorkerState::VARIANTS {
             let count = states.clone().filter(|one| one == state).count();
@@ -171,8 +171,8 @@ impl PoolMetrics {
 /// The figures of one worker, kept over its restarts.
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerMetrics {
-    /// Seconds that it has worked.
+    /// Seconds spent on jobs.
     pub busy: Counter,
-    /// Lives that ended.
+    /// How often the worker ended before the service did.
     pub restarts: IntCounter,
 }

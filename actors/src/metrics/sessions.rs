@@ -89,7 +89,7 @@ impl SessionMetrics {
         self.ended.with_label_values(&[reason_name(reason)]).inc();
     }
 
-    /// An image cannot be part of its session.
+    /// An image was refused.
     pub fn image_refused(&self) {
         self.images.with_label_values(&[REFUSED]).inc();
     }
@@ -111,7 +111,7 @@ fn reason_name(reason: CloseReason) -> &'static str {
     reason.into()
 }
 
-/// One session's share of the gauges, taken back when it is dropped, however the session ends.
+/// The share of one session in the gauges, subtracted when it is dropped.
 #[derive(Debug)]
 pub(crate) struct SessionShare {
     metrics: Arc<Metrics>,
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_takes_its_share_with_it() {
+    fn a_dropped_session_leaves_the_gauges() {
         let metrics = Metrics::new().expect("valid metrics");
         let count = |state: &str| metrics.sessions.by_state.with_label_values(&[state]).get();
         let mut share = SessionShare::new(metrics.clone(), SessionStatus::Active);

@@ -1,11 +1,11 @@
-//! When anything last happened in a session, and when it expires.
+//! The time of a session's last activity, and its expiry.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use super::context::Context;
 use super::message::SessionMessage;
 
-/// Added to the timeout, so that a check comes late rather than early.
+/// Added to the timeout, so that a check is late rather than early.
 const MARGIN: Duration = Duration::from_millis(10);
 
 /// The last activity of a session.
@@ -24,7 +24,7 @@ impl Activity {
         }
     }
 
-    /// Something happens.
+    /// Records activity now.
     pub fn touch(&mut self) {
         self.at = SystemTime::now();
         self.since = Instant::now();

@@ -9,7 +9,7 @@ use crate::client_message::check_name;
 use crate::session_event::CloseReason;
 use crate::settings::Settings;
 
-/// What decides whether a session accepts something.
+/// The state that decides whether a session accepts an image or a request.
 pub(super) struct Admission<'a> {
     pub settings: &'a Settings,
     pub ledger: &'a Ledger,

@@ -1,4 +1,4 @@
-//! The clients of a session: who is attached, and which answers nobody has received.
+//! The attached clients of a session, and its undelivered answers.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,9 +13,9 @@ use crate::ids::{ClientId, MessageId};
 use crate::memory::MemoryBudget;
 use crate::session_event::{CloseReason, SessionEvent};
 
-/// Places in a client's outbox that only answers may take, so that progress never displaces one.
+/// Capacity of a client's outbox that is reserved for answers: progress never displaces one.
 const RESERVED_FOR_ANSWERS: usize = 16;
-/// Places for progress beside them.
+/// Additional capacity for progress.
 const PLACES_FOR_PROGRESS: usize = 32;
 
 /// The attached clients, and the answers that no client has received.
@@ -30,12 +30,12 @@ pub(super) struct Clients {
 
 struct Client {
     outbox: mpsc::Sender<Delivery>,
-    /// Whether it gets the answers to requests of clients that have gone.
+    /// Whether it gets the answers to requests of disconnected clients.
     resumes: bool,
 }
 
-/// An error as the protocol words it: clients look for "Session has reached maximum image limit"
-/// or "Out of memory", while our errors begin in lower case.
+/// An error text with a capital first letter, as in the protocol: clients search for "Session has
+/// reached maximum image limit" or "Out of memory".
 pub(super) fn wire_text(message: &str) -> String {
     let mut characters = message.chars();
     characters.next().map_or_else(String::new, |first| {
@@ -58,7 +58,7 @@ impl Clients {
         self.attached.len()
     }
 
-    /// Attaches a client. It gets `connected` first, and with `resume` what nobody has received.
+    /// Attaches a client. It gets `connected` first, and with `resume` the undelivered answers.
     pub fn attach(
         &mut self,
         resume: bool,
@@ -102,7 +102,7 @@ impl Clients {
         Ok((requests, Events::new(receiver)))
     }
 
-    /// A client has gone. Returns whether it was still attached.
+    /// Detaches a client. Returns whether it was attached.
     pub fn detach(&mut self, client: ClientId) -> bool {
         let detached = self.attached.remove(&client).is_some();
         if detached {
@@ -111,7 +111,7 @@ impl Clients {
         detached
     }
 
-    /// Sends an event that is lost if the client has gone.
+    /// Sends an event, or drops it if the client has disconnected.
     pub fn send(
         &mut self,
         client: ClientId,

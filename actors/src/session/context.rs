@@ -1,4 +1,4 @@
-//! What all parts of a session share and nobody changes.
+//! The immutable context that all parts of a session share.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::session::ledger::Image;
 use crate::session::message::SessionMessage;
 use crate::settings::Settings;
 
-/// What all parts of a session share and nobody changes.
+/// The immutable context that all parts of a session share.
 #[derive(Clone)]
 pub(super) struct Context {
     pub id: SessionId,

@@ -11,7 +11,7 @@ use super::message::SessionMessage;
 use crate::ids::{JobId, SessionId};
 use crate::jobs::{Dispatcher, JobFailure, JobKind, JobSpec};
 
-/// The session's jobs that encode frames ahead of time, and what the dispatcher keeps of them.
+/// The session's jobs that encode frames ahead of time, and their frames at the dispatcher.
 /// Dropping it cancels the jobs and drops the frames.
 pub(super) struct EncodeAhead {
     context: Context,
@@ -48,8 +48,8 @@ impl EncodeAhead {
         }
     }
 
-    /// Submits frames until enough are under way. What is refused or fails here, a request encodes
-    /// itself.
+    /// Submits frames until enough are in progress. A request encodes those that are refused or
+    /// fail.
     pub fn advance(&mut self, images: &[Image]) {
         let Some(size) = images.first().map(|image| image.size) else {
             return;

@@ -1,10 +1,10 @@
-//! Who sent a message, and how the sender will recognise the answer.
+//! The sender of a message, and the labels of its answer.
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::ids::{ClientId, MessageId};
 
-/// What travels with a client's message until it is answered.
+/// Kept with a client's message until it is answered.
 #[derive(Debug)]
 pub(super) struct Envelope {
     pub client: ClientId,

@@ -21,7 +21,7 @@ use crate::jobs::{JobDone, JobEvent, JobFailure, JobFrame, JobHandle, JobKind, J
 use crate::session_config::SessionConfig;
 use crate::session_event::Progress;
 
-/// What a request is to generate, and with what.
+/// The inputs of a request.
 pub(super) struct Generation {
     pub context: Context,
     pub config: SessionConfig,

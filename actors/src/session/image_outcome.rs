@@ -1,4 +1,4 @@
-//! What comes of storing an image.
+//! The outcome of storing an image.
 
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::{DecodeError, PreprocessError};
@@ -9,7 +9,7 @@ use crate::blocking::WorkFailed;
 use crate::client_message::LongName;
 use crate::error_kind::ErrorKind;
 
-/// What is known of an image once it is stored.
+/// A stored image.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StoredImage {
     /// Size of the client's file in bytes.

@@ -14,7 +14,7 @@ use crate::client_message::ImageUpload;
 use crate::memory::MemoryLease;
 use crate::session_config::SessionConfig;
 
-/// Stores an image in the background. The session hears of it as
+/// Stores an image in the background. The session is notified by
 /// [`SessionMessage::UploadSettled`].
 ///
 /// `memory` is what the image's file takes; it is returned once the image is stored.
@@ -61,7 +61,7 @@ fn write(context: &Context, number: u64, original: &[u8], prepared: &[u8]) -> st
         .inspect_err(|_| blobs.remove_or_warn(&original_key))
 }
 
-/// How images are brought to what the model takes.
+/// How images are prepared for the model.
 struct Preparation {
     limits: DecodeLimits,
     process_res: u32,

@@ -1,4 +1,4 @@
-//! What belongs to the reconstruction itself.
+//! The facts about a reconstruction, as opposed to the live state of its session.
 //!
 //! The ledger changes only by [`Ledger::apply`], which is pure: the same records give the same
 //! ledger. Records say what has happened and are never refused. Both serialise, so that a ledger
@@ -104,7 +104,7 @@ impl Ledger {
         }
     }
 
-    /// Takes a record in.
+    /// Applies a record.
     pub fn apply(&mut self, record: Record) {
         match record {
             Record::ImageStored(image) => self.images.push(*image),

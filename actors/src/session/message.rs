@@ -37,7 +37,7 @@ pub(crate) enum SessionMessage {
         resume: bool,
         reply: Reply<Result<(Requests, Events), AttachError>>,
     },
-    /// A client has gone.
+    /// A client has disconnected.
     Detach(ClientId),
     /// A message of a client.
     Client {
@@ -91,11 +91,11 @@ pub(crate) enum SessionMessage {
         file: FileId,
         outcome: Result<Bytes, ResultFileError>,
     },
-    /// Somebody stopped waiting for a file.
+    /// A caller stopped waiting for a file.
     FileUnwanted,
     /// A file takes too long to write.
     FileLate(FileId),
-    /// Whoever created the session leaves it to live on.
+    /// The creator leaves the session running.
     Kept,
     /// Check whether the session has expired. Sent by the session to itself.
     CheckExpiry,

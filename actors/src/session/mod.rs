@@ -1,12 +1,11 @@
 //! The session: the actor that owns one reconstruction.
 //!
-//! What belongs to the reconstruction itself is in its [ledger](ledger); what is live (clients,
-//! uploads, requests, files being written) is in one component each. No component knows another:
-//! the [state] translates messages into calls of components, and decides in one place what is
-//! next.
+//! The [ledger] has the facts about the reconstruction. Live state (clients, uploads, requests,
+//! files being written) is in one component each. Components are independent of each other: the
+//! [state] translates messages into calls of components and decides in one place what to do next.
 //!
-//! Nothing here blocks or waits. Files, decoding and the model are worked on elsewhere and report
-//! back as messages, so a session answers at once whatever runs.
+//! No handler blocks or waits. Files, decoding and the model are processed on other threads, which
+//! report their outcome as a message, so a session answers at once while they run.
 
 mod activity;
 mod admission;

@@ -25,7 +25,7 @@ use crate::frames::read_frame;
 use crate::jobs::JobDone;
 
 impl Generation {
-    /// Makes and stores the point cloud, whole or not at all. The prediction's blob is removed.
+    /// Makes the point cloud and stores it atomically. The prediction's blob is removed.
     /// Blocks.
     pub(super) fn make_point_cloud(self, done: &JobDone) -> Result<Generated, GenerationError> {
         let context = self.context.clone();

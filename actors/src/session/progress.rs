@@ -1,4 +1,4 @@
-//! What clients see of a request's progress.
+//! The progress of a request, as clients see it.
 
 use pointstream_reconstruction::model::Step;
 

@@ -55,7 +55,7 @@ impl RequestKind {
         }
     }
 
-    /// The word for it in reports.
+    /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Generate { .. } => "generate",

@@ -155,7 +155,7 @@ impl ResultFiles {
         }
     }
 
-    /// Somebody stopped waiting: cancels the writing of files that nobody waits for.
+    /// A caller stopped waiting: cancels the writing of files without waiting callers.
     pub fn cancel_unwanted(&mut self) {
         for file in self.files.values_mut() {
             if let File::Writing { waiting, cancel } = file {
@@ -167,7 +167,7 @@ impl ResultFiles {
         }
     }
 
-    /// A file takes too long: cancels the writing and answers whoever waits.
+    /// A file takes too long: cancels the writing and answers the waiting callers.
     pub fn time_out(&mut self, id: FileId) {
         let Some(File::Writing { waiting, cancel }) = self.files.get_mut(&id) else {
             return;
@@ -215,7 +215,7 @@ fn error_kind(error: &ResultFileError) -> ErrorKind {
     }
 }
 
-/// Writes a file when there is a slot for it. Its time begins then: files before it may take long.
+/// Waits for a slot, then writes a file. The time limit begins when the slot is free.
 async fn write(
     context: Context,
     result: Arc<StoredResult>,

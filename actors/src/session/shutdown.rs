@@ -1,8 +1,8 @@
-//! Who waits for a session's running work when the system shuts down.
+//! Waiting for a session's running work when the system shuts down.
 
 use crate::mailbox::{Reply, answer};
 
-/// Whether the system shuts down, and who waits until nothing runs.
+/// Whether the system shuts down, and the callers that wait until nothing runs.
 #[derive(Default)]
 pub(super) struct Shutdown {
     begun: bool,

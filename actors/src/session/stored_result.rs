@@ -76,7 +76,7 @@ impl StoredResult {
         }
     }
 
-    /// Writes the file of a format and stores it under `key`, whole or not at all. Blocks.
+    /// Writes the file of a format and stores it atomically under `key`. Blocks.
     ///
     /// # Errors
     /// [`WriteError`], also soon after `cancelled`.
@@ -110,7 +110,7 @@ impl StoredResult {
     }
 }
 
-/// What comes of a request.
+/// The outcome of a request.
 pub(crate) struct Generated {
     pub record: Arc<ResultRecord>,
     pub result: Arc<StoredResult>,

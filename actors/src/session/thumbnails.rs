@@ -29,7 +29,7 @@ pub(super) fn request(context: &Context, image: Option<&Image>, mut reply: Thumb
         let computing = context.computing.clone();
         let made = tokio::select! {
             biased;
-            // Nobody waits any more, so the work need not wait for a slot either.
+            // The caller stopped waiting, so the work need not wait for a slot.
             () = reply.closed() => return,
             made = computing.run(move || thumbnail(&context, &frame)) => made,
         };

@@ -12,10 +12,10 @@ use crate::session_config::SessionConfig;
 /// The address of a session.
 pub(crate) type SessionMailbox = Mailbox<SessionMessage>;
 
-/// Who waits for a new session.
+/// The reply for the creator of a session.
 pub(crate) type CreateReply = Reply<Result<OwnedSession, CreateSessionError>>;
 
-/// Who waits until a session's files are removed.
+/// The reply for a caller that waits until a session's files are removed.
 pub(crate) type DeleteReply = Reply<Result<(), DeleteSessionError>>;
 
 /// Messages of the supervisor.

@@ -44,13 +44,13 @@ pub(crate) struct State {
     by_actor: HashMap<ActorId, SessionId>,
     /// Sessions whose folders are being created.
     creating: usize,
-    /// Ended sessions whose folders are being removed, with those who wait for it.
+    /// Ended sessions whose folders are being removed, with the waiting callers.
     removing: HashMap<SessionId, Vec<DeleteReply>>,
     leftovers: Leftovers,
     next_place: u64,
     draining: bool,
     ending: Arc<AtomicBool>,
-    /// Who waits until there are no sessions.
+    /// Callers that wait until there are no sessions.
     closing: Vec<Reply<()>>,
 }
 
@@ -353,7 +353,7 @@ impl State {
         }
     }
 
-    /// Reports what the actors have published, without asking the sessions: a stuck one shows too.
+    /// Reports the published figures without a message to the sessions, which may be stuck.
     fn report(&self, reply: Reply<ActorReport>) {
         let mut root = self.mailbox.status().report();
         let sessions: Vec<_> = self

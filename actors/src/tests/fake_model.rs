@@ -1,4 +1,4 @@
-//! A model whose behaviour is made up.
+//! A model with configurable behaviour.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,17 +13,17 @@ use pointstream_reconstruction::model::{
 };
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 
-/// A model that sees a plane, unless it is told otherwise.
+/// A model that predicts a plane by default.
 #[derive(Debug, Clone)]
 pub(crate) struct FakeModel {
     pub metadata: Metadata,
     pub frames_per_call: usize,
-    /// How often it is still to panic.
+    /// Number of calls that will still panic.
     pub panics_in_encode: Arc<AtomicU32>,
     pub panics_in_predict: Arc<AtomicU32>,
-    /// How many frames each call of `encode` got.
+    /// Number of frames of each call of `encode`.
     pub encoded: Arc<Mutex<Vec<usize>>>,
-    /// If there is one, each call of `encode` waits for something to come out.
+    /// If set, each call of `encode` waits for a message.
     pub gate: Option<Arc<Mutex<mpsc::Receiver<()>>>>,
 }
 

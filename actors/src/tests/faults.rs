@@ -1,4 +1,4 @@
-//! What happens when parts fail that no client can make fail.
+//! Failures that no client can cause.
 
 use super::{FakeModel, Fixture};
 use crate::{ClientMessage, CloseReason, SessionEvent};

@@ -18,7 +18,7 @@ async fn waiting_frames_of_several_sessions_are_encoded_together() {
     let fixture = Fixture::new(model, 1).await;
     let (mut one, mut another) = (fixture.client().await, fixture.client().await);
     one.upload().await;
-    // The worker is held up by the first frame, and the others wait.
+    // The first frame keeps the worker busy, and the others wait.
     while fixture.pool().await.children[0].state != "busy" {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

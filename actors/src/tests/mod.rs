@@ -1,4 +1,4 @@
-//! The system seen through its door, with a model whose behaviour is made up.
+//! Tests of the system through its public interface, with a fake model.
 
 mod contract;
 mod fake_model;
@@ -126,7 +126,7 @@ struct Client {
 }
 
 impl Client {
-    /// The next event that is no progress.
+    /// The next event other than progress.
     async fn next(&mut self) -> SessionEvent {
         loop {
             let delivery = self.maybe_next().await.expect("an event is due");

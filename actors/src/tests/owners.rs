@@ -1,4 +1,4 @@
-//! Sessions whose makers leave.
+//! Sessions whose creator stops waiting.
 
 use std::time::Duration;
 

@@ -84,7 +84,7 @@ impl World {
         let (world_to_glb, alignment) = earlier.align(pixels, frames);
         let mut world = earlier.clone();
         if matches!(alignment, Alignment::Unaligned { .. }) {
-            // The next result shall overlay this one, so it replaces the earlier ones.
+            // The next result must overlay this one, so it replaces the earlier ones.
             let mut restarted = World {
                 frames: BTreeMap::new(),
                 ..*earlier

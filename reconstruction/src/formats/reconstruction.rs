@@ -10,8 +10,8 @@ use crate::cloud::{FrameMap, Scene, SceneCamera, View};
 use crate::geometry::FrameSize;
 use crate::prediction::Camera;
 
-/// Added to pixel coordinates for COLMAP and nerfstudio: (0, 0) is the corner of their top left
-/// pixel, and the centre of ours.
+/// Added to pixel coordinates for COLMAP and nerfstudio, where (0, 0) is the corner of the top left
+/// pixel. In this crate it is the centre.
 pub(super) const PIXEL_CENTRE: f64 = 0.5;
 
 /// A reconstruction to write.

@@ -40,7 +40,7 @@ fn next_marker(bytes: &[u8], position: usize) -> Option<(u8, usize)> {
     Some((rest[at], position + at + 1))
 }
 
-/// Where the entropy-coded data that begins at `position` ends: at a marker that is no restart.
+/// Where the entropy-coded data that begins at `position` ends: at a marker that is not a restart.
 fn scan_end(bytes: &[u8], mut position: usize) -> usize {
     while let Some((marker, after)) = next_marker(bytes, position) {
         match marker {

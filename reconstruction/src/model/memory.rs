@@ -80,7 +80,7 @@ impl Memory {
     /// `frames_per_call` gives the number of frames of a size in one call.
     ///
     /// # Errors
-    /// [`Shortage`] if it does not fit. An unknown need or unknown free memory is no error.
+    /// [`Shortage`] if it does not fit. An unknown need or unknown free memory is not an error.
     pub fn check(
         &self,
         device: Device,

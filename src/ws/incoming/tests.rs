@@ -130,7 +130,7 @@ fn an_invalid_message_keeps_its_labels() {
 }
 
 #[test]
-fn text_that_is_no_json_is_refused() {
+fn invalid_json_is_refused() {
     for text in [
         "",
         "hello",
@@ -148,7 +148,7 @@ fn text_that_is_no_json_is_refused() {
 }
 
 #[test]
-fn json_that_is_no_object_is_refused() {
+fn json_other_than_an_object_is_refused() {
     for (text, kind) in [
         ("null", "null"),
         ("1.5", "a number"),

@@ -74,12 +74,12 @@ mod tests {
     }
 
     #[test]
-    fn slopes_below_the_threshold_are_no_edges() {
+    fn slopes_below_the_threshold_are_not_edges() {
         let depth = |step: f32| (0..8).map(|x| 10.0 + step * x as f32).collect::<Vec<_>>();
         // Two pixels differ by less, or by more, than 4 % of the smaller.
         assert!(edges(&prediction(8, depth(0.19), vec![2.0; 8])).is_empty());
         assert!(!edges(&prediction(8, depth(0.21), vec![2.0; 8])).is_empty());
-        // The jump is relative: a hundred times farther away, the same slope is no edge.
+        // The jump is relative: a hundred times farther away, the same slope is not an edge.
         let far = depth(0.21).iter().map(|depth| depth + 1000.0).collect();
         assert!(edges(&prediction(8, far, vec![2.0; 8])).is_empty());
     }

@@ -129,7 +129,7 @@ fn values(archive: &mut ZipArchive<Cursor<&[u8]>>, name: &str) -> io::Result<Ran
     entry.read_exact(&mut head)?;
     let (magic, length) = head.split_at(MAGIC.len());
     if magic != MAGIC || entry.compressed_size() != entry.size() {
-        return Err(invalid(format!("{name} is no plain NumPy array")));
+        return Err(invalid(format!("{name} is not a plain NumPy array")));
     }
     let length = u16::from_le_bytes([length[0], length[1]]);
     let into = |bytes: u64| usize::try_from(bytes).map_err(io::Error::other);
