@@ -10,6 +10,16 @@ build_rust() {
   cargo fmt --all --check
   cargo clippy --locked --workspace --all-targets -- -D warnings
 
+  say "Crates that must not depend on libtorch"
+  local crate tree
+  for crate in pointstream-actors pointstream-reconstruction; do
+    tree=$(cargo tree --locked --package "$crate" --edges normal,build,dev --prefix none)
+    if grep -qE '^(tch|torch-sys|pointstream-inference) ' <<<"$tree"; then
+      fail "$crate depends on libtorch; only pointstream-inference and the program may." \
+        "See: cargo tree -p $crate -e normal,build,dev -i torch-sys"
+    fi
+  done
+
   say "Building the program and its tests"
   cargo test --locked --workspace --no-run
 }
