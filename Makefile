@@ -21,7 +21,7 @@ models: ## Manage the models in the store: ARGS="fetch da3-small"
 test: ## Run formatters, linters and all tests, or some steps: ARGS="build_rust test_rust"
 	@scripts/test.sh $(ARGS)
 
-notices: ## Write the licence notices of all dependencies to target/notices/.
+notices: ## Write the licence notices of crates, pages and libtorch to target/notices/.
 	@scripts/notices.sh
 
 schemas: ## Check the descriptions of the interfaces, with a generated Python client too.

@@ -1,9 +1,10 @@
-"""Writes the licence notices of all third-party code that the program contains or loads.
+"""Writes the licence notices of third-party code that the program contains or loads.
 
 `python scripts/notices.py FOLDER` writes `third-party.spdx.json` (SPDX 2.3, for programs) and
 `THIRD_PARTY_NOTICES.txt` (the licence texts). They cover the linked crates, the npm packages in the
-pages, and the Python packages of libtorch. A licence that deny.toml does not allow is an error.
-Needs cargo, Node.js, web/node_modules and .venv. The same packages give the same files.
+pages, and the Python packages of requirements/libtorch.in, but not those of cuda.in and models.in,
+which only some machines install. A licence that deny.toml does not allow is an error. Needs cargo,
+Node.js, web/node_modules and .venv. The same packages give the same files.
 """
 
 import importlib.metadata

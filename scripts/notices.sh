@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes the licence notices of all dependencies to target/notices/.
+# Writes the licence notices of crates, bundled npm packages and libtorch to target/notices/.
 source "$(dirname "$0")/common.sh"
 
 need_node
