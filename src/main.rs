@@ -1,5 +1,7 @@
 //! The program `pointstream`: serves sessions that turn photos into point clouds.
 
+#![warn(clippy::unwrap_used)]
+
 mod api;
 mod app;
 mod base_dirs;

@@ -14,6 +14,8 @@
 //! messages and `State` the state. No actor blocks or waits in its handler: files, decoding and the
 //! model are processed on other threads, which report their outcome as a message.
 
+#![warn(clippy::unwrap_used)]
+
 mod actor_status;
 mod answer;
 mod blobs;

@@ -3,6 +3,8 @@
 //! This is the only crate that links libtorch. The interface of a model and its metadata are in
 //! [`pointstream_reconstruction::model`], which does not need it.
 
+#![warn(clippy::unwrap_used)]
+
 mod archive;
 mod cuda;
 mod devices;

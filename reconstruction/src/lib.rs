@@ -11,9 +11,14 @@
 //! A *frame* is an image of a reconstruction. A coordinate system is called a *world* or
 //! *coordinates*.
 
+#![warn(clippy::unwrap_used)]
+
 pub mod cloud;
 pub mod formats;
 pub mod geometry;
 pub mod image;
 pub mod model;
 pub mod prediction;
+mod word_list;
+
+pub use word_list::word_list;
