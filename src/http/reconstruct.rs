@@ -128,11 +128,11 @@ async fn answer(
     mut work: OneShot,
     body: &mut Body,
 ) -> Result<Response, ApiError> {
-    let options = &app.options;
-    let mut images = Images::new(body, order.boundary, options.receive_timeout);
+    let mut images = Images::new(body, order.boundary, app.options.receive_timeout);
+    let max_bytes = app.system.settings().image_limits.max_bytes;
     while let Some(mut image) = images.next().await? {
         work.check_room()?;
-        let (bytes, lease) = image.read(options.max_image_bytes, work.memory()).await?;
+        let (bytes, lease) = image.read(max_bytes, work.memory()).await?;
         work.upload(image.name, bytes, lease).await?;
     }
     work.start().await?;
