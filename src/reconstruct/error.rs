@@ -53,9 +53,8 @@ pub enum ReconstructError {
     Actors(#[from] StartError),
     #[error(transparent)]
     OneShot(#[from] OneShotError),
-    /// The result could not be converted to the file's format.
     #[error(transparent)]
-    Export(#[from] ResultFileError),
+    ResultFile(#[from] ResultFileError),
     #[error("the session has no result")]
     NoResult,
     /// The system refused signals, threads or temporary files.

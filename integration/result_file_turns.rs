@@ -1,4 +1,4 @@
-//! More concurrent exports to other formats than the server allows.
+//! More result files requested at once than the server writes.
 
 use std::num::NonZeroUsize;
 
@@ -22,7 +22,7 @@ async fn unwritten(server: &Server) -> (String, String) {
 #[tokio::test]
 async fn the_time_before_its_turn_is_not_the_time_of_writing() {
     let server = Server::start(&["--job-timeout", "8"]).await;
-    // Occupy all export slots: one per two cores.
+    // Occupy all slots for writing: one per two cores.
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let gate = Gate::new();
     let mut held = Vec::new();
@@ -34,7 +34,7 @@ async fn the_time_before_its_turn_is_not_the_time_of_writing() {
     let (_, waiting) = unwritten(&server).await;
     let others = join_all(held.iter().map(|path| server.get(path)));
     let (others, late) = tokio::join!(others, async {
-        until("the start of the other exports", async || {
+        until("the start of the other files", async || {
             let files = server.files();
             let begun = files
                 .iter()
@@ -48,7 +48,7 @@ async fn the_time_before_its_turn_is_not_the_time_of_writing() {
         assert_eq!(reply.status, 504, "{}", reply.text());
         assert!(reply.detail().contains("within 8 s"), "{}", reply.text());
     }
-    // The export of this one has not started.
+    // The writing of this one has not started.
     assert_eq!(late.status, 503, "{}", late.text());
     assert!(late.header("retry-after").is_some());
     drop(gate.open());
