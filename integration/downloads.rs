@@ -372,12 +372,7 @@ async fn a_file_that_nobody_waits_for_any_more_is_not_written() {
     client.generate(false).await;
     client.result("complete").await;
     let path = path(&client.session, "colmap");
-    let is_there = || {
-        server
-            .files()
-            .iter()
-            .any(|file| file.ends_with("colmap.zip.part"))
-    };
+    let is_there = |name: &str| server.files().iter().any(|file| file.ends_with(name));
 
     let address = server.base().strip_prefix("http://").expect("an address");
     let mut leaving = TcpStream::connect(address).await.expect("it listens");
@@ -386,7 +381,10 @@ async fn a_file_that_nobody_waits_for_any_more_is_not_written() {
         .write_all(request.as_bytes())
         .await
         .expect("it reads");
-    until("the start of the export", async || is_there().then_some(())).await;
+    until("the start of the export", async || {
+        is_there("colmap.zip.part").then_some(())
+    })
+    .await;
     drop(leaving);
     until("the end of the export", async || {
         server
@@ -395,9 +393,9 @@ async fn a_file_that_nobody_waits_for_any_more_is_not_written() {
             .then_some(())
     })
     .await;
-    assert!(!is_there());
+    assert!(!is_there("colmap.zip.part") && !is_there("colmap.zip"));
     // A later request gets the file.
     let reply = server.get(&path).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
-    assert!(is_there());
+    assert!(is_there("colmap.zip"));
 }

@@ -14,7 +14,7 @@ pub(crate) struct BlockingPool {
 
 /// Work panicked, or the runtime shuts down.
 #[derive(Debug, Clone, Error)]
-#[error("internal error: {0}")]
+#[error("{0}")]
 pub(crate) struct WorkFailed(String);
 
 impl From<JoinError> for WorkFailed {

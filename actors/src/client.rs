@@ -9,6 +9,7 @@ use crate::errors::SessionNotFound;
 use crate::ids::ClientId;
 use crate::mailbox::Mailbox;
 use crate::memory::{MemoryBudget, MemoryLease};
+use crate::session::envelope::Envelope;
 use crate::session::message::SessionMessage;
 use crate::session_event::SessionEvent;
 
@@ -73,7 +74,7 @@ impl Requests {
     /// [`SessionNotFound`] if the session has ended.
     pub async fn send_holding(
         &self,
-        message: ClientMessage,
+        mut message: ClientMessage,
         mut lease: Option<MemoryLease>,
     ) -> Result<(), SessionNotFound> {
         let shared = &self.shared;
@@ -93,12 +94,18 @@ impl Requests {
         if lease.is_none() && size > 0 {
             lease = Some(shared.uploads.take(size).await);
         }
+        let (id, filename) = message.take_names();
+        let envelope = Envelope {
+            client: shared.client,
+            id,
+            filename,
+            permit,
+        };
         shared
             .mailbox
             .cast(SessionMessage::Client {
-                client: shared.client,
+                envelope,
                 message,
-                permit,
                 memory: lease,
             })
             .map_err(|_| SessionNotFound)

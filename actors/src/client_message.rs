@@ -86,6 +86,16 @@ pub enum ClientMessage {
 }
 
 impl ClientMessage {
+    /// Takes out what the client calls the message, and the image in it.
+    pub(crate) fn take_names(&mut self) -> (Option<MessageId>, Option<String>) {
+        match self {
+            Self::Image(image) => (image.id.take(), image.name.take()),
+            Self::Generate { id, .. } | Self::Finalize { id } => (id.take(), None),
+            Self::Invalid { id, filename, .. } => (id.take(), filename.take()),
+            Self::Ping => (None, None),
+        }
+    }
+
     /// The message's type.
     pub fn kind(&self) -> ClientMessageKind {
         self.into()

@@ -86,12 +86,7 @@ impl Blobs for DataDir {
         let mut path = self.path(key).into_os_string();
         path.push(".part");
         let path = PathBuf::from(path);
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&path)?;
+        let file = File::create(&path)?;
         Ok(Draft {
             key: *key,
             file,
@@ -142,13 +137,27 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::blobs::contract;
+    use crate::blobs::{BlobName, contract};
 
     #[test]
     fn fulfils_the_contract() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let blobs: Arc<dyn Blobs> = Arc::new(DataDir::open(folder.path()).expect("usable"));
         contract::test(&blobs);
+    }
+
+    #[test]
+    fn a_dropped_draft_leaves_no_file() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let blobs = DataDir::open(folder.path()).expect("usable");
+        let session = SessionId::new_v4();
+        blobs.create_session(session).expect("a new session");
+        let name = BlobName::Original(1);
+        let draft = blobs.draft(&BlobKey { session, name }).expect("a draft");
+        let files = || fs::read_dir(blobs.folder(session)).expect("there").count();
+        assert_eq!(files(), 1);
+        drop(draft);
+        assert_eq!(files(), 0);
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(crate) use key::{BlobKey, BlobName};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tempfile::TempPath;
@@ -61,6 +63,31 @@ impl dyn Blobs + '_ {
     }
 }
 
+/// Removes blobs without blocking the async runtime, if this is called on it.
+pub(crate) fn remove_in_background(blobs: &Arc<dyn Blobs>, keys: Vec<BlobKey>) {
+    if keys.is_empty() {
+        return;
+    }
+    let blobs = blobs.clone();
+    let remove = move || keys.iter().for_each(|key| blobs.remove_or_warn(key));
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+        Err(_) => remove(),
+    }
+}
+
+/// Removes a blob when it is dropped.
+pub(crate) struct RemovedOnDrop {
+    pub blobs: Arc<dyn Blobs>,
+    pub key: BlobKey,
+}
+
+impl Drop for RemovedOnDrop {
+    fn drop(&mut self) {
+        self.blobs.remove_or_warn(&self.key);
+    }
+}
+
 /// A blob that is being written. Dropped without being published, it leaves nothing behind.
 #[derive(Debug)]
 pub(crate) struct Draft {
@@ -68,6 +95,13 @@ pub(crate) struct Draft {
     file: File,
     /// Removes the file when it is dropped.
     path: TempPath,
+}
+
+impl Draft {
+    /// The local file, for writers that open it themselves.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl Write for Draft {

@@ -139,21 +139,29 @@ pub(crate) async fn encoded_frames_are_kept_until_they_are_forgotten(
     }
 }
 
-/// A frame that cannot be read fails its own job only, also if others are encoded with it.
-pub(crate) async fn a_missing_frame_fails_its_own_job_only(subject: &Subject) {
-    let (poor, rich) = (subject.session(0), subject.session(1));
+/// A frame that cannot be read fails its own job only, also if others are encoded in the same call.
+/// `running` waits until a call of the model has begun; `hold` keeps calls from ending.
+pub(crate) async fn a_missing_frame_fails_its_own_job_only(
+    subject: &Subject,
+    running: impl Future<Output = usize>,
+    hold: impl Sized,
+) {
+    let (first, poor, rich) = (subject.session(1), subject.session(0), subject.session(2));
+    let busy = subject.submit(first, JobKind::Encode, &[1]);
+    running.await;
+    let submit = |session, kind, frame| (session, subject.submit(session, kind, &[frame]));
     let jobs = [
-        subject.submit(poor, JobKind::Encode, &[1]),
-        subject.submit(rich, JobKind::Encode, &[1]),
-        subject.submit(poor, JobKind::Reconstruct, &[1]),
-        subject.submit(rich, JobKind::Reconstruct, &[1]),
+        submit(rich, JobKind::Encode, 1),
+        submit(poor, JobKind::Encode, 1),
+        submit(rich, JobKind::Encode, 2),
+        submit(poor, JobKind::Reconstruct, 1),
+        submit(rich, JobKind::Reconstruct, 1),
     ];
-    let mut outcomes = Vec::new();
-    for job in jobs {
-        outcomes.push(end(job).await);
-    }
-    for (index, outcome) in outcomes.into_iter().enumerate() {
-        if index % 2 == 0 {
+    drop(hold);
+    end(busy).await.expect("not affected");
+    for (session, job) in jobs {
+        let outcome = end(job).await;
+        if session == poor {
             assert!(matches!(outcome, Err(JobFailure::Frame(_))), "{outcome:?}");
         } else {
             assert!(outcome.is_ok(), "{outcome:?}");

@@ -23,7 +23,7 @@ pub(crate) enum JobFailure {
     #[error("{} images need more memory than is free", .0.frames)]
     Shortage(Shortage),
     /// A frame's blob cannot be read.
-    #[error("a stored image cannot be read: {0}")]
+    #[error("{0}")]
     Frame(String),
     /// The prediction cannot be written.
     #[error("the prediction could not be stored: {message}")]

@@ -63,10 +63,10 @@ impl EncodedFrames {
 
     /// Keeps an encoded frame if the budget allows it.
     pub fn keep(&self, frame: BlobKey, features: &Arc<Features>) {
+        // What is replaced makes room first.
+        drop(self.take(&frame));
         let mut sessions = self.sessions();
         let frames = sessions.entry(frame.session).or_default();
-        // What is replaced makes room first.
-        frames.remove(&frame);
         if let Some(lease) = self.budget.try_take(features.bytes()) {
             let entry = Entry {
                 features: features.clone(),
@@ -78,29 +78,27 @@ impl EncodedFrames {
         }
     }
 
+    /// Takes a frame out. Freeing the memory of a device takes time, so the caller drops the frame,
+    /// without the lock.
+    fn take(&self, frame: &BlobKey) -> Option<Entry> {
+        let mut sessions = self.sessions();
+        sessions.get_mut(&frame.session)?.remove(frame)
+    }
+
     /// Drops the frames of a session.
     pub fn forget(&self, session: SessionId) {
-        // Freeing the memory of a device takes time: not under the lock.
         let dropped = self.sessions().remove(&session);
         drop(dropped);
     }
 
-    /// Drops the frames of a cancelled job: its session may have ended, and [`forget`](Self::forget)
-    /// may have come before the job kept them.
+    /// Drops the frames of a job.
     pub fn forget_frames_of(&self, spec: &JobSpec) {
+        for frame in &spec.frames {
+            drop(self.take(&frame.blob));
+        }
         let mut sessions = self.sessions();
-        let Some(frames) = sessions.get_mut(&spec.session) else {
-            return;
-        };
-        let dropped: Vec<_> = spec
-            .frames
-            .iter()
-            .filter_map(|frame| frames.remove(&frame.blob))
-            .collect();
-        if frames.is_empty() {
+        if sessions.get(&spec.session).is_some_and(HashMap::is_empty) {
             sessions.remove(&spec.session);
         }
-        drop(sessions);
-        drop(dropped);
     }
 }

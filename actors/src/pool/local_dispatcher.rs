@@ -75,13 +75,19 @@ impl LocalDispatcher {
 
     /// Reports the pool and its workers; the pool alone if it does not answer.
     pub fn report(&self, reply: Reply<ActorReport>) {
-        let (pool, status) = (self.pool(), self.args.status.clone());
+        let pool = self.pool();
+        let metrics = &self.args.metrics.pool;
+        let alone = ActorReport {
+            queue_depth: usize::try_from(metrics.queued()).ok(),
+            restarts: metrics.pool_restarts(),
+            ..self.args.status.report()
+        };
         tokio::spawn(async move {
             let report = match &pool {
                 Some(pool) => pool.ask(PoolMessage::Report).await.ok(),
                 None => None,
             };
-            answer(reply, report.unwrap_or_else(|| status.report()));
+            answer(reply, report.unwrap_or(alone));
         });
     }
 

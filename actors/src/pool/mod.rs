@@ -98,7 +98,9 @@ impl Actor for Pool {
             SupervisionEvent::ActorFailed(actor, error) => {
                 state.worker_ended(&actor, &error.to_string());
             }
-            SupervisionEvent::ActorTerminated(actor, _, reason) => {
+            SupervisionEvent::ActorTerminated(actor, worker_state, reason) => {
+                // Dropping the state abandons the worker's thread: before its jobs are retried.
+                drop(worker_state);
                 state.worker_ended(&actor, reason.as_deref().unwrap_or("it was stopped"));
             }
             _ => {}

@@ -32,6 +32,8 @@ pub(super) struct Slot {
     load_failures: u32,
     /// Until the worker is ready again.
     last_failure: Option<String>,
+    /// Why the pool has killed the worker, until its actor has ended.
+    kill_reason: Option<String>,
     worker: Option<Mailbox<WorkerMessage>>,
     phase: Phase,
     metrics: WorkerMetrics,
@@ -60,6 +62,7 @@ impl Slot {
             status: ActorStatus::new("worker", index.to_string()),
             load_failures: 0,
             last_failure: None,
+            kill_reason: None,
             worker: None,
             phase: Phase::Down,
             metrics,
@@ -186,15 +189,19 @@ impl Slot {
         }
     }
 
-    /// The worker has finished its batch. One that is about to restart gets no other.
-    pub fn finished(&mut self, needs_restart: bool) -> Option<Box<Batch>> {
-        let batch = self.take_batch();
-        self.enter(if needs_restart {
-            Phase::Down
-        } else {
-            Phase::Idle
-        });
-        batch
+    /// The worker has finished its batch. If its model may be broken, for the reason given, the
+    /// worker is killed. Returns none if the batch was taken away before.
+    pub fn finished(&mut self, broken: Option<String>) -> Option<Box<Batch>> {
+        let batch = self.take_batch()?;
+        match broken {
+            None => self.enter(Phase::Idle),
+            Some(reason) => {
+                self.kill_reason = Some(reason);
+                self.enter(Phase::Down);
+                self.kill();
+            }
+        }
+        Some(batch)
     }
 
     /// Takes the batch away. The worker gets no other until it is restarted.
@@ -209,15 +216,21 @@ impl Slot {
         }
     }
 
+    /// The reason to report for the end of the worker's actor: the pool's, if the pool killed it.
+    pub fn end_reason(&mut self, reason: &str) -> String {
+        let reason = self.kill_reason.take().unwrap_or_else(|| reason.to_owned());
+        self.last_failure = Some(reason.clone());
+        self.status.failed(reason.clone());
+        reason
+    }
+
     /// The worker's actor ended. Returns the batch that was lost with it.
-    pub fn ended(&mut self, reason: &str) -> Option<Box<Batch>> {
+    pub fn ended(&mut self) -> Option<Box<Batch>> {
         self.worker = None;
         let batch = self.take_batch();
         if matches!(self.phase, Phase::Loading) {
             self.load_failures += 1;
         }
-        self.last_failure = Some(reason.to_owned());
-        self.status.failed(reason.to_owned());
         self.metrics.restarts.inc();
         self.enter(Phase::Down);
         batch

@@ -10,10 +10,9 @@ use tokio::sync::watch;
 use super::batch::Batch;
 use super::job::Job;
 use super::slot::Slot;
-use super::task::JobOutcomes;
 use super::worker::{WorkerEvent, WorkerReport};
 use super::{EncodedFrames, PoolArgs, PoolMessage};
-use crate::blobs::Blobs;
+use crate::blobs::{Blobs, remove_in_background};
 use crate::error_kind::ErrorKind;
 use crate::jobs::{DispatcherStatus, JobDone, JobFailure, JobKind};
 use crate::mailbox::{Mailbox, answer};
@@ -157,38 +156,28 @@ impl State {
                 tracing::info!(worker = report.index, device = %slot.device(), "worker is ready");
                 slot.became_ready();
             }
-            WorkerEvent::Finished {
-                outcomes,
-                needs_restart,
-            } => {
-                let batch = slot.finished(needs_restart);
-                self.finished(batch, outcomes);
+            WorkerEvent::Finished(finished) => {
+                let broken = finished.needs_restart().map(str::to_owned);
+                if let Some(batch) = slot.finished(broken) {
+                    let outcomes = finished.take_outcomes();
+                    for (job, outcome) in batch.into_jobs().zip(outcomes) {
+                        self.end(job, outcome);
+                    }
+                }
             }
         }
     }
 
-    fn finished(&mut self, batch: Option<Box<Batch>>, outcomes: JobOutcomes) {
-        let jobs = batch.into_iter().flat_map(|batch| batch.into_jobs());
-        for (job, outcome) in jobs.zip(outcomes) {
-            self.end(job, outcome);
-        }
-    }
-
-    /// Ends a job. What a cancelled one leaves behind is removed: nobody else knows of it.
+    /// Ends a job. The result of a cancelled one is removed: nobody else knows of it.
     fn end(&self, job: Job, outcome: Result<JobDone, JobFailure>) {
-        if job.is_cancelled() {
-            self.encoded.forget_frames_of(&job.spec);
-            if let Ok(JobDone {
+        if job.is_cancelled()
+            && let Ok(JobDone {
                 result: Some(key), ..
-            }) = outcome
-            {
-                let blobs = self.blobs.clone();
-                tokio::task::spawn_blocking(move || blobs.remove_or_warn(&key));
-            }
-            job.end(&self.metrics.pool, Err(JobFailure::Cancelled));
-        } else {
-            job.end(&self.metrics.pool, outcome);
+            }) = &outcome
+        {
+            remove_in_background(&self.blobs, vec![*key]);
         }
+        job.end(&self.metrics.pool, outcome);
     }
 
     /// A worker's actor ended, for whatever reason.
@@ -197,7 +186,8 @@ impl State {
             return;
         };
         let slot = &mut self.slots[index];
-        let lost = slot.ended(reason);
+        let reason = slot.end_reason(reason);
+        let lost = slot.ended();
         let delay = slot.restart_delay();
         let session = lost.as_ref().map(|batch| batch.current().session);
         // Reversed, since each goes to the front of the queue.
@@ -213,11 +203,11 @@ impl State {
                 restart_in = ?delay,
                 "worker failed; it is restarted"
             );
-            self.metrics.error(ErrorKind::Worker, session, reason);
+            self.metrics.error(ErrorKind::Worker, session, &reason);
             self.mailbox
                 .notify_after(delay, PoolMessage::Respawn(index));
             for job in lost {
-                self.retry(job, reason);
+                self.retry(job, &reason);
             }
             if let Some(failure) = self.no_worker() {
                 for job in std::mem::take(&mut self.queue) {

@@ -1,5 +1,6 @@
 //! What a worker's thread does for a batch of jobs.
 
+use std::error::Error;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,7 @@ use pointstream_reconstruction::prediction::Prediction;
 use uuid::Uuid;
 
 use super::EncodedFrames;
-use crate::blobs::{BlobKey, BlobName, Blobs};
+use crate::blobs::{BlobKey, BlobName, Blobs, remove_in_background};
 use crate::error_kind::ErrorKind;
 use crate::frames::read_frame;
 use crate::jobs::{
@@ -43,12 +44,32 @@ pub(crate) struct TaskJob {
 /// The outcome of each job of a task, in the order of the jobs.
 pub(crate) type JobOutcomes = Vec<Result<JobDone, JobFailure>>;
 
-/// What comes of a task.
+/// The outcomes of a task. Results that the pool does not take are removed: nobody knows of them.
 pub(crate) struct Finished {
-    /// In the order of the jobs.
-    pub outcomes: JobOutcomes,
+    outcomes: JobOutcomes,
     /// Why the model may be broken, if so.
-    pub needs_restart: Option<String>,
+    needs_restart: Option<String>,
+    blobs: Arc<dyn Blobs>,
+}
+
+impl Finished {
+    /// Why the worker must be restarted, if so.
+    pub fn needs_restart(&self) -> Option<&str> {
+        self.needs_restart.as_deref()
+    }
+
+    /// The outcomes, in the order of the jobs.
+    pub fn take_outcomes(mut self) -> JobOutcomes {
+        std::mem::take(&mut self.outcomes)
+    }
+}
+
+impl Drop for Finished {
+    fn drop(&mut self) {
+        let results = self.outcomes.iter().flatten();
+        let keys: Vec<_> = results.filter_map(|done| done.result).collect();
+        remove_in_background(&self.blobs, keys);
+    }
 }
 
 /// Why a job ends early, inside the thread.
@@ -83,6 +104,7 @@ impl Task {
         Finished {
             outcomes,
             needs_restart,
+            blobs: context.blobs.clone(),
         }
     }
 }
@@ -156,13 +178,15 @@ fn encode_ahead(
             .unzip();
         match model.encode(&images) {
             Ok(features) => {
-                for ((_, key), features) in keys.into_iter().zip(features) {
-                    context.encoded.keep(key, &Arc::new(features));
+                for ((index, key), features) in keys.into_iter().zip(features) {
+                    jobs[index].keep(context, key, &Arc::new(features));
                 }
             }
             Err(error) => {
                 let failure = Stopped::from(error).into_failure(needs_restart);
-                for (index, _) in keys {
+                // The model may be broken: the other calls are not made.
+                let others = frames.drain(..).map(|(index, ..)| index);
+                for index in keys.into_iter().map(|(index, _)| index).chain(others) {
                     outcomes[index] = Err(failure.clone());
                 }
             }
@@ -178,6 +202,16 @@ impl TaskJob {
             Err(JobFailure::Cancelled)
         } else {
             Ok(())
+        }
+    }
+
+    /// Keeps an encoded frame for later jobs, unless this job was cancelled: its session may have
+    /// ended, and what it left was dropped before this frame came. Sessions cancel their jobs
+    /// before they have their frames dropped, so either sees the other.
+    fn keep(&self, context: &TaskContext, frame: BlobKey, features: &Arc<Features>) {
+        context.encoded.keep(frame, features);
+        if self.reporter.is_cancelled() {
+            context.encoded.forget_frames_of(&self.spec);
         }
     }
 
@@ -273,7 +307,7 @@ impl TaskJob {
             timings.encode += start.elapsed().as_secs_f64();
             for (&index, encoded) in part.iter().zip(encoded) {
                 let encoded = Arc::new(encoded);
-                context.encoded.keep(frames[index].blob, &encoded);
+                self.keep(context, frames[index].blob, &encoded);
                 features[index] = Some(encoded);
             }
             done += part.len();
@@ -289,19 +323,15 @@ impl TaskJob {
             session: self.spec.session,
             name: BlobName::Prediction(Uuid::new_v4()),
         };
-        let stored = prediction
-            .to_safetensors()
-            .map_err(|error| JobFailure::Store {
-                message: error.to_string(),
-                disk_full: false,
-            })?;
-        context
-            .blobs
-            .put_bytes(&key, &stored)
-            .map_err(|error| JobFailure::Store {
-                message: error.to_string(),
-                disk_full: ErrorKind::of_files(&error) == ErrorKind::DiskFull,
-            })?;
+        let failed = |error: &(dyn Error + 'static)| JobFailure::Store {
+            message: error.to_string(),
+            disk_full: ErrorKind::of_files(error) == ErrorKind::DiskFull,
+        };
+        let draft = context.blobs.draft(&key).map_err(|error| failed(&error))?;
+        prediction
+            .save_safetensors(draft.path())
+            .map_err(|error| failed(&error))?;
+        context.blobs.put(draft).map_err(|error| failed(&error))?;
         self.check(context)
             .inspect_err(|_| context.blobs.remove_or_warn(&key))?;
         Ok(key)
@@ -309,8 +339,7 @@ impl TaskJob {
 }
 
 fn read(blobs: &dyn Blobs, frame: &JobFrame, size: FrameSize) -> Result<RgbImage, JobFailure> {
-    read_frame(blobs, &frame.blob, frame.size, size)
-        .map_err(|error| JobFailure::Frame(error.to_string()))
+    read_frame(blobs, frame, size).map_err(|error| JobFailure::Frame(error.to_string()))
 }
 
 /// The cameras of all frames at the size that they are cropped to, if all are known.

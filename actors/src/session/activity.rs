@@ -16,7 +16,11 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    pub fn new(timeout: Duration) -> Self {
+    /// Begins now, and checks for the first time after the timeout.
+    pub fn begin(context: &Context) -> Self {
+        let timeout = context.settings.session_timeout;
+        let check = SessionMessage::CheckExpiry;
+        context.mailbox.notify_after(timeout + MARGIN, check);
         Self {
             timeout,
             at: SystemTime::now(),

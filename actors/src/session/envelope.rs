@@ -6,7 +6,7 @@ use crate::ids::{ClientId, MessageId};
 
 /// Kept with a client's message until it is answered.
 #[derive(Debug)]
-pub(super) struct Envelope {
+pub(crate) struct Envelope {
     pub client: ClientId,
     /// The client's identifier of the message.
     pub id: Option<MessageId>,

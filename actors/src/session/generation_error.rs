@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::memory_advice::MemoryAdvice;
 use crate::blocking::WorkFailed;
 use crate::error_kind::ErrorKind;
+use crate::frames::FrameError;
 use crate::jobs::JobFailure;
 
 /// Why a request has no point cloud.
@@ -19,13 +20,15 @@ pub(crate) enum GenerationError {
     /// There is too little memory, so the model was not run.
     #[error("out of memory: {0}")]
     Memory(MemoryAdvice),
+    #[error("the model's output cannot be read: {0}")]
+    ReadPrediction(#[source] std::io::Error),
     /// The blob of the prediction is not a prediction.
     #[error("the model's output cannot be read: {0}")]
     Prediction(#[from] PredictionFileError),
     #[error("the model's output cannot be used: {0}")]
     Cloud(#[from] CloudError),
-    #[error("a stored image cannot be read: {0}")]
-    Frame(#[source] std::io::Error),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
     #[error(transparent)]
     Glb(#[from] GlbError),
     #[error("the result could not be stored: {0}")]
@@ -42,7 +45,7 @@ impl GenerationError {
             Self::Job(failure) => kind_of_job(failure),
             Self::Memory(_) => ErrorKind::OutOfMemory,
             Self::Store(_) | Self::Npz(_) => ErrorKind::of_files(self),
-            Self::Prediction(_) | Self::Frame(_) => ErrorKind::Storage,
+            Self::ReadPrediction(_) | Self::Prediction(_) | Self::Frame(_) => ErrorKind::Storage,
             Self::Cloud(_) => ErrorKind::Cloud,
             Self::Glb(_) | Self::Internal(_) => ErrorKind::Internal,
         }

@@ -37,7 +37,7 @@ pub(crate) enum ImageError {
     Preprocess(#[from] PreprocessError),
     #[error("the image could not be stored: {0}")]
     Store(#[from] std::io::Error),
-    #[error(transparent)]
+    #[error("internal error: {0}")]
     Work(#[from] WorkFailed),
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pointstream_reconstruction::formats::ResultFormat;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::envelope::Envelope;
 use super::generation_error::GenerationError;
 use super::image_outcome::{ImageError, StoredImage};
 use super::stored_result::Generated;
@@ -41,10 +41,9 @@ pub(crate) enum SessionMessage {
     Detach(ClientId),
     /// A message of a client.
     Client {
-        client: ClientId,
+        envelope: Envelope,
+        /// Without the names that are in the envelope.
         message: ClientMessage,
-        /// The client's right to one unanswered message.
-        permit: OwnedSemaphorePermit,
         /// The memory that an image takes.
         memory: Option<MemoryLease>,
     },

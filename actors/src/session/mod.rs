@@ -12,7 +12,7 @@ mod admission;
 mod clients;
 mod context;
 mod encode_ahead;
-mod envelope;
+pub(crate) mod envelope;
 mod generation;
 mod generation_error;
 mod image_outcome;

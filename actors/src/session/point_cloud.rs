@@ -20,8 +20,8 @@ use super::ledger::ResultRecord;
 use super::progress;
 use super::stored_result::{Generated, StoredResult};
 use crate::answer::{ResultMetadata, Timings};
-use crate::blobs::{BlobKey, BlobName, Draft};
-use crate::frames::read_frame;
+use crate::blobs::{BlobKey, BlobName, Draft, RemovedOnDrop};
+use crate::frames::{FrameError, read_frame};
 use crate::jobs::JobDone;
 
 impl Generation {
@@ -30,16 +30,16 @@ impl Generation {
     pub(super) fn make_point_cloud(self, done: &JobDone) -> Result<Generated, GenerationError> {
         let context = self.context.clone();
         let number = self.number;
-        let result = self.store(done).inspect_err(|_| {
+        let _prediction = done.result.map(|key| RemovedOnDrop {
+            blobs: context.blobs.clone(),
+            key,
+        });
+        self.store(done).inspect_err(|_| {
             for format in StoredResult::FORMATS {
                 let key = context.key(BlobName::Result(number, format));
                 context.blobs.remove_or_warn(&key);
             }
-        });
-        if let Some(key) = &done.result {
-            context.blobs.remove_or_warn(key);
-        }
-        result
+        })
     }
 
     fn store(self, done: &JobDone) -> Result<Generated, GenerationError> {
@@ -112,17 +112,17 @@ impl Generation {
         let key = done.result.as_ref().ok_or_else(|| {
             GenerationError::Internal("a reconstruction has no result".to_owned())
         })?;
-        let stored = self.context.blobs.view(key)?;
+        let stored = self.context.blobs.view(key);
+        let stored = stored.map_err(GenerationError::ReadPrediction)?;
         Ok(Prediction::from_safetensors(&stored)?)
     }
 
-    fn read_frames(&self) -> Result<Vec<RgbImage>, GenerationError> {
+    fn read_frames(&self) -> Result<Vec<RgbImage>, FrameError> {
         let blobs = &*self.context.blobs;
         self.frames
             .iter()
-            .map(|frame| read_frame(blobs, &frame.job.blob, frame.job.size, self.size))
-            .collect::<Result<_, _>>()
-            .map_err(GenerationError::Frame)
+            .map(|frame| read_frame(blobs, &frame.job, self.size))
+            .collect()
     }
 
     fn glb(

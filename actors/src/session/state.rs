@@ -2,7 +2,6 @@
 
 use std::time::{Instant, SystemTime};
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Span;
 
@@ -32,7 +31,6 @@ use crate::client;
 use crate::client_message::{ClientMessage, ImageUpload};
 use crate::error_kind::ErrorKind;
 use crate::errors::AttachError;
-use crate::ids::ClientId;
 use crate::mailbox::{Mailbox, answer};
 use crate::memory::MemoryLease;
 use crate::metrics::SessionShare;
@@ -83,14 +81,13 @@ impl State {
             generation: None,
             encode_ahead: EncodeAhead::new(context.clone()),
             results: ResultFiles::new(context.clone()),
-            activity: Activity::new(settings.session_timeout),
+            activity: Activity::begin(&context),
             shutdown: Shutdown::default(),
             owned: true,
             closed: false,
             ledger,
             context,
         };
-        state.activity.check_later(&state.context);
         state
             .context
             .mailbox
@@ -117,11 +114,10 @@ impl State {
                 }
             }
             SessionMessage::Client {
-                client,
+                envelope,
                 message,
-                permit,
                 memory,
-            } => self.client_sent(client, message, permit, memory),
+            } => self.client_sent(envelope, message, memory),
             SessionMessage::UploadSettled { number, outcome } => {
                 self.uploads.settle(number, outcome);
             }
@@ -157,7 +153,7 @@ impl State {
         }
     }
 
-    /// Decides what is next, after each message: the one place that starts work.
+    /// Decides what is next, after each message: what waits in a queue starts here and nowhere else.
     fn advance(&mut self) {
         while let Some(upload) = self.uploads.next_settled() {
             self.answer_upload(upload);
@@ -205,44 +201,26 @@ impl State {
 
     fn client_sent(
         &mut self,
-        client: ClientId,
+        envelope: Envelope,
         message: ClientMessage,
-        permit: OwnedSemaphorePermit,
         memory: Option<MemoryLease>,
     ) {
         self.activity.touch();
-        let envelope = |id, filename| Envelope {
-            client,
-            id,
-            filename,
-            permit,
-        };
         match message {
             ClientMessage::Ping => {
-                let pong = envelope(None, None);
+                let pong = SessionEvent::Pong;
                 self.clients
-                    .send(client, SessionEvent::Pong, Some(pong.permit));
+                    .send(envelope.client, pong, Some(envelope.permit));
             }
-            ClientMessage::Invalid {
-                reason,
-                id,
-                filename,
-            } => {
-                // In its turn: the message may have been meant as an image.
-                let error = ImageError::Invalid(reason);
-                self.uploads.refuse(envelope(id, filename), error);
+            // In its turn: the message may have been meant as an image.
+            ClientMessage::Invalid { reason, .. } => {
+                self.uploads.refuse(envelope, ImageError::Invalid(reason));
             }
-            ClientMessage::Image(mut image) => {
-                let envelope = envelope(image.id.take(), image.name.take());
-                self.upload(envelope, image, memory);
+            ClientMessage::Image(image) => self.upload(envelope, image, memory),
+            ClientMessage::Generate { incremental, .. } => {
+                self.request(envelope, RequestKind::Generate { incremental });
             }
-            ClientMessage::Generate { incremental, id } => {
-                let kind = RequestKind::Generate { incremental };
-                self.request(envelope(id, None), kind);
-            }
-            ClientMessage::Finalize { id } => {
-                self.request(envelope(id, None), RequestKind::Finalize);
-            }
+            ClientMessage::Finalize { .. } => self.request(envelope, RequestKind::Finalize),
         }
     }
 

@@ -106,7 +106,8 @@ impl StoredResult {
         }
         let draft = file.into_inner().map_err(IntoInnerError::into_error)?;
         self.blobs.put(draft)?;
-        Ok(self.blobs.view(key)?)
+        let view = self.blobs.view(key);
+        Ok(view.inspect_err(|_| self.blobs.remove_or_warn(key))?)
     }
 }
 
@@ -155,6 +156,6 @@ impl FrameData for Frames<'_> {
         let result = self.result()?;
         let record = &result.record;
         let frame = record.frames.get(frame).ok_or(io::ErrorKind::NotFound)?;
-        read_frame(&*result.blobs, &frame.blob, frame.size, record.size)
+        read_frame(&*result.blobs, frame, record.size).map_err(io::Error::other)
     }
 }

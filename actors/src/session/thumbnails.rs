@@ -41,7 +41,7 @@ pub(super) fn request(context: &Context, image: Option<&Image>, mut reply: Thumb
 
 /// Makes a JPEG file of a prepared frame. Blocks.
 fn thumbnail(context: &Context, frame: &JobFrame) -> Result<Bytes, ThumbnailError> {
-    let image = read_frame(&*context.blobs, &frame.blob, frame.size, frame.size)
+    let image = read_frame(&*context.blobs, frame, frame.size)
         .map_err(|error| ThumbnailError::Read(error.to_string()))?;
     let mut file = Vec::new();
     JpegEncoder::new_with_quality(&mut file, QUALITY)

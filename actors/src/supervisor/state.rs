@@ -70,7 +70,7 @@ impl State {
     ) -> Result<Self, SpawnErr> {
         args.dispatcher.start(myself.get_cell()).await?;
         let memory = args.metrics.memory.uploads.clone();
-        let uploads = MemoryBudget::new(args.settings.upload_buffer_bytes, memory);
+        let uploads = MemoryBudget::new(args.settings.upload_buffer_bytes.max(1024), memory);
         Ok(Self {
             blobs: args.blobs,
             myself: myself.get_cell(),

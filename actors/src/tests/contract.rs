@@ -2,8 +2,11 @@
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
 
 use super::{FakeModel, settings};
 use crate::blobs::{Blobs, DataDir};
@@ -31,6 +34,7 @@ struct Local {
     subject: Subject,
     dispatcher: Arc<LocalDispatcher>,
     encoded: Arc<Mutex<Vec<usize>>>,
+    metrics: Arc<Metrics>,
     _folder: tempfile::TempDir,
 }
 
@@ -50,7 +54,7 @@ impl Local {
         let dispatcher = Arc::new(LocalDispatcher::new(
             Arc::new(settings),
             blobs.clone(),
-            metrics,
+            metrics.clone(),
         ));
         let (parent, _) = Actor::spawn(None, Parent, ()).await.expect("it starts");
         dispatcher
@@ -66,24 +70,45 @@ impl Local {
             subject,
             dispatcher,
             encoded,
+            metrics,
             _folder: folder,
         }
     }
 
+    /// Frames that the model has encoded.
     fn encoded(&self) -> usize {
         self.encoded.lock().expect("no panic").iter().sum()
     }
+
+    /// Bytes of encoded frames that are kept.
+    fn features_in_use(&self) -> u64 {
+        self.metrics.feature_memory().used
+    }
 }
 
-/// A model whose calls of `encode` wait until the sender is dropped.
-fn held() -> (FakeModel, Sender<()>) {
-    let (hold, gate) = mpsc::channel();
-    let model = FakeModel {
-        frames_per_call: 4,
-        gate: Some(Arc::new(Mutex::new(gate))),
-        ..FakeModel::new()
-    };
-    (model, hold)
+/// Controls a model whose calls of `encode` wait until `hold` is dropped.
+struct Held {
+    hold: Sender<()>,
+    entered: UnboundedReceiver<usize>,
+}
+
+impl Held {
+    fn model() -> (FakeModel, Self) {
+        let (hold, gate) = mpsc::channel();
+        let (sender, entered) = unbounded_channel();
+        let model = FakeModel {
+            frames_per_call: 4,
+            gate: Some(Arc::new(Mutex::new(gate))),
+            entered: Some(sender),
+            ..FakeModel::new()
+        };
+        (model, Self { hold, entered })
+    }
+
+    /// Waits until a call has begun. Returns its number of frames.
+    async fn running(&mut self) -> usize {
+        self.entered.recv().await.expect("the model lives")
+    }
 }
 
 #[tokio::test]
@@ -101,88 +126,130 @@ async fn encoded_frames_are_kept_until_they_are_forgotten() {
 
 #[tokio::test]
 async fn a_missing_frame_fails_its_own_job_only() {
-    // One by one, and encoded in one call.
-    let (held, hold) = held();
-    drop(hold);
-    for model in [FakeModel::new(), held] {
-        let local = Local::start(model).await;
-        contract::a_missing_frame_fails_its_own_job_only(&local.subject).await;
-    }
+    let (model, mut held) = Held::model();
+    let local = Local::start(model).await;
+    let running = async { held.entered.recv().await.expect("the model lives") };
+    contract::a_missing_frame_fails_its_own_job_only(&local.subject, running, held.hold).await;
+    let calls = local.encoded.lock().expect("no panic").clone();
+    assert_eq!(
+        calls,
+        [1, 2],
+        "the two frames that can be read share a call"
+    );
 }
 
 #[tokio::test]
 async fn a_dropped_handle_cancels_its_job() {
-    let (model, hold) = held();
+    let (model, held) = Held::model();
     let local = Local::start(model).await;
-    contract::a_dropped_handle_cancels_its_job(&local.subject, hold, || local.encoded()).await;
+    let encoded = || local.encoded();
+    contract::a_dropped_handle_cancels_its_job(&local.subject, held.hold, encoded).await;
 }
 
 #[tokio::test]
 async fn nothing_is_kept_of_a_job_that_is_cancelled_while_it_runs() {
-    let (model, hold) = held();
+    let (model, mut held) = Held::model();
     let local = Local::start(model).await;
     let subject = &local.subject;
     let session = subject.session(1);
     let running = subject.submit(session, JobKind::Encode, &[1]);
-    // It runs when the next one does not join it.
-    let neighbour = subject.session(1);
-    let waiting = subject.submit(neighbour, JobKind::Reconstruct, &[1]);
+    held.running().await;
     drop(running);
     subject.dispatcher.forget(session);
-    drop(hold);
-    contract::end(waiting).await.expect("not affected");
-    let before = local.encoded();
+    drop(held.hold);
     let again = subject.submit(session, JobKind::Reconstruct, &[1]);
     contract::end(again).await.expect("reconstructed");
-    assert_eq!(local.encoded(), before + 1, "its frame was not kept");
+    assert_eq!(local.encoded(), 2, "its frame was not kept");
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_a_job_whose_worker_was_killed() {
+    let (model, mut held) = Held::model();
+    let local = Local::start(model).await;
+    let subject = &local.subject;
+    let session = subject.session(1);
+    let running = subject.submit(session, JobKind::Encode, &[1]);
+    held.running().await;
+    let (reply, restarted) = oneshot::channel();
+    local.dispatcher.restart_worker(0, reply);
+    assert!(restarted.await.expect("the pool lives"));
+    drop(running);
+    subject.dispatcher.forget(session);
+    drop(held.hold);
+    // Both the abandoned thread and the retry have let go of the frame.
+    contract::until(|| local.features_in_use() == 0 && local.encoded() > 0).await;
+    let again = subject.submit(session, JobKind::Reconstruct, &[1]);
+    contract::end(again).await.expect("reconstructed");
+}
+
+#[tokio::test]
+async fn a_failing_model_is_reported_at_once_and_its_worker_restarted() {
+    let model = FakeModel {
+        fails: true,
+        ..FakeModel::new()
+    };
+    let local = Local::start(model).await;
+    let subject = &local.subject;
+    let session = subject.session(1);
+    let outcome = contract::end(subject.submit(session, JobKind::Reconstruct, &[1])).await;
+    let Err(JobFailure::Model(reason)) = outcome else {
+        panic!("the model's failure is due, but it is {outcome:?}");
+    };
+    assert!(reason.contains("told to fail"), "{reason}");
+    assert_eq!(local.encoded(), 1, "it was not tried again");
+    contract::until(|| local.metrics.totals().worker_restarts == 1).await;
+    subject.ready().await;
 }
 
 #[tokio::test]
 async fn a_full_queue_refuses_jobs() {
-    let (model, hold) = held();
+    let (model, mut held) = Held::model();
     let local = Local::with(model, |settings| settings.queue_capacity = 1).await;
     let subject = &local.subject;
     let session = subject.session(1);
-    let jobs: Vec<_> = (0..3)
-        .map(|_| subject.submit(session, JobKind::Reconstruct, &[1]))
-        .collect();
-    let mut outcomes = Vec::new();
-    drop(hold);
-    for job in jobs {
-        outcomes.push(contract::end(job).await.map(|_| ()));
+    let submit = || subject.submit(session, JobKind::Reconstruct, &[1]);
+    let running = submit();
+    held.running().await;
+    let (waiting, refused) = (submit(), submit());
+    let outcome = contract::end(refused).await;
+    assert_eq!(outcome, Err(JobFailure::QueueFull { capacity: 1 }));
+    drop(held.hold);
+    for job in [running, waiting] {
+        contract::end(job).await.expect("reconstructed");
     }
-    let refused = JobFailure::QueueFull { capacity: 1 };
-    assert_eq!(outcomes[0], Ok(()));
-    assert!(outcomes.contains(&Err(refused)), "{outcomes:?}");
 }
 
 #[tokio::test]
 async fn a_drained_dispatcher_ends_what_waits_and_accepts_nothing() {
-    let (model, hold) = held();
+    let (model, mut held) = Held::model();
     let local = Local::start(model).await;
     let subject = &local.subject;
     let session = subject.session(1);
-    let running = subject.submit(session, JobKind::Reconstruct, &[1]);
-    let waiting = subject.submit(session, JobKind::Reconstruct, &[1]);
+    let submit = || subject.submit(session, JobKind::Reconstruct, &[1]);
+    let running = submit();
+    held.running().await;
+    let waiting = submit();
     local.dispatcher.drain();
-    let late = subject.submit(session, JobKind::Reconstruct, &[1]);
+    let late = submit();
     for job in [waiting, late] {
         let outcome = contract::end(job).await;
         assert_eq!(outcome, Err(JobFailure::ShuttingDown));
     }
-    drop(hold);
-    contract::end(running).await.expect("what runs may end");
+    drop(held.hold);
+    contract::end(running).await.expect("a running job may end");
 }
 
 #[tokio::test]
 async fn a_job_that_takes_too_long_ends_and_the_next_one_runs() {
-    let (model, hold) = held();
-    let limit = std::time::Duration::from_millis(50);
+    let (model, held) = Held::model();
+    let limit = Duration::from_secs(1);
     let local = Local::with(model, |settings| settings.job_timeout = limit).await;
-    let session = local.subject.session(1);
-    let stuck = local.subject.submit(session, JobKind::Reconstruct, &[1]);
+    let subject = &local.subject;
+    let session = subject.session(1);
+    let stuck = subject.submit(session, JobKind::Reconstruct, &[1]);
     let outcome = contract::end(stuck).await;
-    assert_eq!(outcome, Err(JobFailure::TimedOut(0)));
-    drop(hold);
-    local.subject.ready().await;
+    assert_eq!(outcome, Err(JobFailure::TimedOut(1)));
+    drop(held.hold);
+    let next = subject.submit(session, JobKind::Reconstruct, &[1]);
+    contract::end(next).await.expect("reconstructed");
 }

@@ -12,6 +12,7 @@ use pointstream_reconstruction::model::{
     ModelError, OnStep, Precision, Scale, Shortage, Step,
 };
 use pointstream_reconstruction::prediction::{Camera, Prediction};
+use tokio::sync::mpsc::UnboundedSender;
 
 /// A model that predicts a plane by default.
 #[derive(Debug, Clone)]
@@ -25,6 +26,10 @@ pub(crate) struct FakeModel {
     pub encoded: Arc<Mutex<Vec<usize>>>,
     /// If set, each call of `encode` waits for a message.
     pub gate: Option<Arc<Mutex<mpsc::Receiver<()>>>>,
+    /// Gets the number of frames of each call of `encode` when the call begins.
+    pub entered: Option<UnboundedSender<usize>>,
+    /// Whether `predict` fails.
+    pub fails: bool,
 }
 
 impl FakeModel {
@@ -36,6 +41,8 @@ impl FakeModel {
             panics_in_predict: Arc::default(),
             encoded: Arc::default(),
             gate: None,
+            entered: None,
+            fails: false,
         }
     }
 
@@ -105,6 +112,9 @@ impl Model for FakeModel {
     }
 
     fn encode(&self, frames: &[RgbImage]) -> Result<Vec<Features>, ModelError> {
+        if let Some(entered) = &self.entered {
+            let _ = entered.send(frames.len());
+        }
         if let Some(gate) = &self.gate {
             let _ = gate.lock().expect("one worker").recv();
         }
@@ -124,6 +134,12 @@ impl Model for FakeModel {
             return Err(ModelError::Cancelled);
         }
         panic_if_told(&self.panics_in_predict);
+        if self.fails {
+            return Err(ModelError::Call {
+                entry_point: "relate",
+                reason: "told to fail".to_owned(),
+            });
+        }
         let size = features[0].size();
         let pixels = size.columns() * size.rows() * features.len();
         let camera = Camera {

@@ -11,6 +11,7 @@
 //! | `registered` | U8 | `[N]`, 0 or 1 |
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use nalgebra::{Matrix3, Matrix4, SMatrix};
 use safetensors::tensor::TensorView;
@@ -31,10 +32,10 @@ const REGISTERED: &str = "registered";
 pub enum PredictionFileError {
     /// The buffers of the prediction do not have the lengths that its size and cameras require.
     #[error("cannot write the prediction: {0}")]
-    Write(SafeTensorError),
+    Write(#[source] SafeTensorError),
     /// The bytes are not a complete safetensors file.
     #[error("the bytes are not a safetensors file: {0}")]
-    Format(SafeTensorError),
+    Format(#[source] SafeTensorError),
     /// A tensor is missing.
     #[error("the file has no tensor {0}")]
     Missing(&'static str),
@@ -64,6 +65,22 @@ impl Prediction {
     /// [`PredictionFileError::Write`] if `depth` or `confidence` does not have
     /// `N * H * W` values.
     pub fn to_safetensors(&self) -> Result<Vec<u8>, PredictionFileError> {
+        self.with_tensors(|tensors| safetensors::serialize(tensors, None))
+    }
+
+    /// The same, written to the file `path` without a copy of the maps in memory.
+    ///
+    /// # Errors
+    /// [`PredictionFileError::Write`], also if the file cannot be written.
+    pub fn save_safetensors(&self, path: &Path) -> Result<(), PredictionFileError> {
+        self.with_tensors(|tensors| safetensors::serialize_to_file(tensors, None, path))
+    }
+
+    /// Serialises the tensors, which are views of the prediction.
+    fn with_tensors<T>(
+        &self,
+        serialise: impl FnOnce(Vec<(&'static str, TensorView<'_>)>) -> Result<T, SafeTensorError>,
+    ) -> Result<T, PredictionFileError> {
         let frames = self.cameras.len();
         let maps = vec![frames, self.size.rows(), self.size.columns()];
         let depth = float_bytes(&self.depth);
@@ -84,7 +101,7 @@ impl Prediction {
             .map(|(name, dtype, shape, data)| Ok((name, TensorView::new(dtype, shape, data)?)))
             .collect::<Result<Vec<_>, SafeTensorError>>()
             .map_err(PredictionFileError::Write)?;
-        safetensors::serialize(tensors, None).map_err(PredictionFileError::Write)
+        serialise(tensors).map_err(PredictionFileError::Write)
     }
 
     /// Reads what [`to_safetensors`](Self::to_safetensors) wrote. Copies each tensor once; the

@@ -1,6 +1,6 @@
 //! Messages of a worker, and its reports to the pool.
 
-use crate::pool::task::{JobOutcomes, TaskJob};
+use crate::pool::task::{Finished, TaskJob};
 use crate::pool::thread::ThreadEvent;
 
 /// Messages of a worker.
@@ -23,10 +23,6 @@ pub(crate) struct WorkerReport {
 pub(crate) enum WorkerEvent {
     /// The model is loaded.
     Ready,
-    /// The batch is finished.
-    Finished {
-        outcomes: JobOutcomes,
-        /// Whether the worker ends now, because its model may be broken.
-        needs_restart: bool,
-    },
+    /// The batch is finished. If the model may be broken, the pool restarts the worker.
+    Finished(Finished),
 }

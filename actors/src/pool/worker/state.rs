@@ -74,16 +74,7 @@ impl State {
             ThreadEvent::Loaded => self.report(WorkerEvent::Ready),
             ThreadEvent::LoadFailed(error) => Err(error.into()),
             ThreadEvent::Panicked(reason) => Err(format!("the model panicked: {reason}").into()),
-            ThreadEvent::Finished(finished) => {
-                self.report(WorkerEvent::Finished {
-                    outcomes: finished.outcomes,
-                    needs_restart: finished.needs_restart.is_some(),
-                })?;
-                match finished.needs_restart {
-                    Some(reason) => Err(reason.into()),
-                    None => Ok(()),
-                }
-            }
+            ThreadEvent::Finished(finished) => self.report(WorkerEvent::Finished(finished)),
         }
     }
 
