@@ -58,10 +58,16 @@ pub fn open(path: &Path) -> Result<Option<fs::File>, ModelsError> {
 pub fn is_folder(path: &Path) -> Result<bool, ModelsError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => Ok(true),
-        Ok(_) => Err(ModelsError::Untrusted {
-            path: path.to_owned(),
-            reason: "it is not a folder".to_owned(),
-        }),
+        Ok(metadata) => {
+            let reason = match metadata.is_symlink() {
+                true => "it is a symbolic link",
+                false => "it is not a folder",
+            };
+            Err(ModelsError::Untrusted {
+                path: path.to_owned(),
+                reason: reason.to_owned(),
+            })
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error.into()),
     }

@@ -99,7 +99,7 @@ async fn best(options: &ModelOptions, devices: &[Device]) -> Result<ResolvedMode
                     return Ok(model);
                 }
                 Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "a model in the store is passed over"),
+                Err(error) => tracing::warn!(%error, "skipped a model in the store"),
             }
         }
     }

@@ -227,8 +227,19 @@ impl Store {
         create_folder(&folder, 0o755)?;
         persist(&exported, &path)?;
         write_json(&folder.join(RECORD), &record, &workspace.folder)?;
-        keep_only(&folder, &[RECORD, &record.archive.file])?;
-        remove(&workspace.folder)?;
+        // The model is stored, so a failure from here on must not fail the fetch.
+        if let Err(error) = keep_only(&folder, &[RECORD, &record.archive.file]) {
+            tracing::warn!(
+                %error,
+                "stored {id}, but cannot remove its older archive; the next fetch tries again"
+            );
+        }
+        if let Err(error) = remove(&workspace.folder) {
+            tracing::warn!(
+                %error,
+                "stored {id}, but cannot remove its unfinished files; the next fetch tries again"
+            );
+        }
         Ok(model)
     }
 
