@@ -9,7 +9,7 @@ ARGS ?=
 help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Create the virtual environment with libtorch; afterwards plain cargo works.
+setup: ## Create the virtual environment with libtorch; afterwards cargo build and run work.
 	@scripts/setup.sh
 
 serve: ## Build in release mode and start the server. Options: ARGS="--port 9000"

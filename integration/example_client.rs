@@ -1,6 +1,6 @@
 //! The example client `examples/websocket_client.py`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
 
 use serde_json::Value;
@@ -11,17 +11,14 @@ use crate::support::archives::repository;
 use crate::support::client::Client;
 use crate::support::glb;
 use crate::support::proxy::Proxy;
+use crate::support::python;
 use crate::support::scene::Scene;
 use crate::support::server::Server;
 use crate::support::{until, within};
 
-fn python() -> PathBuf {
-    repository().join(".venv/bin/python")
-}
-
 /// Runs the client with its own output folder.
 async fn run(server: &Server, folder: &Path, arguments: &[&str]) -> Output {
-    let output = Command::new(python())
+    let output = Command::new(python::interpreter())
         .arg(repository().join("examples/websocket_client.py"))
         .args(["--server", server.base(), "--process-res", "140"])
         .arg("--output-dir")
@@ -153,7 +150,7 @@ for name in names:
 video.release()
 ";
     let scene = Scene::load();
-    let making = Command::new(python())
+    let making = Command::new(python::interpreter())
         .args(["-c", script])
         .arg(&video)
         .args((0..4).map(|view| scene.path(view)))

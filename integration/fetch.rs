@@ -8,6 +8,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::support::archives::{archive, repository};
 use crate::support::program::{ended, program};
+use crate::support::python;
 use crate::support::server::{Server, new_data_dir, refused_start};
 use crate::support::store::{Place, small};
 use crate::support::until;
@@ -177,7 +178,7 @@ async fn tools_of_the_current_folder_are_not_run() {
     fs::write(hostile.join("weights/da3/__init__.py"), "").expect("writable");
     let module = format!("open('{}/ran', 'w')", folder.display());
     fs::write(hostile.join("weights/da3/download.py"), module).expect("writable");
-    let python = repository().join(".venv/bin/python");
+    let python = python::interpreter();
     symlink(&python, hostile.join(".venv/bin/python")).expect("writable");
     // As if installed: outside a checkout.
     let installed = folder.join("pointstream-installed");
@@ -242,7 +243,7 @@ async fn without_the_tools_it_says_how_to_get_them() {
 async fn a_checkpoint_comes_from_the_hub_into_the_server() {
     let cache = new_data_dir();
     let checkpoint = cache.path().join("checkpoint");
-    let python = repository().join(".venv/bin/python");
+    let python = python::interpreter();
     let written = Command::new(&python)
         .args(["-m", "weights.tests.checkpoints"])
         .arg(&checkpoint)

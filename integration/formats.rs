@@ -9,6 +9,7 @@ use tokio::process::Command;
 use crate::support::archives::repository;
 use crate::support::client::Client;
 use crate::support::pictures;
+use crate::support::python;
 use crate::support::scene::Scene;
 use crate::support::server::Server;
 use crate::support::within;
@@ -108,7 +109,7 @@ async fn look_at(server: &Server, session: &str) {
         let file = folder.path().join(format!("result.{extension}"));
         std::fs::write(file, reply.body).expect("writable");
     }
-    let checking = Command::new(repository().join(".venv/bin/python"))
+    let checking = Command::new(python::interpreter())
         .args([
             "-m",
             "pytest",

@@ -5,8 +5,8 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::support::archives::repository;
 use crate::support::program::{ended, program};
+use crate::support::python;
 use crate::support::server::{Server, new_data_dir, refused_start};
 use crate::support::store::Place;
 
@@ -127,7 +127,7 @@ async fn offline_the_embedded_model_runs() {
     let store = store.to_str().expect("a plain name");
     // Use an empty hub cache, so that the machine's own cache does not matter.
     let python = cache.path().join("python");
-    let tools = repository().join(".venv/bin/python");
+    let tools = python::interpreter();
     let script = format!(
         "#!/bin/sh\nHF_HUB_CACHE='{}' exec '{}' \"$@\"\n",
         cache.path().join("hub").display(),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use super::python;
 use super::server::new_data_dir;
 
 /// Path of the archive with this name, for example `flat`; the first call writes all of them.
@@ -18,12 +19,12 @@ fn write_all() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("archives");
     // Write to a temporary folder and rename: another test run may be reading the old ones.
     let fresh = new_data_dir();
-    let output = Command::new(repository().join(".venv/bin/python"))
+    let output = Command::new(python::interpreter())
         .args(["-m", "weights.tests.archives"])
         .arg(fresh.path())
         .current_dir(repository())
         .output()
-        .expect("the virtual environment is there; run `make setup`");
+        .expect("Python starts");
     assert!(
         output.status.success(),
         "the archives could not be written:\n{}",

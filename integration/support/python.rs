@@ -1,5 +1,6 @@
 //! Runs checks in Python, where the required libraries are available.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt;
@@ -8,10 +9,21 @@ use tokio::process::Command;
 use super::archives::repository;
 use super::within;
 
+/// Python with the packages of the tests. Fails the test if they were never installed.
+pub fn interpreter() -> PathBuf {
+    let venv = repository().join(".venv");
+    assert!(
+        venv.join("installed/test.txt").is_file(),
+        "this test needs the Python packages of requirements/test.txt; run `make test` once, or \
+         `scripts/setup.sh --with-python-tools`"
+    );
+    venv.join("bin/python")
+}
+
 /// Runs a script below `integration/` with this input on stdin; returns its stdout. If the script
 /// fails, the test fails with the script's message.
 pub async fn run(script: &str, input: impl Into<Vec<u8>>) -> Vec<u8> {
-    let mut process = Command::new(repository().join(".venv/bin/python"))
+    let mut process = Command::new(interpreter())
         .arg(repository().join("integration").join(script))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
