@@ -150,7 +150,7 @@ test('an image file that is too large is refused before it is sent', async () =>
   await page.getByText('Make large images smaller').click();
   await page.locator('#photos').setInputFiles(first);
   await page
-    .locator('.thumbnail[data-state="refused"]', { hasText: /takes up to 48.8 KiB/ })
+    .locator('.thumbnail[data-state="refused"]', { hasText: /accepts up to 48.8 KiB/ })
     .waitFor();
   await page.getByText('Make large images smaller').click();
   await page.locator('#photos').setInputFiles(second);
