@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use prometheus::{
-    Histogram, HistogramVec, IntCounterVec, Registry, register_histogram_vec_with_registry,
-    register_histogram_with_registry, register_int_counter_vec_with_registry,
+    Histogram, HistogramVec, IntCounter, IntCounterVec, Registry,
+    register_histogram_vec_with_registry, register_histogram_with_registry,
+    register_int_counter_vec_with_registry,
 };
 
-use strum::VariantArray;
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::answer::{AnswerKind, Timings};
 
@@ -23,9 +24,14 @@ const FRAMES: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
 /// Generations whose times are remembered.
 const REMEMBERED: usize = 100;
 
-const SUCCEEDED: &str = "succeeded";
-const FAILED: &str = "failed";
-const CANCELLED: &str = "cancelled";
+/// How a generation ended.
+#[derive(Debug, Clone, Copy, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+enum Outcome {
+    Succeeded,
+    Failed,
+    Cancelled,
+}
 
 /// Counts generations and their time.
 #[derive(Debug)]
@@ -61,8 +67,8 @@ impl GenerationMetrics {
             registry
         )?;
         for kind in AnswerKind::VARIANTS {
-            for outcome in [SUCCEEDED, FAILED, CANCELLED] {
-                ended.with_label_values(&[name(*kind), outcome]);
+            for outcome in Outcome::VARIANTS {
+                ended.with_label_values(&labels(*kind, *outcome));
             }
         }
         for (stage, _) in stages_of(&Timings::default()) {
@@ -89,7 +95,7 @@ impl GenerationMetrics {
 
     /// Counts a generation with a result.
     pub fn succeeded(&self, kind: AnswerKind, frames: usize, timings: &Timings) {
-        self.ended.with_label_values(&[name(kind), SUCCEEDED]).inc();
+        self.ended(kind, Outcome::Succeeded).inc();
         for (stage, seconds) in stages_of(timings) {
             self.stages.with_label_values(&[stage]).observe(seconds);
         }
@@ -105,25 +111,29 @@ impl GenerationMetrics {
 
     /// Counts a generation that ended with an error.
     pub fn failed(&self, kind: AnswerKind) {
-        self.ended.with_label_values(&[name(kind), FAILED]).inc();
+        self.ended(kind, Outcome::Failed).inc();
     }
 
     /// Counts a generation that was cancelled because its session ended.
     pub fn cancelled(&self, kind: AnswerKind) {
-        self.ended.with_label_values(&[name(kind), CANCELLED]).inc();
+        self.ended(kind, Outcome::Cancelled).inc();
+    }
+
+    fn ended(&self, kind: AnswerKind, outcome: Outcome) -> IntCounter {
+        self.ended.with_label_values(&labels(kind, outcome))
     }
 
     pub fn outcomes(&self) -> Outcomes {
         let sum = |outcome| {
             AnswerKind::VARIANTS
                 .iter()
-                .map(|kind| self.ended.with_label_values(&[name(*kind), outcome]).get())
+                .map(|kind| self.ended(*kind, outcome).get())
                 .sum()
         };
         Outcomes {
-            succeeded: sum(SUCCEEDED),
-            failed: sum(FAILED),
-            cancelled: sum(CANCELLED),
+            succeeded: sum(Outcome::Succeeded),
+            failed: sum(Outcome::Failed),
+            cancelled: sum(Outcome::Cancelled),
         }
     }
 
@@ -193,8 +203,8 @@ fn stages_of(timings: &Timings) -> [(&'static str, f64); 7] {
     ]
 }
 
-fn name(kind: AnswerKind) -> &'static str {
-    kind.into()
+fn labels(kind: AnswerKind, outcome: Outcome) -> [&'static str; 2] {
+    [kind.into(), outcome.into()]
 }
 
 #[cfg(test)]

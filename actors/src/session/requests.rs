@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use strum::IntoStaticStr;
 use tokio_util::sync::DropGuard;
 
 use crate::answer::AnswerKind;
@@ -31,7 +32,8 @@ pub(super) struct Request {
     pub asked: Instant,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum RequestKind {
     Generate { incremental: bool },
     Finalize,
@@ -57,10 +59,7 @@ impl RequestKind {
 
     /// The name in reports.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Generate { .. } => "generate",
-            Self::Finalize => "finalize",
-        }
+        self.into()
     }
 }
 
