@@ -12,7 +12,7 @@ use crate::session_config::OutOfRange;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Unanswered {
     /// The session never existed, was deleted, expired or failed.
-    #[error("Session not found; it may have expired, create a new one")]
+    #[error("{}", SessionNotFound)]
     NotFound,
     /// The answer takes too long.
     #[error("server is busy; try again later")]
@@ -48,10 +48,10 @@ pub enum CreateSessionError {
         /// Sessions that may exist at the same time.
         limit: usize,
     },
-    #[error("server is shutting down")]
+    #[error("{}", Unanswered::ShuttingDown)]
     ShuttingDown,
     /// The answer takes too long.
-    #[error("server is busy; try again later")]
+    #[error("{}", Unanswered::Busy)]
     Busy,
     #[error("the session's folder could not be made: {0}")]
     Storage(String),

@@ -61,6 +61,6 @@ pub use metrics::{ErrorReport, MemoryUse, Metrics, Quantiles, StageLatencies, To
 pub use pointstream_reconstruction::formats::{ResultFormat, UnknownFormat};
 pub use report::{ActorReport, ImageSummary, JobReport, SessionStatus, SessionSummary};
 pub use session_config::{ConfigLimits, OutOfRange, PointOptions, Range, SessionConfig};
-pub use session_event::{CloseReason, Progress, SessionEvent, SessionEventKind, Stage};
+pub use session_event::{CloseReason, Progress, SessionEvent, Stage};
 pub use settings::Settings;
 pub use system::{Readiness, StartError, System};

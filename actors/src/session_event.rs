@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
-use crate::answer::{Answer, AnswerKind};
+use crate::answer::Answer;
 use crate::error_kind::ErrorKind;
+use crate::errors::Unanswered;
 use crate::ids::MessageId;
 
 /// An event for a client. `id` is always the client's identifier of the message that the event
@@ -49,45 +50,6 @@ pub enum SessionEvent {
     Pong,
     /// The session or the server ends. Always the last event.
     Closed(CloseReason),
-}
-
-/// The type of an event, as the protocol names its message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, IntoStaticStr, VariantArray)]
-#[strum(serialize_all = "snake_case")]
-pub enum SessionEventKind {
-    Connected,
-    Ack,
-    Progress,
-    Delta,
-    Complete,
-    Error,
-    Pong,
-    /// Becomes a close frame, not a message.
-    Closed,
-}
-
-impl SessionEvent {
-    /// The event's type.
-    pub fn kind(&self) -> SessionEventKind {
-        match self {
-            Self::Connected { .. } => SessionEventKind::Connected,
-            Self::Acknowledged { .. } => SessionEventKind::Ack,
-            Self::Progress(_) => SessionEventKind::Progress,
-            Self::Result { answer, .. } => answer.kind.into(),
-            Self::Error { .. } => SessionEventKind::Error,
-            Self::Pong => SessionEventKind::Pong,
-            Self::Closed(_) => SessionEventKind::Closed,
-        }
-    }
-}
-
-impl From<AnswerKind> for SessionEventKind {
-    fn from(kind: AnswerKind) -> Self {
-        match kind {
-            AnswerKind::Delta => Self::Delta,
-            AnswerKind::Complete => Self::Complete,
-        }
-    }
 }
 
 /// The stages of a request, in their order.
@@ -141,6 +103,6 @@ pub enum CloseReason {
     /// The session's actor failed.
     #[error("session failed; create a new one")]
     Failed,
-    #[error("server is shutting down")]
+    #[error("{}", Unanswered::ShuttingDown)]
     ShuttingDown,
 }

@@ -1,6 +1,6 @@
 //! WebSockets and the messages on them.
 
-use pointstream_actors::{ClientMessageKind, SessionEventKind};
+use pointstream_actors::ClientMessageKind;
 use prometheus::core::Collector;
 use prometheus::{
     IntCounterVec, IntGauge, Registry, register_int_counter_vec_with_registry,
@@ -9,6 +9,7 @@ use prometheus::{
 use strum::VariantArray;
 
 use super::network::OpenGauge;
+use crate::ws::outgoing::SentKind;
 
 const RECEIVED: &str = "received";
 const SENT: &str = "sent";
@@ -31,10 +32,8 @@ impl SocketMetrics {
         for kind in ClientMessageKind::VARIANTS {
             messages.with_label_values(&[RECEIVED, kind.into()]);
         }
-        for kind in SessionEventKind::VARIANTS {
-            if *kind != SessionEventKind::Closed {
-                messages.with_label_values(&[SENT, kind.into()]);
-            }
+        for kind in SentKind::all() {
+            messages.with_label_values(&[SENT, kind.name()]);
         }
         Ok(Self {
             open: register_int_gauge_with_registry!(
@@ -65,8 +64,8 @@ impl SocketMetrics {
     }
 
     /// Counts a message to a client.
-    pub fn sent(&self, kind: SessionEventKind) {
-        self.messages.with_label_values(&[SENT, kind.into()]).inc();
+    pub fn sent(&self, kind: SentKind) {
+        self.messages.with_label_values(&[SENT, kind.name()]).inc();
     }
 
     /// Messages from clients since the start.
@@ -96,13 +95,14 @@ impl SocketMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ws::outgoing::ServerMessageKind;
 
     #[test]
     fn each_direction_has_its_count() {
         let metrics = SocketMetrics::new(&Registry::new()).expect("valid metrics");
         metrics.received(ClientMessageKind::Image);
         metrics.received(ClientMessageKind::Ping);
-        metrics.sent(SessionEventKind::Ack);
+        metrics.sent(SentKind::Message(ServerMessageKind::Ack));
         assert_eq!(
             (metrics.messages_received(), metrics.messages_sent()),
             (2, 1)

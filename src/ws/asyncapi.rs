@@ -2,14 +2,14 @@
 
 mod parts;
 
-use pointstream_actors::{AnswerKind, ClientMessageKind, SessionEventKind};
+use pointstream_actors::{AnswerKind, ClientMessageKind};
 use serde_json::{Map, Value, json};
 use strum::VariantArray;
 use utoipa::PartialSchema;
 
 use self::parts::{Parts, binary_name, reference, to_value, variants};
 use super::incoming::{FinalizeMessage, GenerateMessage, ImageMessage, PingMessage, known_kinds};
-use super::outgoing::{ResultMessage, ServerMessage};
+use super::outgoing::{ResultMessage, SentKind, ServerMessage, ServerMessageKind};
 
 /// The field of an image that a binary message carries behind its header.
 const IMAGE_DATA: &str = "data";
@@ -105,14 +105,19 @@ fn client_schema(kind: ClientMessageKind) -> Value {
 }
 
 /// The messages that may answer a client's message.
-fn answers(kind: ClientMessageKind) -> &'static [SessionEventKind] {
-    use SessionEventKind::{Ack, Complete, Delta, Error, Pong, Progress};
+fn answers(kind: ClientMessageKind) -> &'static [SentKind] {
+    const ACK: SentKind = SentKind::Message(ServerMessageKind::Ack);
+    const PROGRESS: SentKind = SentKind::Message(ServerMessageKind::Progress);
+    const DELTA: SentKind = SentKind::Result(AnswerKind::Delta);
+    const COMPLETE: SentKind = SentKind::Result(AnswerKind::Complete);
+    const ERROR: SentKind = SentKind::Message(ServerMessageKind::Error);
+    const PONG: SentKind = SentKind::Message(ServerMessageKind::Pong);
     match kind {
-        ClientMessageKind::Image => &[Ack, Error],
-        ClientMessageKind::Generate => &[Progress, Delta, Complete, Error],
-        ClientMessageKind::Finalize => &[Progress, Complete, Error],
-        ClientMessageKind::Ping => &[Pong, Error],
-        ClientMessageKind::Invalid => &[Error],
+        ClientMessageKind::Image => &[ACK, ERROR],
+        ClientMessageKind::Generate => &[PROGRESS, DELTA, COMPLETE, ERROR],
+        ClientMessageKind::Finalize => &[PROGRESS, COMPLETE, ERROR],
+        ClientMessageKind::Ping => &[PONG, ERROR],
+        ClientMessageKind::Invalid => &[ERROR],
     }
 }
 
@@ -120,19 +125,13 @@ fn answers(kind: ClientMessageKind) -> &'static [SessionEventKind] {
 fn operations() -> Value {
     let channel = reference("channels", "session");
     let message = |name: &str| reference("channels/session/messages", name);
-    let is_result = |word: &str| {
-        AnswerKind::VARIANTS
-            .iter()
-            .any(|kind| word == <&str>::from(kind))
-    };
     let mut operations = Map::new();
     for kind in known_kinds() {
         let mut replies = Vec::new();
         for answer in answers(kind) {
-            let word: &str = answer.into();
-            replies.push(message(word));
-            if is_result(word) {
-                replies.push(message(&binary_name(word)));
+            replies.push(message(answer.name()));
+            if let SentKind::Result(kind) = answer {
+                replies.push(message(&binary_name(kind.into())));
             }
         }
         let mut names = vec![<&str>::from(kind).to_owned()];
@@ -157,7 +156,7 @@ fn operations() -> Value {
             "action": "send",
             "channel": channel,
             "summary": "Always the first message of a connection",
-            "messages": [message(SessionEventKind::Connected.into())],
+            "messages": [message(ServerMessageKind::Connected.into())],
         }),
     );
     Value::Object(operations)
@@ -165,6 +164,8 @@ fn operations() -> Value {
 
 #[cfg(test)]
 mod tests {
+    use pointstream_actors::{MAX_NAME_BYTES, MessageId};
+
     use super::*;
 
     #[test]
@@ -191,6 +192,24 @@ mod tests {
                 "progress",
             ]
         );
+    }
+
+    /// The attributes of the schemas accept literals alone.
+    #[test]
+    fn lengths_of_text_are_the_limits_of_the_server() {
+        let document = document("1.0.0");
+        let schemas = document["components"]["schemas"].as_object();
+        let mut found = 0;
+        for schema in schemas.expect("an object").values() {
+            for (field, limit) in [("id", MessageId::MAX_CHARS), ("filename", MAX_NAME_BYTES)] {
+                let length = &schema["properties"][field]["maxLength"];
+                if !length.is_null() {
+                    assert_eq!(*length, limit, "{field} of {}", schema["title"]);
+                    found += 1;
+                }
+            }
+        }
+        assert!(found > 0);
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod fragments;
 mod handshake;
 mod image_data;
 mod incoming;
-mod outgoing;
+pub mod outgoing;
 mod reader;
 mod receive_memory;
 mod socket;

@@ -6,14 +6,21 @@ use pointstream_actors::{
 };
 use serde::Serialize;
 use serde::ser::Error as _;
+use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
 use super::binary;
 use super::fragments::Fragments;
 
 /// Messages without a point cloud.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, ToSchema, EnumDiscriminants)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[strum_discriminants(
+    name(ServerMessageKind),
+    doc = "The type of a message without a point cloud, as the protocol names it.",
+    derive(IntoStaticStr, VariantArray),
+    strum(serialize_all = "snake_case")
+)]
 pub enum ServerMessage<'a> {
     /// The connection joined the session; always the first message.
     Connected {
@@ -85,6 +92,29 @@ pub struct ResultMessage<'a> {
     metadata: &'a ResultMetadata,
 }
 
+/// The type of a message to a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SentKind {
+    Message(ServerMessageKind),
+    Result(AnswerKind),
+}
+
+impl SentKind {
+    pub fn all() -> impl Iterator<Item = Self> {
+        let messages = ServerMessageKind::VARIANTS.iter().copied();
+        let results = AnswerKind::VARIANTS.iter().copied();
+        messages.map(Self::Message).chain(results.map(Self::Result))
+    }
+
+    /// The word in the message's `type`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Message(kind) => kind.into(),
+            Self::Result(kind) => kind.into(),
+        }
+    }
+}
+
 /// How results are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResultFrames {
@@ -98,7 +128,7 @@ pub enum ResultFrames {
 /// text, so the field is the only place with these bytes.
 const NO_GLB: &str = r#""glb_base64":"""#;
 
-/// The message that reports an event. The end of a session has none.
+/// The message that reports an event, and its type. The end of a session has none.
 ///
 /// # Errors
 /// If the event cannot be written as JSON.
@@ -106,7 +136,7 @@ pub fn message(
     event: &SessionEvent,
     session_id: SessionId,
     results: ResultFrames,
-) -> serde_json::Result<Option<Fragments>> {
+) -> serde_json::Result<Option<(SentKind, Fragments)>> {
     let message = match event {
         SessionEvent::Connected {
             image_count,
@@ -134,7 +164,8 @@ pub fn message(
             message: &progress.message,
         },
         SessionEvent::Result { answer, id } => {
-            return result(answer, id.as_ref(), results).map(Some);
+            let fragments = result(answer, id.as_ref(), results)?;
+            return Ok(Some((SentKind::Result(answer.kind), fragments)));
         }
         SessionEvent::Error {
             message,
@@ -150,7 +181,8 @@ pub fn message(
         SessionEvent::Closed(_) => return Ok(None),
     };
     let json = serde_json::to_string(&message)?;
-    Ok(Some(Fragments::text(json)))
+    let kind = SentKind::Message(ServerMessageKind::from(&message));
+    Ok(Some((kind, Fragments::text(json))))
 }
 
 /// An error message that answers no message of the client.

@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
 
 use super::fragments::Fragments;
-use super::outgoing::{self, ResultFrames};
+use super::outgoing::{self, ResultFrames, SentKind, ServerMessageKind};
 use super::receive_memory::Socket;
 use crate::metrics::ServiceMetrics;
 
@@ -46,17 +46,15 @@ pub async fn write(
             delivery.confirm();
             return WriteEnd::SessionEnded(reason);
         }
-        let kind = delivery.event.kind();
         let message = match outgoing::message(&delivery.event, id, results) {
             Ok(message) => message,
             Err(error) => {
                 tracing::error!(%error, "an event cannot be written as JSON");
-                Some(outgoing::error(
-                    "internal error; the server's log says more",
-                ))
+                let message = outgoing::error("internal error; the server's log says more");
+                Some((SentKind::Message(ServerMessageKind::Error), message))
             }
         };
-        if let Some(message) = message {
+        if let Some((kind, message)) = message {
             if let Err(error) = send(sink, message).await {
                 tracing::debug!(%error, "cannot write to the client");
                 return WriteEnd::Lost;

@@ -27,15 +27,22 @@ fn receive(message: Fragments, first: Data) -> Bytes {
     bytes.into()
 }
 
-fn outgoing(event: &SessionEvent, results: ResultFrames) -> Fragments {
+fn typed(event: &SessionEvent, results: ResultFrames) -> (SentKind, Fragments) {
     message(event, SessionId::nil(), results)
         .expect("valid")
         .expect("a message")
 }
 
+fn outgoing(event: &SessionEvent, results: ResultFrames) -> Fragments {
+    typed(event, results).1
+}
+
 fn received(event: &SessionEvent) -> Value {
-    let bytes = receive(outgoing(event, ResultFrames::Json), Data::Text);
-    serde_json::from_slice(&bytes).expect("JSON")
+    let (kind, message) = typed(event, ResultFrames::Json);
+    let bytes = receive(message, Data::Text);
+    let value: Value = serde_json::from_slice(&bytes).expect("JSON");
+    assert_eq!(value["type"], kind.name());
+    value
 }
 
 fn answer(glb: Vec<u8>, frames: usize) -> SessionEvent {
