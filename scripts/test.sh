@@ -53,7 +53,8 @@ check_licenses() {
 
 test_rust() {
   say "Rust tests, end-to-end tests among them"
-  cargo test --locked --workspace
+  # Most end-to-end tests wait for the program more than they compute.
+  RUST_TEST_THREADS=$((2 * $(nproc))) cargo test --locked --workspace
 }
 
 check_glb() {
@@ -85,10 +86,8 @@ fi
 
 # None of these depends on timing, so they may run in parallel.
 together build_rust check_python check_pages
-# Tests of the running program have time limits, so they run alone.
+# Tests of the running program have time limits, so nothing else runs beside them.
 test_rust
-check_glb
-check_schemas
-check_licenses
+together check_glb check_schemas check_licenses
 test_browser
 say "All checks passed"

@@ -11,8 +11,9 @@
 //! [`Events`] are the two halves of a client's connection to its session.
 //!
 //! All actors have the same structure: `XArgs` has the arguments of `X::spawn`, `XMessage` the
-//! messages and `State` the state. No actor blocks or waits in its handler: files, decoding and the
-//! model are processed on other threads, which report their outcome as a message.
+//! messages and `State` the state. No actor blocks or waits for work in its handler: files, decoding
+//! and the model are processed on other threads, which report their outcome as a message. A handler
+//! awaits only the start of another actor.
 
 #![warn(clippy::unwrap_used)]
 

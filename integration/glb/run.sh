@@ -15,7 +15,9 @@ if [ ! -f "$here/node_modules/.package-lock.json" ] ||
 fi
 
 cd "$repository"
-cargo run --quiet --package pointstream-reconstruction --example glb_samples -- "$files"
+# Built with the features of the whole workspace, as the tests are: nothing is built twice.
+cargo build --quiet --workspace --example glb_samples
+"${CARGO_TARGET_DIR:-target}/debug/examples/glb_samples" "$files"
 
 # must_fail SCRIPT FILE...: runs a check that has to fail.
 must_fail() {
