@@ -15,6 +15,7 @@ use nalgebra::{Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{CloudOptions, PointFilters, VoxelSize, build_scene};
 use pointstream_reconstruction::formats::glb::{GlbCompression, write_glb};
 use pointstream_reconstruction::image::{DecodeLimits, ProcessResMethod, decode, preprocess};
+use strum::VariantArray;
 
 const RUNS: usize = 7;
 
@@ -44,7 +45,7 @@ fn main() -> Result<(), Error> {
             median_ms(|| first().map(drop))?,
             median_ms(align)?,
         );
-        for compression in GlbCompression::ALL {
+        for &compression in GlbCompression::VARIANTS {
             let glb = write_glb(&scene, compression)?;
             println!(
                 "  glb, {compression}: {:.2} MB, {:.1} ms",

@@ -15,6 +15,7 @@ use pointstream_reconstruction::cloud::{
     Alignment, CloudOptions, Pixel, PointFilters, Scene, build_scene,
 };
 use pointstream_reconstruction::formats::glb::{GlbCompression, write_glb};
+use strum::VariantArray;
 
 type Error = Box<dyn std::error::Error>;
 
@@ -23,7 +24,7 @@ fn main() -> Result<(), Error> {
     let folder = Path::new(&folder);
     fs::create_dir_all(folder)?;
     for (name, scene) in scenes()? {
-        for compression in GlbCompression::ALL {
+        for &compression in GlbCompression::VARIANTS {
             let name = match compression {
                 GlbCompression::None => format!("{name}.glb"),
                 _ => format!("{name}.{compression}.glb"),

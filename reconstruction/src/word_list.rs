@@ -1,12 +1,14 @@
-//! Lists of words in the texts of errors.
+//! Lists of words in the texts of errors and of the help.
+
+use std::borrow::Borrow;
 
 /// Words with commas and a conjunction before the last: `a, b and c`.
-pub fn word_list(words: impl Iterator<Item = &'static str>, conjunction: &str) -> String {
-    let mut words: Vec<_> = words.collect();
+pub fn word_list<W: Borrow<str>>(words: impl Iterator<Item = W>, conjunction: &str) -> String {
+    let mut words: Vec<W> = words.collect();
     match (words.pop(), words.join(", ")) {
         (None, _) => String::new(),
-        (Some(only), others) if others.is_empty() => only.to_owned(),
-        (Some(last), others) => format!("{others} {conjunction} {last}"),
+        (Some(only), others) if others.is_empty() => only.borrow().to_owned(),
+        (Some(last), others) => format!("{others} {conjunction} {}", last.borrow()),
     }
 }
 

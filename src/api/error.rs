@@ -16,6 +16,9 @@ use warp::reply::{Reply, Response};
 /// Seconds after which a client may try again (`Retry-After` of a 503).
 const RETRY_SECONDS: &str = "10";
 
+/// The session does not exist or has ended: a text for REST and for WebSockets.
+pub const SESSION_NOT_FOUND: &str = "Session not found";
+
 /// The body of every error.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ErrorBody {
@@ -54,7 +57,7 @@ impl ApiError {
 
     /// 404: the session does not exist or has ended.
     pub fn session_not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "Session not found")
+        Self::new(StatusCode::NOT_FOUND, SESSION_NOT_FOUND)
     }
 
     /// 404: another resource does not exist.

@@ -5,10 +5,8 @@ mod error;
 mod query;
 mod request;
 pub mod schemas;
-mod word_list;
 
 pub use client_slot::ClientSlot;
-pub use error::{ApiError, ErrorBody};
+pub use error::{ApiError, ErrorBody, SESSION_NOT_FOUND};
 pub use query::Query;
 pub use request::Request;
-pub use word_list::word_list;

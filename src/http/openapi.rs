@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use pointstream_actors::{ResultFormat, SessionConfig};
 use serde::Serialize;
 use serde_json::Value;
+use strum::VariantArray;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::{
@@ -172,7 +173,7 @@ fn describe_formats(operation: &mut Operation) {
             let schema = ObjectBuilder::new()
                 .schema_type(Type::String)
                 .enum_values(Some(Format::all().map(Format::name)))
-                .default(Some(ResultFormat::Glb.name().into()))
+                .default(Some(ResultFormat::Glb.to_string().into()))
                 .build();
             parameter.schema = Some(schema.into());
         }
@@ -184,7 +185,7 @@ fn describe_formats(operation: &mut Operation) {
         if chosen {
             // The default comes first.
             let json = std::mem::take(&mut response.content);
-            for format in ResultFormat::ALL {
+            for format in ResultFormat::VARIANTS {
                 let content = ContentBuilder::new().schema(Some(File::schema())).build();
                 let kind = format.content_type().to_owned();
                 response.content.insert(kind, RefOr::T(content));

@@ -4,13 +4,15 @@ use bytes::Bytes;
 use pointstream_actors::{
     Answer, AnswerKind, ResultFile, ResultFormat, ResultMetadata, SessionHandle, SessionId,
 };
+use pointstream_reconstruction::word_list;
 use serde::Serialize;
+use strum::VariantArray;
 use utoipa::ToSchema;
 use warp::reply::Response;
 
 use super::download::{Download, decided};
 use super::sessions;
-use crate::api::{ApiError, ErrorBody, Query, Request, word_list};
+use crate::api::{ApiError, ErrorBody, Query, Request};
 
 /// The form in which a result is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,13 +25,13 @@ pub enum Format {
 impl Format {
     /// Every format, in the order in which errors list them.
     pub fn all() -> impl Iterator<Item = Self> {
-        let files = ResultFormat::ALL.into_iter().map(Self::File);
+        let files = ResultFormat::VARIANTS.iter().copied().map(Self::File);
         files.chain([Self::Json])
     }
 
     pub fn name(self) -> &'static str {
         match self {
-            Self::File(format) => format.name(),
+            Self::File(format) => format.into(),
             Self::Json => "json",
         }
     }
@@ -188,8 +190,8 @@ mod tests {
         let glb = Ok(Format::File(ResultFormat::Glb));
         assert_eq!(Format::from_query(&Query::default()), glb);
         assert_eq!(format("json"), Ok(Format::Json));
-        for one in ResultFormat::ALL {
-            assert_eq!(format(one.name()), Ok(Format::File(one)));
+        for one in ResultFormat::VARIANTS.iter().copied() {
+            assert_eq!(format(one.into()), Ok(Format::File(one)));
         }
     }
 

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::ModelsError;
 use super::options::{FetchOptions, StoreOptions};
 use super::record::Source;
-use super::registry::{ModelId, precision_name};
+use super::registry::ModelId;
 use super::store::Store;
 use super::tools::{ToolError, Tools};
 
@@ -263,7 +263,7 @@ async fn export(
         "--checkpoint".as_ref(),
         checkpoint.as_ref(),
         "--precision".as_ref(),
-        precision_name(id.precision).as_ref(),
+        <&str>::from(id.precision).as_ref(),
         "--output".as_ref(),
         archive.as_ref(),
     ];

@@ -4,7 +4,7 @@ use pointstream_reconstruction::model::{Metadata, Precision};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::registry::{ModelId, precision_name};
+use super::registry::ModelId;
 
 /// The layout of records that this program writes and reads.
 pub const FORMAT: u32 = 1;
@@ -62,8 +62,7 @@ impl Record {
         }
         let record: Self = serde_json::from_value(value).map_err(|error| error.to_string())?;
         if (&record.name, record.precision) != (&id.known.name, id.precision) {
-            let precision = precision_name(record.precision);
-            return Err(format!("it is of {} in {precision}", record.name));
+            return Err(format!("it is of {} in {}", record.name, record.precision));
         }
         // A record must not name a file outside its folder.
         let file = &record.archive.file;
@@ -82,8 +81,8 @@ impl Record {
             ("version", &self.exporter, &metadata.version),
             (
                 "precision",
-                precision_name(self.precision),
-                precision_name(metadata.precision),
+                self.precision.into(),
+                metadata.precision.into(),
             ),
         ] {
             if recorded != found {

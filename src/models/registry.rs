@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use pointstream_reconstruction::model::Precision;
 use serde::Deserialize;
+use strum::VariantArray;
 
 /// A model with an official checkpoint, as `weights/da3/registry.json` describes it.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -50,10 +51,10 @@ pub struct ModelId {
 impl ModelId {
     /// Every possible archive, the best model first.
     pub fn all() -> impl Iterator<Item = Self> {
-        let precisions = [Precision::Fp32, Precision::Fp16, Precision::Bf16];
-        known()
-            .iter()
-            .flat_map(move |known| precisions.map(|precision| Self { known, precision }))
+        known().iter().flat_map(|known| {
+            let precisions = Precision::VARIANTS.iter().copied();
+            precisions.map(move |precision| Self { known, precision })
+        })
     }
 }
 
@@ -62,17 +63,8 @@ impl fmt::Display for ModelId {
         formatter.write_str(&self.known.name)?;
         match self.precision {
             Precision::Fp32 => Ok(()),
-            half => write!(formatter, "-{}", precision_name(half)),
+            half => write!(formatter, "-{half}"),
         }
-    }
-}
-
-/// A precision as the exporter and the names of archives spell it.
-pub fn precision_name(precision: Precision) -> &'static str {
-    match precision {
-        Precision::Fp32 => "fp32",
-        Precision::Fp16 => "fp16",
-        Precision::Bf16 => "bf16",
     }
 }
 

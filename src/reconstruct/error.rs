@@ -79,7 +79,6 @@ impl ReconstructError {
 }
 
 fn endings() -> String {
-    ResultFormat::ALL
-        .map(|format| format!(".{}", format.extension()))
-        .join(", ")
+    let endings: Vec<_> = ResultFormat::endings().collect();
+    endings.join(", ")
 }

@@ -1,5 +1,6 @@
 //! The options of `pointstream reconstruct`.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +8,11 @@ use std::time::Duration;
 use clap::Args;
 use pointstream_actors::{ConfigLimits, ResultFormat, SessionConfig, Settings};
 use pointstream_inference::ResolvedModel;
-use pointstream_reconstruction::image::DecodeLimits;
+use pointstream_reconstruction::formats::glb::GlbCompression;
+use pointstream_reconstruction::image::{DecodeLimits, ProcessResMethod};
 use pointstream_reconstruction::model::{Device, FramesPerCall};
+use pointstream_reconstruction::word_list;
+use strum::VariantArray;
 
 use super::error::ReconstructError;
 use crate::api::Query;
@@ -39,13 +43,10 @@ pub struct ReconstructOptions {
     #[arg(required = true, value_name = "PHOTOS")]
     pub inputs: Vec<PathBuf>,
 
-    /// The file to write. The end of its name selects the format: .glb, .ply, .npz, .colmap.zip or
-    /// .nerfstudio.zip.
-    #[arg(short, long, value_name = "FILE", default_value = "scene.glb")]
+    #[arg(short, long, value_name = "FILE", default_value = "scene.glb", help = output_help())]
     pub output: PathBuf,
 
-    /// The format, whatever the file's name: glb, ply, npz, colmap or nerfstudio.
-    #[arg(long)]
+    #[arg(long, help = format_help())]
     pub format: Option<ResultFormat>,
 
     /// Frames to take of a video, evenly spread over it; all if it has fewer. Needs ffmpeg.
@@ -72,9 +73,8 @@ pub struct SessionOptions {
     #[arg(long, value_name = "PIXELS")]
     pub process_res: Option<u32>,
 
-    /// How photos are resized: upper_bound_resize (the default), lower_bound_resize,
-    /// upper_bound_crop or lower_bound_crop.
-    #[arg(long, value_name = "METHOD")]
+    #[arg(long, value_name = "METHOD",
+          help = format!("How photos are resized: {}", choices::<ProcessResMethod>()))]
     pub process_res_method: Option<String>,
 
     /// Percentage of the pixels, the least confident ones, that are left out. Default: 10.
@@ -105,9 +105,29 @@ pub struct SessionOptions {
     #[arg(long)]
     pub filter_white_bg: bool,
 
-    /// How a GLB holds its points: none (the default), quantized or meshopt.
-    #[arg(long, value_name = "METHOD")]
+    #[arg(long, value_name = "METHOD",
+          help = format!("How a GLB holds its points: {}", choices::<GlbCompression>()))]
     pub glb_compression: Option<String>,
+}
+
+fn output_help() -> String {
+    let endings = word_list(ResultFormat::endings(), "or");
+    format!("The file to write. The end of its name selects the format: {endings}")
+}
+
+fn format_help() -> String {
+    let names = word_list(ResultFormat::VARIANTS.iter().map(<&str>::from), "or");
+    format!("The format, whatever the file's name: {names}")
+}
+
+/// The names of an option's values, with a note at the default.
+fn choices<T: VariantArray + Default + PartialEq + Display>() -> String {
+    let default = T::default();
+    let names = T::VARIANTS.iter().map(|value| match *value == default {
+        true => format!("{value} (the default)"),
+        false => value.to_string(),
+    });
+    word_list(names, "or")
 }
 
 impl SessionOptions {

@@ -7,6 +7,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::receive_memory::ReceiveError;
+use crate::api::SESSION_NOT_FOUND;
 
 /// Session unknown.
 const NOT_FOUND: u16 = 4404;
@@ -45,7 +46,7 @@ impl Closing {
     }
 
     pub fn session_not_found() -> Self {
-        Self::announced(NOT_FOUND, "Session not found")
+        Self::announced(NOT_FOUND, SESSION_NOT_FOUND)
     }
 
     pub fn too_many(reason: String) -> Self {

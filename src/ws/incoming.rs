@@ -7,6 +7,7 @@ use pointstream_actors::{
     BadMessageId, ClientMessage, ClientMessageKind, ImageUpload, LongName, MessageId, check_name,
 };
 use pointstream_reconstruction::model::{KnownCamera, KnownCameraError};
+use pointstream_reconstruction::word_list;
 use serde::Deserialize;
 use strum::VariantArray;
 use thiserror::Error;
@@ -15,7 +16,6 @@ use utoipa::ToSchema;
 use super::binary::{self, BadBinary};
 use super::field::{Field, Matrix, Nothing, WrongType};
 use super::image_data::{self, ImageDataError};
-use crate::api::word_list;
 
 /// Longest header of a binary message in bytes. The longest name fits, however it is escaped.
 const MAX_HEADER: usize = 128 << 10;

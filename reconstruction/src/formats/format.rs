@@ -1,13 +1,33 @@
 //! File formats of a result.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
+use crate::word_list;
 
 /// A file format of a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    Serialize,
+    Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(
+    serialize_all = "snake_case",
+    parse_err_fn = unknown_format,
+    parse_err_ty = UnknownFormat
+)]
 pub enum ResultFormat {
     /// Binary glTF: points, cameras and frustums.
     Glb,
@@ -23,29 +43,17 @@ pub enum ResultFormat {
 
 /// No format has this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no format {0:?}; use glb, ply, colmap, npz or nerfstudio")]
+#[error(
+    "there is no format {0:?}; use {names}",
+    names = word_list(ResultFormat::VARIANTS.iter().map(<&str>::from), "or")
+)]
 pub struct UnknownFormat(pub String);
 
+fn unknown_format(name: &str) -> UnknownFormat {
+    UnknownFormat(name.chars().take(100).collect())
+}
+
 impl ResultFormat {
-    pub const ALL: [Self; 5] = [
-        Self::Glb,
-        Self::Ply,
-        Self::Colmap,
-        Self::Npz,
-        Self::Nerfstudio,
-    ];
-
-    /// The name that clients use.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Glb => "glb",
-            Self::Ply => "ply",
-            Self::Colmap => "colmap",
-            Self::Npz => "npz",
-            Self::Nerfstudio => "nerfstudio",
-        }
-    }
-
     /// The extension of such files, without the first dot.
     pub const fn extension(self) -> &'static str {
         match self {
@@ -55,6 +63,12 @@ impl ResultFormat {
             Self::Npz => "npz",
             Self::Nerfstudio => "nerfstudio.zip",
         }
+    }
+
+    /// The [extension](Self::extension) of every format, after a dot.
+    pub fn endings() -> impl Iterator<Item = String> {
+        let formats = Self::VARIANTS.iter();
+        formats.map(|format| format!(".{}", format.extension()))
     }
 
     /// The media type. PLY and NPZ have no registered one.
@@ -69,27 +83,10 @@ impl ResultFormat {
     /// The format with the [extension](Self::extension) of a file name, in any case.
     pub fn of_file_name(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
-        Self::ALL.into_iter().find(|format| {
+        Self::VARIANTS.iter().copied().find(|format| {
             name.strip_suffix(format.extension())
                 .is_some_and(|rest| rest.ends_with('.'))
         })
-    }
-}
-
-impl fmt::Display for ResultFormat {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-impl FromStr for ResultFormat {
-    type Err = UnknownFormat;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|format| format.name() == text)
-            .ok_or_else(|| UnknownFormat(text.chars().take(100).collect()))
     }
 }
 
@@ -99,15 +96,17 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        for format in ResultFormat::ALL {
+        for format in ResultFormat::VARIANTS.iter().copied() {
             assert_eq!(format.to_string().parse(), Ok(format));
+            assert_eq!(serde_json::to_value(format).unwrap(), format.to_string());
             let file = format!("a.b/Scene.{}", format.extension().to_uppercase());
             assert_eq!(ResultFormat::of_file_name(&file), Some(format));
         }
         let error = "obj".parse::<ResultFormat>().unwrap_err().to_string();
-        for format in ResultFormat::ALL {
-            assert!(error.contains(format.name()), "{error}");
-        }
+        assert_eq!(
+            error,
+            "there is no format \"obj\"; use glb, ply, colmap, npz or nerfstudio"
+        );
     }
 
     #[test]

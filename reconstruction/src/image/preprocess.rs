@@ -1,14 +1,13 @@
 //! Resizes images to what a model takes as input.
 
-use std::fmt;
-use std::str::FromStr;
-
 use ::image::{RgbImage, imageops};
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 use thiserror::Error;
 use utoipa::ToSchema;
 
 use crate::geometry::{FrameSize, Region};
+use crate::word_list;
 
 use super::resize::{Interpolation, resize};
 
@@ -21,8 +20,28 @@ pub const MAX_PROCESSED_PIXELS: u64 = 32 << 20;
 ///
 /// The image is first scaled, its aspect ratio kept, until its longest or its shortest side is
 /// the processing resolution. Then both sides are made multiples of the patch size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Default,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    Serialize,
+    Deserialize,
+    ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(
+    serialize_all = "snake_case",
+    parse_err_fn = unknown_method,
+    parse_err_ty = UnknownProcessResMethod
+)]
 pub enum ProcessResMethod {
     /// The longest side becomes the resolution; a second resize rounds to the nearest multiples.
     #[default]
@@ -36,23 +55,6 @@ pub enum ProcessResMethod {
 }
 
 impl ProcessResMethod {
-    pub const ALL: [Self; 4] = [
-        Self::UpperBoundResize,
-        Self::LowerBoundResize,
-        Self::UpperBoundCrop,
-        Self::LowerBoundCrop,
-    ];
-
-    /// The name that clients use.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::UpperBoundResize => "upper_bound_resize",
-            Self::LowerBoundResize => "lower_bound_resize",
-            Self::UpperBoundCrop => "upper_bound_crop",
-            Self::LowerBoundCrop => "lower_bound_crop",
-        }
-    }
-
     /// The side that the processing resolution bounds.
     fn bounded_side(self, size: FrameSize) -> u32 {
         match self {
@@ -66,29 +68,16 @@ impl ProcessResMethod {
     }
 }
 
-impl fmt::Display for ProcessResMethod {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
 /// No [`ProcessResMethod`] has this name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "unknown method {0:?}; the methods are upper_bound_resize, lower_bound_resize, \
-     upper_bound_crop and lower_bound_crop"
+    "unknown method {0:?}; the methods are {names}",
+    names = word_list(ProcessResMethod::VARIANTS.iter().map(<&str>::from), "and")
 )]
 pub struct UnknownProcessResMethod(pub String);
 
-impl FromStr for ProcessResMethod {
-    type Err = UnknownProcessResMethod;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|method| method.as_str() == name)
-            .ok_or_else(|| UnknownProcessResMethod(name.to_owned()))
-    }
+fn unknown_method(name: &str) -> UnknownProcessResMethod {
+    UnknownProcessResMethod(name.to_owned())
 }
 
 /// Why an image cannot be resized for a model.

@@ -4,6 +4,7 @@ use std::io::{Read, Seek};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use strum::{Display, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 use zip::ZipArchive;
 
@@ -29,8 +30,22 @@ pub enum Scale {
 }
 
 /// Number format of a model's computation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Display,
+    IntoStaticStr,
+    VariantArray,
+    Serialize,
+    Deserialize,
+    ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Precision {
     /// 32-bit floats.
     #[default]
