@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use super::paths::new_data_dir;
+pub use super::paths::repository;
 use super::python;
-use super::server::new_data_dir;
 
 /// Path of the archive with this name, for example `flat`; the first call writes all of them.
 pub fn archive(name: &str) -> PathBuf {
@@ -39,9 +40,4 @@ fn write_all() -> PathBuf {
         std::fs::rename(&partial, &target).expect("cargo's folder is writable");
     }
     folder
-}
-
-/// The repository's root.
-pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
 }

@@ -17,7 +17,7 @@ pub struct Gate {
 impl Gate {
     pub fn new() -> Self {
         let gate = Self {
-            folder: super::server::new_data_dir(),
+            folder: super::paths::new_data_dir(),
         };
         let path = CString::new(gate.pipe().as_os_str().as_bytes()).expect("a plain name");
         // SAFETY: the path is a valid NUL-terminated string.

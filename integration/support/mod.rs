@@ -7,6 +7,7 @@ pub mod gate;
 pub mod geometry;
 pub mod glb;
 pub mod npz;
+pub mod paths;
 pub mod pictures;
 pub mod program;
 pub mod proxy;

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::archives::repository;
+use super::paths::repository;
 use super::within;
 
 /// Python with the packages of the tests. Fails the test if they were never installed.

@@ -8,8 +8,8 @@ use half::f16;
 use nalgebra::{Matrix3, Matrix3x4, Matrix4};
 use serde_json::Value;
 
-use super::archives::repository;
 use super::geometry::numbers;
+use super::paths::repository;
 
 /// The photos of `examples/sample_scene` with their true cameras and depth.
 pub struct Scene {

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::archives::archive;
 use super::client::Client;
+pub use super::paths::new_data_dir;
 use super::rest::{self, Reply};
 use super::{until, within};
 
@@ -219,10 +220,6 @@ pub async fn refused_start(options: &[&str]) -> (i32, String) {
     stdout.read_to_string(&mut said).expect("UTF-8");
     let status = status.unwrap_or_else(|_| panic!("the server must not start:\n{said}"));
     (status.code().expect("no signal ended it"), said)
-}
-
-pub fn new_data_dir() -> TempDir {
-    TempDir::with_prefix("pointstream-").expect("the folder for temporary files is writable")
 }
 
 /// All files of sessions in a data directory, as paths relative to it.

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::archives::archive;
+use super::paths::new_data_dir;
 use super::program::{Ended, ended, program};
-use super::server::new_data_dir;
 
 /// A folder with a store and a stand-in script for Python.
 pub struct Place {
