@@ -216,9 +216,9 @@ async fn the_tree_shows_every_actor() {
     let job = workers
         .iter()
         .map(|worker| &worker["current_job"])
-        .find(|job| job.is_object());
-    let job = job.expect("a busy worker");
-    assert_eq!(job["kind"], "reconstruct");
+        // The other worker may still encode a frame ahead of time.
+        .find(|job| job["kind"] == "reconstruct");
+    let job = job.expect("a worker that reconstructs");
     assert_eq!(job["session_id"], busy.session.as_str());
     assert_eq!(job["frames"], 4);
     assert!(job["running_seconds"].is_f64());

@@ -6,9 +6,8 @@
 source "$(dirname "$0")/common.sh"
 
 build_rust() {
-  say "Formatting and lints of Rust"
+  say "Formatting of Rust"
   cargo fmt --all --check
-  cargo clippy --locked --workspace --all-targets -- -D warnings
 
   say "Crates that must not depend on libtorch"
   local crate tree
@@ -22,6 +21,12 @@ build_rust() {
 
   say "Building the program and its tests"
   cargo test --locked --workspace --no-run
+}
+
+lint_rust() {
+  say "Lints of Rust"
+  # At the lowest priority: it runs beside tests that have time limits.
+  nice -n 19 cargo clippy --locked --workspace --all-targets -- -D warnings
 }
 
 check_python() {
@@ -86,8 +91,9 @@ fi
 
 # None of these depends on timing, so they may run in parallel.
 together build_rust check_python check_pages
-# Tests of the running program have time limits, so nothing else runs beside them.
-test_rust
+# Tests of the running program have time limits. They leave a core idle much of the time, which
+# goes to the lints.
+together test_rust lint_rust
 together check_glb check_schemas check_licenses
 test_browser
 say "All checks passed"

@@ -102,3 +102,33 @@ async fn frames_encoded_ahead_leave_room_for_what_clients_wait_for() {
         assert!(matches!(answer, SessionEvent::Result { .. }), "{answer:?}");
     }
 }
+
+#[tokio::test]
+async fn frames_of_a_deleted_session_are_not_encoded_and_fail_nobody_elses() {
+    let (go_on, gate) = mpsc::channel();
+    let model = FakeModel {
+        frames_per_call: 4,
+        gate: Some(Arc::new(Mutex::new(gate))),
+        ..FakeModel::new()
+    };
+    let encoded = model.encoded.clone();
+    let fixture = Fixture::new(model, 1).await;
+    let (mut deleted, mut other) = (fixture.client().await, fixture.client().await);
+    other.upload().await;
+    // The first frame occupies the worker, and the others wait.
+    while fixture.pool().await.children[0].state != "busy" {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for client in [&mut deleted, &mut other] {
+        client.upload().await;
+    }
+    while fixture.pool().await.queue_depth != Some(2) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let gone = fixture.system.delete_session(deleted.id).await;
+    assert_eq!(gone, Ok(()));
+    drop(go_on);
+    let answer = other.generate().await;
+    assert!(matches!(answer, SessionEvent::Result { .. }), "{answer:?}");
+    assert_eq!(*encoded.lock().expect("no panic"), [1, 1]);
+}
