@@ -8,8 +8,8 @@ use crate::ids::SessionId;
 /// Runs jobs of one model, on this machine or others. The implementation is responsible for
 /// queueing, retries, time-outs and batching. No method blocks or waits.
 ///
-/// Encoded frames are kept for later jobs, by blob, size and model, until
-/// [`forget`](Self::forget) drops them.
+/// Encoded frames are kept for later jobs, each by its blob at the size that it was last encoded at,
+/// until [`forget`](Self::forget) drops them.
 pub(crate) trait Dispatcher: Send + Sync {
     /// Takes a job, or ends it at once with a failure.
     fn submit(&self, spec: JobSpec) -> JobHandle;

@@ -1,4 +1,4 @@
-//! The door of the pool.
+//! The dispatcher in front of the pool.
 
 use std::sync::Arc;
 

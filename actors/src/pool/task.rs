@@ -196,7 +196,7 @@ fn encode_ahead(
 }
 
 impl TaskJob {
-    /// Stops work that nobody wants any more.
+    /// Fails if the job was cancelled, or if another worker has taken it over.
     fn check(&self, context: &TaskContext) -> Result<(), JobFailure> {
         if self.reporter.is_cancelled() || context.abandoned.load(Ordering::Relaxed) {
             Err(JobFailure::Cancelled)

@@ -59,28 +59,13 @@ pub enum PredictionFileError {
 }
 
 impl Prediction {
-    /// The prediction as a safetensors file. Copies each tensor once; all numbers keep their bits.
+    /// Writes the prediction to the file `path` as a safetensors file, without a copy of the maps in
+    /// memory. All numbers keep their bits.
     ///
     /// # Errors
-    /// [`PredictionFileError::Write`] if `depth` or `confidence` does not have
-    /// `N * H * W` values.
-    pub fn to_safetensors(&self) -> Result<Vec<u8>, PredictionFileError> {
-        self.with_tensors(|tensors| safetensors::serialize(tensors, None))
-    }
-
-    /// The same, written to the file `path` without a copy of the maps in memory.
-    ///
-    /// # Errors
-    /// [`PredictionFileError::Write`], also if the file cannot be written.
+    /// [`PredictionFileError::Write`] if the file cannot be written, or if `depth` or `confidence`
+    /// does not have `N * H * W` values.
     pub fn save_safetensors(&self, path: &Path) -> Result<(), PredictionFileError> {
-        self.with_tensors(|tensors| safetensors::serialize_to_file(tensors, None, path))
-    }
-
-    /// Serialises the tensors, which are views of the prediction.
-    fn with_tensors<T>(
-        &self,
-        serialise: impl FnOnce(Vec<(&'static str, TensorView<'_>)>) -> Result<T, SafeTensorError>,
-    ) -> Result<T, PredictionFileError> {
         let frames = self.cameras.len();
         let maps = vec![frames, self.size.rows(), self.size.columns()];
         let depth = float_bytes(&self.depth);
@@ -101,10 +86,10 @@ impl Prediction {
             .map(|(name, dtype, shape, data)| Ok((name, TensorView::new(dtype, shape, data)?)))
             .collect::<Result<Vec<_>, SafeTensorError>>()
             .map_err(PredictionFileError::Write)?;
-        serialise(tensors).map_err(PredictionFileError::Write)
+        safetensors::serialize_to_file(tensors, None, path).map_err(PredictionFileError::Write)
     }
 
-    /// Reads what [`to_safetensors`](Self::to_safetensors) wrote. Copies each tensor once; the
+    /// Reads what [`save_safetensors`](Self::save_safetensors) wrote. Copies each tensor once; the
     /// bytes need no alignment. The values of the maps and matrices are not checked.
     ///
     /// # Errors
