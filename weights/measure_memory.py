@@ -15,6 +15,7 @@ import torch
 
 from weights.contract import load_archive, read_metadata, run_model
 from weights.contract.metadata import Memory
+from weights.process_memory import peak, reset_peak, resident
 
 DEFAULT_CASES = ("1x280x504", "4x280x504", "8x140x252")
 
@@ -28,10 +29,10 @@ def measure(archive: Path, case: str, device: str) -> int:
     run_model(module, metadata, pixels[:1, :, :side, :side])  # warm up: loads libraries and kernels
     gc.collect()
     if device == "cpu":
-        before = _status("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
+        before = resident()
+        reset_peak()
         run_model(module, metadata, pixels)
-        return _status("VmHWM") - before
+        return peak() - before
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     run_model(module, metadata, pixels)
@@ -73,13 +74,6 @@ def numbers(case: str) -> tuple[int, int, int]:
     """Parse `FRAMESxHEIGHTxWIDTH`."""
     frames, height, width = (int(number) for number in case.split("x"))
     return frames, height, width
-
-
-def _status(field: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"/proc/self/status has no {field}")
 
 
 def main() -> None:

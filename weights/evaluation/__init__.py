@@ -1,0 +1,1 @@
+"""The evaluation of archives: on procedural scenes, and on real photos against COLMAP."""
