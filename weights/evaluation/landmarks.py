@@ -140,7 +140,7 @@ def triangulate(photos: Photos, observations: Observations) -> Landmarks:
 def _features(photos: Photos, frame: int) -> tuple[Array, NDArray[np.float32]]:
     """Pixels [F, 2] and RootSIFT descriptors [F, 128] of a photo."""
     image = read_photo(photos.paths[frame])
-    detector = cv2.SIFT_create(nfeatures=FEATURES, enable_precise_upscale=True)
+    detector = cv2.SIFT.create(nfeatures=FEATURES, enable_precise_upscale=True)
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     keypoints, descriptors = detector.detectAndCompute(grey, None)
     if descriptors is None:
@@ -148,9 +148,8 @@ def _features(photos: Photos, frame: int) -> tuple[Array, NDArray[np.float32]]:
     scale = np.array(image.shape[1::-1]) / np.array(photos.size)
     # OpenCV puts (0, 0) at the centre of the top left pixel.
     pixels = (np.array([keypoint.pt for keypoint in keypoints]) + 0.5) / scale
-    descriptors = descriptors.astype(np.float32)
-    descriptors /= np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-9)
-    return pixels, np.sqrt(descriptors)
+    shares = descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-9)
+    return pixels, np.sqrt(shares).astype(np.float32)
 
 
 def _match(

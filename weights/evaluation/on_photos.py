@@ -1,6 +1,6 @@
 """Measure archives on folders of real photos against COLMAP."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -105,7 +105,7 @@ def evaluate_photos(paths: Sequence[Path], folders: Sequence[Path], settings: Se
         for letter, path in zip("AB", paths, strict=False)
     ]
     runs: list[PhotoRun] = []
-    parts = ["\n".join(_title(archive, len(archives)) for archive in archives)]
+    parts = ["\n\n".join(_title(archive, len(archives)) for archive in archives)]
     summaries = list(parts)
     for folder in folders:
         of_folder = _measure_folder(archives, folder, settings)
@@ -123,7 +123,7 @@ def evaluate_photos(paths: Sequence[Path], folders: Sequence[Path], settings: Se
 def _title(archive: Archive, count: int) -> str:
     metadata = archive.metadata
     letter = f"{archive.letter}: " if count > 1 else ""
-    return f"{letter}`{metadata.name}` {metadata.version}, `{metadata.digest[:19]}`\n"
+    return f"{letter}`{metadata.name}` {metadata.version}, `{metadata.digest[:19]}`"
 
 
 def _measure_folder(
@@ -173,7 +173,19 @@ def _measure(
 
 def runs_table(runs: Sequence[PhotoRun]) -> str:
     """A row for each run."""
-    return table(RUN_HEADINGS, map(_run_cells, runs))
+    return _table(RUN_HEADINGS, map(_run_cells, runs))
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table, without the column of the archive if there is only one."""
+    rows, column = list(rows), headings.index("archive")
+    if len({row[column] for row in rows}) > 1:
+        return table(headings, rows)
+    return table(_without(column, headings), [_without(column, row) for row in rows])
+
+
+def _without(column: int, cells: Sequence[str]) -> list[str]:
+    return [*cells[:column], *cells[column + 1 :]]
 
 
 def _run_cells(run: PhotoRun) -> list[str]:
@@ -208,7 +220,7 @@ def devices_table(runs: Sequence[PhotoRun]) -> str:
             cells = [f"{zoom:g}", f"{registered} of {zooms.count(zoom)}", percent(error, 1, "+")]
             rows.append([run.chosen.name, str(run.resolution), run.archive, *cells])
     headings = ["set", "side", "archive", "zoom", "registered", "focal"]
-    return table(headings, rows) if rows else ""
+    return _table(headings, rows) if rows else ""
 
 
 def summary_table(runs: Sequence[PhotoRun]) -> str:
@@ -226,7 +238,7 @@ def summary_table(runs: Sequence[PhotoRun]) -> str:
                 ]
                 name = kind or "**together**"
                 rows.append([photos, name, archive, *_summary_cells(of_row)])
-    return table(SUMMARY_HEADINGS, rows)
+    return _table(SUMMARY_HEADINGS, rows)
 
 
 def _summary_cells(runs: Sequence[PhotoRun]) -> list[str]:

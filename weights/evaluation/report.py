@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import SupportsFloat
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -12,9 +13,10 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def percent(share: float, digits: int = 1, sign: str = "") -> str:
+def percent(share: SupportsFloat, digits: int = 1, sign: str = "") -> str:
     """Format a share in 0..1 as percent, NaN as a dash; `sign` "+" shows the sign of gains too."""
-    return "-" if math.isnan(share) else f"{100 * share:{sign}.{digits}f} %"
+    value = float(share)
+    return "-" if math.isnan(value) else f"{100 * value:{sign}.{digits}f} %"
 
 
 def number(value: float, digits: int) -> str:

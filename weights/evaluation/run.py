@@ -52,21 +52,16 @@ def run_apart(
         arguments = [str(archive.resolve()), str(source), str(target), "--device", device]
         child = subprocess.run(
             [*command, *arguments],
-            # With this threshold, freed memory returns to the system at once.
-            env={
-                **os.environ,
-                "OMP_NUM_THREADS": str(threads),
-                "MALLOC_MMAP_THRESHOLD_": "65536",
-            },
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
             cwd=Path(__file__).parents[2],
             check=False,
         )
         if child.returncode != 0:
             return None
         with np.load(target) as values:
-            cost = {name: float(values[name]) for name in ("seconds", "memory")}
             arrays = {name: values[name] for name in Reconstruction._fields}
-        return Outcome(**arrays, **cost)
+            seconds, memory = float(values["seconds"]), float(values["memory"])
+        return Outcome(**arrays, seconds=seconds, memory=memory)
 
 
 def measure(archive: Path, images: NDArray[np.uint8], device: str) -> Outcome:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def scores_of(
     photos: Photos,
     landmarks: Landmarks,
     chosen: PhotoSet,
-    **changes: np.ndarray,
+    **changes: Any,
 ) -> Scores:
     """Scores of the ground truth with some arrays replaced."""
     prepared = prepare(photos, chosen.frames, chosen.devices, SIDE, PATCH)
