@@ -36,7 +36,7 @@ bench: ## Measure stages, ping latency, binary messages and the official network
 compare: ## Compare the official DA3 network, its archive and the service on a CPU or GPU.
 	@scripts/compare.sh $(ARGS)
 
-evaluate: ## Measure the accuracy of the model mvs on unseen procedural scenes.
+evaluate: ## Measure the accuracy of the model mvs on unseen scenes, or: ARGS="--photos FOLDER"
 	@scripts/python.sh -m weights.evaluate $(ARGS)
 
 model: ## Build the archive of the model mvs from its sources.

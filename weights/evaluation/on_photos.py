@@ -108,9 +108,10 @@ def evaluate_photos(paths: Sequence[Path], folders: Sequence[Path], settings: Se
     parts = ["\n\n".join(_title(archive, len(archives)) for archive in archives)]
     summaries = list(parts)
     for folder in folders:
-        of_folder = _measure_folder(archives, folder, settings)
-        name = of_folder[0].photos
-        parts += [f"**{name}**", runs_table(of_folder), devices_table(of_folder)]
+        photos = read_folder(folder, settings.max_frames)
+        landmarks = find_landmarks(photos)
+        of_folder = _measure_folder(archives, photos, landmarks, settings)
+        parts += [describe(photos, landmarks), runs_table(of_folder), devices_table(of_folder)]
         runs += of_folder
     summaries.append(summary_table(runs))
     if len(archives) > 1:
@@ -126,12 +127,25 @@ def _title(archive: Archive, count: int) -> str:
     return f"{letter}`{metadata.name}` {metadata.version}, `{metadata.digest[:19]}`"
 
 
+def describe(photos: Photos, landmarks: Landmarks) -> str:
+    """What the reference says about a folder, in one line."""
+    line = (
+        f"**{photos.name}**: {len(photos.paths)} photos, {int(photos.referenced.sum())} with poses"
+    )
+    if np.isnan(photos.focal):
+        return line
+    grid = np.stack(np.meshgrid(*(np.linspace(0, side, 33) for side in photos.size)), axis=-1)
+    pinhole = photos.pinhole_focal(grid.reshape(-1, 2))
+    return (
+        f"{line}, {landmarks.point.max(initial=-1) + 1} points; focal length {photos.focal:.1f} of "
+        f"{photos.size[0]} px, without distortion {pinhole:.1f}"
+    )
+
+
 def _measure_folder(
-    archives: Sequence[Archive], folder: Path, settings: Settings
+    archives: Sequence[Archive], photos: Photos, landmarks: Landmarks, settings: Settings
 ) -> list[PhotoRun]:
     """All runs of a folder."""
-    photos = read_folder(folder, settings.max_frames)
-    landmarks = find_landmarks(photos)
     sets = photo_sets(len(photos.paths), landmarks.shared, settings.suite)
     runs = []
     for resolution in settings.resolutions:

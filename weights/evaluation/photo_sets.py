@@ -122,7 +122,8 @@ def _base(count: int) -> range:
 def _sampling(count: int, _: Shared, extent: Extent) -> Sets:
     """The same photos as made of fewer pixels."""
     frames = tuple(_base(count))
-    yield _plain("sampling", "photos at full size", frames)
+    if len(frames) < count:  # else they are the set "all"
+        yield _plain("sampling", "photos at full size", frames)
     for reduction in extent.reductions:
         name = f"photos at {reduction:g} of their size"
         devices = (Device(reduction=reduction),) * len(frames)

@@ -14,6 +14,7 @@ from PIL import Image
 from weights import evaluate
 from weights.contract import save_archive
 from weights.evaluation.landmarks import Landmarks, choose_pairs, find_landmarks
+from weights.evaluation.on_photos import PhotoRun, cost_table, runs_table, summary_table
 from weights.evaluation.photo_sets import FULL, SUITES, ZOOM, PhotoSet, photo_sets
 from weights.evaluation.photos import Photos, read_folder, read_photo
 from weights.evaluation.preparation import Device, prepare, preprocess
@@ -269,6 +270,12 @@ def test_full_suite_has_all_kinds() -> None:
     }
 
 
+def test_same_photos_are_measured_once() -> None:
+    names = {each.name for each in photo_sets(11, lambda _: 100, "sampling")}
+    assert names == {"all", "photos at 0.75 of their size", "photos at 0.5 of their size"}
+    assert "photos at full size" in {e.name for e in photo_sets(30, lambda _: 100, "sampling")}
+
+
 def test_random_threes_overlap() -> None:
     near = [
         each
@@ -349,6 +356,53 @@ def test_command_prints_tables_and_compares(
     assert written.endswith("\n<!-- photos:end -->\nb\n")
     assert "**together**" in written
     assert "noise of one grey level" not in written
+
+
+def run(name: str, archive: str, scores: Scores, seconds: float) -> PhotoRun:
+    chosen = PhotoSet("order", name, (0, 1, 2), (Device(),) * 3)
+    return PhotoRun("room", chosen, 504, archive, scores, seconds, 2e6 * seconds)
+
+
+def cells(markdown: str) -> list[dict[str, str]]:
+    """The rows of a table by their headings."""
+    headings, _, *rows = (line.strip("| ").split(" | ") for line in markdown.splitlines())
+    return [dict(zip(headings, row, strict=True)) for row in rows]
+
+
+def test_summary_has_medians_and_worst_values() -> None:
+    runs = [
+        run("a", "A", Scores(3, 3, 0.9, 0.95, 0.01, ((1.0, 3, -0.04),), 0.5, 90, 0.1, 0.8), 1.0),
+        run("b", "A", Scores(3, 3, 0.7, 0.9, 0.02, ((1.0, 3, 0.02),), 0.4, 90, 0.2, 0.7), 2.0),
+        run("c", "A", Scores(3, 0, 0.0, 0.0, collapse="failed"), float("nan")),
+    ]
+    together = cells(summary_table(runs))[-1]
+    assert together == {
+        "photos": "room",
+        "sets": "**together**",
+        "runs": "3",
+        "collapsed": "1",
+        "registered": "67 %",
+        "AUC@5": "0.70, 0.00",
+        "AUC@30": "0.90, 0.00",
+        "position": "1.5 %, 2.0 %",
+        "focal": "3.0 %, 4.0 %",
+        "known": "40 %, 0 %",
+        "off": "15.0 %, 20.0 %",
+        "close": "75.0 %, 70.0 %",
+        "seconds": "3",
+        "MB": "4",
+    }
+    assert cells(runs_table(runs))[2]["collapse"] == "failed"
+
+
+def test_costs_are_compared_where_both_completed() -> None:
+    scores = Scores(3, 3)
+    runs = [run("a", "A", scores, 1.0), run("a", "B", scores, 1.5)]
+    runs += [run("b", "A", scores, 3.0), run("b", "B", scores, 1.5)]
+    runs += [run("c", "A", scores, 9.0), run("c", "B", scores, float("nan"))]
+    (row,) = cells(cost_table(runs))
+    assert (row["runs"], row["time, all"]) == ("2", "0.75")
+    assert row["memory, all"] == "0.75"
 
 
 def test_marks_are_required(tmp_path: Path) -> None:
