@@ -19,7 +19,7 @@ from weights.evaluation.photo_sets import FULL, SUITES, ZOOM, PhotoSet, photo_se
 from weights.evaluation.photos import Photos, read_folder, read_photo
 from weights.evaluation.preparation import Device, prepare, preprocess
 from weights.evaluation.report import write_between_marks
-from weights.evaluation.run import Outcome
+from weights.evaluation.run import Outcome, measure, run_apart
 from weights.evaluation.scores import Scores, collapse, score, umeyama
 from weights.scenes import Rendering
 from weights.scenes.cameras import rotation_y
@@ -327,6 +327,19 @@ def test_wrong_reference_is_refused(tmp_path: Path, scene: tuple[Path, Rendering
         read_folder(tmp_path, 9)
 
 
+def test_run_in_another_process_gives_the_result_or_none(tmp_path: Path) -> None:
+    archive = tmp_path / "model.pt"
+    save_archive(torch.jit.script(FlatModel(raise_on_black=True).eval()), METADATA, archive)
+    images = np.full((2, 28, 56, 3), 99, np.uint8)
+    apart, here = run_apart(archive, images), measure(archive, images, "cpu")
+    assert apart is not None
+    for found, expected in zip(apart[:5], here[:5], strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert apart.seconds > 0
+    assert 0 < apart.memory < 1e9
+    assert run_apart(archive, np.zeros_like(images)) is None
+
+
 def test_command_prints_tables_and_compares(
     scene: tuple[Path, Rendering],
     tmp_path: Path,
@@ -336,13 +349,16 @@ def test_command_prints_tables_and_compares(
     archive, document = tmp_path / "flat.pt", tmp_path / "README.md"
     save_archive(torch.jit.script(FlatModel().eval()), METADATA, archive)
     document.write_text("a\n<!-- photos:begin -->\nold\n<!-- photos:end -->\nb\n")
-    broken = tmp_path / "broken.pt"
-    save_archive(torch.jit.script(FlatModel(raise_on_black=True).eval()), METADATA, broken)
+    # In this process, which is faster.
+    monkeypatch.setattr(
+        "weights.evaluation.on_photos.run_apart",
+        lambda path, images, device, threads: measure(path, images, device),
+    )
     command = ["evaluate", str(archive), "--photos", str(scene[0]), "--suite", "noise"]
     limits = ["--process-res", "84", "--max-frames", "3", "--document", str(document)]
     few = dataclasses.replace(FULL, noises=1)
     monkeypatch.setattr("weights.evaluation.photo_sets.FULL", few)
-    monkeypatch.setattr(sys, "argv", [*command, "--compare", str(broken), *limits])
+    monkeypatch.setattr(sys, "argv", [*command, "--compare", str(archive), *limits])
     evaluate.main()
     printed = capsys.readouterr().out
     rows = [line.strip("| ").split(" | ") for line in printed.splitlines() if line[:1] == "|"]
