@@ -81,11 +81,13 @@ def read_folder(folder: Path, max_frames: int) -> Photos:
 
     Without `colmap.json` all poses are unknown.
     """
+    if not folder.is_dir():
+        raise SystemExit(f"{folder} is not a folder")
     paths = [path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS]
     paths.sort(key=lambda path: _natural(path.name))
     if not paths:
         raise SystemExit(f"{folder} has no photos ({', '.join(EXTENSIONS)})")
-    paths = paths[:: -(-len(paths) // max_frames)]
+    paths = paths[:: -(-len(paths) // max(max_frames, 1))]
     sizes = {path: _size(path) for path in paths}
     extrinsics = np.full((len(paths), 3, 4), np.nan)
     if not (folder / REFERENCE).exists():

@@ -316,6 +316,8 @@ def test_folder_without_reference_has_no_pose_errors(tmp_path: Path) -> None:
 
 
 def test_wrong_reference_is_refused(tmp_path: Path, scene: tuple[Path, Rendering]) -> None:
+    with pytest.raises(SystemExit, match="not a folder"):
+        read_folder(tmp_path / "missing", 9)
     with pytest.raises(SystemExit, match="no photos"):
         read_folder(tmp_path, 9)
     Image.new("RGB", (100, 100)).save(tmp_path / "0.png")
