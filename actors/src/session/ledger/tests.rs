@@ -48,6 +48,7 @@ fn result(number: u64, completes: bool) -> Record {
         }],
         depth: (0..pixels).map(|index| 2.0 + index as f32 / 7.0).collect(),
         confidence: vec![5.0; pixels],
+        report: None,
     };
     let picture = image::RgbImage::new(SIZE.width, SIZE.height);
     let frame = SceneFrame {
