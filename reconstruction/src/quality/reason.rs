@@ -160,4 +160,18 @@ mod tests {
         assert_eq!(advice.len(), QualityReason::VARIANTS.len());
         assert!(advice.iter().all(|advice| advice.contains(": ")));
     }
+
+    #[test]
+    fn the_protocol_lists_every_reason_with_its_advice() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/protocol.md");
+        let protocol = std::fs::read_to_string(path).expect("it is in the repository");
+        for reason in QualityReason::VARIANTS {
+            let (name, advice) = (reason.wire_name(), format!("| {} |", reason.advice()));
+            let row = protocol
+                .lines()
+                .find(|line| line.starts_with(&format!("| `{name}` | ")));
+            let row = row.unwrap_or_else(|| panic!("{name} is missing"));
+            assert!(row.ends_with(&advice), "{row}");
+        }
+    }
 }
