@@ -122,10 +122,14 @@ impl FrameGeometry {
     }
 }
 
-/// Whether most depths are one value, as at a limit of the model. Such a value is the median.
+/// Whether most depths are one value at an end of their range, as at a limit of the model. Such a value
+/// is the median. In the middle of the range, it is a wall in the rounding of half precision.
 fn is_stuck(depths: &[f32], middle: Option<f32>) -> bool {
-    let same = depths.iter().filter(|depth| Some(**depth) == middle);
-    same.count() as f64 > MOST_OF_ONE_VALUE * depths.len() as f64
+    let Some(middle) = middle else { return false };
+    let same = depths.iter().filter(|depth| **depth == middle).count();
+    let is_end =
+        depths.iter().all(|depth| *depth <= middle) || depths.iter().all(|depth| *depth >= middle);
+    is_end && same as f64 > MOST_OF_ONE_VALUE * depths.len() as f64
 }
 
 fn is_too_wide(depths: &mut [f32]) -> bool {

@@ -264,6 +264,14 @@ fn depth_at_a_limit_is_left_out() {
 }
 
 #[test]
+fn a_wall_in_half_precision_is_no_limit() {
+    let mut prediction = line();
+    prediction.depth[100..100 + PIXELS * 3 / 5].fill(2.5);
+    let quality = judge(&mut prediction, &images(3));
+    assert_eq!(quality.verdict, Verdict::Good);
+}
+
+#[test]
 fn a_range_of_depth_that_no_camera_sees_is_left_out() {
     let mut prediction = line();
     for (index, depth) in prediction.depth[..PIXELS].iter_mut().enumerate() {
