@@ -218,11 +218,25 @@ def save(answer: Message, folder: Path, name: str) -> None:
     metadata = answer["metadata"]
     path.with_suffix(".json").write_text(json.dumps(metadata, indent=1) + "\n")
     print(f"{answer['type']}: {path}")
-    cameras = ("intrinsics", "extrinsics", "world_to_glb")
+    long = ("intrinsics", "extrinsics", "world_to_glb", "quality")
     for key, value in metadata.items():
-        if key not in cameras:
+        if key not in long:
             print(f"  {key}: {json.dumps(value, ensure_ascii=False)}")
     print(f"  cameras and world_to_glb: see {path.with_suffix('.json')}")
+    # Other servers of the protocol do not judge their results.
+    if quality := metadata.get("quality"):
+        show_quality(quality)
+
+
+def show_quality(quality: dict[str, Any]) -> None:
+    """Print whether the result can be relied on, and if not, why and what to do."""
+    print(f"  quality: {quality['verdict']}")
+    for frame in quality["frames"]:
+        if frame["reason"]:
+            state = "doubtful" if frame["used"] else "left out"
+            print(f"    {frame['name']} is {state}: {frame['reason']}")
+    for advice in quality["advice"]:
+        print(f"    {advice}")
 
 
 def reconstruct(options: argparse.Namespace) -> None:
@@ -253,9 +267,12 @@ def reconstruct(options: argparse.Namespace) -> None:
             final = {"type": "finalize"}
         else:
             final = {"type": "generate", "incremental": False}
-        save(session.request(final), options.output_dir, "scene")
+        answer = session.request(final)
+        save(answer, options.output_dir, "scene")
     finally:
         session.close(options.keep)
+    if answer["metadata"].get("quality", {}).get("verdict") == "failed":
+        raise ClientError("these photos give no point cloud")
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::support::archives::archive;
-use crate::support::pictures::photo;
+use crate::support::pictures::{black, photo, plain, sized};
 use crate::support::scene::Scene;
 use crate::support::{glb, until, within};
 
@@ -187,6 +187,68 @@ async fn what_cannot_work_is_said_in_a_sentence() {
     );
     let output = desk.run(&[]).await;
     assert_eq!(output.status.code(), Some(2), "photos are required");
+}
+
+#[tokio::test]
+async fn doubts_about_the_result_are_told() {
+    let desk = Desk::new();
+    desk.photos("photos", 3);
+    std::fs::write(desk.path("photos/3.png"), black()).expect("writable");
+    std::fs::write(desk.path("photos/4.png"), photo(0)).expect("writable");
+    std::fs::write(desk.path("photos/5.png"), sized(1120, 280)).expect("writable");
+    let output = desk.run(&["photos"]).await;
+    assert_eq!(output.status.code(), Some(0));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains(" points of 5 photos, quality partial, "),
+        "{said}"
+    );
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<_> = complaints.lines().collect();
+    assert_eq!(
+        lines[..4],
+        [
+            "quality: partial (too_dark, duplicates, odd_shape)",
+            "warning: 3.png is doubtful: too_dark",
+            "warning: 4.png is a copy of an earlier photo: duplicates",
+            "warning: 5.png is left out: odd_shape",
+        ]
+    );
+    assert_eq!(lines.len(), 7, "{complaints}");
+    assert!(lines[4..].iter().all(|line| line.starts_with("advice: ")));
+    assert!(desk.path("scene.glb").is_file());
+    desk.nothing_is_left();
+}
+
+#[tokio::test]
+async fn a_result_without_points_is_a_failure_and_is_not_written() {
+    let desk = Desk::new();
+    desk.photos("photos", 0);
+    for name in ["0.png", "1.png"] {
+        let blue = plain([0, 0, if name == "0.png" { 200 } else { 210 }]);
+        std::fs::write(desk.path("photos").join(name), blue).expect("writable");
+    }
+    std::fs::write(desk.path("old.glb"), b"old").expect("writable");
+    for name in ["old.glb", "new.ply"] {
+        let mut command = desk.command("reporting", &["photos", "-o", name]);
+        let output = within("the program's end", command.output()).await;
+        let output = output.expect("the program starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert_eq!(output.stdout, b"", "{said}");
+        assert!(said.starts_with("quality: failed ("), "{said}");
+        for words in [
+            "rotation_only",
+            "warning: 1.png is left out",
+            "advice: the camera turned",
+            &format!("error: these photos give no point cloud; {name} is not written"),
+        ] {
+            assert!(said.contains(words), "{words:?} is missing in {said:?}");
+        }
+    }
+    assert_eq!(std::fs::read(desk.path("old.glb")).expect("kept"), b"old");
+    assert_eq!(names(desk.folder.path()), ["old.glb", "photos", "tmp"]);
+    desk.nothing_is_left();
 }
 
 #[tokio::test]

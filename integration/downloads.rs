@@ -294,6 +294,8 @@ async fn pages_may_read_what_they_need_to_download() {
         "content-range",
         "content-disposition",
         "accept-ranges",
+        "x-quality",
+        "x-quality-reasons",
     ] {
         assert!(exposed.contains(header), "{header} is not in {exposed}");
     }

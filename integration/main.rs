@@ -31,6 +31,7 @@ mod origins;
 mod out_of_reach;
 mod point_options;
 mod progress;
+mod quality;
 mod requests;
 mod rest;
 mod result_file_turns;

@@ -104,9 +104,8 @@ fn end(ended: Result<(), Box<dyn Error>>, format: LogFormat) -> ! {
                 }
                 LogFormat::Json => tracing::error!("{error}"),
             }
-            let interrupted = matches!(error.downcast_ref(), Some(ReconstructError::Interrupted));
-            // The convention of shells: 128 plus the number of the signal.
-            exit(if interrupted { 128 + libc::SIGINT } else { 1 })
+            let reconstruct = error.downcast_ref::<ReconstructError>();
+            exit(reconstruct.map_or(1, ReconstructError::exit_code))
         }
     }
 }

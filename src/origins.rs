@@ -12,6 +12,8 @@ use tower_http::cors::{AllowOrigin, CorsLayer, MaxAge};
 use warp::http::header::{self, HeaderMap, HeaderValue};
 use warp::http::{Method, Uri};
 
+use crate::api::headers::{QUALITY, QUALITY_REASONS};
+
 /// Allowed origins besides the server's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OriginPolicy {
@@ -142,6 +144,8 @@ impl OriginPolicy {
                 header::ETAG,
                 header::LOCATION,
                 header::RETRY_AFTER,
+                QUALITY,
+                QUALITY_REASONS,
             ])
             .max_age(MaxAge::exact(Duration::from_secs(600)))
     }

@@ -42,7 +42,7 @@ def point_cloud(
     """Confident pixels as points [P, 3] in the world and their colours [P, 3]."""
     confidence = result.confidence.numpy()
     low, high = np.percentile(confidence, PERCENTILES)
-    kept = confidence >= min(max(CONFIDENT, low), high)
+    kept = confidence >= max(CONFIDENT, min(low, high))
     kept &= confidence > 1
     height, width = confidence.shape[1:]
     v, u = np.mgrid[:height, :width].astype(np.float64)

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use pointstream_reconstruction::cloud::Alignment;
 use pointstream_reconstruction::formats::ResultFormat;
 use pointstream_reconstruction::model::Scale;
+use pointstream_reconstruction::quality::Quality;
 use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
@@ -63,7 +64,7 @@ pub struct ResultFile {
 /// Metadata of a result, with the protocol's names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ResultMetadata {
-    /// Frames that were processed.
+    /// Frames that the model got. The matrices and `frames` are theirs.
     pub num_frames: usize,
     #[schema(value_type = uuid::Uuid)]
     pub session_id: SessionId,
@@ -80,7 +81,8 @@ pub struct ResultMetadata {
     pub processed_size: [usize; 2],
     /// Names of the images, in the order of the frames.
     pub frames: Vec<String>,
-    /// Names of the images that could not be registered; they have no points in the cloud.
+    /// Names of the images that could not be registered or were set aside because of their shape;
+    /// they have no points in the cloud.
     pub unregistered_frames: Vec<String>,
     /// Points in the GLB.
     pub num_points: usize,
@@ -99,6 +101,8 @@ pub struct ResultMetadata {
     pub model: String,
     /// Filters and compression that the client asked for.
     pub options: PointOptions,
+    /// Whether the result can be relied on, and if not, why and what to do.
+    pub quality: Quality,
     pub timings: Timings,
 }
 

@@ -60,6 +60,7 @@ pub use ids::{BadMessageId, MessageId, SessionId};
 pub use memory::{MemoryBudget, MemoryLease};
 pub use metrics::{ErrorReport, MemoryUse, Metrics, Quantiles, StageLatencies, Totals};
 pub use pointstream_reconstruction::formats::{ResultFormat, UnknownFormat};
+pub use pointstream_reconstruction::quality::{Quality, QualityReason, QualitySummary, Verdict};
 pub use report::{ActorReport, ImageSummary, JobReport, SessionStatus, SessionSummary};
 pub use session_config::{ConfigLimits, OutOfRange, PointOptions, Range, SessionConfig};
 pub use session_event::{CloseReason, Progress, SessionEvent, Stage};

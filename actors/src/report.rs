@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use pointstream_reconstruction::quality::QualitySummary;
 use serde::Serialize;
 use strum::{Display, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
@@ -77,6 +78,8 @@ pub struct SessionSummary {
     pub requests: usize,
     /// Whether there is a result to fetch.
     pub has_result: bool,
+    /// The verdict on the newest result.
+    pub quality: Option<QualitySummary>,
     /// Why the last request failed, until one succeeds.
     pub error_message: Option<String>,
 }

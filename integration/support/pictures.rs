@@ -8,11 +8,31 @@ use image::{ImageEncoder, ImageFormat, Rgb, RgbImage};
 /// Width and height of [`photo`] in pixels.
 pub const PHOTO_SIZE: (u32, u32) = (56, 42);
 
-/// A small colourful PNG, different for each number.
+/// A small colourful PNG with detail, different for each number.
 pub fn photo(number: u32) -> Vec<u8> {
     let (width, height) = PHOTO_SIZE;
     png(&RgbImage::from_fn(width, height, |x, y| {
-        Rgb([(4 * x) as u8, (5 * y) as u8, (40 * number + 30) as u8])
+        // Stripes, which compress well.
+        let detail = 20 * (y % 2);
+        Rgb([
+            (4 * x + detail) as u8,
+            (5 * y + detail) as u8,
+            (40 * number + 30) as u8,
+        ])
+    }))
+}
+
+/// A PNG of the same colour everywhere.
+pub fn plain(colour: [u8; 3]) -> Vec<u8> {
+    let (width, height) = PHOTO_SIZE;
+    png(&RgbImage::from_pixel(width, height, Rgb(colour)))
+}
+
+/// A small dim PNG with detail, different for each number.
+pub fn dim(number: u32) -> Vec<u8> {
+    let (width, height) = PHOTO_SIZE;
+    png(&RgbImage::from_fn(width, height, |x, y| {
+        Rgb([(20 + 30 * ((x + y + number) % 2)) as u8; 3])
     }))
 }
 

@@ -102,6 +102,7 @@ fn repeat(prediction: &Prediction, count: usize) -> Prediction {
             .flat_map(|frame| prediction.frame_confidence(frame))
             .copied()
             .collect(),
+        report: None,
     }
 }
 

@@ -6,7 +6,8 @@
 //! 2. [`model`] defines the interface of a model and its metadata; the crate
 //!    `pointstream-inference` implements it, and the result is a [`prediction`];
 //! 3. [`cloud`] unprojects confident pixels, aligns them with the session's world and samples them;
-//! 4. [`formats`] writes files: GLB, PLY, COLMAP, NPZ and nerfstudio.
+//! 4. [`quality`] says whether the result can be relied on, and removes what is impossible;
+//! 5. [`formats`] writes files: GLB, PLY, COLMAP, NPZ and nerfstudio.
 //!
 //! A *frame* is an image of a reconstruction. A coordinate system is called a *world* or
 //! *coordinates*.
@@ -19,6 +20,7 @@ pub mod geometry;
 pub mod image;
 pub mod model;
 pub mod prediction;
+pub mod quality;
 mod word_list;
 
 pub use word_list::word_list;

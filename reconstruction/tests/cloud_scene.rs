@@ -129,6 +129,24 @@ fn unknown_pixels_give_no_points() {
 }
 
 #[test]
+fn pixels_that_are_hardly_known_give_no_points_at_any_percentile() {
+    for confidence in [1.0, 1.01, 1.049] {
+        let mut synthetic = predict(&[0, 1], SIZE, &model_world());
+        synthetic.prediction.confidence.fill(confidence);
+        for conf_thresh_percentile in [0.0, 50.0, 90.0, 100.0] {
+            let options = CloudOptions {
+                conf_thresh_percentile,
+                ..OPTIONS
+            };
+            let (scene, _) =
+                build_scene(&synthetic.prediction, &synthetic.frames(), None, &options).unwrap();
+            assert!(scene.points.is_empty(), "{confidence}");
+            assert_eq!(scene.confidence_threshold, 1.05);
+        }
+    }
+}
+
+#[test]
 fn samples_are_ordered_reproducible_subsets() {
     let synthetic = predict(&[0, 1, 2, 3], SIZE, &model_world());
     let frames = synthetic.frames();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use image::{Rgb, RgbImage};
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::{
-    PreprocessError, ProcessResMethod, center_crop, common_size, preprocess, processed_size,
+    CommonSize, PreprocessError, ProcessResMethod, center_crop, preprocess, processed_size,
 };
 use strum::VariantArray;
 
@@ -119,7 +119,9 @@ fn methods_have_the_names_of_the_protocol() {
 fn mixed_sizes_are_cropped_to_the_smallest() {
     let pictures = [(70, 42), (42, 70), (56, 56)]
         .map(|(width, height)| RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, 0])));
-    let size = common_size(pictures.iter().map(FrameSize::of)).unwrap();
+    let sizes = pictures.each_ref().map(FrameSize::of);
+    let CommonSize { size, fits } = CommonSize::choose(&sizes).unwrap();
+    assert_eq!(fits, [true; 3]);
     assert_eq!(size, FrameSize::new(42, 42));
     let corners = pictures.map(|picture| {
         let cropped = center_crop(&picture, size);

@@ -2,6 +2,7 @@
 
 mod client_slot;
 mod error;
+pub mod headers;
 mod query;
 mod request;
 pub mod schemas;

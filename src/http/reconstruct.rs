@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
 use pointstream_actors::{
-    AttachError, CloseReason, ErrorKind, OwnedSession, SessionConfig, SessionId,
+    AttachError, CloseReason, ErrorKind, OwnedSession, Quality, SessionConfig, SessionId,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,6 +15,7 @@ use warp::reply::{Reply, Response};
 
 use super::multipart::{self, Body, Images, MultipartError};
 use super::results::{self, Description, Format};
+use crate::api::headers::{QUALITY, QUALITY_REASONS};
 use crate::api::{ApiError, ErrorBody, Query, Request};
 use crate::app::App;
 use crate::one_shot::{OneShot, OneShotError};
@@ -81,6 +82,12 @@ pub struct Accepted {
         (
             status = 200, description = "The file",
             content((Description = "application/json")),
+            headers(
+                ("X-Quality" = String, description = "The verdict on the result: good, partial or \
+                  failed"),
+                ("X-Quality-Reasons" = String, description = "The reasons, separated by commas; \
+                  missing if there are none"),
+            ),
         ),
         (status = 202, description = "The result is being made", body = Accepted),
         (status = 400, description = "The body is malformed", body = ErrorBody),
@@ -139,9 +146,23 @@ async fn answer(
     if order.asynchronous {
         return Ok(accepted(work, order.format));
     }
-    let (_, session) = work.result(|_| {}).await?;
+    let (result, session) = work.result(|_| {}).await?;
     let file = results::download(session.handle(), order.format).await?;
-    Ok(until_sent(file.whole(), session))
+    let mut response = until_sent(file.whole(), session);
+    add_quality(response.headers_mut(), &result.metadata.quality);
+    Ok(response)
+}
+
+/// Says in headers whether the result can be relied on: most formats have no place for it.
+fn add_quality(headers: &mut HeaderMap, quality: &Quality) {
+    let verdict = quality.verdict.wire_name();
+    headers.insert(QUALITY, HeaderValue::from_static(verdict));
+    let reasons: Vec<_> = quality.reasons.iter().map(|one| one.wire_name()).collect();
+    if !reasons.is_empty()
+        && let Ok(reasons) = HeaderValue::try_from(reasons.join(", "))
+    {
+        headers.insert(QUALITY_REASONS, reasons);
+    }
 }
 
 /// 202 with the URLs of the status and the result.

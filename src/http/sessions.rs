@@ -1,7 +1,8 @@
 //! REST: creates, lists, shows and deletes sessions.
 
 use pointstream_actors::{
-    PointOptions, SessionConfig, SessionHandle, SessionId, SessionStatus, SessionSummary, Settings,
+    PointOptions, QualitySummary, SessionConfig, SessionHandle, SessionId, SessionStatus,
+    SessionSummary, Settings,
 };
 use pointstream_reconstruction::image::ProcessResMethod;
 use serde::Serialize;
@@ -55,6 +56,7 @@ pub async fn show(request: Request<String>) -> Result<Json, ApiError> {
         max_images: session.config.max_images,
         pending_images: session.pending_images,
         error_message: session.error_message.as_deref(),
+        quality: session.quality.as_ref(),
         config: Config::from(&session.config),
     }))
 }
@@ -242,6 +244,8 @@ pub struct Shown<'a> {
     pending_images: usize,
     /// The error of the last generation, or null.
     error_message: Option<&'a str>,
+    /// The verdict on the newest result, or null.
+    quality: Option<&'a QualitySummary>,
     config: Config,
 }
 
@@ -249,6 +253,7 @@ pub struct Shown<'a> {
 mod tests {
     use std::time::UNIX_EPOCH;
 
+    use pointstream_actors::{QualityReason, Verdict};
     use serde_json::{Value, json};
 
     use super::*;
@@ -265,7 +270,11 @@ mod tests {
             config: SessionConfig::default(),
             connections: 1,
             requests: 0,
-            has_result: false,
+            has_result: true,
+            quality: Some(QualitySummary {
+                verdict: Verdict::Partial,
+                reasons: vec![QualityReason::TooDark],
+            }),
             error_message: None,
         }
     }
@@ -278,6 +287,7 @@ mod tests {
             max_images: session.config.max_images,
             pending_images: session.pending_images,
             error_message: None,
+            quality: session.quality.as_ref(),
             config: Config::from(&session.config),
         })
         .expect("serialisable");
@@ -289,6 +299,8 @@ mod tests {
         assert_eq!(shown["max_images"], 100);
         assert_eq!(shown["pending_images"], 2);
         assert_eq!(shown["error_message"], Value::Null);
+        let quality = json!({"verdict": "partial", "reasons": ["too_dark"]});
+        assert_eq!(shown["quality"], quality);
     }
 
     #[test]

@@ -57,12 +57,25 @@ pub enum ReconstructError {
     ResultFile(#[from] ResultFileError),
     #[error("the session has no result")]
     NoResult,
+    /// There is a result, but its verdict is `failed`. What is wrong was written already.
+    #[error("these photos give no point cloud; {0} is not written")]
+    Failed(PathBuf),
     /// The system refused signals, threads or temporary files.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
 }
 
 impl ReconstructError {
+    /// The exit code of the program.
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            // The convention of shells: 128 plus the number of the signal.
+            Self::Interrupted => 128 + libc::SIGINT,
+            Self::Failed(_) => 3,
+            _ => 1,
+        }
+    }
+
     pub(super) fn unreadable(path: &Path, source: io::Error) -> Self {
         Self::Unreadable {
             path: path.to_owned(),

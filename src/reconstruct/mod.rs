@@ -5,6 +5,7 @@ mod inputs;
 mod options;
 mod output;
 mod progress;
+mod quality;
 mod video;
 
 pub use error::ReconstructError;
@@ -16,7 +17,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pointstream_actors::{ResultFile, ResultFormat, ResultMetadata, System};
+use pointstream_actors::{ResultFile, ResultFormat, ResultMetadata, System, Verdict};
 use pointstream_inference::resolve_devices;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +32,8 @@ use crate::signals::Signals;
 /// The beginning of the temporary folder's name.
 const TEMPORARY: &str = "pointstream-";
 
-/// Makes a point cloud from photos and writes it to a file. Leaves no files if it fails.
+/// Makes a point cloud from photos and writes it to a file. Leaves no files if it fails, also if there
+/// is a result without points: it would replace a better file.
 pub async fn run(options: ReconstructOptions) -> Result<(), ReconstructError> {
     let mut signals = Signals::new()?;
     // The folder is private: other users must not see the photos.
@@ -93,6 +95,11 @@ async fn run_job(
         system.drain().await;
     }
     let (file, metadata) = done?;
+    // A closed pipe is not a failure.
+    let _ = quality::write(&mut io::stderr(), &metadata.quality);
+    if metadata.quality.verdict == Verdict::Failed {
+        return Err(ReconstructError::Failed(output.into_path()));
+    }
     let path = output.save(file.bytes).await?;
     report(&path, &metadata, begin);
     Ok(())
@@ -137,21 +144,16 @@ async fn reconstruct(
     Ok((file, answer.metadata.clone()))
 }
 
-/// Writes what the file holds to stdout, and which photos are missing to stderr.
+/// Writes what the file holds to stdout.
 fn report(path: &Path, metadata: &ResultMetadata, begin: Instant) {
-    for name in &metadata.unregistered_frames {
-        let _ = writeln!(
-            io::stderr(),
-            "warning: {name} does not fit the other photos; the point cloud has no points of it"
-        );
-    }
     // A closed pipe is not a failure.
     let _ = writeln!(
         io::stdout(),
-        "{}: {} points of {} photos, made by {} in {:.1} s",
+        "{}: {} points of {} photos, quality {}, made by {} in {:.1} s",
         path.display(),
         metadata.num_points,
-        metadata.num_frames - metadata.unregistered_frames.len(),
+        metadata.quality.used(),
+        metadata.quality.verdict,
         metadata.model,
         begin.elapsed().as_secs_f64(),
     );

@@ -47,6 +47,11 @@ impl Output {
         Ok(output)
     }
 
+    /// The path as the user named it.
+    pub fn into_path(self) -> PathBuf {
+        self.path
+    }
+
     pub fn format(&self) -> ResultFormat {
         self.format
     }

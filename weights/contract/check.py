@@ -12,6 +12,8 @@ from weights.contract.metadata import Metadata
 
 SHAPES = ((1, 10, 14), (2, 12, 8), (3, 11, 15), (5, 8, 8), (2, 1, 1), (2, 1, 20))
 """Frames, height and width in patches."""
+REASONS = 8
+"""The largest code of a reason in a report."""
 NEAR_IDENTITY = 0.05
 """Largest deviation of the reference frame's extrinsics from the identity."""
 
@@ -71,7 +73,7 @@ def _check_run(module: torch.jit.ScriptModule, metadata: Metadata, pixels: Tenso
     except (RuntimeError, torch.jit.Error) as error:
         return [f"raised: {str(error).strip().splitlines()[-1]}"]
     violations += _check_values(result, pixels)
-    if not all(torch.equal(a, b) for a, b in zip(result, again, strict=True)):
+    if not all(_equal(a, b) for a, b in zip(result, again, strict=True)):
         violations.append("the same input gave another output")
     for name, apart, together in (
         ("depth", result.depth, at_once.depth),
@@ -86,6 +88,10 @@ def _check_run(module: torch.jit.ScriptModule, metadata: Metadata, pixels: Tenso
             found.append("a frame is not registered")
         violations += [f"with known poses: {violation}" for violation in found]
     return violations
+
+
+def _equal(a: Tensor | None, b: Tensor | None) -> bool:
+    return a is b if a is None or b is None else torch.equal(a, b)
 
 
 def _poses(pixels: Tensor) -> Tensor:
@@ -154,7 +160,32 @@ def _check_values(result: Reconstruction, pixels: Tensor) -> list[str]:
         violations.append(f"confidence is {result.confidence.min():.6g} somewhere, expected >= 1")
     if bool((result.confidence[~result.registered] > 1).any()):
         violations.append("an unregistered frame has a confidence above 1")
-    return violations + _check_cameras(result)
+    return violations + _check_cameras(result) + _check_report(result)
+
+
+def _check_report(result: Reconstruction) -> list[str]:
+    """Check the numbers of the report, if the model has one."""
+    report = result.report
+    frames = result.depth.shape[0]
+    if report is None:
+        return []
+    if tuple(report.shape) != (frames, 8) or report.dtype != torch.float32:
+        return [
+            f"report is {report.dtype} {tuple(report.shape)}, expected torch.float32 {(frames, 8)}"
+        ]
+    if not bool(report.isfinite().all()):
+        return ["report is not finite"]
+    violations: list[str] = []
+    reason, piece, reliability = report[:, 0], report[:, 1], report[:, 7]
+    if bool(((reason < 0) | (reason > REASONS) | (reason != reason.round())).any()):
+        violations.append("a reason of the report is not a code")
+    if bool(((piece < -1) | (piece >= frames) | (piece != piece.round())).any()):
+        violations.append("a piece of the report is not an index or -1")
+    if bool((reliability > 1).any()):
+        violations.append("a reliability of the report is above 1")
+    if bool((reason[~result.registered] == 0).any()):
+        violations.append("an unregistered frame has no reason in the report")
+    return violations
 
 
 def _check_cameras(result: Reconstruction) -> list[str]:

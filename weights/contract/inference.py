@@ -22,6 +22,8 @@ class Reconstruction(NamedTuple):
     """float32 [N, 3, 3]; maps camera coordinates to pixel indices."""
     registered: Tensor
     """bool [N]."""
+    report: Tensor | None = None
+    """float32 [N, 8], what the model says about each frame, if it has `report`."""
 
 
 def run_model(
@@ -56,6 +58,7 @@ def run_model(
         progress("relate")
         cameras = module.cameras(state, size)
         progress("cameras")
+        report = module.report(state, size) if metadata.report else None
         dense = torch.cat([module.dense(state, size, part) for part in ranges])
         progress("dense")
         if metadata.align:
@@ -70,4 +73,5 @@ def run_model(
         extrinsics=cameras[:, :12].reshape(-1, 3, 4),
         intrinsics=cameras[:, 12:21].reshape(-1, 3, 3),
         registered=cameras[:, 21] > 0.5,
+        report=report,
     )

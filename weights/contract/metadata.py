@@ -93,6 +93,8 @@ class Metadata:
     """Whether the archive has the entry point `align`; requires `fuse`."""
     poses: bool = False
     """Whether the archive has the entry point `relate_posed`."""
+    report: bool = False
+    """Whether the archive has the entry point `report`."""
     normalisation: Normalisation | None = None
     """Pixel normalisation that the model applies itself."""
     memory: Memory | None = None
@@ -143,6 +145,7 @@ class Metadata:
         return [
             *("encode", "relate", "cameras", "dense"),
             *["relate_posed"] * self.poses,
+            *["report"] * self.report,
             *["align"] * self.align,
             *["fuse"] * self.fuse,
         ]
@@ -192,7 +195,7 @@ OPTIONAL = tuple(
     field
     for field in dataclasses.fields(Metadata)
     if field.name
-    in ("align", "poses", "normalisation", "memory", "source_digest", "head_precision")
+    in ("align", "poses", "report", "normalisation", "memory", "source_digest", "head_precision")
 )
 """Fields that may be absent from the metadata entry."""
 

@@ -1,8 +1,10 @@
 """Small archives to test the service with: `python -m weights.tests.archives OUTDIR`.
 
 `flat.pt` follows the contract without analysing the photos, `posed.pt` also accepts known cameras,
-`aligned.pt` derives its unit of length from the depth of all frames, and the metadata of
-`hungry.pt` state a need of 1 GB per pair of frames. Each of the others violates one rule.
+`aligned.pt` derives its unit of length from the depth of all frames, `reporting.pt` leaves out
+blue frames and reports on all of them, `stuck.pt` returns one depth for dark frames, and the
+metadata of `hungry.pt` state a need of 1 GB per pair of frames. Each of the others violates one
+rule.
 """
 
 import argparse
@@ -144,6 +146,61 @@ class AlignedModel(FlatModel):
         return fused
 
 
+class ReportingModel(FlatModel):
+    """Leaves out frames with more blue than red and green, and says so."""
+
+    def is_lost(self, state: Tensor) -> Tensor:
+        """bool [N]."""
+        channels = state.flatten(2).mean(2)
+        return channels[:, 2] > channels[:, 0] + channels[:, 1]
+
+    @torch.jit.export
+    def cameras(self, state: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, 22]."""
+        rows = self.line(state, size)
+        rows[:, 21] = (~self.is_lost(state)).to(torch.float32)
+        return rows
+
+    @torch.jit.export
+    def report(self, state: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, 8]: rotation only for frames that are left out."""
+        lost = self.is_lost(state)
+        known = torch.tensor([0.0, 0.0, 120.0, 0.5, 4.0, 0.01, -1.0, 0.9], device=state.device)
+        left_out = torch.tensor([4.0, 1.0, 0.0, -1.0, -1.0, -1.0, -1.0, 0.1], device=state.device)
+        return torch.where(lost[:, None], left_out, known)
+
+    @torch.jit.export
+    def fuse(self, state: Tensor, dense: Tensor, size: Tensor, frames: Tensor) -> Tensor:
+        """float32 [n, 2, H, W]: nothing is known of frames that are left out."""
+        begin, end = int(frames[0]), int(frames[1])
+        fused = dense[begin:end].clone()
+        lost = self.is_lost(state)[begin:end, None, None]
+        fused[:, 1] = torch.where(lost, 1.0, fused[:, 1])
+        return fused
+
+
+class MisreportingModel(ReportingModel):
+    """Reports a reason that the contract does not know."""
+
+    @torch.jit.export
+    def report(self, state: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, 8]."""
+        return torch.full([state.shape[0], 8], 9.0, device=state.device)
+
+
+class StuckModel(FlatModel):
+    """The depth of dark frames is at a limit."""
+
+    @torch.jit.export
+    def fuse(self, state: Tensor, dense: Tensor, size: Tensor, frames: Tensor) -> Tensor:
+        """float32 [n, 2, H, W]."""
+        begin, end = int(frames[0]), int(frames[1])
+        fused = dense[begin:end].clone()
+        dark = state[begin:end].flatten(1).mean(1) < 0.25
+        fused[:, 0] = torch.where(dark[:, None, None], 1e6, fused[:, 0])
+        return fused
+
+
 def write_all(folder: Path) -> None:
     """Write every archive into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -159,6 +216,11 @@ def write_all(folder: Path) -> None:
     save_archive(torch.jit.script(PosedModel().eval()), posed, folder / "posed.pt")
     aligned = dataclasses.replace(METADATA, name="aligned", align=True)
     save_archive(torch.jit.script(AlignedModel().eval()), aligned, folder / "aligned.pt")
+    reporting = dataclasses.replace(METADATA, name="reporting", report=True)
+    for name, model in (("reporting", ReportingModel()), ("misreporting", MisreportingModel())):
+        save_archive(torch.jit.script(model.eval()), reporting, folder / f"{name}.pt")
+    stuck = dataclasses.replace(METADATA, name="stuck")
+    save_archive(torch.jit.script(StuckModel().eval()), stuck, folder / "stuck.pt")
     need = MemoryNeed(fixed=0, per_pixel=0, per_call_pixel=0, per_pair=1e9)
     hungry = dataclasses.replace(METADATA, name="hungry", memory=Memory(cpu=need))
     save_archive(flat, hungry, folder / "hungry.pt")

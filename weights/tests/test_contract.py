@@ -79,6 +79,7 @@ def test_optional_metadata_round_trip_and_defaults_are_omitted() -> None:
         METADATA,
         align=True,
         poses=True,
+        report=True,
         normalisation=Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
         memory=Memory(cuda=MemoryNeed(fixed=1, per_pixel=2.5, per_call_pixel=0, per_pair=0)),
         source_digest="sha256:" + 64 * "0",
@@ -159,6 +160,51 @@ def test_missing_entry_point_is_named(tmp_path: Path) -> None:
 
 def test_flat_archive_follows_the_contract(archives: Path) -> None:
     assert check_archive(archives / "flat.pt") == []
+
+
+def test_reports_are_checked(archives: Path) -> None:
+    assert check_archive(archives / "reporting.pt") == []
+    module, metadata = load_archive(archives / "reporting.pt")
+    blue = noise_frames(2, 28, 28)
+    blue[1, :2] = 0
+    result = run_model(module, metadata, blue)
+    assert result.registered.tolist() == [True, False]
+    assert result.report is not None and result.report[:, 0].tolist() == [0, 4]
+    violations = "\n".join(check_archive(archives / "misreporting.pt"))
+    for expected in (
+        "a reason of the report is not a code",
+        "a piece of the report is not an index or -1",
+        "a reliability of the report is above 1",
+    ):
+        assert expected in violations
+
+
+class LongReport(FlatModel):
+    """A number too many in each row, and an infinity."""
+
+    @torch.jit.export
+    def report(self, state: Tensor, size: Tensor) -> Tensor:
+        return torch.full([state.shape[0], 9], float("inf"))
+
+
+class InfiniteReport(FlatModel):
+    """Numbers that are not finite."""
+
+    @torch.jit.export
+    def report(self, state: Tensor, size: Tensor) -> Tensor:
+        return torch.full([state.shape[0], 8], float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [(LongReport(), "report is torch.float32"), (InfiniteReport(), "report is not finite")],
+)
+def test_checker_reports_wrong_reports(
+    tmp_path: Path, model: torch.nn.Module, expected: str
+) -> None:
+    metadata = dataclasses.replace(METADATA, report=True)
+    save_archive(torch.jit.script(model), metadata, tmp_path / "wrong.pt")
+    assert any(expected in violation for violation in check_archive(tmp_path / "wrong.pt"))
 
 
 def test_model_may_raise(archives: Path) -> None:

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use pointstream_reconstruction::quality::Verdict;
 use prometheus::{
     Histogram, HistogramVec, IntCounter, IntCounterVec, Registry,
     register_histogram_vec_with_registry, register_histogram_with_registry,
     register_int_counter_vec_with_registry,
 };
-
 use strum::{IntoStaticStr, VariantArray};
 
 use crate::answer::{AnswerKind, Timings};
@@ -37,6 +37,7 @@ enum Outcome {
 #[derive(Debug)]
 pub(crate) struct GenerationMetrics {
     ended: IntCounterVec,
+    results: IntCounterVec,
     stages: HistogramVec,
     total: Histogram,
     frames: Histogram,
@@ -61,11 +62,20 @@ impl GenerationMetrics {
         )?;
         let stages = register_histogram_vec_with_registry!(
             "pointstream_generation_stage_duration_seconds",
-            "Time of successful generations in each of their stages.",
+            "Time of generations with an answer in each of their stages.",
             &["stage"],
             SECONDS.to_vec(),
             registry
         )?;
+        let results = register_int_counter_vec_with_registry!(
+            "pointstream_results_total",
+            "Results by the verdict on their quality (good, partial, failed).",
+            &["verdict"],
+            registry
+        )?;
+        for verdict in Verdict::VARIANTS {
+            results.with_label_values(&[verdict.wire_name()]);
+        }
         for kind in AnswerKind::VARIANTS {
             for outcome in Outcome::VARIANTS {
                 ended.with_label_values(&labels(*kind, *outcome));
@@ -76,16 +86,17 @@ impl GenerationMetrics {
         }
         Ok(Self {
             ended,
+            results,
             stages,
             total: register_histogram_with_registry!(
                 "pointstream_generation_duration_seconds",
-                "Time of successful generations from the request to the answer.",
+                "Time of generations with an answer from the request to the answer.",
                 SECONDS.to_vec(),
                 registry
             )?,
             frames: register_histogram_with_registry!(
                 "pointstream_generation_frames",
-                "Frames of successful generations.",
+                "Frames of generations with an answer.",
                 FRAMES.to_vec(),
                 registry
             )?,
@@ -93,9 +104,14 @@ impl GenerationMetrics {
         })
     }
 
-    /// Counts a generation with a result.
-    pub fn succeeded(&self, kind: AnswerKind, frames: usize, timings: &Timings) {
-        self.ended(kind, Outcome::Succeeded).inc();
+    /// Counts a generation with a result. It has failed if the result has no points.
+    pub fn answered(&self, kind: AnswerKind, frames: usize, timings: &Timings, verdict: Verdict) {
+        let outcome = match verdict {
+            Verdict::Good | Verdict::Partial => Outcome::Succeeded,
+            Verdict::Failed => Outcome::Failed,
+        };
+        self.ended(kind, outcome).inc();
+        self.results.with_label_values(&[verdict.wire_name()]).inc();
         for (stage, seconds) in stages_of(timings) {
             self.stages.with_label_values(&[stage]).observe(seconds);
         }
@@ -231,7 +247,7 @@ mod tests {
                 total: f64::from(total),
                 ..Timings::default()
             };
-            metrics.succeeded(AnswerKind::Delta, 3, &timings);
+            metrics.answered(AnswerKind::Delta, 3, &timings, Verdict::Partial);
         }
         metrics.failed(AnswerKind::Complete);
         let latencies = metrics.latencies();
@@ -246,5 +262,16 @@ mod tests {
         assert_eq!(latencies.stages[7].1.p50, 99.0);
         let outcomes = metrics.outcomes();
         assert_eq!((outcomes.succeeded, outcomes.failed), (150, 1));
+    }
+
+    #[test]
+    fn a_result_that_failed_is_no_success() {
+        let metrics = GenerationMetrics::new(&Registry::new()).expect("valid metrics");
+        for verdict in Verdict::VARIANTS {
+            metrics.answered(AnswerKind::Complete, 3, &Timings::default(), *verdict);
+        }
+        let outcomes = metrics.outcomes();
+        assert_eq!((outcomes.succeeded, outcomes.failed), (2, 1));
+        assert_eq!(metrics.latencies().generations, 3);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use pointstream_reconstruction::cloud::World;
 use pointstream_reconstruction::geometry::FrameSize;
-use pointstream_reconstruction::image::common_size;
+use pointstream_reconstruction::image::{CommonSize, ImageStatistics};
 
 use super::context::Context;
 use super::generation_error::GenerationError;
@@ -29,12 +29,22 @@ pub(super) struct Generation {
     /// Number of the request; names the blobs of its result.
     pub number: u64,
     pub asked: Instant,
-    /// At least one.
+    /// All images that it covers.
+    pub images: Vec<GenerationImage>,
+    /// The images that the model gets, in their order; at least one.
     pub frames: Vec<GenerationFrame>,
     /// The size that all frames are cropped to.
     pub size: FrameSize,
     /// The session's coordinates, if it has a result.
     pub world: Option<Arc<World>>,
+}
+
+/// An image that a request covers.
+pub(super) struct GenerationImage {
+    pub name: String,
+    pub statistics: ImageStatistics,
+    /// Index of its frame; `None` if it is set aside because of its shape.
+    pub frame: Option<usize>,
 }
 
 /// A frame of a request.
@@ -48,24 +58,35 @@ pub(super) struct GenerationFrame {
 impl Generation {
     /// A request for the images that it covers, or none if there are none.
     pub fn new(context: &Context, ledger: &Ledger, request: &Request, number: u64) -> Option<Self> {
-        let covered = |image: &&Image| image.number < request.before;
-        let frames: Vec<_> = ledger
+        let covered: Vec<&Image> = ledger
             .images()
             .iter()
-            .filter(covered)
-            .map(|image| GenerationFrame {
-                number: image.number,
-                name: image.name.clone(),
-                job: context.job_frame(image),
-            })
+            .filter(|image| image.number < request.before)
             .collect();
-        let size = common_size(frames.iter().map(|frame| frame.job.size))?;
+        let sizes: Vec<FrameSize> = covered.iter().map(|image| image.size).collect();
+        let CommonSize { size, fits } = CommonSize::choose(&sizes)?;
+        let (mut images, mut frames) = (Vec::new(), Vec::new());
+        for (image, fits) in covered.into_iter().zip(fits) {
+            images.push(GenerationImage {
+                name: image.name.clone(),
+                statistics: image.statistics,
+                frame: fits.then_some(frames.len()),
+            });
+            if fits {
+                frames.push(GenerationFrame {
+                    number: image.number,
+                    name: image.name.clone(),
+                    job: context.job_frame(image),
+                });
+            }
+        }
         Some(Self {
             context: context.clone(),
             config: ledger.config().clone(),
             kind: request.kind.answer(),
             number,
             asked: request.asked,
+            images,
             frames,
             size,
             world: ledger.world().cloned(),

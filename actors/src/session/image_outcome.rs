@@ -1,7 +1,7 @@
 //! The outcome of storing an image.
 
 use pointstream_reconstruction::geometry::FrameSize;
-use pointstream_reconstruction::image::{DecodeError, PreprocessError};
+use pointstream_reconstruction::image::{DecodeError, ImageStatistics, PreprocessError};
 use pointstream_reconstruction::model::KnownCamera;
 use thiserror::Error;
 
@@ -18,6 +18,8 @@ pub(crate) struct StoredImage {
     pub size: FrameSize,
     /// The camera of the prepared frame.
     pub camera: Option<KnownCamera>,
+    /// What its pixels tell about its use.
+    pub statistics: ImageStatistics,
 }
 
 /// Why an image is not accepted.

@@ -2,7 +2,7 @@
 
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::{
-    DecodeLimits, ProcessResMethod, decode, preprocess, processed_region,
+    DecodeLimits, ImageStatistics, ProcessResMethod, decode, preprocess, processed_region,
 };
 use pointstream_reconstruction::model::KnownCamera;
 
@@ -83,12 +83,14 @@ impl Preparation {
         let source = FrameSize::of(&image);
         let region = processed_region(source, self.process_res, self.method, self.patch_size)?;
         let camera = camera.map(|camera| camera.of_region(source, region, size));
+        let statistics = ImageStatistics::of(&prepared);
         Ok(PreparedImage {
             pixels: prepared.into_raw(),
             stored: StoredImage {
                 bytes: bytes.len() as u64,
                 size,
                 camera,
+                statistics,
             },
         })
     }

@@ -10,7 +10,9 @@ use std::time::SystemTime;
 use pointstream_reconstruction::cloud::World;
 use pointstream_reconstruction::formats::Cameras;
 use pointstream_reconstruction::geometry::FrameSize;
+use pointstream_reconstruction::image::ImageStatistics;
 use pointstream_reconstruction::model::KnownCamera;
+use pointstream_reconstruction::quality::QualitySummary;
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{AnswerKind, ResultMetadata};
@@ -70,6 +72,8 @@ pub(crate) struct Image {
     pub size: FrameSize,
     /// The camera of the prepared frame, if the client knows it.
     pub camera: Option<KnownCamera>,
+    /// What the pixels of the prepared frame tell about its use.
+    pub statistics: ImageStatistics,
 }
 
 /// A stored result. Its large parts are blobs: the GLB and the NPZ of its number, and the prepared
@@ -155,6 +159,12 @@ impl Ledger {
 
     pub fn world(&self) -> Option<&Arc<World>> {
         self.world.as_ref()
+    }
+
+    /// The verdict on the newest result.
+    pub fn quality(&self) -> Option<QualitySummary> {
+        let result = self.result.as_ref()?;
+        Some(result.metadata.quality.summary())
     }
 
     pub fn is_completed(&self) -> bool {

@@ -13,6 +13,7 @@ use pointstream_reconstruction::formats::npz::NpzWriter;
 use pointstream_reconstruction::formats::{Cameras, ResultFormat};
 use pointstream_reconstruction::geometry::Region;
 use pointstream_reconstruction::prediction::Prediction;
+use pointstream_reconstruction::quality::{Assessment, Quality, RequestImage};
 
 use super::generation::Generation;
 use super::generation_error::GenerationError;
@@ -52,8 +53,12 @@ impl Generation {
             ..Timings::default()
         };
         let start = Instant::now();
-        let prediction = self.read_prediction(done)?;
+        let mut prediction = self.read_prediction(done)?;
         timings.store += start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        // Before anything is made of the prediction: it removes what is impossible.
+        let assessment = Assessment::begin(&mut prediction);
+        timings.cloud = start.elapsed().as_secs_f64();
         let start = Instant::now();
         let images = self.read_frames()?;
         timings.frames += start.elapsed().as_secs_f64();
@@ -75,6 +80,9 @@ impl Generation {
         let npz =
             stored.map_err(|_| GenerationError::Internal("storing panicked".to_owned()))??;
         drop(images);
+        let start = Instant::now();
+        let quality = self.quality(&assessment, &scene);
+        timings.cloud += start.elapsed().as_secs_f64();
 
         self.report(progress::storing(scene.points.len()));
         let start = Instant::now();
@@ -89,8 +97,8 @@ impl Generation {
             number: self.number,
             kind: self.kind,
             // Never more than `max_images`, which is a u32.
-            image_count: u32::try_from(self.frames.len()).unwrap_or(u32::MAX),
-            metadata: Arc::new(self.metadata(&scene, &prediction, glb.len(), timings)),
+            image_count: u32::try_from(self.images.len()).unwrap_or(u32::MAX),
+            metadata: Arc::new(self.metadata(&scene, &prediction, quality, glb.len(), timings)),
             cameras: Cameras::of(&scene),
             frames: self.frames.iter().map(|frame| frame.job.clone()).collect(),
             size: self.size,
@@ -133,7 +141,7 @@ impl Generation {
     ) -> Result<(Scene, World, Vec<u8>), GenerationError> {
         let start = Instant::now();
         let (scene, world) = self.scene(prediction, images)?;
-        timings.cloud = start.elapsed().as_secs_f64();
+        timings.cloud += start.elapsed().as_secs_f64();
         let start = Instant::now();
         let glb = write_glb(&scene, self.config.points.glb_compression)?;
         timings.glb = start.elapsed().as_secs_f64();
@@ -172,10 +180,24 @@ impl Generation {
         build_scene(prediction, &frames, self.world.as_deref(), &options)
     }
 
+    fn quality(&self, assessment: &Assessment, scene: &Scene) -> Quality {
+        let images: Vec<_> = self
+            .images
+            .iter()
+            .map(|image| RequestImage {
+                name: &image.name,
+                statistics: image.statistics,
+                frame: image.frame,
+            })
+            .collect();
+        assessment.finish(&images, scene.points.len())
+    }
+
     fn metadata(
         &self,
         scene: &Scene,
         prediction: &Prediction,
+        quality: Quality,
         glb_size_bytes: usize,
         timings: Timings,
     ) -> ResultMetadata {
@@ -197,11 +219,13 @@ impl Generation {
             processed_size: [self.size.columns(), self.size.rows()],
             frames: self.frames.iter().map(|frame| frame.name.clone()).collect(),
             unregistered_frames: self
-                .frames
+                .images
                 .iter()
-                .zip(cameras)
-                .filter(|(_, camera)| !camera.registered)
-                .map(|(frame, _)| frame.name.clone())
+                .filter(|image| {
+                    let camera = image.frame.and_then(|frame| cameras.get(frame));
+                    camera.is_none_or(|camera| !camera.registered)
+                })
+                .map(|image| image.name.clone())
                 .collect(),
             num_points: scene.points.len(),
             confidence_threshold: scene.confidence_threshold,
@@ -212,6 +236,7 @@ impl Generation {
             scale: model.scale,
             model: format!("{} {}", model.name, model.version),
             options: self.config.points,
+            quality,
             timings,
         }
     }

@@ -30,6 +30,7 @@ pub(super) fn summary(ledger: &Ledger, requests: &Requests) -> SessionSummary {
         connections: 0,
         requests: requests.count(),
         has_result: false,
+        quality: ledger.quality(),
         error_message: ledger.error().map(str::to_owned),
     }
 }

@@ -282,6 +282,7 @@ impl State {
             bytes: stored.bytes,
             size: stored.size,
             camera: stored.camera,
+            statistics: stored.statistics,
         })));
         self.share.image_accepted(stored.bytes);
         let acknowledged = SessionEvent::Acknowledged {
@@ -364,15 +365,18 @@ impl State {
 
     fn succeed(&mut self, request: Request, generated: Generated) {
         let metadata = &generated.record.metadata;
+        let verdict = metadata.quality.verdict;
         tracing::info!(
             points = metadata.num_points,
             seconds = metadata.timings.total,
+            %verdict,
             "generation ends"
         );
-        self.context.metrics.generations.succeeded(
+        self.context.metrics.generations.answered(
             generated.record.kind,
             metadata.num_frames,
             &metadata.timings,
+            verdict,
         );
         let answer = generated.result.answer().clone();
         let completes = request.kind == RequestKind::Finalize;

@@ -70,6 +70,7 @@ fn metadata() -> Metadata {
         fuse: false,
         align: false,
         poses: false,
+        report: false,
         normalisation: None,
         source_digest: None,
         memory: None,
@@ -150,8 +151,10 @@ impl Model for FakeModel {
         Ok(Prediction {
             size,
             cameras: vec![camera; features.len()],
-            depth: vec![2.0; pixels],
+            // Not one value: that is no plausible depth.
+            depth: (0..pixels).map(|index| 2.0 + index as f32 * 1e-4).collect(),
             confidence: vec![5.0; pixels],
+            report: None,
         })
     }
 }

@@ -13,7 +13,9 @@ use tch::{CModule, Tensor};
 
 use super::errors::{Work, broken, call_error};
 use super::inputs::{EncodedFrame, camera_rows, differing, feature_rows, image_tensor};
-use super::numbers::{CAMERA_NUMBERS, Maps, camera, depth_and_confidence, integers, to_vec};
+use super::numbers::{
+    CAMERA_NUMBERS, Maps, camera, depth_and_confidence, integers, report, to_vec,
+};
 use super::transfer::Pending;
 use crate::free_memory::free_memory;
 
@@ -196,6 +198,10 @@ impl Model for TorchScriptModel {
         drop(rows);
         let rows = self.call("cameras", &[&state, &size], work)?;
         let mut cameras = self.cameras(&rows, "cameras", work)?;
+        let report = match self.metadata.report {
+            true => Some(report(&self.call("report", &[&state, &size], work)?, work)?),
+            false => None,
+        };
 
         let mut maps = Maps::with_capacity(work);
         let mut dense = Vec::new();
@@ -245,6 +251,7 @@ impl Model for TorchScriptModel {
             cameras,
             depth: maps.depth,
             confidence: maps.confidence,
+            report,
         };
         if let Some(known) = known_cameras.filter(|_| self.metadata.scale == Scale::Relative) {
             adopt_known_cameras(&mut prediction, known);

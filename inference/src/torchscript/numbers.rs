@@ -2,7 +2,7 @@
 
 use nalgebra::{Matrix3, Matrix4};
 use pointstream_reconstruction::model::ModelError;
-use pointstream_reconstruction::prediction::Camera;
+use pointstream_reconstruction::prediction::{Camera, FrameReport, REPORT_NUMBERS};
 use tch::{Kind, Tensor};
 
 use super::errors::{Work, broken, call_error};
@@ -157,4 +157,17 @@ pub(super) fn camera(row: &[f32]) -> Camera {
         intrinsics: Matrix3::from_row_iterator(row[12..21].iter().map(|&number| f64::from(number))),
         registered: row[21] > 0.5,
     }
+}
+
+/// The rows of the output of `report`.
+pub(super) fn report(rows: &Tensor, work: Work) -> Result<Vec<FrameReport>, ModelError> {
+    const ENTRY_POINT: &str = "report";
+    let numbers = to_vec(rows, ENTRY_POINT, &[work.frames, REPORT_NUMBERS], work)?;
+    let (rows, _) = numbers.as_chunks();
+    rows.iter()
+        .map(|row| {
+            FrameReport::from_row(row, work.frames)
+                .map_err(|error| broken(ENTRY_POINT, &error.to_string()))
+        })
+        .collect()
 }

@@ -28,10 +28,13 @@ mod view;
 mod world;
 
 pub use alignment::{Alignment, AlignmentQuality, Unaligned};
+pub(crate) use confident::is_known;
 pub use filters::{PointFilters, VoxelSize};
 pub use matrix::rows;
 pub use sample::Pixel;
 pub use scene::{CloudError, CloudOptions, Scene, SceneCamera, SceneFrame, build_scene};
+pub(crate) use statistics::{median, percentile};
+pub(crate) use threshold::KNOWN_CONFIDENCE;
 pub(crate) use unproject::FrameMap;
 pub(crate) use view::View;
 pub use world::{World, axes_flip};

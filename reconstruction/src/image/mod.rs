@@ -2,7 +2,7 @@
 //!
 //! 1. [`decode`] decodes a JPEG, PNG or WebP file to RGB, within limits on bytes and pixels;
 //! 2. [`preprocess`] resizes it to the processing resolution and to multiples of the patch size;
-//! 3. [`center_crop`] crops the frames of one reconstruction to their [`common_size`].
+//! 3. [`center_crop`] crops the frames of one reconstruction to their [`CommonSize`].
 //!
 //! Steps 2 and 3 give the same sizes as the input processor of Depth Anything 3, which resamples
 //! with OpenCV, and the same pixels up to rounding.
@@ -12,6 +12,7 @@ mod format;
 mod jpeg;
 mod preprocess;
 mod resize;
+mod statistics;
 mod unify;
 mod webp;
 
@@ -21,4 +22,5 @@ pub use preprocess::{
     MAX_PROCESSED_PIXELS, PreprocessError, ProcessResMethod, UnknownProcessResMethod, preprocess,
     processed_region, processed_size,
 };
-pub use unify::{center_crop, common_size};
+pub use statistics::{ContentHash, ImageStatistics};
+pub use unify::{CommonSize, center_crop};

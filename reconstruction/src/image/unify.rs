@@ -1,12 +1,79 @@
 //! Crops all frames of a reconstruction to one size.
 
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
 use ::image::{RgbImage, imageops};
 
 use crate::geometry::{FrameSize, center_margin};
 
-/// The smallest width and the smallest height among `sizes`, or `None` without sizes.
-pub fn common_size(sizes: impl IntoIterator<Item = FrameSize>) -> Option<FrameSize> {
-    sizes.into_iter().reduce(FrameSize::min)
+/// Share of its pixels that every frame keeps.
+const LEAST_SHARE: f64 = 0.5;
+/// Share that frames keep whose longer side is more than twice their shorter one. A mix of portrait
+/// and landscape needs it: phones have screens of 20:9, and 4:9 of such a frame are left.
+const LEAST_SHARE_OF_LONG_FRAMES: f64 = 0.4;
+
+/// The size that the frames of a reconstruction are cropped to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommonSize {
+    pub size: FrameSize,
+    /// Whether each frame is cropped to this size, in the order of the frames. The others are set
+    /// aside: they have too odd a shape.
+    pub fits: Vec<bool>,
+}
+
+impl CommonSize {
+    /// Chooses the size, or `None` without frames.
+    ///
+    /// It is the smallest width and the smallest height of all frames, unless a frame would lose
+    /// more than about half of its pixels, as all photos would beside one panorama. Then it is the
+    /// size that suits the most frames; of equal ones, the size that leaves them the largest shares
+    /// of their pixels. Frames that are smaller, or would lose too many pixels, are set aside. For
+    /// the others, the size is the same as without them.
+    pub fn choose(frames: &[FrameSize]) -> Option<Self> {
+        let smallest = frames.iter().copied().reduce(FrameSize::min)?;
+        let whole = Self::of(smallest, frames);
+        if whole.fits.iter().all(|fits| *fits) {
+            return Some(whole);
+        }
+        let widths: BTreeSet<u32> = frames.iter().map(|frame| frame.width).collect();
+        let heights: BTreeSet<u32> = frames.iter().map(|frame| frame.height).collect();
+        let sizes = widths
+            .iter()
+            .flat_map(|&width| heights.iter().map(move |&height| (width, height)))
+            .map(FrameSize::from);
+        let rank = |size: &FrameSize| {
+            let kept = frames.iter().filter(|frame| is_croppable(**frame, *size));
+            let shares: f64 = kept.clone().map(|frame| share(*frame, *size)).sum();
+            (kept.count(), shares, size.pixels(), size.width)
+        };
+        let best = sizes.max_by(|one, other| {
+            let (one, other) = (rank(one), rank(other));
+            one.partial_cmp(&other).unwrap_or(Ordering::Equal)
+        })?;
+        Some(Self::of(best, frames))
+    }
+
+    fn of(size: FrameSize, frames: &[FrameSize]) -> Self {
+        let fits = frames.iter().map(|frame| is_croppable(*frame, size));
+        Self {
+            size,
+            fits: fits.collect(),
+        }
+    }
+}
+
+/// Whether a frame covers `size`, and keeps enough pixels.
+fn is_croppable(frame: FrameSize, size: FrameSize) -> bool {
+    let (short, long) = (frame.width.min(frame.height), frame.width.max(frame.height));
+    let least = f64::from(short) / f64::from(long.max(1));
+    frame.min(size) == size
+        && share(frame, size) >= least.clamp(LEAST_SHARE_OF_LONG_FRAMES, LEAST_SHARE)
+}
+
+/// Share of a frame's pixels that a crop to `size` keeps.
+fn share(frame: FrameSize, size: FrameSize) -> f64 {
+    size.pixels() as f64 / frame.pixels().max(1) as f64
 }
 
 /// The middle of `image` with the size `size`. A side that is smaller already stays.
@@ -28,11 +95,73 @@ pub fn center_crop(image: &RgbImage, size: FrameSize) -> RgbImage {
 mod tests {
     use super::*;
 
+    fn chosen(frames: &[(u32, u32)]) -> ((u32, u32), Vec<usize>) {
+        let frames: Vec<_> = frames.iter().copied().map(FrameSize::from).collect();
+        let CommonSize { size, fits } = CommonSize::choose(&frames).expect("there are frames");
+        let aside = (0..frames.len()).filter(|&frame| !fits[frame]).collect();
+        // Without the frames that are set aside, the size is the same.
+        let kept = frames.iter().zip(&fits).filter(|(_, fits)| **fits);
+        let kept: Vec<_> = kept.map(|(frame, _)| *frame).collect();
+        let again = CommonSize::choose(&kept).expect("a frame is left");
+        assert_eq!((again.size, again.fits), (size, vec![true; kept.len()]));
+        ((size.width, size.height), aside)
+    }
+
     #[test]
-    fn common_size_is_the_smallest_width_and_height() {
-        let sizes = [(504, 378), (378, 504), (504, 336)].map(|(w, h)| FrameSize::new(w, h));
-        assert_eq!(common_size(sizes), Some(FrameSize::new(378, 336)));
-        assert_eq!(common_size([]), None);
+    fn usual_shapes_are_cropped_to_the_smallest_width_and_height() {
+        for (frames, size) in [
+            (&[(504, 378)][..], (504, 378)),
+            (&[(504, 378); 5], (504, 378)),
+            (&[(504, 378), (378, 504), (504, 336)], (378, 336)),
+            // One portrait photo among many landscape ones.
+            (
+                &[(504, 378), (504, 378), (504, 378), (378, 504)],
+                (378, 378),
+            ),
+            // 16:9 and 20:9 in both orientations.
+            (&[(504, 280), (280, 504)], (280, 280)),
+            (&[(504, 224), (224, 504), (504, 224)], (224, 224)),
+            (&[(504, 28)], (504, 28)),
+        ] {
+            assert_eq!(chosen(frames), (size, vec![]), "{frames:?}");
+        }
+        assert_eq!(CommonSize::choose(&[]), None);
+    }
+
+    #[test]
+    fn odd_shapes_are_set_aside() {
+        let photo = (504, 378);
+        for (frames, size, aside) in [
+            // Banners of 20:1 and 1:20, and a panorama of 5:1.
+            (&[photo, photo, (504, 28), photo][..], photo, vec![2]),
+            (&[(504, 98), photo, photo, photo], photo, vec![0]),
+            (&[photo, (28, 504), (504, 28)], photo, vec![1, 2]),
+            // Two frames: the one with more pixels stays.
+            (&[(504, 28), photo], photo, vec![0]),
+            // The mix of orientations stays beside a banner.
+            (&[photo, (378, 504), (504, 28)], (378, 378), vec![2]),
+            (
+                &[(504, 280), (504, 280), (280, 504), (504, 28)],
+                (280, 280),
+                vec![3],
+            ),
+            // Among panoramas the photo is odd.
+            (&[photo, (504, 98), (504, 98)], (504, 98), vec![0]),
+            // At a lower bound the banner covers the photos, but would lose nearly all of itself.
+            (&[(672, 504), (672, 504), (10080, 504)], (672, 504), vec![2]),
+        ] {
+            assert_eq!(chosen(frames), (size, aside), "{frames:?}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_frames_does_not_change_the_size() {
+        let mut frames = [(504, 378), (504, 98), (378, 504), (504, 28), (504, 336)];
+        let (size, _) = chosen(&frames);
+        for _ in 0..frames.len() {
+            frames.rotate_left(1);
+            assert_eq!(chosen(&frames).0, size);
+        }
     }
 
     #[test]

@@ -86,6 +86,7 @@ mod tests {
             cameras: extrinsics.iter().map(camera).collect(),
             depth: vec![2.0; extrinsics.len()],
             confidence: vec![2.0; extrinsics.len()],
+            report: None,
         }
     }
 

@@ -98,6 +98,9 @@ pub struct Metadata {
     /// Whether the archive has the entry point `relate_posed`.
     #[serde(default)]
     pub poses: bool,
+    /// Whether the archive has the entry point `report`.
+    #[serde(default)]
+    pub report: bool,
     /// How the model normalises pixels, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalisation: Option<Normalisation>,

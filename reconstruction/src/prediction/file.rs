@@ -1,6 +1,6 @@
 //! A prediction as the bytes of a safetensors file (<https://github.com/huggingface/safetensors>).
 //!
-//! Five tensors, row-major and little-endian, for `N` frames of `H` rows and `W` columns:
+//! Tensors, row-major and little-endian, for `N` frames of `H` rows and `W` columns:
 //!
 //! | tensor | type | shape |
 //! | --- | --- | --- |
@@ -9,6 +9,7 @@
 //! | `extrinsics` | F64 | `[N, 4, 4]` |
 //! | `intrinsics` | F64 | `[N, 3, 3]` |
 //! | `registered` | U8 | `[N]`, 0 or 1 |
+//! | `report`, if there is one | F32 | `[N, 8]`, as the model gives it |
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -18,7 +19,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use thiserror::Error;
 
-use super::{Camera, Prediction};
+use super::{Camera, FrameReport, Prediction, REPORT_NUMBERS, ReportError};
 use crate::geometry::FrameSize;
 
 const DEPTH: &str = "depth";
@@ -26,6 +27,7 @@ const CONFIDENCE: &str = "confidence";
 const EXTRINSICS: &str = "extrinsics";
 const INTRINSICS: &str = "intrinsics";
 const REGISTERED: &str = "registered";
+const REPORT: &str = "report";
 
 /// Why a prediction could not be written to, or read from, the bytes of a file.
 #[derive(Debug, Error)]
@@ -56,6 +58,9 @@ pub enum PredictionFileError {
     /// A number in `registered` is neither 0 nor 1.
     #[error("registered[{frame}] is {found} instead of 0 or 1")]
     Registered { frame: usize, found: u8 },
+    /// A row of `report` has no meaning.
+    #[error("report[{frame}]: {error}")]
+    Report { frame: usize, error: ReportError },
 }
 
 impl Prediction {
@@ -74,13 +79,22 @@ impl Prediction {
         let extrinsics = matrix_bytes(cameras.clone().map(|camera| &camera.extrinsics));
         let intrinsics = matrix_bytes(cameras.clone().map(|camera| &camera.intrinsics));
         let registered: Vec<u8> = cameras.map(|camera| camera.registered.into()).collect();
-        let views = [
+        let mut views = vec![
             (DEPTH, Dtype::F32, maps.clone(), &*depth),
             (CONFIDENCE, Dtype::F32, maps, &*confidence),
             (EXTRINSICS, Dtype::F64, vec![frames, 4, 4], &*extrinsics),
             (INTRINSICS, Dtype::F64, vec![frames, 3, 3], &*intrinsics),
             (REGISTERED, Dtype::U8, vec![frames], &*registered),
         ];
+        let report: Option<Vec<f32>> = self.report.as_ref().map(|report| {
+            let rows = report.iter().map(|frame| frame.to_row());
+            rows.flatten().collect()
+        });
+        let report = report.as_deref().map(float_bytes);
+        if let Some(report) = &report {
+            let shape = vec![frames, REPORT_NUMBERS];
+            views.push((REPORT, Dtype::F32, shape, &**report));
+        }
         let tensors = views
             .into_iter()
             .map(|(name, dtype, shape, data)| Ok((name, TensorView::new(dtype, shape, data)?)))
@@ -131,8 +145,34 @@ impl Prediction {
             cameras,
             depth: floats(&depth),
             confidence: floats(&confidence),
+            report: report(&file, frames)?,
         })
     }
+}
+
+/// The report of the model, if the file has one.
+fn report(
+    file: &SafeTensors,
+    frames: usize,
+) -> Result<Option<Vec<FrameReport>>, PredictionFileError> {
+    if !file.names().contains(&REPORT) {
+        return Ok(None);
+    }
+    let numbers = floats(&tensor_of(
+        file,
+        REPORT,
+        Dtype::F32,
+        &[frames, REPORT_NUMBERS],
+    )?);
+    let (rows, _) = numbers.as_chunks();
+    rows.iter()
+        .enumerate()
+        .map(|(frame, row)| {
+            FrameReport::from_row(row, frames)
+                .map_err(|error| PredictionFileError::Report { frame, error })
+        })
+        .collect::<Result<_, _>>()
+        .map(Some)
 }
 
 fn tensor<'a>(

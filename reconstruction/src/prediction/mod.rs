@@ -1,12 +1,14 @@
 //! The output of a model for a set of frames.
 
 mod file;
+mod report;
 
 use nalgebra::{Matrix3, Matrix4};
 
 use crate::geometry::FrameSize;
 
 pub use file::PredictionFileError;
+pub use report::{FrameReport, REPORT_NUMBERS, ReportError, ReportedReason};
 
 /// A predicted pinhole camera.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +37,8 @@ pub struct Prediction {
     pub depth: Vec<f32>,
     /// At least 1, where 1 means unknown; shape `[N, H, W]`.
     pub confidence: Vec<f32>,
+    /// What the model says about each frame, in the order of the frames, if it says anything.
+    pub report: Option<Vec<FrameReport>>,
 }
 
 impl Prediction {

@@ -64,6 +64,7 @@ pub fn predict(ids: &[u64], size: FrameSize, model_world: &Similarity3<f64>) -> 
         cameras: Vec::new(),
         depth: Vec::new(),
         confidence: Vec::new(),
+        report: None,
     };
     let mut images = Vec::new();
     for &id in ids {

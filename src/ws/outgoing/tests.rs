@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use pointstream_actors::{ErrorKind, PointOptions, Progress, ResultMetadata, Timings};
+use pointstream_actors::{
+    ErrorKind, PointOptions, Progress, Quality, ResultMetadata, Timings, Verdict,
+};
 use pointstream_reconstruction::cloud::Alignment;
 use pointstream_reconstruction::model::Scale;
 use serde_json::{Value, json};
@@ -64,6 +66,18 @@ fn answer(glb: Vec<u8>, frames: usize) -> SessionEvent {
         scale: Scale::Relative,
         model: "mvs 1".to_owned(),
         options: PointOptions::default(),
+        quality: Quality {
+            verdict: Verdict::Good,
+            reasons: Vec::new(),
+            advice: Vec::new(),
+            frames: Vec::new(),
+            pieces: 1,
+            known_share: 0.5,
+            reprojection_error: None,
+            parallax_degrees: None,
+            focal_uncertainty: None,
+            depth_uncertainty: None,
+        },
         timings: Timings::default(),
     };
     SessionEvent::Result {

@@ -19,6 +19,9 @@ export function describe(
   if (metadata.timings?.total !== undefined) {
     parts.push(duration(metadata.timings.total));
   }
+  if (metadata.quality) {
+    parts.push(metadata.quality.verdict);
+  }
   if (metadata.aligned === false) {
     parts.push('not aligned with earlier results');
   }

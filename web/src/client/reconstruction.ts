@@ -22,6 +22,7 @@ import { LeaveDialog } from './leaving';
 import { Log } from './log';
 import type { ServerInfo } from './parameters';
 import { ProgressBar } from './progress';
+import { countUsed, faults, showQuality } from './quality';
 import { LINK_TEXTS, showStatus } from './status';
 import { StoredImages } from './stored';
 import { Thumbnails } from './thumbnails';
@@ -303,6 +304,7 @@ export class Reconstruction {
     this.notice.hide();
     this.view?.clear();
     setText(element('facts'), '');
+    showQuality();
     element('welcome').hidden = false;
     showStatus('none', 'no session');
     this.showActions();
@@ -351,10 +353,10 @@ export class Reconstruction {
     const { metadata } = answer;
     this.downloads.offer(session, glb);
     this.log.add(describe(answer, glb, last));
-    const lost = metadata.unregistered_frames ?? [];
-    if (lost.length > 0) {
-      this.log.add(`could not be registered: ${lost.join(', ')}`);
+    for (const fault of faults(metadata)) {
+      this.log.add(fault);
     }
+    showQuality(metadata.quality);
     void this.draw(session, glb, metadata);
     void this.stored.learn(session, metadata);
   }
@@ -363,8 +365,11 @@ export class Reconstruction {
     try {
       const points = await this.view?.show(glb, metadata, this.picture);
       if (points !== undefined && !session.signal.aborted) {
-        const cameras = metadata.num_frames - (metadata.unregistered_frames?.length ?? 0);
-        setText(element('facts'), `${count(points)} points · ${plural(cameras, 'camera')}`);
+        const facts = [`${count(points)} points`, plural(countUsed(metadata), 'camera')];
+        if (metadata.quality) {
+          facts.push(metadata.quality.verdict);
+        }
+        setText(element('facts'), facts.join(' · '));
       }
     } catch (error) {
       if (!session.signal.aborted) {

@@ -42,8 +42,9 @@ export class StoredImages {
   }
 
   /** Lists the images of others if a result has more images than the list. */
-  async learn(session: Session, { num_frames, frames }: Metadata): Promise<void> {
-    const places = Array.from({ length: num_frames }, (_, index) => index);
+  async learn(session: Session, { num_frames, frames, quality }: Metadata): Promise<void> {
+    const count = quality?.frames.length ?? num_frames;
+    const places = Array.from({ length: count }, (_, index) => index);
     if (places.every((index) => this.thumbnails.has(index))) {
       return;
     }
@@ -55,7 +56,7 @@ export class StoredImages {
       if (images) {
         await this.list(session, session.uploads.nameOthers(images));
       } else {
-        session.uploads.know(frames ?? []);
+        session.uploads.know(quality?.frames.map((image) => image.name) ?? frames ?? []);
       }
     } catch {
       // The next result tries again.

@@ -2,6 +2,26 @@
 
 export type Matrix = number[][];
 
+/** What one image contributes to a result. */
+export interface FrameQuality {
+  name: string;
+  used: boolean;
+  /** Why it is left out or doubtful. */
+  reason: string | null;
+  /** Share of its pixels whose depth is known; null if the model did not get it. */
+  known_share: number | null;
+}
+
+/** Whether a result can be relied on. */
+export interface Quality {
+  verdict: 'good' | 'partial' | 'failed';
+  reasons: string[];
+  /** What to do about each of the reasons. */
+  advice: string[];
+  /** All images of the request, in their order. */
+  frames: FrameQuality[];
+}
+
 export interface Metadata {
   num_frames: number;
   session_id: string;
@@ -15,6 +35,7 @@ export interface Metadata {
   num_points?: number;
   aligned?: boolean;
   model?: string;
+  quality?: Quality;
   timings?: Record<string, number>;
 }
 

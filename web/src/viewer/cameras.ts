@@ -38,6 +38,18 @@ export interface Pose {
   corners: Vector3[];
 }
 
+/** The index in the session of each frame's image: images of an odd shape are no frames. */
+function imageIndices({ num_frames, quality }: Metadata): number[] {
+  const images = quality?.frames.map((image, index) => ({
+    index,
+    ran: image.known_share !== null,
+  }));
+  return (
+    images?.filter((image) => image.ran).map((image) => image.index) ??
+    Array.from({ length: num_frames }, (_, index) => index)
+  );
+}
+
 /** The registered cameras. */
 export function poses(metadata: Metadata): Pose[] {
   const { intrinsics, extrinsics, world_to_glb, processed_size, frames } = metadata;
@@ -47,13 +59,16 @@ export function poses(metadata: Metadata): Pose[] {
   const lost = new Set(metadata.unregistered_frames);
   const toGlb = matrix4(world_to_glb);
   const [width, height] = processed_size;
+  const indices = imageIndices(metadata);
   // The same unique names as those of the image list.
-  const names = uniqueNames(frames ?? []);
+  const images = metadata.quality?.frames.map((image) => image.name) ?? frames ?? [];
+  const names = uniqueNames(images);
   const found: Pose[] = [];
-  extrinsics.forEach((extrinsic, index) => {
+  extrinsics.forEach((extrinsic, frame) => {
+    const index = indices[frame] ?? frame;
     const name = names[index] ?? `image ${index + 1}`;
-    const intrinsic = intrinsics[index];
-    if (!intrinsic || lost.has(frames?.[index] ?? name)) {
+    const intrinsic = intrinsics[frame];
+    if (!intrinsic || lost.has(frames?.[frame] ?? name)) {
       return;
     }
     const toWorld = matrix4(extrinsic).invert().premultiply(toGlb);

@@ -5,6 +5,7 @@ use pointstream_reconstruction::cloud::{Alignment, SceneFrame, build_scene};
 use pointstream_reconstruction::geometry::Region;
 use pointstream_reconstruction::model::Scale;
 use pointstream_reconstruction::prediction::{Camera, Prediction};
+use pointstream_reconstruction::quality::{Assessment, Quality, RequestImage, Verdict};
 
 use super::*;
 use crate::answer::Timings;
@@ -33,13 +34,20 @@ fn image(number: u64) -> Record {
         bytes: 1000 + number,
         size: SIZE,
         camera: (number == 1).then_some(camera),
+        statistics: ImageStatistics::of(&picture()),
     }))
 }
 
-/// A result of a plane that one camera sees.
+fn picture() -> image::RgbImage {
+    image::RgbImage::from_fn(SIZE.width, SIZE.height, |x, y| {
+        image::Rgb([(7 * x + 90 * (y % 2)) as u8; 3])
+    })
+}
+
+/// A result of a slope that one camera sees.
 fn result(number: u64, completes: bool) -> Record {
     let pixels = SIZE.width as usize * SIZE.height as usize;
-    let prediction = Prediction {
+    let mut prediction = Prediction {
         size: SIZE,
         cameras: vec![Camera {
             extrinsics: Matrix4::identity(),
@@ -48,8 +56,9 @@ fn result(number: u64, completes: bool) -> Record {
         }],
         depth: (0..pixels).map(|index| 2.0 + index as f32 / 7.0).collect(),
         confidence: vec![5.0; pixels],
+        report: None,
     };
-    let picture = image::RgbImage::new(SIZE.width, SIZE.height);
+    let picture = picture();
     let frame = SceneFrame {
         id: 1,
         name: "photo 1",
@@ -57,6 +66,12 @@ fn result(number: u64, completes: bool) -> Record {
         region: Region::WHOLE,
     };
     let options = SessionConfig::default().cloud_options();
+    let assessment = Assessment::begin(&mut prediction);
+    let request = RequestImage {
+        name: frame.name,
+        statistics: ImageStatistics::of(&picture),
+        frame: Some(0),
+    };
     let (scene, world) = build_scene(&prediction, &[frame], None, &options).expect("a scene");
     let key = BlobKey {
         session: SessionId::nil(),
@@ -67,7 +82,10 @@ fn result(number: u64, completes: bool) -> Record {
             number,
             kind: AnswerKind::Delta,
             image_count: 1,
-            metadata: Arc::new(metadata(&scene.alignment)),
+            metadata: Arc::new(metadata(
+                &scene.alignment,
+                assessment.finish(&[request], scene.points.len()),
+            )),
             cameras: Cameras::of(&scene),
             frames: vec![JobFrame {
                 blob: key,
@@ -81,7 +99,7 @@ fn result(number: u64, completes: bool) -> Record {
     }
 }
 
-fn metadata(alignment: &Alignment) -> ResultMetadata {
+fn metadata(alignment: &Alignment, quality: Quality) -> ResultMetadata {
     ResultMetadata {
         num_frames: 1,
         session_id: SessionId::nil(),
@@ -100,6 +118,7 @@ fn metadata(alignment: &Alignment) -> ResultMetadata {
         scale: Scale::Relative,
         model: "fake 1".to_owned(),
         options: PointOptions::default(),
+        quality,
         timings: Timings::default(),
     }
 }
@@ -155,6 +174,8 @@ fn an_error_lasts_until_a_request_succeeds() {
     assert!(!ledger.is_completed());
     assert_eq!(ledger.next_request(), 3);
     assert!(ledger.world().is_some());
+    let quality = ledger.quality().expect("a result");
+    assert_eq!(quality.verdict, Verdict::Good);
 }
 
 #[test]

@@ -49,6 +49,7 @@ mod tests {
             cameras: Vec::new(),
             depth,
             confidence,
+            report: None,
         }
     }
 

@@ -14,6 +14,18 @@ fn prediction() -> Prediction {
         cameras: (0..2).map(camera).collect(),
         depth: (0..12).map(|index| number(index) as f32).collect(),
         confidence: (0..12).map(|index| number(index + 50) as f32).collect(),
+        report: None,
+    }
+}
+
+/// The prediction with a report.
+fn reported() -> Prediction {
+    let row = |piece| [0.0, piece, 57.0, 0.31, 4.2, -1.0, 0.015, 0.97];
+    let rows = [row(0.0), row(-1.0)];
+    let report = rows.map(|row| FrameReport::from_row(&row, 2).expect("valid"));
+    Prediction {
+        report: Some(report.to_vec()),
+        ..prediction()
     }
 }
 
@@ -24,7 +36,7 @@ fn refused(bytes: &[u8]) -> String {
 
 /// The file of [`prediction`] with one tensor replaced, or removed.
 fn with(name: &str, replacement: Option<(Dtype, &[usize])>) -> Vec<u8> {
-    let bytes = saved(&prediction()).expect("it is written");
+    let bytes = saved(&reported()).expect("it is written");
     let file = SafeTensors::deserialize(&bytes).expect("it is read");
     let content = [0; 1024];
     let tensors = file.iter().filter_map(|(found, tensor)| {
@@ -73,6 +85,26 @@ fn round_trip_keeps_every_bit() {
         assert_eq!(read.registered, written.registered);
     }
     assert_eq!(saved(&read).expect("it is written"), bytes);
+}
+
+#[test]
+fn a_report_is_kept() {
+    let bytes = saved(&reported()).expect("it is written");
+    let read = Prediction::from_safetensors(&bytes).expect("it is read");
+    assert_eq!(read, reported());
+    // It may be missing.
+    let read = Prediction::from_safetensors(&with(REPORT, None)).expect("it is read");
+    assert_eq!(read.report, None);
+    let mut broken = reported();
+    broken.report = broken.report.map(|mut rows| {
+        rows[1].piece = Some(7);
+        rows
+    });
+    let error = refused(&saved(&broken).expect("it is written"));
+    assert_eq!(
+        error,
+        "report[1]: 7 is not the index of a piece of 2 frames"
+    );
 }
 
 #[test]
@@ -132,12 +164,13 @@ fn missing_tensors_are_refused() {
 
 #[test]
 fn wrong_types_are_refused() {
-    let cases: [(&str, Dtype, &[usize]); 5] = [
+    let cases: [(&str, Dtype, &[usize]); 6] = [
         (DEPTH, Dtype::F64, &[2, 2, 3]),
         (CONFIDENCE, Dtype::F16, &[2, 2, 3]),
         (EXTRINSICS, Dtype::F32, &[2, 4, 4]),
         (INTRINSICS, Dtype::F32, &[2, 3, 3]),
         (REGISTERED, Dtype::BOOL, &[2]),
+        (REPORT, Dtype::F64, &[2, 8]),
     ];
     for (name, dtype, shape) in cases {
         let error = refused(&with(name, Some((dtype, shape))));
@@ -148,7 +181,7 @@ fn wrong_types_are_refused() {
 
 #[test]
 fn wrong_shapes_are_refused() {
-    let cases: [(&str, Dtype, &[usize], &str); 8] = [
+    let cases: [(&str, Dtype, &[usize], &str); 9] = [
         (DEPTH, Dtype::F32, &[4, 3], "[N, H, W]"),
         (CONFIDENCE, Dtype::F32, &[2, 3, 2], "[2, 2, 3]"),
         (CONFIDENCE, Dtype::F32, &[12], "[2, 2, 3]"),
@@ -157,6 +190,7 @@ fn wrong_shapes_are_refused() {
         (INTRINSICS, Dtype::F64, &[2, 9], "[2, 3, 3]"),
         (REGISTERED, Dtype::U8, &[3], "[2]"),
         (REGISTERED, Dtype::U8, &[2, 1], "[2]"),
+        (REPORT, Dtype::F32, &[2, 7], "[2, 8]"),
     ];
     for (name, dtype, shape, expected) in cases {
         assert_eq!(
