@@ -136,6 +136,7 @@ def _check_values(result: Reconstruction, pixels: Tensor) -> list[str]:
         ("confidence", (frames, height, width)),
         ("extrinsics", (frames, 3, 4)),
         ("intrinsics", (frames, 3, 3)),
+        ("distortion", (frames, 2)),
     ):
         value = getattr(result, name)
         if tuple(value.shape) != shape or value.dtype != torch.float32:

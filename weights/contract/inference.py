@@ -22,6 +22,8 @@ class Reconstruction(NamedTuple):
     """float32 [N, 3, 3]; maps camera coordinates to pixel indices."""
     registered: Tensor
     """bool [N]."""
+    distortion: Tensor
+    """float32 [N, 2], k1 and k2 of the radial distortion; 0 without distortion."""
 
 
 def run_model(
@@ -70,4 +72,5 @@ def run_model(
         extrinsics=cameras[:, :12].reshape(-1, 3, 4),
         intrinsics=cameras[:, 12:21].reshape(-1, 3, 3),
         registered=cameras[:, 21] > 0.5,
+        distortion=cameras[:, 22:24] if metadata.distortion else torch.zeros_like(cameras[:, :2]),
     )

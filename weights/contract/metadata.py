@@ -93,6 +93,8 @@ class Metadata:
     """Whether the archive has the entry point `align`; requires `fuse`."""
     poses: bool = False
     """Whether the archive has the entry point `relate_posed`."""
+    distortion: bool = False
+    """Whether rows of cameras end with the radial distortion k1 and k2."""
     normalisation: Normalisation | None = None
     """Pixel normalisation that the model applies itself."""
     memory: Memory | None = None
@@ -192,7 +194,10 @@ OPTIONAL = tuple(
     field
     for field in dataclasses.fields(Metadata)
     if field.name
-    in ("align", "poses", "normalisation", "memory", "source_digest", "head_precision")
+    in (
+        *("align", "poses", "distortion"),
+        *("normalisation", "memory", "source_digest", "head_precision"),
+    )
 )
 """Fields that may be absent from the metadata entry."""
 

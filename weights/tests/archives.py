@@ -1,8 +1,9 @@
 """Small archives to test the service with: `python -m weights.tests.archives OUTDIR`.
 
 `flat.pt` follows the contract without analysing the photos, `posed.pt` also accepts known cameras,
-`aligned.pt` derives its unit of length from the depth of all frames, and the metadata of
-`hungry.pt` state a need of 1 GB per pair of frames. Each of the others violates one rule.
+`aligned.pt` derives its unit of length from the depth of all frames,
+`distorted.pt` has lenses with radial distortion, and the metadata of `hungry.pt` state a need of
+1 GB per pair of frames. Each of the others violates one rule.
 """
 
 import argparse
@@ -144,6 +145,24 @@ class AlignedModel(FlatModel):
         return fused
 
 
+class DistortedModel(AlignedModel):
+    """Frame i is seen through a lens with k1 = -0.1 i and k2 = 0.01 i; `align` doubles k2."""
+
+    @torch.jit.export
+    def cameras(self, state: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, 24]."""
+        frame = torch.arange(state.shape[0], device=state.device, dtype=torch.float32)[:, None]
+        return torch.cat([self.line(state, size), -0.1 * frame, 0.01 * frame], 1)
+
+    @torch.jit.export
+    def align(self, cameras: Tensor, dense: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, 24]."""
+        aligned = cameras.clone()
+        aligned[:, 3:12:4] *= self.unit(dense)
+        aligned[:, 23] *= 2
+        return aligned
+
+
 def write_all(folder: Path) -> None:
     """Write every archive into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -159,6 +178,8 @@ def write_all(folder: Path) -> None:
     save_archive(torch.jit.script(PosedModel().eval()), posed, folder / "posed.pt")
     aligned = dataclasses.replace(METADATA, name="aligned", align=True)
     save_archive(torch.jit.script(AlignedModel().eval()), aligned, folder / "aligned.pt")
+    distorted = dataclasses.replace(METADATA, name="distorted", align=True, distortion=True)
+    save_archive(torch.jit.script(DistortedModel().eval()), distorted, folder / "distorted.pt")
     need = MemoryNeed(fixed=0, per_pixel=0, per_call_pixel=0, per_pair=1e9)
     hungry = dataclasses.replace(METADATA, name="hungry", memory=Memory(cpu=need))
     save_archive(flat, hungry, folder / "hungry.pt")

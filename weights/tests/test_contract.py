@@ -79,6 +79,7 @@ def test_optional_metadata_round_trip_and_defaults_are_omitted() -> None:
         METADATA,
         align=True,
         poses=True,
+        distortion=True,
         normalisation=Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
         memory=Memory(cuda=MemoryNeed(fixed=1, per_pixel=2.5, per_call_pixel=0, per_pair=0)),
         source_digest="sha256:" + 64 * "0",
@@ -239,6 +240,24 @@ def test_known_poses_are_checked_and_aligned(tmp_path: Path) -> None:
         violation.endswith("with known poses: no frame has extrinsics near the identity")
         for violation in violations
     )
+
+
+def test_distortion_is_part_of_the_result(archives: Path) -> None:
+    assert check_archive(archives / "distorted.pt") == []
+    module, metadata = load_archive(archives / "distorted.pt")
+    result = run_model(module, metadata, noise_frames(3, 28, 28))
+    expected = torch.tensor([[0, 0], [-0.1, 0.02], [-0.2, 0.04]])
+    torch.testing.assert_close(result.distortion, expected)
+    module, metadata = load_archive(archives / "flat.pt")
+    assert (run_model(module, metadata, noise_frames(3, 28, 28)).distortion == 0).all()
+
+
+def test_checker_reports_missing_distortion(archives: Path, tmp_path: Path) -> None:
+    module, metadata = load_archive(archives / "flat.pt")
+    promising = dataclasses.replace(metadata, distortion=True)
+    save_archive(module, promising, tmp_path / "promising.pt")
+    violations = check_archive(tmp_path / "promising.pt")
+    assert any("distortion is torch.float32 (2, 0)" in violation for violation in violations)
 
 
 class Raising(FlatModel):

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use image::RgbImage;
 use nalgebra::{Matrix3, Matrix4};
-use pointstream_reconstruction::geometry::FrameSize;
+use pointstream_reconstruction::geometry::{Distortion, FrameSize};
 use pointstream_reconstruction::model::{
     CONTRACT_VERSION, Device, Features, FramesPerCall, KnownCamera, LoadModel, Metadata, Model,
     ModelError, OnStep, Precision, Scale, Shortage, Step,
@@ -70,6 +70,7 @@ fn metadata() -> Metadata {
         fuse: false,
         align: false,
         poses: false,
+        distortion: false,
         normalisation: None,
         source_digest: None,
         memory: None,
@@ -145,6 +146,7 @@ impl Model for FakeModel {
         let camera = Camera {
             extrinsics: Matrix4::identity(),
             intrinsics: Matrix3::new(50.0, 0.0, 7.0, 0.0, 50.0, 7.0, 0.0, 0.0, 1.0),
+            distortion: Distortion::NONE,
             registered: true,
         };
         Ok(Prediction {

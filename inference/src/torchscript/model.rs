@@ -13,7 +13,9 @@ use tch::{CModule, Tensor};
 
 use super::errors::{Work, broken, call_error};
 use super::inputs::{EncodedFrame, camera_rows, differing, feature_rows, image_tensor};
-use super::numbers::{CAMERA_NUMBERS, Maps, camera, depth_and_confidence, integers, to_vec};
+use super::numbers::{
+    CAMERA_NUMBERS, DISTORTED_CAMERA_NUMBERS, Maps, camera, depth_and_confidence, integers, to_vec,
+};
 use super::transfer::Pending;
 use crate::free_memory::free_memory;
 
@@ -93,9 +95,13 @@ impl TorchScriptModel {
         entry_point: &'static str,
         work: Work,
     ) -> Result<Vec<Camera>, ModelError> {
-        let numbers = to_vec(rows, entry_point, &[work.frames, CAMERA_NUMBERS], work)?;
+        let columns = match self.metadata.distortion {
+            true => DISTORTED_CAMERA_NUMBERS,
+            false => CAMERA_NUMBERS,
+        };
+        let numbers = to_vec(rows, entry_point, &[work.frames, columns], work)?;
         numbers
-            .chunks_exact(CAMERA_NUMBERS)
+            .chunks_exact(columns)
             .map(|row| {
                 if row.iter().all(|number| number.is_finite()) {
                     Ok(camera(row))

@@ -98,6 +98,9 @@ pub struct Metadata {
     /// Whether the archive has the entry point `relate_posed`.
     #[serde(default)]
     pub poses: bool,
+    /// Whether cameras have radial distortion: rows of 24 numbers.
+    #[serde(default)]
+    pub distortion: bool,
     /// How the model normalises pixels, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalisation: Option<Normalisation>,

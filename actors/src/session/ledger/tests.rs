@@ -2,7 +2,7 @@ use std::time::UNIX_EPOCH;
 
 use nalgebra::{Isometry3, Matrix3, Matrix4};
 use pointstream_reconstruction::cloud::{Alignment, SceneFrame, build_scene};
-use pointstream_reconstruction::geometry::Region;
+use pointstream_reconstruction::geometry::{Distortion, Region};
 use pointstream_reconstruction::model::Scale;
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 
@@ -44,6 +44,10 @@ fn result(number: u64, completes: bool) -> Record {
         cameras: vec![Camera {
             extrinsics: Matrix4::identity(),
             intrinsics: Matrix3::new(30.0, 0.0, 13.5, 0.0, 30.0, 6.5, 0.0, 0.0, 1.0),
+            distortion: Distortion {
+                k1: -0.1,
+                k2: 1.0 / 3.0,
+            },
             registered: true,
         }],
         depth: (0..pixels).map(|index| 2.0 + index as f32 / 7.0).collect(),
@@ -87,6 +91,7 @@ fn metadata(alignment: &Alignment) -> ResultMetadata {
         session_id: SessionId::nil(),
         glb_size_bytes: 1234,
         intrinsics: vec![[[0.1; 3]; 3]],
+        distortion: vec![[-0.1, 1.0 / 3.0]],
         extrinsics: vec![[[1.0 / 3.0; 4]; 4]],
         world_to_glb: [[0.7; 4]; 4],
         processed_size: [28, 14],
