@@ -120,7 +120,7 @@ fn show_photos(synthetic: &mut Synthetic) -> Result<(), Error> {
     for (index, image) in synthetic.images.iter_mut().enumerate() {
         let file = fs::read(folder.join(format!("{index:03}.jpg")))?;
         let photo = decode(&file, &DecodeLimits::default())?;
-        *image = preprocess(&photo, SIZE.scaled(SCALE).width, method, PATCH_SIZE)?;
+        *image = preprocess(&photo.image, SIZE.scaled(SCALE).width, method, PATCH_SIZE)?;
     }
     Ok(())
 }

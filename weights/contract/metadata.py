@@ -95,6 +95,8 @@ class Metadata:
     """Whether the archive has the entry point `relate_posed`."""
     distortion: bool = False
     """Whether rows of cameras end with the radial distortion k1 and k2."""
+    hints: bool = False
+    """Whether the archive has the entry point `relate_hinted`."""
     normalisation: Normalisation | None = None
     """Pixel normalisation that the model applies itself."""
     memory: Memory | None = None
@@ -145,6 +147,7 @@ class Metadata:
         return [
             *("encode", "relate", "cameras", "dense"),
             *["relate_posed"] * self.poses,
+            *["relate_hinted"] * self.hints,
             *["align"] * self.align,
             *["fuse"] * self.fuse,
         ]
@@ -195,7 +198,7 @@ OPTIONAL = tuple(
     for field in dataclasses.fields(Metadata)
     if field.name
     in (
-        *("align", "poses", "distortion"),
+        *("align", "poses", "distortion", "hints"),
         *("normalisation", "memory", "source_digest", "head_precision"),
     )
 )

@@ -1,7 +1,7 @@
 """Small archives to test the service with: `python -m weights.tests.archives OUTDIR`.
 
 `flat.pt` follows the contract without analysing the photos, `posed.pt` also accepts known cameras,
-`aligned.pt` derives its unit of length from the depth of all frames,
+`hinted.pt` hints too, `aligned.pt` derives its unit of length from the depth of all frames,
 `distorted.pt` has lenses with radial distortion, and the metadata of `hungry.pt` state a need of
 1 GB per pair of frames. Each of the others violates one rule.
 """
@@ -123,6 +123,23 @@ class PosedModel(FlatModel):
         return torch.cat([known, torch.ones_like(known[:, :1])], 1)
 
 
+class HintedModel(PosedModel):
+    """Shows its hints in its cameras: the focal length, a tenth of the group as y of the
+    translation, and a tenth of the standard deviation as its z."""
+
+    @torch.jit.export
+    def relate_hinted(self, features: Tensor, hints: Tensor, size: Tensor) -> Tensor:
+        """The state with cameras on a line in the last channel."""
+        cameras = self.line(features, size)[:, :21]
+        focal = hints[:, 1:2]
+        cameras[:, 12:17:4] = torch.where(focal > 0, focal, cameras[:, 12:17:4])
+        cameras[:, 7] = 0.1 * hints[:, 0]
+        cameras[:, 11] = 0.1 * hints[:, 2]
+        state = self.relate(features, size)
+        state[:, -1].flatten(1)[:, :21] = cameras
+        return state
+
+
 class AlignedModel(FlatModel):
     """Scales the mean depth of all frames to 10, and the cameras with it."""
 
@@ -176,6 +193,8 @@ def write_all(folder: Path) -> None:
     )
     posed = dataclasses.replace(METADATA, name="posed", poses=True)
     save_archive(torch.jit.script(PosedModel().eval()), posed, folder / "posed.pt")
+    hinted = dataclasses.replace(METADATA, name="hinted", poses=True, hints=True)
+    save_archive(torch.jit.script(HintedModel().eval()), hinted, folder / "hinted.pt")
     aligned = dataclasses.replace(METADATA, name="aligned", align=True)
     save_archive(torch.jit.script(AlignedModel().eval()), aligned, folder / "aligned.pt")
     distorted = dataclasses.replace(METADATA, name="distorted", align=True, distortion=True)

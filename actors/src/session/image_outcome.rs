@@ -2,7 +2,7 @@
 
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::{DecodeError, PreprocessError};
-use pointstream_reconstruction::model::KnownCamera;
+use pointstream_reconstruction::model::{CameraHint, KnownCamera};
 use thiserror::Error;
 
 use crate::blocking::WorkFailed;
@@ -18,6 +18,8 @@ pub(crate) struct StoredImage {
     pub size: FrameSize,
     /// The camera of the prepared frame.
     pub camera: Option<KnownCamera>,
+    /// What the file says about the camera of the prepared frame.
+    pub hint: CameraHint,
 }
 
 /// Why an image is not accepted.

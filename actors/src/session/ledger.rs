@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use pointstream_reconstruction::cloud::World;
 use pointstream_reconstruction::formats::Cameras;
 use pointstream_reconstruction::geometry::FrameSize;
-use pointstream_reconstruction::model::KnownCamera;
+use pointstream_reconstruction::model::{CameraHint, KnownCamera};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{AnswerKind, ResultMetadata};
@@ -70,6 +70,8 @@ pub(crate) struct Image {
     pub size: FrameSize,
     /// The camera of the prepared frame, if the client knows it.
     pub camera: Option<KnownCamera>,
+    /// What the client's file says about the camera of the prepared frame.
+    pub hint: CameraHint,
 }
 
 /// A stored result. Its large parts are blobs: the GLB and the NPZ of its number, and the prepared

@@ -282,6 +282,7 @@ impl State {
             bytes: stored.bytes,
             size: stored.size,
             camera: stored.camera,
+            hint: stored.hint,
         })));
         self.share.image_accepted(stored.bytes);
         let acknowledged = SessionEvent::Acknowledged {

@@ -5,14 +5,14 @@ use std::ops::{ControlFlow, Range};
 use ::image::RgbImage;
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::model::{
-    Device, Features, FramesPerCall, KnownCamera, Metadata, Model, ModelError, OnStep, Scale,
+    CameraPriors, Device, Features, FramesPerCall, Metadata, Model, ModelError, OnStep, Scale,
     Shortage, Step, adopt_known_cameras,
 };
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 use tch::{CModule, Tensor};
 
 use super::errors::{Work, broken, call_error};
-use super::inputs::{EncodedFrame, camera_rows, differing, feature_rows, image_tensor};
+use super::inputs::{EncodedFrame, camera_rows, differing, feature_rows, hint_rows, image_tensor};
 use super::numbers::{
     CAMERA_NUMBERS, DISTORTED_CAMERA_NUMBERS, Maps, camera, depth_and_confidence, integers, to_vec,
 };
@@ -176,7 +176,7 @@ impl Model for TorchScriptModel {
     fn predict(
         &self,
         features: &[&Features],
-        known_cameras: Option<&[KnownCamera]>,
+        priors: CameraPriors<'_>,
         on_step: &mut OnStep<'_>,
     ) -> Result<Prediction, ModelError> {
         let first = features.first().ok_or(ModelError::Empty)?;
@@ -191,13 +191,18 @@ impl Model for TorchScriptModel {
             [i64::from(work.size.height), i64::from(work.size.width)],
             work,
         )?;
-        let known_cameras = known_cameras.filter(|_| self.metadata.poses);
-        let state = match known_cameras {
-            Some(cameras) => {
+        let known_cameras = priors.known.filter(|_| self.metadata.poses);
+        let hints = priors.hints.filter(|_| self.metadata.hints);
+        let state = match (known_cameras, hints) {
+            (Some(cameras), _) => {
                 let cameras = camera_rows(cameras, self.device, work)?;
                 self.call("relate_posed", &[&rows, &cameras, &size], work)?
             }
-            None => self.call("relate", &[&rows, &size], work)?,
+            (None, Some(hints)) => {
+                let hints = hint_rows(hints, self.device, work)?;
+                self.call("relate_hinted", &[&rows, &hints, &size], work)?
+            }
+            (None, None) => self.call("relate", &[&rows, &size], work)?,
         };
         drop(rows);
         let rows = self.call("cameras", &[&state, &size], work)?;

@@ -17,6 +17,9 @@ pub(super) const DISTORTED_CAMERA_NUMBERS: usize = CAMERA_NUMBERS + 2;
 /// Numbers of a known camera: extrinsics 3x4, intrinsics 3x3.
 pub(super) const KNOWN_CAMERA_NUMBERS: usize = CAMERA_NUMBERS - 1;
 
+/// Numbers of a hint: group, focal length, its relative standard deviation.
+pub(super) const HINT_NUMBERS: usize = 3;
+
 /// Collects depth and confidence, frame by frame.
 pub(super) struct Maps {
     work: Work,

@@ -3,6 +3,7 @@ use std::time::UNIX_EPOCH;
 use nalgebra::{Isometry3, Matrix3, Matrix4};
 use pointstream_reconstruction::cloud::{Alignment, SceneFrame, build_scene};
 use pointstream_reconstruction::geometry::{Distortion, Region};
+use pointstream_reconstruction::image::CameraTags;
 use pointstream_reconstruction::model::Scale;
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 
@@ -21,6 +22,14 @@ fn ledger() -> Ledger {
     Ledger::new(SessionId::nil(), UNIX_EPOCH, config)
 }
 
+fn hint() -> CameraHint {
+    let tags = CameraTags {
+        focal_length_35mm: Some(28.0),
+        ..CameraTags::default()
+    };
+    CameraHint::of_photo(&tags, SIZE)
+}
+
 fn image(number: u64) -> Record {
     let camera = KnownCamera {
         intrinsics: Matrix3::new(30.0, 0.0, 13.5, 0.0, 30.0, 6.5, 0.0, 0.0, 1.0),
@@ -33,6 +42,7 @@ fn image(number: u64) -> Record {
         bytes: 1000 + number,
         size: SIZE,
         camera: (number == 1).then_some(camera),
+        hint: hint(),
     }))
 }
 
@@ -77,6 +87,7 @@ fn result(number: u64, completes: bool) -> Record {
                 blob: key,
                 size: SIZE,
                 camera: None,
+                hint: hint(),
             }],
             size: SIZE,
         }),
