@@ -47,7 +47,7 @@ async fn every_format_has_the_same_points_where_its_conventions_put_them() {
     client.generate(true).await;
     let answer = client.result("delta").await;
     assert_eq!(answer.metadata()["unregistered_frames"][0], "noise.png");
-    look_at(&server, &session).await;
+    look_at(&server, &session, &[]).await;
 }
 
 #[tokio::test]
@@ -89,7 +89,34 @@ async fn formats_agree_on_cropped_photos_of_all_sizes_and_filtered_points() {
     assert_eq!(metadata["num_frames"], 6);
     let points = metadata["num_points"].as_u64().expect("a number");
     assert!(points < 20_000, "the filters remove points");
-    look_at(&server, &session).await;
+    look_at(&server, &session, &[]).await;
+}
+
+#[tokio::test]
+async fn formats_agree_on_distorted_images() {
+    let server = Server::with_model("distorted", &[]).await;
+    assert_eq!(
+        server.get("/info").await.json()["model"]["distortion"],
+        true
+    );
+    let (session, mut client) = session(&server, "process_res=112").await;
+    for name in ["a.png", "b.png", "c.png"] {
+        client.upload(name, &pictures::sized(112, 84)).await;
+    }
+    client.generate(true).await;
+    let answer = client.result("delta").await;
+    let distortion = answer.metadata()["distortion"].as_array().expect("a list");
+    let expected = [[0.0, 0.0], [-0.1, 0.02], [-0.2, 0.04]];
+    assert_eq!(distortion.len(), expected.len());
+    for (found, expected) in distortion.iter().zip(expected) {
+        for (found, expected) in found.as_array().expect("a pair").iter().zip(expected) {
+            let found = found.as_f64().expect("a number");
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
+    }
+    // All frames are registered, and the surface that the model makes up is not that of the photos.
+    let unfit = "not agrees_with_the_metadata and not fit_the_other_images";
+    look_at(&server, &session, &["-k", unfit]).await;
 }
 
 /// Creates a session with these parameters and connects to it.
@@ -103,8 +130,8 @@ async fn session(server: &Server, query: &str) -> (String, Client) {
     (session, client)
 }
 
-/// Downloads every format of a session's result and runs the Python checks.
-async fn look_at(server: &Server, session: &str) {
+/// Downloads every format of a session's result and runs the Python checks with these options.
+async fn look_at(server: &Server, session: &str, options: &[&str]) {
     let folder = TempDir::new().expect("writable");
     for (format, extension) in FORMATS {
         let path = format!("/ws/session/{session}/result?format={format}");
@@ -124,6 +151,7 @@ async fn look_at(server: &Server, session: &str) {
         ])
         .arg("--result")
         .arg(folder.path())
+        .args(options)
         .current_dir(repository())
         .output();
     let output = within("the checks of the files", checking)

@@ -16,6 +16,7 @@ mod errors;
 mod example_client;
 mod fetch;
 mod formats;
+mod hints;
 mod ids;
 mod images;
 mod intake;

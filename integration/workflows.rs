@@ -74,6 +74,8 @@ fn check_metadata(answer: &Answer, session: &str, names: &[String], size: [u32; 
             assert_eq!(lengths, vec![columns; rows], "{name}");
         }
     }
+    let pinhole = vec![[0.0, 0.0]; names.len()];
+    assert_eq!(metadata["distortion"], json!(pinhole));
     let timings = metadata["timings"].as_object().expect("timings");
     let stages = [
         "queued", "frames", "encode", "model", "cloud", "glb", "store",

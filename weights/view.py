@@ -48,16 +48,28 @@ def point_cloud(
     v, u = np.mgrid[:height, :width].astype(np.float64)
     pixels = np.stack([u, v, np.ones_like(u)], axis=-1)
     points = []
-    for depth, extrinsics, intrinsics, chosen in zip(
+    for depth, extrinsics, intrinsics, distortion, chosen in zip(
         result.depth.numpy(),
         result.extrinsics.double().numpy(),
         result.intrinsics.double().numpy(),
+        result.distortion.double().numpy(),
         kept,
         strict=True,
     ):
-        rays = pixels[chosen] @ np.linalg.inv(intrinsics).T
+        rays = undistort(pixels[chosen] @ np.linalg.inv(intrinsics).T, distortion)
         points.append((rays * depth[chosen][:, None] - extrinsics[:, 3]) @ extrinsics[:, :3])
     return np.concatenate(points), images[kept]
+
+
+def undistort(rays: NDArray[np.float64], distortion: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Invert the radial distortion of points [P, 3] at depth 1, by fixed-point iteration."""
+    k1, k2 = distortion
+    seen = rays[:, :2]
+    found = seen
+    for _ in range(30):
+        squared = (found**2).sum(1, keepdims=True)
+        found = seen / (1 + squared * (k1 + squared * k2))
+    return np.concatenate([found, rays[:, 2:]], axis=1)
 
 
 def splat(

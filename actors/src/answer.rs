@@ -70,9 +70,12 @@ pub struct ResultMetadata {
     pub session_id: SessionId,
     /// Size of the GLB in bytes.
     pub glb_size_bytes: usize,
-    /// Pinhole intrinsics of each frame at the processed size, 3x3; pixel indices, the centre of
+    /// Intrinsics of each frame at the processed size, 3x3; pixel indices, the centre of
     /// the top left pixel is (0, 0).
     pub intrinsics: Vec<[[f64; 3]; 3]>,
+    /// Radial distortion of each frame, k1 and k2: a normalised point at radius r from the
+    /// principal point appears at r (1 + k1 r^2 + k2 r^4).
+    pub distortion: Vec<[f64; 2]>,
     /// World-to-camera extrinsics of each frame, 4x4, in the world of this run of the model.
     pub extrinsics: Vec<[[f64; 4]; 4]>,
     /// Transform from the world of the extrinsics to the coordinates of the GLB, 4x4.

@@ -8,7 +8,9 @@ use image::RgbImage;
 use pointstream_inference::{ResolvedModel, TorchScriptModel};
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::{DecodeLimits, ProcessResMethod, decode, preprocess};
-use pointstream_reconstruction::model::{Device, Features, FramesPerCall, Model, ModelError, Step};
+use pointstream_reconstruction::model::{
+    CameraPriors, Device, Features, FramesPerCall, Model, ModelError, Step,
+};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
@@ -40,8 +42,8 @@ fn photos(count: usize) -> Vec<RgbImage> {
         .take(count)
         .map(|path| {
             let bytes = std::fs::read(path).expect("a photo can be read");
-            let image = decode(&bytes, &DecodeLimits::default()).expect("a photo can be decoded");
-            preprocess(&image, 224, ProcessResMethod::UpperBoundResize, 14).expect("it fits")
+            let photo = decode(&bytes, &DecodeLimits::default()).expect("a photo can be decoded");
+            preprocess(&photo.image, 224, ProcessResMethod::UpperBoundResize, 14).expect("it fits")
         })
         .collect()
 }
@@ -64,10 +66,14 @@ fn predictions_follow_the_contract_and_report_their_steps() {
     assert!(features.iter().all(|frame| frame.bytes() > 0));
     let mut steps = Vec::new();
     let prediction = model
-        .predict(&features.iter().collect::<Vec<_>>(), None, &mut |step| {
-            steps.push(step);
-            ControlFlow::Continue(())
-        })
+        .predict(
+            &features.iter().collect::<Vec<_>>(),
+            CameraPriors::default(),
+            &mut |step| {
+                steps.push(step);
+                ControlFlow::Continue(())
+            },
+        )
         .expect("three photos are reconstructed");
     assert_eq!(prediction.size, FrameSize::of(&frames[0]));
     assert_eq!(prediction.len(), 3);
@@ -90,18 +96,24 @@ fn the_number_of_frames_per_call_does_not_change_the_prediction() {
     let one = embedded();
     let features = encode(&one, &frames);
     let expected = one
-        .predict(&features.iter().collect::<Vec<_>>(), None, &mut |_| {
-            ControlFlow::Continue(())
-        })
+        .predict(
+            &features.iter().collect::<Vec<_>>(),
+            CameraPriors::default(),
+            &mut |_| ControlFlow::Continue(()),
+        )
         .expect("a prediction");
     let several = embedded_with(2);
     let features = several.encode(&frames).expect("frames are encoded");
     let mut steps = Vec::new();
     let found = several
-        .predict(&features.iter().collect::<Vec<_>>(), None, &mut |step| {
-            steps.push(step);
-            ControlFlow::Continue(())
-        })
+        .predict(
+            &features.iter().collect::<Vec<_>>(),
+            CameraPriors::default(),
+            &mut |step| {
+                steps.push(step);
+                ControlFlow::Continue(())
+            },
+        )
         .expect("a prediction");
     assert_eq!(found, expected);
     assert!(!steps.contains(&Step::Dense { done: 1, total: 3 }));
@@ -113,7 +125,7 @@ fn a_break_cancels_the_prediction() {
     let model = embedded();
     let features = encode(&model, &photos(2));
     let rows: Vec<_> = features.iter().collect();
-    let result = model.predict(&rows, None, &mut |step| match step {
+    let result = model.predict(&rows, CameraPriors::default(), &mut |step| match step {
         Step::Dense { done: 1, .. } => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });
@@ -131,12 +143,16 @@ fn frames_must_have_one_size_and_be_multiples_of_the_patch_size() {
     let unlike = model.encode(&[RgbImage::new(112, 98), RgbImage::new(98, 98)]);
     assert!(matches!(unlike, Err(ModelError::Features(_))));
     assert!(matches!(model.encode(&[]), Err(ModelError::Empty)));
-    let empty = model.predict(&[], None, &mut |_| ControlFlow::Continue(()));
-    assert!(matches!(empty, Err(ModelError::Empty)));
-    let features = encode(&model, &[RgbImage::new(112, 98), RgbImage::new(98, 98)]);
-    let mixed = model.predict(&[&features[0], &features[1]], None, &mut |_| {
+    let empty = model.predict(&[], CameraPriors::default(), &mut |_| {
         ControlFlow::Continue(())
     });
+    assert!(matches!(empty, Err(ModelError::Empty)));
+    let features = encode(&model, &[RgbImage::new(112, 98), RgbImage::new(98, 98)]);
+    let mixed = model.predict(
+        &[&features[0], &features[1]],
+        CameraPriors::default(),
+        &mut |_| ControlFlow::Continue(()),
+    );
     assert!(matches!(mixed, Err(ModelError::Features(_))));
 }
 

@@ -57,6 +57,12 @@ class Result:
         return np.flatnonzero(self.arrays["registered"]).tolist()
 
 
+def distort(points: NDArray[np.float64], k1: float, k2: float) -> NDArray[np.float64]:
+    """Where points [..., 2] of the plane at depth 1 appear in it."""
+    squared = (points**2).sum(-1, keepdims=True)
+    return points * (1 + squared * (k1 + squared * k2))
+
+
 def read_glb(data: bytes) -> tuple[dict[str, Any], NDArray[np.float32], NDArray[np.uint8]]:
     """The JSON of a GLB, and positions and colours of its points."""
     magic, version, length, json_length, kind = struct.unpack_from("<4sIII4s", data)

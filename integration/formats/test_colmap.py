@@ -34,11 +34,14 @@ def test_every_registered_frame_is_an_image(
     for image in model.images.values():
         assert (folder / "images" / image.name).is_file()
         camera = model.cameras[image.camera_id]
-        assert camera.model == pycolmap.CameraModelId.PINHOLE
+        k1, k2 = result.arrays["distortion"][image.image_id - 1]
+        distorted = k1 != 0 or k2 != 0
+        assert camera.model_name == ("OPENCV" if distorted else "PINHOLE")
         assert (camera.width, camera.height) == (width, height)
         (fx, _, cx), (_, fy, cy), _ = result.arrays["intrinsics"][image.image_id - 1]
         # The centre of the top left pixel is (0.5, 0.5) here and (0, 0) there.
-        np.testing.assert_allclose(camera.params, [fx, fy, cx + 0.5, cy + 0.5], rtol=1e-12)
+        parameters = [fx, fy, cx + 0.5, cy + 0.5, *([k1, k2, 0, 0] if distorted else [])]
+        np.testing.assert_allclose(camera.params, parameters, rtol=1e-12)
     assert len(list((folder / "images").iterdir())) == len(expected)
 
 

@@ -25,6 +25,7 @@ def test_has_a_camera_for_each_registered_frame(result: Result) -> None:
         extrinsics = result.arrays["extrinsics"][frame]
         np.testing.assert_allclose(node["extras"]["intrinsics"], intrinsics, rtol=1e-12)
         np.testing.assert_allclose(node["extras"]["extrinsics"], extrinsics, rtol=1e-12)
+        assert node["extras"]["distortion"] == result.metadata["distortion"][frame]
         perspective = result.document["cameras"][node["camera"]]["perspective"]
         assert perspective["yfov"] == np.float32(2 * np.arctan(height / 2 / intrinsics[1, 1]))
         ratio = width / intrinsics[0, 0] / (height / intrinsics[1, 1])
@@ -44,5 +45,9 @@ def test_points_project_to_their_source_pixels(result: Result) -> None:
         mine = result.frames == frame
         points = np.c_[result.positions[mine], np.ones(mine.sum())].T
         camera = (np.array(node["extras"]["extrinsics"]) @ to_world @ points)[:3]
-        u, v = (np.array(node["extras"]["intrinsics"]) @ camera)[:2] / camera[2]
+        x, y = camera[:2] / camera[2]
+        k1, k2 = node["extras"]["distortion"]
+        factor = 1 + k1 * (x**2 + y**2) + k2 * (x**2 + y**2) ** 2
+        intrinsics = np.array(node["extras"]["intrinsics"])
+        u, v, _ = intrinsics @ [x * factor, y * factor, np.ones_like(x)]
         np.testing.assert_allclose(np.c_[u, v], result.pixels[mine], atol=0.01)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from plyfile import PlyData
 
-from .result import Result
+from .result import Result, distort
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,9 @@ def test_has_the_keys_and_files_of_the_loader(
     result: Result, folder: Path, transforms: dict[str, Any]
 ) -> None:
     """There is one frame per registered frame, and no other file in the folder."""
-    assert transforms["camera_model"] == "PINHOLE"
+    distorted = any(any(result.metadata["distortion"][frame]) for frame in result.registered)
+    assert transforms["camera_model"] == ("OPENCV" if distorted else "PINHOLE")
+    assert all(("k1" in frame) == distorted for frame in transforms["frames"])
     names = [result.metadata["frames"][frame] for frame in result.registered]
     assert [frame["original_name"] for frame in transforms["frames"]] == names
     for frame in transforms["frames"]:
@@ -53,8 +55,8 @@ def test_points_project_to_their_source_pixels(
 ) -> None:
     """Uses the rays of nerfstudio.
 
-    Its camera looks along -z with y up. The ray of the pixel in column u and row v goes through
-    ((u + 0.5 - cx) / fl_x, -(v + 0.5 - cy) / fl_y, -1).
+    Its camera looks along -z with y up. Without distortion the ray of the pixel in column u and
+    row v goes through ((u + 0.5 - cx) / fl_x, -(v + 0.5 - cy) / fl_y, -1).
     """
     vertices = PlyData.read(folder / transforms["ply_file_path"])["vertex"].data
     points = np.stack([vertices[axis] for axis in "xyz"], axis=1).astype(np.float64)
@@ -75,6 +77,9 @@ def test_points_project_to_their_source_pixels(
         )
         camera = (points[mine] - pose[:3, 3]) @ pose[:3, :3]
         assert (camera[:, 2] < 0).all(), "points are in front of the camera"
+        at_depth_1 = camera[:, :2] / -camera[:, 2:]
+        distorted = distort(at_depth_1, frame.get("k1", 0.0), frame.get("k2", 0.0))
+        camera[:, :2] = distorted * -camera[:, 2:]
         at_ray = rays * -camera[:, 2:]
         focal = np.array([frame["fl_x"], frame["fl_y"]])
         apart = np.abs(camera - at_ray)[:, :2] / -camera[:, 2:] * focal

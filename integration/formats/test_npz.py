@@ -19,6 +19,7 @@ def test_arrays_have_the_documented_types_and_shapes(result: Result) -> None:
         "depth": ("f", 4, (count, height, width)),
         "confidence": ("f", 4, (count, height, width)),
         "intrinsics": ("f", 8, (count, 3, 3)),
+        "distortion": ("f", 8, (count, 2)),
         "extrinsics": ("f", 8, (count, 4, 4)),
         "world_to_glb": ("f", 8, (4, 4)),
         "registered": ("b", 1, (count,)),
@@ -28,7 +29,7 @@ def test_arrays_have_the_documented_types_and_shapes(result: Result) -> None:
 
 def test_agrees_with_the_metadata(result: Result) -> None:
     """Cameras and names equal those of the metadata."""
-    for name in ["intrinsics", "extrinsics", "world_to_glb"]:
+    for name in ["intrinsics", "distortion", "extrinsics", "world_to_glb"]:
         np.testing.assert_allclose(result.arrays[name], result.metadata[name], rtol=1e-12)
     names = result.arrays["frames"].tolist()
     assert names == result.metadata["frames"]
@@ -56,10 +57,16 @@ def test_depth_and_cameras_give_the_points_of_the_glb(result: Result) -> None:
     """Uses the formula of docs/formats.md."""
     arrays = result.arrays
     depth, intrinsics, extrinsics = arrays["depth"], arrays["intrinsics"], arrays["extrinsics"]
+    distortion = arrays["distortion"]
     f, i = arrays["points"].T
     v, u = np.divmod(i, depth.shape[2])
     rays = np.linalg.inv(intrinsics)[f] @ np.stack([u, v, np.ones_like(u)], axis=1)[:, :, None]
-    camera = rays[:, :, 0] * depth.reshape(len(depth), -1)[f, i][:, None]
+    rays = rays[:, :, 0]
+    seen, (k1, k2) = rays[:, :2].copy(), distortion[f].T[:, :, None]
+    for _ in range(30):
+        r2 = (rays[:, :2] ** 2).sum(axis=1, keepdims=True)
+        rays[:, :2] = seen / (1 + k1 * r2 + k2 * r2**2)
+    camera = rays * depth.reshape(len(depth), -1)[f, i][:, None]
     world = np.linalg.inv(extrinsics)[f] @ np.c_[camera, np.ones(len(f))][:, :, None]
     glb = (arrays["world_to_glb"] @ world)[:, :3, 0]
     size = np.abs(result.positions).max()

@@ -18,6 +18,8 @@ pub mod schemas;
 pub mod scrape;
 pub mod server;
 pub mod store;
+#[path = "../../reconstruction/tests/exif/tiff.rs"]
+pub mod tiff;
 
 use std::future::Future;
 use std::time::Duration;

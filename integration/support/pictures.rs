@@ -111,6 +111,11 @@ pub fn jpeg(image: &RgbImage, orientation: u8) -> Vec<u8> {
     // A TIFF with one directory with one entry: the orientation, one short.
     let mut exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
     exif.extend_from_slice(&[orientation, 0, 0, 0, 0, 0, 0]);
+    jpeg_with_exif(image, exif)
+}
+
+/// A JPEG with this EXIF data.
+pub fn jpeg_with_exif(image: &RgbImage, exif: Vec<u8>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 95);
     encoder.set_exif_metadata(exif).expect("JPEG has EXIF");

@@ -10,10 +10,11 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{SIZE, Synthetic, predict};
+use common::{SIZE, Synthetic, predict, predict_distorted};
 use nalgebra::{Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{CloudOptions, PointFilters, VoxelSize, build_scene};
 use pointstream_reconstruction::formats::glb::{GlbCompression, write_glb};
+use pointstream_reconstruction::geometry::Distortion;
 use pointstream_reconstruction::image::{DecodeLimits, ProcessResMethod, decode, preprocess};
 use strum::VariantArray;
 
@@ -54,7 +55,20 @@ fn main() -> Result<(), Error> {
             );
         }
     }
-    filters(&synthetic)
+    filters(&synthetic)?;
+    let lens = |_| Distortion { k1: -0.2, k2: 0.05 };
+    let mut distorted = predict_distorted(&ids, SIZE.scaled(SCALE), &Similarity3::identity(), lens);
+    show_photos(&mut distorted)?;
+    for (name, synthetic) in [("pinhole", &synthetic), ("distorted", &distorted)] {
+        let options = options(10_000_000, PointFilters::OFF);
+        let build = || build_scene(&synthetic.prediction, &synthetic.frames(), None, &options);
+        println!(
+            "{name} images: {} points, first scene {:.1} ms",
+            build()?.0.points.len(),
+            median_ms(|| build().map(drop))?,
+        );
+    }
+    Ok(())
 }
 
 /// Measures each filter by itself.
@@ -106,7 +120,7 @@ fn show_photos(synthetic: &mut Synthetic) -> Result<(), Error> {
     for (index, image) in synthetic.images.iter_mut().enumerate() {
         let file = fs::read(folder.join(format!("{index:03}.jpg")))?;
         let photo = decode(&file, &DecodeLimits::default())?;
-        *image = preprocess(&photo, SIZE.scaled(SCALE).width, method, PATCH_SIZE)?;
+        *image = preprocess(&photo.image, SIZE.scaled(SCALE).width, method, PATCH_SIZE)?;
     }
     Ok(())
 }

@@ -2,12 +2,12 @@
 
 mod common;
 
-use common::{SIZE, pose, predict, wall};
+use common::{SIZE, pose, predict, predict_distorted, wall};
 use nalgebra::{Point3, Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{
     Alignment, CloudError, CloudOptions, PointFilters, Scene, axes_flip, build_scene,
 };
-use pointstream_reconstruction::geometry::FrameSize;
+use pointstream_reconstruction::geometry::{Distortion, FrameSize};
 
 const OPTIONS: CloudOptions = CloudOptions {
     conf_thresh_percentile: 0.0,
@@ -48,6 +48,48 @@ fn every_confident_pixel_is_a_point_on_the_surface_with_its_color() {
     let world = scene.world_to_glb.inverse() * Point3::from(scene.points[index].map(f64::from));
     let seen = camera.intrinsics * (camera.extrinsics * world.to_homogeneous()).xyz();
     assert!((seen.x / seen.z - 40.0).abs() < 1e-3 && (seen.y / seen.z - 5.0).abs() < 1e-3);
+}
+
+#[test]
+fn pixels_of_distorted_images_are_points_on_the_surface() {
+    let lens = |id| Distortion {
+        k1: 0.2 - 0.25 * id as f64,
+        k2: 0.03,
+    };
+    let synthetic = predict_distorted(&[0, 1, 2], SIZE, &model_world(), lens);
+    let (scene, _) =
+        build_scene(&synthetic.prediction, &synthetic.frames(), None, &OPTIONS).unwrap();
+    assert_eq!(scene.points.len(), 3 * SIZE.columns() * SIZE.rows());
+    for point in &scene.points {
+        let truth = truth(&scene, point);
+        assert!((truth.z - wall(truth.x, truth.y)).abs() < 1e-4);
+    }
+    for (camera, id) in scene.cameras.iter().zip(0..) {
+        assert_eq!(camera.distortion, lens(id));
+    }
+}
+
+#[test]
+fn pixels_beyond_the_fold_of_a_lens_are_left_out() {
+    let mut synthetic = predict(&[0, 1], SIZE, &model_world());
+    // Nothing appears beyond a distorted radius of 0.385.
+    synthetic.prediction.cameras[0].distortion.k1 = -1.0;
+    let (scene, _) =
+        build_scene(&synthetic.prediction, &synthetic.frames(), None, &OPTIONS).unwrap();
+    let focal = synthetic.prediction.cameras[0].intrinsics[(0, 0)];
+    let radius = |index: u32| {
+        let (u, v) = (index % SIZE.width, index / SIZE.width);
+        (f64::from(u) - 41.5).hypot(f64::from(v) - 31.0) / focal
+    };
+    let pixels: Vec<_> = scene
+        .pixels
+        .iter()
+        .filter(|pixel| pixel.frame == 0)
+        .collect();
+    let expected = (0..SIZE.width * SIZE.height).filter(|&index| radius(index) < 0.3849);
+    assert_eq!(pixels.len(), expected.count());
+    assert!(pixels.iter().all(|pixel| radius(pixel.index) < 0.3849));
+    assert_eq!(scene.points.len(), scene.pixels.len());
 }
 
 #[test]

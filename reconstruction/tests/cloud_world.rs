@@ -2,14 +2,14 @@
 
 mod common;
 
-use common::{SIZE, Synthetic, predict};
+use common::{SIZE, Synthetic, predict, predict_distorted};
 use image::imageops;
 use nalgebra::{Point3, Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{
     Alignment, AlignmentQuality, CloudOptions, PointFilters, Scene, SceneFrame, Unaligned, World,
     build_scene,
 };
-use pointstream_reconstruction::geometry::{FrameSize, Region};
+use pointstream_reconstruction::geometry::{Distortion, FrameSize, Region};
 
 fn first_world() -> Similarity3<f64> {
     Similarity3::new(
@@ -104,6 +104,23 @@ fn later_results_overlay_with_the_first() {
     let (third_scene, _) = build(&third, Some(&world));
     let error = overlay_error((&first_scene, first_world()), (&third_scene, third_world()));
     assert!(error < 1e-3, "{error}");
+}
+
+#[test]
+fn distorted_images_overlay() {
+    let lens = |_| Distortion { k1: -0.3, k2: 0.05 };
+    let first = predict_distorted(&[0, 1, 2], SIZE, &first_world(), lens);
+    let second = predict_distorted(&[1, 2, 3], SIZE, &second_world(), lens);
+    let (first_scene, world) = build(&first, None);
+    let (second_scene, _) = build(&second, Some(&world));
+    let quality = quality(&second_scene);
+    assert_eq!(quality.inliers, quality.correspondences);
+    assert!(quality.median_error < 1e-5, "{quality:?}");
+    let error = overlay_error(
+        (&first_scene, first_world()),
+        (&second_scene, second_world()),
+    );
+    assert!(error < 1e-4, "{error}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn file(name: &str) -> Vec<u8> {
 }
 
 fn decode_default(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
-    decode(bytes, &DecodeLimits::default())
+    decode(bytes, &DecodeLimits::default()).map(|photo| photo.image)
 }
 
 /// All files that have an expected result, by name.

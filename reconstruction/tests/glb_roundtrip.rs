@@ -9,7 +9,8 @@ use gltf::{Glb, Gltf, Node};
 use nalgebra::{Matrix4, Point3, SMatrix, Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{CloudOptions, PointFilters, Scene, build_scene};
 use pointstream_reconstruction::formats::glb::{GlbCompression, GlbError, write_glb};
-use serde_json::Value;
+use pointstream_reconstruction::geometry::Distortion;
+use serde_json::{Value, json};
 
 fn scene(show_cameras: bool) -> Scene {
     let angles = Vector3::new(0.2, 0.1, -0.4);
@@ -18,6 +19,7 @@ fn scene(show_cameras: bool) -> Scene {
     synthetic.names = ["a.jpg", "日本 \"\\\u{1}\u{202e}.png", "a.jpg"]
         .map(String::from)
         .to_vec();
+    synthetic.prediction.cameras[1].distortion = Distortion { k1: -1e-9, k2: 0.0 };
     synthetic.prediction.cameras[2].registered = false;
     let options = CloudOptions {
         conf_thresh_percentile: 10.0,
@@ -123,6 +125,10 @@ fn camera_nodes_project_like_the_cameras() {
         assert_eq!(extras["id"], camera.id);
         assert_matrix(&extras["extrinsics"], &camera.extrinsics);
         assert_matrix(&extras["intrinsics"], &camera.intrinsics);
+        assert_eq!(
+            extras["distortion"],
+            json!(camera.distortion.coefficients())
+        );
     }
 }
 

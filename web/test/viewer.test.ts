@@ -5,9 +5,11 @@ import {
   BufferGeometry,
   InterleavedBuffer,
   InterleavedBufferAttribute,
+  Vector3,
 } from 'three';
 
 import { PointBudget } from '../src/viewer/budget';
+import { poses } from '../src/viewer/cameras';
 import { keepOnGpu } from '../src/viewer/cloud';
 import { shuffle } from '../src/viewer/shuffle';
 
@@ -101,4 +103,36 @@ test('points are not kept in memory after their upload to the GPU', () => {
   assert.equal(plain.array, null);
   assert.equal(buffer.array, null);
   assert.equal(plain.count, 1);
+});
+
+test('the corners of a distorted image are where its lens saw them', () => {
+  const identity = [0, 1, 2, 3].map((row) => [0, 1, 2, 3].map((column) => +(row === column)));
+  const intrinsics = [
+    [100, 0, 49.5],
+    [0, 100, 29.5],
+    [0, 0, 1],
+  ];
+  const corner = (distortion: [number, number]) => {
+    const [pose] = poses({
+      num_frames: 1,
+      session_id: '',
+      glb_size_bytes: 0,
+      intrinsics: [intrinsics],
+      distortion: [distortion],
+      extrinsics: [identity],
+      world_to_glb: identity,
+      processed_size: [100, 60],
+      frames: ['a.jpg'],
+    });
+    const last = pose?.corners[2];
+    assert.ok(last);
+    return last;
+  };
+  assert.ok(corner([0, 0]).distanceTo(new Vector3(0.5, 0.3, 1)) < 1e-9);
+  const { x, y, z } = corner([-0.2, 0.05]);
+  const squared = x * x + y * y;
+  const factor = 1 - 0.2 * squared + 0.05 * squared * squared;
+  assert.ok(Math.abs(x * factor - 0.5) < 1e-9 && Math.abs(y * factor - 0.3) < 1e-9);
+  assert.equal(z, 1);
+  assert.ok(x > 0.5);
 });

@@ -70,6 +70,10 @@ def _check_run(module: torch.jit.ScriptModule, metadata: Metadata, pixels: Tenso
         posed = (
             run_model(module, metadata, pixels, poses=_poses(pixels)) if metadata.poses else None
         )
+        hinted = [
+            (label, run_model(module, metadata, pixels, hints=hints))
+            for label, hints in (_hints(pixels) if metadata.hints else [])
+        ]
     except (RuntimeError, torch.jit.Error) as error:
         return [f"raised: {str(error).strip().splitlines()[-1]}"]
     violations += _check_values(result, pixels)
@@ -87,6 +91,8 @@ def _check_run(module: torch.jit.ScriptModule, metadata: Metadata, pixels: Tenso
         if not bool(posed.registered.all()):
             found.append("a frame is not registered")
         violations += [f"with known poses: {violation}" for violation in found]
+    for label, result in hinted:
+        violations += [f"{label}: {violation}" for violation in _check_values(result, pixels)]
     return violations
 
 
@@ -104,6 +110,26 @@ def _poses(pixels: Tensor) -> Tensor:
     rows = row.repeat(frames, 1)
     rows[:, 3] -= 0.1 * torch.arange(frames, device=pixels.device)
     return rows
+
+
+def _hints(pixels: Tensor) -> list[tuple[str, Tensor]]:
+    """Hints `[N, 3]` by name: two groups with one focal length, none, and a wrong one."""
+    frames, _, height, width = pixels.shape
+    groups = torch.arange(frames, device=pixels.device, dtype=torch.float32)
+    some = torch.zeros(frames, 3, device=pixels.device)
+    some[:, 0] = groups % 2
+    some[::2, 1] = 0.8 * max(height, width)
+    some[::2, 2] = 0.05
+    none = torch.zeros_like(some)
+    none[:, 0] = groups
+    wrong = some.clone()
+    wrong[:, 1] = 20.0 * max(height, width)
+    wrong[:, 2] = 0.03
+    return [
+        ("with hints", some),
+        ("with hints without focal lengths", none),
+        ("with wrong hints", wrong),
+    ]
 
 
 def _check_encode(module: torch.jit.ScriptModule, pixels: Tensor) -> list[str]:
@@ -142,6 +168,7 @@ def _check_values(result: Reconstruction, pixels: Tensor) -> list[str]:
         ("confidence", (frames, height, width)),
         ("extrinsics", (frames, 3, 4)),
         ("intrinsics", (frames, 3, 3)),
+        ("distortion", (frames, 2)),
     ):
         value = getattr(result, name)
         if tuple(value.shape) != shape or value.dtype != torch.float32:

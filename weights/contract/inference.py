@@ -22,6 +22,8 @@ class Reconstruction(NamedTuple):
     """float32 [N, 3, 3]; maps camera coordinates to pixel indices."""
     registered: Tensor
     """bool [N]."""
+    distortion: Tensor
+    """float32 [N, 2], k1 and k2 of the radial distortion; 0 without distortion."""
     report: Tensor | None = None
     """float32 [N, 8], what the model says about each frame, if it has `report`."""
 
@@ -33,12 +35,14 @@ def run_model(
     chunk: int = 1,
     progress: Callable[[str], None] = lambda stage: None,
     poses: Tensor | None = None,
+    hints: Tensor | None = None,
 ) -> Reconstruction:
     """Reconstruct uint8 frames `[N, 3, H, W]`, whose sides are multiples of the patch size.
 
     Encodes frames and computes depth `chunk` frames at a time. Calls `progress` after each stage
     with the name of its entry point. `poses`, float32 `[N, 21]`, are known cameras; they need the
-    entry point `relate_posed`.
+    entry point `relate_posed`. Without them, `hints`, float32 `[N, 3]`, go to the entry point
+    `relate_hinted` if the model has it.
 
     TorchScript's optimiser is off: it specialises the code for the shapes of the first calls. That
     costs more than it saves, because every scene has other shapes.
@@ -51,10 +55,12 @@ def run_model(
     with torch.no_grad(), torch.jit.optimized_execution(False):
         features = torch.cat([module.encode(pixels[begin:end]) for begin, end in ranges])
         progress("encode")
-        if poses is None:
-            state = module.relate(features, size)
-        else:
+        if poses is not None:
             state = module.relate_posed(features, poses, size)
+        elif hints is not None and metadata.hints:
+            state = module.relate_hinted(features, hints, size)
+        else:
+            state = module.relate(features, size)
         progress("relate")
         cameras = module.cameras(state, size)
         progress("cameras")
@@ -74,4 +80,5 @@ def run_model(
         intrinsics=cameras[:, 12:21].reshape(-1, 3, 3),
         registered=cameras[:, 21] > 0.5,
         report=report,
+        distortion=cameras[:, 22:24] if metadata.distortion else torch.zeros_like(cameras[:, :2]),
     )

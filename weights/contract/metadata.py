@@ -95,6 +95,10 @@ class Metadata:
     """Whether the archive has the entry point `relate_posed`."""
     report: bool = False
     """Whether the archive has the entry point `report`."""
+    distortion: bool = False
+    """Whether rows of cameras end with the radial distortion k1 and k2."""
+    hints: bool = False
+    """Whether the archive has the entry point `relate_hinted`."""
     normalisation: Normalisation | None = None
     """Pixel normalisation that the model applies itself."""
     memory: Memory | None = None
@@ -146,6 +150,7 @@ class Metadata:
             *("encode", "relate", "cameras", "dense"),
             *["relate_posed"] * self.poses,
             *["report"] * self.report,
+            *["relate_hinted"] * self.hints,
             *["align"] * self.align,
             *["fuse"] * self.fuse,
         ]
@@ -195,7 +200,10 @@ OPTIONAL = tuple(
     field
     for field in dataclasses.fields(Metadata)
     if field.name
-    in ("align", "poses", "report", "normalisation", "memory", "source_digest", "head_precision")
+    in (
+        *("align", "poses", "report", "distortion", "hints"),
+        *("normalisation", "memory", "source_digest", "head_precision"),
+    )
 )
 """Fields that may be absent from the metadata entry."""
 

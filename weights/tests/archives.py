@@ -1,10 +1,10 @@
 """Small archives to test the service with: `python -m weights.tests.archives OUTDIR`.
 
 `flat.pt` follows the contract without analysing the photos, `posed.pt` also accepts known cameras,
-`aligned.pt` derives its unit of length from the depth of all frames, `reporting.pt` leaves out
-blue frames and reports on all of them, `stuck.pt` returns one depth for dark frames, and the
-metadata of `hungry.pt` state a need of 1 GB per pair of frames. Each of the others violates one
-rule.
+`hinted.pt` hints too, `aligned.pt` derives its unit of length from the depth of all frames,
+`distorted.pt` has lenses with radial distortion, `reporting.pt` leaves out blue frames and reports
+on all of them, `stuck.pt` returns one depth for dark frames, and the metadata of `hungry.pt` state
+a need of 1 GB per pair of frames. Each of the others violates one rule.
 """
 
 import argparse
@@ -124,6 +124,23 @@ class PosedModel(FlatModel):
         return torch.cat([known, torch.ones_like(known[:, :1])], 1)
 
 
+class HintedModel(PosedModel):
+    """Shows its hints in its cameras: the focal length, a tenth of the group as y of the
+    translation, and a tenth of the standard deviation as its z."""
+
+    @torch.jit.export
+    def relate_hinted(self, features: Tensor, hints: Tensor, size: Tensor) -> Tensor:
+        """The state with cameras on a line in the last channel."""
+        cameras = self.line(features, size)[:, :21]
+        focal = hints[:, 1:2]
+        cameras[:, 12:17:4] = torch.where(focal > 0, focal, cameras[:, 12:17:4])
+        cameras[:, 7] = 0.1 * hints[:, 0]
+        cameras[:, 11] = 0.1 * hints[:, 2]
+        state = self.relate(features, size)
+        state[:, -1].flatten(1)[:, :21] = cameras
+        return state
+
+
 class AlignedModel(FlatModel):
     """Scales the mean depth of all frames to 10, and the cameras with it."""
 
@@ -201,6 +218,24 @@ class StuckModel(FlatModel):
         return fused
 
 
+class DistortedModel(AlignedModel):
+    """Frame i is seen through a lens with k1 = -0.1 i and k2 = 0.01 i; `align` doubles k2."""
+
+    @torch.jit.export
+    def cameras(self, state: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, 24]."""
+        frame = torch.arange(state.shape[0], device=state.device, dtype=torch.float32)[:, None]
+        return torch.cat([self.line(state, size), -0.1 * frame, 0.01 * frame], 1)
+
+    @torch.jit.export
+    def align(self, cameras: Tensor, dense: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, 24]."""
+        aligned = cameras.clone()
+        aligned[:, 3:12:4] *= self.unit(dense)
+        aligned[:, 23] *= 2
+        return aligned
+
+
 def write_all(folder: Path) -> None:
     """Write every archive into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -214,6 +249,8 @@ def write_all(folder: Path) -> None:
     )
     posed = dataclasses.replace(METADATA, name="posed", poses=True)
     save_archive(torch.jit.script(PosedModel().eval()), posed, folder / "posed.pt")
+    hinted = dataclasses.replace(METADATA, name="hinted", poses=True, hints=True)
+    save_archive(torch.jit.script(HintedModel().eval()), hinted, folder / "hinted.pt")
     aligned = dataclasses.replace(METADATA, name="aligned", align=True)
     save_archive(torch.jit.script(AlignedModel().eval()), aligned, folder / "aligned.pt")
     reporting = dataclasses.replace(METADATA, name="reporting", report=True)
@@ -221,6 +258,8 @@ def write_all(folder: Path) -> None:
         save_archive(torch.jit.script(model.eval()), reporting, folder / f"{name}.pt")
     stuck = dataclasses.replace(METADATA, name="stuck")
     save_archive(torch.jit.script(StuckModel().eval()), stuck, folder / "stuck.pt")
+    distorted = dataclasses.replace(METADATA, name="distorted", align=True, distortion=True)
+    save_archive(torch.jit.script(DistortedModel().eval()), distorted, folder / "distorted.pt")
     need = MemoryNeed(fixed=0, per_pixel=0, per_call_pixel=0, per_pair=1e9)
     hungry = dataclasses.replace(METADATA, name="hungry", memory=Memory(cpu=need))
     save_archive(flat, hungry, folder / "hungry.pt")

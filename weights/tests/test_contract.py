@@ -80,6 +80,8 @@ def test_optional_metadata_round_trip_and_defaults_are_omitted() -> None:
         align=True,
         poses=True,
         report=True,
+        distortion=True,
+        hints=True,
         normalisation=Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
         memory=Memory(cuda=MemoryNeed(fixed=1, per_pixel=2.5, per_call_pixel=0, per_pair=0)),
         source_digest="sha256:" + 64 * "0",
@@ -285,6 +287,58 @@ def test_known_poses_are_checked_and_aligned(tmp_path: Path) -> None:
         violation.endswith("with known poses: no frame has extrinsics near the identity")
         for violation in violations
     )
+
+
+def test_distortion_is_part_of_the_result(archives: Path) -> None:
+    assert check_archive(archives / "distorted.pt") == []
+    module, metadata = load_archive(archives / "distorted.pt")
+    result = run_model(module, metadata, noise_frames(3, 28, 28))
+    expected = torch.tensor([[0, 0], [-0.1, 0.02], [-0.2, 0.04]])
+    torch.testing.assert_close(result.distortion, expected)
+    module, metadata = load_archive(archives / "flat.pt")
+    assert (run_model(module, metadata, noise_frames(3, 28, 28)).distortion == 0).all()
+
+
+def test_checker_reports_missing_distortion(archives: Path, tmp_path: Path) -> None:
+    module, metadata = load_archive(archives / "flat.pt")
+    promising = dataclasses.replace(metadata, distortion=True)
+    save_archive(module, promising, tmp_path / "promising.pt")
+    violations = check_archive(tmp_path / "promising.pt")
+    assert any("distortion is torch.float32 (2, 0)" in violation for violation in violations)
+
+
+def test_hints_reach_the_model_unless_poses_are_known(archives: Path) -> None:
+    violations = check_archive(archives / "hinted.pt")
+    assert not any("hints" in violation for violation in violations), violations
+    module, metadata = load_archive(archives / "hinted.pt")
+    pixels = noise_frames(2, 28, 28)
+    hints = torch.tensor([[0, 50, 0.05], [1, 0, 0]])
+    result = run_model(module, metadata, pixels, hints=hints)
+    assert result.intrinsics[0, 0, 0] == 50
+    assert result.extrinsics[1, 1, 3] == pytest.approx(0.1)
+    row = torch.tensor([1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 9, 0, 1, 0, 9, 1, 0, 0, 1])
+    poses = row.float().repeat(2, 1)
+    posed = run_model(module, metadata, pixels, poses=poses, hints=hints)
+    assert (posed.intrinsics[:, 0, 0] == 9).all()
+    unaware = dataclasses.replace(metadata, hints=False)
+    assert (run_model(module, unaware, pixels, hints=hints).intrinsics[:, 0, 0] == 0.8 * 28).all()
+
+
+class Brittle(FlatModel):
+    """Raises on a focal length that does not fit."""
+
+    @torch.jit.export
+    def relate_hinted(self, features: Tensor, hints: Tensor, size: Tensor) -> Tensor:
+        if float(hints[:, 1].max()) > 10.0 * float(size.max()):
+            raise RuntimeError("not a focal length")
+        return features
+
+
+def test_checker_tries_wrong_hints(tmp_path: Path) -> None:
+    metadata = dataclasses.replace(METADATA, hints=True)
+    save_archive(torch.jit.script(Brittle()), metadata, tmp_path / "brittle.pt")
+    violations = check_archive(tmp_path / "brittle.pt")
+    assert violations and all("not a focal length" in violation for violation in violations)
 
 
 class Raising(FlatModel):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from weights.contract import Reconstruction
 from weights.scenes import Rendering, SceneSettings, render_scene
-from weights.view import BACKGROUND, around, point_cloud, read_photos, splat
+from weights.view import BACKGROUND, around, point_cloud, read_photos, splat, undistort
 
 INTRINSICS = np.array([[10.0, 0, 7.5], [0, 10.0, 5.5], [0, 0, 1]])
 IDENTITY = np.eye(3, 4)
@@ -23,6 +23,7 @@ def exact(rendering: Rendering) -> Reconstruction:
         extrinsics=torch.from_numpy(rendering.extrinsics),
         intrinsics=torch.from_numpy(rendering.intrinsics).repeat(frames, 1, 1),
         registered=torch.ones(frames, dtype=torch.bool),
+        distortion=torch.zeros(frames, 2),
     )
 
 
@@ -48,6 +49,15 @@ def test_view_from_a_photos_camera_equals_the_photo() -> None:
         size=1,
     )
     assert (seen == rendering.images[0]).all(axis=-1).mean() > 0.99
+
+
+def test_rays_of_a_distorted_image_are_straightened() -> None:
+    rays = np.array([[0.0, 0, 1], [0.4, -0.3, 1], [-0.1, 0.2, 1]])
+    squared = (rays[:, :2] ** 2).sum(1, keepdims=True)
+    seen = rays.copy()
+    seen[:, :2] *= 1 - 0.2 * squared + 0.05 * squared**2
+    np.testing.assert_allclose(undistort(seen, np.array([-0.2, 0.05])), rays, atol=1e-12)
+    assert (undistort(rays, np.zeros(2)) == rays).all()
 
 
 def test_pixels_without_confidence_are_omitted() -> None:

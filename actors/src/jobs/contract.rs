@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pointstream_reconstruction::geometry::FrameSize;
-use pointstream_reconstruction::model::Step;
+use pointstream_reconstruction::image::CameraTags;
+use pointstream_reconstruction::model::{CameraHint, Step};
 use pointstream_reconstruction::prediction::Prediction;
 
 use super::{
@@ -56,6 +57,7 @@ fn frame(session: SessionId, number: u64) -> JobFrame {
         },
         size: SIZE,
         camera: None,
+        hint: CameraHint::of_photo(&CameraTags::default(), SIZE),
     }
 }
 

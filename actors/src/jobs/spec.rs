@@ -1,7 +1,7 @@
 //! The specification of a job.
 
 use pointstream_reconstruction::geometry::FrameSize;
-use pointstream_reconstruction::model::KnownCamera;
+use pointstream_reconstruction::model::{CameraHint, KnownCamera};
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 
@@ -43,4 +43,6 @@ pub(crate) struct JobFrame {
     pub size: FrameSize,
     /// Its camera at this size, if the client knows it.
     pub camera: Option<KnownCamera>,
+    /// What its file says about its camera, at this size.
+    pub hint: CameraHint,
 }

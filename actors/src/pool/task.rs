@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use image::RgbImage;
 use pointstream_reconstruction::geometry::{FrameSize, Region};
-use pointstream_reconstruction::model::{Features, KnownCamera, Model, ModelError};
+use pointstream_reconstruction::model::{
+    CameraHint, CameraPriors, Features, KnownCamera, Model, ModelError,
+};
 use pointstream_reconstruction::prediction::Prediction;
 use uuid::Uuid;
 
@@ -254,7 +256,12 @@ impl TaskJob {
         let start = Instant::now();
         let rows: Vec<&Features> = features.iter().map(Arc::as_ref).collect();
         let cameras = known_cameras(&self.spec.frames, size);
-        let prediction = model.predict(&rows, cameras.as_deref(), &mut |step| {
+        let hints = hints(&self.spec.frames, size);
+        let priors = CameraPriors {
+            known: cameras.as_deref(),
+            hints: Some(&hints),
+        };
+        let prediction = model.predict(&rows, priors, &mut |step| {
             self.report(context, JobEvent::Progress(JobProgress::Model(step)));
             match self.check(context) {
                 Ok(()) => ControlFlow::Continue(()),
@@ -349,6 +356,17 @@ fn known_cameras(frames: &[JobFrame], size: FrameSize) -> Option<Vec<KnownCamera
         .map(|frame| {
             let region = Region::of_center_crop(frame.size, size);
             Some(frame.camera?.of_region(frame.size, region, size))
+        })
+        .collect()
+}
+
+/// The hints of all frames at the size that they are cropped to.
+fn hints(frames: &[JobFrame], size: FrameSize) -> Vec<CameraHint> {
+    frames
+        .iter()
+        .map(|frame| {
+            let region = Region::of_center_crop(frame.size, size);
+            frame.hint.of_region(frame.size, region, size)
         })
         .collect()
 }

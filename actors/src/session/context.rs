@@ -39,6 +39,7 @@ impl Context {
             blob: self.key(BlobName::Prepared(image.number)),
             size: image.size,
             camera: image.camera,
+            hint: image.hint,
         }
     }
 

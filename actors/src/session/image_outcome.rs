@@ -2,7 +2,7 @@
 
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::{DecodeError, ImageStatistics, PreprocessError};
-use pointstream_reconstruction::model::KnownCamera;
+use pointstream_reconstruction::model::{CameraHint, KnownCamera};
 use thiserror::Error;
 
 use crate::blocking::WorkFailed;
@@ -20,6 +20,8 @@ pub(crate) struct StoredImage {
     pub camera: Option<KnownCamera>,
     /// What its pixels tell about its use.
     pub statistics: ImageStatistics,
+    /// What the file says about the camera of the prepared frame.
+    pub hint: CameraHint,
 }
 
 /// Why an image is not accepted.

@@ -4,7 +4,7 @@ use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::{
     DecodeLimits, ImageStatistics, ProcessResMethod, decode, preprocess, processed_region,
 };
-use pointstream_reconstruction::model::KnownCamera;
+use pointstream_reconstruction::model::{CameraHint, KnownCamera};
 
 use super::context::Context;
 use super::image_outcome::{ImageError, StoredImage};
@@ -77,13 +77,14 @@ struct PreparedImage {
 
 impl Preparation {
     fn run(&self, bytes: &[u8], camera: Option<&KnownCamera>) -> Result<PreparedImage, ImageError> {
-        let image = decode(bytes, &self.limits)?;
-        let prepared = preprocess(&image, self.process_res, self.method, self.patch_size)?;
+        let photo = decode(bytes, &self.limits)?;
+        let prepared = preprocess(&photo.image, self.process_res, self.method, self.patch_size)?;
         let size = FrameSize::of(&prepared);
-        let source = FrameSize::of(&image);
+        let source = FrameSize::of(&photo.image);
         let region = processed_region(source, self.process_res, self.method, self.patch_size)?;
         let camera = camera.map(|camera| camera.of_region(source, region, size));
         let statistics = ImageStatistics::of(&prepared);
+        let hint = CameraHint::of_photo(&photo.camera, source);
         Ok(PreparedImage {
             pixels: prepared.into_raw(),
             stored: StoredImage {
@@ -91,6 +92,7 @@ impl Preparation {
                 size,
                 camera,
                 statistics,
+                hint: hint.of_region(source, region, size),
             },
         })
     }

@@ -11,7 +11,7 @@ use pointstream_reconstruction::cloud::World;
 use pointstream_reconstruction::formats::Cameras;
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::ImageStatistics;
-use pointstream_reconstruction::model::KnownCamera;
+use pointstream_reconstruction::model::{CameraHint, KnownCamera};
 use pointstream_reconstruction::quality::QualitySummary;
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +74,8 @@ pub(crate) struct Image {
     pub camera: Option<KnownCamera>,
     /// What the pixels of the prepared frame tell about its use.
     pub statistics: ImageStatistics,
+    /// What the client's file says about the camera of the prepared frame.
+    pub hint: CameraHint,
 }
 
 /// A stored result. Its large parts are blobs: the GLB and the NPZ of its number, and the prepared

@@ -211,6 +211,10 @@ impl Generation {
                 .iter()
                 .map(|camera| rows(&camera.intrinsics))
                 .collect(),
+            distortion: cameras
+                .iter()
+                .map(|camera| camera.distortion.coefficients())
+                .collect(),
             extrinsics: cameras
                 .iter()
                 .map(|camera| rows(&camera.extrinsics))

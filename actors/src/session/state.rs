@@ -283,6 +283,7 @@ impl State {
             size: stored.size,
             camera: stored.camera,
             statistics: stored.statistics,
+            hint: stored.hint,
         })));
         self.share.image_accepted(stored.bytes);
         let acknowledged = SessionEvent::Acknowledged {

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use image::RgbImage;
 use nalgebra::{Matrix3, Matrix4};
-use pointstream_reconstruction::geometry::FrameSize;
+use pointstream_reconstruction::geometry::{Distortion, FrameSize};
 use pointstream_reconstruction::model::{
-    CONTRACT_VERSION, Device, Features, FramesPerCall, KnownCamera, LoadModel, Metadata, Model,
+    CONTRACT_VERSION, CameraPriors, Device, Features, FramesPerCall, LoadModel, Metadata, Model,
     ModelError, OnStep, Precision, Scale, Shortage, Step,
 };
 use pointstream_reconstruction::prediction::{Camera, Prediction};
@@ -71,6 +71,8 @@ fn metadata() -> Metadata {
         align: false,
         poses: false,
         report: false,
+        distortion: false,
+        hints: false,
         normalisation: None,
         source_digest: None,
         memory: None,
@@ -128,7 +130,7 @@ impl Model for FakeModel {
     fn predict(
         &self,
         features: &[&Features],
-        _: Option<&[KnownCamera]>,
+        _: CameraPriors<'_>,
         on_step: &mut OnStep<'_>,
     ) -> Result<Prediction, ModelError> {
         if on_step(Step::Relating) == ControlFlow::Break(()) {
@@ -146,6 +148,7 @@ impl Model for FakeModel {
         let camera = Camera {
             extrinsics: Matrix4::identity(),
             intrinsics: Matrix3::new(50.0, 0.0, 7.0, 0.0, 50.0, 7.0, 0.0, 0.0, 1.0),
+            distortion: Distortion::NONE,
             registered: true,
         };
         Ok(Prediction {

@@ -1,14 +1,16 @@
-//! Arguments of the entry points: images, encoded frames and cameras as tensors on the device.
+//! Arguments of the entry points: images, encoded frames, cameras and hints as tensors on the device.
 
 use std::borrow::Cow;
 
 use ::image::RgbImage;
 use pointstream_reconstruction::geometry::FrameSize;
-use pointstream_reconstruction::model::{Device, Features, KnownCamera, ModelError};
+use pointstream_reconstruction::model::{
+    CameraGroup, CameraHint, Device, Features, KnownCamera, ModelError,
+};
 use tch::{Kind, Tensor};
 
 use super::errors::{Work, call_error};
-use super::numbers::KNOWN_CAMERA_NUMBERS;
+use super::numbers::{HINT_NUMBERS, KNOWN_CAMERA_NUMBERS};
 use super::transfer::send;
 use crate::devices::torch_device;
 
@@ -80,13 +82,7 @@ pub(super) fn camera_rows(
     device: Device,
     work: Work,
 ) -> Result<Tensor, ModelError> {
-    if cameras.len() != work.frames {
-        return Err(ModelError::Features(format!(
-            "there are {} of them, but {} known cameras",
-            work.frames,
-            cameras.len()
-        )));
-    }
+    check_count(cameras.len(), "known cameras", work)?;
     let mut numbers = Vec::with_capacity(cameras.len() * KNOWN_CAMERA_NUMBERS);
     for camera in cameras {
         let extrinsics = camera.extrinsics.fixed_view::<3, 4>(0, 0).transpose();
@@ -94,10 +90,55 @@ pub(super) fn camera_rows(
         let both = extrinsics.iter().chain(intrinsics.iter());
         numbers.extend(both.map(|number| *number as f32));
     }
-    let shape = [cameras.len() as i64, KNOWN_CAMERA_NUMBERS as i64];
-    let tensor = Tensor::f_from_slice(&numbers)
+    matrix(&numbers, KNOWN_CAMERA_NUMBERS, "relate_posed", device, work)
+}
+
+/// Hints as float32 `[N, 3]`: number of the group by its first frame, focal length or 0, and its
+/// relative standard deviation.
+pub(super) fn hint_rows(
+    hints: &[CameraHint],
+    device: Device,
+    work: Work,
+) -> Result<Tensor, ModelError> {
+    check_count(hints.len(), "hints", work)?;
+    let mut groups: Vec<CameraGroup> = Vec::new();
+    let mut numbers = Vec::with_capacity(hints.len() * HINT_NUMBERS);
+    for hint in hints {
+        let known = groups.iter().position(|group| *group == hint.group);
+        let group = known.unwrap_or_else(|| {
+            groups.push(hint.group);
+            groups.len() - 1
+        });
+        let (pixels, deviation) = hint
+            .focal_length
+            .map_or((0.0, 0.0), |focal| (focal.pixels, focal.deviation));
+        numbers.extend([group as f32, pixels as f32, deviation as f32]);
+    }
+    matrix(&numbers, HINT_NUMBERS, "relate_hinted", device, work)
+}
+
+fn check_count(found: usize, what: &str, work: Work) -> Result<(), ModelError> {
+    if found == work.frames {
+        return Ok(());
+    }
+    Err(ModelError::Features(format!(
+        "there are {} of them, but {found} {what}",
+        work.frames
+    )))
+}
+
+/// Numbers as rows of `columns` on the device.
+fn matrix(
+    numbers: &[f32],
+    columns: usize,
+    entry_point: &'static str,
+    device: Device,
+    work: Work,
+) -> Result<Tensor, ModelError> {
+    let shape = [work.frames as i64, columns as i64];
+    let tensor = Tensor::f_from_slice(numbers)
         .and_then(|tensor| tensor.f_reshape(shape))
-        .map_err(|error| call_error("relate_posed", &error, work))?;
+        .map_err(|error| call_error(entry_point, &error, work))?;
     send(tensor, device, work)
 }
 

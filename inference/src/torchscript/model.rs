@@ -5,16 +5,17 @@ use std::ops::{ControlFlow, Range};
 use ::image::RgbImage;
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::model::{
-    Device, Features, FramesPerCall, KnownCamera, Metadata, Model, ModelError, OnStep, Scale,
+    CameraPriors, Device, Features, FramesPerCall, Metadata, Model, ModelError, OnStep, Scale,
     Shortage, Step, adopt_known_cameras,
 };
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 use tch::{CModule, Tensor};
 
 use super::errors::{Work, broken, call_error};
-use super::inputs::{EncodedFrame, camera_rows, differing, feature_rows, image_tensor};
+use super::inputs::{EncodedFrame, camera_rows, differing, feature_rows, hint_rows, image_tensor};
 use super::numbers::{
-    CAMERA_NUMBERS, Maps, camera, depth_and_confidence, integers, report, to_vec,
+    CAMERA_NUMBERS, DISTORTED_CAMERA_NUMBERS, Maps, camera, depth_and_confidence, integers, report,
+    to_vec,
 };
 use super::transfer::Pending;
 use crate::free_memory::free_memory;
@@ -95,9 +96,13 @@ impl TorchScriptModel {
         entry_point: &'static str,
         work: Work,
     ) -> Result<Vec<Camera>, ModelError> {
-        let numbers = to_vec(rows, entry_point, &[work.frames, CAMERA_NUMBERS], work)?;
+        let columns = match self.metadata.distortion {
+            true => DISTORTED_CAMERA_NUMBERS,
+            false => CAMERA_NUMBERS,
+        };
+        let numbers = to_vec(rows, entry_point, &[work.frames, columns], work)?;
         numbers
-            .chunks_exact(CAMERA_NUMBERS)
+            .chunks_exact(columns)
             .map(|row| {
                 if row.iter().all(|number| number.is_finite()) {
                     Ok(camera(row))
@@ -172,7 +177,7 @@ impl Model for TorchScriptModel {
     fn predict(
         &self,
         features: &[&Features],
-        known_cameras: Option<&[KnownCamera]>,
+        priors: CameraPriors<'_>,
         on_step: &mut OnStep<'_>,
     ) -> Result<Prediction, ModelError> {
         let first = features.first().ok_or(ModelError::Empty)?;
@@ -187,13 +192,18 @@ impl Model for TorchScriptModel {
             [i64::from(work.size.height), i64::from(work.size.width)],
             work,
         )?;
-        let known_cameras = known_cameras.filter(|_| self.metadata.poses);
-        let state = match known_cameras {
-            Some(cameras) => {
+        let known_cameras = priors.known.filter(|_| self.metadata.poses);
+        let hints = priors.hints.filter(|_| self.metadata.hints);
+        let state = match (known_cameras, hints) {
+            (Some(cameras), _) => {
                 let cameras = camera_rows(cameras, self.device, work)?;
                 self.call("relate_posed", &[&rows, &cameras, &size], work)?
             }
-            None => self.call("relate", &[&rows, &size], work)?,
+            (None, Some(hints)) => {
+                let hints = hint_rows(hints, self.device, work)?;
+                self.call("relate_hinted", &[&rows, &hints, &size], work)?
+            }
+            (None, None) => self.call("relate", &[&rows, &size], work)?,
         };
         drop(rows);
         let rows = self.call("cameras", &[&state, &size], work)?;

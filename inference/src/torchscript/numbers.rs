@@ -1,6 +1,7 @@
 //! Converts the outputs of the entry points to checked numbers.
 
 use nalgebra::{Matrix3, Matrix4};
+use pointstream_reconstruction::geometry::Distortion;
 use pointstream_reconstruction::model::ModelError;
 use pointstream_reconstruction::prediction::{Camera, FrameReport, REPORT_NUMBERS};
 use tch::{Kind, Tensor};
@@ -10,8 +11,14 @@ use super::errors::{Work, broken, call_error};
 /// Numbers in a row of `cameras`: extrinsics 3x4, intrinsics 3x3, registered.
 pub(super) const CAMERA_NUMBERS: usize = 22;
 
+/// Numbers in a row of `cameras` with distortion: also k1 and k2.
+pub(super) const DISTORTED_CAMERA_NUMBERS: usize = CAMERA_NUMBERS + 2;
+
 /// Numbers of a known camera: extrinsics 3x4, intrinsics 3x3.
 pub(super) const KNOWN_CAMERA_NUMBERS: usize = CAMERA_NUMBERS - 1;
+
+/// Numbers of a hint: group, focal length, its relative standard deviation.
+pub(super) const HINT_NUMBERS: usize = 3;
 
 /// Collects depth and confidence, frame by frame.
 pub(super) struct Maps {
@@ -146,15 +153,23 @@ fn all(numbers: &[f32], holds: impl Fn(f32) -> bool) -> bool {
         .all(|some| some.iter().fold(true, |all, &number| all & holds(number)))
 }
 
-/// The camera of one row of `cameras`.
+/// The camera of one row of `cameras`, with or without distortion.
 pub(super) fn camera(row: &[f32]) -> Camera {
     let mut extrinsics = Matrix4::identity();
     for (index, &number) in row[..12].iter().enumerate() {
         extrinsics[(index / 4, index % 4)] = f64::from(number);
     }
+    let distortion = match row[CAMERA_NUMBERS..] {
+        [k1, k2] => Distortion {
+            k1: f64::from(k1),
+            k2: f64::from(k2),
+        },
+        _ => Distortion::NONE,
+    };
     Camera {
         extrinsics,
         intrinsics: Matrix3::from_row_iterator(row[12..21].iter().map(|&number| f64::from(number))),
+        distortion,
         registered: row[21] > 0.5,
     }
 }

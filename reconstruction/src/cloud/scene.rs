@@ -11,7 +11,7 @@ use super::sample::{Pixel, sample_of, sample_pixels};
 use super::statistics::percentile;
 use super::unproject::unproject;
 use super::world::{FrameSource, Placement, World};
-use crate::geometry::{FrameSize, Region};
+use crate::geometry::{Distortion, FrameSize, Region};
 use crate::prediction::Prediction;
 
 /// Depth of a drawn camera, as a fraction of the scene's diagonal.
@@ -80,6 +80,8 @@ pub struct SceneCamera {
     pub name: String,
     /// Maps camera coordinates to pixel indices of the processed image.
     pub intrinsics: Matrix3<f64>,
+    /// Distortion of the processed image.
+    pub distortion: Distortion,
     /// World-to-camera transform in the world of this model run.
     pub extrinsics: Matrix4<f64>,
     /// Camera-to-GLB pose, with OpenCV camera axes (x right, y down, z forward) and without the
@@ -147,7 +149,7 @@ pub fn build_scene(
         sample_of(passing, options.num_max_points, SAMPLE_SEED)
     };
     let mut points = unproject(&pixels, &sample, &world_to_glb);
-    remove_overflowed(&mut sample, &mut points);
+    remove_invalid(&mut sample, &mut points);
     let colors = colors(&sample, frames);
 
     let scene = Scene {
@@ -203,8 +205,8 @@ fn check(prediction: &Prediction, frames: &[SceneFrame]) -> Result<(), CloudErro
     Ok(())
 }
 
-/// Removes the points that overflow single precision, and their pixels.
-fn remove_overflowed(sample: &mut Vec<Pixel>, points: &mut Vec<[f32; 3]>) {
+/// Removes the points that do not exist or overflow single precision, and their pixels.
+fn remove_invalid(sample: &mut Vec<Pixel>, points: &mut Vec<[f32; 3]>) {
     if points.iter().any(|point| point[0].is_nan()) {
         let mut finite = points.iter().map(|point| !point[0].is_nan());
         sample.retain(|_| finite.next().unwrap_or(false));
@@ -236,6 +238,7 @@ fn cameras(
             id: frame.id,
             name: frame.name.to_owned(),
             intrinsics: camera.intrinsics,
+            distortion: camera.distortion,
             extrinsics: camera.extrinsics,
             pose: view
                 .as_ref()
@@ -278,7 +281,7 @@ mod tests {
         let pixel = |index| Pixel { frame: 0, index };
         let mut sample = vec![pixel(3), pixel(5), pixel(8)];
         let mut points = vec![[1.0; 3], [f32::NAN; 3], [2.0; 3]];
-        remove_overflowed(&mut sample, &mut points);
+        remove_invalid(&mut sample, &mut points);
         assert_eq!(sample, [pixel(3), pixel(8)]);
         assert_eq!(points, [[1.0; 3], [2.0; 3]]);
     }

@@ -5,18 +5,19 @@ use rayon::prelude::*;
 
 use super::confident::ConfidentPixels;
 use super::sample::Pixel;
-use super::view::View;
+use super::view::{View, undistorted};
+use crate::geometry::{FrameSize, Undistortion};
 use crate::prediction::Prediction;
 
 /// Pixels per parallel task.
 const CHUNK: usize = 16 * 1024;
 
-/// The points of `sample`, in its order: `to * E^-1 * (depth * K^-1 * (u, v, 1))` with intrinsics
-/// `K` and extrinsics `E` of the pixel's frame. `to` maps the world of the model run to the target
-/// coordinates.
+/// The points of `sample`, in its order: `to * E^-1 * (depth * D^-1(K^-1 * (u, v, 1)))` with
+/// intrinsics `K`, distortion `D` and extrinsics `E` of the pixel's frame. `to` maps the world of the
+/// model run to the target coordinates.
 ///
-/// Parallel on rayon's pool. A point is NaN if its frame has no camera or if it overflows single
-/// precision.
+/// Parallel on rayon's pool. A point is NaN if its frame has no camera, if the distortion lets
+/// nothing appear at its pixel, or if it overflows single precision.
 pub fn unproject(
     pixels: &ConfidentPixels,
     sample: &[Pixel],
@@ -45,11 +46,12 @@ pub struct Unprojector<'a> {
 impl<'a> Unprojector<'a> {
     /// `to` maps the world of the model run to the target coordinates.
     pub fn new(pixels: &ConfidentPixels<'a>, to: &Similarity3<f64>) -> Self {
-        let map = |view: &Option<View>| Some(FrameMap::new(view.as_ref()?, to));
+        let size = pixels.prediction().size;
+        let map = |view: &Option<View>| Some(FrameMap::new(view.as_ref()?, to, size));
         Unprojector {
             prediction: pixels.prediction(),
             maps: pixels.views().iter().map(map).collect(),
-            width: pixels.prediction().size.width,
+            width: size.width,
         }
     }
 
@@ -67,28 +69,51 @@ impl<'a> Unprojector<'a> {
 /// Maps the pixels of one frame to points.
 #[derive(Debug, Clone)]
 pub(crate) struct FrameMap {
-    /// Maps (u, v, 1) to the ray of the pixel, in the target coordinates.
+    /// Maps (u, v, 1) to the ray of the pixel in the target coordinates, at depth 1; with a lens, maps
+    /// that ray from camera coordinates.
     ray: Matrix3<f64>,
     centre: Vector3<f64>,
+    /// With distortion only.
+    lens: Option<Lens>,
+}
+
+#[derive(Debug, Clone)]
+struct Lens {
+    /// Maps (u, v, 1) to the distorted point at depth 1, in camera coordinates.
+    inverse_intrinsics: Matrix3<f64>,
+    undistortion: Undistortion,
 }
 
 impl FrameMap {
-    /// `to` maps the world of the model run to the target coordinates.
-    pub fn new(view: &View, to: &Similarity3<f64>) -> Self {
+    /// `to` maps the world of the model run to the target coordinates; `size` is that of the frame.
+    pub fn new(view: &View, to: &Similarity3<f64>, size: FrameSize) -> Self {
         let camera_to_target = to * view.camera_to_world;
         let rotation = camera_to_target.isometry.rotation.to_rotation_matrix();
+        let lens = view.undistortion(size).map(|undistortion| Lens {
+            inverse_intrinsics: view.inverse_intrinsics,
+            undistortion,
+        });
+        let ray = match lens {
+            None => rotation.matrix() * view.inverse_intrinsics,
+            Some(_) => *rotation.matrix(),
+        };
         FrameMap {
-            ray: rotation.matrix() * view.inverse_intrinsics * camera_to_target.scaling(),
+            ray: ray * camera_to_target.scaling(),
             centre: camera_to_target.isometry.translation.vector,
+            lens,
         }
     }
 
     /// The point of the pixel with the row-major index `index` in a frame of `width` columns. NaN
-    /// if it overflows single precision.
+    /// if the distortion lets nothing appear there, or if it overflows single precision.
     pub fn point(&self, index: u32, width: u32, depth: f32) -> [f32; 3] {
         let (u, v) = (index % width, index / width);
-        let ray = self.ray * Vector3::new(f64::from(u), f64::from(v), 1.0);
-        let position = ray * f64::from(depth) + self.centre;
+        let mut pixel = Vector3::new(f64::from(u), f64::from(v), 1.0);
+        if let Some(lens) = &self.lens {
+            let seen = lens.inverse_intrinsics * pixel;
+            pixel = undistorted(seen, |seen| lens.undistortion.undistort(seen));
+        }
+        let position = self.ray * pixel * f64::from(depth) + self.centre;
         let point = [position.x as f32, position.y as f32, position.z as f32];
         if point.iter().all(|value| value.is_finite()) {
             point

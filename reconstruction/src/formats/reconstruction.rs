@@ -152,11 +152,12 @@ impl<'a> Reconstruction<'a> {
         let camera = Camera {
             extrinsics: frame.camera.extrinsics,
             intrinsics: frame.camera.intrinsics,
+            distortion: frame.camera.distortion,
             registered: true,
         };
         let view = View::from_camera(&camera)
             .ok_or_else(|| WriteError::Read(mismatch("a placed frame has no valid camera")))?;
-        let map = FrameMap::new(&view, &self.cameras.world_to_glb);
+        let map = FrameMap::new(&view, &self.cameras.world_to_glb, self.image_size());
         let pixels = self.pixels(frame)?;
         let depth = self.depth(frame)?;
         let confidence = self

@@ -1,8 +1,11 @@
-//! Sizes of images and parts of images.
+//! Sizes of images, parts of images, and the distortion of lenses.
 
+mod distortion;
 mod region;
 mod size;
 
+pub use distortion::Distortion;
+pub(crate) use distortion::Undistortion;
 pub use region::Region;
 pub(crate) use region::center_margin;
 pub use size::FrameSize;

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::geometry::FrameSize;
 
+use super::exif::CameraTags;
 use super::format::{Detected, Format, detect};
 use super::{jpeg, webp};
 
@@ -75,17 +76,27 @@ pub enum DecodeError {
     TooMuchMemory(Format),
 }
 
+/// A decoded photo.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Photo {
+    /// Upright.
+    pub image: RgbImage,
+    /// What the file says about its camera.
+    pub camera: CameraTags,
+}
+
 /// Decodes a JPEG, PNG or WebP file to upright 8-bit RGB. The content decides on the format.
 ///
 /// - The orientation in the metadata (EXIF) is applied.
 /// - Grey and palette images become RGB. Alpha is dropped; the stored colours stay.
 /// - Of 16 bits per channel the upper 8 are kept.
 /// - Colour profiles are ignored: sample values are taken as sRGB.
+/// - Metadata that cannot be read count as missing.
 ///
 /// # Errors
 ///
 /// See [`DecodeError`]. A truncated file is an error, never an image that is partly grey.
-pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage, DecodeError> {
+pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Photo, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
@@ -130,17 +141,21 @@ fn pixels<D: ImageDecoder>(
     header: Result<D, ImageError>,
     format: Format,
     limits: &DecodeLimits,
-) -> Result<RgbImage, DecodeError> {
+) -> Result<Photo, DecodeError> {
     let failed = |source| failure(source, format);
     let mut decoder = header.map_err(failed)?;
     check_pixels(decoder.dimensions().into(), limits)?;
     decoder.set_limits(memory_limits(limits)).map_err(failed)?;
     // Unreadable metadata does not make the pixels unusable.
+    let exif = decoder.exif_metadata().unwrap_or(None);
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
     let mut upright = DynamicImage::ImageRgb8(to_rgb(image));
     upright.apply_orientation(orientation);
-    Ok(upright.into_rgb8())
+    Ok(Photo {
+        image: upright.into_rgb8(),
+        camera: exif.as_deref().map(CameraTags::read).unwrap_or_default(),
+    })
 }
 
 fn check_pixels(size: FrameSize, limits: &DecodeLimits) -> Result<(), DecodeError> {

@@ -1,6 +1,7 @@
 //! From the bytes of an uploaded file to the pixels that a model takes as input.
 //!
-//! 1. [`decode`] decodes a JPEG, PNG or WebP file to RGB, within limits on bytes and pixels;
+//! 1. [`decode`] decodes a JPEG, PNG or WebP file to RGB, within limits on bytes and pixels, and reads
+//!    what it says about its camera;
 //! 2. [`preprocess`] resizes it to the processing resolution and to multiples of the patch size;
 //! 3. [`center_crop`] crops the frames of one reconstruction to their [`CommonSize`].
 //!
@@ -8,6 +9,7 @@
 //! with OpenCV, and the same pixels up to rounding.
 
 mod decode;
+mod exif;
 mod format;
 mod jpeg;
 mod preprocess;
@@ -16,7 +18,8 @@ mod statistics;
 mod unify;
 mod webp;
 
-pub use decode::{DecodeError, DecodeLimits, decode};
+pub use decode::{DecodeError, DecodeLimits, Photo, decode};
+pub use exif::CameraTags;
 pub use format::Format;
 pub use preprocess::{
     MAX_PROCESSED_PIXELS, PreprocessError, ProcessResMethod, UnknownProcessResMethod, preprocess,

@@ -3,14 +3,15 @@
 use nalgebra::{Matrix4, Vector3};
 
 use super::known::KnownCamera;
+use crate::geometry::Distortion;
 use crate::prediction::Prediction;
 
 /// Relative size below which a distance is rounding noise: clients round the numbers of their
 /// poses, and models compute in 32 bits.
 const ROUNDING: f64 = 1e-4;
 
-/// Replaces the predicted cameras by the known ones, one per frame, and scales depth to their unit
-/// of length.
+/// Replaces the predicted cameras by the known ones, one per frame, which have no distortion, and
+/// scales depth to their unit of length.
 ///
 /// The scale is the ratio of the spreads of both sets of cameras. It does not depend on the worlds
 /// that they are in (Horn, "Closed-form solution of absolute orientation using unit quaternions",
@@ -32,6 +33,7 @@ pub fn adopt_known_cameras(prediction: &mut Prediction, known: &[KnownCamera]) {
     for (camera, known) in prediction.cameras.iter_mut().zip(known) {
         camera.extrinsics = known.extrinsics;
         camera.intrinsics = known.intrinsics;
+        camera.distortion = Distortion::NONE;
     }
 }
 
@@ -79,6 +81,7 @@ mod tests {
         let camera = |extrinsics: &Matrix4<f64>| Camera {
             extrinsics: *extrinsics,
             intrinsics: Matrix3::identity(),
+            distortion: Distortion { k1: -0.1, k2: 0.0 },
             registered: true,
         };
         Prediction {
@@ -108,6 +111,7 @@ mod tests {
         for (camera, given) in found.cameras.iter().zip(&given) {
             assert_eq!(camera.extrinsics, given.extrinsics);
             assert_eq!(camera.intrinsics, given.intrinsics);
+            assert!(camera.distortion.is_none());
         }
     }
 

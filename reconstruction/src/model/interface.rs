@@ -9,9 +9,9 @@ use super::device::Device;
 use super::error::ModelError;
 use super::features::Features;
 use super::frames_per_call::FramesPerCall;
-use super::known::KnownCamera;
 use super::memory::Shortage;
 use super::metadata::Metadata;
+use super::priors::CameraPriors;
 use crate::geometry::FrameSize;
 use crate::prediction::Prediction;
 
@@ -59,9 +59,10 @@ pub trait Model: Send {
 
     /// Predicts depth, confidence and cameras of frames that this model encoded.
     ///
-    /// `known_cameras` has one camera per frame, for the processed size. A model whose metadata has
-    /// [`poses`](Metadata::poses) uses them; other models ignore them. Unless the model's scale is
-    /// metric, they become the cameras of the prediction, and depth is in their unit of length.
+    /// A model whose metadata has [`poses`](Metadata::poses) uses the known cameras of `priors`; other
+    /// models ignore them. Unless the model's scale is metric, they become the cameras of the
+    /// prediction, and depth is in their unit of length. Otherwise a model whose metadata has
+    /// [`hints`](Metadata::hints) uses the hints.
     ///
     /// # Errors
     /// [`ModelError::Empty`] without frames, [`ModelError::Features`] if the frames differ in size
@@ -71,7 +72,7 @@ pub trait Model: Send {
     fn predict(
         &self,
         features: &[&Features],
-        known_cameras: Option<&[KnownCamera]>,
+        priors: CameraPriors<'_>,
         on_step: &mut OnStep<'_>,
     ) -> Result<Prediction, ModelError>;
 }

@@ -101,6 +101,12 @@ pub struct Metadata {
     /// Whether the archive has the entry point `report`.
     #[serde(default)]
     pub report: bool,
+    /// Whether cameras have radial distortion: rows of 24 numbers.
+    #[serde(default)]
+    pub distortion: bool,
+    /// Whether the archive has the entry point `relate_hinted`.
+    #[serde(default)]
+    pub hints: bool,
     /// How the model normalises pixels, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalisation: Option<Normalisation>,

@@ -8,6 +8,7 @@
 //! | `confidence` | F32 | `[N, H, W]` |
 //! | `extrinsics` | F64 | `[N, 4, 4]` |
 //! | `intrinsics` | F64 | `[N, 3, 3]` |
+//! | `distortion` | F64 | `[N, 2]`, k1 and k2 |
 //! | `registered` | U8 | `[N]`, 0 or 1 |
 //! | `report`, if there is one | F32 | `[N, 8]`, as the model gives it |
 
@@ -20,12 +21,13 @@ use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use thiserror::Error;
 
 use super::{Camera, FrameReport, Prediction, REPORT_NUMBERS, ReportError};
-use crate::geometry::FrameSize;
+use crate::geometry::{Distortion, FrameSize};
 
 const DEPTH: &str = "depth";
 const CONFIDENCE: &str = "confidence";
 const EXTRINSICS: &str = "extrinsics";
 const INTRINSICS: &str = "intrinsics";
+const DISTORTION: &str = "distortion";
 const REGISTERED: &str = "registered";
 const REPORT: &str = "report";
 
@@ -78,12 +80,18 @@ impl Prediction {
         let cameras = self.cameras.iter();
         let extrinsics = matrix_bytes(cameras.clone().map(|camera| &camera.extrinsics));
         let intrinsics = matrix_bytes(cameras.clone().map(|camera| &camera.intrinsics));
+        let distortion: Vec<u8> = cameras
+            .clone()
+            .flat_map(|camera| camera.distortion.coefficients())
+            .flat_map(f64::to_le_bytes)
+            .collect();
         let registered: Vec<u8> = cameras.map(|camera| camera.registered.into()).collect();
         let mut views = vec![
             (DEPTH, Dtype::F32, maps.clone(), &*depth),
             (CONFIDENCE, Dtype::F32, maps, &*confidence),
             (EXTRINSICS, Dtype::F64, vec![frames, 4, 4], &*extrinsics),
             (INTRINSICS, Dtype::F64, vec![frames, 3, 3], &*intrinsics),
+            (DISTORTION, Dtype::F64, vec![frames, 2], &*distortion),
             (REGISTERED, Dtype::U8, vec![frames], &*registered),
         ];
         let report: Option<Vec<f32>> = self.report.as_ref().map(|report| {
@@ -124,21 +132,26 @@ impl Prediction {
         let confidence = tensor_of(&file, CONFIDENCE, Dtype::F32, &[frames, height, width])?;
         let extrinsics = tensor_of(&file, EXTRINSICS, Dtype::F64, &[frames, 4, 4])?;
         let intrinsics = tensor_of(&file, INTRINSICS, Dtype::F64, &[frames, 3, 3])?;
+        let distortion = tensor_of(&file, DISTORTION, Dtype::F64, &[frames, 2])?;
         let registered = tensor_of(&file, REGISTERED, Dtype::U8, &[frames])?;
         let cameras = doubles::<16>(&extrinsics)
             .zip(doubles::<9>(&intrinsics))
+            .zip(doubles::<2>(&distortion))
             .zip(registered.data().iter().enumerate())
-            .map(|((extrinsics, intrinsics), (frame, &registered))| {
-                Ok(Camera {
-                    extrinsics: Matrix4::from_row_slice(&extrinsics),
-                    intrinsics: Matrix3::from_row_slice(&intrinsics),
-                    registered: match registered {
-                        0 => false,
-                        1 => true,
-                        found => return Err(PredictionFileError::Registered { frame, found }),
-                    },
-                })
-            })
+            .map(
+                |(((extrinsics, intrinsics), [k1, k2]), (frame, &registered))| {
+                    Ok(Camera {
+                        extrinsics: Matrix4::from_row_slice(&extrinsics),
+                        intrinsics: Matrix3::from_row_slice(&intrinsics),
+                        distortion: Distortion { k1, k2 },
+                        registered: match registered {
+                            0 => false,
+                            1 => true,
+                            found => return Err(PredictionFileError::Registered { frame, found }),
+                        },
+                    })
+                },
+            )
             .collect::<Result<_, _>>()?;
         Ok(Prediction {
             size,

@@ -5,12 +5,12 @@ mod report;
 
 use nalgebra::{Matrix3, Matrix4};
 
-use crate::geometry::FrameSize;
+use crate::geometry::{Distortion, FrameSize};
 
 pub use file::PredictionFileError;
 pub use report::{FrameReport, REPORT_NUMBERS, ReportError, ReportedReason};
 
-/// A predicted pinhole camera.
+/// A predicted camera: a pinhole camera, perhaps with radial distortion.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Camera {
     /// World-to-camera transform: `x_camera = extrinsics * x_world` (homogeneous). Camera axes are
@@ -18,6 +18,9 @@ pub struct Camera {
     pub extrinsics: Matrix4<f64>,
     /// Maps camera coordinates to pixel indices: the centre of the top left pixel is (0, 0).
     pub intrinsics: Matrix3<f64>,
+    /// Distortion of the image before the intrinsics apply. Depth and confidence have the pixels of
+    /// the distorted image.
+    pub distortion: Distortion,
     /// False if the model could not relate this frame to the others. Its confidence is then 1
     /// everywhere and its pose has no meaning.
     pub registered: bool,

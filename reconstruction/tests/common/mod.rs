@@ -3,7 +3,7 @@
 use image::{Rgb, RgbImage};
 use nalgebra::{Isometry3, Matrix3, Similarity3, Vector3};
 use pointstream_reconstruction::cloud::SceneFrame;
-use pointstream_reconstruction::geometry::{FrameSize, Region};
+use pointstream_reconstruction::geometry::{Distortion, FrameSize, Region};
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 
 pub const SIZE: FrameSize = FrameSize::new(84, 63);
@@ -56,6 +56,16 @@ impl Synthetic {
 /// The prediction of an exact model for the frames `ids`. `model_world` maps true coordinates to
 /// the world of the prediction.
 pub fn predict(ids: &[u64], size: FrameSize, model_world: &Similarity3<f64>) -> Synthetic {
+    predict_distorted(ids, size, model_world, |_| Distortion::NONE)
+}
+
+/// Like [`predict`] with the distortion of each frame.
+pub fn predict_distorted(
+    ids: &[u64],
+    size: FrameSize,
+    model_world: &Similarity3<f64>,
+    distortion_of: impl Fn(u64) -> Distortion,
+) -> Synthetic {
     let width = size.columns();
     let intrinsics = intrinsics(size);
     let inverse = intrinsics.try_inverse().unwrap();
@@ -69,9 +79,12 @@ pub fn predict(ids: &[u64], size: FrameSize, model_world: &Similarity3<f64>) -> 
     let mut images = Vec::new();
     for &id in ids {
         let pose = pose(id);
+        let distortion = distortion_of(id);
         for index in 0..width * size.rows() {
             let pixel = Vector3::new((index % width) as f64, (index / width) as f64, 1.0);
-            let depth = depth_along(&pose, &(inverse * pixel));
+            let seen = inverse * pixel;
+            let [x, y] = distortion.undistort([seen.x, seen.y]).unwrap();
+            let depth = depth_along(&pose, &Vector3::new(x, y, 1.0));
             prediction
                 .depth
                 .push((depth * model_world.scaling()) as f32);
@@ -83,6 +96,7 @@ pub fn predict(ids: &[u64], size: FrameSize, model_world: &Similarity3<f64>) -> 
         prediction.cameras.push(Camera {
             extrinsics: (model_world * pose).isometry.inverse().to_homogeneous(),
             intrinsics,
+            distortion,
             registered: true,
         });
     }

@@ -4,7 +4,7 @@ use nalgebra::{Isometry3, Point3, Quaternion, Translation3, UnitQuaternion, Vect
 use pointstream_reconstruction::formats::colmap::write_colmap;
 
 use crate::common::SIZE;
-use crate::sample::{Numbers, Sample, TOLERANCE, entry};
+use crate::sample::{LENS, Numbers, Sample, TOLERANCE, entry};
 
 /// An image of a COLMAP model.
 struct ColmapImage {
@@ -110,9 +110,51 @@ fn colmap_points_project_onto_their_pixels() {
     assert_eq!(observed, sample.scene.points.len());
 }
 
+/// COLMAP's model `OPENCV` (`src/colmap/sensor/models.h`).
+fn project_opencv(parameters: [f64; 8], camera: &Point3<f64>) -> [f64; 2] {
+    let [fx, fy, cx, cy, k1, k2, p1, p2] = parameters;
+    let (u, v) = (camera.x / camera.z, camera.y / camera.z);
+    let squared = u * u + v * v;
+    let radial = k1 * squared + k2 * squared * squared;
+    let du = u * radial + 2.0 * p1 * u * v + p2 * (squared + 2.0 * u * u);
+    let dv = v * radial + 2.0 * p2 * u * v + p1 * (squared + 2.0 * v * v);
+    [fx * (u + du) + cx, fy * (v + dv) + cy]
+}
+
+#[test]
+fn colmap_points_of_distorted_images_project_onto_their_pixels() {
+    let sample = Sample::distorted(4000);
+    let file = write_colmap(&sample.reconstruction(), Cursor::new(Vec::new()));
+    let file = file.unwrap().into_inner();
+    let bytes = entry(&file, "sparse/0/cameras.bin");
+    let mut numbers = Numbers(&bytes);
+    assert_eq!(numbers.u64(), 2);
+    assert_eq!([numbers.u32(), numbers.u32()], [1, 4], "OPENCV");
+    assert_eq!([numbers.u64(), numbers.u64()], [84, 63]);
+    let distorted = [0; 8].map(|_| numbers.f64());
+    assert_eq!(distorted[4..], [LENS.k1, LENS.k2, 0.0, 0.0]);
+    assert_eq!([numbers.u32(), numbers.u32()], [3, 1], "PINHOLE");
+    assert_eq!([numbers.u64(), numbers.u64()], [84, 63]);
+    let [fx, fy, cx, cy] = [0; 4].map(|_| numbers.f64());
+    assert!(numbers.0.is_empty());
+    let pinhole = [fx, fy, cx, cy, 0.0, 0.0, 0.0, 0.0];
+
+    let images = read_images(&entry(&file, "sparse/0/images.bin"));
+    for (position, _, _, frame, pixel) in sample.points() {
+        let (image, parameters) = match frame {
+            0 => (&images[0], distorted),
+            _ => (&images[1], pinhole),
+        };
+        let found = project_opencv(parameters, &(image.to_camera * position));
+        for (found, index) in found.into_iter().zip(pixel) {
+            assert!((found - (f64::from(index) + 0.5)).abs() < TOLERANCE);
+        }
+    }
+}
+
 #[test]
 fn text_and_binary_models_are_equal() {
-    let sample = Sample::new(500);
+    let sample = Sample::distorted(500);
     let file = write_colmap(&sample.reconstruction(), Cursor::new(Vec::new()));
     let file = file.unwrap().into_inner();
     let text = |name: &str| String::from_utf8(entry(&file, &format!("text/{name}.txt"))).unwrap();
@@ -130,7 +172,12 @@ fn text_and_binary_models_are_equal() {
     let mut numbers = Numbers(&bytes[8..]);
     for line in lines(&text("cameras")) {
         assert_eq!(line[0], numbers.u32().to_string());
-        assert_eq!((&*line[1], numbers.u32()), ("PINHOLE", 1));
+        let model = match numbers.u32() {
+            1 => "PINHOLE",
+            4 => "OPENCV",
+            other => panic!("camera model {other}"),
+        };
+        assert_eq!(line[1], model);
         assert_eq!(
             line[2..4],
             [numbers.u64().to_string(), numbers.u64().to_string()]

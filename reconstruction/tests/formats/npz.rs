@@ -5,7 +5,7 @@ use pointstream_reconstruction::formats::npz::NpzReader;
 use pointstream_reconstruction::geometry::FrameSize;
 
 use crate::common::SIZE;
-use crate::sample::{Sample, names};
+use crate::sample::{LENS, Numbers, Sample, entry, names};
 
 #[test]
 fn npz_round_trip() {
@@ -35,6 +35,7 @@ fn npz_round_trip() {
     let arrays = [
         "confidence",
         "depth",
+        "distortion",
         "extrinsics",
         "frames",
         "intrinsics",
@@ -43,6 +44,15 @@ fn npz_round_trip() {
         "world_to_glb",
     ];
     assert_eq!(files, arrays.map(|name| format!("{name}.npy")));
+}
+
+#[test]
+fn npz_has_the_distortion_of_each_frame() {
+    let sample = Sample::distorted(10);
+    let array = entry(sample.arrays.bytes(), "distortion.npy");
+    let mut numbers = Numbers(&array[array.len() - 6 * size_of::<f64>()..]);
+    let found = [0; 6].map(|_| numbers.f64());
+    assert_eq!(found, [LENS.k1, LENS.k2, 0.0, 0.0, 0.0, 0.0]);
 }
 
 #[test]

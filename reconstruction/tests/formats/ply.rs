@@ -4,8 +4,8 @@ use crate::sample::{Numbers, Sample};
 
 #[test]
 fn ply_has_the_points_of_the_scene() {
-    for limit in [0, 1, 5000] {
-        let sample = Sample::new(limit);
+    let samples = [0, 1, 5000].map(|limit| (limit, Sample::new(limit)));
+    for (limit, sample) in samples.into_iter().chain([(700, Sample::distorted(700))]) {
         let mut file = Vec::new();
         write_ply(&sample.reconstruction(), &mut file).unwrap();
         assert!(file.len() as u64 <= size_bound(&sample.reconstruction()));

@@ -7,12 +7,19 @@ use nalgebra::{Point3, Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{CloudOptions, PointFilters, Scene, World, build_scene};
 use pointstream_reconstruction::formats::npz::{NpzReader, NpzWriter};
 use pointstream_reconstruction::formats::{Cameras, FrameData, Reconstruction};
+use pointstream_reconstruction::geometry::Distortion;
 use zip::ZipArchive;
 
-use crate::common::{SIZE, Synthetic, predict};
+use crate::common::{SIZE, Synthetic, predict, predict_distorted};
 
 /// Largest reprojection error in pixels: positions have single precision.
 pub const TOLERANCE: f64 = 1e-3;
+
+/// Distortion of the first frame of a distorted sample.
+pub const LENS: Distortion = Distortion {
+    k1: -0.25,
+    k2: 0.06,
+};
 
 /// A scene of three frames; the middle one is not registered.
 pub struct Sample {
@@ -24,9 +31,19 @@ pub struct Sample {
 
 impl Sample {
     pub fn new(points: usize) -> Self {
+        Self::with(points, Distortion::NONE)
+    }
+
+    /// A sample whose first frame is distorted by [`LENS`]; the others are pinhole images.
+    pub fn distorted(points: usize) -> Self {
+        Self::with(points, LENS)
+    }
+
+    fn with(points: usize, lens: Distortion) -> Self {
         let angles = Vector3::new(0.2, 0.1, -0.4);
         let model_world = Similarity3::new(Vector3::new(1.0, 2.0, -3.0), angles, 0.31);
-        let mut synthetic = predict(&[3, 1, 2], SIZE, &model_world);
+        let distortion = |id| if id == 3 { lens } else { Distortion::NONE };
+        let mut synthetic = predict_distorted(&[3, 1, 2], SIZE, &model_world, distortion);
         synthetic.names = ["a b.jpg", "lost.jpg", "a_b.png"].map(String::from).into();
         synthetic.prediction.cameras[1].registered = false;
         // A result that was aligned with a world of another scale.

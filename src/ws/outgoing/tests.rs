@@ -53,6 +53,7 @@ fn answer(glb: Vec<u8>, frames: usize) -> SessionEvent {
         session_id: SessionId::nil(),
         glb_size_bytes: glb.len(),
         intrinsics: vec![[[1.0, 0.0, 0.5]; 3]; frames],
+        distortion: vec![[0.0, 0.0]; frames],
         extrinsics: vec![[[0.0, 1.0, 0.0, 0.25]; 4]; frames],
         world_to_glb: [[1.0; 4]; 4],
         processed_size: [504, 378],

@@ -27,6 +27,8 @@ export interface Metadata {
   session_id: string;
   glb_size_bytes: number;
   intrinsics?: Matrix[];
+  /** Radial distortion of each frame: k1 and k2. */
+  distortion?: [number, number][];
   extrinsics?: Matrix[];
   world_to_glb?: Matrix;
   processed_size?: [number, number];

@@ -52,7 +52,7 @@ function imageIndices({ num_frames, quality }: Metadata): number[] {
 
 /** The registered cameras. */
 export function poses(metadata: Metadata): Pose[] {
-  const { intrinsics, extrinsics, world_to_glb, processed_size, frames } = metadata;
+  const { intrinsics, distortion, extrinsics, world_to_glb, processed_size, frames } = metadata;
   if (!intrinsics || !extrinsics || !world_to_glb || !processed_size) {
     return [];
   }
@@ -81,7 +81,9 @@ export function poses(metadata: Metadata): Pose[] {
       [width - 0.5, height - 0.5],
       [-0.5, height - 0.5],
     ].map(([u = 0, v = 0]) =>
-      new Vector3(u, v, 1).applyMatrix3(toRay).applyMatrix4(toWorld).sub(center),
+      undistorted(new Vector3(u, v, 1).applyMatrix3(toRay), distortion?.[index])
+        .applyMatrix4(toWorld)
+        .sub(center),
     );
     // The similarity also scales the rays; normalise to depth 1 in GLB coordinates.
     const scale = toWorld.getMaxScaleOnAxis();
@@ -93,6 +95,20 @@ export function poses(metadata: Metadata): Pose[] {
     }
   });
   return found;
+}
+
+/**
+ * The ray at depth 1 that appears at `seen` through a lens with distortion, by fixed-point iteration.
+ * `seen` itself where nothing appears.
+ */
+function undistorted(seen: Vector3, [k1, k2]: [number, number] = [0, 0]): Vector3 {
+  let factor = 1;
+  for (let turn = 0; turn < 30; turn += 1) {
+    const squared = (seen.x ** 2 + seen.y ** 2) / factor ** 2;
+    factor = 1 + squared * (k1 + squared * k2);
+  }
+  const ray = new Vector3(seen.x / factor, seen.y / factor, seen.z);
+  return factor > 0 && ray.toArray().every(Number.isFinite) ? ray : seen;
 }
 
 /** The drawn cameras. */

@@ -2,7 +2,8 @@ use std::time::UNIX_EPOCH;
 
 use nalgebra::{Isometry3, Matrix3, Matrix4};
 use pointstream_reconstruction::cloud::{Alignment, SceneFrame, build_scene};
-use pointstream_reconstruction::geometry::Region;
+use pointstream_reconstruction::geometry::{Distortion, Region};
+use pointstream_reconstruction::image::CameraTags;
 use pointstream_reconstruction::model::Scale;
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 use pointstream_reconstruction::quality::{Assessment, Quality, RequestImage, Verdict};
@@ -22,6 +23,14 @@ fn ledger() -> Ledger {
     Ledger::new(SessionId::nil(), UNIX_EPOCH, config)
 }
 
+fn hint() -> CameraHint {
+    let tags = CameraTags {
+        focal_length_35mm: Some(28.0),
+        ..CameraTags::default()
+    };
+    CameraHint::of_photo(&tags, SIZE)
+}
+
 fn image(number: u64) -> Record {
     let camera = KnownCamera {
         intrinsics: Matrix3::new(30.0, 0.0, 13.5, 0.0, 30.0, 6.5, 0.0, 0.0, 1.0),
@@ -35,6 +44,7 @@ fn image(number: u64) -> Record {
         size: SIZE,
         camera: (number == 1).then_some(camera),
         statistics: ImageStatistics::of(&picture()),
+        hint: hint(),
     }))
 }
 
@@ -52,6 +62,10 @@ fn result(number: u64, completes: bool) -> Record {
         cameras: vec![Camera {
             extrinsics: Matrix4::identity(),
             intrinsics: Matrix3::new(30.0, 0.0, 13.5, 0.0, 30.0, 6.5, 0.0, 0.0, 1.0),
+            distortion: Distortion {
+                k1: -0.1,
+                k2: 1.0 / 3.0,
+            },
             registered: true,
         }],
         depth: (0..pixels).map(|index| 2.0 + index as f32 / 7.0).collect(),
@@ -91,6 +105,7 @@ fn result(number: u64, completes: bool) -> Record {
                 blob: key,
                 size: SIZE,
                 camera: None,
+                hint: hint(),
             }],
             size: SIZE,
         }),
@@ -105,6 +120,7 @@ fn metadata(alignment: &Alignment, quality: Quality) -> ResultMetadata {
         session_id: SessionId::nil(),
         glb_size_bytes: 1234,
         intrinsics: vec![[[0.1; 3]; 3]],
+        distortion: vec![[-0.1, 1.0 / 3.0]],
         extrinsics: vec![[[1.0 / 3.0; 4]; 4]],
         world_to_glb: [[0.7; 4]; 4],
         processed_size: [28, 14],

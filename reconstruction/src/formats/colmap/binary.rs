@@ -6,16 +6,13 @@ use super::super::reconstruction::WriteError;
 use super::model::{Model, ModelImage};
 use crate::geometry::FrameSize;
 
-/// COLMAP's identifier of the camera model `PINHOLE`.
-const PINHOLE: i32 = 1;
-
 pub fn cameras(model: &Model, file: &mut dyn Write) -> Result<(), WriteError> {
     let FrameSize { width, height } = model.reconstruction.image_size();
     let mut bytes = Vec::new();
     bytes.extend((model.images.len() as u64).to_le_bytes());
     for image in &model.images {
         bytes.extend(image.id.to_le_bytes());
-        bytes.extend(PINHOLE.to_le_bytes());
+        bytes.extend(image.model.id().to_le_bytes());
         bytes.extend(u64::from(width).to_le_bytes());
         bytes.extend(u64::from(height).to_le_bytes());
         numbers(&mut bytes, &image.parameters);

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Unregistered frames are left out. Each other frame is an image with a `PINHOLE` camera of its
-//! own; both have the number of the frame, counted from 1. Poses are world-to-camera (x right, y
+//! own, `OPENCV` with distortion; both have the number of the frame, counted from 1. Poses are world-to-camera (x right, y
 //! down, z forward), where the world is that of the GLB. The centre of the top left pixel is (0.5,
 //! 0.5), half a pixel more than in the intrinsics of the metadata.
 //!

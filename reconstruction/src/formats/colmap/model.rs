@@ -2,6 +2,7 @@
 
 use super::super::file_names::file_names;
 use super::super::reconstruction::{PIXEL_CENTRE, PlacedFrame, Reconstruction};
+use crate::geometry::Distortion;
 
 /// An image of the model with its camera.
 pub struct ModelImage<'a> {
@@ -9,8 +10,9 @@ pub struct ModelImage<'a> {
     /// Identifier of the image and of its camera.
     pub id: u32,
     pub name: String,
-    /// `PINHOLE`: fx, fy, cx, cy.
-    pub parameters: [f64; 4],
+    pub model: CameraModel,
+    /// fx, fy, cx, cy; for `OPENCV` also k1, k2, p1, p2.
+    pub parameters: Vec<f64>,
     /// World-to-camera rotation as w, x, y, z.
     pub rotation: [f64; 4],
     /// World-to-camera translation.
@@ -18,6 +20,40 @@ pub struct ModelImage<'a> {
     /// Identifier of its first point; the others follow.
     pub first_point: u64,
     pub points: usize,
+}
+
+/// COLMAP's camera models for a frame. Both have the distortion act on coordinates relative to the
+/// principal point and divided by the focal lengths, as [`Distortion`] does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CameraModel {
+    Pinhole,
+    /// With two terms of radial and two of tangential distortion.
+    OpenCv,
+}
+
+impl CameraModel {
+    fn of(distortion: Distortion) -> Self {
+        match distortion.is_none() {
+            true => Self::Pinhole,
+            false => Self::OpenCv,
+        }
+    }
+
+    /// COLMAP's identifier.
+    pub fn id(self) -> i32 {
+        match self {
+            Self::Pinhole => 1,
+            Self::OpenCv => 4,
+        }
+    }
+
+    /// COLMAP's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pinhole => "PINHOLE",
+            Self::OpenCv => "OPENCV",
+        }
+    }
 }
 
 /// The images of the model. Points and pixels are read when they are written.
@@ -63,17 +99,24 @@ impl<'a> ModelImage<'a> {
         let intrinsics = &frame.camera.intrinsics;
         let to_camera = frame.pose.inverse();
         let rotation = to_camera.rotation.quaternion();
+        let distortion = frame.camera.distortion;
+        let mut parameters = vec![
+            intrinsics[(0, 0)],
+            intrinsics[(1, 1)],
+            intrinsics[(0, 2)] + PIXEL_CENTRE,
+            intrinsics[(1, 2)] + PIXEL_CENTRE,
+        ];
+        let model = CameraModel::of(distortion);
+        if model == CameraModel::OpenCv {
+            parameters.extend([distortion.k1, distortion.k2, 0.0, 0.0]);
+        }
         Self {
             frame,
             // Never more than `max_images`, which is a u32.
             id: u32::try_from(frame.index + 1).unwrap_or(u32::MAX),
             name,
-            parameters: [
-                intrinsics[(0, 0)],
-                intrinsics[(1, 1)],
-                intrinsics[(0, 2)] + PIXEL_CENTRE,
-                intrinsics[(1, 2)] + PIXEL_CENTRE,
-            ],
+            model,
+            parameters,
             rotation: [rotation.w, rotation.i, rotation.j, rotation.k],
             translation: to_camera.translation.vector.into(),
             first_point,

@@ -8,9 +8,10 @@ use crate::geometry::FrameSize;
 
 pub fn cameras(model: &Model, file: &mut dyn Write) -> Result<(), WriteError> {
     let FrameSize { width, height } = model.reconstruction.image_size();
-    let mut text = b"# CAMERA_ID MODEL WIDTH HEIGHT FX FY CX CY\n".to_vec();
+    let mut text = b"# CAMERA_ID MODEL WIDTH HEIGHT FX FY CX CY [K1 K2 P1 P2]\n".to_vec();
     for image in &model.images {
-        write!(text, "{} PINHOLE {width} {height}", image.id)?;
+        let name = image.model.name();
+        write!(text, "{} {name} {width} {height}", image.id)?;
         numbers(&mut text, &image.parameters)?;
         text.push(b'\n');
     }

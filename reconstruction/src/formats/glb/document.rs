@@ -142,6 +142,7 @@ impl Document {
         let extras = json!({
             "id": camera.id,
             "intrinsics": rows(&camera.intrinsics),
+            "distortion": camera.distortion.coefficients(),
             "extrinsics": rows(&camera.extrinsics),
         });
         self.node(Node {

@@ -17,14 +17,20 @@ pub const LINES: [u32; INDICES] = [0, 1, 0, 2, 0, 3, 0, 4, 1, 2, 2, 3, 3, 4, 4, 
 
 /// The vertices of a camera's pyramid in GLB coordinates: its centre, then the points at `depth` on
 /// the rays of the top left, top right, bottom right and bottom left pixel. `None` if the camera
-/// has no pose or a number overflows single precision.
+/// has no pose or a number overflows single precision. A corner at which the distortion lets nothing
+/// appear is drawn where a pinhole camera has it.
 pub fn vertices(camera: &SceneCamera, size: FrameSize, depth: f64) -> Option<[[f32; 3]; VERTICES]> {
     let pose = camera.pose?;
     let inverse: Matrix3<f64> = camera.intrinsics.try_inverse()?;
     let (right, bottom) = (f64::from(size.width) - 1.0, f64::from(size.height) - 1.0);
     let corner = |u: f64, v: f64| {
         let ray = inverse * Vector3::new(u, v, 1.0);
-        pose * Point3::from(ray / ray.z * depth)
+        let seen = ray / ray.z;
+        let [x, y] = camera
+            .distortion
+            .undistort([seen.x, seen.y])
+            .unwrap_or([seen.x, seen.y]);
+        pose * Point3::from(Vector3::new(x, y, seen.z) * depth)
     };
     let vertices = [
         pose.translation.vector.into(),
@@ -58,18 +64,37 @@ pub fn color(index: usize, count: usize) -> [u8; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::Distortion;
     use nalgebra::{Isometry3, Matrix4};
 
-    #[test]
-    fn pyramid_spans_the_image() {
-        let camera = SceneCamera {
+    fn camera() -> SceneCamera {
+        SceneCamera {
             id: 0,
             name: String::new(),
             intrinsics: Matrix3::new(100.0, 0.0, 50.0, 0.0, 100.0, 40.0, 0.0, 0.0, 1.0),
+            distortion: Distortion::NONE,
             extrinsics: Matrix4::identity(),
             pose: Some(Isometry3::translation(1.0, 2.0, 3.0)),
-        };
+        }
+    }
+
+    #[test]
+    fn distortion_moves_the_corners() {
+        let mut camera = camera();
+        camera.distortion.k1 = -0.2;
         let vertices = vertices(&camera, FrameSize::new(101, 81), 2.0).unwrap();
+        // The ray whose distorted image is the corner (0.5, 0.4).
+        let [x, y] = camera.distortion.undistort([0.5, 0.4]).unwrap();
+        assert!(x > 0.55);
+        let corner = [1.0 + 2.0 * x, 2.0 + 2.0 * y, 5.0];
+        for (vertex, expected) in vertices[3].iter().zip(corner) {
+            assert!((f64::from(*vertex) - expected).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn pyramid_spans_the_image() {
+        let vertices = vertices(&camera(), FrameSize::new(101, 81), 2.0).unwrap();
         let expected = [
             [1.0, 2.0, 3.0],
             [0.0, 1.2, 5.0],

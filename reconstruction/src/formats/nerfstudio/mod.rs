@@ -4,7 +4,7 @@
 //! `transform_matrix` maps camera to GLB coordinates, with OpenGL camera axes (x right, y up, z
 //! backward). No transform was applied, so there is no `applied_transform`. Pixel corners are at
 //! integers: the centre of the top left pixel is (0.5, 0.5), half a pixel more than in the
-//! intrinsics of the metadata. The unit of length is that of the GLB.
+//! intrinsics of the metadata. With distortion in any frame, `camera_model` is `OPENCV`. The unit of length is that of the GLB.
 
 use std::io::{Seek, Write};
 
@@ -15,7 +15,7 @@ use super::file_names::file_names;
 use super::ply;
 use super::reconstruction::{PIXEL_CENTRE, PlacedFrame, Reconstruction, WriteError};
 use crate::cloud::{axes_flip, rows};
-use crate::geometry::FrameSize;
+use crate::geometry::{Distortion, FrameSize};
 
 const POINTS: &str = "points.ply";
 
@@ -37,7 +37,30 @@ struct Frame<'a> {
     fl_y: f64,
     cx: f64,
     cy: f64,
+    /// For `OPENCV` only.
+    #[serde(flatten)]
+    distortion: Option<Coefficients>,
     transform_matrix: [[f64; 4]; 4],
+}
+
+/// OpenCV's distortion: radial and tangential.
+#[derive(Serialize)]
+struct Coefficients {
+    k1: f64,
+    k2: f64,
+    p1: f64,
+    p2: f64,
+}
+
+impl Coefficients {
+    fn of(Distortion { k1, k2 }: Distortion) -> Self {
+        Self {
+            k1,
+            k2,
+            p1: 0.0,
+            p2: 0.0,
+        }
+    }
 }
 
 /// Writes the archive and returns the file.
@@ -49,13 +72,17 @@ pub fn write_nerfstudio<W: Write + Seek>(
     file: W,
 ) -> Result<W, WriteError> {
     let names = file_names(reconstruction.placed().map(|frame| &*frame.camera.name));
+    // One camera model serves all frames.
+    let distorted = reconstruction
+        .placed()
+        .any(|frame| !frame.camera.distortion.is_none());
     let transforms = Transforms {
-        camera_model: "PINHOLE",
+        camera_model: if distorted { "OPENCV" } else { "PINHOLE" },
         ply_file_path: POINTS,
         frames: reconstruction
             .placed()
             .zip(&names)
-            .map(|(frame, name)| describe(&frame, name, reconstruction.image_size()))
+            .map(|(frame, name)| describe(&frame, name, reconstruction.image_size(), distorted))
             .collect(),
     };
     let json = serde_json::to_vec_pretty(&transforms)?;
@@ -72,7 +99,12 @@ pub fn write_nerfstudio<W: Write + Seek>(
     archive.finish()
 }
 
-fn describe<'a>(frame: &PlacedFrame<'a>, name: &str, size: FrameSize) -> Frame<'a> {
+fn describe<'a>(
+    frame: &PlacedFrame<'a>,
+    name: &str,
+    size: FrameSize,
+    distorted: bool,
+) -> Frame<'a> {
     let intrinsics = &frame.camera.intrinsics;
     Frame {
         file_path: format!("images/{name}"),
@@ -83,6 +115,7 @@ fn describe<'a>(frame: &PlacedFrame<'a>, name: &str, size: FrameSize) -> Frame<'
         fl_y: intrinsics[(1, 1)],
         cx: intrinsics[(0, 2)] + PIXEL_CENTRE,
         cy: intrinsics[(1, 2)] + PIXEL_CENTRE,
+        distortion: distorted.then(|| Coefficients::of(frame.camera.distortion)),
         transform_matrix: rows(&(frame.pose * axes_flip()).to_homogeneous()),
     }
 }

@@ -6,6 +6,7 @@
 //! | `depth` | float32 | N, H, W | z in camera coordinates |
 //! | `confidence` | float32 | N, H, W | at least 1, where 1 means unknown |
 //! | `intrinsics` | float64 | N, 3, 3 | camera coordinates to pixel indices: the centre of the top left pixel is (0, 0) |
+//! | `distortion` | float64 | N, 2 | k1 and k2 of the radial distortion |
 //! | `extrinsics` | float64 | N, 4, 4 | world to camera (x right, y down, z forward), in the world of this run of the model |
 //! | `world_to_glb` | float64 | 4, 4 | from that world to GLB coordinates |
 //! | `registered` | bool | N | whether the model registered the frame; otherwise its camera has no meaning |

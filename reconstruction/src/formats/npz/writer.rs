@@ -47,6 +47,10 @@ impl<W: Write + Seek> NpzWriter<W> {
             .flat_map(|camera| flat(&camera.intrinsics))
             .collect();
         self.array("intrinsics", &[count, 3, 3], &intrinsics)?;
+        let distortion: Vec<f64> = cameras()
+            .flat_map(|camera| camera.distortion.coefficients())
+            .collect();
+        self.array("distortion", &[count, 2], &distortion)?;
         let extrinsics: Vec<f64> = cameras()
             .flat_map(|camera| flat(&camera.extrinsics))
             .collect();

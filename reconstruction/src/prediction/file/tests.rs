@@ -7,6 +7,10 @@ fn prediction() -> Prediction {
     let camera = |frame: usize| Camera {
         extrinsics: Matrix4::from_fn(|row, column| number(100 * frame + 10 * row + column)),
         intrinsics: Matrix3::from_fn(|row, column| number(900 * frame + 10 * row + column)),
+        distortion: Distortion {
+            k1: number(frame),
+            k2: -number(frame),
+        },
         registered: frame == 1,
     };
     Prediction {
@@ -82,6 +86,7 @@ fn round_trip_keeps_every_bit() {
             read.intrinsics.map(f64::to_bits),
             written.intrinsics.map(f64::to_bits)
         );
+        assert_eq!(read.distortion, written.distortion);
         assert_eq!(read.registered, written.registered);
     }
     assert_eq!(saved(&read).expect("it is written"), bytes);
@@ -154,7 +159,9 @@ fn truncated_files_are_refused() {
 
 #[test]
 fn missing_tensors_are_refused() {
-    for name in [DEPTH, CONFIDENCE, EXTRINSICS, INTRINSICS, REGISTERED] {
+    for name in [
+        DEPTH, CONFIDENCE, EXTRINSICS, INTRINSICS, DISTORTION, REGISTERED,
+    ] {
         assert_eq!(
             refused(&with(name, None)),
             format!("the file has no tensor {name}")
@@ -164,11 +171,12 @@ fn missing_tensors_are_refused() {
 
 #[test]
 fn wrong_types_are_refused() {
-    let cases: [(&str, Dtype, &[usize]); 6] = [
+    let cases: [(&str, Dtype, &[usize]); 7] = [
         (DEPTH, Dtype::F64, &[2, 2, 3]),
         (CONFIDENCE, Dtype::F16, &[2, 2, 3]),
         (EXTRINSICS, Dtype::F32, &[2, 4, 4]),
         (INTRINSICS, Dtype::F32, &[2, 3, 3]),
+        (DISTORTION, Dtype::F32, &[2, 2]),
         (REGISTERED, Dtype::BOOL, &[2]),
         (REPORT, Dtype::F64, &[2, 8]),
     ];
@@ -181,13 +189,14 @@ fn wrong_types_are_refused() {
 
 #[test]
 fn wrong_shapes_are_refused() {
-    let cases: [(&str, Dtype, &[usize], &str); 9] = [
+    let cases: [(&str, Dtype, &[usize], &str); 10] = [
         (DEPTH, Dtype::F32, &[4, 3], "[N, H, W]"),
         (CONFIDENCE, Dtype::F32, &[2, 3, 2], "[2, 2, 3]"),
         (CONFIDENCE, Dtype::F32, &[12], "[2, 2, 3]"),
         (EXTRINSICS, Dtype::F64, &[3, 4, 4], "[2, 4, 4]"),
         (EXTRINSICS, Dtype::F64, &[2, 3, 4], "[2, 4, 4]"),
         (INTRINSICS, Dtype::F64, &[2, 9], "[2, 3, 3]"),
+        (DISTORTION, Dtype::F64, &[2, 3], "[2, 2]"),
         (REGISTERED, Dtype::U8, &[3], "[2]"),
         (REGISTERED, Dtype::U8, &[2, 1], "[2]"),
         (REPORT, Dtype::F32, &[2, 7], "[2, 8]"),

@@ -2,7 +2,7 @@ use ::image::{Rgb, RgbImage};
 use nalgebra::{Isometry3, Matrix3, Vector3};
 
 use super::*;
-use crate::geometry::FrameSize;
+use crate::geometry::{Distortion, FrameSize};
 use crate::image::ImageStatistics;
 use crate::prediction::Camera;
 
@@ -38,6 +38,7 @@ fn turned(degrees: f64) -> Isometry3<f64> {
 fn prediction(poses: &[Isometry3<f64>]) -> Prediction {
     let camera = |pose: &Isometry3<f64>| Camera {
         extrinsics: pose.to_homogeneous(),
+        distortion: Distortion::default(),
         intrinsics: Matrix3::new(35.0, 0.0, 19.5, 0.0, 35.0, 14.5, 0.0, 0.0, 1.0),
         registered: true,
     };
