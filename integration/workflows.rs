@@ -292,7 +292,7 @@ async fn live_streaming() {
     assert_eq!(json!(acknowledged), json!(scene.names[..6]));
     for (answer, count) in deltas.iter().zip([3, 6]) {
         let names = &scene.names[..count];
-        let contents = check_metadata(answer, &client.session, names, [252, 196]);
+        let contents = check_metadata(answer, &client.session, names, [252, 190]);
         let cameras = Cameras::read(answer.metadata(), &scene);
         let agreement = cameras.depth_agreement(&contents.points, &scene);
         println!("preview of {count}: {agreement:?}");

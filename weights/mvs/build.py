@@ -13,14 +13,17 @@ from weights.mvs.model import MvsModel
 
 METADATA = Metadata(
     name="mvs",
-    version="1.0.0",
+    version="2.0.0",
     license="Apache-2.0",
-    patch_size=14,
+    patch_size=2,
     default_process_res=504,
     max_process_res=1008,
     scale="relative",
     precision="fp32",
     fuse=True,
+    report=True,
+    distortion=True,
+    hints=True,
 )
 DEFAULT_PATH = Path(__file__).parent / "mvs.pt"
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from weights.mvs.bundle import Scene
+from weights.mvs.calibration import Calibration, lens_prior
 from weights.mvs.correspondences import Correspondences
 from weights.mvs.epipolar import fundamental_of, sampson_residuals
 from weights.mvs.growth import (
@@ -17,6 +18,7 @@ from weights.mvs.growth import (
     bundle,
     register_frame,
 )
+from weights.mvs.lenses import as_one_lens
 from weights.mvs.tracks import Tracks, build_tracks
 from weights.mvs.view_graph import ViewGraph
 
@@ -30,8 +32,10 @@ def model_agreement(model: Reconstruction, table: Correspondences, threshold: fl
     turned = (rotations @ scene.translations[first][:, :, None])[:, :, 0]
     baselines = scene.translations[second] - turned
     length = baselines.square().sum(1, keepdim=True).sqrt().clamp(min=1e-9)
-    fundamental = fundamental_of(rotations, baselines / length, scene.log_focal)
-    residuals, _, _ = sampson_residuals(fundamental, table.points1, table.points2)
+    fundamental = fundamental_of(rotations, baselines / length, scene.lenses.log_focal[0])
+    points1 = as_one_lens(table.points1, first, scene.lenses)
+    points2 = as_one_lens(table.points2, second, scene.lenses)
+    residuals, _, _ = sampson_residuals(fundamental, points1, points2)
     return (residuals.abs() < threshold) & table.valid
 
 
@@ -41,30 +45,35 @@ def complete(
     positions: Tensor,
     table: Correspondences,
     graph: ViewGraph,
-    size: Tensor,
+    calibration: Calibration,
+    bend_is_free: bool,
     threshold: float,
+    least_kept: float,
 ) -> tuple[Reconstruction, Tracks]:
     """Rebuild the tracks and retry the unregistered frames.
 
-    Returns the given reconstruction if the result explains fewer observations.
+    Returns the given reconstruction if the agreement of the result is less than `least_kept` times
+    its own.
     """
     both = (model.registered[table.first] & model.registered[table.second])[:, None]
     chosen = torch.where(both, model_agreement(model, table, threshold), graph.inliers)
-    fresh = build_tracks(positions, table, chosen, tracks.capacity)
+    fresh = build_tracks(positions, table, chosen)
     count = fresh.observed.size(0)
     device = fresh.pixels.device
     scene = model.scene
     points = torch.zeros(count, 3, dtype=torch.float64, device=device)
     known = torch.zeros(count, dtype=torch.bool, device=device)
-    empty = Scene(scene.rotations, scene.translations, scene.log_focal, points)
+    empty = Scene(scene.rotations, scene.translations, scene.lenses, points)
     again = Reconstruction(empty, model.registered, known, model.origin)
     again = add_points(again, fresh, threshold, math.radians(0.7))
-    again = bundle(again, fresh, size, threshold, threshold, 8, True)
+    prior = lens_prior(calibration, True, bend_is_free)
+    again = bundle(again, fresh, lens_prior(calibration, True, False), threshold, threshold, 8)
     for frame in range(fresh.observed.size(1)):
         if not bool(again.registered[frame]):
             again = register_frame(frame, again, fresh, table, graph, threshold)
     again = add_points(again, fresh, threshold, math.radians(0.7))
-    again = bundle(again, fresh, size, threshold, 0.5 * threshold, 20, True)
-    if agreement(again, fresh, threshold) < agreement(model, tracks, threshold):
+    again = bundle(again, fresh, prior, threshold, 0.5 * threshold, 20, 1e-4)
+    strict = 0.5 * threshold
+    if agreement(again, fresh, strict) < least_kept * agreement(model, tracks, strict):
         return model, tracks
     return again, fresh

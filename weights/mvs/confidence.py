@@ -92,6 +92,10 @@ def confidence(
     known: float = KNOWN,
     most: float = MOST_EVIDENCE,
 ) -> Tensor:
-    """Confidence >= 1; the excess over 1 is proportional to the odds, with `KNOWN` at even odds."""
-    odds = torch.exp(log_odds.clamp(-20.0, most))
-    return 1.0 + (known - 1.0) * reliability * odds
+    """Confidence >= 1; the excess over 1 is proportional to the odds, with `KNOWN` at even odds.
+
+    Exactly 1 where the odds are too low for a known depth: such a pixel must never become a point,
+    whatever share of the pixels somebody asks for.
+    """
+    odds = torch.exp(log_odds.clamp(max=most))
+    return 1.0 + (known - 1.0) * reliability * odds * (log_odds > 0.0)

@@ -83,7 +83,8 @@ def check_pair(
     """
     height = points.size(1)
     width = points.size(2)
-    focal = frames.focal
+    focal = frames.focal[j]
+    own_focal = frames.focal[i]
     rotation = frames.rotations[j] @ frames.rotations[i].t()
     translation = frames.translations[j] - rotation @ frames.translations[i]
     there = turn_and_move(points, rotation, translation)
@@ -103,8 +104,8 @@ def check_pair(
     surface = torch.stack([u * depth, v * depth, depth])
     back = turn_and_move(surface, rotation.t(), -(rotation.t() @ translation))
     z_back = back[2].clamp(min=1e-4)
-    x = focal * back[0] / z_back - focal * points[0] / points[2]
-    y = focal * back[1] / z_back - focal * points[1] / points[2]
+    x = own_focal * (back[0] / z_back - points[0] / points[2])
+    y = own_focal * (back[1] / z_back - points[1] / points[2])
     off_pixels = (x * x + y * y).sqrt_() * (reference_width / max(width, height))
     off_depth = (z_back - points[2]).abs() / points[2]
     agrees = inside & (off_pixels < pixel_tolerance) & (off_depth < depth_tolerance)
@@ -119,7 +120,7 @@ def check_frame(frames: Frames, dense: Tensor, i: int) -> Agreement:
     own = dense[i, 0].clamp(min=1e-6)
     height = own.size(0)
     width = own.size(1)
-    points = pixel_rays(height, width, frames.focal, own.device) / own
+    points = pixel_rays(height, width, frames.focal[i], own.device) / own
     total = own.clone()
     agreeing = torch.zeros_like(own)
     seen = torch.zeros_like(own)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from weights.mvs.features import Features
 from weights.mvs.matching import match_frames
+from weights.mvs.overlap import candidate_pairs
 
 
 class Correspondences(NamedTuple):
@@ -42,19 +43,6 @@ def select_pairs(table: Correspondences, index: Tensor) -> Correspondences:
         ratio=table.ratio[index],
         valid=table.valid[index],
     )
-
-
-def candidate_pairs(features: Features) -> list[tuple[int, int]]:
-    """Pairs of frames to match: all pairs of few frames; of many frames, pairs close in the
-    sequence and pairs at growing distances, because a stream of photos is mostly in order."""
-    count = features.valid.size(0)
-    pairs: list[tuple[int, int]] = []
-    for first in range(count):
-        for second in range(first + 1, count):
-            apart = second - first
-            if count <= 16 or apart <= 6 or (apart <= 64 and apart % 8 == 0) or apart % 32 == 0:
-                pairs.append((first, second))
-    return pairs
 
 
 def match_all(features: Features, capacity: int) -> Correspondences:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from weights.mvs.canvas import from_canvas
 from weights.mvs.confidence import confidence, evidence
 from weights.mvs.consistency import check_frame
 from weights.mvs.depth import sweep_frame
@@ -52,6 +53,7 @@ def fuse_frames(state: Tensor, dense: Tensor, size: Tensor, begin: int, end: int
         log_odds = evidence(agreement, dense[i, 1], dense[i, 2], frames.grey[i])
         known = (log_odds > 0.0).to(torch.float32)
         filled = fill(agreement.inverse_depth, known, middle)
-        result[i - begin, 0] = 1.0 / filled.clamp(min=1e-6)
-        result[i - begin, 1] = confidence(log_odds, frames.reliability[i])
+        depth = 1.0 / filled.clamp(min=1e-6)
+        maps = torch.stack([depth, confidence(log_odds, frames.reliability[i])])
+        result[i - begin] = from_canvas(maps, frames.bend[i])
     return result

@@ -68,13 +68,17 @@ def make_level(frames: Frames, grey: list[Tensor], i: int, level: int) -> Level:
     inset = (scale - 1.0) / 2.0
     centre_x = ((float(frames.grey.size(2)) - 1.0) / 2.0 - inset) / scale
     centre_y = ((float(frames.grey.size(1)) - 1.0) / 2.0 - inset) / scale
-    reference = make_reference(grey[level][0], frames.focal / scale, centre_x, centre_y)
+    reference = make_reference(grey[level][0], frames.focal[i] / scale, centre_x, centre_y)
     neighbours: list[Neighbour] = []
     for k in range(1, grey[level].size(0)):
         j = frames.neighbours[i][k - 1]
         rotation = frames.rotations[j] @ frames.rotations[i].t()
         translation = frames.translations[j] - rotation @ frames.translations[i]
-        neighbours.append(make_neighbour(reference, grey[level][k], rotation, translation))
+        neighbours.append(
+            make_neighbour(
+                reference, grey[level][k], frames.focal[j] / scale, rotation, translation
+            )
+        )
     return Level(reference, neighbours)
 
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from weights.mvs.calibration import FocalPrior
 from weights.mvs.correspondences import Correspondences
 from weights.mvs.essential import decompose, five_point, sampson_squared
 from weights.mvs.geometry import cross_matrix, rays_of, rotation_from_vector, uniform_hash
@@ -184,19 +185,10 @@ def robust_cost(residuals: Tensor, valid: Tensor, scale: float) -> Tensor:
     return (0.5 * squared / (1.0 + squared) * valid).sum()
 
 
-def focal_prior(size: Tensor) -> tuple[Tensor, float]:
-    """Prior mean and weight (inverse variance) of the log of the focal length in pixels.
-
-    The mean is a field of view of 53 degrees along the longer side; 30 to 80 degrees are within two
-    standard deviations.
-    """
-    return size.max().to(torch.float64).log(), 1.0 / (0.32 * 0.32)
-
-
 def refine_relative(
     poses: RelativePoses,
     table: Correspondences,
-    size: Tensor,
+    prior: FocalPrior,
     scale: float,
     iterations: int,
     focal_is_free: bool,
@@ -204,7 +196,7 @@ def refine_relative(
     """Levenberg-Marquardt on the robust Sampson error of all pairs, poses and shared focal length
     together (each pair's five parameters are eliminated, the focal length remains)."""
     valid = table.valid.to(torch.float64)
-    mean, weight = focal_prior(size)
+    mean, weight = prior.mean, prior.weight
     rotations, translations, log_focal = poses.rotations, poses.translations, poses.log_focal
     identity = torch.eye(5, dtype=torch.float64, device=rotations.device)
     information = poses.focal_information

@@ -23,7 +23,7 @@ class Features(NamedTuple):
 
 def feature_count() -> int:
     """Number of features kept per frame."""
-    return 1500
+    return 2000
 
 
 def feature_length(height: int, width: int) -> int:

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from weights.mvs.bundle import Observations, Scene, adjust
+from weights.mvs.bundle import LensPrior, Observations, Scene, adjust
+from weights.mvs.calibration import Calibration, lens_prior, starting_lenses
 from weights.mvs.correspondences import Correspondences
-from weights.mvs.epipolar import focal_prior
 from weights.mvs.geometry import project, transform
+from weights.mvs.lenses import Lenses, focal_lengths, recorded, straight, straightened
 from weights.mvs.resection import locate, refine_pose
 from weights.mvs.tracks import Tracks
 from weights.mvs.triangulation import triangulate
@@ -34,7 +35,11 @@ def reprojection_errors(model: Reconstruction, tracks: Tracks) -> tuple[Tensor, 
     """Reprojection errors in pixels and depths of all tracks in all frames, both [T, N]."""
     scene = model.scene
     placed = transform(scene.rotations, scene.translations, scene.points)
-    errors = project(placed, scene.log_focal.exp()) - tracks.pixels
+    focal = focal_lengths(scene.lenses)[:, None]
+    lenses = scene.lenses
+    errors = project(placed, focal) - straightened(tracks.pixels, lenses)
+    bend = lenses.bend[lenses.group][None]
+    errors = recorded(errors, tracks.pixels, bend, lenses.extent)
     return errors.square().sum(-1).sqrt(), placed[..., 2]
 
 
@@ -54,11 +59,12 @@ def add_points(
     Tracks of many frames may have some outlier observations, tracks of two frames none.
     """
     scene = model.scene
-    focal = scene.log_focal.exp()
+    focal = focal_lengths(scene.lenses)[:, None]
     todo = torch.nonzero(~model.known & ((tracks.observed & model.registered).sum(1) >= 2))[:, 0]
     if todo.size(0) == 0:
         return model
-    pixels, seen = tracks.pixels[todo], tracks.observed[todo] & model.registered
+    pixels = straightened(tracks.pixels[todo], scene.lenses)
+    seen = tracks.observed[todo] & model.registered
     good = seen
     points, angles = triangulate(scene.rotations, scene.translations, focal, pixels, seen)
     for _pass in range(2):
@@ -73,7 +79,7 @@ def add_points(
     known[todo] = fresh
     all_points = scene.points.clone()
     all_points[todo[fresh]] = points[fresh]
-    moved = Scene(scene.rotations, scene.translations, scene.log_focal, all_points)
+    moved = Scene(scene.rotations, scene.translations, scene.lenses, all_points)
     return Reconstruction(moved, model.registered, known, model.origin)
 
 
@@ -87,40 +93,37 @@ def rescaled(model: Reconstruction) -> Reconstruction:
     scale = float(depths.median())
     if not (scale > 1e-9 and scale < 1e9):
         return model
-    smaller = Scene(
-        scene.rotations, scene.translations / scale, scene.log_focal, scene.points / scale
-    )
+    smaller = Scene(scene.rotations, scene.translations / scale, scene.lenses, scene.points / scale)
     return Reconstruction(smaller, model.registered, model.known, model.origin)
 
 
 def bundle(
     model: Reconstruction,
     tracks: Tracks,
-    size: Tensor,
+    prior: LensPrior,
     threshold: float,
     huber: float,
     iterations: int,
-    focal_is_free: bool,
+    settled: float = 1e-3,
 ) -> Reconstruction:
     """Bundle-adjust all registered frames and known points, then drop outlier points."""
-    used = inlier_observations(model, tracks, 8.0 * threshold)
+    # Loose at first, while poses are wrong; outliers would pull the lenses.
+    limit = 8.0 if huber >= threshold else 3.0
+    used = inlier_observations(model, tracks, limit * threshold)
     used = used & (used.sum(1) >= 2)[:, None]
     track, camera = torch.nonzero(used).unbind(1)
     if track.size(0) < 20:
         return model
-    rows, point = torch.unique(track, return_inverse=True)
+    rows, point = torch.unique_consecutive(track, return_inverse=True)
     observations = Observations(camera=camera, point=point, pixels=tracks.pixels[track, camera])
     scene = model.scene
-    start = Scene(scene.rotations, scene.translations, scene.log_focal, scene.points[rows])
+    start = Scene(scene.rotations, scene.translations, scene.lenses, scene.points[rows])
     fixed = ~model.registered
     fixed[model.origin] = True
-    mean, weight = focal_prior(size)
-    # Convert the prior's weight to squared pixels, for observation noise of half a pixel.
-    weight = 0.25 * weight if focal_is_free else 0.0
-    better = adjust(start, observations, fixed, mean, weight, huber, iterations)
+    better = adjust(start, observations, fixed, prior, huber, iterations, settled)
     points = scene.points.clone()
     points[rows] = better.points
-    moved = Scene(better.rotations, better.translations, better.log_focal, points)
+    moved = Scene(better.rotations, better.translations, better.lenses, points)
     model = Reconstruction(moved, model.registered, model.known, model.origin)
     agree = inlier_observations(model, tracks, 2.5 * threshold).sum(1)
     return rescaled(
@@ -165,8 +168,11 @@ def register_frame(
     if rotations.size(0) == 0 or rows.size(0) < 8:
         return model
     scene = model.scene
-    focal = scene.log_focal.exp()
-    points, pixels = scene.points[rows], tracks.pixels[rows, frame]
+    lenses = scene.lenses
+    focal = focal_lengths(lenses)[frame]
+    bend = lenses.bend[lenses.group[frame]]
+    points = scene.points[rows]
+    pixels = straight(tracks.pixels[rows, frame], bend.expand(rows.size(0)), lenses.extent)
     rotation, translation = locate(rotations, focal, points, pixels, 6.0 * threshold)
     rotation, translation = refine_pose(
         rotation, translation, focal, points, pixels, 3.0 * threshold
@@ -181,12 +187,17 @@ def register_frame(
     translations[frame] = translation
     registered = model.registered.clone()
     registered[frame] = True
-    moved = Scene(all_rotations, translations, scene.log_focal, scene.points)
+    moved = Scene(all_rotations, translations, scene.lenses, scene.points)
     return Reconstruction(moved, registered, model.known, model.origin)
 
 
 def start_from_pair(
-    row: int, table: Correspondences, graph: ViewGraph, tracks: Tracks, threshold: float
+    row: int,
+    table: Correspondences,
+    graph: ViewGraph,
+    tracks: Tracks,
+    lenses: Lenses,
+    threshold: float,
 ) -> Reconstruction:
     """Reconstruct the two frames of a pair."""
     frames, count = tracks.observed.size(1), tracks.observed.size(0)
@@ -202,7 +213,7 @@ def start_from_pair(
     registered[second] = True
     points = torch.zeros(count, 3, dtype=torch.float64, device=device)
     known = torch.zeros(count, dtype=torch.bool, device=device)
-    scene = Scene(rotations, translations, graph.poses.log_focal, points)
+    scene = Scene(rotations, translations, lenses, points)
     model = Reconstruction(scene, registered, known, first)
     model = add_points(model, tracks, threshold, math.radians(0.5))
     if int(model.known.sum()) < 12:
@@ -215,12 +226,14 @@ def grow(
     table: Correspondences,
     graph: ViewGraph,
     tracks: Tracks,
-    size: Tensor,
+    calibration: Calibration,
     threshold: float,
 ) -> Reconstruction:
     """Reconstruct incrementally from the pair in a row of the table."""
-    model = start_from_pair(row, table, graph, tracks, threshold)
-    model = bundle(model, tracks, size, threshold, threshold, 10, False)
+    lenses = starting_lenses(calibration, graph.poses.log_focal)
+    fixed = lens_prior(calibration, False, False)
+    model = start_from_pair(row, table, graph, tracks, lenses, threshold)
+    model = bundle(model, tracks, fixed, threshold, threshold, 10)
     frames = tracks.observed.size(1)
     failed = torch.zeros_like(model.registered)
     while bool((~model.registered & ~failed).any()):
@@ -232,15 +245,17 @@ def grow(
             if int(visible[frame]) >= 0 and int(visible[frame]) >= 0.7 * most:
                 failed[frame] = True
                 model = register_frame(frame, model, tracks, table, graph, threshold)
-        if int(model.registered.sum()) > before:
+        count = int(model.registered.sum())
+        if count > before:
             failed = torch.zeros_like(failed)
             model = add_points(model, tracks, threshold, math.radians(1.0))
-            free = int(model.registered.sum()) >= 3
-            model = bundle(model, tracks, size, threshold, threshold, 6, free)
+            prior = lens_prior(calibration, count >= 3, False)
+            model = bundle(model, tracks, prior, threshold, threshold, 6)
+    prior = lens_prior(calibration, True, False)
     model = add_points(model, tracks, threshold, math.radians(0.7))
-    model = bundle(model, tracks, size, threshold, threshold, 20, True)
+    model = bundle(model, tracks, prior, threshold, threshold, 20)
     model = add_points(model, tracks, threshold, math.radians(0.7))
-    return bundle(model, tracks, size, threshold, 0.5 * threshold, 20, True)
+    return bundle(model, tracks, prior, threshold, 0.5 * threshold, 20)
 
 
 def agreement(model: Reconstruction, tracks: Tracks, threshold: float) -> float:

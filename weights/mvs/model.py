@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from weights.mvs.calibration import hinted_calibration
 from weights.mvs.dense import dense_frames, fuse_frames
-from weights.mvs.sparse import encode_features, feature_length, reconstruct
-from weights.mvs.state import encode_image, pack_state, unpack_cameras
+from weights.mvs.sparse import encode_features, feature_length, reconstruct, reconstruct_calibrated
+from weights.mvs.state import encode_image, pack_state, unpack_cameras, unpack_report
 
 
 class MvsModel(nn.Module):
@@ -27,11 +28,28 @@ class MvsModel(nn.Module):
         with torch.no_grad():
             length = feature_length(int(size[0]), int(size[1]))
             sparse = reconstruct(features[:, :length], size)
-            return pack_state(sparse, features[:, length:])
+            return pack_state(sparse, features[:, length:], size)
+
+    @torch.jit.export
+    def relate_hinted(self, features: Tensor, hints: Tensor, size: Tensor) -> Tensor:
+        """As `relate`, with hints float32 [N, 3]: group of frames with one lens, focal length in
+        pixels or 0, its relative deviation."""
+        with torch.no_grad():
+            length = feature_length(int(size[0]), int(size[1]))
+            calibration = hinted_calibration(hints, size)
+            sparse = reconstruct_calibrated(features[:, :length], calibration, size)
+            return pack_state(sparse, features[:, length:], size)
+
+    @torch.jit.export
+    def report(self, state: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, 8]: what is known about each frame's geometry."""
+        with torch.no_grad():
+            return unpack_report(state)
 
     @torch.jit.export
     def cameras(self, state: Tensor, size: Tensor) -> Tensor:
-        """float32 [N, 22]: world-to-camera 3 x 4, intrinsics 3 x 3, registered or not."""
+        """float32 [N, 24]: world-to-camera 3 x 4, intrinsics 3 x 3, registered or not, radial
+        distortion."""
         with torch.no_grad():
             return unpack_cameras(state, size)
 

@@ -8,17 +8,38 @@ scenes with known cameras and on real photos.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from weights.mvs.bundle import Observations, Scene
+from weights.mvs.calibration import Calibration, lens_prior
 from weights.mvs.completion import model_agreement
 from weights.mvs.correspondences import Correspondences
 from weights.mvs.growth import Reconstruction
 from weights.mvs.tracks import Tracks
-from weights.mvs.uncertainty import depth_deviations, focal_deviation, pixel_noise
+from weights.mvs.uncertainty import depth_deviations, focal_deviations, pixel_noise
 from weights.mvs.view_graph import ViewGraph
+
+TOO_FEW_MATCHES: int = 1
+NO_PARALLAX: int = 3
+AMBIGUOUS: int = 5
+UNCERTAIN_FOCAL_LENGTH: int = 8
+"""Codes of reasons in the contract's report."""
+
+
+class Reliability(NamedTuple):
+    """How far each of `N` frames can be trusted."""
+
+    value: Tensor
+    """float32 [N] in 0..1, 0 for frames that are not registered."""
+    doubt: Tensor
+    """int64 [N], code of the cause that lowers it most."""
+    focal: Tensor
+    """float64 [N], standard deviation of the log of the focal length."""
+    depth: Tensor
+    """float64 [N], median relative standard deviation of depth; -1 without points."""
 
 
 def ramp(values: Tensor, zero: float, one: float) -> Tensor:
@@ -44,21 +65,20 @@ def relief_share(table: Correspondences, graph: ViewGraph) -> Tensor:
     return (weights * graph.relief / inliers).sum() / weights.sum().clamp(min=1e-9)
 
 
-def frame_reliability(
-    model: Reconstruction,
-    tracks: Tracks,
-    visible: Tensor,
-    table: Correspondences,
-    graph: ViewGraph,
-    rival: Tensor,
-    threshold: float,
-) -> Tensor:
-    """float32 [N] in 0..1.
+class Measured(NamedTuple):
+    """The inlier observations of a reconstruction."""
 
-    `visible` bool [T, N] are the inlier observations. `rival` float64 [] is the score of the best
-    other solution relative to this one.
-    """
-    frames = tracks.observed.size(1)
+    scene: Scene
+    """With the observed points only."""
+    observations: Observations
+    seen: Tensor
+    """bool [T, N]."""
+    noise: Tensor
+    """float64 [], standard deviation of a coordinate in pixels."""
+
+
+def measure(model: Reconstruction, tracks: Tracks, visible: Tensor) -> Measured:
+    """The observations `visible` bool [T, N] of points that at least two frames see."""
     rows = torch.nonzero(visible.sum(1) >= 2)[:, 0]
     seen = visible[rows]
     point, camera = torch.nonzero(seen).unbind(1)
@@ -66,14 +86,51 @@ def frame_reliability(
     scene = Scene(
         model.scene.rotations,
         model.scene.translations,
-        model.scene.log_focal,
+        model.scene.lenses,
         model.scene.points[rows],
     )
-    noise = pixel_noise(scene, observations)
-    deviations = depth_deviations(scene, observations, noise)
+    return Measured(scene, observations, seen, pixel_noise(scene, observations))
+
+
+def focal_uncertainty(
+    model: Reconstruction, tracks: Tracks, visible: Tensor, calibration: Calibration
+) -> Tensor:
+    """Standard deviation of the log of each frame's focal length, float64 [N]."""
+    measured = measure(model, tracks, visible)
     fixed = ~model.registered
     fixed[model.origin] = True
-    focal = focal_deviation(scene, observations, fixed, noise, 0.0)
+    lenses = model.scene.lenses
+    prior = lens_prior(calibration, True, bool((lenses.bend != 0.0).any()))
+    deviations = focal_deviations(
+        measured.scene, measured.observations, fixed, measured.noise, prior
+    )
+    return deviations[lenses.group]
+
+
+def frame_reliability(
+    model: Reconstruction,
+    tracks: Tracks,
+    visible: Tensor,
+    table: Correspondences,
+    graph: ViewGraph,
+    rival: Tensor,
+    calibration: Calibration,
+    threshold: float,
+    few: int = TOO_FEW_MATCHES,
+    shallow: int = NO_PARALLAX,
+    unclear: int = AMBIGUOUS,
+    focal_unclear: int = UNCERTAIN_FOCAL_LENGTH,
+) -> Reliability:
+    """The reliability of each frame.
+
+    `visible` bool [T, N] are the inlier observations. `rival` float64 [N] is the score of the best
+    solution that places a frame differently, relative to this one.
+    """
+    frames = tracks.observed.size(1)
+    measured = measure(model, tracks, visible)
+    seen = measured.seen
+    deviations = depth_deviations(measured.scene, measured.observations, measured.noise)
+    focal = focal_uncertainty(model, tracks, visible, calibration)
 
     observed = (tracks.observed & model.registered[None]).sum(0).to(torch.float64)
     counted = seen.sum(0).to(torch.float64)
@@ -90,8 +147,28 @@ def frame_reliability(
     settled = ramp(focal, 0.02, 0.008) * ramp(typical, 0.02, 0.01)
     flatness = torch.maximum(ramp(relief, 0.04, 0.09), settled)
     certain = ramp(focal.clamp(min=1e-6).log(), math.log(0.2), math.log(0.04))
-    factors = ramp(counted, 15.0, 50.0) * ramp(counted / observed.clamp(min=1.0), 0.45, 0.8)
-    factors = factors * ramp(precise, 0.25, 0.6)
-    factors = factors * ramp(consistent, 0.7, 0.95) * ramp(matched, 0.5, 0.8)
-    factors = factors * flatness * certain * ramp(rival, 0.97, 0.85) * model.registered
-    return torch.nan_to_num(factors, 0.0, 0.0, 0.0).to(torch.float32)
+    factors = torch.stack(
+        [
+            ramp(counted, 15.0, 50.0),
+            ramp(counted / observed.clamp(min=1.0), 0.45, 0.8),
+            ramp(precise, 0.25, 0.6),
+            ramp(consistent, 0.7, 0.95),
+            ramp(matched, 0.5, 0.8),
+            flatness,
+            certain,
+            ramp(rival, 0.97, 0.85),
+        ]
+    )
+    factors = torch.nan_to_num(factors, 0.0, 0.0, 0.0)
+    causes = torch.tensor(
+        [few, unclear, shallow, unclear, unclear, shallow, focal_unclear, unclear],
+        device=factors.device,
+    )
+    gaps = torch.full_like(deviations, float("nan"))
+    depth = torch.where(seen, deviations, gaps).nanmedian(dim=0).values
+    return Reliability(
+        value=(factors.prod(dim=0) * model.registered).to(torch.float32),
+        doubt=causes[factors.argmin(dim=0)],
+        focal=focal,
+        depth=torch.nan_to_num(depth, -1.0),
+    )

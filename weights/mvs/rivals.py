@@ -4,6 +4,7 @@ a plane seen by two cameras."""
 import torch
 from torch import Tensor
 
+from weights.mvs.calibration import FocalPrior
 from weights.mvs.correspondences import Correspondences, select_pairs
 from weights.mvs.epipolar import RelativePoses, draw_samples, hypotheses, refine_relative
 from weights.mvs.essential import decompose
@@ -21,9 +22,10 @@ def differs(rotations: Tensor, directions: Tensor, others: Tensor, along: Tensor
 
 
 def two_view_rival(
-    table: Correspondences, row: int, model: Reconstruction, size: Tensor, threshold: float
+    table: Correspondences, row: int, model: Reconstruction, prior: FocalPrior, threshold: float
 ) -> Tensor:
-    """Score of the best other relative pose of a pair relative to the model's, float64 []."""
+    """Score of the best other relative pose of a pair relative to the model's, float64 []. The
+    points of `table` are those of the lens of group 0 without distortion."""
     device = table.points1.device
     pair = select_pairs(table, torch.tensor([row], device=device))
     scene = model.scene
@@ -31,13 +33,14 @@ def two_view_rival(
     rotation = scene.rotations[second] @ scene.rotations[first].t()
     baseline = scene.translations[second] - rotation @ scene.translations[first]
     baseline = baseline / baseline.square().sum().sqrt().clamp(min=1e-9)
-    information = torch.zeros_like(scene.log_focal)
-    chosen = RelativePoses(rotation[None], baseline[None], scene.log_focal, information)
+    log_focal = scene.lenses.log_focal[0]
+    information = torch.zeros_like(log_focal)
+    chosen = RelativePoses(rotation[None], baseline[None], log_focal, information)
     reference = truncated_score(chosen, pair, threshold)[0]
 
     used = int(pair.valid[0].sum())
     samples = draw_samples(pair.ratio[0], pair.valid[0], 200, 7)
-    focal = float(scene.log_focal.exp())
+    focal = float(log_focal.exp())
     matrices, _ = hypotheses(
         pair.points1[0, :used], pair.points2[0, :used], samples, focal, threshold
     )
@@ -45,11 +48,11 @@ def two_view_rival(
     if count == 0:
         return torch.zeros_like(reference)
     copies = select_pairs(pair, torch.zeros(count, dtype=torch.int64, device=device))
-    scale = scene.log_focal.exp()
+    scale = log_focal.exp()
     rays1, rays2 = rays_of(copies.points1, scale), rays_of(copies.points2, scale)
     rotations, directions = decompose(matrices, rays1, rays2, copies.valid)
-    start = RelativePoses(rotations, directions, scene.log_focal, information)
-    found = refine_relative(start, copies, size, 0.6 * threshold, 8, False)
+    start = RelativePoses(rotations, directions, log_focal, information)
+    found = refine_relative(start, copies, prior, 0.6 * threshold, 8, False)
     scores = truncated_score(found, copies, threshold)
     other = differs(
         found.rotations,
@@ -60,15 +63,20 @@ def two_view_rival(
     return (scores * other).max() / reference.clamp(min=1.0)
 
 
-def is_rival(model: Reconstruction, other: Reconstruction) -> bool:
-    """Whether two reconstructions disagree on the relative poses of frames that both register."""
+def disputed(model: Reconstruction, other: Reconstruction) -> Tensor:
+    """bool [N], frames whose poses relative to most others differ between two reconstructions.
+
+    One wrong frame must not put the others in doubt, so the frame that disagrees with most of the
+    others is taken out first, and so on.
+    """
     both = model.registered & other.registered
     index = torch.nonzero(both)[:, 0]
     count = index.size(0)
+    result = model.registered.clone()
     if count < 2:
-        return True
-    pairs = torch.triu_indices(count, count, 1, device=index.device)
-    first, second = index[pairs[0]], index[pairs[1]]
+        return result
+    first = index[:, None].expand(count, count).reshape(-1)
+    second = index[None].expand(count, count).reshape(-1)
     turns: list[Tensor] = []
     directions: list[Tensor] = []
     for scene in [model.scene, other.scene]:
@@ -78,5 +86,17 @@ def is_rival(model: Reconstruction, other: Reconstruction) -> bool:
         length = baseline.square().sum(1, keepdim=True).sqrt().clamp(min=1e-9)
         turns.append(turn)
         directions.append(baseline / length)
-    apart = differs(turns[0], directions[0], turns[1], directions[1])
-    return bool(2 * apart.sum() > count - 1)
+    apart = differs(turns[0], directions[0], turns[1], directions[1]).reshape(count, count)
+    apart = apart & ~torch.eye(count, dtype=torch.bool, device=apart.device)
+    same = torch.ones(count, dtype=torch.bool, device=apart.device)
+    while int(same.sum()) > 1:
+        against = (apart & same[None]).sum(1) * same
+        worst = int(against.argmax())
+        if 2 * int(against[worst]) < int(same.sum()) - 1:
+            break
+        same[worst] = False
+    # Two reconstructions without a common majority contradict each other as a whole.
+    if int(same.sum()) < 2 or 2 * int(same.sum()) < count:
+        return result
+    result[index[same]] = False
+    return result & both

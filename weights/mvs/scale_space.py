@@ -33,7 +33,7 @@ def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
 def base_scale(height: int, width: int) -> float:
     """Scale factor of the image before the first octave, so that small images yield enough features
     and large images stay cheap."""
-    return min(2.0, max(1.0, 720.0 / float(max(height, width))))
+    return min(2.0, max(1.0, 1008.0 / float(max(height, width))))
 
 
 def scale_space(grey: Tensor) -> list[Tensor]:

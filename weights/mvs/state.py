@@ -5,14 +5,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from weights.mvs.canvas import canvas_scale, to_canvas
 from weights.mvs.interface import SparseModel
+from weights.mvs.lenses import radial_terms
 from weights.mvs.neighbours import inverse_depth_range, rank_neighbours
 
 NEIGHBOURS: int = 6
 """Number of neighbours in a row (the sweep uses the first few, the fusion all)."""
-HEADER: int = 18 + NEIGHBOURS
-"""Length of the header: rotation 9, translation 3, focal length, registered, reliability,
-smallest, median and largest inverse depth, neighbours."""
+REPORT: int = 8
+HEADER: int = 19 + REPORT + NEIGHBOURS
+"""Length of the header: rotation 9, translation 3, focal length, bend, registered, reliability,
+smallest, median and largest inverse depth, report, neighbours."""
 
 
 class Frames(NamedTuple):
@@ -22,8 +25,9 @@ class Frames(NamedTuple):
     """float64 [N, 3, 3], world to camera."""
     translations: Tensor
     """float64 [N, 3], world to camera."""
-    focal: float
-    """Pixels."""
+    focal: list[float]
+    """Focal length of each frame in pixels of the canvas."""
+    bend: list[float]
     registered: list[bool]
     reliability: list[float]
     inverse_depths: list[list[float]]
@@ -31,7 +35,7 @@ class Frames(NamedTuple):
     neighbours: list[list[int]]
     """Neighbours of each frame, the most useful first; may be empty."""
     grey: Tensor
-    """float32 [N, H, W] in 0..1."""
+    """float32 [N, H, W] in 0..1, on the canvas."""
 
 
 def image_length(height: int, width: int) -> int:
@@ -45,8 +49,11 @@ def encode_image(images: Tensor) -> Tensor:
     return grey.flatten(1)
 
 
-def pack_state(sparse: SparseModel, images: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:
-    """Pack the cameras and the rows of `encode_image` [N, H * W] as float32 [N, S]."""
+def pack_state(
+    sparse: SparseModel, images: Tensor, size: Tensor, neighbours: int = NEIGHBOURS
+) -> Tensor:
+    """Pack the cameras and the rows of `encode_image` [N, H * W] as float32 [N, S]; `size` int64
+    [2] is (H, W)."""
     frames = sparse.rotations.size(0)
     device = images.device
     ranges = inverse_depth_range(sparse)
@@ -54,33 +61,49 @@ def pack_state(sparse: SparseModel, images: Tensor, neighbours: int = NEIGHBOURS
         [
             sparse.rotations.reshape(frames, 9),
             sparse.translations.reshape(frames, 3),
-            sparse.focal.reshape(1, 1).expand(frames, 1),
+            sparse.focal[:, None],
+            sparse.bend[:, None],
             sparse.registered.to(torch.float64)[:, None],
             sparse.reliability.to(torch.float64)[:, None],
             ranges,
+            sparse.report.to(torch.float64),
             rank_neighbours(sparse, neighbours).to(torch.float64),
         ],
         1,
     )
-    return torch.cat([header.to(device=device, dtype=torch.float32), images], 1)
+    height = int(size[0])
+    width = int(size[1])
+    rows = [images]
+    if bool((sparse.bend != 0.0).any()):
+        rows = [
+            to_canvas(images[i].reshape(1, height, width), float(sparse.bend[i])).reshape(1, -1)
+            for i in range(frames)
+        ]
+    return torch.cat([header.to(device=device, dtype=torch.float32), torch.cat(rows)], 1)
 
 
-def unpack_state(state: Tensor, size: Tensor, header_length: int = HEADER) -> Frames:
+def unpack_state(
+    state: Tensor, size: Tensor, header_length: int = HEADER, report_length: int = REPORT
+) -> Frames:
     """Undo `pack_state`; `size` int64 [2] is (H, W)."""
     height = int(size[0])
     width = int(size[1])
     count = state.size(0)
     header = state[:, :header_length].to(device="cpu", dtype=torch.float64)
+    focal: list[float] = []
+    bend: list[float] = []
     registered: list[bool] = []
     reliability: list[float] = []
     inverse_depths: list[list[float]] = []
     neighbours: list[list[int]] = []
     for i in range(count):
-        registered.append(bool(header[i, 13] > 0.5))
-        reliability.append(float(header[i, 14]))
-        inverse_depths.append([float(header[i, 15]), float(header[i, 16]), float(header[i, 17])])
+        bend.append(float(header[i, 13]))
+        focal.append(float(header[i, 12]) / canvas_scale(bend[i]))
+        registered.append(bool(header[i, 14] > 0.5))
+        reliability.append(float(header[i, 15]))
+        inverse_depths.append([float(header[i, 16]), float(header[i, 17]), float(header[i, 18])])
         named: list[int] = []
-        for k in range(18, header_length):
+        for k in range(19 + report_length, header_length):
             j = int(header[i, k])
             if j >= 0 and j < count and j != i:
                 named.append(j)
@@ -88,7 +111,8 @@ def unpack_state(state: Tensor, size: Tensor, header_length: int = HEADER) -> Fr
     return Frames(
         header[:, :9].reshape(count, 3, 3),
         header[:, 9:12],
-        float(header[0, 12]),
+        focal,
+        bend,
         registered,
         reliability,
         inverse_depths,
@@ -97,8 +121,14 @@ def unpack_state(state: Tensor, size: Tensor, header_length: int = HEADER) -> Fr
     )
 
 
+def unpack_report(state: Tensor, report_length: int = REPORT) -> Tensor:
+    """Rows float32 [N, 8] of the contract's report."""
+    return state[:, 19 : 19 + report_length]
+
+
 def unpack_cameras(state: Tensor, size: Tensor) -> Tensor:
-    """Rows float32 [N, 22] of the contract: extrinsics 3x4, intrinsics 3x3, registered."""
+    """Rows float32 [N, 24] of the contract: extrinsics 3x4, intrinsics 3x3, registered, radial
+    distortion."""
     count = state.size(0)
     height = float(size[0])
     width = float(size[1])
@@ -110,4 +140,5 @@ def unpack_cameras(state: Tensor, size: Tensor) -> Tensor:
     intrinsics[:, 0, 2] = (width - 1.0) / 2.0
     intrinsics[:, 1, 2] = (height - 1.0) / 2.0
     intrinsics[:, 2, 2] = 1.0
-    return torch.cat([extrinsics.flatten(1), intrinsics.flatten(1), state[:, 13:14]], 1)
+    distortion = radial_terms(state[:, 13], focal, height, width)
+    return torch.cat([extrinsics.flatten(1), intrinsics.flatten(1), state[:, 14:15], distortion], 1)

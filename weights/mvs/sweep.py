@@ -45,7 +45,6 @@ class Reference(NamedTuple):
     large_scale: Tensor
     rays: Tensor
     """[3, h, w], with z = 1"""
-    focal: float
     centre_x: float
     centre_y: float
 
@@ -128,17 +127,16 @@ def make_reference(
         large[0] * (-1.0 / in_large),
         0.5 * large_weight.clamp_(max=1.0) / large_deviation,
         rays,
-        focal,
         centre_x,
         centre_y,
     )
 
 
 def make_neighbour(
-    reference: Reference, grey: Tensor, rotation: Tensor, translation: Tensor
+    reference: Reference, grey: Tensor, focal: float, rotation: Tensor, translation: Tensor
 ) -> Neighbour:
-    """`rotation` [3, 3] and `translation` [3] (on the CPU) map the reference to this camera."""
-    focal = reference.focal
+    """`rotation` [3, 3] and `translation` [3] (on the CPU) map the reference to this camera, whose
+    focal length is `focal` pixels."""
     turn: list[float] = []
     for i in range(9):
         turn.append(float(rotation[i // 3, i % 3]))

@@ -7,6 +7,11 @@ from torch import Tensor
 
 from weights.mvs.correspondences import Correspondences
 
+PER_FRAME: int = 400
+"""Tracks of each frame that are kept at least."""
+IN_ALL: int = 6000
+"""Tracks that are kept at least."""
+
 
 class Tracks(NamedTuple):
     """`T` tracks over `N` frames, the longest first."""
@@ -15,8 +20,6 @@ class Tracks(NamedTuple):
     """float64 [T, N, 2], pixels from the image centre; 0 where not observed."""
     observed: Tensor
     """bool [T, N]."""
-    capacity: int
-    """Maximum number of tracks."""
 
 
 def connected_components(nodes: int, left: Tensor, right: Tensor) -> Tensor:
@@ -34,12 +37,16 @@ def connected_components(nodes: int, left: Tensor, right: Tensor) -> Tensor:
 
 
 def build_tracks(
-    positions: Tensor, table: Correspondences, inliers: Tensor, capacity: int
+    positions: Tensor,
+    table: Correspondences,
+    inliers: Tensor,
+    per_frame: int = PER_FRAME,
+    in_all: int = IN_ALL,
 ) -> Tracks:
     """Tracks from the inlier correspondences [P, M] of features at [N, K, 2].
 
     Drops a frame from a track that would observe it twice, because one of the two must be wrong.
-    Keeps at most `capacity` tracks, those with most observations.
+    Keeps the longest tracks of each frame: `per_frame`, or its share of `in_all` if that is more.
     """
     frames, slots = positions.size(0), positions.size(1)
     left = (table.first[:, None] * slots + table.slots1)[inliers]
@@ -58,5 +65,8 @@ def build_tracks(
     pixels = pixels.reshape(-1, frames, 2) * observed[..., None]
     length = observed.sum(1)
     order = torch.argsort(length, descending=True, stable=True)
-    order = order[length[order] >= 2][:capacity]
-    return Tracks(pixels=pixels[order], observed=observed[order], capacity=capacity)
+    order = order[length[order] >= 2]
+    pixels, observed = pixels[order], observed[order]
+    quota = max(per_frame, in_all // frames)
+    kept = (observed & (observed.cumsum(0) <= quota)).any(dim=1)
+    return Tracks(pixels=pixels[kept], observed=observed[kept])

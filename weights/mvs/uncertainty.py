@@ -4,11 +4,13 @@ import torch
 from torch import Tensor
 
 from weights.mvs.bundle import (
+    LensPrior,
     Observations,
     Scene,
-    camera_mask,
     damped,
+    free_unknowns,
     linearise,
+    observation_pairs,
     reduced_system,
     reprojection,
 )
@@ -21,7 +23,7 @@ def pixel_noise(scene: Scene, observations: Observations) -> Tensor:
     Estimated from the median residual length (1.18 standard deviations of a circular normal
     distribution), and at least 0.3 pixels, because few observations may fit by chance.
     """
-    _, _, residuals = reprojection(scene, observations)
+    _, _, _, residuals = reprojection(scene, observations)
     return (residuals.square().sum(1).sqrt().median() / 1.18).clamp(min=0.3)
 
 
@@ -38,20 +40,25 @@ def depth_deviations(scene: Scene, observations: Observations, noise: Tensor) ->
     return variance.sqrt() / depth.abs().clamp(min=1e-6)
 
 
-def focal_deviation(
-    scene: Scene, observations: Observations, fixed: Tensor, noise: Tensor, prior: float
+def focal_deviations(
+    scene: Scene, observations: Observations, fixed: Tensor, noise: Tensor, prior: LensPrior
 ) -> Tensor:
-    """Marginal standard deviation of the log of the focal length, float64 [].
+    """Marginal standard deviation of the log of each group's focal length, float64 [G].
 
-    `prior` is the prior inverse variance. The free scale of the scene does not matter: it is
-    orthogonal to the focal length.
+    `prior` says which unknowns are free and what is known of them. The free scale of the scene
+    does not matter: it is orthogonal to the focal length.
     """
     equations = linearise(scene, observations, 1e9)
-    free = camera_mask(fixed, True)
+    free = free_unknowns(fixed, prior)
+    weights = torch.stack([prior.focal_weight, prior.bend_weight], dim=1).reshape(-1)
+    lenses = weights.size(0)
+    equations.cameras.diagonal()[-lenses:].add_(weights)
     inverse = inverse_3x3(damped(equations.points, 1e-9))
-    system, _ = reduced_system(equations, inverse, free, 1e-9)
-    side = torch.zeros_like(free)
-    side[-1] = 1.0
-    solved, _ = torch.linalg.solve_ex(system, side)
-    information = 1.0 / solved[-1].clamp(min=1e-18) / noise.square()
-    return (information + prior).rsqrt()
+    pairs = observation_pairs(observations.point)
+    system, _ = reduced_system(equations, observations, pairs, inverse, free, 1e-9)
+    sides = torch.zeros(free.size(0), lenses, dtype=torch.float64, device=free.device)
+    rows = torch.arange(lenses, device=free.device)
+    sides[free.size(0) - lenses + rows, rows] = 1.0
+    solved, _ = torch.linalg.solve_ex(system, sides)
+    variances = solved[-lenses:].diagonal()[::2]
+    return variances.clamp(min=1e-18).sqrt() * noise

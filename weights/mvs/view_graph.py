@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from weights.mvs.calibration import FOCAL_DEVIATION, FocalPrior
 from weights.mvs.correspondences import Correspondences, select_pairs
 from weights.mvs.epipolar import (
     RelativePoses,
@@ -40,10 +41,13 @@ class ViewGraph(NamedTuple):
     """float64 [P], number of inliers that do not fit a homography."""
 
 
-def focal_guesses(size: Tensor) -> list[float]:
-    """Focal lengths in pixels for fields of view of 80 to 30 degrees along the longer side, close
-    enough for the refinement to reach any value in between."""
-    extent = float(size.max())
+def focal_guesses(
+    extent: float, prior: FocalPrior, deviation: float = FOCAL_DEVIATION
+) -> list[float]:
+    """Focal lengths in pixels to start from: the known one, or those of fields of view of 80 to 30
+    degrees along the longer side, close enough for the refinement to reach any value in between."""
+    if float(prior.weight) * deviation * deviation > 2.0:
+        return [float(prior.mean.exp())]
     angles = [80.0, 68.0, 56.0, 46.0, 37.0, 30.0]
     return [0.5 * extent / math.tan(math.radians(angle) / 2.0) for angle in angles]
 
@@ -60,7 +64,7 @@ def estimate_poses(
     table: Correspondences,
     samples: Tensor,
     focal: float,
-    size: Tensor,
+    prior: FocalPrior,
     threshold: float,
     steps: int,
 ) -> RelativePoses:
@@ -68,7 +72,7 @@ def estimate_poses(
     rotations, translations = ransac(table, samples, focal, threshold)
     log_focal = torch.tensor(math.log(focal), dtype=torch.float64, device=rotations.device)
     poses = RelativePoses(rotations, translations, log_focal, torch.zeros_like(log_focal))
-    return refine_relative(poses, table, size, 0.6 * threshold, steps, True)
+    return refine_relative(poses, table, prior, 0.6 * threshold, steps, True)
 
 
 def strongest_pairs(table: Correspondences, count: int) -> Tensor:
@@ -78,14 +82,18 @@ def strongest_pairs(table: Correspondences, count: int) -> Tensor:
 
 
 def focal_candidates(
-    table: Correspondences, size: Tensor, threshold: float, judges: int = JUDGES
+    table: Correspondences,
+    extent: float,
+    prior: FocalPrior,
+    threshold: float,
+    judges: int = JUDGES,
 ) -> list[tuple[float, float]]:
     """(focal length, score) for each start, best first, scored on the strongest pairs."""
     strong = select_pairs(table, strongest_pairs(table, judges))
     samples = draw_for_pairs(strong, 60)
     found: list[tuple[float, float]] = []
-    for guess in focal_guesses(size):
-        poses = estimate_poses(strong, samples, guess, size, threshold, 6)
+    for guess in focal_guesses(extent, prior):
+        poses = estimate_poses(strong, samples, guess, prior, threshold, 6)
         score = float(truncated_score(poses, strong, threshold).sum())
         found.append((float(poses.log_focal.exp()), score))
     ordered: list[tuple[float, float]] = []
@@ -99,10 +107,10 @@ def focal_candidates(
 
 
 def build_view_graph(
-    table: Correspondences, focal: float, size: Tensor, threshold: float
+    table: Correspondences, focal: float, extent: float, prior: FocalPrior, threshold: float
 ) -> ViewGraph:
     """Edges of all pairs, by RANSAC with an initial focal length that is then refined."""
-    poses = estimate_poses(table, draw_for_pairs(table, 100), focal, size, threshold, 12)
+    poses = estimate_poses(table, draw_for_pairs(table, 100), focal, prior, threshold, 12)
     fundamental = fundamental_of(poses.rotations, poses.translations, poses.log_focal)
     residuals, _, _ = sampson_residuals(fundamental, table.points1, table.points2)
     scale = poses.log_focal.exp()
@@ -114,7 +122,6 @@ def build_view_graph(
     )
     inliers = (residuals.abs() < threshold) & table.valid & (depth1 > 0) & (depth2 > 0)
     _, turned = rotation_residuals(table.points1, table.points2, inliers, scale, threshold)
-    extent = float(size.max())
     flat = homography_residuals(table.points1, table.points2, inliers, extent, threshold)
     return ViewGraph(
         poses=poses,

@@ -77,10 +77,12 @@ def make_dense_scene(reliability: float = 1.0, contrast: float = 1.0) -> DenseSc
     sparse = SparseModel(
         rotations=rotations,
         translations=translations,
-        focal=torch.tensor(FOCAL, dtype=torch.float64),
+        focal=torch.full([count], FOCAL, dtype=torch.float64),
+        bend=torch.zeros(count, dtype=torch.float64),
         registered=torch.ones(count, dtype=torch.bool),
         points=points,
         visible=visible,
+        report=torch.zeros(count, 8),
         reliability=torch.full([count], reliability),
     )
     return DenseScene(images, depth, sparse, torch.tensor([HEIGHT, WIDTH]))

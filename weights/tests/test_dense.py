@@ -11,7 +11,7 @@ from weights.tests.dense_scene import FOCAL, HEIGHT, SKY_ROWS, WIDTH, DenseScene
 
 def reconstruct(scene: DenseScene) -> Tensor:
     """Depth and confidence [N, 2, H, W], computed frame by frame like in the service."""
-    state = pack_state(scene.sparse, encode_image(scene.images))
+    state = pack_state(scene.sparse, encode_image(scene.images), scene.size)
     count = state.size(0)
     dense = torch.cat([dense_frames(state, scene.size, i, i + 1) for i in range(count)])
     fused = [fuse_frames(state, dense, scene.size, i, i + 1) for i in range(count)]
@@ -58,13 +58,14 @@ def test_everything_is_finite_and_in_range(result: Tensor) -> None:
 
 
 def test_chunks_do_not_matter(scene: DenseScene, result: Tensor) -> None:
-    state = pack_state(scene.sparse, encode_image(scene.images))
+    state = pack_state(scene.sparse, encode_image(scene.images), scene.size)
     dense = dense_frames(state, scene.size, 0, 4)
     assert torch.equal(fuse_frames(state, dense, scene.size, 0, 4), result)
 
 
 def test_scripted_functions_give_the_same_result(scene: DenseScene, result: Tensor) -> None:
-    state = torch.jit.script(pack_state)(scene.sparse, torch.jit.script(encode_image)(scene.images))
+    images = torch.jit.script(encode_image)(scene.images)
+    state = torch.jit.script(pack_state)(scene.sparse, images, scene.size)
     dense = torch.jit.script(dense_frames)(state, scene.size, 0, 4)
     fused = torch.jit.script(fuse_frames)(state, dense, scene.size, 0, 4)
     torch.testing.assert_close(fused, result, rtol=1e-4, atol=1e-4)
@@ -75,6 +76,13 @@ def test_confidence_is_one_without_reliability(scene: DenseScene, result: Tensor
     weak = reconstruct(scene._replace(sparse=scene.sparse._replace(reliability=reliability)))
     assert (weak[1, 1] == 1).all()
     torch.testing.assert_close(weak[2, 1] - 1, 0.5 * (result[2, 1] - 1))
+
+
+def test_a_depth_is_known_or_its_confidence_is_one(result: Tensor) -> None:
+    """No percentile of the confidence may turn unknown pixels into points."""
+    confidence = result[:, 1]
+    assert ((confidence == 1) | (confidence >= 1.05)).all()
+    assert (confidence == 1).any() and (confidence >= 1.05).any()
 
 
 def test_unregistered_frame_is_unknown(scene: DenseScene) -> None:
@@ -92,6 +100,9 @@ def test_no_points_no_confidence(scene: DenseScene, count: int) -> None:
     nothing = scene.sparse._replace(
         rotations=scene.sparse.rotations[:count],
         translations=scene.sparse.translations[:count],
+        focal=scene.sparse.focal[:count],
+        bend=scene.sparse.bend[:count],
+        report=scene.sparse.report[:count],
         registered=torch.zeros(count, dtype=torch.bool),
         points=torch.zeros(0, 3, dtype=torch.float64),
         visible=torch.zeros(0, count, dtype=torch.bool),
@@ -111,16 +122,17 @@ def test_images_without_texture_are_not_confident(scene: DenseScene) -> None:
 def test_state_keeps_cameras_and_images(scene: DenseScene) -> None:
     images = encode_image(scene.images)
     assert images.shape == (4, image_length(HEIGHT, WIDTH))
-    state = pack_state(scene.sparse, images)
+    state = pack_state(scene.sparse, images, scene.size)
     assert state.shape == (4, HEADER + HEIGHT * WIDTH)
     cameras = unpack_cameras(state, scene.size)
-    assert cameras.shape == (4, 22)
+    assert cameras.shape == (4, 24)
     torch.testing.assert_close(
         cameras[:, :12].reshape(4, 3, 4)[:, :, 3], scene.sparse.translations.float()
     )
     middle = [FOCAL, 0, (WIDTH - 1) / 2, 0, FOCAL, (HEIGHT - 1) / 2, 0, 0, 1]
     assert cameras[1, 12:21].tolist() == middle
     assert (cameras[:, 21] == 1).all()
+    assert (cameras[:, 22:] == 0).all()
 
 
 def test_encoding_does_not_depend_on_the_batch(scene: DenseScene) -> None:

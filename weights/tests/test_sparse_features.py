@@ -2,11 +2,11 @@
 
 import torch
 
-from weights.mvs.correspondences import candidate_pairs
 from weights.mvs.descriptor import rolled
 from weights.mvs.features import encode_features, feature_length, unpack_features
 from weights.mvs.matching import match_frames
-from weights.tests.sparse_scene import generator
+from weights.mvs.overlap import candidate_pairs
+from weights.tests.sparse_scene import feature_rows, generator, scene
 
 
 def textured(height: int, width: int, seed: int = 0) -> torch.Tensor:
@@ -68,9 +68,25 @@ def test_no_texture_gives_no_features():
         assert torch.isfinite(rows).all()
 
 
-def test_candidate_pairs_are_complete_for_few_frames_and_limited_for_many():
-    features = unpack_features(torch.zeros(100, feature_length(14, 14)))
+def test_candidate_pairs_are_complete_for_few_frames():
     assert len(candidate_pairs(unpack_features(torch.zeros(8, feature_length(14, 14))))) == 28
+
+
+def test_of_many_frames_those_are_matched_that_share_features():
+    """Two places, whose photos come in turn."""
+    rows = torch.cat([feature_rows(scene(15, seed=seed, count=300)) for seed in (0, 1)])
+    features = unpack_features(rows[torch.arange(30).reshape(2, 15).t().reshape(-1)])
     pairs = candidate_pairs(features)
-    assert len(pairs) < 100 * 20
-    assert all((i, i + 1) in pairs for i in range(99))
+    assert pairs == sorted(pairs) and len(pairs) < 15 * 14
+    assert all((first - second) % 2 == 0 for first, second in pairs)
+    partners = [sum(frame in pair for pair in pairs) for frame in range(30)]
+    assert min(partners) >= 10
+
+
+def test_a_turned_frame_finds_its_partners_among_many():
+    rows = feature_rows(scene(17, count=300))
+    features = unpack_features(rows)
+    turned = rolled(features.descriptors[3], 1)
+    features = features._replace(descriptors=features.descriptors.clone())
+    features.descriptors[3] = turned
+    assert sum(3 in pair for pair in candidate_pairs(features)) >= 10

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from weights.mvs.bundle import Observations, Scene, adjust
+from weights.mvs.bundle import LensPrior, Observations, Scene, adjust, observation_pairs
 from weights.mvs.correspondences import Correspondences
 from weights.mvs.essential import decompose, essential_of, five_point, two_view_depths
 from weights.mvs.geometry import (
@@ -15,6 +15,7 @@ from weights.mvs.geometry import (
     rotation_from_vector,
     uniform_hash,
 )
+from weights.mvs.lenses import Lenses, radial_terms, recorded, straight
 from weights.mvs.parallax import homography_residuals, rotation_residuals
 from weights.mvs.resection import locate, refine_pose
 from weights.mvs.tracks import build_tracks, connected_components
@@ -29,6 +30,34 @@ def observations_of(truth) -> Observations:
     point = torch.arange(count).repeat_interleave(frames)
     camera = torch.arange(frames).repeat(count)
     return Observations(camera=camera, point=point, pixels=pixels.reshape(-1, 2))
+
+
+def lenses_of(frames: int, focal: float, bend: float = 0.0, groups: int = 1) -> Lenses:
+    """Equal lenses; the frames belong to the groups in turn."""
+    return Lenses(
+        log_focal=torch.full([groups], math.log(focal), dtype=torch.float64),
+        bend=torch.full([groups], bend, dtype=torch.float64),
+        group=torch.arange(frames) % groups,
+        extent=336.0,
+    )
+
+
+def prior_of(log_focal, focal_weight: float, bend_weight: float = 0.0) -> LensPrior:
+    def each(value: float):
+        return torch.full_like(log_focal, value)
+
+    return LensPrior(log_focal, each(focal_weight), each(bend_weight))
+
+
+def bent(pixels, bend: float, extent: float):
+    """Where a lens with this bend records pixels, by bisection along the ray."""
+    distance = pixels.norm(dim=-1)
+    low, high = torch.zeros_like(distance), 4.0 * distance
+    for _ in range(80):
+        middle = (low + high) / 2
+        far = middle * (1 + bend * (middle / extent).square()) > distance
+        low, high = torch.where(far, low, middle), torch.where(far, middle, high)
+    return pixels * (low / distance.clamp(min=1e-12))[..., None]
 
 
 def pair_of(truth):
@@ -99,46 +128,95 @@ def test_triangulate_ignores_unobserved_pixels():
     assert (angles > math.radians(5)).all() and (angles < math.radians(25)).all()
 
 
-def test_bundle_adjustment_recovers_cameras_points_and_focal_length():
-    truth = scene(4, count=120)
-    random = generator(3)
-    wobble = 0.02 * torch.randn(4, 3, generator=random, dtype=torch.float64)
+def shaken(truth, lenses: Lenses, seed: int = 3) -> Scene:
+    """The scene with wrong poses and points; the first camera is right."""
+    count = truth.points.size(0)
+    random = generator(seed)
+    frames = truth.rotations.size(0)
+    wobble = 0.02 * torch.randn(frames, 3, generator=random, dtype=torch.float64)
     wobble[0] = 0.0
-    start = Scene(
+    return Scene(
         rotations=rotation_from_vector(wobble) @ truth.rotations,
         translations=truth.translations + 2 * wobble,
-        log_focal=torch.tensor(math.log(truth.focal * 1.1), dtype=torch.float64),
-        points=truth.points + 0.05 * torch.randn(120, 3, generator=random, dtype=torch.float64),
+        lenses=lenses,
+        points=truth.points + 0.05 * torch.randn(count, 3, generator=random, dtype=torch.float64),
     )
-    fixed = torch.tensor([True, False, False, False])
-    prior = torch.tensor(math.log(truth.focal), dtype=torch.float64)
-    found = adjust(start, observations_of(truth), fixed, prior, 1e-9, 1.0, 60)
-    assert float(found.log_focal.exp()) == pytest.approx(truth.focal, rel=2e-3)
+
+
+def first_fixed(frames: int):
+    return torch.arange(frames) == 0
+
+
+def test_bundle_adjustment_recovers_cameras_points_and_focal_length():
+    truth = scene(4, count=120)
+    start = shaken(truth, lenses_of(4, truth.focal * 1.1))
+    prior = prior_of(torch.tensor([math.log(truth.focal)], dtype=torch.float64), 1e-9)
+    found = adjust(start, observations_of(truth), first_fixed(4), prior, 1.0, 60, 1e-4)
+    assert float(found.lenses.log_focal.exp()) == pytest.approx(truth.focal, rel=2e-3)
     apart = rotation_angle(found.rotations.transpose(1, 2) @ truth.rotations)
     assert math.degrees(float(apart.max())) < 0.05
     scale = found.translations[3].norm() / truth.translations[3].norm()
     assert torch.allclose(found.points / scale, truth.points, rtol=0.01, atol=0.01)
 
 
+def test_bundle_adjustment_recovers_two_lenses_and_their_distortion():
+    truth = scene(6, count=200, baseline=2.0)
+    observations = observations_of(truth)
+    bends = torch.tensor([0.15, -0.1], dtype=torch.float64)
+    zooms = torch.tensor([1.0, 1.5], dtype=torch.float64)
+    group = observations.camera % 2
+    pixels = observations.pixels * zooms[group][:, None]
+    pixels = torch.where(
+        (group == 0)[:, None], bent(pixels, 0.15, 336.0), bent(pixels, -0.1, 336.0)
+    )
+    start = shaken(truth, lenses_of(6, truth.focal * 1.2, groups=2))
+    prior = prior_of(start.lenses.log_focal, 1e-9, 1e-9)
+    observations = observations._replace(pixels=pixels)
+    found = adjust(start, observations, first_fixed(6), prior, 1.0, 100, 1e-6)
+    expected = truth.focal * zooms
+    assert torch.allclose(found.lenses.log_focal.exp(), expected, rtol=0.01)
+    assert torch.allclose(found.lenses.bend, bends, atol=0.01)
+
+
 def test_bundle_adjustment_keeps_a_fixed_focal_length():
     truth = scene(3, count=60)
-    start = Scene(
-        truth.rotations,
-        truth.translations,
-        torch.tensor(math.log(300.0), dtype=torch.float64),
-        truth.points,
-    )
-    fixed = torch.tensor([True, False, False])
-    found = adjust(start, observations_of(truth), fixed, start.log_focal, 0.0, 1.0, 5)
-    assert float(found.log_focal) == float(start.log_focal)
+    start = Scene(truth.rotations, truth.translations, lenses_of(3, 300.0), truth.points)
+    prior = prior_of(start.lenses.log_focal, 0.0)
+    found = adjust(start, observations_of(truth), first_fixed(3), prior, 1.0, 5, 1e-4)
+    assert torch.equal(found.lenses.log_focal, start.lenses.log_focal)
+    assert torch.equal(found.lenses.bend, start.lenses.bend)
+
+
+def test_observation_pairs_are_all_pairs_of_each_point_once():
+    first, second = observation_pairs(torch.tensor([0, 0, 0, 2, 5, 5]))
+    pairs = set(zip(first.tolist(), second.tolist(), strict=True))
+    assert pairs == {(0, 1), (0, 2), (1, 2), (4, 5)} and first.size(0) == 4
+
+
+@pytest.mark.parametrize("bend", [-0.2, 0.16, 0.4])
+def test_brown_terms_undo_the_bend(bend: float):
+    extent, height, width, focal = 504.0, 378.0, 504.0, 520.0
+    along = torch.linspace(1.0, 315.0, 40, dtype=torch.float64)
+    pixels = torch.stack([0.8 * along, 0.6 * along], dim=1)
+    ideal = straight(pixels, torch.full_like(along, bend), extent) / focal
+    values = torch.tensor([bend], dtype=torch.float64), torch.tensor([focal], dtype=torch.float64)
+    k1, k2 = radial_terms(*values, height, width)[0]
+    square = ideal.square().sum(1)
+    again = ideal * (1 + k1 * square + k2 * square.square())[:, None] * focal
+    assert float((again - pixels).norm(dim=1).max()) < (0.5 if bend < 0.3 else 3.0)
+    # A small offset among straight positions, as recorded.
+    off = torch.tensor([0.003, -0.002], dtype=torch.float64)
+    moved = bent(ideal * focal + off, bend, extent) - bent(ideal * focal, bend, extent)
+    expected = recorded(off.expand_as(pixels), pixels, torch.full_like(along, bend), extent)
+    assert torch.allclose(moved, expected, atol=1e-6)
 
 
 def test_depth_deviation_halves_when_the_baseline_doubles():
     deviations = []
     for baseline in (0.2, 0.4):
         truth = scene(2, baseline=baseline)
-        log_focal = torch.tensor(math.log(truth.focal), dtype=torch.float64)
-        known = Scene(truth.rotations, truth.translations, log_focal, truth.points)
+        lenses = lenses_of(2, truth.focal)
+        known = Scene(truth.rotations, truth.translations, lenses, truth.points)
         noise = torch.tensor(0.5, dtype=torch.float64)
         deviations.append(float(depth_deviations(known, observations_of(truth), noise).median()))
     assert deviations[0] / deviations[1] == pytest.approx(2.0, rel=0.1)
@@ -200,5 +278,5 @@ def test_tracks_drop_a_frame_that_observes_a_track_twice():
     )
     inliers = torch.tensor([[True, True], [True, False], [True, False]])
     positions = torch.rand(3, 4, 2, generator=generator(0))
-    tracks = build_tracks(positions, pairs, inliers, 10)
+    tracks = build_tracks(positions, pairs, inliers)
     assert sorted(tracks.observed.tolist()) == [[True, True, False], [True, True, False]]

@@ -28,7 +28,9 @@ def check_shapes(model, frames: int) -> None:
     tracks = model.points.size(0)
     assert model.rotations.shape == (frames, 3, 3) and model.rotations.dtype == torch.float64
     assert model.translations.shape == (frames, 3) and model.translations.dtype == torch.float64
-    assert model.focal.shape == () and float(model.focal) > 0
+    assert model.focal.shape == (frames,) and (model.focal > 0).all()
+    assert model.bend.shape == (frames,)
+    assert model.report.shape == (frames, 8) and model.report.dtype == torch.float32
     assert model.registered.shape == (frames,) and model.registered.dtype == torch.bool
     assert model.points.shape == (tracks, 3)
     assert model.visible.shape == (tracks, frames) and model.visible.dtype == torch.bool
@@ -58,7 +60,7 @@ def test_cameras_of_five_frames(reconstruct, field_of_view):
     assert model.registered.all()
     turn, direction = errors_of(model, truth)
     assert turn < 0.25 and direction < 0.8
-    assert float(model.focal) == pytest.approx(focal, rel=0.02)
+    assert float(model.focal[0]) == pytest.approx(focal, rel=0.02)
     assert (model.reliability > 0.9).all()
     assert torch.equal(model.rotations[0], torch.eye(3, dtype=torch.float64))
     assert float(model.points[:, 2].median()) == pytest.approx(1.0, abs=1e-6)
@@ -110,6 +112,62 @@ def test_outlier_correspondences_do_not_matter(reconstruct):
     turn, direction = errors_of(model, truth)
     assert model.registered.all()
     assert turn < 0.4 and direction < 1.2
+
+
+def test_the_order_of_the_photos_does_not_matter(reconstruct):
+    truth = scene(6, baseline=1.6)
+    rows = feature_rows(truth)
+    rows[4] = feature_rows(scene(6, seed=9))[4]
+    model = reconstruct(rows, SIZE)
+    order = torch.tensor([0, 5, 3, 1, 4, 2])
+    other = reconstruct(rows[order], SIZE)
+    assert torch.equal(other.registered, model.registered[order])
+    assert model.registered.sum() == 5
+    # The first photo is the same, so the world and its unit are, too.
+    same = other.registered
+    assert torch.allclose(other.rotations[same], model.rotations[order][same], atol=1e-9)
+    assert torch.allclose(other.translations[same], model.translations[order][same], atol=1e-9)
+
+
+def test_points_behind_the_first_camera_do_not_decide_the_unit(reconstruct):
+    """A camera that moves backwards: most points lie between the first camera and the last one."""
+    truth = scene(8, count=600)
+    back = torch.linspace(0.0, 6.0, 8, dtype=torch.float64)
+    random = generator(4)
+    points = torch.rand(600, 3, generator=random, dtype=torch.float64) - 0.5
+    points = points * torch.tensor([3.0, 2.2, 9.0]) + torch.tensor([0.0, 0.0, 0.5])
+    identity = torch.eye(3, dtype=torch.float64).repeat(8, 1, 1)
+    centres = torch.zeros(8, 3, dtype=torch.float64)
+    centres[:, 2] = -back
+    centres[:, 0] = 0.3 * back.sin()
+    moved = truth._replace(rotations=identity, translations=-centres, points=points)
+    model = reconstruct(feature_rows(moved), SIZE)
+    assert model.registered.all()
+    seen = model.visible[:, 0]
+    depth = model.points[seen, 2].median()
+    assert float(depth) == pytest.approx(1.0, abs=1e-6)
+    assert 0.1 < float(model.translations.norm(dim=1).max()) < 50
+
+
+def test_the_report_tells_a_turn_from_a_still_camera(reconstruct):
+    turned = reconstruct(feature_rows(turning(5)), SIZE).report
+    still = reconstruct(feature_rows(scene(5, baseline=0.01)), SIZE).report
+    alone = reconstruct(feature_rows(scene(1)), SIZE).report
+    assert set(turned[:, 0].tolist()) == {4.0}
+    assert set(still[:, 0].tolist()) == {3.0}
+    assert alone[:, 0].tolist() == [1.0] and alone[:, 1].tolist() == [-1.0]
+
+
+def test_the_report_names_the_frame_that_does_not_fit(reconstruct):
+    truth = scene(5, baseline=1.6)
+    rows = feature_rows(truth)
+    rows[2] = feature_rows(scene(5, seed=9))[2]
+    report = reconstruct(rows, SIZE).report
+    assert report[:, 0].tolist() == [0.0, 0.0, 1.0, 0.0, 0.0]
+    assert report[:, 1].tolist() == [0.0, 0.0, -1.0, 0.0, 0.0]
+    good = report[[0, 1, 3, 4]]
+    assert (good[:, 2] > 50).all() and (good[:, 3] < 0.5).all()
+    assert (good[:, 4] > 3).all() and (good[:, 5] < 0.05).all() and (good[:, 7] > 0.5).all()
 
 
 def turning(frames: int) -> SyntheticScene:

@@ -1,0 +1,78 @@
+"""Which pairs of frames to match: those that seem to show the same, whatever their order.
+
+Few frames are matched all with all. Of many, the strongest features decide: each frame is matched
+with those that share most of them.
+"""
+
+import torch
+from torch import Tensor
+
+from weights.mvs.descriptor import rolled
+from weights.mvs.features import Features
+
+MATCH_ALL: int = 16
+"""Up to so many frames all pairs are matched."""
+STRONGEST: int = 256
+"""Features of a frame that are compared."""
+PARTNERS: int = 10
+"""Frames to match each frame with."""
+UPRIGHT: int = 12
+"""Shared features with one other frame from which a frame is taken to be upright."""
+
+
+def count_shared(one: Tensor, others: Tensor) -> Tensor:
+    """Number of distinctive mutual nearest neighbours between descriptors [K, D] and each of
+    [n, K, D], int64 [n]. A descriptor of zeros has no neighbour."""
+    similarity = others @ one.t()
+    best, partner = similarity.max(dim=2)
+    mutual = best >= similarity.amax(dim=1).gather(1, partner)
+    similarity.scatter_(2, partner[:, :, None], -1.0)
+    second = similarity.amax(dim=2)
+    distinctive = (2.0 - 2.0 * best) < 0.64 * (2.0 - 2.0 * second)
+    return (mutual & distinctive & (best > 0.1)).sum(1)
+
+
+def shared_features(
+    features: Features, strongest: int = STRONGEST, upright: int = UPRIGHT
+) -> Tensor:
+    """Number of the strongest features that two frames share, int64 [N, N], 0 on the diagonal.
+
+    Frames that share few with every other one are compared in all quarter turns.
+    """
+    descriptors = features.descriptors[:, :strongest]
+    descriptors = descriptors * features.valid[:, :strongest, None]
+    frames = descriptors.size(0)
+    shared = torch.zeros(frames, frames, dtype=torch.int64, device=descriptors.device)
+    for i in range(frames - 1):
+        counts = count_shared(descriptors[i], descriptors[i + 1 :])
+        shared[i, i + 1 :] = counts
+        shared[i + 1 :, i] = counts
+    for i in range(frames):
+        if int(shared[i].max()) >= upright:
+            continue
+        for turns in range(1, 4):
+            counts = count_shared(rolled(descriptors[i], turns), descriptors)
+            counts[i] = 0
+            shared[i] = torch.maximum(shared[i], counts)
+            shared[:, i] = torch.maximum(shared[:, i], counts)
+    return shared
+
+
+def candidate_pairs(
+    features: Features, match_all: int = MATCH_ALL, partners: int = PARTNERS
+) -> list[tuple[int, int]]:
+    """Pairs of frames to match, in ascending order."""
+    frames = features.valid.size(0)
+    chosen = torch.ones(frames, frames, dtype=torch.bool)
+    if frames > match_all:
+        shared = shared_features(features).cpu()
+        best = torch.topk(shared, partners, dim=1)
+        chosen = torch.zeros(frames, frames, dtype=torch.bool)
+        chosen.scatter_(1, best.indices, best.values > 0)
+        chosen = chosen | chosen.t()
+    pairs: list[tuple[int, int]] = []
+    for first in range(frames):
+        for second in range(first + 1, frames):
+            if bool(chosen[first, second]):
+                pairs.append((first, second))
+    return pairs
