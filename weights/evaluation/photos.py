@@ -59,7 +59,7 @@ class Photos:
     def pinhole_focal(self, pixels: Array) -> float:
         """The focal length of the pinhole camera that fits best at pixels [P, 2].
 
-        Models of the contract know no distortion, so with distortion theirs cannot be COLMAP's.
+        A model without distortion cannot have the focal length of a camera that has it.
         """
         rays = self.rays(pixels)
         return float(((pixels - np.array(self.size) / 2) * rays).sum() / (rays * rays).sum())

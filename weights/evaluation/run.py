@@ -18,8 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from weights.contract import Reconstruction, load_archive, run_model
+from weights.contract import load_archive, run_model
 from weights.process_memory import peak, reset_peak, resident
+
+
+ARRAYS = ("depth", "confidence", "extrinsics", "intrinsics", "distortion", "registered")
+"""Fields of a `Reconstruction` that an `Outcome` has."""
 
 
 class Outcome(NamedTuple):
@@ -33,6 +37,8 @@ class Outcome(NamedTuple):
     """[N, 3, 4]."""
     intrinsics: NDArray[np.float32]
     """[N, 3, 3]."""
+    distortion: NDArray[np.float32]
+    """[N, 2]."""
     registered: NDArray[np.bool_]
     """[N]."""
     seconds: float
@@ -59,7 +65,7 @@ def run_apart(
         if child.returncode != 0:
             return None
         with np.load(target) as values:
-            arrays = {name: values[name] for name in Reconstruction._fields}
+            arrays = {name: values[name] for name in ARRAYS}
             seconds, memory = float(values["seconds"]), float(values["memory"])
         return Outcome(**arrays, seconds=seconds, memory=memory)
 
@@ -83,7 +89,7 @@ def measure(archive: Path, images: NDArray[np.uint8], device: str) -> Outcome:
         torch.cuda.synchronize(device)
         seconds = time.perf_counter() - start
         memory = torch.cuda.max_memory_allocated(device) - before
-    arrays = {name: value.cpu().numpy() for name, value in result._asdict().items()}
+    arrays = {name: getattr(result, name).cpu().numpy() for name in ARRAYS}
     return Outcome(**arrays, seconds=seconds, memory=float(memory))
 
 

@@ -160,7 +160,9 @@ def _focal(
     for frame in np.flatnonzero(placed):
         focal = np.diagonal(outcome.intrinsics[frame])[:2].astype(np.float64)
         focal = focal / prepared.scale[frame]
-        truth = photos.pinhole_focal(prepared.grid(int(frame)))
+        # Like with like: a model without distortion cannot have the focal length of one with it.
+        bent = bool(np.any(outcome.distortion[frame] != 0))
+        truth = photos.focal if bent else photos.pinhole_focal(prepared.grid(int(frame)))
         errors[chosen.devices[frame].zoom].append(float(np.sqrt(np.abs(focal.prod()))) / truth - 1)
     return tuple(
         (zoom, len(of_zoom), float(np.median(of_zoom)) if of_zoom else NAN)

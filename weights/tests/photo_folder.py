@@ -56,6 +56,7 @@ def exact_outcome(rendering: Rendering, frames: list[int], prepared: Prepared) -
         confidence=np.full_like(depth, 2.0),
         extrinsics=rendering.extrinsics[frames],
         intrinsics=intrinsics,
+        distortion=np.zeros((count, 2), np.float32),
         registered=np.ones(count, np.bool_),
         seconds=1.0,
         memory=1e6,

@@ -212,6 +212,7 @@ def outcome(position: float = 1.0, depth: float = 2.0) -> Outcome:
         confidence=np.full((2, 4, 6), 1.5, np.float32),
         extrinsics=extrinsics,
         intrinsics=np.stack([np.eye(3), np.eye(3)]).astype(np.float32),
+        distortion=np.zeros((2, 2), np.float32),
         registered=np.ones(2, np.bool_),
         seconds=0.0,
         memory=0.0,
