@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from weights.contract import load_archive, run_model
 from weights.process_memory import peak, reset_peak, resident
 
-
 ARRAYS = ("depth", "confidence", "extrinsics", "intrinsics", "distortion", "registered")
 """Fields of a `Reconstruction` that an `Outcome` has."""
 

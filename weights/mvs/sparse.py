@@ -10,6 +10,7 @@ from weights.mvs.bundle import Scene
 from weights.mvs.calibration import Calibration, focal_prior, starting_lenses, unknown_calibration
 from weights.mvs.completion import complete
 from weights.mvs.correspondences import Correspondences, match_all
+from weights.mvs.devices import with_devices
 from weights.mvs.features import encode_features, feature_length, unpack_features
 from weights.mvs.geometry import transform, uniform_hash
 from weights.mvs.growth import (
@@ -193,14 +194,14 @@ def is_settled(
     return float(deviations.max()) < 0.03
 
 
-def solve(
+def explore(
     positions: Tensor,
     table: Correspondences,
     calibration: Calibration,
     threshold: float,
 ) -> tuple[list[Solution], list[float]]:
-    """Reconstructions grown from several starts, with their scores, best first. The best is
-    complete."""
+    """Reconstructions grown from several starts, with their scores, best first. Those of few frames
+    are complete."""
     solutions: list[Solution] = []
     scores: list[float] = []
     frames = positions.size(0)
@@ -231,12 +232,6 @@ def solve(
                 place += 1
             scores.insert(place, score)
             solutions.insert(place, Solution(model, graph, joined))
-    if frames > 4 and len(solutions) > 0:
-        best = solutions[0]
-        model, joined = finish(
-            best.model, best.tracks, positions, table, best.graph, calibration, threshold
-        )
-        solutions[0] = Solution(model, best.graph, joined)
     return solutions, scores
 
 
@@ -290,11 +285,22 @@ def reconstruct_calibrated(features: Tensor, calibration: Calibration, size: Ten
     table = match_all(unpacked, 800)
     if table.first.size(0) == 0:
         return unknown_model(unknown_report(frames, size.device), size)
-    solutions, ranked = solve(unpacked.positions, table, calibration, threshold)
+    positions = unpacked.positions
+    solutions, ranked = explore(positions, table, calibration, threshold)
     if len(solutions) == 0:
         return unknown_model(unknown_report(frames, size.device), size)
     solution = solutions[0]
+    devices = with_devices(solution.model, solution.tracks, calibration, threshold)
+    if devices.log_focal.size(0) > calibration.log_focal.size(0):
+        calibration = devices
+        solutions, ranked = explore(positions, table, calibration, threshold)
+        solution = solutions[0]
     model, tracks = solution.model, solution.tracks
+    if frames > 4:
+        model, tracks = finish(
+            model, tracks, positions, table, solution.graph, calibration, threshold
+        )
+        solutions[0] = Solution(model, solution.graph, tracks)
     rival = rivalry(solutions, ranked, table, calibration, threshold)
     visible = inlier_observations(model, tracks, 2.0 * threshold)
     kept = torch.nonzero(visible.sum(1) >= 2)[:, 0]

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from weights.mvs import sparse
+from weights.mvs.calibration import hinted_calibration
 from weights.mvs.descriptor import rolled
 from weights.mvs.features import unpack_features
 from weights.mvs.geometry import rotation_angle, rotation_from_vector
@@ -127,6 +128,32 @@ def test_the_order_of_the_photos_does_not_matter(reconstruct):
     same = other.registered
     assert torch.allclose(other.rotations[same], model.rotations[order][same], atol=1e-9)
     assert torch.allclose(other.translations[same], model.translations[order][same], atol=1e-9)
+
+
+def test_two_lenses_among_the_photos_are_told_apart(reconstruct):
+    truth = scene(8, baseline=2.0, count=600)
+    rows = feature_rows(truth).reshape(8, -1, 131)
+    zoomed = torch.arange(8) % 2 == 1
+    rows[zoomed, :, :2] *= 1.6
+    outside = (rows[..., :2].abs() > torch.tensor([168.0, 126.0])).any(dim=2)
+    rows[outside] = 0.0
+    model = reconstruct(rows.reshape(8, -1), SIZE)
+    turn, direction = errors_of(model, truth)
+    assert model.registered.all()
+    assert turn < 0.5 and direction < 1.5
+    expected = truth.focal * torch.where(zoomed, 1.6, 1.0).double()
+    assert torch.allclose(model.focal, expected, rtol=0.03)
+
+
+def test_hints_of_focal_lengths_are_used(reconstruct):
+    """Two views of a slope determine the focal length hardly at all."""
+    truth = scene(2, flat=True, baseline=0.6)
+    rows = feature_rows(truth)
+    posed = torch.jit.script(sparse.reconstruct_calibrated)
+    hints = torch.tensor([[0.0, truth.focal, 0.03], [0.0, 0.0, 0.0]])
+    model = posed(rows, hinted_calibration(hints, SIZE), SIZE)
+    assert float(model.focal[0]) == pytest.approx(truth.focal, rel=0.05)
+    assert float(model.focal[0]) == float(model.focal[1])
 
 
 def test_points_behind_the_first_camera_do_not_decide_the_unit(reconstruct):
