@@ -72,7 +72,8 @@ async fn a_killed_worker_is_restarted_and_its_job_answered() {
 async fn a_worker_that_is_killed_again_and_again_gives_an_error_at_last() {
     let server = Server::with_model("slow", &[]).await;
     let mut client = server.client("").await;
-    for index in 0..4 {
+    // Long enough to be killed while it runs, also on a busy machine.
+    for index in 0..8 {
         client.upload("x.png", &photo(index)).await;
     }
     client.generate(true).await;
