@@ -56,6 +56,7 @@ def hinted_calibration(hints: Tensor, size: Tensor) -> Calibration:
 
     The frames with a focal length decide for their group, by their mean.
     """
+    size = size.to(hints.device)
     unknown = unknown_calibration(hints.size(0), size)
     _, group = torch.unique(hints[:, 0], return_inverse=True)
     groups = int(group.max()) + 1
