@@ -54,15 +54,19 @@ def unknown_calibration(
 def hinted_calibration(hints: Tensor, size: Tensor) -> Calibration:
     """From rows [N, 3] of hints: group, focal length in pixels (0 if unknown), relative deviation.
 
-    The frames with a focal length decide for their group, by their mean.
+    The frames with a focal length decide for their group, by their mean. Groups without one become
+    one group: photos of many sizes may be of one camera, and the geometry tells several lenses
+    apart better than a lens of its own for each photo would.
     """
     size = size.to(hints.device)
     unknown = unknown_calibration(hints.size(0), size)
-    _, group = torch.unique(hints[:, 0], return_inverse=True)
-    groups = int(group.max()) + 1
     focal = hints[:, 1].to(torch.float64)
     deviation = hints[:, 2].to(torch.float64).clamp(min=0.01)
     known = (focal > 0.05 * unknown.extent) & (focal < 20.0 * unknown.extent)
+    _, given = torch.unique(hints[:, 0], return_inverse=True)
+    informed = (torch.bincount(given, known.to(torch.float64)) > 0.0)[given]
+    _, group = torch.unique(torch.where(informed, given, -1), return_inverse=True)
+    groups = int(group.max()) + 1
     counts = torch.zeros(groups, dtype=torch.float64, device=size.device)
     counts = counts.index_add(0, group, known.to(torch.float64))
     total = torch.zeros_like(counts)
@@ -76,6 +80,20 @@ def hinted_calibration(hints: Tensor, size: Tensor) -> Calibration:
         log_focal=torch.where(none, unknown.log_focal, total / share),
         weight=torch.where(none, unknown.weight, (spread / share).clamp(min=0.01).pow(-2)),
         extent=unknown.extent,
+    )
+
+
+def reordered(calibration: Calibration, order: Tensor) -> Calibration:
+    """The calibration of the frames in another order, with the groups numbered as they come."""
+    group = calibration.group[order]
+    place = torch.arange(group.size(0), device=group.device)
+    first = torch.full_like(calibration.log_focal, group.size(0), dtype=torch.int64)
+    rank = torch.argsort(first.scatter_reduce(0, group, place, "amin"))
+    return Calibration(
+        group=torch.argsort(rank)[group],
+        log_focal=calibration.log_focal[rank],
+        weight=calibration.weight[rank],
+        extent=calibration.extent,
     )
 
 

@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from weights.mvs.bundle import Scene
-from weights.mvs.calibration import Calibration, focal_prior, starting_lenses, unknown_calibration
+from weights.mvs.calibration import (
+    Calibration,
+    focal_prior,
+    reordered,
+    starting_lenses,
+    unknown_calibration,
+)
 from weights.mvs.completion import complete
 from weights.mvs.correspondences import Correspondences, match_all
 from weights.mvs.devices import with_devices
@@ -277,9 +283,7 @@ def reconstruct_calibrated(features: Tensor, calibration: Calibration, size: Ten
     size = size.to(features.device)
     order = canonical_order(features)
     place = torch.argsort(order)
-    calibration = Calibration(
-        calibration.group[order], calibration.log_focal, calibration.weight, calibration.extent
-    )
+    calibration = reordered(calibration, order)
     threshold = pixel_threshold(size)
     unpacked = unpack_features(features[order])
     table = match_all(unpacked, 800)

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from weights.mvs.canvas import centred_pixels, sampling_grid, unbent
 from weights.mvs.dense import dense_frames, fuse_frames
+from weights.mvs.lenses import straight
 from weights.mvs.state import HEADER, encode_image, image_length, pack_state, unpack_cameras
 from weights.tests.dense_scene import FOCAL, HEIGHT, SKY_ROWS, WIDTH, DenseScene, make_dense_scene
 
@@ -34,6 +36,35 @@ def test_confident_depth_is_correct(scene: DenseScene, result: Tensor) -> None:
     assert error.mean() < 0.01
     assert (error > 0.05).double().mean() < 0.03
     assert confident.sum() / (scene.depth > 0).sum() > 0.8
+
+
+@pytest.mark.parametrize("bend", [-0.15, 0.15])
+def test_depth_belongs_to_the_pixels_of_a_bent_image(scene: DenseScene, bend: float) -> None:
+    """A lens with distortion records at a pixel what the scene has at its straight position."""
+    extent = float(max(HEIGHT, WIDTH))
+    pixels = centred_pixels(HEIGHT, WIDTH, torch.device("cpu"))
+    positions = straight(pixels, torch.full([HEIGHT, WIDTH], bend), extent)
+    grid = sampling_grid(positions).expand(4, -1, -1, -1)
+    sample = torch.nn.functional.grid_sample
+    images = sample(scene.images, grid, mode="bicubic", align_corners=False).clamp(0, 1)
+    depth = sample(scene.depth[:, None].float(), grid, mode="nearest", align_corners=False)[:, 0]
+    sparse = scene.sparse._replace(bend=torch.full([4], bend, dtype=torch.float64))
+    result = reconstruct(scene._replace(images=images, sparse=sparse))
+    # Beyond the scene's images nothing was recorded.
+    confident = (result[:, 1] >= 1.05) & (depth > 0)
+    error = (result[:, 0] / depth - 1).abs()[confident]
+    assert error.mean() < 0.015
+    assert (error > 0.05).double().mean() < 0.04
+    assert confident.sum() / (depth > 0).sum() > 0.7
+
+
+def test_canvas_and_back_keeps_the_pixels() -> None:
+    pixels = centred_pixels(HEIGHT, WIDTH, torch.device("cpu")).double()
+    extent = float(max(HEIGHT, WIDTH))
+    for bend in (-0.3, 0.1, 0.4):
+        flat = torch.full([HEIGHT, WIDTH], bend, dtype=torch.float64)
+        there = straight(pixels, flat, extent)
+        assert torch.allclose(unbent(there, bend, extent), pixels, atol=1e-4)
 
 
 def test_sky_is_not_confident(scene: DenseScene, result: Tensor) -> None:

@@ -156,6 +156,31 @@ def test_hints_of_focal_lengths_are_used(reconstruct):
     assert float(model.focal[0]) == float(model.focal[1])
 
 
+def test_hints_without_focal_lengths_change_nothing(reconstruct):
+    """Photos of many sizes: a lens of its own for each would hardly be determined."""
+    rows = feature_rows(scene(5, baseline=1.6))
+    hints = torch.tensor([[float(number), 0.0, 0.0] for number in range(5)])
+    expected = reconstruct(rows, SIZE)
+    found = sparse.reconstruct_calibrated(rows, hinted_calibration(hints, SIZE), SIZE)
+    assert torch.allclose(found.rotations, expected.rotations, atol=1e-9)
+    assert torch.equal(found.focal, found.focal[:1].expand(5))
+    # One group has a focal length: the others are one group, not three.
+    hints[1] = torch.tensor([1.0, 320.0, 0.03])
+    assert hinted_calibration(hints, SIZE).group.tolist() == [0, 1, 0, 0, 0]
+
+
+def test_the_order_of_photos_with_hints_does_not_matter():
+    rows = feature_rows(scene(6, baseline=1.6))
+    hints = torch.tensor([[float(number % 2), 320.0, 0.03] for number in range(6)])
+    order = torch.tensor([0, 5, 3, 1, 4, 2])
+    model = sparse.reconstruct_calibrated(rows, hinted_calibration(hints, SIZE), SIZE)
+    hints = hints[order]
+    hints[:, 0] = 1.0 - hints[:, 0]
+    other = sparse.reconstruct_calibrated(rows[order], hinted_calibration(hints, SIZE), SIZE)
+    assert torch.allclose(other.translations, model.translations[order], atol=1e-9)
+    assert torch.allclose(other.focal, model.focal[order], atol=1e-9)
+
+
 def test_points_behind_the_first_camera_do_not_decide_the_unit(reconstruct):
     """A camera that moves backwards: most points lie between the first camera and the last one."""
     truth = scene(8, count=600)

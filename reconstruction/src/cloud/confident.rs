@@ -7,7 +7,7 @@ use super::view::View;
 use crate::prediction::Prediction;
 
 /// Confidence that means "unknown": such a pixel has no geometry and is never a point.
-const UNKNOWN: f32 = 1.0;
+pub const UNKNOWN_CONFIDENCE: f32 = 1.0;
 
 /// The pixels of a prediction whose confidence reaches the threshold.
 #[derive(Debug)]
@@ -95,5 +95,5 @@ impl<'a> ConfidentPixels<'a> {
 
 /// Whether the model has an estimate for a pixel.
 pub fn is_known(confidence: f32, depth: f32) -> bool {
-    confidence > UNKNOWN && confidence.is_finite() && depth > 0.0 && depth.is_finite()
+    confidence > UNKNOWN_CONFIDENCE && confidence.is_finite() && depth > 0.0 && depth.is_finite()
 }

@@ -28,7 +28,7 @@ mod view;
 mod world;
 
 pub use alignment::{Alignment, AlignmentQuality, Unaligned};
-pub(crate) use confident::is_known;
+pub(crate) use confident::{UNKNOWN_CONFIDENCE, is_known};
 pub use filters::{PointFilters, VoxelSize};
 pub use matrix::rows;
 pub use sample::Pixel;

@@ -1,7 +1,7 @@
 //! Crops all frames of a reconstruction to one size.
 
-use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BTreeMap, BTreeSet};
 
 use ::image::{RgbImage, imageops};
 
@@ -12,6 +12,10 @@ const LEAST_SHARE: f64 = 0.5;
 /// Share that frames keep whose longer side is more than twice their shorter one. A mix of portrait
 /// and landscape needs it: phones have screens of 20:9, and 4:9 of such a frame are left.
 const LEAST_SHARE_OF_LONG_FRAMES: f64 = 0.4;
+
+/// Different sizes of frames whose sides are tried. The work grows with the square of their number,
+/// and clients choose it.
+const MOST_SIZES: usize = 64;
 
 /// The size that the frames of a reconstruction are cropped to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,28 +33,41 @@ impl CommonSize {
     /// more than about half of its pixels, as all photos would beside one panorama. Then it is the
     /// size that suits the most frames; of equal ones, the size that leaves them the largest shares
     /// of their pixels. Frames that are smaller, or would lose too many pixels, are set aside. For
-    /// the others, the size is the same as without them.
+    /// the others, the size is the same as without them. Of very many different sizes, the most
+    /// common ones decide.
     pub fn choose(frames: &[FrameSize]) -> Option<Self> {
         let smallest = frames.iter().copied().reduce(FrameSize::min)?;
         let whole = Self::of(smallest, frames);
         if whole.fits.iter().all(|fits| *fits) {
             return Some(whole);
         }
-        let widths: BTreeSet<u32> = frames.iter().map(|frame| frame.width).collect();
-        let heights: BTreeSet<u32> = frames.iter().map(|frame| frame.height).collect();
+        let mut counts: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+        for frame in frames {
+            *counts.entry((frame.width, frame.height)).or_default() += 1;
+        }
+        let mut common: Vec<_> = counts.iter().collect();
+        common.sort_by_key(|&(_, count)| Reverse(*count));
+        let common = || common.iter().take(MOST_SIZES).map(|&(size, _)| *size);
+        let widths: BTreeSet<u32> = common().map(|(width, _)| width).collect();
+        let heights: BTreeSet<u32> = common().map(|(_, height)| height).collect();
+        let rank = |size: FrameSize| {
+            let (mut kept, mut shares) = (0, 0.0);
+            for (&frame, &count) in &counts {
+                let frame = FrameSize::from(frame);
+                if is_croppable(frame, size) {
+                    kept += count;
+                    shares += count as f64 * share(frame, size);
+                }
+            }
+            (kept, shares, size.pixels(), size.width)
+        };
         let sizes = widths
             .iter()
             .flat_map(|&width| heights.iter().map(move |&height| (width, height)))
             .map(FrameSize::from);
-        let rank = |size: &FrameSize| {
-            let kept = frames.iter().filter(|frame| is_croppable(**frame, *size));
-            let shares: f64 = kept.clone().map(|frame| share(*frame, *size)).sum();
-            (kept.count(), shares, size.pixels(), size.width)
-        };
-        let best = sizes.max_by(|one, other| {
-            let (one, other) = (rank(one), rank(other));
-            one.partial_cmp(&other).unwrap_or(Ordering::Equal)
-        })?;
+        let (_, best) = sizes
+            .map(|size| (rank(size), size))
+            .max_by(|(one, _), (other, _)| one.partial_cmp(other).unwrap_or(Ordering::Equal))?;
         Some(Self::of(best, frames))
     }
 
@@ -152,6 +169,19 @@ mod tests {
         ] {
             assert_eq!(chosen(frames), (size, aside), "{frames:?}");
         }
+    }
+
+    #[test]
+    fn a_thousand_different_shapes_get_a_size() {
+        // Photos among banners that are all different.
+        let banners = (0..1000).map(|index| FrameSize::new(1008, 28 + index / 4));
+        let photos = [FrameSize::new(1008, 756); 3];
+        let frames: Vec<_> = photos.into_iter().chain(banners).collect();
+        let CommonSize { size, fits } = CommonSize::choose(&frames).expect("there are frames");
+        let kept = frames.iter().zip(&fits).filter(|(_, fits)| **fits);
+        let mut kept = kept.map(|(frame, _)| *frame);
+        assert!(kept.all(|frame| share(frame, size) >= LEAST_SHARE_OF_LONG_FRAMES));
+        assert!(fits.iter().filter(|fits| **fits).count() > 250, "{size}");
     }
 
     #[test]

@@ -15,7 +15,8 @@ const UNKNOWN: f32 = -1.0;
 pub struct FrameReport {
     /// What is wrong with the frame, or why it is not registered.
     pub reason: Option<ReportedReason>,
-    /// Index of the connected piece of frames that the frame belongs to, the largest first.
+    /// Index of the connected piece of frames that the frame belongs to: 0 for the registered
+    /// frames, then the largest first.
     pub piece: Option<u32>,
     /// Inlier observations: points of the scene that were found in the frame.
     pub observations: Option<f32>,

@@ -7,7 +7,7 @@ use super::images::{ImageFaults, RequestImage};
 use super::reason::QualityReason;
 use super::report::{FrameQuality, Quality};
 use super::verdict::Verdict;
-use crate::cloud::median;
+use crate::cloud::{UNKNOWN_CONFIDENCE, median};
 use crate::prediction::{FrameReport, Prediction};
 
 /// Share of known pixels below which a result is hardly one.
@@ -19,8 +19,6 @@ const LEAST_PARALLAX: f32 = 0.5;
 /// Relative standard deviations above which a number is uncertain.
 const MOST_FOCAL_UNCERTAINTY: f32 = 0.1;
 const MOST_DEPTH_UNCERTAINTY: f32 = 0.3;
-/// Confidence that means "unknown".
-const UNKNOWN: f32 = 1.0;
 
 /// What a prediction shows, before its point cloud is built.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +37,8 @@ impl Assessment {
         for (frame, found) in geometry.frames.iter().enumerate() {
             if found.is_implausible || geometry.is_implausible {
                 prediction.cameras[frame].registered = false;
-                prediction.confidence[frame * pixels..(frame + 1) * pixels].fill(UNKNOWN);
+                prediction.confidence[frame * pixels..(frame + 1) * pixels]
+                    .fill(UNKNOWN_CONFIDENCE);
             }
         }
         Self {

@@ -40,7 +40,8 @@ pub struct FrameQuality {
     pub used: bool,
     /// Why it is left out or doubtful; `null` if nothing is wrong with it.
     pub reason: Option<QualityReason>,
-    /// Index of its connected piece, the largest first; `null` if it belongs to none.
+    /// Index of its connected piece: 0 is the one in the point cloud, then the largest first;
+    /// `null` if it belongs to none.
     pub piece: Option<u32>,
     /// Share of its pixels whose depth is known; `null` if the model did not get it.
     pub known_share: Option<f32>,

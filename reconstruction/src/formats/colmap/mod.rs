@@ -7,9 +7,9 @@
 //! ```
 //!
 //! Unregistered frames are left out. Each other frame is an image with a `PINHOLE` camera of its
-//! own, `OPENCV` with distortion; both have the number of the frame, counted from 1. Poses are world-to-camera (x right, y
-//! down, z forward), where the world is that of the GLB. The centre of the top left pixel is (0.5,
-//! 0.5), half a pixel more than in the intrinsics of the metadata.
+//! own, `OPENCV` with distortion; both have the number of the frame, counted from 1. Poses are
+//! world-to-camera (x right, y down, z forward), where the world is that of the GLB. The centre of
+//! the top left pixel is (0.5, 0.5), half a pixel more than in the intrinsics of the metadata.
 //!
 //! The 3D points are those of the GLB, numbered from 1 in its order. Each is observed at its own
 //! pixel, so its track has one element and its reprojection error is 0.

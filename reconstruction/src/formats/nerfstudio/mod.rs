@@ -4,7 +4,8 @@
 //! `transform_matrix` maps camera to GLB coordinates, with OpenGL camera axes (x right, y up, z
 //! backward). No transform was applied, so there is no `applied_transform`. Pixel corners are at
 //! integers: the centre of the top left pixel is (0.5, 0.5), half a pixel more than in the
-//! intrinsics of the metadata. With distortion in any frame, `camera_model` is `OPENCV`. The unit of length is that of the GLB.
+//! intrinsics of the metadata. With distortion in any frame, `camera_model` is `OPENCV`. The unit of
+//! length is that of the GLB.
 
 use std::io::{Seek, Write};
 
