@@ -218,7 +218,7 @@ def save(answer: Message, folder: Path, name: str) -> None:
     metadata = answer["metadata"]
     path.with_suffix(".json").write_text(json.dumps(metadata, indent=1) + "\n")
     print(f"{answer['type']}: {path}")
-    long = ("intrinsics", "extrinsics", "world_to_glb", "quality")
+    long = ("intrinsics", "distortion", "extrinsics", "world_to_glb", "quality")
     for key, value in metadata.items():
         if key not in long:
             print(f"  {key}: {json.dumps(value, ensure_ascii=False)}")
