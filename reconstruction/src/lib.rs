@@ -6,6 +6,7 @@
 //! 2. [`model`] defines the interface of a model and its metadata; the crate
 //!    `pointstream-inference` implements it, and the result is a [`prediction`];
 //! 3. [`cloud`] unprojects confident pixels, aligns them with the session's world and samples them;
+//!    a [`map`] does that for a stream of frames, a few at a time;
 //! 4. [`quality`] says whether the result can be relied on, and removes what is impossible;
 //! 5. [`formats`] writes files: GLB, PLY, COLMAP, NPZ and nerfstudio.
 //!
@@ -18,6 +19,7 @@ pub mod cloud;
 pub mod formats;
 pub mod geometry;
 pub mod image;
+pub mod map;
 pub mod model;
 pub mod prediction;
 pub mod quality;

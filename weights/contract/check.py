@@ -74,6 +74,11 @@ def _check_run(module: torch.jit.ScriptModule, metadata: Metadata, pixels: Tenso
             (label, run_model(module, metadata, pixels, hints=hints))
             for label, hints in (_hints(pixels) if metadata.hints else [])
         ]
+        extended = (
+            run_model(module, metadata, pixels, placed=_placed(pixels, metadata))
+            if metadata.extend
+            else None
+        )
     except (RuntimeError, torch.jit.Error) as error:
         return [f"raised: {str(error).strip().splitlines()[-1]}"]
     violations += _check_values(result, pixels)
@@ -91,6 +96,10 @@ def _check_run(module: torch.jit.ScriptModule, metadata: Metadata, pixels: Tenso
         if not bool(posed.registered.all()):
             found.append("a frame is not registered")
         violations += [f"with known poses: {violation}" for violation in found]
+    if extended is not None:
+        found = _check_values(extended, pixels, near_identity=False)
+        found += _check_placed(extended, _placed(pixels, metadata))
+        violations += [f"with placed frames: {violation}" for violation in found]
     for label, result in hinted:
         violations += [f"{label}: {violation}" for violation in _check_values(result, pixels)]
     return violations
@@ -132,6 +141,27 @@ def _hints(pixels: Tensor) -> list[tuple[str, Tensor]]:
     ]
 
 
+def _placed(pixels: Tensor, metadata: Metadata) -> Tensor:
+    """Rows of cameras `[N, 22 or 24]` of which the first half is placed, as `_poses`."""
+    frames = pixels.shape[0]
+    rows = torch.zeros(frames, 24 if metadata.distortion else 22, device=pixels.device)
+    count = (frames + 1) // 2
+    rows[:count, :21] = _poses(pixels)[:count]
+    rows[:count, 21] = 1.0
+    return rows
+
+
+def _check_placed(result: Reconstruction, placed: Tensor) -> list[str]:
+    """Check that the placed frames kept their cameras."""
+    kept = placed[:, 21] > 0.5
+    if not bool(result.registered[kept].all()):
+        return ["a placed frame is not registered"]
+    extrinsics = result.extrinsics[kept].flatten(1) - placed[kept, :12]
+    intrinsics = result.intrinsics[kept].flatten(1) / placed[kept, 12:21].clamp(min=1e-6)
+    changed = extrinsics.abs().max() > 1e-4 or (intrinsics[:, [0, 4]] - 1.0).abs().max() > 1e-3
+    return ["the camera of a placed frame was changed"] if bool(changed) else []
+
+
 def _check_encode(module: torch.jit.ScriptModule, pixels: Tensor) -> list[str]:
     """Check that row i of `encode` depends on image i only; on the CPU to the bit."""
     frames = pixels.shape[0]
@@ -159,7 +189,7 @@ def _nearly_equal(a: Tensor, b: Tensor, tolerance: float = 0.02) -> bool:
     return bool(difference <= tolerance * torch.linalg.vector_norm(b.double()))
 
 
-def _check_values(result: Reconstruction, pixels: Tensor) -> list[str]:
+def _check_values(result: Reconstruction, pixels: Tensor, near_identity: bool = True) -> list[str]:
     """Check shapes, types and ranges of a result."""
     violations: list[str] = []
     frames, _, height, width = pixels.shape
@@ -187,7 +217,8 @@ def _check_values(result: Reconstruction, pixels: Tensor) -> list[str]:
         violations.append(f"confidence is {result.confidence.min():.6g} somewhere, expected >= 1")
     if bool((result.confidence[~result.registered] > 1).any()):
         violations.append("an unregistered frame has a confidence above 1")
-    return violations + _check_cameras(result) + _check_report(result)
+    cameras = _check_cameras(result, near_identity)
+    return violations + cameras + _check_report(result)
 
 
 def _check_report(result: Reconstruction) -> list[str]:
@@ -215,7 +246,7 @@ def _check_report(result: Reconstruction) -> list[str]:
     return violations
 
 
-def _check_cameras(result: Reconstruction) -> list[str]:
+def _check_cameras(result: Reconstruction, near_identity: bool) -> list[str]:
     violations: list[str] = []
     rotations = result.extrinsics[:, :, :3].double()
     identity = torch.eye(3, 4, dtype=torch.float64, device=rotations.device)
@@ -225,7 +256,7 @@ def _check_cameras(result: Reconstruction) -> list[str]:
     ):
         violations.append("extrinsics hold something else than a rotation")
     distance = (result.extrinsics.double() - identity).abs().flatten(1).amax(1)
-    if float(distance.min()) > NEAR_IDENTITY:
+    if near_identity and float(distance.min()) > NEAR_IDENTITY:
         violations.append("no frame has extrinsics near the identity")
     k = result.intrinsics
     if bool((k[:, 0, 0] <= 0).any()) or bool((k[:, 1, 1] <= 0).any()):

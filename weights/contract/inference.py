@@ -36,13 +36,15 @@ def run_model(
     progress: Callable[[str], None] = lambda stage: None,
     poses: Tensor | None = None,
     hints: Tensor | None = None,
+    placed: Tensor | None = None,
 ) -> Reconstruction:
     """Reconstruct uint8 frames `[N, 3, H, W]`, whose sides are multiples of the patch size.
 
     Encodes frames and computes depth `chunk` frames at a time. Calls `progress` after each stage
     with the name of its entry point. `poses`, float32 `[N, 21]`, are known cameras; they need the
-    entry point `relate_posed`. Without them, `hints`, float32 `[N, 3]`, go to the entry point
-    `relate_hinted` if the model has it.
+    entry point `relate_posed`. `placed`, rows of `cameras` of an earlier run for some of the
+    frames, go to the entry point `relate_extended`. Without them, `hints`, float32 `[N, 3]`, go to
+    the entry point `relate_hinted` if the model has it.
 
     TorchScript's optimiser is off: it specialises the code for the shapes of the first calls. That
     costs more than it saves, because every scene has other shapes.
@@ -57,6 +59,10 @@ def run_model(
         progress("encode")
         if poses is not None:
             state = module.relate_posed(features, poses, size)
+        elif placed is not None:
+            none = torch.zeros(frames, 3, device=pixels.device)
+            given = none if hints is None else hints
+            state = module.relate_extended(features, placed, given, size)
         elif hints is not None and metadata.hints:
             state = module.relate_hinted(features, hints, size)
         else:

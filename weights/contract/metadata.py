@@ -99,6 +99,8 @@ class Metadata:
     """Whether rows of cameras end with the radial distortion k1 and k2."""
     hints: bool = False
     """Whether the archive has the entry point `relate_hinted`."""
+    extend: bool = False
+    """Whether the archive has the entry point `relate_extended`."""
     normalisation: Normalisation | None = None
     """Pixel normalisation that the model applies itself."""
     memory: Memory | None = None
@@ -151,6 +153,7 @@ class Metadata:
             *["relate_posed"] * self.poses,
             *["report"] * self.report,
             *["relate_hinted"] * self.hints,
+            *["relate_extended"] * self.extend,
             *["align"] * self.align,
             *["fuse"] * self.fuse,
         ]
@@ -201,7 +204,7 @@ OPTIONAL = tuple(
     for field in dataclasses.fields(Metadata)
     if field.name
     in (
-        *("align", "poses", "report", "distortion", "hints"),
+        *("align", "poses", "report", "distortion", "hints", "extend"),
         *("normalisation", "memory", "source_digest", "head_precision"),
     )
 )

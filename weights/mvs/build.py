@@ -13,7 +13,7 @@ from weights.mvs.model import MvsModel
 
 METADATA = Metadata(
     name="mvs",
-    version="2.0.0",
+    version="2.1.0",
     license="Apache-2.0",
     patch_size=2,
     default_process_res=504,
@@ -24,6 +24,7 @@ METADATA = Metadata(
     report=True,
     distortion=True,
     hints=True,
+    extend=True,
 )
 DEFAULT_PATH = Path(__file__).parent / "mvs.pt"
 

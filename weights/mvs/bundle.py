@@ -166,19 +166,18 @@ def damped(blocks: Tensor, damping: float) -> Tensor:
     return blocks + torch.diag_embed(blocks.diagonal(dim1=-2, dim2=-1) * damping + 1e-9)
 
 
-def observation_pairs(point: Tensor) -> tuple[Tensor, Tensor]:
-    """All pairs of different observations of the same point, each once: two int64 [P].
-
-    `point` int64 [O] ascends.
-    """
-    _, counts = torch.unique_consecutive(point, return_counts=True)
+def observation_pairs(observations: Observations, fixed: Tensor) -> tuple[Tensor, Tensor]:
+    """All pairs of different observations of the same point by cameras that are not `fixed` (bool
+    [N]), each once: two int64 [P]."""
+    rows = torch.nonzero(~fixed[observations.camera])[:, 0]
+    _, counts = torch.unique_consecutive(observations.point[rows], return_counts=True)
     ends = counts.cumsum(0)
-    index = torch.arange(point.size(0), device=point.device)
+    index = torch.arange(rows.size(0), device=rows.device)
     later = ends.repeat_interleave(counts) - index - 1
     first = index.repeat_interleave(later)
     starts = later.cumsum(0) - later
-    second = torch.arange(first.size(0), device=point.device) - starts[first] + first + 1
-    return first, second
+    second = torch.arange(first.size(0), device=rows.device) - starts[first] + first + 1
+    return rows[first], rows[second]
 
 
 def free_unknowns(fixed: Tensor, prior: LensPrior) -> Tensor:
@@ -272,7 +271,7 @@ def adjust(
     """
     free = free_unknowns(fixed, prior)
     cameras = scene.rotations.size(0)
-    pairs = observation_pairs(observations.point)
+    pairs = observation_pairs(observations, fixed)
     weights = torch.stack([prior.focal_weight, prior.bend_weight], dim=1).reshape(-1)
     _, _, _, residuals = reprojection(scene, observations)
     cost = huber_cost(residuals, huber) + prior_cost(scene.lenses, prior)

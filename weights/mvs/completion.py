@@ -64,7 +64,7 @@ def complete(
     points = torch.zeros(count, 3, dtype=torch.float64, device=device)
     known = torch.zeros(count, dtype=torch.bool, device=device)
     empty = Scene(scene.rotations, scene.translations, scene.lenses, points)
-    again = Reconstruction(empty, model.registered, known, model.origin)
+    again = Reconstruction(empty, model.registered, known, model.fixed)
     again = add_points(again, fresh, threshold, math.radians(0.7))
     prior = lens_prior(calibration, True, bend_is_free)
     again = bundle(again, fresh, lens_prior(calibration, True, False), threshold, threshold, 8)

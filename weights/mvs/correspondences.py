@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from weights.mvs.features import Features
+from weights.mvs.lenses import Lenses, as_one_lens
 from weights.mvs.matching import match_frames
 from weights.mvs.overlap import candidate_pairs
 
@@ -47,6 +48,11 @@ def select_pairs(table: Correspondences, index: Tensor) -> Correspondences:
 
 def match_all(features: Features, capacity: int) -> Correspondences:
     """Correspondences of every candidate pair that has enough distinctive ones."""
+    return match_pairs(features, candidate_pairs(features), capacity)
+
+
+def match_pairs(features: Features, pairs: list[tuple[int, int]], capacity: int) -> Correspondences:
+    """Correspondences of those pairs that have enough distinctive ones."""
     device = features.positions.device
     first: list[int] = []
     second: list[int] = []
@@ -54,7 +60,7 @@ def match_all(features: Features, capacity: int) -> Correspondences:
     slots2: list[Tensor] = []
     ratios: list[Tensor] = []
     valid: list[Tensor] = []
-    for one, two in candidate_pairs(features):
+    for one, two in pairs:
         left, right, ratio = match_frames(features, one, two)
         if int((ratio < 0.85).sum()) < 15:
             continue
@@ -89,4 +95,18 @@ def match_all(features: Features, capacity: int) -> Correspondences:
         points2=features.positions[frames2[:, None], table2].to(torch.float64),
         ratio=torch.stack(ratios),
         valid=torch.stack(valid),
+    )
+
+
+def for_one_lens(table: Correspondences, lenses: Lenses) -> Correspondences:
+    """The correspondences as the lens of group 0 would record them without distortion."""
+    return Correspondences(
+        first=table.first,
+        second=table.second,
+        slots1=table.slots1,
+        slots2=table.slots2,
+        points1=as_one_lens(table.points1, table.first, lenses),
+        points2=as_one_lens(table.points2, table.second, lenses),
+        ratio=table.ratio,
+        valid=table.valid,
     )

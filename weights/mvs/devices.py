@@ -53,7 +53,7 @@ def with_devices(
         Scene(scene.rotations, scene.translations, own, scene.points),
         model.registered,
         model.known,
-        model.origin,
+        model.fixed,
     )
     weight = (calibration.weight * noise * noise).expand(frames)
     prior = LensPrior(calibration.log_focal.expand(frames), weight, torch.zeros_like(weight))

@@ -81,3 +81,11 @@ def uniform_hash(rows: int, columns: int, seed: int, device: torch.device) -> Te
         state = (state * 0x45D9F3B) & mask
     state = ((state >> 16) ^ state) & mask
     return ((state.to(torch.float64) + 0.5) / 4294967296.0).reshape(rows, columns)
+
+
+def nearest_registered(registered: Tensor) -> Tensor:
+    """For each frame, the nearest registered frame in the sequence (itself if registered)."""
+    index = torch.arange(registered.size(0), device=registered.device)
+    apart = (index[:, None] - index[None, :]).abs()
+    far = torch.full_like(apart, registered.size(0) + 1)
+    return torch.where(registered[None, :], apart, far).argmin(dim=1)

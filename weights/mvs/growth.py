@@ -27,8 +27,8 @@ class Reconstruction(NamedTuple):
     """bool [N], frames with a pose."""
     known: Tensor
     """bool [T], tracks with a point."""
-    origin: int
-    """The frame whose pose is fixed."""
+    fixed: Tensor
+    """bool [N], frames whose poses hold the coordinates: they never change."""
 
 
 def reprojection_errors(model: Reconstruction, tracks: Tracks) -> tuple[Tensor, Tensor]:
@@ -80,21 +80,24 @@ def add_points(
     all_points = scene.points.clone()
     all_points[todo[fresh]] = points[fresh]
     moved = Scene(scene.rotations, scene.translations, scene.lenses, all_points)
-    return Reconstruction(moved, model.registered, known, model.origin)
+    return Reconstruction(moved, model.registered, known, model.fixed)
 
 
 def rescaled(model: Reconstruction) -> Reconstruction:
-    """Rescale to a median depth of 1 in the origin frame."""
+    """Rescale to a median depth of 1 in the fixed frame, unless several ones fix the scale."""
     scene = model.scene
-    placed = scene.points[model.known] @ scene.rotations[model.origin].t()
-    depths = placed[:, 2] + scene.translations[model.origin, 2]
+    if int(model.fixed.sum()) != 1:
+        return model
+    origin = int(model.fixed.to(torch.int64).argmax())
+    placed = scene.points[model.known] @ scene.rotations[origin].t()
+    depths = placed[:, 2] + scene.translations[origin, 2]
     if depths.size(0) == 0:
         return model
     scale = float(depths.median())
     if not (scale > 1e-9 and scale < 1e9):
         return model
     smaller = Scene(scene.rotations, scene.translations / scale, scene.lenses, scene.points / scale)
-    return Reconstruction(smaller, model.registered, model.known, model.origin)
+    return Reconstruction(smaller, model.registered, model.known, model.fixed)
 
 
 def bundle(
@@ -118,16 +121,15 @@ def bundle(
     observations = Observations(camera=camera, point=point, pixels=tracks.pixels[track, camera])
     scene = model.scene
     start = Scene(scene.rotations, scene.translations, scene.lenses, scene.points[rows])
-    fixed = ~model.registered
-    fixed[model.origin] = True
+    fixed = ~model.registered | model.fixed
     better = adjust(start, observations, fixed, prior, huber, iterations, settled)
     points = scene.points.clone()
     points[rows] = better.points
     moved = Scene(better.rotations, better.translations, better.lenses, points)
-    model = Reconstruction(moved, model.registered, model.known, model.origin)
+    model = Reconstruction(moved, model.registered, model.known, model.fixed)
     agree = inlier_observations(model, tracks, 2.5 * threshold).sum(1)
     return rescaled(
-        Reconstruction(moved, model.registered, model.known & (agree >= 2), model.origin)
+        Reconstruction(moved, model.registered, model.known & (agree >= 2), model.fixed)
     )
 
 
@@ -188,7 +190,7 @@ def register_frame(
     registered = model.registered.clone()
     registered[frame] = True
     moved = Scene(all_rotations, translations, scene.lenses, scene.points)
-    return Reconstruction(moved, registered, model.known, model.origin)
+    return Reconstruction(moved, registered, model.known, model.fixed)
 
 
 def start_from_pair(
@@ -213,27 +215,27 @@ def start_from_pair(
     registered[second] = True
     points = torch.zeros(count, 3, dtype=torch.float64, device=device)
     known = torch.zeros(count, dtype=torch.bool, device=device)
+    fixed = torch.zeros(frames, dtype=torch.bool, device=device)
+    fixed[first] = True
     scene = Scene(rotations, translations, lenses, points)
-    model = Reconstruction(scene, registered, known, first)
+    model = Reconstruction(scene, registered, known, fixed)
     model = add_points(model, tracks, threshold, math.radians(0.5))
     if int(model.known.sum()) < 12:
         model = add_points(model, tracks, threshold, math.radians(0.1))
     return rescaled(model)
 
 
-def grow(
-    row: int,
+def register_all(
+    model: Reconstruction,
+    tracks: Tracks,
     table: Correspondences,
     graph: ViewGraph,
-    tracks: Tracks,
-    calibration: Calibration,
+    of_two: LensPrior,
+    prior: LensPrior,
     threshold: float,
 ) -> Reconstruction:
-    """Reconstruct incrementally from the pair in a row of the table."""
-    lenses = starting_lenses(calibration, graph.poses.log_focal)
-    fixed = lens_prior(calibration, False, False)
-    model = start_from_pair(row, table, graph, tracks, lenses, threshold)
-    model = bundle(model, tracks, fixed, threshold, threshold, 10)
+    """Register the other frames, those that see most known points first. `of_two` is the prior of
+    the lenses while only two frames are registered."""
     frames = tracks.observed.size(1)
     failed = torch.zeros_like(model.registered)
     while bool((~model.registered & ~failed).any()):
@@ -249,9 +251,26 @@ def grow(
         if count > before:
             failed = torch.zeros_like(failed)
             model = add_points(model, tracks, threshold, math.radians(1.0))
-            prior = lens_prior(calibration, count >= 3, False)
-            model = bundle(model, tracks, prior, threshold, threshold, 6)
+            used = prior if count >= 3 else of_two
+            model = bundle(model, tracks, used, threshold, threshold, 6)
+    return model
+
+
+def grow(
+    row: int,
+    table: Correspondences,
+    graph: ViewGraph,
+    tracks: Tracks,
+    calibration: Calibration,
+    threshold: float,
+) -> Reconstruction:
+    """Reconstruct incrementally from the pair in a row of the table."""
+    lenses = starting_lenses(calibration, graph.poses.log_focal)
+    fixed = lens_prior(calibration, False, False)
+    model = start_from_pair(row, table, graph, tracks, lenses, threshold)
+    model = bundle(model, tracks, fixed, threshold, threshold, 10)
     prior = lens_prior(calibration, True, False)
+    model = register_all(model, tracks, table, graph, fixed, prior, threshold)
     model = add_points(model, tracks, threshold, math.radians(0.7))
     model = bundle(model, tracks, prior, threshold, threshold, 20)
     model = add_points(model, tracks, threshold, math.radians(0.7))

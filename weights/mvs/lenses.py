@@ -89,3 +89,23 @@ def radial_terms(bend: Tensor, focal: Tensor, height: float, width: float) -> Te
     determinant = aa * bb - ab * ab
     terms = torch.stack([ao * bb - bo * ab, bo * aa - ao * ab], dim=1) / determinant[:, None]
     return torch.where(bend[:, None] != 0.0, terms, torch.zeros_like(terms)).to(bend.dtype)
+
+
+def bend_of_terms(
+    terms: Tensor, focal: Tensor, height: float, width: float, most_bend: float = MOST_BEND
+) -> Tensor:
+    """The bend [N] of the lenses with radial terms k1 and k2 [N, 2]: the inverse of
+    `radial_terms`, by least squares over the same distances from the centre."""
+    extent = max(height, width)
+    corner = 0.5 * math.sqrt(height * height + width * width)
+    length = focal.to(torch.float64)[:, None]
+    goal = torch.linspace(0.0, 1.0, 33, dtype=torch.float64, device=terms.device)[1:] * corner
+    first, second = terms.to(torch.float64)[:, :1], terms.to(torch.float64)[:, 1:]
+    ideal = (goal[None] / length).expand(terms.size(0), -1)
+    for _step in range(12):
+        square = ideal.square()
+        ideal = goal[None] / length / (1.0 + first * square + second * square.square())
+    cubic = goal.pow(3)[None] / (extent * extent)
+    bend = ((ideal * length - goal[None]) * cubic).sum(1) / cubic.square().sum(1)
+    none = (terms == 0.0).all(dim=1)
+    return torch.where(none, torch.zeros_like(bend), bend).clamp(-most_bend, most_bend)

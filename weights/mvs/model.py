@@ -5,7 +5,14 @@ from torch import Tensor, nn
 
 from weights.mvs.calibration import hinted_calibration
 from weights.mvs.dense import dense_frames, fuse_frames
-from weights.mvs.sparse import encode_features, feature_length, reconstruct, reconstruct_calibrated
+from weights.mvs.extension import extend
+from weights.mvs.sparse import (
+    encode_features,
+    feature_length,
+    pixel_threshold,
+    reconstruct,
+    reconstruct_calibrated,
+)
 from weights.mvs.state import encode_image, pack_state, unpack_cameras, unpack_report
 
 
@@ -38,6 +45,18 @@ class MvsModel(nn.Module):
             length = feature_length(int(size[0]), int(size[1]))
             calibration = hinted_calibration(hints, size)
             sparse = reconstruct_calibrated(features[:, :length], calibration, size)
+            return pack_state(sparse, features[:, length:], size)
+
+    @torch.jit.export
+    def relate_extended(
+        self, features: Tensor, cameras: Tensor, hints: Tensor, size: Tensor
+    ) -> Tensor:
+        """As `relate_hinted`, in the coordinates of the frames that have a camera already: rows
+        float32 [N, 24] of `cameras`, "registered" meaning "placed"."""
+        with torch.no_grad():
+            length = feature_length(int(size[0]), int(size[1]))
+            threshold = pixel_threshold(size)
+            sparse = extend(features[:, :length], cameras, hints, size, threshold)
             return pack_state(sparse, features[:, length:], size)
 
     @torch.jit.export

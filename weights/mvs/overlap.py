@@ -32,6 +32,31 @@ def count_shared(one: Tensor, others: Tensor) -> Tensor:
     return (mutual & distinctive & (best > 0.1)).sum(1)
 
 
+def shared_with(
+    rows: list[int], features: Features, strongest: int = STRONGEST, upright: int = UPRIGHT
+) -> Tensor:
+    """Number of the strongest features that the frames `rows` share with each frame, int64
+    [len(rows), N], 0 with themselves.
+
+    Frames that share few with every other one are compared in all quarter turns.
+    """
+    descriptors = features.descriptors[:, :strongest]
+    descriptors = descriptors * features.valid[:, :strongest, None]
+    shared = torch.zeros(
+        len(rows), descriptors.size(0), dtype=torch.int64, device=descriptors.device
+    )
+    for row, i in enumerate(rows):
+        shared[row] = count_shared(descriptors[i], descriptors)
+        shared[row, i] = 0
+        if int(shared[row].max()) >= upright:
+            continue
+        for turns in range(1, 4):
+            counts = count_shared(rolled(descriptors[i], turns), descriptors)
+            counts[i] = 0
+            shared[row] = torch.maximum(shared[row], counts)
+    return shared
+
+
 def shared_features(
     features: Features, strongest: int = STRONGEST, upright: int = UPRIGHT
 ) -> Tensor:
@@ -70,6 +95,27 @@ def candidate_pairs(
         chosen = torch.zeros(frames, frames, dtype=torch.bool)
         chosen.scatter_(1, best.indices, best.values > 0)
         chosen = chosen | chosen.t()
+    pairs: list[tuple[int, int]] = []
+    for first in range(frames):
+        for second in range(first + 1, frames):
+            if bool(chosen[first, second]):
+                pairs.append((first, second))
+    return pairs
+
+
+def pairs_with_new(
+    new: list[int], shared: Tensor, partners: int = PARTNERS
+) -> list[tuple[int, int]]:
+    """Pairs of frames to match, each with at least one new frame; `shared` [len(new), N] is the
+    result of `shared_with` for them."""
+    frames = shared.size(1)
+    chosen = torch.zeros(frames, frames, dtype=torch.bool)
+    best = torch.topk(shared.cpu(), min(partners, frames), dim=1)
+    for row, i in enumerate(new):
+        for k in range(best.indices.size(1)):
+            if int(best.values[row, k]) > 0:
+                other = int(best.indices[row, k])
+                chosen[min(i, other), max(i, other)] = True
     pairs: list[tuple[int, int]] = []
     for first in range(frames):
         for second in range(first + 1, frames):

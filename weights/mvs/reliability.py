@@ -97,8 +97,7 @@ def focal_uncertainty(
 ) -> Tensor:
     """Standard deviation of the log of each frame's focal length, float64 [N]."""
     measured = measure(model, tracks, visible)
-    fixed = ~model.registered
-    fixed[model.origin] = True
+    fixed = ~model.registered | model.fixed
     lenses = model.scene.lenses
     prior = lens_prior(calibration, True, bool((lenses.bend != 0.0).any()))
     deviations = focal_deviations(

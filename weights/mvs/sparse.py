@@ -15,10 +15,10 @@ from weights.mvs.calibration import (
     unknown_calibration,
 )
 from weights.mvs.completion import complete
-from weights.mvs.correspondences import Correspondences, match_all
+from weights.mvs.correspondences import Correspondences, for_one_lens, match_all
 from weights.mvs.devices import with_devices
 from weights.mvs.features import encode_features, feature_length, unpack_features
-from weights.mvs.geometry import transform, uniform_hash
+from weights.mvs.geometry import nearest_registered, transform, uniform_hash
 from weights.mvs.growth import (
     Reconstruction,
     agreement,
@@ -27,7 +27,7 @@ from weights.mvs.growth import (
     seed_pairs,
 )
 from weights.mvs.interface import SparseModel
-from weights.mvs.lenses import Lenses, as_one_lens, focal_lengths
+from weights.mvs.lenses import Lenses, focal_lengths
 from weights.mvs.reliability import focal_uncertainty, frame_reliability
 from weights.mvs.report import frame_report, unknown_report, unsolved_report
 from weights.mvs.rivals import disputed, two_view_rival
@@ -78,14 +78,6 @@ def canonical_order(features: Tensor) -> Tensor:
     return torch.argsort(keys, stable=True)
 
 
-def nearest_registered(registered: Tensor) -> Tensor:
-    """For each frame, the nearest registered frame in the sequence (itself if registered)."""
-    index = torch.arange(registered.size(0), device=registered.device)
-    apart = (index[:, None] - index[None, :]).abs()
-    far = torch.full_like(apart, registered.size(0) + 1)
-    return torch.where(registered[None, :], apart, far).argmin(dim=1)
-
-
 def in_first_frame(scene: Scene, registered: Tensor, visible: Tensor) -> Scene:
     """The scene in the camera frame of the first registered frame, with a pose for every frame,
     scaled to a median depth of 1 of the points that this frame sees.
@@ -131,20 +123,6 @@ def starting_focals(
         if len(chosen) < 3 and apart and score > 0.97 * candidates[0][1]:
             chosen.append(focal)
     return chosen
-
-
-def for_one_lens(table: Correspondences, lenses: Lenses) -> Correspondences:
-    """The correspondences as the lens of group 0 would record them without distortion."""
-    return Correspondences(
-        first=table.first,
-        second=table.second,
-        slots1=table.slots1,
-        slots2=table.slots2,
-        points1=as_one_lens(table.points1, table.first, lenses),
-        points2=as_one_lens(table.points2, table.second, lenses),
-        ratio=table.ratio,
-        valid=table.valid,
-    )
 
 
 def finish(

@@ -54,7 +54,7 @@ def focal_deviations(
     lenses = weights.size(0)
     equations.cameras.diagonal()[-lenses:].add_(weights)
     inverse = inverse_3x3(damped(equations.points, 1e-9))
-    pairs = observation_pairs(observations.point)
+    pairs = observation_pairs(observations, fixed)
     system, _ = reduced_system(equations, observations, pairs, inverse, free, 1e-9)
     sides = torch.zeros(free.size(0), lenses, dtype=torch.float64, device=free.device)
     rows = torch.arange(lenses, device=free.device)

@@ -188,9 +188,16 @@ def test_bundle_adjustment_keeps_a_fixed_focal_length():
 
 
 def test_observation_pairs_are_all_pairs_of_each_point_once():
-    first, second = observation_pairs(torch.tensor([0, 0, 0, 2, 5, 5]))
+    camera, point = torch.tensor([0, 1, 2, 1, 0, 2]), torch.tensor([0, 0, 0, 2, 5, 5])
+    observations = Observations(camera, point, torch.zeros(6, 2))
+    none = torch.zeros(3, dtype=torch.bool)
+    first, second = observation_pairs(observations, none)
     pairs = set(zip(first.tolist(), second.tolist(), strict=True))
     assert pairs == {(0, 1), (0, 2), (1, 2), (4, 5)} and first.size(0) == 4
+    # A fixed camera takes part in no pair.
+    first, second = observation_pairs(observations, camera[:3] == 1)
+    pairs = set(zip(first.tolist(), second.tolist(), strict=True))
+    assert pairs == {(0, 2), (4, 5)} and first.size(0) == 2
 
 
 @pytest.mark.parametrize("bend", [-0.2, 0.16, 0.4])

@@ -8,8 +8,8 @@ use image::RgbImage;
 use nalgebra::{Matrix3, Matrix4};
 use pointstream_reconstruction::geometry::{Distortion, FrameSize};
 use pointstream_reconstruction::model::{
-    CONTRACT_VERSION, CameraPriors, Device, Features, FramesPerCall, LoadModel, Metadata, Model,
-    ModelError, OnStep, Precision, Scale, Shortage, Step,
+    CONTRACT_VERSION, CameraPriors, Device, Extension, ExtensionFrame, Features, FramesPerCall,
+    LoadModel, Metadata, Model, ModelError, OnStep, Precision, Scale, Shortage, Step,
 };
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 use tokio::sync::mpsc::UnboundedSender;
@@ -73,6 +73,7 @@ fn metadata() -> Metadata {
         report: false,
         distortion: false,
         hints: false,
+        extend: true,
         normalisation: None,
         source_digest: None,
         memory: None,
@@ -158,6 +159,20 @@ impl Model for FakeModel {
             depth: (0..pixels).map(|index| 2.0 + index as f32 * 1e-4).collect(),
             confidence: vec![5.0; pixels],
             report: None,
+        })
+    }
+
+    fn extend(
+        &self,
+        frames: &[ExtensionFrame<'_>],
+        on_step: &mut OnStep<'_>,
+    ) -> Result<Extension, ModelError> {
+        let new = frames.iter().filter(|frame| frame.placed.is_none());
+        let features: Vec<_> = new.map(|frame| frame.features).collect();
+        let prediction = self.predict(&features, CameraPriors::default(), on_step)?;
+        Ok(Extension {
+            prediction,
+            maps: Vec::new(),
         })
     }
 }

@@ -7,19 +7,22 @@ use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::model::{
     CameraGroup, CameraHint, Device, Features, KnownCamera, ModelError,
 };
+use pointstream_reconstruction::prediction::Camera;
 use tch::{Kind, Tensor};
 
 use super::errors::{Work, call_error};
-use super::numbers::{HINT_NUMBERS, KNOWN_CAMERA_NUMBERS};
+use super::numbers::{
+    CAMERA_NUMBERS, DISTORTED_CAMERA_NUMBERS, HINT_NUMBERS, KNOWN_CAMERA_NUMBERS,
+};
 use super::transfer::send;
 use crate::devices::torch_device;
 
-/// The encoded frame: one row of the output of `encode`.
-pub(super) struct EncodedFrame(pub(super) Tensor);
+/// What the model keeps of a frame: one row of the output of `encode` or `dense`.
+pub(super) struct FrameTensor(pub(super) Tensor);
 
 // SAFETY: the tensor is never written to after its construction, and libtorch allows several
 // threads to read a tensor and to count references to it.
-unsafe impl Sync for EncodedFrame {}
+unsafe impl Sync for FrameTensor {}
 
 /// Frames of one size as uint8 `[n, 3, H, W]` on the device. They are permuted there, which is
 /// faster than on the CPU.
@@ -64,16 +67,55 @@ pub(super) fn feature_rows(
             if frame.size() != work.size {
                 return Err(differing(work.size, frame.size()));
             }
-            let row = frame.content::<EncodedFrame>().ok_or_else(|| {
-                ModelError::Features("they were encoded by another model".to_owned())
-            })?;
-            // The worker of another GPU may have encoded it.
-            row.0
-                .f_to_device(torch_device(device))
-                .map_err(|error| call_error("the copy to the device", &error, work))
+            tensor_of(frame, device, work)
         })
         .collect::<Result<Vec<_>, _>>()?;
     Tensor::f_cat(&rows, 0).map_err(|error| call_error("relate", &error, work))
+}
+
+/// The tensor of a frame on the device; the worker of another GPU may have computed it.
+pub(super) fn tensor_of(
+    frame: &Features,
+    device: Device,
+    work: Work,
+) -> Result<Tensor, ModelError> {
+    let row = frame
+        .content::<FrameTensor>()
+        .ok_or_else(|| ModelError::Features("they were encoded by another model".to_owned()))?;
+    row.0
+        .f_to_device(torch_device(device))
+        .map_err(|error| call_error("the copy to the device", &error, work))
+}
+
+/// Placed cameras as float32 `[N, 22]`, or `[N, 24]` with distortion: rows of `cameras`, of zeros for
+/// frames without a camera.
+pub(super) fn placed_rows<'a>(
+    cameras: impl ExactSizeIterator<Item = Option<&'a Camera>>,
+    distortion: bool,
+    device: Device,
+    work: Work,
+) -> Result<Tensor, ModelError> {
+    let columns = match distortion {
+        true => DISTORTED_CAMERA_NUMBERS,
+        false => CAMERA_NUMBERS,
+    };
+    let mut numbers = Vec::with_capacity(cameras.len() * columns);
+    for camera in cameras {
+        let begin = numbers.len();
+        if let Some(camera) = camera {
+            let extrinsics = camera.extrinsics.fixed_view::<3, 4>(0, 0).transpose();
+            let intrinsics = camera.intrinsics.transpose();
+            let both = extrinsics.iter().chain(intrinsics.iter());
+            numbers.extend(both.map(|number| *number as f32));
+            numbers.push(1.0);
+            if distortion {
+                let terms = camera.distortion.coefficients();
+                numbers.extend(terms.map(|number| number as f32));
+            }
+        }
+        numbers.resize(begin + columns, 0.0);
+    }
+    matrix(&numbers, columns, "relate_extended", device, work)
 }
 
 /// Known cameras as float32 `[N, 21]`: extrinsics 3x4 and intrinsics 3x3, both row-major.

@@ -1,6 +1,7 @@
 //! Runs models that are TorchScript archives with libtorch.
 
 mod errors;
+mod extension;
 mod inputs;
 mod load;
 mod model;

@@ -5,14 +5,14 @@ use std::ops::{ControlFlow, Range};
 use ::image::RgbImage;
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::model::{
-    CameraPriors, Device, Features, FramesPerCall, Metadata, Model, ModelError, OnStep, Scale,
-    Shortage, Step, adopt_known_cameras,
+    CameraPriors, Device, Extension, ExtensionFrame, Features, FramesPerCall, Metadata, Model,
+    ModelError, OnStep, Scale, Shortage, Step, adopt_known_cameras,
 };
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 use tch::{CModule, Tensor};
 
 use super::errors::{Work, broken, call_error};
-use super::inputs::{EncodedFrame, camera_rows, differing, feature_rows, hint_rows, image_tensor};
+use super::inputs::{FrameTensor, camera_rows, differing, feature_rows, hint_rows, image_tensor};
 use super::numbers::{
     CAMERA_NUMBERS, DISTORTED_CAMERA_NUMBERS, Maps, camera, depth_and_confidence, integers, report,
     to_vec,
@@ -31,7 +31,7 @@ pub struct TorchScriptModel {
 impl TorchScriptModel {
     /// Calls an entry point with tensors only: tch leaks the arguments of a failed call if they are
     /// other values.
-    fn call(
+    pub(super) fn call(
         &self,
         entry_point: &'static str,
         arguments: &[&Tensor],
@@ -74,7 +74,7 @@ impl TorchScriptModel {
     }
 
     /// Calls an entry point that returns maps, and copies depth and confidence to the CPU.
-    fn maps(
+    pub(super) fn maps(
         &self,
         entry_point: &'static str,
         arguments: &[&Tensor],
@@ -90,7 +90,7 @@ impl TorchScriptModel {
     }
 
     /// Converts the rows of cameras that an entry point returned.
-    fn cameras(
+    pub(super) fn cameras(
         &self,
         rows: &Tensor,
         entry_point: &'static str,
@@ -169,7 +169,7 @@ impl Model for TorchScriptModel {
                 };
                 let row = row.map_err(|error| call_error("encode", &error, work))?;
                 let bytes = row.numel() * row.kind().elt_size_in_bytes();
-                Ok(Features::new(size, bytes, Box::new(EncodedFrame(row))))
+                Ok(Features::new(size, bytes, Box::new(FrameTensor(row))))
             })
             .collect()
     }
@@ -268,9 +268,17 @@ impl Model for TorchScriptModel {
         }
         Ok(prediction)
     }
+
+    fn extend(
+        &self,
+        frames: &[ExtensionFrame<'_>],
+        on_step: &mut OnStep<'_>,
+    ) -> Result<Extension, ModelError> {
+        self.extend_frames(frames, on_step)
+    }
 }
 
-fn step(on_step: &mut OnStep<'_>, step: Step) -> Result<(), ModelError> {
+pub(super) fn step(on_step: &mut OnStep<'_>, step: Step) -> Result<(), ModelError> {
     match on_step(step) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(ModelError::Cancelled),

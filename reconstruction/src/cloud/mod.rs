@@ -28,11 +28,13 @@ mod view;
 mod world;
 
 pub use alignment::{Alignment, AlignmentQuality, Unaligned};
-pub(crate) use confident::{UNKNOWN_CONFIDENCE, is_known};
+pub(crate) use confident::{ConfidentPixels, UNKNOWN_CONFIDENCE, is_known};
+pub(crate) use filters::keep_most_confident;
 pub use filters::{PointFilters, VoxelSize};
 pub use matrix::rows;
 pub use sample::Pixel;
 pub use scene::{CloudError, CloudOptions, Scene, SceneCamera, SceneFrame, build_scene};
+pub(crate) use scene::{camera_size, check_frames, passing_pixels, place_in_world, scene_cameras};
 pub(crate) use statistics::{median, percentile};
 pub(crate) use threshold::KNOWN_CONFIDENCE;
 pub(crate) use unproject::FrameMap;

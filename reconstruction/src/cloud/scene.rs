@@ -126,26 +126,15 @@ pub fn build_scene(
     world: Option<&World>,
     options: &CloudOptions,
 ) -> Result<(Scene, World), CloudError> {
-    check(prediction, frames)?;
-    let sources: Vec<_> = frames
-        .iter()
-        .map(|frame| FrameSource {
-            id: frame.id,
-            region: frame.region,
-        })
-        .collect();
+    check_frames(prediction, frames)?;
     let pixels = ConfidentPixels::new(prediction, options.conf_thresh_percentile);
-    let Placement {
-        world_to_glb,
-        alignment,
-        world,
-    } = World::place(world, &pixels, &sources);
+    let (world_to_glb, alignment, world) = place_in_world(world, &pixels, frames);
 
     let mut sample = if options.filters.is_off() {
         sample_pixels(&pixels, options.num_max_points, SAMPLE_SEED)
     } else {
         let images: Vec<_> = frames.iter().map(|frame| frame.image).collect();
-        let passing = options.filters.apply(&pixels, &images, &world_to_glb);
+        let passing = passing_pixels(&pixels, &images, &options.filters, &world_to_glb);
         sample_of(passing, options.num_max_points, SAMPLE_SEED)
     };
     let mut points = unproject(&pixels, &sample, &world_to_glb);
@@ -153,9 +142,9 @@ pub fn build_scene(
     let colors = colors(&sample, frames);
 
     let scene = Scene {
-        cameras: cameras(&pixels, frames, &world_to_glb),
+        cameras: scene_cameras(&pixels, frames, &world_to_glb),
         image_size: prediction.size,
-        camera_size: CAMERA_SIZE * diagonal(&points).unwrap_or(1.0),
+        camera_size: camera_size(&points),
         show_cameras: options.show_cameras,
         points,
         colors,
@@ -167,7 +156,46 @@ pub fn build_scene(
     Ok((scene, world))
 }
 
-fn check(prediction: &Prediction, frames: &[SceneFrame]) -> Result<(), CloudError> {
+/// Places a prediction in the session's world: the transform from the world of its cameras to GLB
+/// coordinates, how it was aligned, and the world for the next result.
+pub(crate) fn place_in_world(
+    world: Option<&World>,
+    pixels: &ConfidentPixels,
+    frames: &[SceneFrame],
+) -> (Similarity3<f64>, Alignment, World) {
+    let sources: Vec<_> = frames
+        .iter()
+        .map(|frame| FrameSource {
+            id: frame.id,
+            region: frame.region,
+        })
+        .collect();
+    let Placement {
+        world_to_glb,
+        alignment,
+        world,
+    } = World::place(world, pixels, &sources);
+    (world_to_glb, alignment, world)
+}
+
+/// The confident pixels that pass the filters, ordered by frame and index.
+pub(crate) fn passing_pixels(
+    pixels: &ConfidentPixels,
+    images: &[&RgbImage],
+    filters: &PointFilters,
+    world_to_glb: &Similarity3<f64>,
+) -> Vec<Pixel> {
+    match filters.is_off() {
+        true => sample_pixels(pixels, usize::MAX, SAMPLE_SEED),
+        false => filters.apply(pixels, images, world_to_glb),
+    }
+}
+
+/// Checks that a prediction and its frames belong together.
+pub(crate) fn check_frames(
+    prediction: &Prediction,
+    frames: &[SceneFrame],
+) -> Result<(), CloudError> {
     if prediction.len() != frames.len() {
         return Err(CloudError::FrameCount {
             predicted: prediction.len(),
@@ -225,7 +253,8 @@ fn colors(sample: &[Pixel], frames: &[SceneFrame]) -> Vec<[u8; 3]> {
         .collect()
 }
 
-fn cameras(
+/// The cameras of the frames.
+pub(crate) fn scene_cameras(
     pixels: &ConfidentPixels,
     frames: &[SceneFrame],
     world_to_glb: &Similarity3<f64>,
@@ -245,6 +274,11 @@ fn cameras(
                 .map(|view| (world_to_glb * view.camera_to_world).isometry),
         })
         .collect()
+}
+
+/// Depth of a drawn camera among these points, in their units.
+pub(crate) fn camera_size(points: &[[f32; 3]]) -> f64 {
+    CAMERA_SIZE * diagonal(points).unwrap_or(1.0)
 }
 
 /// Diagonal of the box between the 5th and the 95th percentile along each axis. `None` without at

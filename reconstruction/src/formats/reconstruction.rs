@@ -39,6 +39,24 @@ impl Cameras {
             world_to_glb: scene.world_to_glb,
         }
     }
+
+    /// Number of frames.
+    pub fn len(&self) -> usize {
+        self.cameras.len()
+    }
+
+    /// Whether there are no frames.
+    pub fn is_empty(&self) -> bool {
+        self.cameras.is_empty()
+    }
+
+    pub(super) fn all(&self) -> &[SceneCamera] {
+        &self.cameras
+    }
+
+    pub(super) fn world_to_glb(&self) -> &Similarity3<f64> {
+        &self.world_to_glb
+    }
 }
 
 /// The large parts of a reconstruction, one frame at a time. `frame` counts from 0.

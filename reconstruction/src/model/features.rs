@@ -1,10 +1,11 @@
-//! Encoded frames.
+//! What a model keeps of a frame.
 
 use std::any::Any;
 
 use crate::geometry::FrameSize;
 
-/// The result of encoding one frame. Only the model that computed it knows its content.
+/// The result of encoding one frame, or the model's own maps of it. Only the model that computed it
+/// knows its content.
 ///
 /// It may be in the memory of the device that computed it.
 pub struct Features {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::device::Device;
 use super::error::ModelError;
+use super::extension::{Extension, ExtensionFrame};
 use super::features::Features;
 use super::frames_per_call::FramesPerCall;
 use super::memory::Shortage;
@@ -75,6 +76,19 @@ pub trait Model: Send {
         priors: CameraPriors<'_>,
         on_step: &mut OnStep<'_>,
     ) -> Result<Prediction, ModelError>;
+
+    /// Predicts depth, confidence and cameras of new frames in the coordinates of placed ones. At
+    /// least two frames should be placed; placed frames keep their cameras.
+    ///
+    /// Only a model whose metadata has [`extend`](Metadata::extend) can do that.
+    ///
+    /// # Errors
+    /// Those of [`predict`](Self::predict), and [`ModelError::Features`] if the model cannot extend.
+    fn extend(
+        &self,
+        frames: &[ExtensionFrame<'_>],
+        on_step: &mut OnStep<'_>,
+    ) -> Result<Extension, ModelError>;
 }
 
 /// A source of a model, which can be loaded several times and onto several devices.

@@ -107,6 +107,9 @@ pub struct Metadata {
     /// Whether the archive has the entry point `relate_hinted`.
     #[serde(default)]
     pub hints: bool,
+    /// Whether the archive has the entry point `relate_extended`.
+    #[serde(default)]
+    pub extend: bool,
     /// How the model normalises pixels, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalisation: Option<Normalisation>,

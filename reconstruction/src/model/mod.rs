@@ -7,6 +7,7 @@
 mod adoption;
 mod device;
 mod error;
+mod extension;
 mod features;
 mod frames_per_call;
 mod hint;
@@ -19,6 +20,7 @@ mod priors;
 pub use adoption::adopt_known_cameras;
 pub use device::{Device, DeviceChoice, DeviceError};
 pub use error::ModelError;
+pub use extension::{Extension, ExtensionFrame, PlacedFrame};
 pub use features::Features;
 pub use frames_per_call::FramesPerCall;
 pub use hint::{CameraGroup, CameraHint, FocalLength};

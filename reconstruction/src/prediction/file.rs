@@ -23,8 +23,8 @@ use thiserror::Error;
 use super::{Camera, FrameReport, Prediction, REPORT_NUMBERS, ReportError};
 use crate::geometry::{Distortion, FrameSize};
 
-const DEPTH: &str = "depth";
-const CONFIDENCE: &str = "confidence";
+pub(super) const DEPTH: &str = "depth";
+pub(super) const CONFIDENCE: &str = "confidence";
 const EXTRINSICS: &str = "extrinsics";
 const INTRINSICS: &str = "intrinsics";
 const DISTORTION: &str = "distortion";

@@ -1,17 +1,20 @@
 //! The output of a model for a set of frames.
 
 mod file;
+mod maps;
 mod report;
 
 use nalgebra::{Matrix3, Matrix4};
+use serde::{Deserialize, Serialize};
 
 use crate::geometry::{Distortion, FrameSize};
 
 pub use file::PredictionFileError;
+pub use maps::PredictionMaps;
 pub use report::{FrameReport, REPORT_NUMBERS, ReportError, ReportedReason};
 
 /// A predicted camera: a pinhole camera, perhaps with radial distortion.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Camera {
     /// World-to-camera transform: `x_camera = extrinsics * x_world` (homogeneous). Camera axes are
     /// x right, y down, z forward.

@@ -1,5 +1,6 @@
 //! What a model says about its own prediction.
 
+use serde::{Deserialize, Serialize};
 use strum::FromRepr;
 use thiserror::Error;
 
@@ -11,7 +12,7 @@ const UNKNOWN: f32 = -1.0;
 
 /// What a model says about its prediction of a frame. Numbers are finite and not negative; `None` is
 /// a number that the model does not know.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct FrameReport {
     /// What is wrong with the frame, or why it is not registered.
     pub reason: Option<ReportedReason>,
@@ -33,7 +34,8 @@ pub struct FrameReport {
 }
 
 /// What a model finds wrong with a frame; the discriminants are the codes of the contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRepr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRepr, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum ReportedReason {
     TooFewMatches = 1,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::geometry::{FrameGeometry, Geometry};
 use super::images::{ImageFaults, RequestImage};
 use super::reason::QualityReason;
@@ -21,7 +23,7 @@ const MOST_FOCAL_UNCERTAINTY: f32 = 0.1;
 const MOST_DEPTH_UNCERTAINTY: f32 = 0.3;
 
 /// What a prediction shows, before its point cloud is built.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Assessment {
     geometry: Geometry,
     report: Option<Vec<FrameReport>>,
@@ -45,6 +47,29 @@ impl Assessment {
             report: prediction.report.clone(),
             pixels_per_frame: pixels,
             geometry,
+        }
+    }
+
+    /// What several predictions in one world show about some of their frames, in the order of
+    /// `frames`: pairs of an assessment and the index of the frame in it.
+    pub fn of_parts<'a>(
+        frames: impl Iterator<Item = (&'a Self, usize)> + Clone,
+        pixels_per_frame: usize,
+    ) -> Self {
+        let reports = frames.clone().map(|(part, frame)| {
+            let report = part.report.as_ref()?.get(frame)?;
+            // Each prediction has its own pieces; what it registered is in the common world.
+            Some(FrameReport {
+                piece: report.piece.filter(|piece| *piece == 0),
+                ..*report
+            })
+        });
+        Self {
+            geometry: Geometry::of_parts(
+                frames.clone().map(|(part, frame)| (&part.geometry, frame)),
+            ),
+            report: reports.collect(),
+            pixels_per_frame,
         }
     }
 

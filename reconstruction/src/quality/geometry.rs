@@ -2,6 +2,7 @@
 
 use nalgebra::Point3;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::reason::QualityReason;
 use crate::cloud::{KNOWN_CONFIDENCE, View, is_known, median, percentile};
@@ -23,7 +24,7 @@ const NO_BASELINE: f64 = 1e-6;
 const TURNED: f64 = 0.035;
 
 /// What the geometry of a prediction shows.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Geometry {
     /// One per frame of the prediction.
     pub frames: Vec<FrameGeometry>,
@@ -34,7 +35,7 @@ pub(super) struct Geometry {
 }
 
 /// What the geometry of a frame shows.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct FrameGeometry {
     /// Whether the model registered it.
     pub is_registered: bool,
@@ -47,6 +48,28 @@ pub(super) struct FrameGeometry {
 }
 
 impl Geometry {
+    /// Of frames of several predictions in one world: pairs of a prediction's geometry and the index
+    /// of the frame in it. The cameras determine depth if those of one prediction do.
+    pub fn of_parts<'a>(frames: impl Iterator<Item = (&'a Self, usize)> + Clone) -> Self {
+        let mut baselines = frames.clone().map(|(part, _)| part.baseline);
+        let baseline = match baselines.clone().all(|baseline| baseline.is_some()) {
+            true => baselines.next().flatten(),
+            false => None,
+        };
+        let frames = frames.filter_map(|(part, frame)| {
+            let frame = *part.frames.get(frame)?;
+            Some(FrameGeometry {
+                is_implausible: frame.is_implausible || part.is_implausible,
+                ..frame
+            })
+        });
+        Self {
+            frames: frames.collect(),
+            is_implausible: false,
+            baseline,
+        }
+    }
+
     pub fn of(prediction: &Prediction) -> Self {
         let views: Vec<_> = prediction.cameras.iter().map(View::from_camera).collect();
         let mut frames: Vec<_> = views

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use background::{is_black, is_white};
 use edges::lies_at_edge;
 pub use voxels::VoxelSize;
+pub(crate) use voxels::keep_most_confident;
 
 use super::confident::ConfidentPixels;
 use super::sample::Pixel;

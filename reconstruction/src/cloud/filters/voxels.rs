@@ -43,53 +43,91 @@ impl VoxelSize {
 /// Grid index along each axis.
 type Voxel = [i64; 3];
 
-/// A pixel and the hash of its voxel. Different voxels may have the same hash.
+/// Index of a point and the hash of its voxel. Different voxels may have the same hash.
 #[derive(Debug, Clone, Copy)]
 struct Hashed {
     hash: u64,
-    pixel: Pixel,
+    point: u32,
 }
 
 /// The most confident pixel of each voxel, the first one if several are equally confident, ordered
-/// by frame and index. Pixels without a finite point are removed.
-///
-/// Sorts by a hash of the voxel instead of filling a hash table: this needs a third of the memory
-/// if nearly every point has a voxel of its own.
+/// by frame and index. Pixels without a finite point are removed. The sample is in that order.
 pub fn most_confident(
     sample: &[Pixel],
     pixels: &ConfidentPixels,
     unprojector: &Unprojector,
     size: VoxelSize,
 ) -> Vec<Pixel> {
-    let voxel_of = |pixel: Pixel| size.voxel_of(unprojector.point(pixel));
-    let confidence = |pixel: Pixel| {
+    let position = |index: usize| unprojector.point(sample[index]);
+    let confidence = |index: usize| {
+        let pixel = sample[index];
         let frame = pixels.prediction().frame_confidence(pixel.frame as usize);
         frame[pixel.index as usize]
     };
-    let mut hashed: Vec<Hashed> = sample
-        .par_iter()
-        .filter_map(|&pixel| {
-            let point = unprojector.point(pixel);
-            (!point[0].is_nan()).then(|| Hashed {
-                hash: hash(size.voxel_of(point)),
-                pixel,
+    let kept = best_of_voxels(sample.len(), position, confidence, size);
+    kept.into_iter()
+        .map(|index| sample[index as usize])
+        .collect()
+}
+
+/// Keeps the most confident point of each voxel, the first one if several are equally confident, in
+/// their order. `of` gives the position and confidence of a point.
+pub fn keep_most_confident<T: Sync>(
+    points: &mut Vec<T>,
+    size: VoxelSize,
+    of: impl Fn(&T) -> ([f32; 3], f32) + Sync,
+) {
+    let position = |index: usize| of(&points[index]).0;
+    let confidence = |index: usize| of(&points[index]).1;
+    let kept = best_of_voxels(points.len(), position, confidence, size);
+    let mut kept = kept.into_iter().peekable();
+    let mut index = 0;
+    points.retain(|_| {
+        let keep = kept.next_if_eq(&index).is_some();
+        index += 1;
+        keep
+    });
+}
+
+/// Indices of the most confident point of each voxel, ascending. A point that is NaN has none. Points
+/// beyond 2^32 are left out.
+///
+/// Sorts by a hash of the voxel instead of filling a hash table: this needs a third of the memory
+/// if nearly every point has a voxel of its own.
+fn best_of_voxels(
+    count: usize,
+    position: impl Fn(usize) -> [f32; 3] + Sync,
+    confidence: impl Fn(usize) -> f32 + Sync,
+    size: VoxelSize,
+) -> Vec<u32> {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    let mut hashed: Vec<Hashed> = (0..count)
+        .into_par_iter()
+        .filter_map(|point| {
+            let at = position(point as usize);
+            (!at[0].is_nan()).then(|| Hashed {
+                hash: hash(size.voxel_of(at)),
+                point,
             })
         })
         .collect();
-    hashed.par_sort_unstable_by_key(|hashed| (hashed.hash, hashed.pixel));
-    let mut kept: Vec<Pixel> = hashed
+    hashed.par_sort_unstable_by_key(|hashed| (hashed.hash, hashed.point));
+    let mut kept: Vec<u32> = hashed
         .par_chunk_by(|a, b| a.hash == b.hash)
         .flat_map_iter(|group| {
-            let mut best: Vec<(Voxel, Pixel)> = Vec::with_capacity(1);
-            for &Hashed { pixel, .. } in group {
-                let voxel = voxel_of(pixel);
+            let mut best: Vec<(Voxel, u32)> = Vec::with_capacity(1);
+            for &Hashed { point, .. } in group {
+                let index = point as usize;
+                let voxel = size.voxel_of(position(index));
                 match best.iter_mut().find(|(known, _)| *known == voxel) {
-                    Some((_, best)) if confidence(pixel) > confidence(*best) => *best = pixel,
+                    Some((_, best)) if confidence(index) > confidence(*best as usize) => {
+                        *best = point;
+                    }
                     Some(_) => {}
-                    None => best.push((voxel, pixel)),
+                    None => best.push((voxel, point)),
                 }
             }
-            best.into_iter().map(|(_, pixel)| pixel)
+            best.into_iter().map(|(_, point)| point)
         })
         .collect();
     kept.par_sort_unstable();

@@ -13,11 +13,12 @@
 //! | `frames` | text | N | the client's names for the images |
 //! | `points` | uint32 | P, 2 | frame and row-major pixel index of each point of the GLB, in its order |
 //!
-//! The other formats are written from this file ([`NpzReader`]).
+//! The other formats of a result of one run of the model are written from this file
+//! ([`NpzReader`]). A result of a [map](crate::map) is written from its chunks ([`write_npz`]).
 
 mod npy;
 mod reader;
 mod writer;
 
 pub use reader::NpzReader;
-pub use writer::NpzWriter;
+pub use writer::{NpzWriter, write_npz};

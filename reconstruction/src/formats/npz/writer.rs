@@ -1,18 +1,47 @@
 //! Writes NPZ files.
 
-use std::io::{Seek, Write};
+use std::io::{self, Seek, Write};
 
-use nalgebra::SMatrix;
+use nalgebra::{SMatrix, Similarity3};
 use zip::ZipWriter;
 
 use super::super::archive::{Archive, Packing};
-use super::super::reconstruction::WriteError;
+use super::super::reconstruction::{Reconstruction, WriteError};
 use super::npy::{Element, header, text};
-use crate::cloud::{Scene, rows};
+use crate::cloud::{Scene, SceneCamera, rows};
 use crate::prediction::Prediction;
 
 /// Values that are converted and written together.
 const CHUNK: usize = 16 * 1024;
+
+/// Writes a file, one frame at a time.
+///
+/// # Errors
+/// [`WriteError`] if the reconstruction cannot be read or the file cannot be written.
+pub fn write_npz<W: Write + Seek>(
+    reconstruction: &Reconstruction,
+    file: W,
+) -> Result<W, WriteError> {
+    let mut writer = NpzWriter {
+        archive: Archive::new(file),
+    };
+    let (size, count) = (reconstruction.image_size(), reconstruction.cameras.len());
+    let frames = reconstruction.frames;
+    let shape = [count, size.rows(), size.columns()];
+    let maps = |frame| frames.depth(frame);
+    writer.maps("depth", &shape, maps)?;
+    writer.maps("confidence", &shape, |frame| frames.confidence(frame))?;
+    let cameras = reconstruction.cameras;
+    writer.cameras(cameras.all(), cameras.world_to_glb())?;
+    let mut points = Vec::with_capacity(reconstruction.point_count() * 2);
+    for frame in reconstruction.placed() {
+        let index = u32::try_from(frame.index).unwrap_or(u32::MAX);
+        let pixels = reconstruction.pixels(&frame)?;
+        points.extend(pixels.into_iter().flat_map(|pixel| [index, pixel]));
+    }
+    writer.points(points.len() / 2, points.into_iter())?;
+    writer.archive.finish()
+}
 
 /// Writes a result in two steps: the maps of the prediction can be written while the scene is
 /// built.
@@ -41,8 +70,19 @@ impl<W: Write + Seek> NpzWriter<W> {
     /// # Errors
     /// [`WriteError`] if the file cannot be written.
     pub fn finish(mut self, scene: &Scene) -> Result<W, WriteError> {
-        let count = scene.cameras.len();
-        let cameras = || scene.cameras.iter();
+        self.cameras(&scene.cameras, &scene.world_to_glb)?;
+        let pixels = scene.pixels.iter().map(|pixel| [pixel.frame, pixel.index]);
+        self.points(scene.pixels.len(), pixels.flatten())?;
+        self.archive.finish()
+    }
+
+    fn cameras(
+        &mut self,
+        all: &[SceneCamera],
+        world_to_glb: &Similarity3<f64>,
+    ) -> Result<(), WriteError> {
+        let count = all.len();
+        let cameras = || all.iter();
         let intrinsics: Vec<f64> = cameras()
             .flat_map(|camera| flat(&camera.intrinsics))
             .collect();
@@ -55,7 +95,7 @@ impl<W: Write + Seek> NpzWriter<W> {
             .flat_map(|camera| flat(&camera.extrinsics))
             .collect();
         self.array("extrinsics", &[count, 4, 4], &extrinsics)?;
-        let world_to_glb: Vec<f64> = flat(&scene.world_to_glb.to_homogeneous()).collect();
+        let world_to_glb: Vec<f64> = flat(&world_to_glb.to_homogeneous()).collect();
         self.array("world_to_glb", &[4, 4], &world_to_glb)?;
         let registered: Vec<bool> = cameras().map(|camera| camera.pose.is_some()).collect();
         self.array("registered", &[count], &registered)?;
@@ -63,14 +103,37 @@ impl<W: Write + Seek> NpzWriter<W> {
         let (descr, names) = text(&names);
         self.entry("frames", &header(&descr, &[count]), names.len() as u64)?
             .write_all(&names)?;
-        let pixels = scene.pixels.iter().map(|pixel| [pixel.frame, pixel.index]);
-        self.values(
-            "points",
-            &[scene.pixels.len(), 2],
-            scene.pixels.len() * 2,
-            pixels.flatten(),
-        )?;
-        self.archive.finish()
+        Ok(())
+    }
+
+    /// Frame and index of each point.
+    fn points(
+        &mut self,
+        count: usize,
+        pixels: impl Iterator<Item = u32>,
+    ) -> Result<(), WriteError> {
+        self.values("points", &[count, 2], count * 2, pixels)
+    }
+
+    /// An array of one map for each frame.
+    fn maps(
+        &mut self,
+        name: &str,
+        shape: &[usize; 3],
+        map: impl Fn(usize) -> io::Result<Vec<f32>>,
+    ) -> Result<(), WriteError> {
+        let [count, rows, columns] = *shape;
+        let header = header(f32::DESCR, shape);
+        let bytes = (count * rows * columns * size_of::<f32>()) as u64;
+        let file = self.entry(name, &header, bytes)?;
+        for frame in 0..count {
+            let map = map(frame).map_err(WriteError::Read)?;
+            if map.len() != rows * columns {
+                return Err(WriteError::Read(io::ErrorKind::InvalidData.into()));
+            }
+            write_values(file, map.into_iter())?;
+        }
+        Ok(())
     }
 
     fn array<T: Element>(
@@ -91,16 +154,7 @@ impl<W: Write + Seek> NpzWriter<W> {
     ) -> Result<(), WriteError> {
         let bytes = (count * size_of::<T>()) as u64;
         let file = self.entry(name, &header(T::DESCR, shape), bytes)?;
-        let mut chunk = Vec::with_capacity(CHUNK * size_of::<T>());
-        let mut values = values.peekable();
-        while values.peek().is_some() {
-            chunk.clear();
-            for value in values.by_ref().take(CHUNK) {
-                chunk.extend_from_slice(value.to_bytes().as_ref());
-            }
-            file.write_all(&chunk)?;
-        }
-        Ok(())
+        write_values(file, values)
     }
 
     fn entry(
@@ -116,6 +170,22 @@ impl<W: Write + Seek> NpzWriter<W> {
         file.write_all(header)?;
         Ok(file)
     }
+}
+
+fn write_values<T: Element>(
+    file: &mut impl Write,
+    values: impl Iterator<Item = T>,
+) -> Result<(), WriteError> {
+    let mut chunk = Vec::with_capacity(CHUNK * size_of::<T>());
+    let mut values = values.peekable();
+    while values.peek().is_some() {
+        chunk.clear();
+        for value in values.by_ref().take(CHUNK) {
+            chunk.extend_from_slice(value.to_bytes().as_ref());
+        }
+        file.write_all(&chunk)?;
+    }
+    Ok(())
 }
 
 fn flat<const R: usize, const C: usize>(
