@@ -12,7 +12,8 @@ use pointstream_reconstruction::model::{CameraHint, Step};
 use pointstream_reconstruction::prediction::Prediction;
 
 use super::{
-    Dispatcher, JobDone, JobEvent, JobFailure, JobFrame, JobHandle, JobKind, JobProgress, JobSpec,
+    Dispatcher, JobDone, JobEvent, JobFailure, JobFrame, JobHandle, JobKind, JobPriority,
+    JobProgress, JobSpec,
 };
 use crate::blobs::{BlobKey, BlobName, Blobs};
 use crate::ids::{JobId, SessionId};
@@ -61,11 +62,16 @@ fn frame(session: SessionId, number: u64) -> JobFrame {
     }
 }
 
+/// A job with the priority that sessions give to its kind.
 pub(crate) fn spec(session: SessionId, kind: JobKind, frames: &[u64]) -> JobSpec {
     JobSpec {
         id: JobId::new_v4(),
         session,
         kind,
+        priority: match kind {
+            JobKind::Encode => JobPriority::Ahead,
+            JobKind::Reconstruct => JobPriority::Requested,
+        },
         frames: frames
             .iter()
             .map(|&number| frame(session, number))

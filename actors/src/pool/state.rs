@@ -14,7 +14,7 @@ use super::worker::{WorkerEvent, WorkerReport};
 use super::{EncodedFrames, PoolArgs, PoolMessage};
 use crate::blobs::{Blobs, remove_in_background};
 use crate::error_kind::ErrorKind;
-use crate::jobs::{DispatcherStatus, JobDone, JobFailure, JobKind};
+use crate::jobs::{DispatcherStatus, JobDone, JobFailure, JobPriority};
 use crate::mailbox::{Mailbox, answer};
 use crate::metrics::Metrics;
 use crate::report::ActorReport;
@@ -98,7 +98,7 @@ impl State {
     fn submit(&mut self, job: Job) {
         let refusal = if self.draining {
             Some(JobFailure::ShuttingDown)
-        } else if self.queue.len() >= self.queue_limit(job.spec.kind) {
+        } else if self.queue.len() >= self.queue_limit(job.spec.priority) {
             Some(JobFailure::QueueFull {
                 capacity: self.settings.queue_capacity,
             })
@@ -111,12 +111,12 @@ impl State {
         }
     }
 
-    /// Length of the queue up to which a job is accepted. Frames that are encoded ahead of time
-    /// leave room for what clients wait for; if they are refused, the reconstruction encodes them.
-    fn queue_limit(&self, kind: JobKind) -> usize {
-        match kind {
-            JobKind::Encode => self.settings.queue_capacity / 2,
-            JobKind::Reconstruct => self.settings.queue_capacity,
+    /// Length of the queue up to which a job is accepted. Work ahead of time leaves room for what
+    /// clients wait for.
+    fn queue_limit(&self, priority: JobPriority) -> usize {
+        match priority {
+            JobPriority::Ahead => self.settings.queue_capacity / 2,
+            JobPriority::Requested => self.settings.queue_capacity,
         }
     }
 
