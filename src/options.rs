@@ -108,7 +108,7 @@ pub struct ServeOptions {
           value_parser = at_least_one)]
     pub frames_per_call: Option<usize>,
 
-    /// Jobs of all sessions that may wait for a worker.
+    /// Jobs of all sessions that may wait for a worker; a session may have half of them.
     #[arg(long, env = "POINTSTREAM_QUEUE_CAPACITY", value_name = "COUNT", default_value_t = 256,
           value_parser = at_least_one)]
     pub queue_capacity: usize,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! supervisor            creates sessions, and removes their files however they end
-//! ├── pool              one bounded queue of jobs for all sessions
+//! ├── pool              one bounded, fair queue of jobs for all sessions
 //! │   └── worker *      each in front of a thread that owns a device and the model on it
 //! └── session *         one per reconstruction: its images, its state, its clients
 //! ```

@@ -195,7 +195,8 @@ impl ReconstructOptions {
             max_connections: 1,
             max_unanswered_messages: 16,
             frames_per_call: FramesPerCall::Automatic,
-            queue_capacity: 16,
+            // A quarter may be frames that the only session has encoded ahead of time.
+            queue_capacity: 32,
             image_limits: IMAGE_LIMITS,
             upload_buffer_bytes: UPLOAD_BYTES,
             feature_cache_bytes: FEATURE_BYTES,

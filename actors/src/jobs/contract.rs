@@ -12,7 +12,8 @@ use pointstream_reconstruction::model::{CameraHint, Step};
 use pointstream_reconstruction::prediction::Prediction;
 
 use super::{
-    Dispatcher, JobDone, JobEvent, JobFailure, JobFrame, JobHandle, JobKind, JobProgress, JobSpec,
+    Dispatcher, JobDone, JobEvent, JobFailure, JobFrame, JobHandle, JobKind, JobPriority,
+    JobProgress, JobSpec,
 };
 use crate::blobs::{BlobKey, BlobName, Blobs};
 use crate::ids::{JobId, SessionId};
@@ -61,11 +62,16 @@ fn frame(session: SessionId, number: u64) -> JobFrame {
     }
 }
 
+/// A job with the priority that sessions give to its kind.
 pub(crate) fn spec(session: SessionId, kind: JobKind, frames: &[u64]) -> JobSpec {
     JobSpec {
         id: JobId::new_v4(),
         session,
         kind,
+        priority: match kind {
+            JobKind::Encode => JobPriority::Ahead,
+            JobKind::Reconstruct => JobPriority::Requested,
+        },
         frames: frames
             .iter()
             .map(|&number| frame(session, number))
@@ -148,7 +154,7 @@ pub(crate) async fn a_missing_frame_fails_its_own_job_only(
     running: impl Future<Output = usize>,
     hold: impl Sized,
 ) {
-    let (first, poor, rich) = (subject.session(1), subject.session(0), subject.session(2));
+    let (first, poor, rich) = (subject.session(1), subject.session(0), subject.session(3));
     let busy = subject.submit(first, JobKind::Encode, &[1]);
     running.await;
     let submit = |session, kind, frame| (session, subject.submit(session, kind, &[frame]));
@@ -157,7 +163,7 @@ pub(crate) async fn a_missing_frame_fails_its_own_job_only(
         submit(poor, JobKind::Encode, 1),
         submit(rich, JobKind::Encode, 2),
         submit(poor, JobKind::Reconstruct, 1),
-        submit(rich, JobKind::Reconstruct, 1),
+        submit(rich, JobKind::Reconstruct, 3),
     ];
     drop(hold);
     end(busy).await.expect("not affected");
@@ -168,6 +174,66 @@ pub(crate) async fn a_missing_frame_fails_its_own_job_only(
         } else {
             assert!(outcome.is_ok(), "{outcome:?}");
         }
+    }
+}
+
+/// What clients wait for comes before work ahead of time, whatever its kind, and sessions take
+/// turns. `running` waits until a call of the model has begun and `hold` keeps calls from ending;
+/// `calls` has the number of frames of each. The dispatcher has one worker.
+pub(crate) async fn requests_come_first_and_sessions_take_turns(
+    subject: &Subject,
+    running: impl Future<Output = usize>,
+    hold: impl Sized,
+    calls: impl Fn() -> Vec<usize>,
+) {
+    let (many, one) = (subject.session(6), subject.session(5));
+    let mut jobs = vec![subject.submit(many, JobKind::Reconstruct, &[1])];
+    running.await;
+    let ahead = spec(one, JobKind::Reconstruct, &[1, 2, 3]);
+    jobs.push(subject.dispatcher.submit(JobSpec {
+        priority: JobPriority::Ahead,
+        ..ahead
+    }));
+    for frame in 2..=4 {
+        jobs.push(subject.submit(many, JobKind::Encode, &[frame]));
+    }
+    for frames in [&[4], &[5], &[6]] {
+        jobs.push(subject.submit(many, JobKind::Reconstruct, frames));
+    }
+    jobs.push(subject.submit(one, JobKind::Reconstruct, &[4, 5]));
+    drop(hold);
+    for job in jobs {
+        end(job).await.expect("a result");
+    }
+    // The one request with two frames does not wait for the many before it. Ahead of time, its session
+    // is first again. Of the three frames to encode, a request has encoded one already.
+    assert_eq!(calls(), [1, 2, 1, 1, 1, 3, 2]);
+}
+
+/// A session cannot keep others out of the queue. The dispatcher has one worker, and four jobs may
+/// wait for it.
+pub(crate) async fn a_session_leaves_room_for_others(
+    subject: &Subject,
+    running: impl Future<Output = usize>,
+    hold: impl Sized,
+) {
+    let (greedy, other) = (subject.session(1), subject.session(1));
+    let submit = |session| subject.submit(session, JobKind::Reconstruct, &[1]);
+    let mut jobs = vec![submit(greedy)];
+    running.await;
+    jobs.extend([submit(greedy), submit(greedy)]);
+    let refused = end(submit(greedy)).await.expect_err("it has its share");
+    assert_eq!(refused, JobFailure::SessionQueueFull { limit: 2 });
+    assert!(refused.to_string().contains("one session"), "{refused}");
+    jobs.extend([submit(other), submit(other)]);
+    let refused = end(submit(other)).await;
+    assert_eq!(refused, Err(JobFailure::QueueFull { capacity: 4 }));
+    // A job that is cancelled leaves its place.
+    drop(jobs.pop());
+    jobs.push(submit(other));
+    drop(hold);
+    for job in jobs {
+        end(job).await.expect("a result");
     }
 }
 
@@ -210,6 +276,7 @@ fn specs_and_events_serialise() {
         }),
         JobEvent::Failed(JobFailure::Frame("gone".to_owned())),
         JobEvent::Failed(JobFailure::QueueFull { capacity: 3 }),
+        JobEvent::Failed(JobFailure::SessionQueueFull { limit: 2 }),
         JobEvent::Failed(JobFailure::ShuttingDown),
     ];
     for event in events {

@@ -42,8 +42,16 @@ pub(crate) enum JobFailure {
     /// Too many jobs are waiting.
     #[error("the server is busy: {capacity} jobs are waiting; try again later")]
     QueueFull {
-        /// Jobs that may wait.
+        /// Jobs that may wait before one of this priority is refused.
         capacity: usize,
+    },
+    /// Too many jobs of this session are waiting. Others may still have room.
+    #[error(
+        "the server is busy: no more than {limit} jobs of one session may wait; try again later"
+    )]
+    SessionQueueFull {
+        /// Jobs of a session that may wait before one of this priority is refused.
+        limit: usize,
     },
     #[error("no worker can load the model: {0}")]
     NoWorker(String),

@@ -14,6 +14,7 @@ pub(crate) struct JobSpec {
     pub id: JobId,
     pub session: SessionId,
     pub kind: JobKind,
+    pub priority: JobPriority,
     /// At least one.
     pub frames: Vec<JobFrame>,
     /// The size that all frames are cropped to.
@@ -32,6 +33,31 @@ pub(crate) enum JobKind {
     Encode,
     /// Predict depth, confidence and cameras.
     Reconstruct,
+}
+
+/// How urgent a job is, whatever its kind. The most urgent comes first.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub(crate) enum JobPriority {
+    /// A client waits for it.
+    Requested,
+    /// It is done before anybody asks. The dispatcher may refuse it in favour of what clients wait
+    /// for, so nobody may depend on it.
+    Ahead,
 }
 
 /// A frame of a job.

@@ -50,7 +50,10 @@ impl JobOutcome {
             Err(JobFailure::WorkerDied(_)) => Self::WorkerDied,
             Err(JobFailure::TimedOut(_)) => Self::TimedOut,
             Err(
-                JobFailure::QueueFull { .. } | JobFailure::NoWorker(_) | JobFailure::ShuttingDown,
+                JobFailure::QueueFull { .. }
+                | JobFailure::SessionQueueFull { .. }
+                | JobFailure::NoWorker(_)
+                | JobFailure::ShuttingDown,
             ) => Self::Refused,
         }
     }

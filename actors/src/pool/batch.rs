@@ -1,9 +1,9 @@
 //! Jobs that one worker does together.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::job::Job;
+use super::queue::Queue;
 use super::task::TaskJob;
 use crate::actor_status::CurrentJob;
 
@@ -15,21 +15,19 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// A job, and the jobs of the queue that join it, up to so many frames.
-    pub fn collect(first: Job, queue: &mut VecDeque<Job>, most_frames: usize) -> Self {
+    /// A job, and the jobs of the queue that join it, up to so many frames. Sessions take turns to
+    /// join, too.
+    pub fn collect(first: Job, queue: &mut Queue, most_frames: usize, now: Instant) -> Self {
         let mut batch = Self {
             first,
             others: Vec::new(),
         };
-        if most_frames > 1 {
-            for job in std::mem::take(queue) {
-                let fits = batch.frames() + job.spec.frames.len() <= most_frames;
-                if fits && batch.first.joins(&job) && !job.is_cancelled() {
-                    batch.others.push(job);
-                } else {
-                    queue.push_back(job);
-                }
-            }
+        while let Some(room) = most_frames.checked_sub(batch.frames()) {
+            let joins = |job: &Job| job.spec.frames.len() <= room && batch.first.joins(job);
+            let Some(job) = queue.take(now, joins) else {
+                break;
+            };
+            batch.others.push(job);
         }
         batch
     }

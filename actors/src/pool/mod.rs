@@ -1,4 +1,4 @@
-//! The local dispatcher: an actor with one bounded queue of jobs for all sessions, and the workers
+//! The local dispatcher: an actor with one bounded, fair queue of jobs for all sessions, and the workers
 //! that do them.
 //!
 //! The pool supervises its workers. A worker that panics, is killed or whose model call failed is
@@ -10,6 +10,7 @@ mod encoded_frames;
 mod job;
 mod local_dispatcher;
 mod message;
+mod queue;
 mod slot;
 mod state;
 mod task;

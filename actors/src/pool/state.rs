@@ -1,20 +1,20 @@
 //! The pool's queue and slots.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ractor::ActorCell;
 use tokio::sync::watch;
 
 use super::batch::Batch;
 use super::job::Job;
+use super::queue::{Queue, Refused};
 use super::slot::Slot;
 use super::worker::{WorkerEvent, WorkerReport};
 use super::{EncodedFrames, PoolArgs, PoolMessage};
 use crate::blobs::{Blobs, remove_in_background};
 use crate::error_kind::ErrorKind;
-use crate::jobs::{DispatcherStatus, JobDone, JobFailure, JobKind};
+use crate::jobs::{DispatcherStatus, JobDone, JobFailure};
 use crate::mailbox::{Mailbox, answer};
 use crate::metrics::Metrics;
 use crate::report::ActorReport;
@@ -33,7 +33,7 @@ pub(crate) struct State {
     readiness: watch::Sender<DispatcherStatus>,
     mailbox: Mailbox<PoolMessage>,
     metrics: Arc<Metrics>,
-    queue: VecDeque<Job>,
+    queue: Queue,
     slots: Vec<Slot>,
     draining: bool,
 }
@@ -53,13 +53,13 @@ impl State {
             })
             .collect();
         Self {
+            queue: Queue::new(settings.queue_capacity),
             settings,
             blobs: args.blobs,
             encoded: args.encoded,
             readiness: args.readiness,
             mailbox,
             metrics: args.metrics,
-            queue: VecDeque::new(),
             slots,
             draining: false,
         }
@@ -96,50 +96,42 @@ impl State {
     }
 
     fn submit(&mut self, job: Job) {
+        // Jobs that nobody wants must not take the room of others.
+        self.end_cancelled();
         let refusal = if self.draining {
             Some(JobFailure::ShuttingDown)
-        } else if self.queue.len() >= self.queue_limit(job.spec.kind) {
-            Some(JobFailure::QueueFull {
-                capacity: self.settings.queue_capacity,
-            })
         } else {
             self.no_worker()
         };
-        match refusal {
-            Some(failure) => self.end(job, Err(failure)),
-            None => self.queue.push_back(job),
+        let accepted = match refusal {
+            Some(failure) => Err(Refused { job, failure }),
+            None => self.queue.push(job),
+        };
+        if let Err(Refused { job, failure }) = accepted {
+            self.end(job, Err(failure));
         }
     }
 
-    /// Length of the queue up to which a job is accepted. Frames that are encoded ahead of time
-    /// leave room for what clients wait for; if they are refused, the reconstruction encodes them.
-    fn queue_limit(&self, kind: JobKind) -> usize {
-        match kind {
-            JobKind::Encode => self.settings.queue_capacity / 2,
-            JobKind::Reconstruct => self.settings.queue_capacity,
+    /// Ends the waiting jobs that are cancelled.
+    fn end_cancelled(&mut self) {
+        for job in self.queue.take_cancelled() {
+            self.end(job, Err(JobFailure::Cancelled));
         }
     }
 
-    /// Gives waiting jobs to idle workers, the oldest first.
+    /// Gives waiting jobs to idle workers.
     fn dispatch(&mut self) {
-        for index in 0..self.slots.len() {
-            while self.slots[index].is_idle() {
-                let Some(job) = self.queue.pop_front() else {
-                    return;
-                };
-                if job.is_cancelled() {
-                    self.end(job, Err(JobFailure::Cancelled));
-                    continue;
-                }
-                let slot = &mut self.slots[index];
-                let most_frames = self.settings.frames_per_call(slot.device(), job.spec.size);
-                let batch = Batch::collect(job, &mut self.queue, most_frames);
-                if let Err(batch) = slot.start(batch) {
-                    // The worker has just ended; the event of that follows.
-                    for job in batch.into_jobs().rev() {
-                        self.queue.push_front(job);
-                    }
-                }
+        self.end_cancelled();
+        let now = Instant::now();
+        for slot in self.slots.iter_mut().filter(|slot| slot.is_idle()) {
+            let Some(job) = self.queue.take(now, |_| true) else {
+                return;
+            };
+            let most_frames = self.settings.frames_per_call(slot.device(), job.spec.size);
+            let batch = Batch::collect(job, &mut self.queue, most_frames, now);
+            if let Err(batch) = slot.start(batch) {
+                // The worker has just ended; the event of that follows.
+                self.queue.return_turns(batch.into_jobs());
             }
         }
     }
@@ -210,7 +202,7 @@ impl State {
                 self.retry(job, &reason);
             }
             if let Some(failure) = self.no_worker() {
-                for job in std::mem::take(&mut self.queue) {
+                for job in self.queue.take_all() {
                     self.end(job, Err(failure.clone()));
                 }
             }
@@ -220,7 +212,7 @@ impl State {
 
     fn retry(&mut self, job: Job, reason: &str) {
         if job.attempts < MAX_ATTEMPTS {
-            self.queue.push_front(job);
+            self.queue.put_back(job);
         } else {
             self.end(job, Err(JobFailure::WorkerDied(reason.to_owned())));
         }
@@ -287,7 +279,7 @@ impl State {
 
     fn drain(&mut self) {
         self.draining = true;
-        for job in std::mem::take(&mut self.queue) {
+        for job in self.queue.take_all() {
             self.end(job, Err(JobFailure::ShuttingDown));
         }
     }

@@ -132,8 +132,8 @@ impl Stopped {
     }
 }
 
-/// Encodes the frames of all jobs together. A job whose frame cannot be read, or that is
-/// cancelled, does not affect the others.
+/// Encodes the frames of all jobs together, except those that are kept already. A job whose frame
+/// cannot be read, or that is cancelled, does not affect the others.
 fn encode_ahead(
     model: &dyn Model,
     context: &TaskContext,
@@ -144,14 +144,8 @@ fn encode_ahead(
     // Each frame that can be encoded, with the index of its job.
     let mut frames: Vec<(usize, BlobKey, RgbImage)> = Vec::new();
     for (index, job) in jobs.iter().enumerate() {
-        match job.read_frames(context) {
-            Ok(images) => frames.extend(
-                job.spec
-                    .frames
-                    .iter()
-                    .zip(images)
-                    .map(|(frame, image)| (index, frame.blob, image)),
-            ),
+        match job.read_missing_frames(context) {
+            Ok(read) => frames.extend(read.into_iter().map(|(key, image)| (index, key, image))),
             Err(failure) => outcomes[index] = Err(failure),
         }
     }
@@ -234,11 +228,18 @@ impl TaskJob {
         }
     }
 
-    fn read_frames(&self, context: &TaskContext) -> Result<Vec<RgbImage>, JobFailure> {
+    /// Reads the frames that are not encoded yet. A reconstruction that overtook this job has encoded
+    /// those that it needed.
+    fn read_missing_frames(
+        &self,
+        context: &TaskContext,
+    ) -> Result<Vec<(BlobKey, RgbImage)>, JobFailure> {
         self.check(context)?;
+        let size = self.spec.size;
         let frames = self.spec.frames.iter();
         frames
-            .map(|frame| read(context.blobs.as_ref(), frame, self.spec.size))
+            .filter(|frame| context.encoded.get(&frame.blob, size).is_none())
+            .map(|frame| Ok((frame.blob, read(context.blobs.as_ref(), frame, size)?)))
             .collect()
     }
 

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::ledger::Image;
 use super::message::SessionMessage;
 use crate::ids::{JobId, SessionId};
-use crate::jobs::{Dispatcher, JobFailure, JobKind, JobSpec};
+use crate::jobs::{Dispatcher, JobFailure, JobKind, JobPriority, JobSpec};
 
 /// The session's jobs that encode frames ahead of time, and their frames at the dispatcher.
 /// Dropping it cancels the jobs and drops the frames.
@@ -72,6 +72,7 @@ impl EncodeAhead {
             id,
             session: self.context.id,
             kind: JobKind::Encode,
+            priority: JobPriority::Ahead,
             frames: vec![self.context.job_frame(image)],
             size: image.size,
         });

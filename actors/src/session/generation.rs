@@ -17,7 +17,9 @@ use super::requests::Request;
 use super::stored_result::Generated;
 use crate::answer::AnswerKind;
 use crate::ids::JobId;
-use crate::jobs::{JobDone, JobEvent, JobFailure, JobFrame, JobHandle, JobKind, JobSpec};
+use crate::jobs::{
+    JobDone, JobEvent, JobFailure, JobFrame, JobHandle, JobKind, JobPriority, JobSpec,
+};
 use crate::session_config::SessionConfig;
 use crate::session_event::Progress;
 
@@ -99,6 +101,7 @@ impl Generation {
             id: JobId::new_v4(),
             session: self.context.id,
             kind: JobKind::Reconstruct,
+            priority: JobPriority::Requested,
             frames: self.frames.iter().map(|frame| frame.job.clone()).collect(),
             size: self.size,
         })

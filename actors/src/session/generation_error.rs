@@ -65,7 +65,7 @@ fn kind_of_job(failure: &JobFailure) -> ErrorKind {
         } => ErrorKind::DiskFull,
         JobFailure::WorkerDied(_) | JobFailure::NoWorker(_) => ErrorKind::Worker,
         JobFailure::TimedOut(_) => ErrorKind::Timeout,
-        JobFailure::QueueFull { .. } => ErrorKind::Busy,
+        JobFailure::QueueFull { .. } | JobFailure::SessionQueueFull { .. } => ErrorKind::Busy,
         JobFailure::ShuttingDown => ErrorKind::Refused,
     }
 }

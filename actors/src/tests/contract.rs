@@ -133,9 +133,28 @@ async fn a_missing_frame_fails_its_own_job_only() {
     let calls = local.encoded.lock().expect("no panic").clone();
     assert_eq!(
         calls,
-        [1, 2],
-        "the two frames that can be read share a call"
+        [1, 1, 2],
+        "the two frames that can be read share a call, after the reconstruction"
     );
+}
+
+#[tokio::test]
+async fn requests_come_first_and_sessions_take_turns() {
+    let (model, mut held) = Held::model();
+    let local = Local::start(model).await;
+    let calls = || local.encoded.lock().expect("no panic").clone();
+    let running = async { held.entered.recv().await.expect("the model lives") };
+    let subject = &local.subject;
+    contract::requests_come_first_and_sessions_take_turns(subject, running, held.hold, calls).await;
+    contract::until(|| local.metrics.queued_jobs() == 0).await;
+}
+
+#[tokio::test]
+async fn a_session_leaves_room_for_others() {
+    let (model, mut held) = Held::model();
+    let local = Local::with(model, |settings| settings.queue_capacity = 4).await;
+    let running = async { held.entered.recv().await.expect("the model lives") };
+    contract::a_session_leaves_room_for_others(&local.subject, running, held.hold).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,18 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use super::{FakeModel, Fixture};
-use crate::{ClientMessage, SessionEvent};
+use crate::{ActorReport, ClientMessage, SessionEvent};
+
+/// Waits until no frames wait, which requests would overtake.
+async fn no_jobs_are_left(fixture: &Fixture) {
+    loop {
+        let pool = fixture.pool().await;
+        if pool.queue_depth == Some(0) && pool.children[0].state == "idle" {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
 
 #[tokio::test]
 async fn waiting_frames_of_several_sessions_are_encoded_together() {
@@ -34,6 +45,7 @@ async fn waiting_frames_of_several_sessions_are_encoded_together() {
         go_on.send(()).expect("the model waits");
     }
     drop(go_on);
+    no_jobs_are_left(&fixture).await;
     for client in [&mut one, &mut another] {
         let answer = client.generate().await;
         assert!(matches!(answer, SessionEvent::Result { .. }), "{answer:?}");
@@ -55,7 +67,17 @@ async fn frames_that_fail_together_are_tried_again_by_their_own_sessions() {
         one.upload().await;
         another.upload().await;
     }
+    // All frames are at the pool before one fails.
+    let arrived = |pool: &ActorReport| {
+        let running = pool.children[0].current_job.as_ref();
+        let running = running.map_or(0, |job| job.frames);
+        pool.queue_depth.map(|waiting| waiting + running)
+    };
+    while arrived(&fixture.pool().await) != Some(4) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     drop(go_on);
+    no_jobs_are_left(&fixture).await;
     for client in [&mut one, &mut another] {
         let answer = client.generate().await;
         assert!(matches!(answer, SessionEvent::Result { .. }), "{answer:?}");
@@ -128,6 +150,7 @@ async fn frames_of_a_deleted_session_are_not_encoded_and_fail_nobody_elses() {
     let gone = fixture.system.delete_session(deleted.id).await;
     assert_eq!(gone, Ok(()));
     drop(go_on);
+    no_jobs_are_left(&fixture).await;
     let answer = other.generate().await;
     assert!(matches!(answer, SessionEvent::Result { .. }), "{answer:?}");
     assert_eq!(*encoded.lock().expect("no panic"), [1, 1]);
