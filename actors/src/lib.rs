@@ -62,7 +62,9 @@ pub use metrics::{ErrorReport, MemoryUse, Metrics, Quantiles, StageLatencies, To
 pub use pointstream_reconstruction::formats::{ResultFormat, UnknownFormat};
 pub use pointstream_reconstruction::quality::{Quality, QualityReason, QualitySummary, Verdict};
 pub use report::{ActorReport, ImageSummary, JobReport, SessionStatus, SessionSummary};
-pub use session_config::{ConfigLimits, OutOfRange, PointOptions, Range, SessionConfig};
+pub use session_config::{
+    ConfigLimits, FinalizeMode, OutOfRange, PointOptions, Range, SessionConfig, UnknownFinalizeMode,
+};
 pub use session_event::{CloseReason, Progress, SessionEvent, Stage};
 pub use settings::Settings;
 pub use system::{Readiness, StartError, System};

@@ -3,7 +3,10 @@
 use pointstream_reconstruction::cloud::{CloudOptions, PointFilters, VoxelSize};
 use pointstream_reconstruction::formats::glb::GlbCompression;
 use pointstream_reconstruction::image::ProcessResMethod;
+use pointstream_reconstruction::map::WindowPlan;
+use pointstream_reconstruction::word_list;
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 use thiserror::Error;
 use utoipa::ToSchema;
 
@@ -23,9 +26,56 @@ pub struct SessionConfig {
     pub num_max_points: u64,
     /// Whether a result shows the cameras as lines.
     pub show_cameras: bool,
+    /// Frames of one run of the model; more are placed a few at a time. 0 lets the service choose.
+    pub window: u32,
+    /// How the final result of more frames is made.
+    pub finalize_mode: FinalizeMode,
     /// The options of the point cloud.
     #[serde(flatten)]
     pub points: PointOptions,
+}
+
+/// How the final result of more frames than one run of the model takes is made.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    Serialize,
+    Deserialize,
+    ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(
+    serialize_all = "snake_case",
+    parse_err_fn = unknown_mode,
+    parse_err_ty = UnknownFinalizeMode
+)]
+pub enum FinalizeMode {
+    /// The service chooses; at present as `refine`.
+    #[default]
+    Auto,
+    /// From the map, after another try to place the frames that could not be placed.
+    Refine,
+    /// By one run of the model over all frames.
+    Whole,
+}
+
+/// No mode has this name.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "there is no mode {0:?}; use {names}",
+    names = word_list(FinalizeMode::VARIANTS.iter().map(<&str>::from), "or")
+)]
+pub struct UnknownFinalizeMode(pub String);
+
+fn unknown_mode(name: &str) -> UnknownFinalizeMode {
+    UnknownFinalizeMode(name.chars().take(100).collect())
 }
 
 /// The options of the point cloud: parameters of a session beyond the base protocol.
@@ -44,6 +94,10 @@ pub struct PointOptions {
     pub glb_compression: GlbCompression,
 }
 
+/// Frames of a window if the client does not choose: the embedded model needs about so many for
+/// its lens, and takes a few seconds for them.
+const DEFAULT_WINDOW: usize = 24;
+
 /// Largest `voxel_size`. Sessions have worlds of a few units, or of metres.
 pub const MAX_VOXEL_SIZE: f64 = 1e6;
 
@@ -56,6 +110,8 @@ impl Default for SessionConfig {
             conf_thresh_percentile: 10.0,
             num_max_points: 10_000_000,
             show_cameras: true,
+            window: 0,
+            finalize_mode: FinalizeMode::Auto,
             points: PointOptions::default(),
         }
     }
@@ -117,6 +173,14 @@ impl SessionConfig {
         }
     }
 
+    /// How many frames a run of the model gets.
+    pub(crate) fn window_plan(&self) -> WindowPlan {
+        WindowPlan::of(match self.window {
+            0 => DEFAULT_WINDOW,
+            window => usize::try_from(window).unwrap_or(usize::MAX),
+        })
+    }
+
     /// Checks every parameter against its range.
     ///
     /// # Errors
@@ -170,6 +234,17 @@ impl SessionConfig {
                 limits.num_max_points as f64,
             ),
             ("voxel_size", self.points.voxel_size, 0.0, MAX_VOXEL_SIZE),
+            (
+                "window",
+                f64::from(self.window),
+                // 0 is no number of frames, but stands for the service's choice.
+                if self.window == 0 {
+                    0.0
+                } else {
+                    WindowPlan::LEAST as f64
+                },
+                f64::from(limits.max_images).max(WindowPlan::LEAST as f64),
+            ),
         ];
         ranges
             .into_iter()

@@ -39,6 +39,8 @@ async fn a_session_is_created_with_the_defaults_of_the_protocol() {
             "conf_thresh_percentile": 10.0,
             "num_max_points": 10_000_000,
             "show_cameras": true,
+            "window": 0,
+            "finalize_mode": "auto",
             "filter_edges": false,
             "voxel_size": 0.0,
             "filter_black_bg": false,
@@ -63,7 +65,7 @@ async fn a_session_is_created_as_asked() {
         let query = format!(
             "max_images=7&process_res=336&process_res_method={method}\
              &conf_thresh_percentile=42.5&num_max_points=1234&show_cameras=false\
-             &filter_edges=true&voxel_size=0.25&filter_black_bg=true&filter_white_bg=true\
+             &window=12&finalize_mode=refine&filter_edges=true&voxel_size=0.25&filter_black_bg=true&filter_white_bg=true\
              &glb_compression=quantized"
         );
         let reply = server.post(&format!("/ws/session/create?{query}")).await;
@@ -78,6 +80,8 @@ async fn a_session_is_created_as_asked() {
                 "conf_thresh_percentile": 42.5,
                 "num_max_points": 1234,
                 "show_cameras": false,
+                "window": 12,
+                "finalize_mode": "refine",
                 "filter_edges": true,
                 "voxel_size": 0.25,
                 "filter_black_bg": true,

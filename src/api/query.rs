@@ -129,6 +129,10 @@ impl Query {
             show_cameras: self
                 .boolean("show_cameras")?
                 .unwrap_or(default.show_cameras),
+            window: self.bounded("window", default.window, 0, limits.max_images.into())?,
+            finalize_mode: self
+                .choice("finalize_mode")?
+                .unwrap_or(default.finalize_mode),
             points: self.point_options(default.points)?,
         };
         config.check(limits)?;
@@ -157,6 +161,7 @@ fn wrong_type(name: &str, kind: &str, text: &str) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pointstream_actors::FinalizeMode;
     use pointstream_reconstruction::formats::glb::GlbCompression;
     use pointstream_reconstruction::image::ProcessResMethod;
 
@@ -209,6 +214,8 @@ mod tests {
             ("conf_thresh_percentile", "12.5"),
             ("num_max_points", "1000"),
             ("show_cameras", "False"),
+            ("window", "12"),
+            ("finalize_mode", "whole"),
             ("filter_edges", "1"),
             ("voxel_size", "0.05"),
             ("filter_black_bg", "yes"),
@@ -225,6 +232,8 @@ mod tests {
             conf_thresh_percentile: 12.5,
             num_max_points: 1000,
             show_cameras: false,
+            window: 12,
+            finalize_mode: FinalizeMode::Whole,
             points: PointOptions {
                 filter_edges: true,
                 voxel_size: 0.05,
@@ -273,6 +282,7 @@ mod tests {
         }
         assert!(refusal("process_res_method", "stretch").starts_with("process_res_method: "));
         assert!(refusal("glb_compression", "gzip").starts_with("glb_compression: "));
+        assert!(refusal("finalize_mode", "fast").contains("auto, refine or whole"));
     }
 
     #[test]
@@ -287,6 +297,7 @@ mod tests {
             assert!(refusal("voxel_size", value).contains("between 0 and 1000000"));
         }
         assert!(refusal("process_res", "13").contains("between 14 and 1008"));
+        assert!(refusal("window", "3").contains("between 6 and 1000"));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
 use pointstream_actors::{
-    AttachError, CloseReason, ErrorKind, OwnedSession, Quality, SessionConfig, SessionId,
+    AttachError, CloseReason, ErrorKind, FinalizeMode, OwnedSession, Quality, SessionConfig,
+    SessionId,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -36,7 +37,7 @@ struct Order {
 impl Order {
     fn read(app: &App, query: &Query, headers: &HeaderMap) -> Result<Self, ApiError> {
         Ok(Self {
-            config: query.session_config(&app.system.config_limits())?,
+            config: photo_config(query, app)?,
             format: Format::from_query(query)?,
             asynchronous: query.boolean("async")?.unwrap_or(false),
             boundary: multipart::boundary(headers.get(CONTENT_TYPE))?,
@@ -244,4 +245,18 @@ impl From<OneShotError> for ApiError {
         };
         Self::new(status, error.to_string())
     }
+}
+
+/// The parameters of a session that gets all photos at once. Photos have no order, so the model
+/// takes them together unless the client asks for another way.
+fn photo_config(query: &Query, app: &App) -> Result<SessionConfig, ApiError> {
+    let config = query.session_config(&app.system.config_limits())?;
+    let is_given = query.text("finalize_mode").is_some();
+    Ok(match is_given {
+        true => config,
+        false => SessionConfig {
+            finalize_mode: FinalizeMode::Whole,
+            ..config
+        },
+    })
 }

@@ -1,8 +1,8 @@
 //! REST: creates, lists, shows and deletes sessions.
 
 use pointstream_actors::{
-    PointOptions, QualitySummary, SessionConfig, SessionHandle, SessionId, SessionStatus,
-    SessionSummary, Settings,
+    FinalizeMode, PointOptions, QualitySummary, SessionConfig, SessionHandle, SessionId,
+    SessionStatus, SessionSummary, Settings,
 };
 use pointstream_reconstruction::image::ProcessResMethod;
 use serde::Serialize;
@@ -178,6 +178,9 @@ pub struct Config {
     conf_thresh_percentile: f64,
     num_max_points: u64,
     show_cameras: bool,
+    /// Frames of one run of the model; 0 if the service chooses.
+    window: u32,
+    finalize_mode: FinalizeMode,
     #[serde(flatten)]
     points: PointOptions,
 }
@@ -190,6 +193,8 @@ impl From<&SessionConfig> for Config {
             conf_thresh_percentile: config.conf_thresh_percentile,
             num_max_points: config.num_max_points,
             show_cameras: config.show_cameras,
+            window: config.window,
+            finalize_mode: config.finalize_mode,
             points: config.points,
         }
     }
@@ -312,6 +317,8 @@ mod tests {
             "conf_thresh_percentile": 10.0,
             "num_max_points": 10_000_000,
             "show_cameras": true,
+            "window": 0,
+            "finalize_mode": "auto",
             "filter_edges": false,
             "voxel_size": 0.0,
             "filter_black_bg": false,

@@ -89,6 +89,15 @@ pub struct SessionOptions {
     #[arg(long)]
     pub no_cameras: bool,
 
+    /// How more than about 24 photos are reconstructed: whole (the default), in one run of the model,
+    /// or refine, a few at a time in their order, which needs less memory and suits videos.
+    #[arg(long, value_name = "MODE", default_value = "whole")]
+    pub finalize_mode: String,
+
+    /// Photos of one run of the model with refine. Default: 0, which lets the program choose.
+    #[arg(long, value_name = "COUNT")]
+    pub window: Option<u32>,
+
     /// Leaves out points at depth discontinuities, which lie between objects.
     #[arg(long)]
     pub filter_edges: bool,
@@ -156,6 +165,8 @@ impl SessionOptions {
                 self.num_max_points.map(|value| value.to_string()),
             ),
             ("show_cameras", Some((!self.no_cameras).to_string())),
+            ("finalize_mode", Some(self.finalize_mode.clone())),
+            ("window", self.window.map(|value| value.to_string())),
             ("filter_edges", Some(self.filter_edges.to_string())),
             ("voxel_size", self.voxel_size.map(|value| value.to_string())),
             ("filter_black_bg", Some(self.filter_black_bg.to_string())),

@@ -23,8 +23,12 @@ pub(crate) enum BlobName {
     Original(u64),
     /// The same image, oriented and resized: rows of RGB bytes.
     Prepared(u64),
-    /// A prediction, until its point cloud is made.
+    /// A prediction: until its point cloud is made, or as a chunk of the session's map.
     Prediction(Uuid),
+    /// The points of a chunk of the map, by its prediction.
+    ChunkPoints(Uuid),
+    /// Frame and index of each point of a result that was made of the map.
+    ResultPixels(u64),
     /// A result in one format.
     Result(u64, ResultFormat),
 }
@@ -35,6 +39,8 @@ impl fmt::Display for BlobName {
             Self::Original(number) => write!(formatter, "{number}.image"),
             Self::Prepared(number) => write!(formatter, "{number}.rgb"),
             Self::Prediction(id) => write!(formatter, "{id}.safetensors"),
+            Self::ChunkPoints(id) => write!(formatter, "{id}.points"),
+            Self::ResultPixels(number) => write!(formatter, "{number}.pixels"),
             Self::Result(number, format) => write!(formatter, "{number}.{}", format.extension()),
         }
     }

@@ -59,6 +59,7 @@ fn frame(session: SessionId, number: u64) -> JobFrame {
         size: SIZE,
         camera: None,
         hint: CameraHint::of_photo(&CameraTags::default(), SIZE),
+        placed: None,
     }
 }
 

@@ -3,6 +3,7 @@
 use pointstream_reconstruction::geometry::FrameSize;
 
 use super::{JobHandle, JobSpec};
+use crate::blobs::BlobKey;
 use crate::ids::SessionId;
 
 /// Runs jobs of one model, on this machine or others. The implementation is responsible for
@@ -21,6 +22,9 @@ pub(crate) trait Dispatcher: Send + Sync {
 
     /// Drops the encoded frames of a session.
     fn forget(&self, session: SessionId);
+
+    /// Drops some encoded frames of a session, which no job will need soon.
+    fn forget_frames(&self, session: SessionId, frames: &[BlobKey]);
 
     /// Whether jobs can run.
     fn status(&self) -> DispatcherStatus;

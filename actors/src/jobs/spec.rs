@@ -2,6 +2,7 @@
 
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::model::{CameraHint, KnownCamera};
+use pointstream_reconstruction::prediction::Camera;
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 
@@ -31,7 +32,7 @@ pub(crate) enum JobKind {
     /// Encode frames before a reconstruction needs them. The dispatcher keeps them; there is
     /// no result.
     Encode,
-    /// Predict depth, confidence and cameras.
+    /// Predict depth, confidence and cameras: of all frames, or of those that are not placed.
     Reconstruct,
 }
 
@@ -71,4 +72,7 @@ pub(crate) struct JobFrame {
     pub camera: Option<KnownCamera>,
     /// What its file says about its camera, at this size.
     pub hint: CameraHint,
+    /// Its camera at the size of the job, if an earlier job has placed it. A job with such frames
+    /// predicts the others in their coordinates.
+    pub placed: Option<Camera>,
 }

@@ -1,4 +1,4 @@
-//! Encoded frames that are kept for later jobs.
+//! What the model has computed of frames, kept for later jobs.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,16 +11,31 @@ use crate::ids::SessionId;
 use crate::jobs::JobSpec;
 use crate::memory::{MemoryBudget, MemoryLease};
 
-/// A cache of encoded frames of one model, within a budget of memory. What does not fit is not
-/// kept, and is encoded again when it is needed.
+/// A cache of encoded frames of one model and of its own maps, within a budget of memory. What does
+/// not fit is not kept, and is computed again when it is needed.
 #[derive(Debug)]
 pub(crate) struct EncodedFrames {
     budget: MemoryBudget,
     /// By session, so that a session's frames are dropped together.
-    sessions: Mutex<HashMap<SessionId, HashMap<BlobKey, Entry>>>,
+    sessions: Mutex<HashMap<SessionId, Frames>>,
 }
 
-/// An encoded frame with its part of the budget. A frame has one size at a time.
+type Frames = HashMap<(BlobKey, Kind), Entry>;
+
+/// What is kept of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    /// The encoded frame.
+    Features,
+    /// The model's own maps, in the coordinates of the session's map.
+    Maps,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Features, Self::Maps];
+}
+
+/// What is kept of a frame, with its part of the budget. A frame has one size at a time.
 struct Entry {
     features: Arc<Features>,
     _lease: MemoryLease,
@@ -44,7 +59,7 @@ impl EncodedFrames {
         })
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, HashMap<BlobKey, Entry>>> {
+    fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Frames>> {
         // Entries are inserted and removed whole, so the content is valid after a panic too.
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -56,15 +71,33 @@ impl EncodedFrames {
 
     /// A frame that was encoded at this size.
     pub fn get(&self, frame: &BlobKey, size: FrameSize) -> Option<Arc<Features>> {
-        let sessions = self.sessions();
-        let entry = sessions.get(&frame.session)?.get(frame)?;
-        (entry.features.size() == size).then(|| entry.features.clone())
+        self.find(frame, Kind::Features, size)
+    }
+
+    /// The model's own maps of a frame at this size.
+    pub fn maps(&self, frame: &BlobKey, size: FrameSize) -> Option<Arc<Features>> {
+        self.find(frame, Kind::Maps, size)
     }
 
     /// Keeps an encoded frame if the budget allows it.
     pub fn keep(&self, frame: BlobKey, features: &Arc<Features>) {
+        self.insert(frame, Kind::Features, features);
+    }
+
+    /// Keeps the model's own maps of a frame if the budget allows it.
+    pub fn keep_maps(&self, frame: BlobKey, maps: &Arc<Features>) {
+        self.insert(frame, Kind::Maps, maps);
+    }
+
+    fn find(&self, frame: &BlobKey, kind: Kind, size: FrameSize) -> Option<Arc<Features>> {
+        let sessions = self.sessions();
+        let entry = sessions.get(&frame.session)?.get(&(*frame, kind))?;
+        (entry.features.size() == size).then(|| entry.features.clone())
+    }
+
+    fn insert(&self, frame: BlobKey, kind: Kind, features: &Arc<Features>) {
         // What is replaced makes room first.
-        drop(self.take(&frame));
+        drop(self.take(&frame, kind));
         let mut sessions = self.sessions();
         let frames = sessions.entry(frame.session).or_default();
         if let Some(lease) = self.budget.try_take(features.bytes()) {
@@ -72,17 +105,17 @@ impl EncodedFrames {
                 features: features.clone(),
                 _lease: lease,
             };
-            frames.insert(frame, entry);
+            frames.insert((frame, kind), entry);
         } else if frames.is_empty() {
             sessions.remove(&frame.session);
         }
     }
 
-    /// Takes a frame out. Freeing the memory of a device takes time, so the caller drops the frame,
+    /// Takes an entry out. Freeing the memory of a device takes time, so the caller drops it,
     /// without the lock.
-    fn take(&self, frame: &BlobKey) -> Option<Entry> {
+    fn take(&self, frame: &BlobKey, kind: Kind) -> Option<Entry> {
         let mut sessions = self.sessions();
-        sessions.get_mut(&frame.session)?.remove(frame)
+        sessions.get_mut(&frame.session)?.remove(&(*frame, kind))
     }
 
     /// Drops the frames of a session.
@@ -93,12 +126,20 @@ impl EncodedFrames {
 
     /// Drops the frames of a job.
     pub fn forget_frames_of(&self, spec: &JobSpec) {
-        for frame in &spec.frames {
-            drop(self.take(&frame.blob));
+        let frames = spec.frames.iter().map(|frame| frame.blob);
+        self.forget_frames(spec.session, frames);
+    }
+
+    /// Drops some frames of a session.
+    pub fn forget_frames(&self, session: SessionId, frames: impl Iterator<Item = BlobKey>) {
+        for frame in frames {
+            for kind in Kind::ALL {
+                drop(self.take(&frame, kind));
+            }
         }
         let mut sessions = self.sessions();
-        if sessions.get(&spec.session).is_some_and(HashMap::is_empty) {
-            sessions.remove(&spec.session);
+        if sessions.get(&session).is_some_and(HashMap::is_empty) {
+            sessions.remove(&session);
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::job::Job;
 use super::{EncodedFrames, Pool, PoolArgs, PoolMessage};
 use crate::actor_status::ActorStatus;
-use crate::blobs::Blobs;
+use crate::blobs::{BlobKey, Blobs};
 use crate::ids::SessionId;
 use crate::jobs::{Dispatcher, DispatcherStatus, JobHandle, JobSpec};
 use crate::mailbox::{Mailbox, Reply, answer};
@@ -125,6 +125,12 @@ impl Dispatcher for LocalDispatcher {
 
     fn forget(&self, session: SessionId) {
         self.args.encoded.forget(session);
+    }
+
+    fn forget_frames(&self, session: SessionId, frames: &[BlobKey]) {
+        self.args
+            .encoded
+            .forget_frames(session, frames.iter().copied());
     }
 
     fn status(&self) -> DispatcherStatus {

@@ -40,6 +40,7 @@ impl Context {
             size: image.size,
             camera: image.camera,
             hint: image.hint,
+            placed: None,
         }
     }
 

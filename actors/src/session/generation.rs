@@ -6,10 +6,11 @@ use std::time::Instant;
 use pointstream_reconstruction::cloud::World;
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::{CommonSize, ImageStatistics};
+use pointstream_reconstruction::map::Map;
 
 use super::context::Context;
 use super::generation_error::GenerationError;
-use super::ledger::{Image, Ledger};
+use super::ledger::{Image, Ledger, StoredMap};
 use super::memory_advice::MemoryAdvice;
 use super::message::SessionMessage;
 use super::progress;
@@ -60,15 +61,42 @@ pub(super) struct GenerationFrame {
 impl Generation {
     /// A request for the images that it covers, or none if there are none.
     pub fn new(context: &Context, ledger: &Ledger, request: &Request, number: u64) -> Option<Self> {
-        let covered: Vec<&Image> = ledger
-            .images()
-            .iter()
-            .filter(|image| image.number < request.before)
-            .collect();
+        let covered = covered(ledger, request);
         let sizes: Vec<FrameSize> = covered.iter().map(|image| image.size).collect();
         let CommonSize { size, fits } = CommonSize::choose(&sizes)?;
+        Some(Self::of(
+            context, ledger, request, number, covered, size, &fits,
+        ))
+    }
+
+    /// A request that the map answers: it has all images that the request covers, but for those of
+    /// too odd a shape.
+    pub fn of_map(
+        context: &Context,
+        ledger: &Ledger,
+        map: &Map,
+        request: &Request,
+        number: u64,
+    ) -> Self {
+        let covered = covered(ledger, request);
+        let fits: Vec<bool> = covered
+            .iter()
+            .map(|image| map.contains(image.number))
+            .collect();
+        Self::of(context, ledger, request, number, covered, map.size(), &fits)
+    }
+
+    fn of(
+        context: &Context,
+        ledger: &Ledger,
+        request: &Request,
+        number: u64,
+        covered: Vec<&Image>,
+        size: FrameSize,
+        fits: &[bool],
+    ) -> Self {
         let (mut images, mut frames) = (Vec::new(), Vec::new());
-        for (image, fits) in covered.into_iter().zip(fits) {
+        for (image, &fits) in covered.into_iter().zip(fits) {
             images.push(GenerationImage {
                 name: image.name.clone(),
                 statistics: image.statistics,
@@ -82,7 +110,7 @@ impl Generation {
                 });
             }
         }
-        Some(Self {
+        Self {
             context: context.clone(),
             config: ledger.config().clone(),
             kind: request.kind.answer(),
@@ -92,7 +120,7 @@ impl Generation {
             frames,
             size,
             world: ledger.world().cloned(),
-        })
+        }
     }
 
     /// Submits the job of the model.
@@ -116,24 +144,21 @@ impl Generation {
         computing.run(move || self.make_point_cloud(&done)).await?
     }
 
+    /// Makes a point cloud of the map.
+    pub async fn run_on_map(self, map: Arc<StoredMap>) -> Result<Generated, GenerationError> {
+        self.report(progress::exporting(self.frames.len()));
+        let computing = self.context.computing.clone();
+        computing
+            .run(move || self.make_point_cloud_of_map(&map))
+            .await?
+    }
+
     /// Follows the job to its end and passes its progress on.
-    async fn predict(&self, mut job: JobHandle) -> Result<JobDone, GenerationError> {
-        loop {
-            match job.next().await {
-                Some(JobEvent::Accepted) => self.report(progress::accepted()),
-                Some(JobEvent::Progress(step)) => self.report(progress::of_job(step)),
-                Some(JobEvent::Done(done)) => return Ok(done),
-                Some(JobEvent::Failed(JobFailure::Shortage(shortage))) => {
-                    return Err(GenerationError::Memory(MemoryAdvice {
-                        shortage,
-                        process_res: self.config.process_res,
-                        patch_size: self.context.settings.model.metadata().patch_size,
-                    }));
-                }
-                Some(JobEvent::Failed(failure)) => return Err(GenerationError::Job(failure)),
-                None => return Err(GenerationError::Job(JobFailure::Cancelled)),
-            }
-        }
+    async fn predict(&self, job: JobHandle) -> Result<JobDone, GenerationError> {
+        follow(job, &self.context, &self.config, |progress| {
+            self.report(progress)
+        })
+        .await
     }
 
     pub(super) fn report(&self, progress: Progress) {
@@ -141,5 +166,38 @@ impl Generation {
             number: self.number,
             progress,
         });
+    }
+}
+
+/// The images that a request covers.
+fn covered<'a>(ledger: &'a Ledger, request: &Request) -> Vec<&'a Image> {
+    let images = ledger.images().iter();
+    images
+        .filter(|image| image.number < request.before)
+        .collect()
+}
+
+/// Follows a job to its end and passes its progress on.
+pub(super) async fn follow(
+    mut job: JobHandle,
+    context: &Context,
+    config: &SessionConfig,
+    report: impl Fn(Progress),
+) -> Result<JobDone, GenerationError> {
+    loop {
+        match job.next().await {
+            Some(JobEvent::Accepted) => report(progress::accepted()),
+            Some(JobEvent::Progress(step)) => report(progress::of_job(step)),
+            Some(JobEvent::Done(done)) => return Ok(done),
+            Some(JobEvent::Failed(JobFailure::Shortage(shortage))) => {
+                return Err(GenerationError::Memory(MemoryAdvice {
+                    shortage,
+                    process_res: config.process_res,
+                    patch_size: context.settings.model.metadata().patch_size,
+                }));
+            }
+            Some(JobEvent::Failed(failure)) => return Err(GenerationError::Job(failure)),
+            None => return Err(GenerationError::Job(JobFailure::Cancelled)),
+        }
     }
 }

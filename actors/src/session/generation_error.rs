@@ -3,6 +3,7 @@
 use pointstream_reconstruction::cloud::CloudError;
 use pointstream_reconstruction::formats::WriteError;
 use pointstream_reconstruction::formats::glb::GlbError;
+use pointstream_reconstruction::map::PointsFileError;
 use pointstream_reconstruction::prediction::PredictionFileError;
 use thiserror::Error;
 
@@ -25,6 +26,9 @@ pub(crate) enum GenerationError {
     /// The blob of the prediction is not a prediction.
     #[error("the model's output cannot be read: {0}")]
     Prediction(#[from] PredictionFileError),
+    /// The blob of a chunk's points was changed from outside.
+    #[error("a stored part of the point cloud cannot be read: {0}")]
+    Points(#[from] PointsFileError),
     #[error("the model's output cannot be used: {0}")]
     Cloud(#[from] CloudError),
     #[error(transparent)]
@@ -45,7 +49,9 @@ impl GenerationError {
             Self::Job(failure) => kind_of_job(failure),
             Self::Memory(_) => ErrorKind::OutOfMemory,
             Self::Store(_) | Self::Npz(_) => ErrorKind::of_files(self),
-            Self::ReadPrediction(_) | Self::Prediction(_) | Self::Frame(_) => ErrorKind::Storage,
+            Self::ReadPrediction(_) | Self::Prediction(_) | Self::Points(_) | Self::Frame(_) => {
+                ErrorKind::Storage
+            }
             Self::Cloud(_) => ErrorKind::Cloud,
             Self::Glb(_) | Self::Internal(_) => ErrorKind::Internal,
         }

@@ -11,9 +11,11 @@ use pointstream_reconstruction::cloud::World;
 use pointstream_reconstruction::formats::Cameras;
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::ImageStatistics;
+use pointstream_reconstruction::map::{FirstChunk, Map, NextChunk};
 use pointstream_reconstruction::model::{CameraHint, KnownCamera};
 use pointstream_reconstruction::quality::QualitySummary;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::answer::{AnswerKind, ResultMetadata};
 use crate::ids::{MessageId, SessionId};
@@ -30,6 +32,8 @@ pub(crate) struct Ledger {
     images: Vec<Image>,
     /// The coordinates of the session's results, fixed by the first one.
     world: Option<Arc<World>>,
+    /// The map, if the session has more images than one run of the model takes.
+    map: Option<Arc<StoredMap>>,
     /// The newest result.
     result: Option<Arc<ResultRecord>>,
     /// Whether the final result exists.
@@ -44,11 +48,13 @@ pub(crate) struct Ledger {
 pub(crate) enum Record {
     /// An image was stored.
     ImageStored(Box<Image>),
+    /// A run of the model has begun or extended the map.
+    ChunkStored(Box<StoredChunk>),
     /// A point cloud was made and stored.
     ResultStored {
         result: Arc<ResultRecord>,
-        /// The session's coordinates, with what this result adds.
-        world: Arc<World>,
+        /// The session's coordinates, with what this result adds; `None` if it adds nothing.
+        world: Option<Arc<World>>,
         /// Whether it is the final result.
         completes: bool,
     },
@@ -78,8 +84,46 @@ pub(crate) struct Image {
     pub hint: CameraHint,
 }
 
-/// A stored result. Its large parts are blobs: the GLB and the NPZ of its number, and the prepared
-/// frames.
+/// The map with its files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StoredMap {
+    pub map: Map,
+    /// For each chunk, the identifier of its prediction and of its points.
+    pub files: Vec<Uuid>,
+}
+
+/// A chunk of the map whose prediction and points are stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StoredChunk {
+    /// Identifier of its prediction and of its points.
+    pub file: Uuid,
+    pub content: ChunkContent,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ChunkContent {
+    /// It begins a map, also if there was one, and fixes the session's coordinates.
+    First {
+        chunk: FirstChunk,
+        world: Arc<World>,
+    },
+    Next(NextChunk),
+}
+
+/// Where the depth of a result is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ResultSource {
+    /// In its NPZ: the result of one run of the model.
+    Arrays,
+    /// In the chunks of the map: for each frame, the identifier of the chunk's files and the index of
+    /// the frame in it; `None` for a frame without depth.
+    Chunks(Vec<Option<(Uuid, usize)>>),
+}
+
+/// A stored result. Its large parts are blobs: the GLB of its number, its [source](ResultSource),
+/// and the prepared frames.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ResultRecord {
     /// Number of its request within the session, from 1.
@@ -93,6 +137,7 @@ pub(crate) struct ResultRecord {
     pub frames: Vec<JobFrame>,
     /// The size that all frames were cropped to.
     pub size: FrameSize,
+    pub source: ResultSource,
 }
 
 impl Ledger {
@@ -104,6 +149,7 @@ impl Ledger {
             config,
             images: Vec::new(),
             world: None,
+            map: None,
             result: None,
             completed: false,
             error: None,
@@ -114,17 +160,44 @@ impl Ledger {
     pub fn apply(&mut self, record: Record) {
         match record {
             Record::ImageStored(image) => self.images.push(*image),
+            Record::ChunkStored(chunk) => self.add_chunk(*chunk),
             Record::ResultStored {
                 result,
                 world,
                 completes,
             } => {
                 self.result = Some(result);
-                self.world = Some(world);
+                self.world = world.or_else(|| self.world.take());
                 self.completed |= completes;
                 self.error = None;
             }
             Record::RequestFailed { error } => self.error = Some(error),
+        }
+    }
+
+    fn add_chunk(&mut self, chunk: StoredChunk) {
+        match (chunk.content, &mut self.map) {
+            (
+                ChunkContent::First {
+                    chunk: first,
+                    world,
+                },
+                earlier,
+            ) => {
+                let earlier = earlier.as_ref().map(|stored| &stored.map);
+                self.map = Some(Arc::new(StoredMap {
+                    map: Map::begin(first, earlier),
+                    files: vec![chunk.file],
+                }));
+                self.world = Some(world);
+            }
+            (ChunkContent::Next(next), Some(stored)) => {
+                let stored = Arc::make_mut(stored);
+                stored.map.add(next);
+                stored.files.push(chunk.file);
+            }
+            // Chunks are made for a map that the ledger has.
+            (ChunkContent::Next(_), None) => {}
         }
     }
 
@@ -161,6 +234,11 @@ impl Ledger {
 
     pub fn world(&self) -> Option<&Arc<World>> {
         self.world.as_ref()
+    }
+
+    /// The map, if there is one.
+    pub fn map(&self) -> Option<&Arc<StoredMap>> {
+        self.map.as_ref()
     }
 
     /// The verdict on the newest result.

@@ -8,6 +8,7 @@ use pointstream_reconstruction::formats::ResultFormat;
 use super::envelope::Envelope;
 use super::generation_error::GenerationError;
 use super::image_outcome::{ImageError, StoredImage};
+use super::ledger::StoredChunk;
 use super::stored_result::Generated;
 use crate::answer::{Answer, ResultFile};
 use crate::client::{Events, Requests};
@@ -56,6 +57,16 @@ pub(crate) enum SessionMessage {
     EncodeEnded {
         job: JobId,
         outcome: Result<(), JobFailure>,
+    },
+    /// Progress of a window of the map.
+    WindowProgress {
+        number: u64,
+        progress: Progress,
+    },
+    /// A window of the map has a chunk, or failed.
+    WindowEnded {
+        number: u64,
+        outcome: Result<Box<StoredChunk>, GenerationError>,
     },
     /// Progress of a request.
     Progress {

@@ -17,7 +17,7 @@ use pointstream_reconstruction::quality::{Assessment, Quality, RequestImage};
 
 use super::generation::Generation;
 use super::generation_error::GenerationError;
-use super::ledger::ResultRecord;
+use super::ledger::{ResultRecord, ResultSource};
 use super::progress;
 use super::stored_result::{Generated, StoredResult};
 use crate::answer::{ResultMetadata, Timings};
@@ -36,9 +36,8 @@ impl Generation {
             key,
         });
         self.store(done).inspect_err(|_| {
-            for format in StoredResult::FORMATS {
-                let key = context.key(BlobName::Result(number, format));
-                context.blobs.remove_or_warn(&key);
+            for name in StoredResult::files(number) {
+                context.blobs.remove_or_warn(&context.key(name));
             }
         })
     }
@@ -87,8 +86,25 @@ impl Generation {
         self.report(progress::storing(scene.points.len()));
         let start = Instant::now();
         self.put_npz(npz, &scene)?;
+        timings.store += start.elapsed().as_secs_f64();
+        let source = ResultSource::Arrays;
+        let world = Some(Arc::new(world));
+        self.put_result(&scene, &glb, quality, source, world, timings)
+    }
+
+    /// Stores the GLB and makes the record of a result whose other files are stored.
+    pub(super) fn put_result(
+        &self,
+        scene: &Scene,
+        glb: &[u8],
+        quality: Quality,
+        source: ResultSource,
+        world: Option<Arc<World>>,
+        mut timings: Timings,
+    ) -> Result<Generated, GenerationError> {
+        let start = Instant::now();
         let blobs = &*self.context.blobs;
-        blobs.put_bytes(&self.result_key(ResultFormat::Glb), &glb)?;
+        blobs.put_bytes(&self.result_key(ResultFormat::Glb), glb)?;
         timings.store += start.elapsed().as_secs_f64();
         timings.total = self.asked.elapsed().as_secs_f64();
         self.report(progress::done());
@@ -98,17 +114,18 @@ impl Generation {
             kind: self.kind,
             // Never more than `max_images`, which is a u32.
             image_count: u32::try_from(self.images.len()).unwrap_or(u32::MAX),
-            metadata: Arc::new(self.metadata(&scene, &prediction, quality, glb.len(), timings)),
-            cameras: Cameras::of(&scene),
+            metadata: Arc::new(self.metadata(scene, quality, glb.len(), timings)),
+            cameras: Cameras::of(scene),
             frames: self.frames.iter().map(|frame| frame.job.clone()).collect(),
             size: self.size,
+            source,
         });
         let result =
             StoredResult::open(self.context.blobs.clone(), self.context.id, record.clone())?;
         Ok(Generated {
             record,
             result: Arc::new(result),
-            world: Arc::new(world),
+            world,
         })
     }
 
@@ -180,7 +197,7 @@ impl Generation {
         build_scene(prediction, &frames, self.world.as_deref(), &options)
     }
 
-    fn quality(&self, assessment: &Assessment, scene: &Scene) -> Quality {
+    pub(super) fn quality(&self, assessment: &Assessment, scene: &Scene) -> Quality {
         let images: Vec<_> = self
             .images
             .iter()
@@ -196,12 +213,11 @@ impl Generation {
     fn metadata(
         &self,
         scene: &Scene,
-        prediction: &Prediction,
         quality: Quality,
         glb_size_bytes: usize,
         timings: Timings,
     ) -> ResultMetadata {
-        let cameras = &prediction.cameras;
+        let cameras = &scene.cameras;
         let model = self.context.settings.model.metadata();
         ResultMetadata {
             num_frames: cameras.len(),
@@ -227,7 +243,7 @@ impl Generation {
                 .iter()
                 .filter(|image| {
                     let camera = image.frame.and_then(|frame| cameras.get(frame));
-                    camera.is_none_or(|camera| !camera.registered)
+                    camera.is_none_or(|camera| camera.pose.is_none())
                 })
                 .map(|image| image.name.clone())
                 .collect(),

@@ -2,6 +2,7 @@
 
 use pointstream_reconstruction::model::Step;
 
+use super::mapping::MapProgress;
 use crate::jobs::JobProgress;
 use crate::session_event::{Progress, Stage};
 
@@ -55,6 +56,15 @@ pub(super) fn of_job(job: JobProgress) -> Progress {
             format!("Checking frame {}/{total}", (done + 1).min(total)),
         ),
     };
+    progress(Stage::Inference, fraction, message)
+}
+
+/// Progress of a request that waits for the map.
+pub(super) fn of_map(map: MapProgress) -> Progress {
+    let total = map.total.max(1);
+    let done = (map.done as f32 + map.running).min(total as f32);
+    let fraction = share::ENCODE + (share::EXPORT - share::ENCODE) * done / total as f32;
+    let message = format!("Placing frame {}/{total}", (map.done + 1).min(total));
     progress(Stage::Inference, fraction, message)
 }
 

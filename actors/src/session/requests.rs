@@ -46,7 +46,7 @@ struct Running {
     stage: Stage,
     fraction: f32,
     /// Cancels the job when it is dropped.
-    _cancel: DropGuard,
+    cancel: Option<DropGuard>,
 }
 
 impl RequestKind {
@@ -119,17 +119,30 @@ impl Requests {
         self.next
     }
 
-    /// A request runs now, under [`next_number`](Self::next_number). Its job is cancelled when the
-    /// request is finished or dropped.
-    pub fn start(&mut self, request: Request, cancel: DropGuard) {
+    /// A request runs now, under [`next_number`](Self::next_number). Its job, if it has one, is
+    /// cancelled when the request is finished or dropped.
+    pub fn start(&mut self, request: Request, cancel: Option<DropGuard>) {
         self.running = Some(Running {
             request,
             number: self.next,
             stage: Stage::LoadingModel,
             fraction: 0.0,
-            _cancel: cancel,
+            cancel,
         });
         self.next += 1;
+    }
+
+    /// The running request has a job now, which is cancelled like that of [`start`](Self::start).
+    pub fn cancel_with(&mut self, cancel: DropGuard) {
+        if let Some(running) = &mut self.running {
+            running.cancel = Some(cancel);
+        }
+    }
+
+    /// The running request and its number.
+    pub fn running(&self) -> Option<(u64, &Request)> {
+        let running = self.running.as_ref()?;
+        Some((running.number, &running.request))
     }
 
     /// Progress of the running request, and who asked for it. Stage and fraction never decrease,

@@ -68,17 +68,14 @@ impl ResultFiles {
             return;
         };
         let number = previous.number();
-        let mut formats = StoredResult::FORMATS.to_vec();
+        let mut names = StoredResult::files(number).to_vec();
         self.files.retain(|&(of, format), file| {
             let removed = of == number && matches!(file, File::Written(_));
             if removed {
-                formats.push(format);
+                names.push(BlobName::Result(number, format));
             }
             !removed
         });
-        let names = formats
-            .into_iter()
-            .map(move |format| BlobName::Result(number, format));
         self.context.remove(names);
     }
 

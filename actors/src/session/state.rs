@@ -16,8 +16,10 @@ use super::generation::Generation;
 use super::generation_error::GenerationError;
 use super::image_outcome::{ImageError, StoredImage};
 use super::image_store;
-use super::ledger::{Image, Ledger, Record};
+use super::ledger::{Image, Ledger, Record, StoredChunk};
+use super::mapping::{MapDemand, Mapping};
 use super::message::SessionMessage;
+use super::progress;
 use super::requests::{Request, RequestKind, Requests};
 use super::result_files::ResultFiles;
 use super::shutdown::Shutdown;
@@ -31,6 +33,7 @@ use crate::client;
 use crate::client_message::{ClientMessage, ImageUpload};
 use crate::error_kind::ErrorKind;
 use crate::errors::AttachError;
+use crate::jobs::JobHandle;
 use crate::mailbox::{Mailbox, answer};
 use crate::memory::MemoryLease;
 use crate::metrics::SessionShare;
@@ -46,8 +49,11 @@ pub(crate) struct State {
     clients: Clients,
     uploads: Uploads,
     requests: Requests,
-    /// The work of the running request.
+    /// The work of the running request; none while it waits for the map.
     generation: Option<AbortOnDropHandle<()>>,
+    /// What the running request needs of the map.
+    demand: Option<MapDemand>,
+    mapping: Mapping,
     encode_ahead: EncodeAhead,
     results: ResultFiles,
     activity: Activity,
@@ -79,6 +85,8 @@ impl State {
             uploads: Uploads::new(ledger.next_upload()),
             requests: Requests::new(ledger.next_request(), settings.max_pending_requests),
             generation: None,
+            demand: None,
+            mapping: Mapping::new(context.clone()),
             encode_ahead: EncodeAhead::new(context.clone()),
             results: ResultFiles::new(context.clone()),
             activity: Activity::begin(&context),
@@ -122,6 +130,13 @@ impl State {
                 self.uploads.settle(number, outcome);
             }
             SessionMessage::EncodeEnded { job, outcome } => self.encode_ahead.ended(job, outcome),
+            SessionMessage::WindowProgress { number, progress } => {
+                self.mapping.progress(number, &progress);
+                self.show_map_progress();
+            }
+            SessionMessage::WindowEnded { number, outcome } => {
+                self.window_ended(number, outcome);
+            }
             SessionMessage::Progress { number, progress } => self.progress(number, progress),
             SessionMessage::GenerationEnded { number, outcome } => {
                 self.generation_ended(number, outcome);
@@ -164,6 +179,7 @@ impl State {
         if !self.requests.is_running() && !self.ledger.is_completed() {
             self.encode_ahead.advance(self.ledger.images());
         }
+        self.advance_map();
         let awaited = self.requests.is_running()
             || self.results.is_writing()
             || (self.owned && self.results.has_result());
@@ -311,26 +327,46 @@ impl State {
     }
 
     fn start(&mut self, request: Request) {
+        let finalizes = request.kind == RequestKind::Finalize;
+        let demand = self.mapping.demand(&self.ledger, request.before, finalizes);
+        if demand.is_some() {
+            return self.start_on_map(request, demand);
+        }
         let number = self.requests.next_number();
         let Some(generation) = Generation::new(&self.context, &self.ledger, &request, number)
         else {
             let message = "none of the images could be used; send at least one that can";
             return self.fail(request, ErrorKind::Image, message);
         };
-        tracing::info!(
-            frames = generation.frames.len(),
-            request = request.kind.name(),
-            "generation starts"
-        );
+        self.note_start(&request, generation.frames.len());
+        let job = generation.submit();
+        self.requests.start(request, Some(job.cancel_guard()));
+        self.run(generation, job);
+    }
+
+    fn note_start(&self, request: &Request, frames: usize) {
+        tracing::info!(frames, request = request.kind.name(), "generation starts");
         self.context.mailbox.status().job(Some(CurrentJob {
             kind: request.kind.name(),
             session: self.context.id,
-            frames: generation.frames.len(),
+            frames,
             since: Instant::now(),
         }));
-        let job = generation.submit();
-        self.requests.start(request, job.cancel_guard());
+    }
+
+    /// Runs the model over all frames of the running request.
+    fn run(&mut self, generation: Generation, job: JobHandle) {
+        let number = generation.number;
         let work = async move { generation.run(job).await.map(Box::new) };
+        self.answer_with(number, work);
+    }
+
+    /// The work ends the running request.
+    fn answer_with(
+        &mut self,
+        number: u64,
+        work: impl Future<Output = Result<Box<Generated>, GenerationError>> + Send + 'static,
+    ) {
         let work =
             self.context
                 .mailbox
@@ -339,6 +375,83 @@ impl State {
                     outcome,
                 });
         self.generation = Some(work);
+    }
+
+    /// A request that the map answers, once it has all images.
+    fn start_on_map(&mut self, request: Request, demand: Option<MapDemand>) {
+        self.note_start(&request, self.ledger.images().len());
+        self.demand = demand;
+        self.requests.start(request, None);
+    }
+
+    /// Starts the next window if it is due, and answers the running request when the map has all
+    /// that it needs.
+    fn advance_map(&mut self) {
+        if self.shutdown.has_begun() && self.demand.is_none() {
+            return;
+        }
+        if let Some(demand) = self.demand
+            && self.generation.is_none()
+            && self.mapping.satisfies(&self.ledger, demand)
+        {
+            return match self.mapping.prefers_whole(&self.ledger, demand) {
+                true => self.answer_with_one_run(),
+                false => self.answer_from_map(),
+            };
+        }
+        let demand = self.demand.filter(|_| self.generation.is_none());
+        self.mapping.advance(&self.ledger, demand);
+        self.show_map_progress();
+    }
+
+    fn answer_from_map(&mut self) {
+        let (Some((number, request)), Some(stored)) =
+            (self.requests.running(), self.ledger.map().cloned())
+        else {
+            return;
+        };
+        let generation =
+            Generation::of_map(&self.context, &self.ledger, &stored.map, request, number);
+        let work = async move { generation.run_on_map(stored).await.map(Box::new) };
+        self.answer_with(number, work);
+    }
+
+    /// The running request is answered by one run of the model, not by the map.
+    fn answer_with_one_run(&mut self) {
+        let Some((number, request)) = self.requests.running() else {
+            return;
+        };
+        let Some(generation) = Generation::new(&self.context, &self.ledger, request, number) else {
+            return self.answer_from_map();
+        };
+        let job = generation.submit();
+        self.requests.cancel_with(job.cancel_guard());
+        self.run(generation, job);
+    }
+
+    fn show_map_progress(&mut self) {
+        let waits = self.demand.filter(|_| self.generation.is_none());
+        if let (Some(demand), Some((number, _))) = (waits, self.requests.running()) {
+            let found = self.mapping.progress_of(&self.ledger, demand);
+            self.progress(number, progress::of_map(found));
+        }
+    }
+
+    fn window_ended(&mut self, number: u64, outcome: Result<Box<StoredChunk>, GenerationError>) {
+        match self.mapping.ended(number, outcome, &self.ledger) {
+            None => {}
+            Some(Ok(chunk)) => {
+                self.ledger.apply(Record::ChunkStored(chunk));
+                self.mapping.forget_old_frames(&self.ledger);
+                self.activity.touch();
+            }
+            Some(Err(error)) => {
+                let waiting = self.demand.is_some() && self.generation.is_none();
+                if waiting && let Some((number, _)) = self.requests.running() {
+                    self.generation_ended(number, Err(error));
+                }
+            }
+        }
     }
 
     fn progress(&mut self, number: u64, progress: Progress) {
@@ -354,6 +467,7 @@ impl State {
         };
         self.activity.touch();
         self.generation = None;
+        self.demand = None;
         self.context.mailbox.status().job(None);
         match outcome {
             Ok(generated) => self.succeed(request, *generated),

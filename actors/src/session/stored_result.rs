@@ -8,12 +8,13 @@ use image::RgbImage;
 use pointstream_reconstruction::cloud::World;
 use pointstream_reconstruction::formats::colmap::write_colmap;
 use pointstream_reconstruction::formats::nerfstudio::write_nerfstudio;
-use pointstream_reconstruction::formats::npz::NpzReader;
+use pointstream_reconstruction::formats::npz::{NpzReader, write_npz};
 use pointstream_reconstruction::formats::ply::write_ply;
 use pointstream_reconstruction::formats::{FrameData, Reconstruction, ResultFormat, WriteError};
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::ResultRecord;
+use super::ledger::{ResultRecord, ResultSource};
+use super::result_chunks::ResultChunks;
 use crate::answer::Answer;
 use crate::blobs::{BlobKey, BlobName, Blobs};
 use crate::frames::read_frame;
@@ -24,12 +25,24 @@ pub(crate) struct StoredResult {
     record: Arc<ResultRecord>,
     answer: Arc<Answer>,
     blobs: Arc<dyn Blobs>,
-    arrays: NpzReader<Bytes>,
+    source: Source,
+}
+
+/// The open files of a [`ResultSource`].
+enum Source {
+    Arrays(NpzReader<Bytes>),
+    Chunks(ResultChunks),
 }
 
 impl StoredResult {
-    /// The formats that every result is stored in.
-    pub const FORMATS: [ResultFormat; 2] = [ResultFormat::Glb, ResultFormat::Npz];
+    /// The files that a result may have been stored in.
+    pub fn files(number: u64) -> [BlobName; 3] {
+        [
+            BlobName::Result(number, ResultFormat::Glb),
+            BlobName::Result(number, ResultFormat::Npz),
+            BlobName::ResultPixels(number),
+        ]
+    }
 
     /// Opens the files of a result.
     ///
@@ -40,17 +53,26 @@ impl StoredResult {
         session: SessionId,
         record: Arc<ResultRecord>,
     ) -> io::Result<Self> {
-        let view = |format| {
-            let name = BlobName::Result(record.number, format);
-            blobs.view(&BlobKey { session, name })
+        let view = |name| blobs.view(&BlobKey { session, name });
+        let of_format = |format| view(BlobName::Result(record.number, format));
+        let source = match &record.source {
+            ResultSource::Arrays => {
+                let npz = of_format(ResultFormat::Npz)?;
+                Source::Arrays(NpzReader::new(npz, record.frames.len(), record.size)?)
+            }
+            ResultSource::Chunks(frames) => {
+                let pixels = view(BlobName::ResultPixels(record.number))?;
+                let chunk = |file| view(BlobName::Prediction(file));
+                Source::Chunks(ResultChunks::open(pixels, frames, record.size, chunk)?)
+            }
         };
         Ok(Self {
-            arrays: NpzReader::new(view(ResultFormat::Npz)?, record.frames.len(), record.size)?,
+            source,
             answer: Arc::new(Answer {
                 number: record.number,
                 kind: record.kind,
                 image_count: record.image_count,
-                glb: view(ResultFormat::Glb)?,
+                glb: of_format(ResultFormat::Glb)?,
                 metadata: record.metadata.clone(),
             }),
             blobs,
@@ -67,12 +89,12 @@ impl StoredResult {
         &self.answer
     }
 
-    /// The file, if the format is one of [`Self::FORMATS`].
+    /// The file, if the result was stored in this format.
     pub fn stored(&self, format: ResultFormat) -> Option<Bytes> {
-        match format {
-            ResultFormat::Glb => Some(self.answer.glb.clone()),
-            ResultFormat::Npz => Some(self.arrays.bytes().clone()),
-            ResultFormat::Ply | ResultFormat::Colmap | ResultFormat::Nerfstudio => None,
+        match (format, &self.source) {
+            (ResultFormat::Glb, _) => Some(self.answer.glb.clone()),
+            (ResultFormat::Npz, Source::Arrays(arrays)) => Some(arrays.bytes().clone()),
+            _ => None,
         }
     }
 
@@ -102,7 +124,8 @@ impl StoredResult {
             ResultFormat::Ply => write_ply(&reconstruction, &mut file)?,
             ResultFormat::Colmap => file = write_colmap(&reconstruction, file)?,
             ResultFormat::Nerfstudio => file = write_nerfstudio(&reconstruction, file)?,
-            ResultFormat::Glb | ResultFormat::Npz => {}
+            ResultFormat::Npz => file = write_npz(&reconstruction, file)?,
+            ResultFormat::Glb => {}
         }
         let draft = file.into_inner().map_err(IntoInnerError::into_error)?;
         self.blobs.put(draft)?;
@@ -115,8 +138,8 @@ impl StoredResult {
 pub(crate) struct Generated {
     pub record: Arc<ResultRecord>,
     pub result: Arc<StoredResult>,
-    /// The session's coordinates, with what this result adds.
-    pub world: Arc<World>,
+    /// The session's coordinates, with what this result adds; `None` if it adds nothing.
+    pub world: Option<Arc<World>>,
 }
 
 /// A result's frames, until the writing is cancelled.
@@ -137,19 +160,31 @@ impl Frames<'_> {
 
 impl FrameData for Frames<'_> {
     fn point_count(&self, frame: usize) -> usize {
-        self.result.arrays.point_count(frame)
+        match &self.result.source {
+            Source::Arrays(arrays) => arrays.point_count(frame),
+            Source::Chunks(chunks) => chunks.point_count(frame),
+        }
     }
 
     fn pixels(&self, frame: usize) -> io::Result<Vec<u32>> {
-        self.result()?.arrays.pixels(frame)
+        match &self.result()?.source {
+            Source::Arrays(arrays) => arrays.pixels(frame),
+            Source::Chunks(chunks) => chunks.pixels(frame),
+        }
     }
 
     fn depth(&self, frame: usize) -> io::Result<Vec<f32>> {
-        self.result()?.arrays.depth(frame)
+        match &self.result()?.source {
+            Source::Arrays(arrays) => arrays.depth(frame),
+            Source::Chunks(chunks) => chunks.depth(frame),
+        }
     }
 
     fn confidence(&self, frame: usize) -> io::Result<Vec<f32>> {
-        self.result()?.arrays.confidence(frame)
+        match &self.result()?.source {
+            Source::Arrays(arrays) => arrays.confidence(frame),
+            Source::Chunks(chunks) => chunks.confidence(frame),
+        }
     }
 
     fn image(&self, frame: usize) -> io::Result<RgbImage> {

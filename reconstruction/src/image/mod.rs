@@ -26,4 +26,4 @@ pub use preprocess::{
     processed_region, processed_size,
 };
 pub use statistics::{ContentHash, ImageStatistics};
-pub use unify::{CommonSize, center_crop};
+pub use unify::{CommonSize, center_crop, is_croppable};

@@ -80,8 +80,8 @@ impl CommonSize {
     }
 }
 
-/// Whether a frame covers `size`, and keeps enough pixels.
-fn is_croppable(frame: FrameSize, size: FrameSize) -> bool {
+/// Whether a frame covers `size`, and keeps enough of its pixels when it is cropped to it.
+pub fn is_croppable(frame: FrameSize, size: FrameSize) -> bool {
     let (short, long) = (frame.width.min(frame.height), frame.width.max(frame.height));
     let least = f64::from(short) / f64::from(long.max(1));
     frame.min(size) == size

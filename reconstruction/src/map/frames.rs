@@ -11,6 +11,9 @@ use crate::geometry::FrameSize;
 use crate::prediction::Camera;
 use crate::quality::Assessment;
 
+/// Fewer placed frames do not hold the coordinates of a map.
+const LEAST_PLACED: usize = 2;
+
 /// The frames of a stream in one world, with the chunks that placed them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Map {
@@ -30,6 +33,13 @@ pub struct Map {
 pub struct MapFrame {
     /// In the map's world; without a pose if the frame could not be placed.
     pub camera: SceneCamera,
+    /// `None` for a frame that could not be placed before this map began.
+    pub place: Option<FramePlace>,
+}
+
+/// Where the maps of a frame are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FramePlace {
     /// Index of its chunk.
     pub chunk: usize,
     /// Index of the frame in the chunk.
@@ -37,13 +47,28 @@ pub struct MapFrame {
 }
 
 impl Map {
-    /// A map of one chunk.
-    pub fn begin(first: FirstChunk) -> Self {
+    /// A map of one chunk. The frames of an earlier map, in which hardly any could be placed, count
+    /// as missed.
+    pub fn begin(first: FirstChunk, earlier: Option<&Self>) -> Self {
+        let missed = earlier.into_iter().flat_map(|map| map.frames.values());
+        let missed = missed.map(|frame| {
+            let camera = SceneCamera {
+                pose: None,
+                ..frame.camera.clone()
+            };
+            (
+                camera.id,
+                MapFrame {
+                    camera,
+                    place: None,
+                },
+            )
+        });
         let mut map = Self {
             size: first.size,
             world_to_glb: first.world_to_glb,
             alignment: first.alignment,
-            frames: BTreeMap::new(),
+            frames: missed.collect(),
             chunks: Vec::new(),
         };
         map.add(first.chunk);
@@ -56,8 +81,7 @@ impl Map {
         for (row, camera) in chunk.cameras.into_iter().enumerate() {
             let frame = MapFrame {
                 camera,
-                chunk: index,
-                row,
+                place: Some(FramePlace { chunk: index, row }),
             };
             self.frames.insert(frame.camera.id, frame);
         }
@@ -100,6 +124,11 @@ impl Map {
         frames.filter(|(_, frame)| frame.camera.pose.is_some())
     }
 
+    /// Whether there are enough placed frames to place others. Otherwise the map begins again.
+    pub fn can_be_extended(&self) -> bool {
+        self.placed().nth(LEAST_PLACED - 1).is_some()
+    }
+
     /// Numbers of the frames that could not be placed, ascending.
     pub fn missed(&self) -> impl Iterator<Item = u64> {
         let frames = self.frames.iter();
@@ -122,9 +151,10 @@ impl Map {
     /// What the runs of the model show about these frames, in their order. Frames that the map does
     /// not have are left out.
     pub fn assessment(&self, numbers: &[u64]) -> Assessment {
-        let frames = numbers.iter().filter_map(|number| {
-            let frame = self.frames.get(number)?;
-            Some((&self.chunks.get(frame.chunk)?.assessment, frame.row))
+        let known = numbers.iter().filter_map(|number| self.frames.get(number));
+        let frames = known.map(|frame| {
+            let place = frame.place?;
+            Some((&self.chunks.get(place.chunk)?.assessment, place.row))
         });
         Assessment::of_parts(frames, self.size.columns() * self.size.rows())
     }

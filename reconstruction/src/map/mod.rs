@@ -18,7 +18,7 @@ mod window;
 
 pub use chunk::{Chunk, FirstChunk, NextChunk};
 pub use coordinates::LocalCoordinates;
-pub use frames::{Map, MapFrame};
+pub use frames::{FramePlace, Map, MapFrame};
 pub use points::{ChunkPoints, PointsFileError};
 pub use scene::{ChunkSource, MapScene};
 pub use window::{Window, WindowPlan};

@@ -122,14 +122,14 @@ impl MapScene<'_> {
     fn rows(&self) -> Vec<Vec<Option<usize>>> {
         let mut rows: Vec<Vec<Option<usize>>> = vec![Vec::new(); self.map.chunks().len()];
         for (index, number) in self.numbers.iter().enumerate() {
-            let Some(frame) = self.map.frame(*number) else {
+            let Some(place) = self.map.frame(*number).and_then(|frame| frame.place) else {
                 continue;
             };
-            let rows = &mut rows[frame.chunk];
-            if rows.len() <= frame.row {
-                rows.resize(frame.row + 1, None);
+            let rows = &mut rows[place.chunk];
+            if rows.len() <= place.row {
+                rows.resize(place.row + 1, None);
             }
-            rows[frame.row] = Some(index);
+            rows[place.row] = Some(index);
         }
         rows
     }

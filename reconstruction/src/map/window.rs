@@ -22,9 +22,6 @@ pub struct Window {
     pub new: Vec<u64>,
 }
 
-/// Fewer frames do not hold the coordinates of a map.
-const LEAST_PLACED: usize = 2;
-
 impl WindowPlan {
     /// Smallest number of frames in a window.
     pub const LEAST: usize = 6;
@@ -52,7 +49,7 @@ impl Window {
         if waiting.is_empty() {
             return None;
         }
-        let Some(map) = map.filter(|map| map.placed().count() >= LEAST_PLACED) else {
+        let Some(map) = map.filter(|map| map.can_be_extended()) else {
             let missed = map.into_iter().flat_map(Map::missed);
             let mut new: Vec<u64> = missed.chain(waiting.iter().copied()).collect();
             new.sort_unstable();

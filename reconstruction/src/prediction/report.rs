@@ -12,7 +12,7 @@ const UNKNOWN: f32 = -1.0;
 
 /// What a model says about its prediction of a frame. Numbers are finite and not negative; `None` is
 /// a number that the model does not know.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct FrameReport {
     /// What is wrong with the frame, or why it is not registered.
     pub reason: Option<ReportedReason>,

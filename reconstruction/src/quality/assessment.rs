@@ -51,24 +51,30 @@ impl Assessment {
     }
 
     /// What several predictions in one world show about some of their frames, in the order of
-    /// `frames`: pairs of an assessment and the index of the frame in it.
+    /// `frames`: an assessment and the index of the frame in it, or `None` for a frame that no
+    /// prediction has.
     pub fn of_parts<'a>(
-        frames: impl Iterator<Item = (&'a Self, usize)> + Clone,
+        frames: impl Iterator<Item = Option<(&'a Self, usize)>> + Clone,
         pixels_per_frame: usize,
     ) -> Self {
-        let reports = frames.clone().map(|(part, frame)| {
-            let report = part.report.as_ref()?.get(frame)?;
-            // Each prediction has its own pieces; what it registered is in the common world.
-            Some(FrameReport {
+        let has_reports = frames
+            .clone()
+            .flatten()
+            .any(|(part, _)| part.report.is_some());
+        let reports = frames.clone().map(|frame| {
+            let report = frame.and_then(|(part, frame)| part.report.as_ref()?.get(frame));
+            report.map_or_else(FrameReport::default, |report| FrameReport {
+                // Each prediction has its own pieces; what it registered is in the common world.
                 piece: report.piece.filter(|piece| *piece == 0),
                 ..*report
             })
         });
+        let geometry = frames
+            .clone()
+            .map(|frame| frame.map(|(part, frame)| (&part.geometry, frame)));
         Self {
-            geometry: Geometry::of_parts(
-                frames.clone().map(|(part, frame)| (&part.geometry, frame)),
-            ),
-            report: reports.collect(),
+            geometry: Geometry::of_parts(geometry),
+            report: has_reports.then(|| reports.collect()),
             pixels_per_frame,
         }
     }

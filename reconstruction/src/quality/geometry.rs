@@ -48,20 +48,24 @@ pub(super) struct FrameGeometry {
 }
 
 impl Geometry {
-    /// Of frames of several predictions in one world: pairs of a prediction's geometry and the index
-    /// of the frame in it. The cameras determine depth if those of one prediction do.
-    pub fn of_parts<'a>(frames: impl Iterator<Item = (&'a Self, usize)> + Clone) -> Self {
-        let mut baselines = frames.clone().map(|(part, _)| part.baseline);
+    /// Of frames of several predictions in one world: a prediction's geometry and the index of the
+    /// frame in it, or `None` for a frame that no prediction has. The cameras determine depth if
+    /// those of one prediction do.
+    pub fn of_parts<'a>(frames: impl Iterator<Item = Option<(&'a Self, usize)>> + Clone) -> Self {
+        let mut baselines = frames.clone().flatten().map(|(part, _)| part.baseline);
         let baseline = match baselines.clone().all(|baseline| baseline.is_some()) {
             true => baselines.next().flatten(),
             false => None,
         };
-        let frames = frames.filter_map(|(part, frame)| {
-            let frame = *part.frames.get(frame)?;
-            Some(FrameGeometry {
-                is_implausible: frame.is_implausible || part.is_implausible,
-                ..frame
-            })
+        let frames = frames.map(|frame| {
+            let found = frame.and_then(|(part, frame)| {
+                let found = *part.frames.get(frame)?;
+                Some(FrameGeometry {
+                    is_implausible: found.is_implausible || part.is_implausible,
+                    ..found
+                })
+            });
+            found.unwrap_or(FrameGeometry::NONE)
         });
         Self {
             frames: frames.collect(),
@@ -109,6 +113,14 @@ impl Geometry {
 }
 
 impl FrameGeometry {
+    /// Of a frame that no prediction has.
+    const NONE: Self = Self {
+        is_registered: false,
+        is_implausible: false,
+        known: 0,
+        depth: None,
+    };
+
     /// Whether the frame has points.
     pub fn is_usable(&self) -> bool {
         self.known > 0 && !self.is_implausible

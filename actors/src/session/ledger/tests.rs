@@ -106,10 +106,12 @@ fn result(number: u64, completes: bool) -> Record {
                 size: SIZE,
                 camera: None,
                 hint: hint(),
+                placed: None,
             }],
             size: SIZE,
+            source: ResultSource::Arrays,
         }),
-        world: Arc::new(world),
+        world: Some(Arc::new(world)),
         completes,
     }
 }

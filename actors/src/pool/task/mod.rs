@@ -1,5 +1,7 @@
 //! What a worker's thread does for a batch of jobs.
 
+mod extension;
+
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -206,6 +208,16 @@ impl TaskJob {
     /// before they have their frames dropped, so either sees the other.
     fn keep(&self, context: &TaskContext, frame: BlobKey, features: &Arc<Features>) {
         context.encoded.keep(frame, features);
+        self.forget_if_cancelled(context);
+    }
+
+    /// Like [`keep`](Self::keep) for the model's own maps of a frame.
+    fn keep_maps(&self, context: &TaskContext, frame: BlobKey, maps: &Arc<Features>) {
+        context.encoded.keep_maps(frame, maps);
+        self.forget_if_cancelled(context);
+    }
+
+    fn forget_if_cancelled(&self, context: &TaskContext) {
         if self.reporter.is_cancelled() {
             context.encoded.forget_frames_of(&self.spec);
         }
@@ -255,20 +267,25 @@ impl TaskJob {
         };
         let features = self.encode(model, context, &mut timings)?;
         let start = Instant::now();
-        let rows: Vec<&Features> = features.iter().map(Arc::as_ref).collect();
-        let cameras = known_cameras(&self.spec.frames, size);
-        let hints = hints(&self.spec.frames, size);
-        let priors = CameraPriors {
-            known: cameras.as_deref(),
-            hints: Some(&hints),
-        };
-        let prediction = model.predict(&rows, priors, &mut |step| {
+        let on_step = &mut |step| {
             self.report(context, JobEvent::Progress(JobProgress::Model(step)));
             match self.check(context) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
             }
-        })?;
+        };
+        let prediction = if self.extends() {
+            self.extend(model, context, &features, on_step)?
+        } else {
+            let rows: Vec<&Features> = features.iter().map(Arc::as_ref).collect();
+            let cameras = known_cameras(&self.spec.frames, size);
+            let hints = hints(&self.spec.frames, size);
+            let priors = CameraPriors {
+                known: cameras.as_deref(),
+                hints: Some(&hints),
+            };
+            model.predict(&rows, priors, on_step)?
+        };
         timings.model = start.elapsed().as_secs_f64();
         self.check(context)?;
         let start = Instant::now();

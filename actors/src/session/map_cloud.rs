@@ -1,0 +1,91 @@
+//! The point cloud of a request that the map answers.
+
+use std::time::Instant;
+
+use pointstream_reconstruction::formats::glb::write_glb;
+use pointstream_reconstruction::map::{ChunkPoints, ChunkSource, MapScene};
+use uuid::Uuid;
+
+use super::context::Context;
+use super::generation::Generation;
+use super::generation_error::GenerationError;
+use super::ledger::{ResultSource, StoredMap};
+use super::progress;
+use super::result_chunks::pixel_bytes;
+use super::stored_result::{Generated, StoredResult};
+use crate::answer::Timings;
+use crate::blobs::BlobName;
+
+impl Generation {
+    /// Makes the point cloud of the map and stores it atomically. Blocks.
+    pub(super) fn make_point_cloud_of_map(
+        self,
+        stored: &StoredMap,
+    ) -> Result<Generated, GenerationError> {
+        let context = self.context.clone();
+        let number = self.number;
+        self.store_of_map(stored).inspect_err(|_| {
+            for name in StoredResult::files(number) {
+                context.blobs.remove_or_warn(&context.key(name));
+            }
+        })
+    }
+
+    fn store_of_map(&self, stored: &StoredMap) -> Result<Generated, GenerationError> {
+        let mut timings = Timings {
+            queued: self.asked.elapsed().as_secs_f64(),
+            ..Timings::default()
+        };
+        let map = &stored.map;
+        let numbers: Vec<u64> = self.frames.iter().map(|frame| frame.number).collect();
+        let start = Instant::now();
+        let options = self.config.cloud_options();
+        let source = StoredChunks {
+            context: &self.context,
+            files: &stored.files,
+        };
+        let scene = MapScene {
+            map,
+            numbers: &numbers,
+            options: &options,
+        };
+        let scene = scene.build(&source)?;
+        let quality = self.quality(&map.assessment(&numbers), &scene);
+        timings.cloud = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        let glb = write_glb(&scene, self.config.points.glb_compression)?;
+        timings.glb = start.elapsed().as_secs_f64();
+        self.report(progress::storing(scene.points.len()));
+        let start = Instant::now();
+        let key = self.context.key(BlobName::ResultPixels(self.number));
+        self.context
+            .blobs
+            .put_bytes(&key, &pixel_bytes(&scene.pixels))?;
+        timings.store = start.elapsed().as_secs_f64();
+        let frames = numbers.iter().map(|number| {
+            let place = map.frame(*number)?.place?;
+            Some((*stored.files.get(place.chunk)?, place.row))
+        });
+        let source = ResultSource::Chunks(frames.collect());
+        self.put_result(&scene, &glb, quality, source, None, timings)
+    }
+}
+
+/// The stored points of the map's chunks.
+struct StoredChunks<'a> {
+    context: &'a Context,
+    files: &'a [Uuid],
+}
+
+impl ChunkSource for StoredChunks<'_> {
+    type Error = GenerationError;
+
+    fn points(&self, chunk: usize, count: usize) -> Result<ChunkPoints, GenerationError> {
+        let missing = || GenerationError::Internal(format!("the map has no chunk {chunk}"));
+        let file = *self.files.get(chunk).ok_or_else(missing)?;
+        let key = self.context.key(BlobName::ChunkPoints(file));
+        let view = self.context.blobs.view(&key);
+        let view = view.map_err(GenerationError::ReadPrediction)?;
+        Ok(ChunkPoints::from_bytes(&view, count)?)
+    }
+}
