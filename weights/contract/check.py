@@ -62,6 +62,7 @@ def _check_run(module: torch.jit.ScriptModule, metadata: Metadata, pixels: Tenso
     """Return the violations on one input; an exception counts as one."""
     try:
         violations = _check_encode(module, pixels)
+        violations += _check_describe(module, pixels) if metadata.describe else []
         torch.manual_seed(1)
         result = run_model(module, metadata, pixels, chunk=1)
         torch.manual_seed(2)  # a model that uses the global generator is not deterministic
@@ -180,6 +181,25 @@ def _check_encode(module: torch.jit.ScriptModule, pixels: Tensor) -> list[str]:
     )
     if not same:
         return ["encode depends on how frames are grouped"]
+    return []
+
+
+def _check_describe(module: torch.jit.ScriptModule, pixels: Tensor) -> list[str]:
+    """Check that each frame has a finite vector, which depends on this frame only."""
+    frames, _, height, width = pixels.shape
+    size = torch.tensor([height, width])
+    with torch.no_grad(), torch.jit.optimized_execution(False):
+        features = module.encode(pixels)
+        together = module.describe(features, size)
+        apart = torch.cat([module.describe(features[i : i + 1], size) for i in range(frames)])
+    if together.dim() != 2 or together.shape[0] != frames or together.dtype != torch.float32:
+        return [f"describe returned {together.dtype} {tuple(together.shape)}"]
+    if not bool(together.isfinite().all()):
+        return ["describe is not finite"]
+    if bool((together.norm(dim=1) > 1.001).any()):
+        return ["a vector of describe is longer than 1"]
+    if not _nearly_equal(together, apart):
+        return ["describe depends on how frames are grouped"]
     return []
 
 

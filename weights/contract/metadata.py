@@ -101,6 +101,8 @@ class Metadata:
     """Whether the archive has the entry point `relate_hinted`."""
     extend: bool = False
     """Whether the archive has the entry point `relate_extended`."""
+    describe: bool = False
+    """Whether the archive has the entry point `describe`."""
     normalisation: Normalisation | None = None
     """Pixel normalisation that the model applies itself."""
     memory: Memory | None = None
@@ -154,6 +156,7 @@ class Metadata:
             *["report"] * self.report,
             *["relate_hinted"] * self.hints,
             *["relate_extended"] * self.extend,
+            *["describe"] * self.describe,
             *["align"] * self.align,
             *["fuse"] * self.fuse,
         ]
@@ -204,7 +207,7 @@ OPTIONAL = tuple(
     for field in dataclasses.fields(Metadata)
     if field.name
     in (
-        *("align", "poses", "report", "distortion", "hints", "extend"),
+        *("align", "poses", "report", "distortion", "hints", "extend", "describe"),
         *("normalisation", "memory", "source_digest", "head_precision"),
     )
 )

@@ -25,6 +25,7 @@ METADATA = Metadata(
     distortion=True,
     hints=True,
     extend=True,
+    describe=True,
 )
 DEFAULT_PATH = Path(__file__).parent / "mvs.pt"
 

@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from weights.mvs.calibration import hinted_calibration
 from weights.mvs.dense import dense_frames, fuse_frames
 from weights.mvs.extension import extend
+from weights.mvs.features import unpack_features
+from weights.mvs.places import describe_places
 from weights.mvs.sparse import (
     encode_features,
     feature_length,
@@ -58,6 +60,13 @@ class MvsModel(nn.Module):
             threshold = pixel_threshold(size)
             sparse = extend(features[:, :length], cameras, hints, size, threshold)
             return pack_state(sparse, features[:, length:], size)
+
+    @torch.jit.export
+    def describe(self, features: Tensor, size: Tensor) -> Tensor:
+        """float32 [n, 4096]: a vector of each frame; frames of one place have similar ones."""
+        with torch.no_grad():
+            length = feature_length(int(size[0]), int(size[1]))
+            return describe_places(unpack_features(features[:, :length]))
 
     @torch.jit.export
     def report(self, state: Tensor, size: Tensor) -> Tensor:

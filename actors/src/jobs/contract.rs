@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::CameraTags;
+use pointstream_reconstruction::map::PlaceVector;
 use pointstream_reconstruction::model::{CameraHint, Step};
 use pointstream_reconstruction::prediction::Prediction;
 
@@ -273,6 +274,7 @@ fn specs_and_events_serialise() {
         JobEvent::Progress(JobProgress::Model(Step::Dense { done: 1, total: 2 })),
         JobEvent::Done(JobDone {
             result: Some(spec.frames[0].blob),
+            places: vec![PlaceVector::new(&[0.25, -0.5]), None],
             timings: super::JobTimings::default(),
         }),
         JobEvent::Failed(JobFailure::Frame("gone".to_owned())),

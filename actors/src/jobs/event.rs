@@ -1,5 +1,6 @@
 //! What happens to a job.
 
+use pointstream_reconstruction::map::PlaceVector;
 use pointstream_reconstruction::model::Step;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,8 @@ pub(crate) struct JobDone {
     /// The prediction as a safetensors file. Nothing for [`JobKind::Encode`](super::JobKind).
     /// The submitter of the job removes the blob.
     pub result: Option<BlobKey>,
+    /// The vector of each frame of the job, if the model gives one.
+    pub places: Vec<Option<PlaceVector>>,
     pub timings: JobTimings,
 }
 

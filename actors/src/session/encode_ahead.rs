@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use pointstream_reconstruction::map::PlaceVector;
 use tokio_util::sync::DropGuard;
 
 use super::context::Context;
 use super::ledger::Image;
 use super::message::SessionMessage;
 use crate::ids::{JobId, SessionId};
-use crate::jobs::{Dispatcher, JobFailure, JobKind, JobPriority, JobSpec};
+use crate::jobs::{Dispatcher, JobDone, JobFailure, JobKind, JobPriority, JobSpec};
 
 /// The session's jobs that encode frames ahead of time, and their frames at the dispatcher.
 /// Dropping it cancels the jobs and drops the frames.
@@ -17,10 +18,18 @@ pub(super) struct EncodeAhead {
     context: Context,
     /// Jobs that run or wait. Dropping a guard cancels its job. Declared before `kept`: jobs are
     /// cancelled first, so that none keeps a frame afterwards.
-    jobs: HashMap<JobId, DropGuard>,
+    jobs: HashMap<JobId, EncodeJob>,
     /// Images that were considered, from the first one on.
     offered: usize,
     kept: KeptFrames,
+}
+
+/// A job that encodes one frame.
+struct EncodeJob {
+    /// Number of the image.
+    number: u64,
+    /// Cancels the job when it is dropped.
+    _cancel: DropGuard,
 }
 
 /// A session's encoded frames at the dispatcher.
@@ -76,19 +85,31 @@ impl EncodeAhead {
             frames: vec![self.context.job_frame(image)],
             size: image.size,
         });
-        self.jobs.insert(id, job.cancel_guard());
+        let encode = EncodeJob {
+            number: image.number,
+            _cancel: job.cancel_guard(),
+        };
+        self.jobs.insert(id, encode);
         let mailbox = &self.context.mailbox;
         mailbox.detached_work(job.end(), move |outcome| SessionMessage::EncodeEnded {
             job: id,
-            outcome: outcome.map(|_| ()),
+            outcome,
         });
     }
 
-    /// A job has ended.
-    pub fn ended(&mut self, job: JobId, outcome: Result<(), JobFailure>) {
-        self.jobs.remove(&job);
-        if let Err(error) = outcome {
-            tracing::debug!(%error, "a frame was not encoded ahead of time");
+    /// A job has ended. Returns the image's vector, if the model gave one.
+    pub fn ended(
+        &mut self,
+        job: JobId,
+        outcome: Result<JobDone, JobFailure>,
+    ) -> Option<(u64, PlaceVector)> {
+        let encode = self.jobs.remove(&job);
+        match outcome {
+            Ok(done) => Some((encode?.number, done.places.into_iter().flatten().next()?)),
+            Err(error) => {
+                tracing::debug!(%error, "a frame was not encoded ahead of time");
+                None
+            }
         }
     }
 

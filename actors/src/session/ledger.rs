@@ -11,7 +11,7 @@ use pointstream_reconstruction::cloud::World;
 use pointstream_reconstruction::formats::Cameras;
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::ImageStatistics;
-use pointstream_reconstruction::map::{FirstChunk, Map, NextChunk};
+use pointstream_reconstruction::map::{FirstChunk, Map, NextChunk, PlaceVector, Places};
 use pointstream_reconstruction::model::{CameraHint, KnownCamera};
 use pointstream_reconstruction::quality::QualitySummary;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,8 @@ pub(crate) struct Ledger {
     world: Option<Arc<World>>,
     /// The map, if the session has more images than one run of the model takes.
     map: Option<Arc<StoredMap>>,
+    /// Vectors of frames, by which the map finds those of one place.
+    places: Places,
     /// The newest result.
     result: Option<Arc<ResultRecord>>,
     /// Whether the final result exists.
@@ -48,6 +50,8 @@ pub(crate) struct Ledger {
 pub(crate) enum Record {
     /// An image was stored.
     ImageStored(Box<Image>),
+    /// The model gave an image a vector.
+    PlaceFound { number: u64, place: PlaceVector },
     /// A run of the model has begun or extended the map.
     ChunkStored(Box<StoredChunk>),
     /// A point cloud was made and stored.
@@ -100,6 +104,9 @@ pub(crate) struct StoredChunk {
     pub content: ChunkContent,
 }
 
+/// Vectors of images, by their numbers.
+pub(crate) type FoundPlaces = Vec<(u64, PlaceVector)>;
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ChunkContent {
@@ -150,6 +157,7 @@ impl Ledger {
             images: Vec::new(),
             world: None,
             map: None,
+            places: Places::default(),
             result: None,
             completed: false,
             error: None,
@@ -160,6 +168,7 @@ impl Ledger {
     pub fn apply(&mut self, record: Record) {
         match record {
             Record::ImageStored(image) => self.images.push(*image),
+            Record::PlaceFound { number, place } => self.places.insert(number, place),
             Record::ChunkStored(chunk) => self.add_chunk(*chunk),
             Record::ResultStored {
                 result,
@@ -239,6 +248,11 @@ impl Ledger {
     /// The map, if there is one.
     pub fn map(&self) -> Option<&Arc<StoredMap>> {
         self.map.as_ref()
+    }
+
+    /// Vectors of frames, by which the map finds those of one place.
+    pub fn places(&self) -> &Places {
+        &self.places
     }
 
     /// The verdict on the newest result.

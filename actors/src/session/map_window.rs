@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::context::Context;
 use super::generation::follow;
 use super::generation_error::GenerationError;
-use super::ledger::{ChunkContent, Image, Ledger, StoredChunk, StoredMap};
+use super::ledger::{ChunkContent, FoundPlaces, Image, Ledger, StoredChunk, StoredMap};
 use crate::blobs::{BlobKey, BlobName};
 use crate::frames::{FrameError, read_frame};
 use crate::ids::JobId;
@@ -133,10 +133,21 @@ impl MapWindow {
         self,
         job: JobHandle,
         report: impl Fn(Progress),
-    ) -> Result<StoredChunk, GenerationError> {
+    ) -> Result<(StoredChunk, FoundPlaces), GenerationError> {
         let done = follow(job, &self.context, &self.config, report).await?;
+        let places = self.places(&done);
         let computing = self.context.computing.clone();
-        computing.run(move || self.make_chunk(&done)).await?
+        let chunk = computing.run(move || self.make_chunk(&done)).await??;
+        Ok((chunk, places))
+    }
+
+    /// The vectors of the new frames, which come last in the job.
+    fn places(&self, done: &JobDone) -> FoundPlaces {
+        let new = done.places.iter().skip(self.placed.len());
+        let found = self.numbers().zip(new);
+        found
+            .filter_map(|(number, place)| Some((number, place.clone()?)))
+            .collect()
     }
 
     /// Stores the chunk's points beside its prediction. Blocks.

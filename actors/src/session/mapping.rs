@@ -6,7 +6,7 @@ use tokio_util::sync::DropGuard;
 
 use super::context::Context;
 use super::generation_error::GenerationError;
-use super::ledger::{Image, Ledger, StoredChunk};
+use super::ledger::{FoundPlaces, Image, Ledger, StoredChunk};
 use super::map_window::MapWindow;
 use super::message::SessionMessage;
 use crate::blobs::BlobName;
@@ -150,10 +150,11 @@ impl Mapping {
     ) -> Option<(Window, JobPriority)> {
         let plan = self.plan(ledger)?;
         let map = ledger.map().map(|stored| &stored.map);
+        let places = ledger.places();
         if let Some(demand) = demand {
             let waiting = self.waiting(ledger, demand.before);
             let priority = JobPriority::Requested;
-            if let Some(window) = Window::next(map, &waiting, plan) {
+            if let Some(window) = Window::next(map, &waiting, places, plan) {
                 return Some((window, priority));
             }
             let missed: Vec<u64> = self.missed(ledger).take(plan.new).collect();
@@ -161,7 +162,7 @@ impl Mapping {
                 && let Some(last) = missed.last()
             {
                 self.retried = *last;
-                return Some((Window::next(map, &missed, plan)?, priority));
+                return Some((Window::next(map, &missed, places, plan)?, priority));
             }
         }
         let images = ledger.images();
@@ -177,7 +178,10 @@ impl Mapping {
         if waiting.len() < least {
             return None;
         }
-        Some((Window::next(map, &waiting, plan)?, JobPriority::Ahead))
+        Some((
+            Window::next(map, &waiting, places, plan)?,
+            JobPriority::Ahead,
+        ))
     }
 
     fn start(&mut self, window: MapWindow, priority: JobPriority) {
@@ -222,12 +226,12 @@ impl Mapping {
     pub fn ended(
         &mut self,
         number: u64,
-        outcome: Result<Box<StoredChunk>, GenerationError>,
+        outcome: Result<(StoredChunk, FoundPlaces), GenerationError>,
         ledger: &Ledger,
-    ) -> Option<Result<Box<StoredChunk>, GenerationError>> {
+    ) -> Option<Result<(StoredChunk, FoundPlaces), GenerationError>> {
         let wanted = self.running.take_if(|running| running.number == number);
         if wanted.is_none() {
-            if let Ok(chunk) = outcome {
+            if let Ok((chunk, _)) = outcome {
                 let names = [
                     BlobName::Prediction(chunk.file),
                     BlobName::ChunkPoints(chunk.file),

@@ -8,14 +8,14 @@ use pointstream_reconstruction::formats::ResultFormat;
 use super::envelope::Envelope;
 use super::generation_error::GenerationError;
 use super::image_outcome::{ImageError, StoredImage};
-use super::ledger::StoredChunk;
+use super::ledger::{FoundPlaces, StoredChunk};
 use super::stored_result::Generated;
 use crate::answer::{Answer, ResultFile};
 use crate::client::{Events, Requests};
 use crate::client_message::ClientMessage;
 use crate::errors::{AttachError, ResultFileError, ThumbnailError};
 use crate::ids::{ClientId, JobId};
-use crate::jobs::JobFailure;
+use crate::jobs::{JobDone, JobFailure};
 use crate::mailbox::Reply;
 use crate::memory::MemoryLease;
 use crate::report::{ImageSummary, SessionSummary};
@@ -56,7 +56,7 @@ pub(crate) enum SessionMessage {
     /// A job that encodes a frame ahead of time has ended.
     EncodeEnded {
         job: JobId,
-        outcome: Result<(), JobFailure>,
+        outcome: Result<JobDone, JobFailure>,
     },
     /// Progress of a window of the map.
     WindowProgress {
@@ -66,7 +66,7 @@ pub(crate) enum SessionMessage {
     /// A window of the map has a chunk, or failed.
     WindowEnded {
         number: u64,
-        outcome: Result<Box<StoredChunk>, GenerationError>,
+        outcome: Result<Box<(StoredChunk, FoundPlaces)>, GenerationError>,
     },
     /// Progress of a request.
     Progress {

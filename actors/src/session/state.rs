@@ -16,7 +16,7 @@ use super::generation::Generation;
 use super::generation_error::GenerationError;
 use super::image_outcome::{ImageError, StoredImage};
 use super::image_store;
-use super::ledger::{Image, Ledger, Record, StoredChunk};
+use super::ledger::{FoundPlaces, Image, Ledger, Record, StoredChunk};
 use super::mapping::{MapDemand, Mapping};
 use super::message::SessionMessage;
 use super::progress;
@@ -129,7 +129,11 @@ impl State {
             SessionMessage::UploadSettled { number, outcome } => {
                 self.uploads.settle(number, outcome);
             }
-            SessionMessage::EncodeEnded { job, outcome } => self.encode_ahead.ended(job, outcome),
+            SessionMessage::EncodeEnded { job, outcome } => {
+                if let Some((number, place)) = self.encode_ahead.ended(job, outcome) {
+                    self.ledger.apply(Record::PlaceFound { number, place });
+                }
+            }
             SessionMessage::WindowProgress { number, progress } => {
                 self.mapping.progress(number, &progress);
                 self.show_map_progress();
@@ -437,11 +441,19 @@ impl State {
         }
     }
 
-    fn window_ended(&mut self, number: u64, outcome: Result<Box<StoredChunk>, GenerationError>) {
+    fn window_ended(
+        &mut self,
+        number: u64,
+        outcome: Result<Box<(StoredChunk, FoundPlaces)>, GenerationError>,
+    ) {
+        let outcome = outcome.map(|made| *made);
         match self.mapping.ended(number, outcome, &self.ledger) {
             None => {}
-            Some(Ok(chunk)) => {
-                self.ledger.apply(Record::ChunkStored(chunk));
+            Some(Ok((chunk, places))) => {
+                for (number, place) in places {
+                    self.ledger.apply(Record::PlaceFound { number, place });
+                }
+                self.ledger.apply(Record::ChunkStored(Box::new(chunk)));
                 self.mapping.forget_old_frames(&self.ledger);
                 self.activity.touch();
             }

@@ -74,6 +74,7 @@ fn metadata() -> Metadata {
         distortion: false,
         hints: false,
         extend: true,
+        describe: true,
         normalisation: None,
         source_digest: None,
         memory: None,
@@ -160,6 +161,10 @@ impl Model for FakeModel {
             confidence: vec![5.0; pixels],
             report: None,
         })
+    }
+
+    fn describe(&self, features: &[&Features]) -> Result<Vec<Vec<f32>>, ModelError> {
+        Ok(vec![vec![1.0, 0.5]; features.len()])
     }
 
     fn extend(

@@ -269,6 +269,32 @@ impl Model for TorchScriptModel {
         Ok(prediction)
     }
 
+    fn describe(&self, features: &[&Features]) -> Result<Vec<Vec<f32>>, ModelError> {
+        const ENTRY_POINT: &str = "describe";
+        let Some(first) = features.first().filter(|_| self.metadata.describe) else {
+            return Ok(Vec::new());
+        };
+        let work = Work {
+            frames: features.len(),
+            size: first.size(),
+        };
+        let rows = feature_rows(features, self.device, work)?;
+        let size = integers(
+            [i64::from(work.size.height), i64::from(work.size.width)],
+            work,
+        )?;
+        let vectors = self.call(ENTRY_POINT, &[&rows, &size], work)?;
+        let columns = match vectors.size()[..] {
+            [_, columns] => usize::try_from(columns).unwrap_or(0),
+            _ => 0,
+        };
+        let numbers = to_vec(&vectors, ENTRY_POINT, &[work.frames, columns], work)?;
+        Ok(numbers
+            .chunks_exact(columns.max(1))
+            .map(<[f32]>::to_vec)
+            .collect())
+    }
+
     fn extend(
         &self,
         frames: &[ExtensionFrame<'_>],

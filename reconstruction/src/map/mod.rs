@@ -12,6 +12,7 @@
 mod chunk;
 mod coordinates;
 mod frames;
+mod places;
 mod points;
 mod scene;
 mod window;
@@ -19,6 +20,7 @@ mod window;
 pub use chunk::{Chunk, FirstChunk, NextChunk};
 pub use coordinates::LocalCoordinates;
 pub use frames::{FramePlace, Map, MapFrame};
+pub use places::{PlaceVector, Places};
 pub use points::{ChunkPoints, PointsFileError};
 pub use scene::{ChunkSource, MapScene};
 pub use window::{Window, WindowPlan};

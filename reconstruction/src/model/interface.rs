@@ -58,6 +58,13 @@ pub trait Model: Send {
     /// breaks the contract, [`ModelError::Call`] or [`ModelError::OutOfMemory`] if the model fails.
     fn encode(&self, frames: &[RgbImage]) -> Result<Vec<Features>, ModelError>;
 
+    /// A vector of each frame, all of one length: the scalar product of two is high if the frames
+    /// show the same place. None if the metadata does not have [`describe`](Metadata::describe).
+    ///
+    /// # Errors
+    /// Those of [`predict`](Self::predict).
+    fn describe(&self, features: &[&Features]) -> Result<Vec<Vec<f32>>, ModelError>;
+
     /// Predicts depth, confidence and cameras of frames that this model encoded.
     ///
     /// A model whose metadata has [`poses`](Metadata::poses) uses the known cameras of `priors`; other

@@ -110,6 +110,9 @@ pub struct Metadata {
     /// Whether the archive has the entry point `relate_extended`.
     #[serde(default)]
     pub extend: bool,
+    /// Whether the archive has the entry point `describe`.
+    #[serde(default)]
+    pub describe: bool,
     /// How the model normalises pixels, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalisation: Option<Normalisation>,

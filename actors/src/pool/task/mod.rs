@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use image::RgbImage;
 use pointstream_reconstruction::geometry::{FrameSize, Region};
+use pointstream_reconstruction::map::PlaceVector;
 use pointstream_reconstruction::model::{
     CameraHint, CameraPriors, Features, KnownCamera, Model, ModelError,
 };
@@ -176,6 +177,20 @@ fn encode_ahead(
             .unzip();
         match model.encode(&images) {
             Ok(features) => {
+                let rows: Vec<&Features> = features.iter().collect();
+                match places(model, &rows) {
+                    Ok(places) => {
+                        for ((index, key), place) in keys.iter().zip(places) {
+                            jobs[*index].note_place(&mut outcomes[*index], *key, place);
+                        }
+                    }
+                    Err(error) => {
+                        let failure = Stopped::from(error).into_failure(needs_restart);
+                        for (index, _) in &keys {
+                            outcomes[*index] = Err(failure.clone());
+                        }
+                    }
+                }
                 for ((index, key), features) in keys.into_iter().zip(features) {
                     jobs[index].keep(context, key, &Arc::new(features));
                 }
@@ -233,10 +248,24 @@ impl TaskJob {
     fn done_encoding(&self) -> JobDone {
         JobDone {
             result: None,
+            places: vec![None; self.spec.frames.len()],
             timings: JobTimings {
                 queued: self.queued,
                 ..JobTimings::default()
             },
+        }
+    }
+
+    /// Notes the vector of a frame in the job's outcome.
+    fn note_place(
+        &self,
+        outcome: &mut Result<JobDone, JobFailure>,
+        key: BlobKey,
+        place: Option<PlaceVector>,
+    ) {
+        let frame = self.spec.frames.iter().position(|frame| frame.blob == key);
+        if let (Ok(done), Some(frame)) = (outcome, frame) {
+            done.places[frame] = place;
         }
     }
 
@@ -267,6 +296,8 @@ impl TaskJob {
         };
         let features = self.encode(model, context, &mut timings)?;
         let start = Instant::now();
+        let rows: Vec<&Features> = features.iter().map(Arc::as_ref).collect();
+        let places = places(model, &rows)?;
         let on_step = &mut |step| {
             self.report(context, JobEvent::Progress(JobProgress::Model(step)));
             match self.check(context) {
@@ -277,7 +308,6 @@ impl TaskJob {
         let prediction = if self.extends() {
             self.extend(model, context, &features, on_step)?
         } else {
-            let rows: Vec<&Features> = features.iter().map(Arc::as_ref).collect();
             let cameras = known_cameras(&self.spec.frames, size);
             let hints = hints(&self.spec.frames, size);
             let priors = CameraPriors {
@@ -293,6 +323,7 @@ impl TaskJob {
         timings.store = start.elapsed().as_secs_f64();
         Ok(JobDone {
             result: Some(result),
+            places,
             timings,
         })
     }
@@ -361,6 +392,21 @@ impl TaskJob {
             .inspect_err(|_| context.blobs.remove_or_warn(&key))?;
         Ok(key)
     }
+}
+
+/// The model's vector of each frame.
+fn places(
+    model: &dyn Model,
+    features: &[&Features],
+) -> Result<Vec<Option<PlaceVector>>, ModelError> {
+    if !model.metadata().describe {
+        return Ok(vec![None; features.len()]);
+    }
+    let vectors = model.describe(features)?;
+    Ok(vectors
+        .iter()
+        .map(|vector| PlaceVector::new(vector))
+        .collect())
 }
 
 fn read(blobs: &dyn Blobs, frame: &JobFrame, size: FrameSize) -> Result<RgbImage, JobFailure> {
