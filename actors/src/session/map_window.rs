@@ -7,7 +7,7 @@ use pointstream_reconstruction::cloud::{SceneFrame, World};
 use pointstream_reconstruction::geometry::{FrameSize, Region};
 use pointstream_reconstruction::image::CommonSize;
 use pointstream_reconstruction::map::{
-    ChunkPoints, FirstChunk, LocalCoordinates, Map, NextChunk, Window,
+    ChunkPoints, FirstChunk, LocalCoordinates, Map, NextChunk, Places, Window,
 };
 use pointstream_reconstruction::prediction::Prediction;
 use uuid::Uuid;
@@ -34,6 +34,14 @@ pub(super) struct MapWindow {
     /// The size that all frames are cropped to.
     size: FrameSize,
     content: Content,
+}
+
+/// What a window has found.
+pub(crate) enum WindowOutcome {
+    /// Vectors of its new frames, by which its placed frames are chosen.
+    Described(FoundPlaces),
+    /// Its chunk, and vectors of its new frames.
+    Chunk(Box<StoredChunk>, FoundPlaces),
 }
 
 /// A frame that is to be placed.
@@ -128,17 +136,44 @@ impl MapWindow {
         })
     }
 
+    /// Numbers of the frames that the map gets and that have no vector yet.
+    pub fn without_place(&self, places: &Places) -> Vec<u64> {
+        self.numbers()
+            .filter(|number| !places.contains(*number))
+            .collect()
+    }
+
+    /// Submits a job that encodes the new frames and gives them vectors.
+    pub fn describe(&self, priority: JobPriority) -> JobHandle {
+        self.context.dispatcher.submit(JobSpec {
+            id: JobId::new_v4(),
+            session: self.context.id,
+            kind: JobKind::Encode,
+            priority,
+            frames: self.new.iter().map(|frame| frame.job.clone()).collect(),
+            size: self.size,
+        })
+    }
+
+    /// Waits for a job of [`describe`](Self::describe).
+    pub async fn described(self, job: JobHandle) -> Result<WindowOutcome, GenerationError> {
+        let done = job.end().await.map_err(GenerationError::Job)?;
+        let found = self.numbers().zip(done.places);
+        let places = found.filter_map(|(number, place)| Some((number, place?)));
+        Ok(WindowOutcome::Described(places.collect()))
+    }
+
     /// Waits for the job and makes a chunk of its prediction.
     pub async fn run(
         self,
         job: JobHandle,
         report: impl Fn(Progress),
-    ) -> Result<(StoredChunk, FoundPlaces), GenerationError> {
+    ) -> Result<WindowOutcome, GenerationError> {
         let done = follow(job, &self.context, &self.config, report).await?;
         let places = self.places(&done);
         let computing = self.context.computing.clone();
         let chunk = computing.run(move || self.make_chunk(&done)).await??;
-        Ok((chunk, places))
+        Ok(WindowOutcome::Chunk(Box::new(chunk), places))
     }
 
     /// The vectors of the new frames, which come last in the job.

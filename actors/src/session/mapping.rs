@@ -6,8 +6,8 @@ use tokio_util::sync::DropGuard;
 
 use super::context::Context;
 use super::generation_error::GenerationError;
-use super::ledger::{FoundPlaces, Image, Ledger, StoredChunk};
-use super::map_window::MapWindow;
+use super::ledger::{Image, Ledger};
+use super::map_window::{MapWindow, WindowOutcome};
 use super::message::SessionMessage;
 use crate::blobs::BlobName;
 use crate::jobs::JobPriority;
@@ -26,6 +26,8 @@ pub(super) struct Mapping {
     running: Option<RunningWindow>,
     /// Number of the next window.
     next: u64,
+    /// Frames up to this number were given vectors, as far as the model gives them.
+    described: u64,
     /// Images that the session had when a window failed: it is not tried again ahead of a request
     /// before others come.
     failed_at: Option<usize>,
@@ -73,6 +75,7 @@ impl Mapping {
             context,
             running: None,
             next: 1,
+            described: 0,
             failed_at: None,
             retried: 0,
         }
@@ -132,7 +135,15 @@ impl Mapping {
             // What the model keeps of frames is in the coordinates of the old map.
             self.context.dispatcher.forget(self.context.id);
         }
-        if let Some(window) = MapWindow::new(&self.context, ledger, &window) {
+        let describes = self.context.settings.model.metadata().describe && !window.begins();
+        let Some(window) = MapWindow::new(&self.context, ledger, &window) else {
+            return;
+        };
+        let unknown = window.without_place(ledger.places());
+        if describes && unknown.iter().any(|number| *number > self.described) {
+            self.described = unknown.into_iter().fold(self.described, u64::max);
+            self.describe(window, priority);
+        } else {
             self.start(window, priority);
         }
     }
@@ -184,32 +195,48 @@ impl Mapping {
         ))
     }
 
+    /// Gives vectors to the new frames of a window, by which its placed frames are chosen.
+    fn describe(&mut self, window: MapWindow, priority: JobPriority) {
+        let job = window.describe(priority);
+        let number = self.note_running(0, priority, job.cancel_guard());
+        let work = window.described(job);
+        self.context
+            .mailbox
+            .detached_work(work, move |outcome| SessionMessage::WindowEnded {
+                number,
+                outcome,
+            });
+    }
+
     fn start(&mut self, window: MapWindow, priority: JobPriority) {
-        let number = self.next;
-        self.next += 1;
         let frames = window.numbers().count();
         let job = window.submit(priority);
+        let number = self.note_running(frames, priority, job.cancel_guard());
+        let mailbox = self.context.mailbox.clone();
+        let report = move |progress| {
+            mailbox.notify(SessionMessage::WindowProgress { number, progress });
+        };
+        let work = window.run(job, report);
+        self.context
+            .mailbox
+            .detached_work(work, move |outcome| SessionMessage::WindowEnded {
+                number,
+                outcome,
+            });
+    }
+
+    fn note_running(&mut self, frames: usize, priority: JobPriority, cancel: DropGuard) -> u64 {
+        let number = self.next;
+        self.next += 1;
         self.running = Some(RunningWindow {
             number,
             priority,
             frames,
             accepted: false,
             fraction: 0.0,
-            _cancel: job.cancel_guard(),
+            _cancel: cancel,
         });
-        let mailbox = &self.context.mailbox;
-        let progress = mailbox.clone();
-        let report = move |progress_of_window: Progress| {
-            progress.notify(SessionMessage::WindowProgress {
-                number,
-                progress: progress_of_window,
-            });
-        };
-        let work = async move { window.run(job, report).await.map(Box::new) };
-        mailbox.detached_work(work, move |outcome| SessionMessage::WindowEnded {
-            number,
-            outcome,
-        });
+        number
     }
 
     /// Progress of a window.
@@ -226,12 +253,12 @@ impl Mapping {
     pub fn ended(
         &mut self,
         number: u64,
-        outcome: Result<(StoredChunk, FoundPlaces), GenerationError>,
+        outcome: Result<WindowOutcome, GenerationError>,
         ledger: &Ledger,
-    ) -> Option<Result<(StoredChunk, FoundPlaces), GenerationError>> {
+    ) -> Option<Result<WindowOutcome, GenerationError>> {
         let wanted = self.running.take_if(|running| running.number == number);
         if wanted.is_none() {
-            if let Ok((chunk, _)) = outcome {
+            if let Ok(WindowOutcome::Chunk(chunk, _)) = outcome {
                 let names = [
                     BlobName::Prediction(chunk.file),
                     BlobName::ChunkPoints(chunk.file),

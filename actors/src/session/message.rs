@@ -8,7 +8,7 @@ use pointstream_reconstruction::formats::ResultFormat;
 use super::envelope::Envelope;
 use super::generation_error::GenerationError;
 use super::image_outcome::{ImageError, StoredImage};
-use super::ledger::{FoundPlaces, StoredChunk};
+use super::map_window::WindowOutcome;
 use super::stored_result::Generated;
 use crate::answer::{Answer, ResultFile};
 use crate::client::{Events, Requests};
@@ -66,7 +66,7 @@ pub(crate) enum SessionMessage {
     /// A window of the map has a chunk, or failed.
     WindowEnded {
         number: u64,
-        outcome: Result<Box<(StoredChunk, FoundPlaces)>, GenerationError>,
+        outcome: Result<WindowOutcome, GenerationError>,
     },
     /// Progress of a request.
     Progress {

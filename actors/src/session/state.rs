@@ -16,7 +16,8 @@ use super::generation::Generation;
 use super::generation_error::GenerationError;
 use super::image_outcome::{ImageError, StoredImage};
 use super::image_store;
-use super::ledger::{FoundPlaces, Image, Ledger, Record, StoredChunk};
+use super::ledger::{FoundPlaces, Image, Ledger, Record};
+use super::map_window::WindowOutcome;
 use super::mapping::{MapDemand, Mapping};
 use super::message::SessionMessage;
 use super::progress;
@@ -441,19 +442,13 @@ impl State {
         }
     }
 
-    fn window_ended(
-        &mut self,
-        number: u64,
-        outcome: Result<Box<(StoredChunk, FoundPlaces)>, GenerationError>,
-    ) {
-        let outcome = outcome.map(|made| *made);
+    fn window_ended(&mut self, number: u64, outcome: Result<WindowOutcome, GenerationError>) {
         match self.mapping.ended(number, outcome, &self.ledger) {
             None => {}
-            Some(Ok((chunk, places))) => {
-                for (number, place) in places {
-                    self.ledger.apply(Record::PlaceFound { number, place });
-                }
-                self.ledger.apply(Record::ChunkStored(Box::new(chunk)));
+            Some(Ok(WindowOutcome::Described(places))) => self.note_places(places),
+            Some(Ok(WindowOutcome::Chunk(chunk, places))) => {
+                self.note_places(places);
+                self.ledger.apply(Record::ChunkStored(chunk));
                 self.mapping.forget_old_frames(&self.ledger);
                 self.activity.touch();
             }
@@ -463,6 +458,12 @@ impl State {
                     self.generation_ended(number, Err(error));
                 }
             }
+        }
+    }
+
+    fn note_places(&mut self, places: FoundPlaces) {
+        for (number, place) in places {
+            self.ledger.apply(Record::PlaceFound { number, place });
         }
     }
 

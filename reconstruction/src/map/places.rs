@@ -63,6 +63,11 @@ impl Places {
         self.0.insert(number, place);
     }
 
+    /// Whether the vector of a frame is known.
+    pub fn contains(&self, number: u64) -> bool {
+        self.0.contains_key(&number)
+    }
+
     /// The similarity of a frame with each of others; none if the vector of the frame is not known,
     /// and none of those others whose vector is not.
     pub fn similarities(&self, number: u64, others: impl Iterator<Item = u64>) -> Vec<(u64, f32)> {

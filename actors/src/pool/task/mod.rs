@@ -147,6 +147,10 @@ fn encode_ahead(
     // Each frame that can be encoded, with the index of its job.
     let mut frames: Vec<(usize, BlobKey, RgbImage)> = Vec::new();
     for (index, job) in jobs.iter().enumerate() {
+        if let Err(error) = job.note_kept_places(model, context, &mut outcomes[index]) {
+            outcomes[index] = Err(Stopped::from(error).into_failure(needs_restart));
+            continue;
+        }
         match job.read_missing_frames(context) {
             Ok(read) => frames.extend(read.into_iter().map(|(key, image)| (index, key, image))),
             Err(failure) => outcomes[index] = Err(failure),
@@ -254,6 +258,22 @@ impl TaskJob {
                 ..JobTimings::default()
             },
         }
+    }
+
+    /// Notes the vectors of the frames that are encoded already.
+    fn note_kept_places(
+        &self,
+        model: &dyn Model,
+        context: &TaskContext,
+        outcome: &mut Result<JobDone, JobFailure>,
+    ) -> Result<(), ModelError> {
+        for frame in &self.spec.frames {
+            if let Some(features) = context.encoded.get(&frame.blob, self.spec.size) {
+                let place = places(model, &[&features])?.pop().flatten();
+                self.note_place(outcome, frame.blob, place);
+            }
+        }
+        Ok(())
     }
 
     /// Notes the vector of a frame in the job's outcome.
