@@ -29,8 +29,9 @@ def words_of(descriptors: Tensor, bits: int = BITS, tables: int = TABLES) -> Ten
     directions = uniform_hash(length, bits * tables, 2, descriptors.device) - 0.5
     centred = descriptors - descriptors.mean(0, keepdim=True)
     signs = (centred @ directions.to(descriptors.dtype) > 0).reshape(-1, tables, bits)
-    powers = 2 ** torch.arange(bits, device=descriptors.device)
-    table = torch.arange(tables, device=descriptors.device) * (2**bits)
+    ones = torch.ones(bits, dtype=torch.int64, device=descriptors.device)
+    powers = torch.bitwise_left_shift(ones, torch.arange(bits, device=descriptors.device))
+    table = torch.arange(tables, device=descriptors.device) * (1 << bits)
     return torch.unique((signs * powers).sum(-1) + table)
 
 
