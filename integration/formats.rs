@@ -131,7 +131,7 @@ async fn session(server: &Server, query: &str) -> (String, Client) {
 }
 
 /// Downloads every format of a session's result and runs the Python checks with these options.
-async fn look_at(server: &Server, session: &str, options: &[&str]) {
+pub async fn look_at(server: &Server, session: &str, options: &[&str]) {
     let folder = TempDir::new().expect("writable");
     for (format, extension) in FORMATS {
         let path = format!("/ws/session/{session}/result?format={format}");

@@ -22,6 +22,8 @@ mod images;
 mod intake;
 mod known_cameras;
 mod limits;
+mod map;
+mod map_formats;
 mod memory;
 mod metrics;
 mod models;

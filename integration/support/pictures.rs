@@ -22,6 +22,35 @@ pub fn photo(number: u32) -> Vec<u8> {
     }))
 }
 
+/// A PNG that the model `extending` places `level` tenths to the right.
+pub fn at(level: u8) -> Vec<u8> {
+    colored(level, 60, 40)
+}
+
+/// A PNG that `extending` finds only from a frame further to the right.
+pub fn green_at(level: u8) -> Vec<u8> {
+    colored(level, 200, 40)
+}
+
+/// A PNG that `extending` cannot place.
+pub fn blue(level: u8) -> Vec<u8> {
+    colored(level, 60, 200)
+}
+
+/// A PNG of this colour, with detail in green and blue.
+fn colored(red: u8, green: u8, blue: u8) -> Vec<u8> {
+    let (width, height) = PHOTO_SIZE;
+    png(&colored_image(width, height, [red, green, blue]))
+}
+
+/// An image of this colour, with detail in green and blue.
+pub fn colored_image(width: u32, height: u32, [red, green, blue]: [u8; 3]) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| {
+        let detail = (20 * ((x + y) % 2)) as u8;
+        Rgb([red, green + detail, blue + detail])
+    })
+}
+
 /// A PNG of the same colour everywhere.
 pub fn plain(colour: [u8; 3]) -> Vec<u8> {
     let (width, height) = PHOTO_SIZE;
@@ -123,7 +152,8 @@ pub fn jpeg_with_exif(image: &RgbImage, exif: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-fn png(image: &RgbImage) -> Vec<u8> {
+/// A PNG of this image.
+pub fn png(image: &RgbImage) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     image
         .write_to(&mut bytes, ImageFormat::Png)

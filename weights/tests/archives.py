@@ -4,7 +4,9 @@
 `hinted.pt` hints too, `aligned.pt` derives its unit of length from the depth of all frames,
 `distorted.pt` has lenses with radial distortion, `reporting.pt` leaves out blue frames and reports
 on all of them, `stuck.pt` returns one depth for dark frames, and the metadata of `hungry.pt` state
-a need of 1 GB per pair of frames. Each of the others violates one rule.
+a need of 1 GB per pair of frames. `extending.pt` places new frames among placed ones, by their
+colours; `slow_extending.pt` takes half a second for each frame. Each of the others violates one
+rule.
 """
 
 import argparse
@@ -218,6 +220,87 @@ class StuckModel(FlatModel):
         return fused
 
 
+class ExtendingModel(FlatModel):
+    """Places new frames among placed ones. The content of a frame decides where it is.
+
+    A level of the mean red is 0.1 to the right. A blue frame belongs nowhere. A green one is found
+    only from a frame further to the right. A black one raises. The report shows the run of the
+    model: `observations` are the frames of the run, `reprojection_error` those that were given
+    as placed.
+    """
+
+    @torch.jit.export
+    def relate(self, features: Tensor, size: Tensor) -> Tensor:
+        """The state of a frame is its image and a channel for its given camera."""
+        return torch.nn.functional.pad(features, [0, 0, 0, 0, 0, 1])
+
+    @torch.jit.export
+    def relate_extended(
+        self, features: Tensor, cameras: Tensor, hints: Tensor, size: Tensor
+    ) -> Tensor:
+        """The same with the row of `cameras` in the last channel, and a mark after it."""
+        state = self.relate(features, size)
+        state[:, -1].flatten(1)[:, :22] = cameras
+        state[:, -1].flatten(1)[:, 22] = 1.0
+        return state
+
+    def given(self, state: Tensor) -> Tensor:
+        """float32 [N, 23]: the rows of the placed frames, of zeros for the others, and the mark."""
+        return state[:, -1].flatten(1)[:, :23]
+
+    def place(self, state: Tensor) -> Tensor:
+        """float32 [N]: on the line."""
+        return (255.0 * state[:, 0].flatten(1).mean(1)).round() / 10.0
+
+    def is_registered(self, state: Tensor) -> Tensor:
+        """bool [N]."""
+        given = self.given(state)
+        placed = given[:, 21] > 0.5
+        if float(given[0, 22]) > 0.0 and int(placed.sum()) < 2:
+            return placed
+        colours = state[:, :3].flatten(2).mean(2)
+        if float(torch.where(placed, 1.0, state[:, :3].flatten(1).amax(1)).min()) == 0.0:
+            raise RuntimeError("a frame is black")
+        is_green, is_blue = colours[:, 1] > 0.75, colours[:, 2] > 0.75
+        place = self.place(state)
+        seen = placed | ~(is_green | is_blue)
+        farthest = torch.where(seen, place, -1.0).max()
+        return seen | (is_green & ~is_blue & (place < farthest))
+
+    @torch.jit.export
+    def cameras(self, state: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, 22], in the coordinates of the first placed frame or of the first one."""
+        given, place = self.given(state), self.place(state)
+        placed = given[:, 21] > 0.5
+        rows = self.line(state, size)
+        origin = int(placed.to(torch.int64).argmax())
+        if bool(placed[origin]):
+            rows[:, :12] = given[origin, :12]
+        else:
+            rows[:, 3] = 0.0
+        rows[:, 3] += place[origin] - place
+        rows[:, 21] = self.is_registered(state).to(torch.float32)
+        return torch.where(placed[:, None], given[:, :22], rows)
+
+    @torch.jit.export
+    def report(self, state: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, 8]: too few matches for frames that are not placed."""
+        seen = self.is_registered(state)
+        run, placed = float(state.shape[0]), float((self.given(state)[:, 21] > 0.5).sum())
+        known = torch.tensor([0.0, 0.0, run, placed, 4.0, 0.01, -1.0, 0.9], device=state.device)
+        lost = torch.tensor([1.0, -1.0, run, placed, -1.0, -1.0, -1.0, 0.0], device=state.device)
+        return torch.where(seen[:, None], known, lost)
+
+    @torch.jit.export
+    def fuse(self, state: Tensor, dense: Tensor, size: Tensor, frames: Tensor) -> Tensor:
+        """float32 [n, 2, H, W]: nothing is known of frames that are not placed."""
+        begin, end = int(frames[0]), int(frames[1])
+        fused = dense[begin:end].clone()
+        seen = self.is_registered(state)[begin:end, None, None]
+        fused[:, 1] = torch.where(seen, fused[:, 1], 1.0)
+        return fused
+
+
 class DistortedModel(AlignedModel):
     """Frame i is seen through a lens with k1 = -0.1 i and k2 = 0.01 i; `align` doubles k2."""
 
@@ -260,6 +343,10 @@ def write_all(folder: Path) -> None:
     save_archive(torch.jit.script(StuckModel().eval()), stuck, folder / "stuck.pt")
     distorted = dataclasses.replace(METADATA, name="distorted", align=True, distortion=True)
     save_archive(torch.jit.script(DistortedModel().eval()), distorted, folder / "distorted.pt")
+    extending = dataclasses.replace(METADATA, name="extending", report=True, extend=True)
+    for name, products in (("extending", 0), ("slow_extending", SLOW_PRODUCTS)):
+        model = torch.jit.script(ExtendingModel(products).eval())
+        save_archive(model, extending, folder / f"{name}.pt")
     need = MemoryNeed(fixed=0, per_pixel=0, per_call_pixel=0, per_pair=1e9)
     hungry = dataclasses.replace(METADATA, name="hungry", memory=Memory(cpu=need))
     save_archive(flat, hungry, folder / "hungry.pt")

@@ -181,6 +181,42 @@ def test_reports_are_checked(archives: Path) -> None:
         assert expected in violations
 
 
+def plain_frames(*colours: tuple[int, int, int]) -> Tensor:
+    """Frames of 28 x 28 pixels of one colour each."""
+    return torch.tensor(colours, dtype=torch.uint8)[:, :, None, None].repeat(1, 1, 28, 28)
+
+
+def test_frames_are_placed_among_placed_ones(archives: Path) -> None:
+    assert check_archive(archives / "extending.pt") == []
+    module, metadata = load_archive(archives / "extending.pt")
+    green, blue = (7, 200, 0), (8, 0, 200)
+    first = plain_frames((1, 50, 50), (3, 50, 50), (5, 50, 50), green, blue)
+    result = run_model(module, metadata, first)
+    assert result.registered.tolist() == [True, True, True, False, False]
+    assert result.report is not None
+    assert result.report[:, [2, 3]].tolist() == [[5, 0]] * 5
+
+    placed = torch.zeros(5, 22)
+    placed[:2, :12] = result.extrinsics[1:3].flatten(1)
+    placed[:2, 12:21] = result.intrinsics[1:3].flatten(1)
+    placed[:2, 21] = 1.0
+    frames = torch.cat([first[1:3], plain_frames((9, 50, 50), green, blue)])
+    extended = run_model(module, metadata, frames, placed=placed)
+    assert extended.registered.tolist() == [True, True, True, True, False]
+    place = -extended.extrinsics[:4, 0, 3]
+    torch.testing.assert_close(place, torch.tensor([0.2, 0.4, 0.8, 0.6]))
+    assert extended.report is not None
+    assert extended.report[:, [2, 3]].tolist() == [[5, 2]] * 5
+    assert (extended.confidence[4] == 1).all()
+
+    # One placed frame holds no coordinates.
+    placed[1] = 0
+    alone = run_model(module, metadata, frames, placed=placed)
+    assert alone.registered.tolist() == [True, False, False, False, False]
+    with pytest.raises(torch.jit.Error, match="a frame is black"):
+        run_model(module, metadata, plain_frames((1, 50, 50), (0, 0, 0)))
+
+
 class LongReport(FlatModel):
     """A number too many in each row, and an infinity."""
 

@@ -33,6 +33,8 @@ pub(super) struct Mapping {
     failed_at: Option<usize>,
     /// Frames up to this number that could not be placed were tried again for a `finalize`.
     retried: u64,
+    /// The last of those that are being tried again.
+    retrying: Option<u64>,
 }
 
 /// A window whose job waits or runs.
@@ -78,6 +80,7 @@ impl Mapping {
             described: 0,
             failed_at: None,
             retried: 0,
+            retrying: None,
         }
     }
 
@@ -115,8 +118,8 @@ impl Mapping {
     /// Whether the map has all that a request needs.
     pub fn satisfies(&self, ledger: &Ledger, demand: MapDemand) -> bool {
         let waits = !self.waiting(ledger, demand.before).is_empty();
-        let retries = demand.retries && self.missed(ledger).next().is_some();
-        ledger.map().is_some() && !waits && !retries
+        let retries = self.running.is_some() || self.missed(ledger).next().is_some();
+        ledger.map().is_some() && !waits && !(demand.retries && retries)
     }
 
     /// Starts the next window if it is due: for a request, or ahead of one when a whole window of new
@@ -172,7 +175,7 @@ impl Mapping {
             if demand.retries
                 && let Some(last) = missed.last()
             {
-                self.retried = *last;
+                self.retrying = Some(*last);
                 return Some((Window::next(map, &missed, places, plan)?, priority));
             }
         }
@@ -268,8 +271,13 @@ impl Mapping {
             return None;
         }
         match &outcome {
-            Ok(_) => self.failed_at = None,
+            Ok(WindowOutcome::Described(_)) => self.failed_at = None,
+            Ok(WindowOutcome::Chunk(..)) => {
+                self.failed_at = None;
+                self.retried = self.retrying.take().unwrap_or(self.retried);
+            }
             Err(error) => {
+                self.retrying = None;
                 tracing::warn!(%error, "a window of the map failed");
                 self.failed_at = Some(ledger.images().len());
             }
@@ -322,6 +330,7 @@ impl Mapping {
         };
         images.filter(waits).map(|image| image.number).collect()
     }
+
     /// Numbers of the frames that could not be placed and were not tried again, if the map has enough
     /// others to place them.
     fn missed<'a>(&self, ledger: &'a Ledger) -> impl Iterator<Item = u64> + use<'a> {

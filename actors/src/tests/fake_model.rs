@@ -30,6 +30,8 @@ pub(crate) struct FakeModel {
     pub entered: Option<UnboundedSender<usize>>,
     /// Whether `predict` fails.
     pub fails: bool,
+    /// For each call of `extend`, which of the placed frames had the model's own maps.
+    pub extended: Arc<Mutex<Vec<Vec<bool>>>>,
 }
 
 impl FakeModel {
@@ -43,6 +45,7 @@ impl FakeModel {
             gate: None,
             entered: None,
             fails: false,
+            extended: Arc::default(),
         }
     }
 
@@ -175,9 +178,19 @@ impl Model for FakeModel {
         let new = frames.iter().filter(|frame| frame.placed.is_none());
         let features: Vec<_> = new.map(|frame| frame.features).collect();
         let prediction = self.predict(&features, CameraPriors::default(), on_step)?;
+        let placed = frames.iter().filter_map(|frame| frame.placed);
+        let known = placed.map(|placed| placed.maps.is_some()).collect();
+        self.extended.lock().expect("no panic").push(known);
+        let maps = frames.iter().map(|frame| {
+            let known = frame.placed.and_then(|placed| placed.maps);
+            let size = frame.features.size();
+            known
+                .is_none()
+                .then(|| Features::new(size, 1, Box::new(())))
+        });
         Ok(Extension {
             prediction,
-            maps: Vec::new(),
+            maps: maps.collect(),
         })
     }
 }

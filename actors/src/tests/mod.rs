@@ -1,6 +1,7 @@
 //! Tests of the system through its public interface, with a fake model.
 
 mod contract;
+mod extending;
 mod fake_model;
 mod faults;
 mod joining;
@@ -32,6 +33,10 @@ impl Fixture {
     async fn new(model: FakeModel, workers: usize) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let settings = settings(folder.path(), model, workers);
+        Self::with(folder, settings).await
+    }
+
+    async fn with(folder: tempfile::TempDir, settings: Settings) -> Self {
         Self {
             system: System::start(settings).await.expect("it starts"),
             _folder: folder,
@@ -39,9 +44,13 @@ impl Fixture {
     }
 
     async fn client(&self) -> Client {
+        self.client_of(config()).await
+    }
+
+    async fn client_of(&self, config: SessionConfig) -> Client {
         let session = self
             .system
-            .create_session(config())
+            .create_session(config)
             .await
             .expect("room")
             .keep();

@@ -16,7 +16,7 @@ use crate::quality::Assessment;
 /// What one run of the model has added to a map.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Chunk {
-    /// Number of its points.
+    /// Number of its points before their number was limited: its weight in a limited cloud.
     pub points: usize,
     /// Every point has at least this confidence.
     pub confidence_threshold: f32,
@@ -107,9 +107,9 @@ fn make(
     seed: u64,
 ) -> (NextChunk, ChunkPoints) {
     let images: Vec<&RgbImage> = frames.iter().map(|frame| frame.image).collect();
-    let points = ChunkPoints::choose(pixels, &images, options, world_to_glb, seed);
+    let (points, passing) = ChunkPoints::choose(pixels, &images, options, world_to_glb, seed);
     let chunk = Chunk {
-        points: points.len(),
+        points: passing,
         confidence_threshold: pixels.threshold(),
         assessment,
     };

@@ -42,16 +42,17 @@ pub struct PointsFileError {
 }
 
 impl ChunkPoints {
-    /// The confident pixels that pass the filters, at most as many as the whole cloud may have.
-    /// `seed` tells the chunks of a map apart.
+    /// The confident pixels that pass the filters, at most as many as the whole cloud may have, and
+    /// the number of all that pass. `seed` tells the chunks of a map apart.
     pub(super) fn choose(
         pixels: &ConfidentPixels,
         images: &[&RgbImage],
         options: &CloudOptions,
         world_to_glb: &Similarity3<f64>,
         seed: u64,
-    ) -> Self {
+    ) -> (Self, usize) {
         let mut chosen = passing_pixels(pixels, images, &options.filters, world_to_glb);
+        let passing = chosen.len();
         shuffle(&mut chosen, options.num_max_points, seed);
         let prediction = pixels.prediction();
         let points = chosen.into_iter().map(|pixel| {
@@ -64,9 +65,10 @@ impl ChunkPoints {
                 color: colors[index],
             }
         });
-        Self {
+        let points = Self {
             points: points.collect(),
-        }
+        };
+        (points, passing)
     }
 
     /// Number of points.

@@ -106,7 +106,7 @@ impl MapScene<'_> {
         numbers.filter_map(|number| Some(&self.map.frame(*number)?.camera))
     }
 
-    /// Points that each chunk gives.
+    /// Points that each chunk gives; never more than the options allow, which its file has.
     fn shares(&self) -> Vec<usize> {
         let counts = || self.map.chunks().iter().map(|chunk| chunk.points);
         let (all, most) = (counts().sum::<usize>(), self.options.num_max_points);

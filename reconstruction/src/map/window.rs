@@ -92,17 +92,23 @@ impl Window {
 
     /// The window that begins a map, or begins one again that cannot be extended.
     fn beginning(map: Option<&Map>, waiting: &[u64], plan: WindowPlan) -> Self {
-        let missed = map.into_iter().flat_map(Map::missed);
-        let mut new: Vec<u64> = missed.chain(waiting.iter().copied()).collect();
-        new.sort_unstable();
-        new.dedup();
-        // The frames of a session that has just outgrown one window are its first ones.
-        let begin = match map {
-            None => 0,
-            Some(_) => new.len().saturating_sub(plan.first),
+        let latest = |numbers: &[u64], count: usize| {
+            let begin = numbers.len().saturating_sub(count);
+            numbers[begin..].to_vec()
         };
-        new.drain(..begin);
-        new.truncate(plan.first);
+        let new = match map {
+            // The frames of a session that has just outgrown one window are its first ones.
+            None => waiting.iter().take(plan.first).copied().collect(),
+            Some(map) => {
+                // Frames that wait come first, so that each of them gets its turn.
+                let mut new = latest(waiting, plan.first);
+                let missed = map.missed().filter(|number| !waiting.contains(number));
+                let missed: Vec<u64> = missed.collect();
+                new.extend(latest(&missed, plan.first - new.len()));
+                new.sort_unstable();
+                new
+            }
+        };
         Self {
             placed: Vec::new(),
             new,

@@ -1,6 +1,6 @@
 use std::time::UNIX_EPOCH;
 
-use nalgebra::{Isometry3, Matrix3, Matrix4};
+use nalgebra::{Isometry3, Matrix3};
 use pointstream_reconstruction::cloud::{Alignment, SceneFrame, build_scene};
 use pointstream_reconstruction::geometry::{Distortion, Region};
 use pointstream_reconstruction::image::CameraTags;
@@ -54,30 +54,74 @@ fn picture() -> image::RgbImage {
     })
 }
 
-/// A result of a slope that one camera sees.
-fn result(number: u64, completes: bool) -> Record {
-    let pixels = SIZE.width as usize * SIZE.height as usize;
-    let mut prediction = Prediction {
+/// The prediction of a slope that a camera sees from these places.
+fn prediction(places: &[f64]) -> Prediction {
+    let pixels = SIZE.width as usize * SIZE.height as usize * places.len();
+    let camera = |place: &f64| Camera {
+        extrinsics: Isometry3::translation(-place, 0.0, 0.0).to_homogeneous(),
+        intrinsics: Matrix3::new(30.0, 0.0, 13.5, 0.0, 30.0, 6.5, 0.0, 0.0, 1.0),
+        distortion: Distortion {
+            k1: -0.1,
+            k2: 1.0 / 3.0,
+        },
+        registered: true,
+    };
+    Prediction {
         size: SIZE,
-        cameras: vec![Camera {
-            extrinsics: Matrix4::identity(),
-            intrinsics: Matrix3::new(30.0, 0.0, 13.5, 0.0, 30.0, 6.5, 0.0, 0.0, 1.0),
-            distortion: Distortion {
-                k1: -0.1,
-                k2: 1.0 / 3.0,
-            },
-            registered: true,
-        }],
+        cameras: places.iter().map(camera).collect(),
         depth: (0..pixels).map(|index| 2.0 + index as f32 / 7.0).collect(),
         confidence: vec![5.0; pixels],
         report: None,
-    };
+    }
+}
+
+fn frame(id: u64, image: &image::RgbImage) -> SceneFrame<'_> {
+    SceneFrame {
+        id,
+        name: "photo",
+        image,
+        region: Region::WHOLE,
+    }
+}
+
+/// The chunk that begins a map, with two frames from this number on.
+fn first_chunk(number: u64) -> (FirstChunk, Record) {
+    let picture = picture();
+    let frames = [frame(number, &picture), frame(number + 1, &picture)];
+    let options = SessionConfig::default().cloud_options();
+    let made = FirstChunk::make(&mut prediction(&[0.0, 0.3]), &frames, None, &options);
+    let (chunk, _, world) = made.expect("a chunk");
+    let record = Record::ChunkStored(Box::new(StoredChunk {
+        file: Uuid::from_u128(number.into()),
+        content: ChunkContent::First {
+            chunk: chunk.clone(),
+            world: Arc::new(world),
+        },
+    }));
+    (chunk, record)
+}
+
+/// A later chunk with one frame.
+fn next_chunk(first: &FirstChunk, number: u64) -> Record {
+    let picture = picture();
+    let frames = [frame(number, &picture)];
+    let options = SessionConfig::default().cloud_options();
+    let to_glb = &first.world_to_glb;
+    let made = NextChunk::make(&mut prediction(&[0.5]), &frames, to_glb, 1, &options);
+    let (chunk, _) = made.expect("a chunk");
+    Record::ChunkStored(Box::new(StoredChunk {
+        file: Uuid::from_u128(number.into()),
+        content: ChunkContent::Next(chunk),
+    }))
+}
+
+/// A result of a slope that one camera sees.
+fn result(number: u64, completes: bool) -> Record {
+    let mut prediction = prediction(&[0.0]);
     let picture = picture();
     let frame = SceneFrame {
-        id: 1,
         name: "photo 1",
-        image: &picture,
-        region: Region::WHOLE,
+        ..frame(1, &picture)
     };
     let options = SessionConfig::default().cloud_options();
     let assessment = Assessment::begin(&mut prediction);
@@ -166,6 +210,63 @@ fn the_same_records_give_the_same_ledger() {
     let stored = serde_json::to_string(&records).expect("JSON");
     let read: Vec<Record> = serde_json::from_str(&stored).expect("records");
     assert_eq!(replay(&read), ledger);
+}
+
+#[test]
+fn chunks_make_a_map_that_can_be_stored_and_replayed() {
+    let (first, record) = first_chunk(1);
+    let records = [image(1), image(2), record, image(3), next_chunk(&first, 3)];
+    let ledger = replay(&records);
+    let stored = ledger.map().expect("a map");
+    assert_eq!(stored.files, [1, 3].map(Uuid::from_u128));
+    assert_eq!(stored.map.chunks().len(), 2);
+    let placed: Vec<u64> = stored.map.placed().map(|(number, _)| number).collect();
+    assert_eq!(placed, [1, 2, 3]);
+    assert!(
+        ledger.world().is_some(),
+        "the first chunk fixes the coordinates"
+    );
+    // The map is no result.
+    assert_eq!(ledger.next_request(), 1);
+
+    let text = serde_json::to_string(&ledger).expect("JSON");
+    let read: Ledger = serde_json::from_str(&text).expect("a ledger");
+    assert_eq!(read, ledger);
+    let text = serde_json::to_string(&records).expect("JSON");
+    let read: Vec<Record> = serde_json::from_str(&text).expect("records");
+    assert_eq!(replay(&read), ledger);
+}
+
+#[test]
+fn a_map_that_begins_anew_has_only_the_new_files() {
+    let (_, old) = first_chunk(1);
+    let (first, new) = first_chunk(3);
+    let ledger = replay(&[old, new, next_chunk(&first, 5)]);
+    let stored = ledger.map().expect("a map");
+    assert_eq!(stored.files, [3, 5].map(Uuid::from_u128));
+    let missed: Vec<u64> = stored.map.missed().collect();
+    assert_eq!(missed, [1, 2]);
+}
+
+#[test]
+fn a_result_of_a_map_keeps_the_coordinates() {
+    let (_, record) = first_chunk(1);
+    let Record::ResultStored { result, .. } = result(1, false) else {
+        unreachable!("it is one")
+    };
+    let of_map = Record::ResultStored {
+        result: Arc::new(ResultRecord {
+            source: ResultSource::Chunks(vec![Some((Uuid::from_u128(1), 1)), None]),
+            ..(*result).clone()
+        }),
+        world: None,
+        completes: false,
+    };
+    let ledger = replay(&[record.clone(), of_map]);
+    assert_eq!(ledger.world(), replay(&[record]).world());
+    let text = serde_json::to_string(&ledger).expect("JSON");
+    let read: Ledger = serde_json::from_str(&text).expect("a ledger");
+    assert_eq!(read, ledger);
 }
 
 #[test]
