@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from weights.mvs.box import double, pyramid, shifted
-from weights.mvs.smoothing import edge_penalty, smooth
+from weights.mvs.box import box_mean, double, pyramid, shifted
+from weights.mvs.smoothing import calmed, edge_penalty, smooth
 from weights.mvs.state import Frames
 from weights.mvs.sweep import (
     Neighbour,
     Reference,
+    even_contrast,
     make_neighbour,
     make_reference,
     matching_cost,
@@ -22,15 +23,20 @@ SWEPT: int = 4
 """Maximum number of neighbours to match a frame with."""
 COARSE_SIDE: int = 170
 """Largest longer side in pixels of the level that searches the full depth range."""
-FEWEST_PLANES: int = 64
-MOST_PLANES: int = 80
-PLANE_STEP: float = 0.6
+FEWEST_PLANES: int = 48
+MOST_PLANES: int = 60
+PLANE_STEP: float = 0.8
 """Spacing of the planes in pixels of the neighbour with most parallax."""
 EDGE_BIAS: float = 0.03
 SMALL_PENALTY: float = 0.1
 """Smoothness cost of a change by one label."""
 REACH: int = 2
 """Steps to either side in the search of a finer level; each is half a step of the coarser level."""
+
+POLISHED: int = 1
+"""Half the side of the window whose pixels move together in the last levels."""
+HOLD: float = 0.002
+"""Bend of the cost below which a pixel keeps the depth of the coarser level."""
 
 
 class Swept(NamedTuple):
@@ -68,16 +74,18 @@ def make_level(frames: Frames, grey: list[Tensor], i: int, level: int) -> Level:
     inset = (scale - 1.0) / 2.0
     centre_x = ((float(frames.grey.size(2)) - 1.0) / 2.0 - inset) / scale
     centre_y = ((float(frames.grey.size(1)) - 1.0) / 2.0 - inset) / scale
-    reference = make_reference(grey[level][0], frames.focal[i] / scale, centre_x, centre_y)
+    exact = level == 0
+    images = grey[level] if exact else even_contrast(grey[level])
+    reference = make_reference(
+        grey[level][0], images[0], exact, frames.focal[i] / scale, centre_x, centre_y
+    )
     neighbours: list[Neighbour] = []
     for k in range(1, grey[level].size(0)):
         j = frames.neighbours[i][k - 1]
         rotation = frames.rotations[j] @ frames.rotations[i].t()
         translation = frames.translations[j] - rotation @ frames.translations[i]
         neighbours.append(
-            make_neighbour(
-                reference, grey[level][k], frames.focal[j] / scale, rotation, translation
-            )
+            make_neighbour(reference, images[k], frames.focal[j] / scale, rotation, translation)
         )
     return Level(reference, neighbours)
 
@@ -193,6 +201,28 @@ def refine(
     return base + step * (label - reach), correlation
 
 
+def polish(
+    level: Level,
+    base: Tensor,
+    step: float,
+    radius: int = POLISHED,
+    hold: float = HOLD,
+) -> tuple[Tensor, Tensor]:
+    """Inverse depth and correlation [h, w]: moves `base` by up to a step to the minimum of the
+    costs, each approximated by a parabola, summed over a window.
+
+    The window's pixels move together, but the jumps between them stay as they are.
+    """
+    steps = torch.tensor([-step, 0.0, step], device=base.device)
+    cost = matching_cost(level.reference, level.neighbours, base[None] + steps[:, None, None])
+    slope = cost[2] - cost[0]
+    bend = cost[2] + cost[0] - 2.0 * cost[1]
+    sums = box_mean(torch.stack([slope, bend]), radius)
+    offset = (sums[0] / sums[1].clamp_(min=0.0).add_(hold)).mul_(-0.5).clamp_(-1.0, 1.0)
+    correlation = 1.0 - torch.minimum(cost[1], torch.minimum(cost[0], cost[2]))
+    return base.add(offset, alpha=step), correlation
+
+
 def sweep_frame(frames: Frames, i: int, most_neighbours: int = SWEPT) -> Swept:
     """Estimate the depth of frame `i`, which has at least one neighbour."""
     height = frames.grey.size(1)
@@ -213,9 +243,14 @@ def sweep_frame(frames: Frames, i: int, most_neighbours: int = SWEPT) -> Swept:
         level = make_level(frames, grey, i, levels - 1 - back)
         rows = level.reference.grey.size(0)
         columns = level.reference.grey.size(1)
-        inverse = settle_edges(level, enlarge(inverse, rows, columns, step))
         unique = double(unique, rows, columns)
+        inverse = enlarge(inverse, rows, columns, step)
         step = 0.5 * step
-        inverse, correlation = refine(level, inverse, step)
+        if back == 1:
+            inverse, correlation = refine(level, settle_edges(level, inverse), step)
+        else:
+            inverse, correlation = polish(level, inverse, step)
+        inverse = calmed(inverse, step)
+    inverse = calmed(inverse, step)
     inverse = inverse.clamp(min=0.25 * farthest)
     return Swept(inverse, correlation, unique)
