@@ -21,9 +21,8 @@ MOST_EVIDENCE: float = 4.5
 KNOWN: float = 1.05
 """The lowest confidence of a known depth."""
 OWN_CORRELATION: float = 0.12
-OWN_UNIQUENESS: float = 0.12
 OWN_TEXTURE: float = 0.003
-"""Thresholds of correlation, uniqueness and standard deviation of 3x3 grey values (0..1) above
+"""Thresholds of correlation and standard deviation of 3x3 grey values (0..1) above
 which a pixel has texture of its own, not only in its surroundings. Clear skies stay below."""
 EVIDENT: float = 0.35
 """Minimum share of such pixels in a 7x7 window for a pixel to count as evident."""
@@ -39,19 +38,17 @@ EDGE_WIDTH: int = 1
 
 def own_texture(
     correlation: Tensor,
-    uniqueness: Tensor,
     grey: Tensor,
     credible: Tensor,
     least_correlation: float = OWN_CORRELATION,
-    least_uniqueness: float = OWN_UNIQUENESS,
     least_texture: float = OWN_TEXTURE,
     least_share: float = EVIDENT,
 ) -> Tensor:
-    """Bool [H, W], `credible` pixels whose depth comes from texture at the pixel, not beside it."""
+    """Bool [H, W], `credible` pixels whose depth comes from texture at the pixel, not beside it,
+    and is unique: their `correlation` is positive."""
     means = box_mean(torch.stack([grey, grey * grey]), 1)
     textured = means[1] - means[0] * means[0] > least_texture * least_texture
-    textured = textured & (correlation > least_correlation) & (uniqueness > least_uniqueness)
-    textured = textured & credible
+    textured = textured & (correlation > least_correlation) & credible
     share = box_mean(textured.to(torch.float32)[None], 3)[0]
     return textured & (share > least_share)
 
@@ -70,7 +67,6 @@ def disputed(agreement: Agreement, many: int = MANY, share: float = MOST_AGREE) 
 def evidence(
     agreement: Agreement,
     correlation: Tensor,
-    uniqueness: Tensor,
     grey: Tensor,
     bias: float = BIAS,
     per_correlation: float = PER_CORRELATION,
@@ -89,12 +85,12 @@ def evidence(
     known = agreement.agreeing > 0.5
     certain = confirmed(agreement)
     support = surface_support(agreement.inverse_depth, known)
-    log_odds = bias + per_correlation * correlation.clamp(0.0, 1.0)
+    log_odds = bias + per_correlation * correlation.abs().clamp(max=1.0)
     log_odds = log_odds + per_support * support
     log_odds = log_odds + per_share * agreement.agreeing / agreement.seen.clamp(min=1.0)
     log_odds = log_odds + per_conflict * agreement.see_through.clamp(max=1.0)
     doubtful = fattened(agreement.inverse_depth, grey) & ~certain
-    textured = own_texture(correlation, uniqueness, grey, ~doubtful)
+    textured = own_texture(correlation, grey, ~doubtful)
     evident = known & (support > 0.25) & textured
     known = known & (evident | certain | enclosed(agreement.inverse_depth, evident))
     # The texture of the near edge also extends slightly onto the surface behind it.

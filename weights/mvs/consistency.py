@@ -108,13 +108,15 @@ def check_pair(
     off.mul_(scale * scale)
     limit = pixel_tolerance * pixel_tolerance
     agrees = inside & (off < limit) & (change.abs_() < depth_tolerance)
-    through = inside & (excess > 3.0 * depth_tolerance) & (found[1] > 0.6) & (off > 4.0 * limit)
+    through = (
+        inside & (excess > 3.0 * depth_tolerance) & (found[1].abs() > 0.6) & (off > 4.0 * limit)
+    )
     return inverse_depth / grown, agrees, inside, through
 
 
 def check_frame(frames: Frames, dense: Tensor, i: int) -> Agreement:
     """Check frame `i` against its witnesses; `dense` [N, C, H, W] has the inverse depth in channel
-    0 and the correlation in channel 1."""
+    0 and the correlation in channel 1, negated where the depth is not unique."""
     own = dense[i, 0].clamp(min=1e-6)
     total = own.clone()
     agreeing = torch.zeros_like(own)

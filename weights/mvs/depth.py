@@ -21,15 +21,19 @@ from weights.mvs.sweep import (
 
 SWEPT: int = 4
 """Maximum number of neighbours to match a frame with."""
+POLISHED_WITH: int = 3
+"""The same at the finest of three or more levels."""
 COARSE_SIDE: int = 170
 """Largest longer side in pixels of the level that searches the full depth range."""
-FEWEST_PLANES: int = 48
-MOST_PLANES: int = 60
-PLANE_STEP: float = 0.8
+FEWEST_PLANES: int = 40
+MOST_PLANES: int = 48
+PLANE_STEP: float = 1.0
 """Spacing of the planes in pixels of the neighbour with most parallax."""
 EDGE_BIAS: float = 0.03
 SMALL_PENALTY: float = 0.1
 """Smoothness cost of a change by one label."""
+LEAST_UNIQUENESS: float = 0.12
+"""Relative difference to the cost of the second best depth from which a depth is unique."""
 REACH: int = 2
 """Steps to either side in the search of a finer level; each is half a step of the coarser level."""
 
@@ -46,8 +50,8 @@ class Swept(NamedTuple):
     """[H, W]"""
     correlation: Tensor
     """[H, W] 0..1, mean over the best two neighbours."""
-    uniqueness: Tensor
-    """[H, W] 0..1, how much higher the cost of every other depth is."""
+    unique: Tensor
+    """Bool [H, W], whether the cost of every other depth is clearly higher."""
 
 
 def level_count(height: int, width: int, coarse_side: int = COARSE_SIDE) -> int:
@@ -104,7 +108,7 @@ def lowest_label(cost: Tensor) -> Tensor:
     return torch.where(at_end, best.to(cost.dtype), inner + offset)[0]
 
 
-def uniqueness(cost: Tensor, margin: int) -> Tensor:
+def uniqueness_of(cost: Tensor, margin: int) -> Tensor:
     """0..1 [H, W]: 0 where a label more than `margin` away from the best has the same cost."""
     best, index = cost.min(0, keepdim=True)
     others = cost.clone()
@@ -143,7 +147,7 @@ def search_all(
     cost = matching_cost(level.reference, level.neighbours, hypotheses)
     smoothed = smooth(cost, small_penalty, edge_penalty(grey, 0), edge_penalty(grey, 1))
     inverse = farthest + step * lowest_label(smoothed)
-    return inverse, uniqueness(smoothed, 2), step
+    return inverse, uniqueness_of(smoothed, 2), step
 
 
 def enlarge(coarse: Tensor, height: int, width: int, step: float) -> Tensor:
@@ -223,7 +227,13 @@ def polish(
     return base.add(offset, alpha=step), correlation
 
 
-def sweep_frame(frames: Frames, i: int, most_neighbours: int = SWEPT) -> Swept:
+def sweep_frame(
+    frames: Frames,
+    i: int,
+    most_neighbours: int = SWEPT,
+    polished_with: int = POLISHED_WITH,
+    least_uniqueness: float = LEAST_UNIQUENESS,
+) -> Swept:
     """Estimate the depth of frame `i`, which has at least one neighbour."""
     height = frames.grey.size(1)
     width = frames.grey.size(2)
@@ -232,10 +242,13 @@ def sweep_frame(frames: Frames, i: int, most_neighbours: int = SWEPT) -> Swept:
     used = [i]
     used.extend(frames.neighbours[i][:most_neighbours])
     grey = pyramid(frames.grey[torch.tensor(used, device=device)], levels)
+    if levels > 2:
+        grey[0] = grey[0][: 1 + polished_with]
     farthest = frames.inverse_depths[i][0]
     nearest = frames.inverse_depths[i][2]
     coarse = make_level(frames, grey, i, levels - 1)
-    inverse, unique, step = search_all(coarse, farthest, nearest)
+    inverse, uniqueness, step = search_all(coarse, farthest, nearest)
+    unique = uniqueness > least_uniqueness
     correlation = torch.zeros_like(inverse)
     if levels == 1:
         inverse, correlation = refine(coarse, inverse, 0.5 * step)
