@@ -26,12 +26,15 @@ OWN_TEXTURE: float = 0.003
 which a pixel has texture of its own, not only in its surroundings. Clear skies stay below."""
 EVIDENT: float = 0.35
 """Minimum share of such pixels in a 7x7 window for a pixel to count as evident."""
-CONFIRMED_BY: int = 4
-"""Number of frames that agree from which a depth needs no texture of its own."""
-MOST_AGREE: float = 0.7
-"""Share of the frames that see a point that must agree for that."""
+MOST_AGREE: float = 0.6
+"""Share of the frames that see a point and whose surface does not hide it, that agree with most of
+the right depths."""
+CONFIRMED_BY: int = 3
+"""Number of frames that agree from which a depth needs no texture of its own, if they are most."""
+CONFIRMED_OF: int = 4
+"""Number of frames that must see the point for that: with fewer, the same edge may mislead all."""
 MANY: int = 6
-"""Number of frames that see a point from which this share must agree in any case."""
+"""Number of frames that see a point from which most must agree in any case."""
 EDGE_WIDTH: int = 1
 """Pixels of the coarsest level by which the texture of an edge extends beyond it."""
 
@@ -53,15 +56,22 @@ def own_texture(
     return textured & (share > least_share)
 
 
-def confirmed(agreement: Agreement, least: int = CONFIRMED_BY, share: float = MOST_AGREE) -> Tensor:
+def confirmed(
+    agreement: Agreement,
+    least: int = CONFIRMED_BY,
+    of: int = CONFIRMED_OF,
+    share: float = MOST_AGREE,
+) -> Tensor:
     """Bool [H, W], where so many frames agree that no edge can have lent the same depth to all."""
-    most = agreement.agreeing > share * agreement.seen
-    return most & (agreement.agreeing > least - 0.5) & (agreement.see_through < 0.5)
+    most = agreement.agreeing > share * (agreement.seen - agreement.hidden)
+    enough = (agreement.agreeing > least - 0.5) & (agreement.seen > of - 0.5)
+    return most & enough & (agreement.see_through < 0.5)
 
 
 def disputed(agreement: Agreement, many: int = MANY, share: float = MOST_AGREE) -> Tensor:
-    """Bool [H, W], where many frames see the point and too few agree."""
-    return (agreement.seen > many - 0.5) & (agreement.agreeing < share * agreement.seen)
+    """Bool [H, W], where many frames see the point and too few of those that could agree do."""
+    few = agreement.agreeing < share * (agreement.seen - agreement.hidden)
+    return few & (agreement.seen > many - 0.5)
 
 
 def evidence(

@@ -26,6 +26,8 @@ class Agreement(NamedTuple):
     """Number of frames that agree."""
     seen: Tensor
     """Number of frames in whose image the point lies."""
+    hidden: Tensor
+    """Number of these whose surface lies in front of the point."""
     see_through: Tensor
     """Number of frames whose well correlated depth lies behind the point, on the ray to it."""
 
@@ -60,11 +62,12 @@ def check_pair(
     pixel_tolerance: float = PIXEL_TOLERANCE,
     depth_tolerance: float = DEPTH_TOLERANCE,
     reference_width: float = REFERENCE_WIDTH,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Check frame `i`, with `inverse_depth` [H, W], against frame `j`.
 
     Returns, all [H, W]: the inverse depth in `i` of the surface that `j` sees at the projection,
-    whether it agrees, whether the point is inside the image, and whether `j` sees through it.
+    whether it agrees, whether the point is inside the image, whether the surface hides it, and
+    whether `j` sees through it.
 
     The point P that `j` sees lies on the ray from its centre C through the point X of `i`:
     P = X + excess (X - C). Seen from `i`, its depth differs by excess (X - C)_z, and its projection
@@ -108,10 +111,11 @@ def check_pair(
     off.mul_(scale * scale)
     limit = pixel_tolerance * pixel_tolerance
     agrees = inside & (off < limit) & (change.abs_() < depth_tolerance)
+    hidden = inside & (excess < -3.0 * depth_tolerance) & (off > 4.0 * limit)
     through = (
         inside & (excess > 3.0 * depth_tolerance) & (found[1].abs() > 0.6) & (off > 4.0 * limit)
     )
-    return inverse_depth / grown, agrees, inside, through
+    return inverse_depth / grown, agrees, inside, hidden, through
 
 
 def check_frame(frames: Frames, dense: Tensor, i: int) -> Agreement:
@@ -121,16 +125,19 @@ def check_frame(frames: Frames, dense: Tensor, i: int) -> Agreement:
     total = own.clone()
     agreeing = torch.zeros_like(own)
     seen = torch.zeros_like(own)
+    hidden = torch.zeros_like(own)
     see_through = torch.zeros_like(own)
     for j in witnesses(frames, i):
-        there, agrees, inside, through = check_pair(frames, dense, own, i, j)
+        there, agrees, inside, behind, through = check_pair(frames, dense, own, i, j)
         total += there.mul_(agrees)
         agreeing += agrees
         seen += inside
+        hidden += behind
         see_through += through
     return Agreement(
         total / (agreeing + 1.0),
         agreeing,
         seen,
+        hidden,
         see_through,
     )
