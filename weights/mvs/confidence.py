@@ -21,39 +21,62 @@ MOST_EVIDENCE: float = 4.5
 KNOWN: float = 1.05
 """The lowest confidence of a known depth."""
 OWN_CORRELATION: float = 0.12
-OWN_UNIQUENESS: float = 0.12
 OWN_TEXTURE: float = 0.003
-"""Thresholds of correlation, uniqueness and standard deviation of 3x3 grey values (0..1) above
+"""Thresholds of correlation and standard deviation of 3x3 grey values (0..1) above
 which a pixel has texture of its own, not only in its surroundings. Clear skies stay below."""
 EVIDENT: float = 0.35
 """Minimum share of such pixels in a 7x7 window for a pixel to count as evident."""
+MOST_AGREE: float = 0.6
+"""Share of the frames that see a point and whose surface does not hide it, that agree with most of
+the right depths."""
+CONFIRMED_BY: int = 3
+"""Number of frames that agree from which a depth needs no texture of its own, if they are most."""
+CONFIRMED_OF: int = 4
+"""Number of frames that must see the point for that: with fewer, the same edge may mislead all."""
+MANY: int = 6
+"""Number of frames that see a point from which most must agree in any case."""
 EDGE_WIDTH: int = 1
 """Pixels of the coarsest level by which the texture of an edge extends beyond it."""
 
 
 def own_texture(
     correlation: Tensor,
-    uniqueness: Tensor,
     grey: Tensor,
     credible: Tensor,
     least_correlation: float = OWN_CORRELATION,
-    least_uniqueness: float = OWN_UNIQUENESS,
     least_texture: float = OWN_TEXTURE,
     least_share: float = EVIDENT,
 ) -> Tensor:
-    """Bool [H, W], `credible` pixels whose depth comes from texture at the pixel, not beside it."""
+    """Bool [H, W], `credible` pixels whose depth comes from texture at the pixel, not beside it,
+    and is unique: their `correlation` is positive."""
     means = box_mean(torch.stack([grey, grey * grey]), 1)
     textured = means[1] - means[0] * means[0] > least_texture * least_texture
-    textured = textured & (correlation > least_correlation) & (uniqueness > least_uniqueness)
-    textured = textured & credible
+    textured = textured & (correlation > least_correlation) & credible
     share = box_mean(textured.to(torch.float32)[None], 3)[0]
     return textured & (share > least_share)
+
+
+def confirmed(
+    agreement: Agreement,
+    least: int = CONFIRMED_BY,
+    of: int = CONFIRMED_OF,
+    share: float = MOST_AGREE,
+) -> Tensor:
+    """Bool [H, W], where so many frames agree that no edge can have lent the same depth to all."""
+    most = agreement.agreeing > share * (agreement.seen - agreement.hidden)
+    enough = (agreement.agreeing > least - 0.5) & (agreement.seen > of - 0.5)
+    return most & enough & (agreement.see_through < 0.5)
+
+
+def disputed(agreement: Agreement, many: int = MANY, share: float = MOST_AGREE) -> Tensor:
+    """Bool [H, W], where many frames see the point and too few of those that could agree do."""
+    few = agreement.agreeing < share * (agreement.seen - agreement.hidden)
+    return few & (agreement.seen > many - 0.5)
 
 
 def evidence(
     agreement: Agreement,
     correlation: Tensor,
-    uniqueness: Tensor,
     grey: Tensor,
     bias: float = BIAS,
     per_correlation: float = PER_CORRELATION,
@@ -64,25 +87,29 @@ def evidence(
 ) -> Tensor:
     """Log-odds [H, W] relative to those of a known depth.
 
-    At most -2 where no other frame confirms the depth, where the depth was only propagated from
-    textured surroundings that do not enclose the pixel, beside edges with possible foreground
-    fattening, and in fragments.
+    At most -2 where no other frame or too small a share of many frames confirms the depth, and in
+    fragments. Unless several frames confirm it, also where the depth was only propagated from
+    textured surroundings that do not enclose the pixel, and beside edges with possible foreground
+    fattening.
     """
     known = agreement.agreeing > 0.5
+    certain = confirmed(agreement)
     support = surface_support(agreement.inverse_depth, known)
-    log_odds = bias + per_correlation * correlation.clamp(0.0, 1.0)
+    log_odds = bias + per_correlation * correlation.abs().clamp(max=1.0)
     log_odds = log_odds + per_support * support
     log_odds = log_odds + per_share * agreement.agreeing / agreement.seen.clamp(min=1.0)
     log_odds = log_odds + per_conflict * agreement.see_through.clamp(max=1.0)
-    doubtful = fattened(agreement.inverse_depth, grey)
-    textured = own_texture(correlation, uniqueness, grey, ~doubtful)
+    doubtful = fattened(agreement.inverse_depth, grey) & ~certain
+    textured = own_texture(correlation, grey, ~doubtful)
     evident = known & (support > 0.25) & textured
-    known = known & (evident | enclosed(agreement.inverse_depth, evident))
+    known = known & (evident | certain | enclosed(agreement.inverse_depth, evident))
     # The texture of the near edge also extends slightly onto the surface behind it.
     reach = edge_width * coarse_pixel(grey.size(0), grey.size(1))
     everywhere = torch.ones_like(known)
-    known = known & ~spread(doubtful & ~known, everywhere, agreement.inverse_depth, reach)
+    edges = spread(doubtful & ~known, everywhere, agreement.inverse_depth, reach)
+    known = known & (certain | ~edges)
     known = known & ~part_of_fragment(agreement.inverse_depth, known & (log_odds > 0.0))
+    known = known & ~disputed(agreement)
     return torch.where(known, log_odds, log_odds.clamp(max=-2.0))
 
 

@@ -26,6 +26,8 @@ class Agreement(NamedTuple):
     """Number of frames that agree."""
     seen: Tensor
     """Number of frames in whose image the point lies."""
+    hidden: Tensor
+    """Number of these whose surface lies in front of the point."""
     see_through: Tensor
     """Number of frames whose well correlated depth lies behind the point, on the ray to it."""
 
@@ -42,98 +44,100 @@ def witnesses(frames: Frames, i: int, most: int = MOST_WITNESSES) -> list[int]:
     return result[:most]
 
 
-def pixel_rays(height: int, width: int, focal: float, device: torch.device) -> Tensor:
-    """Rays [3, H, W] through the pixels, with z = 1."""
+def pixel_rays(
+    height: int, width: int, focal: float, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """x [1, W] and y [H, 1] of the rays through the pixels, with z = 1."""
     x = (torch.arange(width, device=device, dtype=torch.float32) - (width - 1) / 2.0) / focal
     y = (torch.arange(height, device=device, dtype=torch.float32) - (height - 1) / 2.0) / focal
-    return torch.stack(
-        [
-            x[None].expand(height, width),
-            y[:, None].expand(height, width),
-            torch.ones([height, width], device=device),
-        ]
-    )
-
-
-def turn_and_move(points: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
-    """Apply `rotation` [3, 3] and `translation` [3] (both on the CPU) to `points` [3, H, W]."""
-    rows: list[Tensor] = []
-    for k in range(3):
-        row = points[0] * float(rotation[k, 0])
-        row.add_(points[1], alpha=float(rotation[k, 1]))
-        row.add_(points[2], alpha=float(rotation[k, 2])).add_(float(translation[k]))
-        rows.append(row)
-    return torch.stack(rows)
+    return x[None], y[:, None]
 
 
 def check_pair(
     frames: Frames,
     dense: Tensor,
-    points: Tensor,
+    inverse_depth: Tensor,
     i: int,
     j: int,
     pixel_tolerance: float = PIXEL_TOLERANCE,
     depth_tolerance: float = DEPTH_TOLERANCE,
     reference_width: float = REFERENCE_WIDTH,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Check frame `i`, with `points` [3, H, W] in its camera frame, against frame `j`.
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Check frame `i`, with `inverse_depth` [H, W], against frame `j`.
 
-    Returns, all [H, W]: the depth in `i` of the surface that `j` sees at the point's projection,
-    whether it agrees, whether the point is inside the image, and whether `j` sees through it.
+    Returns, all [H, W]: the inverse depth in `i` of the surface that `j` sees at the projection,
+    whether it agrees, whether the point is inside the image, whether the surface hides it, and
+    whether `j` sees through it.
+
+    The point P that `j` sees lies on the ray from its centre C through the point X of `i`:
+    P = X + excess (X - C). Seen from `i`, its depth differs by excess (X - C)_z, and its projection
+    by excess times the epipole's direction, which needs no way back through the cameras.
     """
-    height = points.size(1)
-    width = points.size(2)
-    focal = frames.focal[j]
-    own_focal = frames.focal[i]
+    height = inverse_depth.size(0)
+    width = inverse_depth.size(1)
     rotation = frames.rotations[j] @ frames.rotations[i].t()
     translation = frames.translations[j] - rotation @ frames.translations[i]
-    there = turn_and_move(points, rotation, translation)
-    z = there[2].clamp(min=1e-4)
-    u = there[0] / z
-    v = there[1] / z
-    grid = torch.stack([u * (2.0 * focal / width), v * (2.0 * focal / height)], 2)
-    inside = (torch.maximum(grid[..., 0].abs(), grid[..., 1].abs()) < 1.0) & (there[2] > 1e-4)
+    centre = -(rotation.t() @ translation)
+    x, y = pixel_rays(height, width, frames.focal[i], inverse_depth.device)
+    # Coordinates in `j` of the point, times its inverse depth in `i`.
+    seen: list[Tensor] = []
+    for k in range(3):
+        across = x * float(rotation[k, 0])
+        down = y * float(rotation[k, 1]) + float(rotation[k, 2])
+        seen.append(torch.add(across + down, inverse_depth, alpha=float(translation[k])))
+    inverse = seen[2].clamp(min=1e-6).reciprocal_()
+    u = seen[0].mul_(inverse).mul_(2.0 * frames.focal[j] / width)
+    v = seen[1].mul_(inverse).mul_(2.0 * frames.focal[j] / height)
+    grid = torch.empty([1, height, width, 2], device=inverse_depth.device)
+    grid[0, :, :, 0] = u
+    grid[0, :, :, 1] = v
+    inside = (torch.maximum(u.abs_(), v.abs_()) < 1.0) & (seen[2] > 1e-6)
     found = functional.grid_sample(
         dense[j : j + 1, :2],
-        grid[None].clamp(-2.0, 2.0),
+        grid.clamp_(-2.0, 2.0),
         mode="bilinear",
         padding_mode="border",
         align_corners=False,
     )[0]
-    depth = 1.0 / found[0].clamp(min=1e-6)
-    surface = torch.stack([u * depth, v * depth, depth])
-    back = turn_and_move(surface, rotation.t(), -(rotation.t() @ translation))
-    z_back = back[2].clamp(min=1e-4)
-    x = own_focal * (back[0] / z_back - points[0] / points[2])
-    y = own_focal * (back[1] / z_back - points[1] / points[2])
-    off_pixels = (x * x + y * y).sqrt_() * (reference_width / max(width, height))
-    off_depth = (z_back - points[2]).abs() / points[2]
-    agrees = inside & (off_pixels < pixel_tolerance) & (off_depth < depth_tolerance)
-    through = inside & (depth > z * (1.0 + 3.0 * depth_tolerance)) & (found[1] > 0.6)
-    through = through & (off_pixels > 2.0 * pixel_tolerance)
-    return z_back, agrees, inside, through
+    # Depth of the surface in `j` relative to that of the point, minus 1.
+    excess = inverse.mul_(inverse_depth).div_(found[0].clamp_(min=1e-6)).sub_(1.0)
+    change = excess * (1.0 - inverse_depth * float(centre[2]))
+    grown = (change + 1.0).clamp_(min=1e-3)
+    sideways = (x * float(centre[2]) - float(centre[0])).square()
+    lengthways = (y * float(centre[2]) - float(centre[1])).square()
+    # Squared pixels, at `reference_width`.
+    scale = frames.focal[i] * reference_width / max(width, height)
+    off = (excess * inverse_depth).div_(grown).square_().mul_(sideways + lengthways)
+    off.mul_(scale * scale)
+    limit = pixel_tolerance * pixel_tolerance
+    agrees = inside & (off < limit) & (change.abs_() < depth_tolerance)
+    hidden = inside & (excess < -3.0 * depth_tolerance) & (off > 4.0 * limit)
+    through = (
+        inside & (excess > 3.0 * depth_tolerance) & (found[1].abs() > 0.6) & (off > 4.0 * limit)
+    )
+    return inverse_depth / grown, agrees, inside, hidden, through
 
 
 def check_frame(frames: Frames, dense: Tensor, i: int) -> Agreement:
     """Check frame `i` against its witnesses; `dense` [N, C, H, W] has the inverse depth in channel
-    0 and the correlation in channel 1."""
+    0 and the correlation in channel 1, negated where the depth is not unique."""
     own = dense[i, 0].clamp(min=1e-6)
-    height = own.size(0)
-    width = own.size(1)
-    points = pixel_rays(height, width, frames.focal[i], own.device) / own
     total = own.clone()
     agreeing = torch.zeros_like(own)
     seen = torch.zeros_like(own)
+    hidden = torch.zeros_like(own)
     see_through = torch.zeros_like(own)
     for j in witnesses(frames, i):
-        depth, agrees, inside, through = check_pair(frames, dense, points, i, j)
-        total += torch.where(agrees, 1.0 / depth, torch.zeros_like(depth))
+        there, agrees, inside, behind, through = check_pair(frames, dense, own, i, j)
+        total += there.mul_(agrees)
         agreeing += agrees
         seen += inside
+        hidden += behind
         see_through += through
     return Agreement(
         total / (agreeing + 1.0),
         agreeing,
         seen,
+        hidden,
         see_through,
     )

@@ -12,10 +12,10 @@ from weights.mvs.state import unpack_state
 
 
 def dense_frames(state: Tensor, size: Tensor, begin: int, end: int) -> Tensor:
-    """Match frames `begin` to `end` with their neighbours: float32 [end - begin, 3, H, W].
+    """Match frames `begin` to `end` with their neighbours: float32 [end - begin, 2, H, W].
 
-    Channels: inverse depth, correlation 0..1, uniqueness 0..1. Without neighbours the inverse
-    depth is constant and the others are 0.
+    Channels: inverse depth, correlation 0..1, negated where another depth is nearly as good.
+    Without neighbours the inverse depth is constant and the correlation is 0.
     """
     frames = unpack_state(state, size)
     height = int(size[0])
@@ -24,20 +24,22 @@ def dense_frames(state: Tensor, size: Tensor, begin: int, end: int) -> Tensor:
     for i in range(begin, end):
         if frames.registered[i] and len(frames.neighbours[i]) > 0:
             swept = sweep_frame(frames, i)
-            result.append(torch.stack([swept.inverse_depth, swept.correlation, swept.uniqueness]))
+            sign = torch.where(swept.unique, 1.0, -1.0)
+            correlation = swept.correlation.clamp(min=0.0) * sign
+            result.append(torch.stack([swept.inverse_depth, correlation]))
         else:
-            unknown = torch.zeros([3, height, width], device=state.device)
+            unknown = torch.zeros([2, height, width], device=state.device)
             unknown[0] = frames.inverse_depths[i][1]
             result.append(unknown)
     if len(result) == 0:
-        return torch.zeros([0, 3, height, width], device=state.device)
+        return torch.zeros([0, 2, height, width], device=state.device)
     return torch.stack(result)
 
 
 def fuse_frames(state: Tensor, dense: Tensor, size: Tensor, begin: int, end: int) -> Tensor:
     """Depth and confidence float32 [end - begin, 2, H, W] after the cross-frame consistency check.
 
-    `dense` [N, 3, H, W] is the result of `dense_frames` for every frame. Averages consistent depths
+    `dense` [N, 2, H, W] is the result of `dense_frames` for every frame. Averages consistent depths
     and fills holes smoothly.
     """
     frames = unpack_state(state, size)
@@ -50,7 +52,7 @@ def fuse_frames(state: Tensor, dense: Tensor, size: Tensor, begin: int, end: int
             result[i - begin, 0] = 1.0 / middle
             continue
         agreement = check_frame(frames, dense, i)
-        log_odds = evidence(agreement, dense[i, 1], dense[i, 2], frames.grey[i])
+        log_odds = evidence(agreement, dense[i, 1], frames.grey[i])
         known = (log_odds > 0.0).to(torch.float32)
         filled = fill(agreement.inverse_depth, known, middle)
         depth = 1.0 / filled.clamp(min=1e-6)

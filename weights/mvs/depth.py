@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from weights.mvs.box import double, pyramid, shifted
-from weights.mvs.smoothing import edge_penalty, smooth
+from weights.mvs.box import box_mean, double, pyramid, shifted
+from weights.mvs.smoothing import calmed, edge_penalty, smooth
 from weights.mvs.state import Frames
 from weights.mvs.sweep import (
     Neighbour,
     Reference,
+    even_contrast,
     make_neighbour,
     make_reference,
     matching_cost,
@@ -20,17 +21,26 @@ from weights.mvs.sweep import (
 
 SWEPT: int = 4
 """Maximum number of neighbours to match a frame with."""
+POLISHED_WITH: int = 3
+"""The same at the finest of three or more levels."""
 COARSE_SIDE: int = 170
 """Largest longer side in pixels of the level that searches the full depth range."""
-FEWEST_PLANES: int = 64
-MOST_PLANES: int = 80
-PLANE_STEP: float = 0.6
+FEWEST_PLANES: int = 40
+MOST_PLANES: int = 48
+PLANE_STEP: float = 1.0
 """Spacing of the planes in pixels of the neighbour with most parallax."""
 EDGE_BIAS: float = 0.03
 SMALL_PENALTY: float = 0.1
 """Smoothness cost of a change by one label."""
+LEAST_UNIQUENESS: float = 0.12
+"""Relative difference to the cost of the second best depth from which a depth is unique."""
 REACH: int = 2
 """Steps to either side in the search of a finer level; each is half a step of the coarser level."""
+
+POLISHED: int = 1
+"""Half the side of the window whose pixels move together in the last levels."""
+HOLD: float = 0.002
+"""Bend of the cost below which a pixel keeps the depth of the coarser level."""
 
 
 class Swept(NamedTuple):
@@ -40,8 +50,8 @@ class Swept(NamedTuple):
     """[H, W]"""
     correlation: Tensor
     """[H, W] 0..1, mean over the best two neighbours."""
-    uniqueness: Tensor
-    """[H, W] 0..1, how much higher the cost of every other depth is."""
+    unique: Tensor
+    """Bool [H, W], whether the cost of every other depth is clearly higher."""
 
 
 def level_count(height: int, width: int, coarse_side: int = COARSE_SIDE) -> int:
@@ -68,16 +78,18 @@ def make_level(frames: Frames, grey: list[Tensor], i: int, level: int) -> Level:
     inset = (scale - 1.0) / 2.0
     centre_x = ((float(frames.grey.size(2)) - 1.0) / 2.0 - inset) / scale
     centre_y = ((float(frames.grey.size(1)) - 1.0) / 2.0 - inset) / scale
-    reference = make_reference(grey[level][0], frames.focal[i] / scale, centre_x, centre_y)
+    exact = level == 0
+    images = grey[level] if exact else even_contrast(grey[level])
+    reference = make_reference(
+        grey[level][0], images[0], exact, frames.focal[i] / scale, centre_x, centre_y
+    )
     neighbours: list[Neighbour] = []
     for k in range(1, grey[level].size(0)):
         j = frames.neighbours[i][k - 1]
         rotation = frames.rotations[j] @ frames.rotations[i].t()
         translation = frames.translations[j] - rotation @ frames.translations[i]
         neighbours.append(
-            make_neighbour(
-                reference, grey[level][k], frames.focal[j] / scale, rotation, translation
-            )
+            make_neighbour(reference, images[k], frames.focal[j] / scale, rotation, translation)
         )
     return Level(reference, neighbours)
 
@@ -96,7 +108,7 @@ def lowest_label(cost: Tensor) -> Tensor:
     return torch.where(at_end, best.to(cost.dtype), inner + offset)[0]
 
 
-def uniqueness(cost: Tensor, margin: int) -> Tensor:
+def uniqueness_of(cost: Tensor, margin: int) -> Tensor:
     """0..1 [H, W]: 0 where a label more than `margin` away from the best has the same cost."""
     best, index = cost.min(0, keepdim=True)
     others = cost.clone()
@@ -135,7 +147,7 @@ def search_all(
     cost = matching_cost(level.reference, level.neighbours, hypotheses)
     smoothed = smooth(cost, small_penalty, edge_penalty(grey, 0), edge_penalty(grey, 1))
     inverse = farthest + step * lowest_label(smoothed)
-    return inverse, uniqueness(smoothed, 2), step
+    return inverse, uniqueness_of(smoothed, 2), step
 
 
 def enlarge(coarse: Tensor, height: int, width: int, step: float) -> Tensor:
@@ -193,7 +205,35 @@ def refine(
     return base + step * (label - reach), correlation
 
 
-def sweep_frame(frames: Frames, i: int, most_neighbours: int = SWEPT) -> Swept:
+def polish(
+    level: Level,
+    base: Tensor,
+    step: float,
+    radius: int = POLISHED,
+    hold: float = HOLD,
+) -> tuple[Tensor, Tensor]:
+    """Inverse depth and correlation [h, w]: moves `base` by up to a step to the minimum of the
+    costs, each approximated by a parabola, summed over a window.
+
+    The window's pixels move together, but the jumps between them stay as they are.
+    """
+    steps = torch.tensor([-step, 0.0, step], device=base.device)
+    cost = matching_cost(level.reference, level.neighbours, base[None] + steps[:, None, None])
+    slope = cost[2] - cost[0]
+    bend = cost[2] + cost[0] - 2.0 * cost[1]
+    sums = box_mean(torch.stack([slope, bend]), radius)
+    offset = (sums[0] / sums[1].clamp_(min=0.0).add_(hold)).mul_(-0.5).clamp_(-1.0, 1.0)
+    correlation = 1.0 - torch.minimum(cost[1], torch.minimum(cost[0], cost[2]))
+    return base.add(offset, alpha=step), correlation
+
+
+def sweep_frame(
+    frames: Frames,
+    i: int,
+    most_neighbours: int = SWEPT,
+    polished_with: int = POLISHED_WITH,
+    least_uniqueness: float = LEAST_UNIQUENESS,
+) -> Swept:
     """Estimate the depth of frame `i`, which has at least one neighbour."""
     height = frames.grey.size(1)
     width = frames.grey.size(2)
@@ -202,10 +242,13 @@ def sweep_frame(frames: Frames, i: int, most_neighbours: int = SWEPT) -> Swept:
     used = [i]
     used.extend(frames.neighbours[i][:most_neighbours])
     grey = pyramid(frames.grey[torch.tensor(used, device=device)], levels)
+    if levels > 2:
+        grey[0] = grey[0][: 1 + polished_with]
     farthest = frames.inverse_depths[i][0]
     nearest = frames.inverse_depths[i][2]
     coarse = make_level(frames, grey, i, levels - 1)
-    inverse, unique, step = search_all(coarse, farthest, nearest)
+    inverse, uniqueness, step = search_all(coarse, farthest, nearest)
+    unique = uniqueness > least_uniqueness
     correlation = torch.zeros_like(inverse)
     if levels == 1:
         inverse, correlation = refine(coarse, inverse, 0.5 * step)
@@ -213,9 +256,14 @@ def sweep_frame(frames: Frames, i: int, most_neighbours: int = SWEPT) -> Swept:
         level = make_level(frames, grey, i, levels - 1 - back)
         rows = level.reference.grey.size(0)
         columns = level.reference.grey.size(1)
-        inverse = settle_edges(level, enlarge(inverse, rows, columns, step))
         unique = double(unique, rows, columns)
+        inverse = enlarge(inverse, rows, columns, step)
         step = 0.5 * step
-        inverse, correlation = refine(level, inverse, step)
+        if back == 1:
+            inverse, correlation = refine(level, settle_edges(level, inverse), step)
+        else:
+            inverse, correlation = polish(level, inverse, step)
+        inverse = calmed(inverse, step)
+    inverse = calmed(inverse, step)
     inverse = inverse.clamp(min=0.25 * farthest)
     return Swept(inverse, correlation, unique)

@@ -4,11 +4,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from weights.mvs.box import shifted
+
 FLAT_PENALTY: float = 1.8
 """Cost of a depth discontinuity where the grey value does not change."""
 CONTRAST: float = 0.04
 """Grey value difference that halves this cost."""
 LEAST_PENALTY: float = 0.15
+CALM_REACH: float = 1.25
+"""Distance from the surface through other pixels, in steps between labels, at which a pixel belongs
+to another surface."""
+CALM_SPACING: int = 3
+"""Distance in pixels of the nearer ones of these pixels; the others are twice as far away."""
 
 
 def aggregate_direction(cost: Tensor, small_penalty: float, large_penalty: Tensor) -> Tensor:
@@ -69,3 +76,23 @@ def smooth(cost: Tensor, small_penalty: float, down: Tensor, across: Tensor) -> 
         cost.permute(2, 0, 1).contiguous(), small_penalty, across.t().contiguous()
     )
     return by_rows.transpose(0, 1).add(by_columns.permute(1, 2, 0)).mul_(0.25)
+
+
+def calmed(
+    inverse: Tensor, step: float, reach: float = CALM_REACH, spacing: int = CALM_SPACING
+) -> Tensor:
+    """Inverse depth [H, W] moved towards the surface through the pixels around.
+
+    Every two pixels on opposite sides give the value at the middle of the line between them, so
+    slanted planes stay as they are. Pairs that give a very different value do not count: edges and
+    corners stay, too.
+    """
+    total = torch.zeros_like(inverse)
+    for ring in range(1, 3):
+        far = ring * spacing
+        for row, column in [(0, far), (far, 0), (far, far), (far, -far)]:
+            off = shifted(inverse, row, column).add(shifted(inverse, -row, -column))
+            off = off.mul_(0.5).sub_(inverse)
+            weight = (off * (1.0 / (reach * step))).square_().neg_().add_(1.0).clamp_(min=0.0)
+            total.addcmul_(off, weight)
+    return inverse.add(total, alpha=1.0 / 9.0)
