@@ -57,7 +57,7 @@ pub struct SessionConfig {
     parse_err_ty = UnknownFinalizeMode
 )]
 pub enum FinalizeMode {
-    /// The service chooses; at present as `refine`.
+    /// `whole` for up to 120 images, else `refine`.
     #[default]
     Auto,
     /// From the map, after another try to place the frames that could not be placed.

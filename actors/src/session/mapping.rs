@@ -17,7 +17,8 @@ use crate::session_event::{Progress, Stage};
 /// Frames of the latest windows whose encoded form is kept, in windows.
 const KEPT_WINDOWS: usize = 3;
 
-/// Images that one run of the model takes if the map cannot place all of them.
+/// Images that one run of the model takes for a final result, unless the client asks for another way:
+/// it places them all at once, which is more exact, but its time grows with each of them.
 const MOST_AT_ONCE: usize = 120;
 
 /// The session's work on its map. Dropping it cancels the window that runs.
@@ -95,24 +96,21 @@ impl Mapping {
         let plan = self.plan(ledger)?;
         let images = ledger.images().iter();
         let covered = images.filter(|image| image.number < before).count();
-        let whole = finalizes && ledger.config().finalize_mode == FinalizeMode::Whole;
+        let whole = finalizes
+            && match ledger.config().finalize_mode {
+                FinalizeMode::Whole => true,
+                FinalizeMode::Auto => covered <= MOST_AT_ONCE,
+                FinalizeMode::Refine => false,
+            };
         (covered > plan.first && !whole).then_some(MapDemand {
             before,
             retries: finalizes,
         })
     }
 
-    /// Whether one run of the model over all images should answer a `finalize` after all: the map
-    /// could not place all of them, and they are not too many.
-    pub fn prefers_whole(&self, ledger: &Ledger, demand: MapDemand) -> bool {
-        let has_missed = || {
-            let map = ledger.map().map(|stored| &stored.map);
-            map.is_some_and(|map| map.missed().next().is_some())
-        };
-        demand.retries
-            && ledger.config().finalize_mode == FinalizeMode::Auto
-            && ledger.images().len() <= MOST_AT_ONCE
-            && has_missed()
+    /// Cancels the window that runs: no request needs it any more.
+    pub fn stop(&mut self) {
+        self.running = None;
     }
 
     /// Whether the map has all that a request needs.
@@ -180,7 +178,12 @@ impl Mapping {
             }
         }
         let images = ledger.images();
-        let wanted = ledger.config().finalize_mode != FinalizeMode::Whole;
+        let wanted = match ledger.config().finalize_mode {
+            FinalizeMode::Whole => false,
+            FinalizeMode::Refine => true,
+            // A client that asks for no updates gets its result from one run.
+            FinalizeMode::Auto => ledger.next_request() > 1 || images.len() > MOST_AT_ONCE,
+        };
         if ledger.is_completed() || !wanted || self.failed_at == Some(images.len()) {
             return None;
         }

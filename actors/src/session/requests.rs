@@ -46,7 +46,7 @@ struct Running {
     stage: Stage,
     fraction: f32,
     /// Cancels the job when it is dropped.
-    cancel: Option<DropGuard>,
+    _cancel: Option<DropGuard>,
 }
 
 impl RequestKind {
@@ -127,16 +127,9 @@ impl Requests {
             number: self.next,
             stage: Stage::LoadingModel,
             fraction: 0.0,
-            cancel,
+            _cancel: cancel,
         });
         self.next += 1;
-    }
-
-    /// The running request has a job now, which is cancelled like that of [`start`](Self::start).
-    pub fn cancel_with(&mut self, cancel: DropGuard) {
-        if let Some(running) = &mut self.running {
-            running.cancel = Some(cancel);
-        }
     }
 
     /// The running request and its number.

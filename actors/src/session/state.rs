@@ -337,6 +337,9 @@ impl State {
         if demand.is_some() {
             return self.start_on_map(request, demand);
         }
+        if finalizes {
+            self.mapping.stop();
+        }
         let number = self.requests.next_number();
         let Some(generation) = Generation::new(&self.context, &self.ledger, &request, number)
         else {
@@ -399,10 +402,7 @@ impl State {
             && self.generation.is_none()
             && self.mapping.satisfies(&self.ledger, demand)
         {
-            return match self.mapping.prefers_whole(&self.ledger, demand) {
-                true => self.answer_with_one_run(),
-                false => self.answer_from_map(),
-            };
+            return self.answer_from_map();
         }
         let demand = self.demand.filter(|_| self.generation.is_none());
         self.mapping.advance(&self.ledger, demand);
@@ -419,19 +419,6 @@ impl State {
             Generation::of_map(&self.context, &self.ledger, &stored.map, request, number);
         let work = async move { generation.run_on_map(stored).await.map(Box::new) };
         self.answer_with(number, work);
-    }
-
-    /// The running request is answered by one run of the model, not by the map.
-    fn answer_with_one_run(&mut self) {
-        let Some((number, request)) = self.requests.running() else {
-            return;
-        };
-        let Some(generation) = Generation::new(&self.context, &self.ledger, request, number) else {
-            return self.answer_from_map();
-        };
-        let job = generation.submit();
-        self.requests.cancel_with(job.cancel_guard());
-        self.run(generation, job);
     }
 
     fn show_map_progress(&mut self) {
