@@ -156,7 +156,7 @@ impl Generation {
     /// Follows the job to its end and passes its progress on.
     async fn predict(&self, job: JobHandle) -> Result<JobDone, GenerationError> {
         follow(job, &self.context, &self.config, |progress| {
-            self.report(progress)
+            self.report(progress);
         })
         .await
     }

@@ -59,7 +59,7 @@ enum Content {
     /// A chunk of a map, in coordinates near its frames.
     Next {
         map: Arc<StoredMap>,
-        local: LocalCoordinates,
+        local: Box<LocalCoordinates>,
     },
 }
 
@@ -86,7 +86,7 @@ impl MapWindow {
                 let origin = stored.map.camera(*window.placed.first()?)?;
                 let content = Content::Next {
                     map: stored.clone(),
-                    local: LocalCoordinates::of(&origin)?,
+                    local: Box::new(LocalCoordinates::of(&origin)?),
                 };
                 (stored.map.size(), new, content)
             }

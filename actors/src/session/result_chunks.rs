@@ -21,6 +21,9 @@ pub(super) fn pixel_bytes(pixels: &[Pixel]) -> Vec<u8> {
     words.flat_map(u32::to_le_bytes).collect()
 }
 
+/// The maps of a frame's chunk, and the index of the frame there.
+type FrameMaps = (Arc<PredictionMaps<Bytes>>, usize);
+
 /// The open files of a result of the map.
 pub(super) struct ResultChunks {
     /// Frame and index of each point, in ascending order.
@@ -28,7 +31,7 @@ pub(super) struct ResultChunks {
     /// Index of the first point of each frame; the last entry is the number of points.
     first_points: Vec<usize>,
     /// For each frame, the maps of its chunk and its index there; `None` for a frame without depth.
-    frames: Vec<Option<(Arc<PredictionMaps<Bytes>>, usize)>>,
+    frames: Vec<Option<FrameMaps>>,
     pixels_per_frame: usize,
 }
 
@@ -100,7 +103,7 @@ impl ResultChunks {
         }
     }
 
-    fn frame(&self, frame: usize) -> io::Result<Option<&(Arc<PredictionMaps<Bytes>>, usize)>> {
+    fn frame(&self, frame: usize) -> io::Result<Option<&FrameMaps>> {
         let frame = self.frames.get(frame).ok_or(io::ErrorKind::NotFound)?;
         Ok(frame.as_ref())
     }

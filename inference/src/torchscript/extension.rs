@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn neighbours_share_a_run_up_to_its_limit() {
         assert_eq!(runs(&[2, 3, 4, 7, 8], 2), [2..4, 4..5, 7..9]);
-        assert_eq!(runs(&[0, 1, 2], 9), [0..3]);
+        assert_eq!(runs(&[0, 1, 2, 5], 9), [0..3, 5..6]);
         assert!(runs(&[], 4).is_empty());
     }
 }

@@ -1,7 +1,6 @@
 //! The embedded model and the photos of the sample scene.
 
-// Each test uses some of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
