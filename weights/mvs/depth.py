@@ -25,10 +25,12 @@ POLISHED_WITH: int = 3
 """The same at the finest of three or more levels."""
 COARSE_SIDE: int = 170
 """Largest longer side in pixels of the level that searches the full depth range."""
-FEWEST_PLANES: int = 40
-MOST_PLANES: int = 48
-PLANE_STEP: float = 1.0
+FEWEST_PLANES: int = 48
+MOST_PLANES: int = 60
+PLANE_STEP: float = 0.8
 """Spacing of the planes in pixels of the neighbour with most parallax."""
+FEWER_PLANES: float = 0.8
+"""Share of the planes that is enough if two or more finer levels follow."""
 EDGE_BIAS: float = 0.03
 SMALL_PENALTY: float = 0.1
 """Smoothness cost of a change by one label."""
@@ -122,25 +124,34 @@ def plane_count(
     neighbours: list[Neighbour],
     farthest: float,
     nearest: float,
+    finer: int,
     plane_step: float = PLANE_STEP,
     fewest: int = FEWEST_PLANES,
     most: int = MOST_PLANES,
+    fewer: float = FEWER_PLANES,
 ) -> int:
-    """Number of planes between two inverse depths, at about one pixel of motion per plane."""
+    """Number of planes between two inverse depths, at about one pixel of motion per plane;
+    `finer` levels follow."""
     shift = 0.0
     for neighbour in neighbours:
         moved, seen = pixel_shift(neighbour, nearest, farthest)
         if seen > 0.2:
             shift = max(shift, moved)
-    return max(fewest, min(most, int(shift / plane_step) + 1))
+    planes = max(fewest, min(most, int(shift / plane_step) + 1))
+    return int(planes * fewer) if finer > 1 else planes
 
 
 def search_all(
-    level: Level, farthest: float, nearest: float, small_penalty: float = SMALL_PENALTY
+    level: Level,
+    farthest: float,
+    nearest: float,
+    finer: int,
+    small_penalty: float = SMALL_PENALTY,
 ) -> tuple[Tensor, Tensor, float]:
-    """Inverse depth and uniqueness [h, w] over the whole range, and the step between planes."""
+    """Inverse depth and uniqueness [h, w] over the whole range, and the step between planes;
+    `finer` levels follow."""
     grey = level.reference.grey
-    planes = plane_count(level.neighbours, farthest, nearest)
+    planes = plane_count(level.neighbours, farthest, nearest, finer)
     step = (nearest - farthest) / (planes - 1)
     labels = torch.arange(planes, device=grey.device, dtype=torch.float32)
     hypotheses = (farthest + step * labels)[:, None, None]
@@ -247,7 +258,7 @@ def sweep_frame(
     farthest = frames.inverse_depths[i][0]
     nearest = frames.inverse_depths[i][2]
     coarse = make_level(frames, grey, i, levels - 1)
-    inverse, uniqueness, step = search_all(coarse, farthest, nearest)
+    inverse, uniqueness, step = search_all(coarse, farthest, nearest, levels - 1)
     unique = uniqueness > least_uniqueness
     correlation = torch.zeros_like(inverse)
     if levels == 1:
