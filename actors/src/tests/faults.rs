@@ -1,6 +1,9 @@
 //! Failures that no client can cause.
 
+use std::sync::atomic::Ordering;
+
 use super::{FakeModel, Fixture};
+use crate::jobs::contract::until;
 use crate::{ClientMessage, CloseReason, SessionEvent};
 
 #[tokio::test]
@@ -38,10 +41,14 @@ async fn a_model_that_always_panics_is_a_clear_error_and_its_neighbour_works() {
 
 #[tokio::test]
 async fn a_panic_while_frames_are_encoded_ahead_costs_no_answer() {
-    let fixture = Fixture::new(FakeModel::panicking(2, 0), 1).await;
+    let model = FakeModel::panicking(2, 0);
+    let panics = model.panics_in_encode.clone();
+    let fixture = Fixture::new(model, 1).await;
     let mut client = fixture.client().await;
     client.upload().await;
     client.upload().await;
+    // A request may overtake the frames that are encoded ahead, and would panic in their place.
+    until(|| panics.load(Ordering::SeqCst) == 0).await;
     let answer = client.generate().await;
     assert!(matches!(answer, SessionEvent::Result { .. }), "{answer:?}");
 }
