@@ -1,13 +1,13 @@
 # Each target calls one script or module.
 .DEFAULT_GOAL := help
-.PHONY: help setup serve models test schemas notices deny bench compare evaluate sample-scene golden model \
-	lock clean
+.PHONY: help setup serve models local-certificate test schemas notices deny bench soak load fuzz sanitize compare evaluate \
+	sample-scene golden model lock clean
 
 # Arguments for the program behind a target: make serve ARGS="--port 9000"
 ARGS ?=
 
 help: ## Show the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Create the virtual environment with libtorch; afterwards cargo build and run work.
 	@scripts/setup.sh
@@ -17,6 +17,9 @@ serve: ## Build in release mode and start the server. Options: ARGS="--port 9000
 
 models: ## Manage the models in the store: ARGS="fetch da3-small"
 	@scripts/models.sh $(ARGS)
+
+local-certificate: ## Make a certificate for HTTPS in the local network, for more names: ARGS="scan.lan"
+	@scripts/local-certificate.sh $(ARGS)
 
 test: ## Run formatters, linters and all tests, or some steps: ARGS="build_rust test_rust"
 	@scripts/test.sh $(ARGS)
@@ -30,8 +33,20 @@ schemas: ## Check the descriptions of the interfaces, with a generated Python cl
 deny: ## Check advisories, licences, duplicates and sources of crates (needs cargo-deny).
 	@cargo deny check
 
-bench: ## Measure stages, ping latency, binary messages and the official network.
+bench: ## Measure stages, latency, messages and the official network, or: ARGS="stream"
 	@scripts/bench.sh $(ARGS)
+
+soak: ## Let mixed clients use one server for an hour, and see what grows: ARGS="--minutes 60"
+	@scripts/soak.sh $(ARGS)
+
+load: ## Measure many idle sockets beside active ones: ARGS="--idle 10000 --active 1000"
+	@scripts/load.sh $(ARGS)
+
+fuzz: ## Try parsers with changed and generated inputs for a minute each, or: ARGS="--seconds 600 images"
+	@scripts/fuzz.sh $(ARGS)
+
+sanitize: ## Run unit tests with the sanitizers of nightly Rust, or one: ARGS="address"
+	@scripts/sanitize.sh $(ARGS)
 
 compare: ## Compare the official DA3 network, its archive and the service on a CPU or GPU.
 	@scripts/compare.sh $(ARGS)

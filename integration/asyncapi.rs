@@ -6,6 +6,7 @@ use crate::support::client::Client;
 use crate::support::pictures::photo;
 use crate::support::schemas::Schemas;
 use crate::support::server::Server;
+use crate::support::tokens::{Tokens, create};
 
 /// The place of a message's schema in the description; of a binary message, that of its header.
 fn place(message: &Value, binary: bool) -> String {
@@ -56,13 +57,14 @@ impl Watched {
     }
 
     /// Reads up to a message of this type.
-    async fn up_to(&mut self, kind: &str) {
+    async fn up_to(&mut self, kind: &str) -> Value {
         let (before, last) = self.client.up_to(&[kind]).await;
         for message in before.iter().chain([&last]) {
             let is_result = matches!(message["type"].as_str(), Some("delta" | "complete"));
             let binary = is_result && message.get("glb_base64").is_none();
             self.note(message, binary);
         }
+        last
     }
 }
 
@@ -73,15 +75,23 @@ fn image(index: u32) -> Value {
 }
 
 /// Exchanges all kinds of messages of a connection.
-async fn converse(watched: &mut Watched) {
+async fn converse(watched: &mut Watched, follows: bool) {
     watched.send(json!({"type": "generate"})).await;
     watched.up_to("error").await;
     for index in 0..3 {
         watched.send(image(index)).await;
         watched.up_to("ack").await;
-        watched.send(json!({"type": "generate"})).await;
-        watched.up_to("delta").await;
+        watched
+            .send(json!({"type": "generate", "incremental": true}))
+            .await;
+        let delta = watched.up_to("delta").await;
+        assert_eq!(delta["metadata"].get("append").is_some(), follows);
+        watched
+            .send(json!({"type": "received", "number": delta["number"]}))
+            .await;
     }
+    watched.send(json!({"type": "map", "id": "m"})).await;
+    watched.up_to("poses").await;
     let mut with_camera = image(3);
     with_camera["intrinsics"] = json!([[50.0, 0.0, 28.0], [0.0, 50.0, 21.0], [0.0, 0.0, 1.0]]);
     with_camera["extrinsics"] = json!([
@@ -105,23 +115,53 @@ async fn converse(watched: &mut Watched) {
         .send(json!({"type": "generate", "incremental": false, "id": "6"}))
         .await;
     watched.up_to("complete").await;
+    watched.send(json!({"type": "cancel", "id": "6"})).await;
+    watched.up_to("error").await;
     watched.send(json!({"type": "ping"})).await;
     watched.up_to("pong").await;
     watched.send(json!({"type": "finalize"})).await;
     watched.up_to("complete").await;
 }
 
+/// Exchanges the messages of a client that has its token in the first message.
+async fn introduce() -> Vec<String> {
+    let tokens = Tokens::new();
+    let token = tokens.add("user", "create,use").await;
+    let server = tokens.server(&[]).await;
+    let (session, _) = create(&server, &token).await;
+    let address = server.socket(&session);
+    let (client, _) = Client::with_headers(&address, &session, &[]).await;
+    let schemas = Schemas::of(&server, "/asyncapi.json").await;
+    let scheme = &schemas.document["components"]["securitySchemes"]["token"];
+    assert_eq!(scheme["scheme"], "bearer", "{scheme}");
+    let mut watched = Watched {
+        client,
+        schemas,
+        seen: Vec::new(),
+    };
+    watched.send(json!({"type": "auth", "token": token})).await;
+    watched.up_to("connected").await;
+    watched.schemas.check().await;
+    watched.seen
+}
+
 #[tokio::test]
 async fn messages_are_as_described_in_both_directions() {
     let server = Server::start(&[]).await;
     let mut seen = Vec::new();
-    for query in ["", "binary=true"] {
+    for query in [
+        "",
+        "binary=true",
+        "deltas=append",
+        "deltas=append&binary=true",
+    ] {
         let session = server.session("").await;
         let mut watched = Watched::connect(&server, &session, query).await;
-        converse(&mut watched).await;
+        converse(&mut watched, query.starts_with("deltas")).await;
         seen.extend(watched.seen);
         watched.schemas.check().await;
     }
+    seen.extend(introduce().await);
     // Every described message was seen.
     let document = server.get("/asyncapi.json").await.json();
     let messages = document["components"]["messages"].as_object();
@@ -146,6 +186,7 @@ async fn fields_are_required_and_typed_as_described() {
         json!({"type": "generate", "incremental": true}),
         json!({"type": "ping"}),
         json!({"type": "finalize"}),
+        json!({"type": "map"}),
     ];
     for sample in samples {
         let payload = document
@@ -177,15 +218,15 @@ async fn fields_are_required_and_typed_as_described() {
                 null[name] = Value::Null;
                 for message in [without, null] {
                     let answered = match sample["type"].as_str() {
-                        Some("image") => "ack",
-                        Some("generate") => "delta",
-                        _ => "complete",
+                        Some("image") => &["ack"][..],
+                        Some("map") => &["poses"],
+                        _ => &["delta", "complete"],
                     };
                     // A new session for each: a finalized one accepts no messages.
                     let mut client = server.client("").await;
                     client.upload("x.png", &photo(0)).await;
                     client.send(message).await;
-                    client.up_to(&[answered]).await;
+                    client.up_to(answered).await;
                 }
             }
         }

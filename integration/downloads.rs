@@ -206,7 +206,8 @@ async fn a_file_can_be_fetched_in_parts() {
 
 /// Extensions of the result files.
 fn results(server: &Server) -> Vec<String> {
-    let is_result = |file: &String| !file.ends_with(".image") && !file.ends_with(".rgb");
+    let others = [".image", ".rgb", ".sqlite", ".sqlite-wal"];
+    let is_result = |file: &String| !others.iter().any(|end| file.ends_with(end));
     let names = server.files().into_iter().filter(is_result);
     names
         .filter_map(|file| file.rsplit('/').next().map(str::to_owned))

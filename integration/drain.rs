@@ -6,7 +6,6 @@ use crate::support::client::{Client, open};
 use crate::support::pictures::photo;
 use crate::support::rest::{self, FORM};
 use crate::support::server::{Server, session_files};
-use crate::support::until;
 
 /// Close code of a shutdown.
 const GOING_AWAY: Option<u16> = Some(1001);
@@ -19,18 +18,6 @@ async fn running(server: &Server, frames: u32) -> Client {
     client.generate(true).await;
     client.inference_started().await;
     client
-}
-
-/// Waits until the worker runs a generation.
-async fn at_work(server: &Server) {
-    until("the start of the model", async || {
-        let tree = server.get("/actors").await.json();
-        let children = tree["children"].as_array().expect("a list");
-        let pool = children.iter().find(|child| child["kind"] == "pool")?;
-        let kind = &pool["children"][0]["current_job"]["kind"];
-        (kind == "reconstruct").then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -50,7 +37,6 @@ async fn running_work_is_finished_and_answered() {
     assert_eq!(closed.code, GOING_AWAY, "{closed:?}");
     let status = server.ended().await;
     assert!(status.success(), "{status}");
-    assert_eq!(session_files(server.data_dir()), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -64,12 +50,11 @@ async fn work_that_takes_too_long_is_given_up() {
     let answers = before
         .iter()
         .filter(|message| message["type"] != "progress");
-    for answer in answers {
-        assert_eq!(answer["type"], "error", "any answer must be an error");
-    }
+    // The next server answers it.
+    let answers: Vec<_> = answers.collect();
+    assert!(answers.is_empty(), "{answers:?}");
     let status = server.ended().await;
     assert!(status.success(), "{status}");
-    assert_eq!(session_files(server.data_dir()), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -116,7 +101,7 @@ async fn a_request_for_a_file_gets_the_file() {
         let headers = [("content-type", FORM)];
         let request = rest::request_with("POST", &url, &headers, rest::form(&parts));
         let (reply, ()) = tokio::join!(request, async {
-            at_work(&server).await;
+            server.at_work().await;
             server.terminate();
         });
         assert_eq!(reply.status, 200, "{query}: {}", reply.text());
@@ -137,7 +122,7 @@ async fn a_request_that_takes_too_long_is_told_that_the_server_ends() {
     let headers = [("content-type", FORM)];
     let request = rest::request_with("POST", &url, &headers, rest::form(&parts));
     let (reply, ()) = tokio::join!(request, async {
-        at_work(&server).await;
+        server.at_work().await;
         server.terminate();
     });
     assert_eq!(reply.status, 503, "{}", reply.text());
@@ -156,29 +141,4 @@ async fn an_idle_server_ends_at_once() {
     // Nothing runs, so the server does not wait for the whole drain timeout.
     let ended = tokio::time::timeout(Duration::from_secs(60), server.ended()).await;
     assert!(ended.expect("long before the drain timeout").success());
-}
-
-#[tokio::test]
-async fn what_a_crash_left_behind_is_removed_at_the_next_start() {
-    let server = Server::start(&[]).await;
-    let mut client = server.client("").await;
-    client.upload("0.png", &photo(0)).await;
-    client.generate(true).await;
-    client.result("delta").await;
-    let session = client.session.clone();
-    let data = server.kill();
-    assert!(!session_files(data.path()).is_empty());
-
-    let model = crate::support::archives::archive("flat");
-    let model = model.to_str().expect("a plain name");
-    let server = Server::start_in(data, &["--model", model]).await;
-    assert_eq!(server.files(), Vec::<String>::new());
-    assert_eq!(
-        server.get(&format!("/ws/session/{session}")).await.status,
-        404
-    );
-    let mut client = server.client("").await;
-    client.upload("0.png", &photo(0)).await;
-    client.generate(true).await;
-    client.result("delta").await;
 }

@@ -195,7 +195,7 @@ async fn sessions_that_do_not_exist() {
         assert_eq!(messages.len(), 1, "{session}: {messages:?}");
         assert_eq!(
             messages[0],
-            json!({"type": "error", "message": "Session not found"})
+            json!({"type": "error", "code": "session_not_found", "message": "Session not found"})
         );
         assert_eq!(closed.code, Some(4404), "{session}: {closed:?}");
     }

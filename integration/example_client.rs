@@ -10,10 +10,13 @@ use tokio::process::Command;
 use crate::support::archives::repository;
 use crate::support::client::Client;
 use crate::support::glb;
+use crate::support::pictures::at;
 use crate::support::proxy::Proxy;
 use crate::support::python;
+use crate::support::relay::Relay;
 use crate::support::scene::Scene;
 use crate::support::server::Server;
+use crate::support::tokens::Tokens;
 use crate::support::{until, within};
 
 /// Runs the client with its own output folder.
@@ -120,16 +123,53 @@ async fn batches_become_deltas() {
     arguments.extend(photos.iter().filter_map(|path| path.to_str()));
     succeeded(&run(&server, folder.path(), &arguments).await);
     let names = ["delta_001", "delta_002", "scene"];
-    let files: Vec<_> = names
+    let mut files: Vec<_> = names
         .iter()
         .flat_map(|name| [format!("{name}.glb"), format!("{name}.json")])
         .collect();
+    files.insert(4, "map.json".to_owned());
     assert_eq!(saved(folder.path()), files);
     for (name, frames) in names.into_iter().zip([2, 3, 3]) {
         check(folder.path(), name, frames);
     }
     let list = server.get("/ws/sessions").await.json();
     assert_eq!(list["sessions"][0]["status"], "completed");
+}
+
+#[tokio::test]
+async fn updates_of_a_long_stream_have_only_what_is_new() {
+    let server = Server::with_model("extending", &[]).await;
+    let folder = TempDir::new().expect("writable");
+    let paths: Vec<_> = (0..40)
+        .map(|level| {
+            let path = folder.path().join(format!("{level:02}.png"));
+            std::fs::write(&path, at(level)).expect("writable");
+            path.to_str().expect("a plain name").to_owned()
+        })
+        .collect();
+    let mut arguments = vec!["--incremental", "--batch-size", "10", "--images"];
+    arguments.extend(paths.iter().map(String::as_str));
+    let output = folder.path().join("output");
+    let said = succeeded(&run(&server, &output, &arguments).await);
+    assert!(
+        said.contains("map: 10 new frames, 0 moved; 40 frames"),
+        "{said}"
+    );
+    let read = |name: &str| -> Value {
+        let text = std::fs::read_to_string(output.join(name)).expect("a file");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let metadata = read("delta_004.json");
+    assert_eq!(metadata["append"]["reset"], false);
+    let update = std::fs::read(output.join("delta_004.glb")).expect("a GLB");
+    assert_eq!(glb::read(&update).cameras.len(), 10);
+    let map = read("map.json");
+    assert_eq!(map["update"], metadata["append"]["number"]);
+    let frames = map["frames"].as_array().expect("a list");
+    assert_eq!(frames.len(), 40);
+    let points = frames.iter().map(|frame| frame["points"].as_u64());
+    let points: u64 = points.map(|count| count.expect("a number")).sum();
+    assert_eq!(metadata["num_points"], points);
 }
 
 #[tokio::test]
@@ -195,6 +235,77 @@ async fn a_lost_connection_is_taken_up_again() {
     again.expect_quiet().await;
 }
 
+/// Runs the client behind a relay that ends each socket before a result has come.
+async fn run_cut(server: &Server, folder: &Path, arguments: &[&str]) -> Output {
+    let relay = Relay::cutting_sockets(server, 20 << 10).await;
+    let address = format!("http://{}", relay.address);
+    let arguments = [&["--server", &address][..], arguments].concat();
+    run(server, folder, &arguments).await
+}
+
+#[tokio::test]
+async fn a_result_that_no_socket_carries_is_fetched() {
+    let scene = Scene::load();
+    let server = Server::start(&[]).await;
+    let folder = TempDir::new().expect("writable");
+    let photos: Vec<_> = (0..3).map(|view| scene.path(view)).collect();
+    for kind in ["--binary", "--incremental"] {
+        let mut arguments = vec![kind, "--images"];
+        arguments.extend(photos.iter().filter_map(|path| path.to_str()));
+        succeeded(&run_cut(&server, folder.path(), &arguments).await);
+        check(folder.path(), "scene", 3);
+        // It got the result, so it deletes the session.
+        let list = server.get("/ws/sessions").await.json();
+        assert_eq!(list["stats"]["total_sessions"], 0);
+    }
+}
+
+#[tokio::test]
+async fn a_session_whose_result_did_not_come_is_kept() {
+    let scene = Scene::load();
+    let server = Server::with_model("slow", &[]).await;
+    let folder = TempDir::new().expect("writable");
+    let proxy = Proxy::start(&server).await;
+    let photos: Vec<_> = (0..4).map(|view| scene.path(view)).collect();
+    let mut arguments = vec!["--server", &proxy.base, "--images"];
+    arguments.extend(photos.iter().filter_map(|path| path.to_str()));
+    // The client is interrupted while it waits.
+    let mut client = Command::new(python::interpreter());
+    client
+        .arg(repository().join("examples/websocket_client.py"))
+        .args(["--process-res", "140", "--output-dir"])
+        .arg(folder.path())
+        .args(&arguments)
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true);
+    // Tests that a shell has started in the background ignore interrupts, and so would the client.
+    let listens = || {
+        // SAFETY: it takes no pointers but the one that stands for the default.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+        Ok(())
+    };
+    // SAFETY: `signal` is safe between `fork` and `exec`.
+    unsafe { client.pre_exec(listens) };
+    let client = client.spawn().expect("Python runs");
+    server.at_work().await;
+    let id = client.id().and_then(|id| libc::pid_t::try_from(id).ok());
+    // SAFETY: `kill` takes no pointers; the process is our child and has not been waited for.
+    unsafe { libc::kill(id.expect("it runs"), libc::SIGINT) };
+    let output = within("the client's end", client.wait_with_output()).await;
+    let output = output.expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("the session is kept"), "{said}");
+    let list = server.get("/ws/sessions").await.json();
+    let session = list["sessions"][0]["session_id"].as_str().expect("kept");
+    assert!(
+        said.contains(&format!("/ws/session/{session}/result")),
+        "{said}"
+    );
+    server.settled(session).await;
+    let path = format!("/ws/session/{session}/result");
+    assert_eq!(server.get(&path).await.status, 200);
+}
+
 #[tokio::test]
 async fn what_goes_wrong_is_said_in_a_sentence() {
     let scene = Scene::load();
@@ -221,4 +332,29 @@ async fn what_goes_wrong_is_said_in_a_sentence() {
         );
         assert!(!said.contains("Traceback"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_token_lets_the_client_in() {
+    let tokens = Tokens::new();
+    let token = tokens.add("user", "create").await;
+    let server = tokens.server(&[]).await;
+    let scene = Scene::load();
+    let photos: Vec<_> = (0..2).map(|view| scene.path(view)).collect();
+    let mut arguments = vec!["--images"];
+    arguments.extend(photos.iter().filter_map(|path| path.to_str()));
+    let folder = TempDir::new().expect("writable");
+    let refused = run(&server, folder.path(), &arguments).await;
+    let complaints = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success());
+    assert!(complaints.contains("a token is needed"), "{complaints}");
+    let given = [&arguments[..], &["--token", &token]].concat();
+    let said = succeeded(&run(&server, folder.path(), &given).await);
+    assert!(!said.contains(&token[4..]), "{said}");
+    check(folder.path(), "scene", 2);
+    // Also when no socket carries the result, so that it is fetched.
+    let cut = TempDir::new().expect("writable");
+    let said = succeeded(&run_cut(&server, cut.path(), &given).await);
+    assert!(!said.contains(&token[4..]), "{said}");
+    check(cut.path(), "scene", 2);
 }

@@ -75,7 +75,7 @@ async fn formats_agree_on_cropped_photos_of_all_sizes_and_filtered_points() {
         ),
         ("odd.jpg", pictures::jpeg(&odd, 1)),
         // Its shape is too odd to be cropped with the others.
-        ("banner.png", pictures::sized(2000, 100)),
+        ("banner.png", pictures::sized(2000, 220)),
     ];
     for (name, photo) in photos {
         client.upload(name, &photo).await;

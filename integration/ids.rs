@@ -34,7 +34,7 @@ async fn answers_repeat_the_identifier_of_their_message() {
             .await;
         let delta = client.result("delta").await;
         assert_eq!(delta.message["id"], "now");
-        assert!(delta.progress().all(|message| message.get("id").is_none()));
+        assert!(delta.progress().all(|message| message["id"] == "now"));
         client
             .send(json!({"type": "finalize", "id": "\u{1F600}"}))
             .await;
@@ -161,7 +161,9 @@ async fn who_resumes_learns_which_request_was_answered() {
     let server = Server::with_model("slow", &[]).await;
     let mut client = server.client("").await;
     client.upload("0.png", &photo(0)).await;
-    client.send(json!({"type": "generate", "id": "mine"})).await;
+    client
+        .send(json!({"type": "generate", "incremental": true, "id": "mine"}))
+        .await;
     client.inference_started().await;
     let session = client.session.clone();
     client.vanish();
@@ -193,7 +195,7 @@ async fn identifiers_that_are_none_are_refused() {
     }
     // null counts as missing.
     client.send(json!({"type": "generate", "id": null})).await;
-    assert_eq!(client.result("delta").await.message.get("id"), None);
+    assert_eq!(client.result("complete").await.message.get("id"), None);
     // Messages without identifiers ignore the field, like any unknown field.
     client.send(json!({"type": "ping", "id": ""})).await;
     assert_eq!(client.expect("pong").await.get("id"), None);

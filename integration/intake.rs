@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::support::client::{Client, Closed};
-use crate::support::pictures::photo;
+use crate::support::pictures::{noise, photo};
 use crate::support::server::Server;
 
 /// The first fragment of a text message.
@@ -34,7 +37,7 @@ async fn unfinished_messages_share_the_memory_for_uploads() {
     let server = Server::start(&[
         "--upload-buffer-mb=8",
         "--max-message-bytes=6000000",
-        "--receive-timeout=3",
+        "--receive-timeout=1",
     ])
     .await;
     // Warm up all allocations before measuring.
@@ -62,13 +65,163 @@ async fn unfinished_messages_share_the_memory_for_uploads() {
         grown < (CLIENTS * BYTES / 2) as u64,
         "{grown} bytes more for {CLIENTS} messages of {BYTES} bytes"
     );
-    assert_eq!(codes.len(), CLIENTS);
-    assert!(codes.contains(&Some(1013)), "{codes:?}");
-    assert!(
-        codes.iter().all(|code| matches!(code, Some(1008 | 1013))),
-        "{codes:?}"
-    );
+    // Each is told when nothing has come of it for too long; the others wait for its memory.
+    assert_eq!(codes, [Some(1008); CLIENTS]);
     neighbour.upload("1.png", &photo(1)).await;
+}
+
+/// A message with an image, cut into so many frames.
+fn in_frames(image: &[u8], frames: usize) -> Vec<Message> {
+    let text = json!({"type": "image", "data": STANDARD.encode(image)}).to_string();
+    let size = text.len().div_ceil(frames);
+    let pieces: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+    let last = pieces.len() - 1;
+    let frame = |(index, piece): (usize, &&[u8])| {
+        let kind = match index {
+            0 => Data::Text,
+            _ => Data::Continue,
+        };
+        Message::Frame(Frame::message(
+            piece.to_vec(),
+            OpCode::Data(kind),
+            index == last,
+        ))
+    };
+    pieces.iter().enumerate().map(frame).collect()
+}
+
+#[tokio::test]
+async fn more_uploads_than_fit_all_get_through() {
+    const CLIENTS: usize = 12;
+    // Three times the memory for uploads; each holds a part while it waits for more.
+    let server = Server::start(&[
+        "--upload-buffer-mb=8",
+        "--max-message-bytes=3000000",
+        "--receive-timeout=60",
+    ])
+    .await;
+    let image = noise(780, 780);
+    assert!(image.len() > 1_500_000, "{} bytes", image.len());
+    for frames in [1, 16] {
+        let mut uploads = JoinSet::new();
+        for _ in 0..CLIENTS {
+            let mut client = server.client("process_res=28").await;
+            let messages = in_frames(&image, frames);
+            uploads.spawn(async move {
+                for message in messages {
+                    client.send_raw(message).await;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                client.expect("ack").await;
+            });
+        }
+        while let Some(acknowledged) = uploads.join_next().await {
+            acknowledged.expect("every image is acknowledged");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_without_end_holds_nothing_of_others() {
+    let server = Server::start(&["--upload-buffer-mb=8", "--max-message-bytes=6000000"]).await;
+    let mut endless = server.client("").await;
+    endless.send_raw(beginning(100_000)).await;
+    let empty = || {
+        Message::Frame(Frame::message(
+            Vec::new(),
+            OpCode::Data(Data::Continue),
+            false,
+        ))
+    };
+    // The server may close before it has received everything.
+    for _ in 0..3000 {
+        if endless.try_send_raw(empty()).await.is_err() {
+            break;
+        }
+    }
+    let (before, closed) = endless.closed().await;
+    assert!(
+        before[0]["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("short frames"))
+    );
+    assert_eq!(closed.code, Some(1008), "{closed:?}");
+}
+
+#[tokio::test]
+async fn small_images_do_not_wait_for_large_ones() {
+    let server = Server::start(&["--upload-buffer-mb=8", "--max-message-bytes=7340032"]).await;
+    // They hold all the memory for large messages, and never end.
+    let mut large = Vec::new();
+    for _ in 0..4 {
+        let mut client = server.client("").await;
+        client
+            .try_send_raw(beginning(1_700_000))
+            .await
+            .expect("there is room");
+        large.push(client);
+    }
+    let small = noise(200, 200);
+    assert!(small.len() > 100_000, "{} bytes", small.len());
+    let mut neighbour = server.client("").await;
+    neighbour.upload("small.png", &small).await;
+    for client in large {
+        client.vanish();
+    }
+}
+
+#[tokio::test]
+async fn a_large_message_that_cannot_be_taken_is_answered() {
+    let server = Server::start(&[
+        "--upload-buffer-mb=8",
+        "--max-message-bytes=7340032",
+        "--receive-timeout=1",
+    ])
+    .await;
+    // The first one holds all the memory for large messages, and sends a little now and then.
+    let mut first = server.client("").await;
+    first.send_raw(beginning(7_300_000)).await;
+    let slow = tokio::spawn(async move {
+        let more = || {
+            Message::Frame(Frame::message(
+                vec![b' '; 10],
+                OpCode::Data(Data::Continue),
+                false,
+            ))
+        };
+        while first.try_send_raw(more()).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    });
+    let closed = begin_only(server.client("").await, 2_000_000).await;
+    assert_eq!(closed.code, Some(1013), "{closed:?}");
+    slow.abort();
+}
+
+#[tokio::test]
+async fn a_message_has_a_least_speed() {
+    let server = Server::start(&["--receive-timeout=1"]).await;
+    let mut client = server.client("").await;
+    let started = beginning(70_000);
+    client.send_raw(started).await;
+    let slow = || {
+        Message::Frame(Frame::message(
+            vec![b' '; 10],
+            OpCode::Data(Data::Continue),
+            false,
+        ))
+    };
+    // Something comes in time, again and again; all in all it is too slow.
+    while client.try_send_raw(slow()).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let (before, closed) = client.closed().await;
+    assert!(
+        before[0]["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("too slowly"))
+    );
+    assert_eq!(closed.code, Some(1008), "{closed:?}");
 }
 
 #[tokio::test]

@@ -79,6 +79,24 @@ async fn a_model_that_takes_known_cameras_gets_them_when_all_are_known() {
 }
 
 #[tokio::test]
+async fn windows_with_known_cameras_are_placed_by_them() {
+    let server = Server::with_model("posed", &[]).await;
+    let mut client = server.client("process_res=112&window=6").await;
+    for index in 0..11 {
+        client.send(image(camera(index))).await;
+        client.expect("ack").await;
+    }
+    let known = metadata(&mut client).await;
+    assert_eq!(known["known_cameras"], true);
+    assert_eq!(known["unregistered_frames"], json!([]));
+    for index in 0..11 {
+        let extrinsics = &known["extrinsics"][index];
+        assert!((number(&extrinsics[0][3]) + 0.25 * index as f64).abs() < 1e-5);
+        assert!((number(&extrinsics[1][3]) - 0.5).abs() < 1e-5);
+    }
+}
+
+#[tokio::test]
 async fn a_model_that_does_not_take_known_cameras_is_not_given_them() {
     let server = Server::with_model("flat", &[]).await;
     assert_eq!(server.get("/info").await.json()["model"]["poses"], false);

@@ -4,8 +4,9 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::client::Client;
-use crate::support::pictures::{photo, sized};
+use crate::support::pictures::{noise, photo, sized};
 use crate::support::server::Server;
+use crate::support::until;
 
 #[tokio::test]
 async fn a_message_over_the_limit_closes_the_connection_with_1009() {
@@ -99,4 +100,62 @@ async fn points_are_limited_as_asked() {
             "{query}"
         );
     }
+}
+
+#[tokio::test]
+async fn an_address_has_its_share_of_the_sessions() {
+    let options = ["--max-sessions", "3", "--max-sessions-per-address", "2"];
+    let server = Server::start(&options).await;
+    let first = server.session("").await;
+    server.session("").await;
+    let refused = server.post("/ws/session/create").await;
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    assert!(refused.detail().contains("127.0.0.1 has 2 sessions"));
+    assert!(refused.header("retry-after").is_some());
+    server.delete(&format!("/ws/session/{first}")).await;
+    server.session("").await;
+}
+
+#[tokio::test]
+async fn a_session_that_nobody_uses_ends_soon() {
+    let server = Server::start(&["--unused-session-timeout", "1"]).await;
+    let unused = server.session("").await;
+    let mut client = server.client("").await;
+    let path = format!("/ws/session/{unused}");
+    let gone = async || (server.get(&path).await.status == 404).then_some(());
+    until("the end of the unused session", gone).await;
+    client.expect_quiet().await;
+    let used = client.session.clone();
+    client.vanish();
+    // It was used, so that it waits for its client.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    server.info(&used).await;
+}
+
+#[tokio::test]
+async fn a_session_has_its_share_of_the_disk() {
+    let server = Server::start(&["--max-session-disk-mb", "1"]).await;
+    let mut client = server.client("").await;
+    client.upload("small.png", &photo(0)).await;
+    client.send_image("large.png", &noise(700, 700)).await;
+    client
+        .expect_error(&["the session has used all of its 1048576 bytes"])
+        .await;
+    // Others have a share of their own, and what is stored stays.
+    server.client("").await.upload("0.png", &photo(0)).await;
+    client.generate(true).await;
+    client.result("delta").await;
+    let metrics = server.get("/metrics").await.text();
+    assert!(metrics.contains("kind=\"disk_full\""), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_disk_that_is_nearly_full_is_reported() {
+    let server = Server::start(&["--min-free-disk-mb", "1000000000000"]).await;
+    let mut client = server.client("").await;
+    client.send_image("0.png", &photo(0)).await;
+    client.expect_error(&["nearly full"]).await;
+    let ready = server.get("/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("nearly full"), "{}", ready.text());
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::client::{Answer, Client};
 use crate::support::geometry::numbers;
 use crate::support::glb;
-use crate::support::pictures::{at, black, blue, colored_image, green_at, photo, png};
+use crate::support::pictures::{at, black, blue, colored_image, green_at, png};
 use crate::support::rest::{FORM, form, request_with};
 use crate::support::scrape::Scrape;
 use crate::support::server::Server;
@@ -117,19 +117,6 @@ async fn images_that_fit_one_window_are_one_run_of_the_model() {
     }
     assert!(results.iter().all(|result| *result == results[0]));
     assert_eq!(jobs(&server, "succeeded").await, 6.0);
-}
-
-#[tokio::test]
-async fn a_model_that_cannot_extend_gets_all_images_at_once() {
-    let server = Server::start(&[]).await;
-    let mut client = server.client(WINDOW).await;
-    for index in 0..9 {
-        client.upload("x.png", &photo(index)).await;
-    }
-    let answer = delta(&mut client).await;
-    assert_eq!(answer.metadata()["num_frames"], 9);
-    client.expect_quiet().await;
-    assert_eq!(jobs(&server, "succeeded").await, 1.0);
 }
 
 #[tokio::test]
@@ -340,23 +327,30 @@ async fn a_request_with_all_images_is_one_run_unless_it_says_otherwise() {
 
 #[tokio::test]
 async fn a_restarted_worker_goes_on_with_the_map() {
-    let server = start_slow().await;
-    let mut client = server.client(WINDOW).await;
-    upload(&mut client, 0..8).await;
-    client.generate(true).await;
-    client.inference_started().await;
-    // In the middle of a window, then between two requests.
-    for count in [8, 10] {
-        let reply = server.post("/actors/workers/0/restart").await;
-        assert_eq!(reply.status, 200, "{}", reply.text());
-        let answer = client.result("delta").await;
-        assert_places(answer.metadata(), 0..count);
-        upload(&mut client, count..count + 2).await;
+    for in_a_window in [true, false] {
+        let server = start_slow().await;
+        let restart = async || {
+            let reply = server.post("/actors/workers/0/restart").await;
+            assert_eq!(reply.status, 200, "{}", reply.text());
+        };
+        let mut client = server.client(WINDOW).await;
+        upload(&mut client, 0..8).await;
         client.generate(true).await;
+        server.at_work().await;
+        if in_a_window {
+            restart().await;
+        }
+        let answer = client.result("delta").await;
+        assert_places(answer.metadata(), 0..8);
+        if !in_a_window {
+            restart().await;
+        }
+        upload(&mut client, 8..12).await;
+        client.generate(true).await;
+        let answer = client.result("delta").await;
+        assert_places(answer.metadata(), 0..12);
+        assert_eq!(runs(&answer)[6..], [(6, 4); 6]);
     }
-    let answer = client.result("delta").await;
-    assert_places(answer.metadata(), 0..12);
-    assert_eq!(runs(&answer)[6..], [(6, 4); 6]);
 }
 
 #[tokio::test]

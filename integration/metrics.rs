@@ -290,6 +290,8 @@ async fn the_figures_in_short() {
 async fn only_so_many_errors_are_remembered() {
     let server = Server::start(&[]).await;
     let mut client = server.client("").await;
+    client.send_image("bad.png", b"no image").await;
+    client.expect_error(&[]).await;
     for index in 0..60 {
         client
             .send(json!({"type": format!("unknown-{index}")}))
@@ -298,8 +300,10 @@ async fn only_so_many_errors_are_remembered() {
     }
     let stats = server.get("/stats").await.json();
     let errors = stats["errors"].as_array().expect("a list");
-    assert_eq!(errors.len(), 50);
-    assert_eq!(stats["totals"]["errors"], 60);
+    // Many of one kind do not push those of another out.
+    assert_eq!(errors.len(), 11);
+    assert_eq!(errors[10]["kind"], "image");
+    assert_eq!(stats["totals"]["errors"], 61);
     let newest: &Value = &errors[0]["message"];
     assert!(
         newest

@@ -86,6 +86,7 @@ async fn ask(server: &Server, method: &str, path: &str, session: &str) -> Reply 
     let path = path
         .replace("{session_id}", session)
         .replace("{index}", "0")
+        .replace("{number}", "1")
         .replace("{file}", "index.html");
     let url = format!("{}{path}", server.base());
     rest::request(&method.to_uppercase(), &url, &[]).await
@@ -114,6 +115,17 @@ fn expect_documented(schemas: &mut Schemas, method: &str, path: &str, reply: &Re
     }
 }
 
+/// Lets the outbox have a message, which nobody receives.
+async fn told_of_a_session(server: &Server) {
+    let url = format!("{}/ws/session/create", server.base());
+    let body = r#"{"webhook": {"url": "https://localhost:1/"}}"#;
+    let reply = rest::request_with("POST", &url, &[], body.as_bytes().to_vec()).await;
+    let created = reply.json();
+    assert!(created["webhook"]["secret"].is_string(), "{created}");
+    let session = created["session_id"].as_str().expect("text");
+    server.delete(&format!("/ws/session/{session}")).await;
+}
+
 #[tokio::test]
 async fn every_operation_responds_as_described() {
     let server = Server::start(&[]).await;
@@ -124,6 +136,7 @@ async fn every_operation_responds_as_described() {
     client.generate(true).await;
     client.result("delta").await;
     let mut schemas = Schemas::of(&server, "/openapi.json").await;
+    told_of_a_session(&server).await;
 
     let paths = schemas.document["paths"].clone();
     let mut operations: Vec<(String, String)> = Vec::new();
@@ -131,12 +144,13 @@ async fn every_operation_responds_as_described() {
         let methods = item.as_object().expect("an object").keys();
         operations.extend(methods.map(|method| (method.clone(), path.clone())));
     }
-    // The session is deleted last.
-    operations.sort_by_key(|(method, _)| method == "delete");
+    // The session is deleted last, and has no requests to cancel.
+    operations.sort_by_key(|(method, path)| method == "delete" && !path.ends_with("/generation"));
     for (method, path) in &operations {
         let reply = ask(&server, method, path, &client.session).await;
         assert!(
-            ![404, 405, 500].contains(&reply.status),
+            ![404, 405, 500].contains(&reply.status)
+                || (reply.status == 404 && path.ends_with("/generation")),
             "{method} {path}: {}",
             reply.text()
         );
@@ -217,6 +231,7 @@ async fn session_parameters(server: &Server) -> Vec<Value> {
     let document = server.get("/openapi.json").await.json();
     let parameters = &document["paths"]["/ws/session/create"]["post"]["parameters"];
     let mut parameters = parameters.as_array().expect("a list").clone();
+    parameters.retain(|parameter| parameter["name"] != "strict");
     for parameter in &mut parameters {
         assert_eq!(parameter["in"], "query", "{parameter}");
         assert!(parameter["description"].is_string(), "{parameter}");
@@ -309,7 +324,7 @@ async fn parameters_have_the_described_defaults_and_ranges() {
 async fn the_page_loads_nothing_from_other_servers() {
     let server = Server::start(&[]).await;
     let redirect = server.get("/docs").await;
-    assert_eq!(redirect.header("location"), Some("/docs/"));
+    assert_eq!(redirect.header("location"), Some("docs/"));
     let page = server.get("/docs/").await;
     assert_eq!(page.status, 200);
     assert_eq!(page.header("content-type"), Some("text/html"));
@@ -331,7 +346,7 @@ async fn the_page_loads_nothing_from_other_servers() {
     assert!(files >= 4, "{text}");
     let settings = server.get("/docs/swagger-initializer.js").await.text();
     assert!(
-        settings.contains("\"url\": \"/openapi.json\""),
+        settings.contains("\"url\": \"../openapi.json\""),
         "{settings}"
     );
     assert!(

@@ -60,13 +60,14 @@ async fn beyond_the_limit_the_answer_is_busy() {
 }
 
 #[tokio::test]
-async fn incremental_is_optional() {
+async fn a_request_is_not_incremental_unless_it_says_so() {
     let server = Server::start(&[]).await;
     let mut client = server.client("").await;
     client.upload("0.png", &photo(0)).await;
     client.send(json!({"type": "generate"})).await;
-    let answer = client.answer().await;
-    assert_ne!(answer.message["type"], "error");
+    client.result("complete").await;
+    // The session is not completed by that.
+    client.upload("1.png", &photo(1)).await;
     // Unknown fields are ignored.
     client
         .send(json!({"type": "generate", "incremental": true, "colour": "red"}))

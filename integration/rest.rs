@@ -120,7 +120,7 @@ async fn deleting_removes_the_session_and_its_files() {
         reply.json(),
         json!({"success": true, "message": format!("Session {session} deleted")})
     );
-    assert_eq!(server.files(), Vec::<String>::new());
+    assert!(!server.session_folder(&session).exists());
     not_found(&server.get(&format!("/ws/session/{session}")).await);
     not_found(&server.delete(&format!("/ws/session/{session}")).await);
     not_found(&server.get(&format!("/ws/session/{session}/result")).await);

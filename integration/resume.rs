@@ -1,5 +1,7 @@
 //! A dropped connection loses nothing.
 
+use tokio_tungstenite::tungstenite::Message;
+
 use crate::support::client::Client;
 use crate::support::pictures::photo;
 use crate::support::server::Server;
@@ -107,4 +109,46 @@ async fn queued_requests_survive_too() {
     again.result("complete").await;
     again.expect_quiet().await;
     assert_eq!(server.info(&session).await["status"], "completed");
+}
+
+#[tokio::test]
+async fn answers_of_several_lost_connections_are_kept() {
+    let server = Server::with_model("slow", &[]).await;
+    let mut client = running(&server).await;
+    let session = client.session.clone();
+    for number in FRAMES..FRAMES + 3 {
+        for _ in 0..3 {
+            client.generate(true).await;
+        }
+        // The session has the requests before the connection drops.
+        client.send(serde_json::json!({"type": "ping"})).await;
+        client.up_to(&["pong"]).await;
+        client.vanish();
+        server.settled(&session).await;
+        client = Client::connect(&server, &session).await;
+        client
+            .upload(&format!("{number}.png"), &photo(number))
+            .await;
+    }
+    client.vanish();
+    let mut again = Client::resume(&server, &session).await;
+    for _ in 0..1 + 3 * 3 {
+        again.result("delta").await;
+    }
+    again.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn a_close_right_after_a_request_loses_no_answer() {
+    let server = Server::start(&[]).await;
+    for _ in 0..5 {
+        let mut client = server.client("").await;
+        client.upload("0.png", &photo(0)).await;
+        let session = client.session.clone();
+        client.generate(true).await;
+        client.send_raw(Message::Close(None)).await;
+        client.closed().await;
+        let mut back = Client::resume(&server, &session).await;
+        back.result("delta").await;
+    }
 }

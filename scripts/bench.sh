@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Usage: scripts/bench.sh [--json] [--runs N] [--frames N] [--process-res PIXELS] ...
+#        scripts/bench.sh stream [--frames N] [--photos FOLDER] [--shuffle] ...
 source "$(dirname "$0")/common.sh"
 
 scripts/setup.sh --with-python-tools >&2

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use pointstream_actors::System;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::{Audit, Auth, Caller};
 use crate::metrics::ServiceMetrics;
 use crate::options::ServeOptions;
+use crate::rates::{Buckets, Pace, Rates};
 
 /// The running service. Clones are cheap and share everything.
 #[derive(Clone)]
@@ -14,8 +16,21 @@ pub struct App {
     pub system: System,
     /// The operator's options.
     pub options: Arc<ServeOptions>,
+    /// Knows who callers are.
+    pub auth: Arc<Auth>,
+    pub audit: Arc<Audit>,
     /// Figures of HTTP, sockets and the network; those of the actors are in `system`.
     pub metrics: Arc<ServiceMetrics>,
+    /// How much each client has done lately.
+    pub rates: Arc<Rates>,
     /// The tasks that serve open WebSockets.
     pub sockets: TaskTracker,
+}
+
+impl App {
+    /// How quickly a caller from an address with these rates may go.
+    pub fn pace(&self, address: Arc<Buckets>, caller: &Caller) -> Pace {
+        let owner = caller.owner();
+        Pace::new(address, owner.and_then(|owner| self.rates.of_owner(owner)))
+    }
 }

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
+use crate::auth::TokenOptions;
+use crate::data_commands::DataOptions;
 use crate::models::{FetchRequest, ModelsOptions, StoreOptions};
 use crate::options::ServeOptions;
 use crate::reconstruct::ReconstructOptions;
@@ -34,6 +36,10 @@ pub enum Command {
     Reconstruct(ReconstructOptions),
     /// Lists, fetches, verifies and removes the models in the store.
     Models(ModelsOptions),
+    /// Checks, exports and imports the sessions of a data directory that no server uses.
+    Data(DataOptions),
+    /// Makes, lists and revokes tokens for --auth tokens.
+    Token(TokenOptions),
     /// For scripts: whether a command line of this program needs the Python tools of the checkout.
     ///
     /// The exit status is 0 if it fetches a model with them and nothing known prevents that, else 1.
@@ -54,7 +60,9 @@ impl Cli {
                 (&options.model.store, options.model.fetch_request())
             }
             Some(Command::Models(options)) => (&options.store, options.fetch_request()),
-            Some(Command::NeedsModelTools { .. }) => return None,
+            Some(Command::Data(_) | Command::Token(_) | Command::NeedsModelTools { .. }) => {
+                return None;
+            }
         };
         Some((store.clone(), request?))
     }

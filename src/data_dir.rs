@@ -14,8 +14,8 @@ use crate::base_dirs::base_dir;
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    /// Whether it is the default folder, which is removed when the server ends.
-    is_default: bool,
+    /// Whether no later server goes on with it, so that it is removed when this one ends.
+    is_temporary: bool,
 }
 
 /// The folder cannot be created.
@@ -28,13 +28,18 @@ pub struct DataDirError {
 
 impl DataDir {
     /// Creates the folder unless it exists. Without a choice it is the default one for the address
-    /// that the server listens on. Blocks on the file system.
-    pub fn open(chosen: Option<&Path>, address: SocketAddr) -> Result<Self, DataDirError> {
-        let is_default = chosen.is_none();
+    /// that the server listens on. `is_any_port` tells whether the system has chosen the port: no later
+    /// server finds the default folder then. Blocks on the file system.
+    pub fn open(
+        chosen: Option<&Path>,
+        address: SocketAddr,
+        is_any_port: bool,
+    ) -> Result<Self, DataDirError> {
+        let is_temporary = chosen.is_none() && is_any_port;
         let path = chosen.map_or_else(|| default_path(address), Path::to_owned);
         // Other users must not see the photos.
         match DirBuilder::new().recursive(true).mode(0o700).create(&path) {
-            Ok(()) => Ok(Self { path, is_default }),
+            Ok(()) => Ok(Self { path, is_temporary }),
             Err(source) => Err(DataDirError { path, source }),
         }
     }
@@ -43,9 +48,9 @@ impl DataDir {
         &self.path
     }
 
-    /// Removes the default folder, because no other server may ever start on this address.
+    /// Removes the folder if no later server goes on with it.
     pub fn close(self) {
-        if !self.is_default {
+        if !self.is_temporary {
             return;
         }
         if let Err(error) = fs::remove_dir_all(&self.path) {
@@ -59,7 +64,7 @@ impl DataDir {
 }
 
 /// Each address has its own folder. Servers on several ports do not share one, and a server on the
-/// same address clears what a killed one left.
+/// same address goes on with what the last one left.
 fn default_path(address: SocketAddr) -> PathBuf {
     base_dir("XDG_STATE_HOME", ".local/state")
         .unwrap_or_else(std::env::temp_dir)
@@ -84,7 +89,7 @@ mod tests {
     #[test]
     fn a_new_folder_is_private_and_a_chosen_one_is_not_removed() {
         let path = scratch("private");
-        let folder = DataDir::open(Some(&path.join("below")), ADDRESS).expect("usable");
+        let folder = DataDir::open(Some(&path.join("below")), ADDRESS, true).expect("usable");
         let mode = fs::metadata(folder.path())
             .expect("there")
             .permissions()
@@ -99,7 +104,7 @@ mod tests {
     fn a_file_in_place_of_the_folder_is_an_error() {
         let path = scratch("file");
         fs::write(&path, b"").expect("writable");
-        let error = DataDir::open(Some(&path), ADDRESS).expect_err("a file");
+        let error = DataDir::open(Some(&path), ADDRESS, false).expect_err("a file");
         assert!(error.to_string().contains("--data-dir"));
         fs::remove_file(&path).expect("there");
     }

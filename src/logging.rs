@@ -1,12 +1,19 @@
 //! The log: on stderr, as text or as JSON.
 
-use std::fmt;
+use std::fmt::{Display, Formatter};
 use std::io::IsTerminal;
 use std::str::FromStr;
+use std::sync::Mutex;
 
 use clap::{Args, ValueEnum};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use fs_err::File;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterExt, ParseError, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::auth::AUDIT;
 
 /// The crates of this program. A level without a filter applies to them.
 const OWN_CRATES: [&str; 4] = [
@@ -88,8 +95,8 @@ impl LogLevel {
     }
 }
 
-impl fmt::Display for LogLevel {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Display for LogLevel {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(&self.0)
     }
 }
@@ -121,22 +128,51 @@ fn own_crates_at(level: &str) -> String {
         })
 }
 
-/// Starts logging. Panics are logged as errors.
-pub fn start(options: &LogOptions) {
+/// Starts logging. The audit log goes to its own file, if there is one. Panics are logged as errors.
+pub fn start(options: &LogOptions, audit: Option<File>) {
     // The filter was checked when the option was read.
     let filter = options.level.filter();
     let filter = filter.unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match options.format {
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_ansi(false).init(),
-    }
+    let audit_is_apart = audit.is_some();
+    let filter = filter.and(filter_fn(move |metadata| {
+        let is_elsewhere = audit_is_apart && is_audit(metadata);
+        !prints_messages(metadata) && !is_elsewhere
+    }));
+    let layer = fmt::layer().with_writer(std::io::stderr);
+    let log = match options.format {
+        LogFormat::Text => layer
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_filter(filter)
+            .boxed(),
+        LogFormat::Json => layer
+            .json()
+            .flatten_event(true)
+            .with_ansi(false)
+            .with_filter(filter)
+            .boxed(),
+    };
+    let audit = audit.map(|file| {
+        let layer = fmt::layer().with_writer(Mutex::new(file)).with_ansi(false);
+        let layer = layer.json().flatten_event(true).with_current_span(false);
+        layer.with_span_list(false).with_filter(filter_fn(is_audit))
+    });
+    tracing_subscriber::registry().with(log).with(audit).init();
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         tracing::error!(thread = thread.name().unwrap_or("unnamed"), "{panic}");
     }));
+}
+
+fn is_audit(metadata: &Metadata<'_>) -> bool {
+    metadata.target() == AUDIT
+}
+
+/// Whether an event may contain a message of a client, which may be a token: the WebSocket library
+/// prints what it receives.
+fn prints_messages(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    let is_library = target.starts_with("tungstenite") || target.starts_with("tokio_tungstenite");
+    is_library && *metadata.level() > Level::INFO
 }
 
 #[cfg(test)]

@@ -4,20 +4,30 @@
 
 mod api;
 mod app;
+mod auth;
 mod base_dirs;
 mod cli;
+mod data_commands;
 mod data_dir;
+mod entrance;
+mod exposure;
+mod heap;
 mod http;
 mod logging;
 mod metrics;
 mod models;
 mod one_shot;
+mod open_files;
 mod options;
 mod origins;
+mod places;
+mod rates;
 mod reconstruct;
 mod service;
 mod signals;
+mod tls;
 mod values;
+mod webhooks;
 mod ws;
 
 use std::error::Error;
@@ -25,9 +35,12 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::mem::ManuallyDrop;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process;
 
 use clap::Parser;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+use fs_err::{File, OpenOptions};
 
 use crate::cli::{Cli, Command};
 use crate::logging::{LogFormat, LogOptions};
@@ -38,18 +51,33 @@ fn main() {
     match cli.command {
         None => {
             let log = cli.serve.log.clone();
-            prepare(&log);
+            let audit = open_audit_log(cli.serve.auth.audit_log.as_deref());
+            let audit = audit.unwrap_or_else(|error| end(Err(error), log.format));
+            prepare(&log, audit);
+            if let Err(error) = heap::trim_regularly() {
+                tracing::warn!(%error, "freed memory is not given back to the system");
+            }
             end(run(service::run(cli.serve)), log.format)
         }
         Some(Command::Reconstruct(options)) => {
             let log = options.log.clone();
-            prepare(&log);
+            prepare(&log, None);
             end(run(reconstruct::run(options)), log.format)
         }
         Some(Command::Models(options)) => {
             let log = options.log.clone();
-            logging::start(&log);
+            logging::start(&log, None);
             end(run(models::run(options)), log.format)
+        }
+        Some(Command::Data(options)) => {
+            let log = options.log.clone();
+            logging::start(&log, None);
+            end(data_commands::run(options).map_err(Into::into), log.format)
+        }
+        Some(Command::Token(options)) => {
+            let log = options.log.clone();
+            logging::start(&log, None);
+            end(auth::run(options).map_err(Into::into), log.format)
         }
         Some(Command::NeedsModelTools { arguments }) => {
             // The command line itself will report any error.
@@ -71,10 +99,11 @@ fn needs_model_tools(arguments: Vec<OsString>) -> Result<bool, Box<dyn Error>> {
 }
 
 /// Sets up the process for libtorch, and starts logging.
-fn prepare(log: &LogOptions) {
+fn prepare(log: &LogOptions, audit: Option<File>) {
     let limited = limit_openmp_spinning();
+    heap::limit_arenas();
     quiet_libtorch();
-    logging::start(log);
+    logging::start(log, audit);
     if let Err(error) = limited {
         tracing::warn!(
             %error,
@@ -82,6 +111,16 @@ fn prepare(log: &LogOptions) {
              GOMP_SPINCOUNT=1000"
         );
     }
+}
+
+/// Opens the file of the audit log, if there is one. A new one is for this user alone: it has names and
+/// addresses.
+fn open_audit_log(path: Option<&Path>) -> Result<Option<File>, Box<dyn Error>> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600);
+    let open = |path| options.open(path);
+    let opened = path.map(open).transpose();
+    opened.map_err(|error| format!("cannot write the audit log: {error}").into())
 }
 
 /// Runs a command to its end.

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pointstream_actors::{
-    Answer, AttachError, ClientMessage, CloseReason, CreateSessionError, Delivery, ErrorKind,
-    Events, ImageUpload, MemoryBudget, MemoryLease, OwnedSession, Progress, Requests,
-    SessionConfig, SessionEvent, SessionId, SessionNotFound, System,
+    Answer, AttachError, AttachOptions, ClientMessage, CloseReason, CreateSessionError, Creator,
+    Delivery, ErrorCode, Events, ImageUpload, OwnedSession, Progress, Requests, SessionConfig,
+    SessionEvent, SessionId, SessionNotFound, System, UploadLease, UploadMemory,
 };
 use thiserror::Error;
 
@@ -31,7 +31,7 @@ pub enum OneShotError {
         name: String,
         /// The session's message.
         message: String,
-        kind: ErrorKind,
+        code: ErrorCode,
     },
     #[error("there are more than max_images = {limit} images; raise it, or send fewer")]
     TooManyImages { limit: u32 },
@@ -42,7 +42,7 @@ pub enum OneShotError {
     Failed {
         /// The session's message.
         message: String,
-        kind: ErrorKind,
+        code: ErrorCode,
     },
     /// The session ended before it had a result.
     #[error("{0}")]
@@ -75,10 +75,14 @@ impl OneShot {
     ///
     /// # Errors
     /// [`OneShotError::Create`] or [`OneShotError::Attach`].
-    pub async fn begin(system: &System, config: SessionConfig) -> Result<Self, OneShotError> {
+    pub async fn begin(
+        system: &System,
+        config: SessionConfig,
+        creator: Option<Creator>,
+    ) -> Result<Self, OneShotError> {
         let max_images = config.max_images;
-        let session = system.create_session(config).await?;
-        let (requests, events) = session.handle().attach(false).await?;
+        let session = system.create_session(config, creator, None).await?;
+        let (requests, events) = session.handle().attach(AttachOptions::default()).await?;
         Ok(Self {
             requests,
             events,
@@ -91,7 +95,7 @@ impl OneShot {
     }
 
     /// The memory that all uploads of the program share; see [`upload`](Self::upload).
-    pub fn memory(&self) -> &MemoryBudget {
+    pub fn memory(&self) -> &UploadMemory {
         self.requests.memory()
     }
 
@@ -117,7 +121,7 @@ impl OneShot {
         &mut self,
         name: Option<String>,
         bytes: Bytes,
-        lease: Option<MemoryLease>,
+        lease: Option<UploadLease>,
     ) -> Result<(), OneShotError> {
         self.check_room()?;
         self.num_uploaded += 1;
@@ -174,9 +178,17 @@ impl OneShot {
         }
     }
 
+    /// The session.
+    pub fn id(&self) -> SessionId {
+        self.session.id()
+    }
+
     /// Leaves the session running. Its identifier gives access to the result.
-    pub fn leave(self) -> SessionId {
-        self.session.keep().id()
+    ///
+    /// # Errors
+    /// [`OneShotError::Create`] if it has ended, or that it is left cannot be stored.
+    pub async fn leave(self) -> Result<SessionId, OneShotError> {
+        Ok(self.session.keep().await?.id())
     }
 
     /// Sends a message. Reads the answers to earlier messages meanwhile, because the session takes
@@ -184,7 +196,7 @@ impl OneShot {
     async fn send(
         &mut self,
         message: ClientMessage,
-        lease: Option<MemoryLease>,
+        lease: Option<UploadLease>,
     ) -> Result<(), OneShotError> {
         let requests = self.requests.clone();
         let mut sending = pin!(requests.send_holding(message, lease));
@@ -208,20 +220,23 @@ impl OneShot {
             SessionEvent::Acknowledged { .. } => {
                 self.unacknowledged.pop_front();
             }
-            SessionEvent::Error { kind, message, .. } => {
+            SessionEvent::Error { code, message, .. } => {
                 return Err(match self.unacknowledged.pop_front() {
                     Some(name) => OneShotError::Image {
                         name,
                         message,
-                        kind,
+                        code,
                     },
-                    None => OneShotError::Failed { message, kind },
+                    None => OneShotError::Failed { message, code },
                 });
             }
-            SessionEvent::Progress(progress) => return Ok(Some(progress)),
+            SessionEvent::Progress { progress, .. } => return Ok(Some(progress)),
             SessionEvent::Result { answer, .. } => self.result = Some(answer),
             SessionEvent::Closed(reason) => return Err(OneShotError::Ended(reason)),
-            SessionEvent::Connected { .. } | SessionEvent::Pong => {}
+            SessionEvent::Connected { .. }
+            | SessionEvent::ResultToFetch { .. }
+            | SessionEvent::Poses { .. }
+            | SessionEvent::Pong => {}
         }
         Ok(None)
     }

@@ -1,19 +1,25 @@
 //! The options of the server.
 
 use std::path::PathBuf;
+use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use pointstream_actors::Settings;
-use pointstream_inference::ResolvedModel;
+use pointstream_actors::{Courier, DiskLimits, Durability, Settings};
+use pointstream_inference::{ResolvedModel, machine_memory};
 use pointstream_reconstruction::image::DecodeLimits;
 use pointstream_reconstruction::model::{Device, FramesPerCall};
 
+use crate::auth::AuthOptions;
+use crate::entrance::{HostList, PathPrefix, PublicUrl, TrustedProxies};
 use crate::logging::LogOptions;
 use crate::models::ModelOptions;
 use crate::origins::OriginPolicy;
+use crate::rates::RateOptions;
+use crate::tls::TlsOptions;
 use crate::values::{at_least_one, seconds};
+use crate::webhooks::WebhookOptions;
 
 /// The options of the server, from the command line or the environment. The [`Settings`] of the
 /// actors are derived from them.
@@ -27,11 +33,41 @@ pub struct ServeOptions {
     #[arg(long, env = "POINTSTREAM_PORT", default_value_t = 8000)]
     pub port: u16,
 
-    /// Folder for the sessions' images and results, which are removed when the session ends.
-    /// Default: a folder for this address and port below $XDG_STATE_HOME/pointstream or
-    /// ~/.local/state/pointstream, which is removed when the server ends.
+    /// Folder for the sessions' images and results, which are removed when the session ends. Sessions
+    /// go on when the server starts again with the same folder. Default: a folder for this address and
+    /// port below $XDG_STATE_HOME/pointstream or ~/.local/state/pointstream; with --port 0 it is
+    /// removed when the server ends.
     #[arg(long, env = "POINTSTREAM_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
+
+    /// What an acknowledged image or result survives: sync: the end of the server and of the machine,
+    /// also by a power failure; none: the end of the server.
+    #[arg(long, env = "POINTSTREAM_DURABILITY", value_name = "WORD", default_value = "sync",
+          value_parser = durability)]
+    pub durability: Durability,
+
+    /// Disk space of the files of all sessions, in MiB. Default: no limit but the free space.
+    #[arg(long, env = "POINTSTREAM_MAX_DISK_MB", value_name = "MIB")]
+    pub max_disk_mb: Option<u64>,
+
+    /// Disk space of the files of each session, in MiB.
+    #[arg(
+        long,
+        env = "POINTSTREAM_MAX_SESSION_DISK_MB",
+        value_name = "MIB",
+        default_value_t = 16384
+    )]
+    pub max_session_disk_mb: u64,
+
+    /// Free space that is left on the disk, in MiB. With less the server is not ready, and takes no
+    /// images.
+    #[arg(
+        long,
+        env = "POINTSTREAM_MIN_FREE_DISK_MB",
+        value_name = "MIB",
+        default_value_t = 512
+    )]
+    pub min_free_disk_mb: u64,
 
     #[command(flatten)]
     pub model: ModelOptions,
@@ -45,6 +81,17 @@ pub struct ServeOptions {
     #[arg(long, env = "POINTSTREAM_MAX_SESSIONS", value_name = "COUNT", default_value_t = 100,
           value_parser = at_least_one)]
     pub max_sessions: usize,
+
+    /// The most sessions that one address may have created at the same time. Default: a quarter of
+    /// --max-sessions, and no limit for this machine, where a proxy may be.
+    #[arg(long, env = "POINTSTREAM_MAX_SESSIONS_PER_ADDRESS", value_name = "COUNT",
+          value_parser = at_least_one)]
+    pub max_sessions_per_address: Option<usize>,
+
+    /// Seconds after which a session ends that no client has ever connected to.
+    #[arg(long, env = "POINTSTREAM_UNUSED_SESSION_TIMEOUT", value_name = "SECONDS",
+          default_value = "300", value_parser = seconds)]
+    pub unused_session_timeout: Duration,
 
     /// Seconds without any activity after which a session ends.
     #[arg(long, env = "POINTSTREAM_SESSION_TIMEOUT", value_name = "SECONDS",
@@ -96,10 +143,23 @@ pub struct ServeOptions {
           value_parser = at_least_one)]
     pub max_connections: usize,
 
-    /// The most network connections at the same time, sockets and all others; more have to wait.
+    /// Another address and port, such as 127.0.0.1:9000, for what operators need: health, metrics,
+    /// actors and the dashboard. They are then not served at the first one, except health. With
+    /// --tls-cert it has TLS too, unless it is an address of loopback.
+    #[arg(long, env = "POINTSTREAM_OPERATOR_LISTEN", value_name = "HOST:PORT")]
+    pub operator_listen: Option<String>,
+
+    /// The most network connections at the same time, sockets and all others. Of those that have not
+    /// sent a request the oldest makes room for a new one; otherwise a new one waits.
     #[arg(long, env = "POINTSTREAM_MAX_CLIENTS", value_name = "COUNT", default_value_t = 1024,
           value_parser = at_least_one)]
     pub max_clients: usize,
+
+    /// The most network connections of one address at the same time; more are refused. Default: a
+    /// quarter of --max-clients, and no limit for this machine, where a proxy may be.
+    #[arg(long, env = "POINTSTREAM_MAX_CLIENTS_PER_ADDRESS", value_name = "COUNT",
+          value_parser = at_least_one)]
+    pub max_clients_per_address: Option<usize>,
 
     /// Frames that the model encodes, or estimates the depth of, in one call. Default: 1 on the CPU;
     /// on a GPU a power of two up to 32 that fits into 2 GiB, or 8 if the model does not say how much
@@ -108,10 +168,17 @@ pub struct ServeOptions {
           value_parser = at_least_one)]
     pub frames_per_call: Option<usize>,
 
-    /// Jobs of all sessions that may wait for a worker; a session may have half of them.
+    /// Jobs of all sessions that may wait for a worker; a session may have half of them, and so may all
+    /// sessions of a client.
     #[arg(long, env = "POINTSTREAM_QUEUE_CAPACITY", value_name = "COUNT", default_value_t = 256,
           value_parser = at_least_one)]
     pub queue_capacity: usize,
+
+    /// Jobs of all sessions of one client that may run at the same time: of the owner of a token, or else of
+    /// an address. Others wait until one has ended. It matters with several workers. Default: no limit.
+    #[arg(long, env = "POINTSTREAM_MAX_JOBS_PER_CLIENT", value_name = "COUNT",
+          value_parser = at_least_one)]
+    pub max_jobs_per_client: Option<usize>,
 
     /// Memory for the encoded frames of all sessions that wait for a generation, in MiB.
     #[arg(
@@ -131,6 +198,19 @@ pub struct ServeOptions {
         default_value_t = 512
     )]
     pub upload_buffer_mb: usize,
+
+    /// Memory for decoding the images of all sessions at the same time, in MiB. An image that needs more
+    /// is refused; most need 6 bytes for each pixel, some formats up to 15. Default: an eighth of the
+    /// machine's memory, at least 256.
+    #[arg(long, env = "POINTSTREAM_DECODE_MEMORY_MB", value_name = "MIB",
+          value_parser = at_least_one)]
+    pub decode_memory_mb: Option<usize>,
+
+    /// The most memory that the jobs of the model on the CPU may take together, in MiB, by what the model
+    /// says that they need. They never get more than is free, less what uploads and decoding may take.
+    /// Default: all of the machine's memory.
+    #[arg(long, env = "POINTSTREAM_JOB_MEMORY_MB", value_name = "MIB")]
+    pub job_memory_mb: Option<u64>,
 
     /// Seconds after which a job of the model, or the writing of a result's file, is cancelled.
     #[arg(long, env = "POINTSTREAM_JOB_TIMEOUT", value_name = "SECONDS", default_value = "1800",
@@ -153,6 +233,12 @@ pub struct ServeOptions {
           value_parser = seconds)]
     pub receive_timeout: Duration,
 
+    /// Seconds between the pings that the server sends on a socket. A client of which nothing comes for
+    /// twice as long, not even the answer to a ping, is disconnected.
+    #[arg(long, env = "POINTSTREAM_PING_INTERVAL", value_name = "SECONDS", default_value = "20",
+          value_parser = seconds)]
+    pub ping_interval: Duration,
+
     /// Origins of web pages that may use the server: a list such as
     /// https://example.org,http://192.168.0.7:8080, * for every page, or local for pages of this
     /// machine. The server's own pages are always allowed.
@@ -163,6 +249,50 @@ pub struct ServeOptions {
         default_value = "local"
     )]
     pub cors_origins: OriginPolicy,
+
+    #[command(flatten)]
+    pub auth: AuthOptions,
+
+    #[command(flatten)]
+    pub webhooks: WebhookOptions,
+
+    #[command(flatten)]
+    pub rates: RateOptions,
+
+    #[command(flatten)]
+    pub tls: TlsOptions,
+
+    /// Names under which the server answers, without ports: a list such as scan.example.org,*.lan, or *
+    /// for all. Always allowed are localhost, addresses, the names of --host and --operator-listen, and
+    /// those in --cors-origins and --public-url.
+    #[arg(
+        long,
+        env = "POINTSTREAM_ALLOWED_HOSTS",
+        value_name = "NAMES",
+        default_value = ""
+    )]
+    pub allowed_hosts: HostList,
+
+    /// The address under which people reach the server through a reverse proxy, such as
+    /// https://example.org/pointstream. It allows the name and pages of this origin; its path is the
+    /// default of --path-prefix.
+    #[arg(long, env = "POINTSTREAM_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<PublicUrl>,
+
+    /// Addresses and networks of reverse proxies, such as 127.0.0.1,10.0.0.0/8. X-Forwarded-For, -Proto,
+    /// -Host, -Prefix and Forwarded are believed only from them.
+    #[arg(
+        long,
+        env = "POINTSTREAM_TRUSTED_PROXIES",
+        value_name = "ADDRESSES",
+        default_value = ""
+    )]
+    pub trusted_proxies: TrustedProxies,
+
+    /// A path below which a reverse proxy shows the server, such as /pointstream. The proxy may remove
+    /// it from requests or leave it.
+    #[arg(long, env = "POINTSTREAM_PATH_PREFIX", value_name = "PATH")]
+    pub path_prefix: Option<PathPrefix>,
 
     #[command(flatten)]
     pub log: LogOptions,
@@ -179,13 +309,20 @@ impl ServeOptions {
         })
     }
 
-    /// The settings of the actor system, with the data folder, the model and the devices that were
-    /// resolved at the start.
+    /// The most sessions of one client, as far as clients can be told apart.
+    pub fn max_sessions_of_one(&self) -> usize {
+        let standard = self.max_sessions.div_ceil(DEFAULT_PART_OF_CLIENT);
+        self.max_sessions_per_address.unwrap_or(standard)
+    }
+
+    /// The settings of the actor system, with the data folder, the model, the devices and the courier
+    /// that were resolved at the start.
     pub fn settings(
         &self,
         data_dir: PathBuf,
         model: Arc<ResolvedModel>,
         devices: Vec<Device>,
+        courier: Arc<dyn Courier>,
     ) -> Settings {
         Settings {
             data_dir,
@@ -193,6 +330,13 @@ impl ServeOptions {
             devices,
             workers_per_device: self.workers_per_device,
             max_sessions: self.max_sessions,
+            durability: self.durability,
+            disk: DiskLimits {
+                all: self.max_disk_mb.map_or(u64::MAX, mib),
+                session: mib(self.max_session_disk_mb),
+                reserve: mib(self.min_free_disk_mb),
+            },
+            unused_session_timeout: self.unused_session_timeout.min(self.session_timeout),
             session_timeout: self.session_timeout,
             max_images_limit: self.max_images_limit,
             max_points_limit: self.max_points_limit,
@@ -203,6 +347,7 @@ impl ServeOptions {
                 .frames_per_call
                 .map_or(FramesPerCall::Automatic, FramesPerCall::Fixed),
             queue_capacity: self.queue_capacity,
+            max_jobs_of_creator: self.max_jobs_per_client,
             image_limits: DecodeLimits {
                 max_bytes: self.max_image_bytes,
                 max_pixels: self.max_image_pixels,
@@ -211,11 +356,39 @@ impl ServeOptions {
                 .upload_buffer_mb
                 .saturating_mul(1 << 20)
                 .max(self.message_limit()),
+            decode_memory_bytes: self.decode_memory_mb.map_or_else(
+                || default_decode_memory(machine_memory()),
+                |count| count.saturating_mul(1 << 20),
+            ),
+            job_memory_bytes: self
+                .job_memory_mb
+                .map_or_else(|| machine_memory().unwrap_or(u64::MAX), mib),
             feature_cache_bytes: self.feature_cache_mb.saturating_mul(1 << 20),
             job_timeout: self.job_timeout,
             drain_timeout: self.drain_timeout,
+            courier: Some(courier),
         }
     }
+}
+
+/// Bytes for decoding on a machine with so much memory.
+pub fn default_decode_memory(machine: Option<u64>) -> usize {
+    const PART: u64 = 8;
+    const LEAST: usize = 256 << 20;
+    let part = usize::try_from(machine.unwrap_or(0) / PART).unwrap_or(usize::MAX);
+    part.max(LEAST)
+}
+
+/// Without another choice, a client may have this part of all sessions.
+const DEFAULT_PART_OF_CLIENT: usize = 4;
+
+fn durability(text: &str) -> Result<Durability, String> {
+    Durability::from_str(text).map_err(|_| "use sync or none".to_owned())
+}
+
+/// Bytes of so many MiB.
+fn mib(count: u64) -> u64 {
+    count.saturating_mul(1 << 20)
 }
 
 #[cfg(test)]
@@ -244,6 +417,13 @@ mod tests {
     }
 
     #[test]
+    fn decoding_has_a_part_of_the_memory() {
+        assert_eq!(default_decode_memory(Some(16 << 30)), 2 << 30);
+        assert_eq!(default_decode_memory(Some(1 << 30)), 256 << 20);
+        assert_eq!(default_decode_memory(None), 256 << 20);
+    }
+
+    #[test]
     fn wrong_values_are_refused() {
         assert!(parse(&["--max-sessions", "0"]).is_err());
         assert!(parse(&["--session-timeout", "soon"]).is_err());
@@ -251,6 +431,16 @@ mod tests {
         assert!(parse(&["--model", ""]).is_err());
         assert!(parse(&["--log-level", "LOUD"]).is_err());
         assert!(parse(&["--cors-origins", "example.org"]).is_err());
+        assert!(parse(&["--tls-cert", "a.pem"]).is_err());
+        assert!(parse(&["--tls-key", "a.pem"]).is_err());
+        assert!(parse(&["--allowed-hosts", "http://example.org"]).is_err());
+        assert!(parse(&["--trusted-proxies", "proxy"]).is_err());
+        assert!(parse(&["--path-prefix", "pointstream"]).is_err());
+        assert!(parse(&["--public-url", "example.org"]).is_err());
         assert!(parse(&["--port", "65536"]).is_err());
+        assert!(parse(&["--decode-memory-mb", "0"]).is_err());
+        assert!(parse(&["--webhook-url", "https://example.org"]).is_err());
+        assert!(parse(&["--webhook-secret-file", "a.secret"]).is_err());
+        assert!(parse(&["--webhook-allow-private", "localhost"]).is_err());
     }
 }

@@ -13,6 +13,7 @@ use warp::http::header::{self, HeaderMap, HeaderValue};
 use warp::http::{Method, Uri};
 
 use crate::api::headers::{QUALITY, QUALITY_REASONS};
+use crate::entrance::{Arrival, Authority, Host, Scheme, parse_origin};
 
 /// Allowed origins besides the server's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,9 +85,27 @@ fn normalize(origin: &str) -> Option<String> {
 }
 
 impl OriginPolicy {
-    /// Whether a page of this origin may use the server. `host` is the `Host` of the request, which
-    /// gives the server's own origin.
-    fn allows(&self, origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
+    /// Allows pages of one more origin.
+    pub fn allow(&mut self, scheme: Scheme, authority: &Authority) {
+        if let Self::Listed { origins, .. } = self {
+            origins.push(format!("{scheme}://{authority}"));
+        }
+    }
+
+    /// The hosts of the listed origins; `None` if all are allowed.
+    pub fn hosts(&self) -> Option<impl Iterator<Item = Host>> {
+        match self {
+            Self::Any => None,
+            Self::Listed { origins, .. } => {
+                let origins = origins.iter().filter_map(|origin| parse_origin(origin));
+                Some(origins.map(|(_, authority)| authority.host))
+            }
+        }
+    }
+
+    /// Whether a page of this origin may use the server. The arrival of the request gives the server's
+    /// own origin.
+    fn allows(&self, origin: &HeaderValue, arrival: Option<&Arrival>) -> bool {
         let Ok(origin) = origin.to_str() else {
             return false;
         };
@@ -94,8 +113,10 @@ impl OriginPolicy {
             Self::Any => true,
             Self::Listed { local, origins } => {
                 origins.iter().any(|known| known == origin)
-                    || (*local && is_local(origin))
-                    || is_own(origin, host)
+                    || parse_origin(origin).is_some_and(|(scheme, authority)| {
+                        (*local && authority.host.is_local())
+                            || arrival.is_some_and(|arrival| arrival.is_own(scheme, &authority))
+                    })
             }
         }
     }
@@ -104,11 +125,16 @@ impl OriginPolicy {
     ///
     /// # Errors
     /// [`ForbiddenOrigin`].
-    pub fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), ForbiddenOrigin> {
+    pub fn check(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        arrival: &Arrival,
+    ) -> Result<(), ForbiddenOrigin> {
         let safe = (method == Method::GET || method == Method::HEAD || method == Method::OPTIONS)
             && !headers.contains_key(header::UPGRADE);
         match headers.get(header::ORIGIN) {
-            Some(origin) if !safe && !self.allows(origin, headers.get(header::HOST)) => {
+            Some(origin) if !safe && !self.allows(origin, Some(arrival)) => {
                 let origin = String::from_utf8_lossy(origin.as_bytes());
                 Err(ForbiddenOrigin(origin.into_owned()))
             }
@@ -123,7 +149,7 @@ impl OriginPolicy {
             Self::Listed { .. } => {
                 let policy = self.clone();
                 AllowOrigin::predicate(move |origin, request| {
-                    policy.allows(origin, request.headers.get(header::HOST))
+                    policy.allows(origin, request.extensions.get::<Arrival>())
                 })
             }
         };
@@ -131,6 +157,7 @@ impl OriginPolicy {
             .allow_origin(origins)
             .allow_methods([Method::GET, Method::POST, Method::DELETE])
             .allow_headers([
+                header::AUTHORIZATION,
                 header::CONTENT_TYPE,
                 header::IF_MATCH,
                 header::IF_NONE_MATCH,
@@ -144,33 +171,12 @@ impl OriginPolicy {
                 header::ETAG,
                 header::LOCATION,
                 header::RETRY_AFTER,
+                header::WWW_AUTHENTICATE,
                 QUALITY,
                 QUALITY_REASONS,
             ])
             .max_age(MaxAge::exact(Duration::from_secs(600)))
     }
-}
-
-fn is_local(origin: &str) -> bool {
-    let Ok(uri) = origin.parse::<Uri>() else {
-        return false;
-    };
-    let host = uri.host().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || address
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
-fn is_own(origin: &str, host: Option<&HeaderValue>) -> bool {
-    let (Some((_, authority)), Some(Ok(host))) =
-        (origin.split_once("://"), host.map(HeaderValue::to_str))
-    else {
-        return false;
-    };
-    authority.eq_ignore_ascii_case(host)
 }
 
 #[cfg(test)]
@@ -182,8 +188,12 @@ mod tests {
     }
 
     fn allows(policy: &str, origin: &'static str) -> bool {
-        let host = HeaderValue::from_static("192.168.0.7:8000");
-        self::policy(policy).allows(&HeaderValue::from_static(origin), Some(&host))
+        let arrival = arrival("192.168.0.7:8000", None);
+        self::policy(policy).allows(&HeaderValue::from_static(origin), Some(&arrival))
+    }
+
+    fn arrival(host: &str, scheme: Option<Scheme>) -> Arrival {
+        Arrival::at(Some(host), scheme)
     }
 
     #[test]
@@ -212,6 +222,18 @@ mod tests {
     fn the_servers_own_pages_are_always_allowed() {
         assert!(allows("", "http://192.168.0.7:8000"));
         assert!(!allows("", "http://192.168.0.7:9000"));
+        let own = |host, scheme, origin| {
+            let origin = HeaderValue::from_static(origin);
+            policy("").allows(&origin, Some(&arrival(host, scheme)))
+        };
+        for host in ["a.test", "A.test:443"] {
+            assert!(own(host, None, "https://a.test"), "{host}");
+            assert!(own(host, Some(Scheme::Https), "https://a.test"), "{host}");
+        }
+        assert!(own("a.test", None, "http://a.test"));
+        assert!(!own("a.test", Some(Scheme::Https), "http://a.test"));
+        assert!(!own("a.test:443", Some(Scheme::Http), "https://a.test"));
+        assert!(!policy("").allows(&HeaderValue::from_static("http://a.test"), None));
     }
 
     #[test]
@@ -242,22 +264,24 @@ mod tests {
 
     #[test]
     fn other_pages_may_only_use_safe_methods() {
+        let arrival = arrival("192.168.0.7:8000", None);
         let policy = policy("local");
+        let check = |method, headers: &HeaderMap| policy.check(method, headers, &arrival);
         let mut headers = HeaderMap::new();
-        assert!(policy.check(&Method::POST, &headers).is_ok(), "no browser");
+        assert!(check(&Method::POST, &headers).is_ok(), "no browser");
         headers.insert(
             header::ORIGIN,
             HeaderValue::from_static("http://example.org"),
         );
-        assert!(policy.check(&Method::GET, &headers).is_ok());
-        assert!(policy.check(&Method::POST, &headers).is_err());
-        assert!(policy.check(&Method::DELETE, &headers).is_err());
+        assert!(check(&Method::GET, &headers).is_ok());
+        assert!(check(&Method::POST, &headers).is_err());
+        assert!(check(&Method::DELETE, &headers).is_err());
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        assert!(policy.check(&Method::GET, &headers).is_err());
+        assert!(check(&Method::GET, &headers).is_err());
         headers.insert(
             header::ORIGIN,
             HeaderValue::from_static("http://localhost:8080"),
         );
-        assert!(policy.check(&Method::GET, &headers).is_ok());
+        assert!(check(&Method::GET, &headers).is_ok());
     }
 }

@@ -14,16 +14,33 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::auth::{Audit, Auth, AuthError};
 use crate::data_dir::{DataDir, DataDirError};
-use crate::http::Server;
+use crate::entrance::Scheme;
+use crate::exposure::{self, Exposed, Protection};
+use crate::http::{Door, Server};
 use crate::logging::LogFormat;
 use crate::metrics::ServiceMetrics;
 use crate::models::{self, ModelsError};
+use crate::open_files::OpenFiles;
 use crate::options::ServeOptions;
+use crate::places::Limits;
+use crate::rates::Rates;
 use crate::signals::Signals;
+use crate::tls::{Tls, TlsError};
+use crate::webhooks::{WebhookCourier, WebhookOptionsError};
 
 /// Time for sockets and requests to close after the actors have stopped.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections of operators: few, but never taken by clients.
+const OPERATORS: Limits = Limits {
+    all: 64,
+    of_address: 64,
+    of_this_machine: 64,
+};
+/// Without another choice, an address may have this part of the clients' connections.
+const DEFAULT_PART_OF_ADDRESS: usize = 4;
 
 /// Why the service did not start.
 #[derive(Debug, Error)]
@@ -42,6 +59,18 @@ pub enum ServiceError {
         /// What the operator can do; continues the sentence.
         advice: &'static str,
     },
+    #[error("--operator-listen {0:?} is not HOST:PORT, such as 127.0.0.1:9000")]
+    OperatorAddress(String),
+    /// Strangers could use it.
+    #[error(transparent)]
+    Exposed(#[from] Exposed),
+    /// It cannot tell who its callers are.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Webhooks(#[from] WebhookOptionsError),
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     #[error(transparent)]
@@ -54,11 +83,49 @@ pub enum ServiceError {
 /// Runs the service until a signal ends it. The error says why it did not start.
 pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
     let mut signals = Signals::new()?;
+    let open_files = OpenFiles::raise()
+        .inspect_err(|error| {
+            tracing::warn!(%error, "cannot read or raise the limit of open files");
+        })
+        .ok();
     let options = Arc::new(options);
-    let server = bind(&options).await?;
-    let address = server.address();
+    let mut server = bind(&options.host, options.port).await?;
+    let mut operators = bind_for_operators(&options).await?;
 
     let stop = CancellationToken::new();
+    let max_sessions = options.max_sessions_of_one();
+    let auth = Auth::start(&options.auth, max_sessions, stop.clone()).await?;
+    if let Some(tls) = follow_certificate(options.clone(), &stop).await? {
+        server = server.encrypted(tls.clone());
+        operators = operators.map(|operators| {
+            match operators.address().ip().to_canonical().is_loopback() {
+                // Nobody listens in between, and a certificate rarely has this name.
+                true => operators,
+                false => operators.encrypted(tls),
+            }
+        });
+    }
+    let courier = {
+        let options = options.clone();
+        let read = move || {
+            let (public, prefix) = (options.public_url.as_ref(), options.path_prefix.as_ref());
+            WebhookCourier::new(&options.webhooks, public, prefix)
+        };
+        Arc::new(
+            tokio::task::spawn_blocking(read)
+                .await
+                .map_err(io::Error::other)??,
+        )
+    };
+    for server in [Some(&server), operators.as_ref()].into_iter().flatten() {
+        let protection = Protection {
+            asks: auth.asks(),
+            encrypts: server.scheme() == Scheme::Https,
+            elsewhere: options.auth.insecure,
+        };
+        exposure::check(server.address(), protection)?;
+    }
+    let (address, scheme) = (server.address(), server.scheme());
     let (devices, model, data_dir) = {
         let mut prepared = pin!(prepare(options.clone(), address, stop.clone()));
         tokio::select! {
@@ -74,22 +141,48 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
         data_dir.close();
         return Ok(());
     }
-    let settings = options.settings(data_dir.path().to_owned(), Arc::new(model), devices);
+    let folder = data_dir.path().to_owned();
+    let settings = options.settings(
+        data_dir.path().to_owned(),
+        Arc::new(model),
+        devices,
+        courier,
+    );
     let system = System::start(settings).await?;
 
     let metrics = ServiceMetrics::new(system.metrics().registry(), system.model())
         .map_err(StartError::from)?;
+    let audit = Audit::new(system.metrics().registry()).map_err(StartError::from)?;
+    let rates = Arc::new(Rates::new(&options.rates, metrics.rates.clone()));
     let app = App {
         system,
+        rates,
         options,
+        auth: Arc::new(auth.keeping_key_in(&folder).await?),
+        audit: Arc::new(audit),
         metrics: Arc::new(metrics),
         sockets: TaskTracker::new(),
     };
     let serving = {
         let (app, stop) = (app.clone(), stop.clone());
-        tokio::spawn(async move { server.run(&app, stop).await })
+        let limits = client_limits(&app.options, open_files);
+        let operators_address = operators.as_ref().map(Server::address);
+        let serving = tokio::spawn(async move {
+            match operators {
+                None => server.run(&app, Door::All, limits, stop).await,
+                Some(operators) => {
+                    let clients = server.run(&app, Door::Clients, limits, stop.clone());
+                    let operators = operators.run(&app, Door::Operators, OPERATORS, stop);
+                    tokio::join!(clients, operators);
+                }
+            }
+        });
+        if let Some(address) = operators_address {
+            tracing::info!(%address, "listening for operators");
+        }
+        serving
     };
-    announce(&app, address);
+    announce(&app, scheme, address);
 
     signals.next().await;
     tracing::info!(
@@ -105,12 +198,57 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
     Ok(())
 }
 
-async fn bind(options: &ServeOptions) -> Result<Server, ServiceError> {
-    Server::bind(&options.host, options.port)
+/// Reads the certificate, and again when it changes until `stop` is cancelled.
+async fn follow_certificate(
+    options: Arc<ServeOptions>,
+    stop: &CancellationToken,
+) -> Result<Option<Tls>, ServiceError> {
+    let loaded = tokio::task::spawn_blocking(move || options.tls.load());
+    let Some(certificate) = loaded.await.map_err(io::Error::other)?? else {
+        return Ok(None);
+    };
+    let tls = Tls::new(&certificate)?;
+    tokio::spawn(certificate.follow(stop.clone()));
+    Ok(Some(tls))
+}
+
+/// The listener of `--operator-listen`, if there is one.
+async fn bind_for_operators(options: &ServeOptions) -> Result<Option<Server>, ServiceError> {
+    let Some(address) = &options.operator_listen else {
+        return Ok(None);
+    };
+    let parts = address.rsplit_once(':');
+    let parts = parts.and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    let (host, port) = parts.ok_or_else(|| ServiceError::OperatorAddress(address.clone()))?;
+    Ok(Some(bind(host, port).await?))
+}
+
+/// How many clients may connect: as many as the options say and the system has files for.
+fn client_limits(options: &ServeOptions, open_files: Option<OpenFiles>) -> Limits {
+    let wanted = options.max_clients;
+    let all = open_files.map_or(wanted, |files| {
+        files.connections_that_fit(wanted, options.max_sessions)
+    });
+    if all < wanted {
+        tracing::warn!(
+            "at most {all} clients can connect instead of --max-clients {wanted}: the system's limit of \
+             open files is too low; raise it (ulimit -n)"
+        );
+    }
+    let of_address = options.max_clients_per_address;
+    Limits {
+        all,
+        of_address: of_address.unwrap_or(all.div_ceil(DEFAULT_PART_OF_ADDRESS)),
+        of_this_machine: of_address.unwrap_or(all),
+    }
+}
+
+async fn bind(host: &str, port: u16) -> Result<Server, ServiceError> {
+    Server::bind(host, port)
         .await
         .map_err(|source| ServiceError::Address {
-            host: options.host.clone(),
-            port: options.port,
+            host: host.to_owned(),
+            port,
             advice: match source.kind() {
                 io::ErrorKind::AddrInUse => "; choose another with --port, 0 picks a free one",
                 io::ErrorKind::PermissionDenied => "; choose a --port of 1024 or more",
@@ -131,10 +269,11 @@ async fn prepare(
         .await
         .map_err(io::Error::other)??;
     let model = models::resolve(&options.model, &devices, &stop).await?;
-    let data_dir =
-        tokio::task::spawn_blocking(move || DataDir::open(options.data_dir.as_deref(), address))
-            .await
-            .map_err(io::Error::other)??;
+    let data_dir = tokio::task::spawn_blocking(move || {
+        DataDir::open(options.data_dir.as_deref(), address, options.port == 0)
+    })
+    .await
+    .map_err(io::Error::other)??;
     Ok((devices, model, data_dir))
 }
 
@@ -155,7 +294,7 @@ async fn drain(app: App, serving: tokio::task::JoinHandle<()>) {
 }
 
 /// Writes the address to stdout, for programs, and the first steps to stderr, for people.
-fn announce(app: &App, address: SocketAddr) {
+fn announce(app: &App, scheme: Scheme, address: SocketAddr) {
     let settings = app.system.settings();
     let model = settings.model.metadata();
     let devices: Vec<String> = settings.devices.iter().map(ToString::to_string).collect();
@@ -169,13 +308,20 @@ fn announce(app: &App, address: SocketAddr) {
         "listening"
     );
     // A closed pipe does not end the server.
-    let _ = writeln!(io::stdout(), "listening on http://{address}");
+    let _ = writeln!(io::stdout(), "listening on {scheme}://{address}");
     if app.options.log.format == LogFormat::Text {
-        let url = format!("http://{}", reachable(address));
+        let url = format!("{scheme}://{}", reachable(address));
+        let (token, header) = match app.auth.asks() {
+            true => (
+                "export POINTSTREAM_TOKEN=...\n  ",
+                "-H \"Authorization: Bearer $POINTSTREAM_TOKEN\" ",
+            ),
+            false => ("", ""),
+        };
         let _ = writeln!(
             io::stderr(),
             "\nTry it from another terminal:\n  \
-             curl -X POST {url}/ws/session/create\n  \
+             {token}curl {header}-X POST {url}/ws/session/create\n  \
              .venv/bin/python -m pip install -r examples/requirements.txt\n  \
              .venv/bin/python examples/websocket_client.py --server {url} \
              --images examples/sample_scene/*.jpg\n\

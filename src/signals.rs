@@ -4,8 +4,10 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGINT (Ctrl-C) and SIGTERM.
+/// SIGINT (Ctrl-C) and SIGTERM. SIGHUP, which a closed terminal sends, has no effect.
 pub struct Signals {
+    /// Without it, the signal would end the process.
+    _hangup: Signal,
     interrupt: Signal,
     terminate: Signal,
 }
@@ -14,6 +16,7 @@ impl Signals {
     /// Listens from now on. The signals no longer end the process by themselves.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
+            _hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         })

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use pointstream_reconstruction::cloud::Alignment;
 use pointstream_reconstruction::formats::ResultFormat;
 use pointstream_reconstruction::model::Scale;
@@ -11,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
+use crate::blobs::BlobView;
 use crate::ids::SessionId;
 use crate::session_config::PointOptions;
+use crate::updates::AppendMetadata;
 
 /// Whether a result is an update or complete.
 #[derive(
@@ -46,7 +47,7 @@ pub struct Answer {
     /// Images that the session had stored when the point cloud was requested.
     pub image_count: u32,
     /// The scene as binary glTF: a view of a file, not memory.
-    pub glb: Bytes,
+    pub glb: BlobView,
     pub metadata: Arc<ResultMetadata>,
 }
 
@@ -58,7 +59,7 @@ pub struct ResultFile {
     pub number: u64,
     pub format: ResultFormat,
     /// A view of the file, not memory.
-    pub bytes: Bytes,
+    pub bytes: BlobView,
 }
 
 /// Metadata of a result, with the protocol's names.
@@ -87,6 +88,9 @@ pub struct ResultMetadata {
     /// Names of the images that could not be registered or were set aside because of their shape;
     /// they have no points in the cloud.
     pub unregistered_frames: Vec<String>,
+    /// Names of the images that are placed but have no points of their own, since the camera hardly
+    /// moved: an earlier image of the map shows the same from the same place.
+    pub still_frames: Vec<String>,
     /// Points in the GLB.
     pub num_points: usize,
     /// Smallest confidence of a pixel that became a point.
@@ -100,6 +104,9 @@ pub struct ResultMetadata {
     pub known_cameras: bool,
     /// Unit of length: arbitrary or metres.
     pub scale: Scale,
+    /// Relative standard deviation of the unit of length over the windows that a metric result is
+    /// joined of; `null` for one run, and for an arbitrary unit.
+    pub scale_spread: Option<f64>,
     /// Name and version of the model.
     pub model: String,
     /// Filters and compression that the client asked for.
@@ -107,6 +114,10 @@ pub struct ResultMetadata {
     /// Whether the result can be relied on, and if not, why and what to do.
     pub quality: Quality,
     pub timings: Timings,
+    /// What an update changes for a client with `deltas=append`; missing in all other results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub append: Option<AppendMetadata>,
 }
 
 /// Seconds spent in the parts of a request.

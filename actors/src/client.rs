@@ -8,10 +8,10 @@ use crate::client_message::ClientMessage;
 use crate::errors::SessionNotFound;
 use crate::ids::ClientId;
 use crate::mailbox::Mailbox;
-use crate::memory::{MemoryBudget, MemoryLease};
 use crate::session::envelope::Envelope;
 use crate::session::message::SessionMessage;
 use crate::session_event::SessionEvent;
+use crate::upload_memory::{UploadLease, UploadMemory};
 
 /// The sending half. The client is detached when the last clone is dropped.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ struct Shared {
     mailbox: Mailbox<SessionMessage>,
     client: ClientId,
     unanswered: Arc<Semaphore>,
-    uploads: MemoryBudget,
+    uploads: UploadMemory,
 }
 
 impl Drop for Shared {
@@ -37,7 +37,7 @@ impl Requests {
         mailbox: Mailbox<SessionMessage>,
         client: ClientId,
         unanswered: usize,
-        uploads: MemoryBudget,
+        uploads: UploadMemory,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -51,7 +51,7 @@ impl Requests {
 
     /// The memory that all uploads share. A caller that buffers large messages takes a lease first
     /// and passes it on with [`send_holding`](Self::send_holding).
-    pub fn memory(&self) -> &MemoryBudget {
+    pub fn memory(&self) -> &UploadMemory {
         &self.shared.uploads
     }
 
@@ -75,7 +75,7 @@ impl Requests {
     pub async fn send_holding(
         &self,
         mut message: ClientMessage,
-        mut lease: Option<MemoryLease>,
+        mut lease: Option<UploadLease>,
     ) -> Result<(), SessionNotFound> {
         let shared = &self.shared;
         let size = match &message {
@@ -83,7 +83,7 @@ impl Requests {
             _ => 0,
         };
         if let Some(lease) = &mut lease {
-            lease.shrink_to(size);
+            lease.settle(size);
         }
         let permit = shared
             .unanswered
@@ -92,7 +92,8 @@ impl Requests {
             .await
             .map_err(|_| SessionNotFound)?;
         if lease.is_none() && size > 0 {
-            lease = Some(shared.uploads.take(size).await);
+            let lease = lease.insert(shared.uploads.lease());
+            lease.grow(size, Some(size), size).await;
         }
         let (id, filename) = message.take_names();
         let envelope = Envelope {
@@ -147,23 +148,41 @@ impl Delivery {
         }
     }
 
-    /// The one answer to a request. If it is not confirmed, it goes back to the session.
-    pub(crate) fn with_receipt(event: SessionEvent, session: Mailbox<SessionMessage>) -> Self {
+    /// The one answer to a request. If it is not confirmed, `undelivered` goes back to the session.
+    pub(crate) fn with_receipt(
+        event: SessionEvent,
+        undelivered: SessionEvent,
+        session: Mailbox<SessionMessage>,
+    ) -> Self {
         Self {
             receipt: Some(Receipt {
                 session,
-                event: Some(event.clone()),
+                event: Some(undelivered),
             }),
             event,
             _permit: None,
         }
     }
 
-    /// Call this after the event was written to the client. An answer that is not confirmed counts
-    /// as undelivered and is kept for a client that resumes.
+    /// Whether it counts as undelivered, and is kept for a client that resumes, until it is confirmed.
+    pub fn awaits_receipt(&self) -> bool {
+        self.receipt.is_some()
+    }
+
+    /// The client cannot take this result over its connection. One that resumes is told so instead.
+    pub fn too_large(mut self) {
+        if let Some(receipt) = &mut self.receipt
+            && let Some(event) = receipt.event.take()
+        {
+            receipt.event = Some(event.into_notice());
+        }
+    }
+
+    /// Call this when the client has the event. Written to its connection is not enough for an answer
+    /// that [awaits a receipt](Self::awaits_receipt).
     pub fn confirm(mut self) {
         if let Some(receipt) = &mut self.receipt {
-            receipt.event = None;
+            receipt.confirm();
         }
     }
 }
@@ -172,6 +191,15 @@ impl Delivery {
 struct Receipt {
     session: Mailbox<SessionMessage>,
     event: Option<SessionEvent>,
+}
+
+impl Receipt {
+    fn confirm(&mut self) {
+        let request = self.event.take().and_then(|event| event.request());
+        if let Some(request) = request {
+            self.session.notify(SessionMessage::Delivered(request));
+        }
+    }
 }
 
 impl Drop for Receipt {

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::ids::MessageId;
 
 /// Longest name of an image in bytes. Every result repeats the names, so their size is bounded.
-pub const MAX_NAME_BYTES: usize = 16 << 10;
+pub const MAX_NAME_BYTES: usize = 1 << 10;
 
 /// The name of an image is longer than [`MAX_NAME_BYTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -72,6 +72,16 @@ pub enum ClientMessage {
     },
     /// Make the final point cloud. The session accepts no images and requests afterwards.
     Finalize { id: Option<MessageId> },
+    /// End the requests with this identifier, or all without one. Each is answered with an error.
+    Cancel { id: Option<MessageId> },
+    /// Answer with all poses.
+    Map { id: Option<MessageId> },
+    /// The client has applied an update and all before it. There is no answer.
+    Received {
+        /// Number of the update.
+        number: u64,
+        id: Option<MessageId>,
+    },
     /// Answer with a `pong`.
     Ping,
     /// Not a message of the protocol. The session answers with an error, in order.
@@ -90,7 +100,11 @@ impl ClientMessage {
     pub(crate) fn take_names(&mut self) -> (Option<MessageId>, Option<String>) {
         match self {
             Self::Image(image) => (image.id.take(), image.name.take()),
-            Self::Generate { id, .. } | Self::Finalize { id } => (id.take(), None),
+            Self::Generate { id, .. }
+            | Self::Finalize { id }
+            | Self::Cancel { id }
+            | Self::Map { id }
+            | Self::Received { id, .. } => (id.take(), None),
             Self::Invalid { id, filename, .. } => (id.take(), filename.take()),
             Self::Ping => (None, None),
         }

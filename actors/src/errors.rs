@@ -1,11 +1,14 @@
 //! Errors of the system and of sessions.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pointstream_reconstruction::formats::{ResultFormat, WriteError};
 use thiserror::Error;
 
+use crate::blocking::WorkFailed;
+use crate::error_code::ErrorCode;
 use crate::session_config::OutOfRange;
 
 /// A session does not answer.
@@ -36,6 +39,12 @@ pub enum AttachError {
         /// Clients that may be attached at the same time.
         limit: usize,
     },
+    /// The session's parameters allow no updates of what is new.
+    #[error(
+        "deltas=append does not work with voxel_size: a new point may replace an old one; use \
+         deltas=cumulative, or a session with voxel_size=0"
+    )]
+    AppendWithVoxels,
 }
 
 /// A session cannot be created.
@@ -48,14 +57,85 @@ pub enum CreateSessionError {
         /// Sessions that may exist at the same time.
         limit: usize,
     },
+    #[error(
+        "{name} has {limit} sessions already, as many as one client may have; delete one or try again \
+         later"
+    )]
+    CreatorAtCapacity {
+        name: Arc<str>,
+        /// Sessions that they may have at the same time.
+        limit: usize,
+    },
     #[error("{}", Unanswered::ShuttingDown)]
     ShuttingDown,
     /// The answer takes too long.
     #[error("{}", Unanswered::Busy)]
     Busy,
-    #[error("the session's folder could not be made: {0}")]
-    Storage(String),
+    #[error("the session cannot be stored: {0}")]
+    Storage(StorageFailed),
     #[error("the session could not be started: {0}")]
+    Internal(String),
+}
+
+/// Files of a session could not be written or removed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{reason}")]
+pub struct StorageFailed {
+    /// Whether the disk is full, or another error.
+    pub code: ErrorCode,
+    reason: String,
+}
+
+impl StorageFailed {
+    pub(crate) fn new(code: ErrorCode, error: &impl std::error::Error) -> Self {
+        Self {
+            code,
+            reason: error.to_string(),
+        }
+    }
+}
+
+impl From<io::Error> for StorageFailed {
+    fn from(error: io::Error) -> Self {
+        Self::new(ErrorCode::of_files(&error), &error)
+    }
+}
+
+impl From<WorkFailed> for StorageFailed {
+    fn from(failed: WorkFailed) -> Self {
+        Self::new(ErrorCode::Internal, &failed)
+    }
+}
+
+/// A worker is not restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum RestartError {
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    #[error("there is no worker {index}; this server has {workers}, counted from 0")]
+    NoSuchWorker { index: usize, workers: usize },
+    /// It has no model at the moment.
+    #[error("worker {index} is starting already")]
+    Starting { index: usize },
+    /// Its last restart was a moment ago.
+    #[error("worker {index} was restarted a moment ago; try again in {seconds} s")]
+    TooSoon { index: usize, seconds: u64 },
+}
+
+/// A session is not reopened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the session is not completed; it takes images and requests already")]
+pub struct NotCompleted;
+
+/// A session does not get the images of another one.
+#[derive(Debug, Error)]
+pub enum TakeOverError {
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    /// The other session may have ended meanwhile.
+    #[error("the images could not be shared: {0}")]
+    Files(#[from] std::io::Error),
+    #[error("internal error: {0}")]
     Internal(String),
 }
 

@@ -10,12 +10,16 @@ use tokio::sync::oneshot;
 
 use crate::answer::{Answer, ResultFile};
 use crate::client::{Events, Requests};
-use crate::errors::{AttachError, ResultFileError, ThumbnailError, Unanswered};
+use crate::errors::{
+    AttachError, CreateSessionError, NotCompleted, ResultFileError, TakeOverError, ThumbnailError,
+    Unanswered,
+};
 use crate::ids::SessionId;
 use crate::mailbox::{AskError, Mailbox, Reply};
 use crate::report::{ImageSummary, SessionSummary};
 use crate::session::message::SessionMessage;
 use crate::session_event::CloseReason;
+use crate::updates::AttachOptions;
 
 /// Extra time to wait for the session to report a file that timed out.
 const REPORT_MARGIN: Duration = Duration::from_secs(10);
@@ -109,14 +113,41 @@ impl SessionHandle {
         file.map_err(|_| self.gone())?
     }
 
-    /// Attaches a client. The first event is always
-    /// [`Connected`](crate::SessionEvent::Connected). With `resume` it gets the answers that no
-    /// client has received, and those to requests of disconnected clients.
+    /// Ends all requests that wait or run; each is answered with an error. Returns how many there were.
     ///
     /// # Errors
-    /// [`AttachError`] if the session has ended or has too many clients.
-    pub async fn attach(&self, resume: bool) -> Result<(Requests, Events), AttachError> {
-        self.ask(|reply| SessionMessage::Attach { resume, reply })
+    /// [`Unanswered`] if the session has ended or is busy.
+    pub async fn cancel(&self) -> Result<usize, Unanswered> {
+        self.ask(SessionMessage::Cancel).await
+    }
+
+    /// Takes over the images of another session, without an upload. Afterwards the other session may
+    /// end. A request on this session covers all of them.
+    ///
+    /// # Errors
+    /// [`TakeOverError`] if one of the sessions has ended or is busy, or files cannot be shared.
+    pub async fn take_over(&self, other: &Self) -> Result<(), TakeOverError> {
+        let images = other.ask(SessionMessage::StoredImages).await?;
+        self.ask(|reply| SessionMessage::TakeOver(images, reply))
+            .await?
+    }
+
+    /// Lets a completed session take images and requests again.
+    ///
+    /// # Errors
+    /// [`Unanswered`] if the session has ended or is busy; [`NotCompleted`] if it is not completed.
+    pub async fn reopen(&self) -> Result<Result<(), NotCompleted>, Unanswered> {
+        self.ask(SessionMessage::Reopen).await
+    }
+
+    /// Attaches a client. The first event is always
+    /// [`Connected`](crate::SessionEvent::Connected).
+    ///
+    /// # Errors
+    /// [`AttachError`] if the session has ended, has too many clients or cannot do what the client
+    /// asks for.
+    pub async fn attach(&self, options: AttachOptions) -> Result<(Requests, Events), AttachError> {
+        self.ask(|reply| SessionMessage::Attach { options, reply })
             .await?
     }
 
@@ -179,11 +210,22 @@ impl OwnedSession {
         &self.handle
     }
 
-    /// Keeps the session until it is deleted or expires.
-    pub fn keep(mut self) -> SessionHandle {
+    /// Keeps the session until it is deleted or expires. It also goes on after the process, with the images
+    /// that it has got by now.
+    ///
+    /// # Errors
+    /// [`CreateSessionError`] if the session has ended, or that it is kept cannot be stored.
+    pub async fn keep(mut self) -> Result<SessionHandle, CreateSessionError> {
+        let (mailbox, timeout) = (&self.handle.mailbox, self.handle.file_timeout);
+        // The images that it begins with are stored first.
+        let kept = mailbox.ask_within(timeout, SessionMessage::Keep).await;
+        kept.map_err(|error| match error {
+            AskError::Gone(_) => CreateSessionError::ShuttingDown,
+            AskError::Late => CreateSessionError::Busy,
+        })?
+        .map_err(CreateSessionError::Storage)?;
         self.kept = true;
-        self.handle.mailbox.notify(SessionMessage::Kept);
-        self.handle.clone()
+        Ok(self.handle.clone())
     }
 }
 

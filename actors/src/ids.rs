@@ -15,6 +15,9 @@ pub type JobId = Uuid;
 /// Identifies a client within its session; later clients have larger numbers.
 pub(crate) type ClientId = u64;
 
+/// Identifies a request within its session, from 1 in the order in which they came.
+pub(crate) type RequestKey = u64;
+
 /// The `id` that a client gave one of its messages. Answers to the message repeat it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! supervisor            creates sessions, and removes their files however they end
+//! ├── outbox            keeps the messages of webhooks, and has them delivered
 //! ├── pool              one bounded, fair queue of jobs for all sessions
 //! │   └── worker *      each in front of a thread that owns a device and the model on it
 //! └── session *         one per reconstruction: its images, its state, its clients
@@ -23,42 +24,61 @@ mod blobs;
 mod blocking;
 mod client;
 mod client_message;
+mod creator;
+mod data_folder;
+mod decode_memory;
+mod error_code;
 mod error_kind;
 mod errors;
 mod frames;
 mod handle;
 mod ids;
 mod jobs;
+mod journal;
 mod mailbox;
 mod memory;
 mod metrics;
+mod outbox;
 mod pool;
 mod report;
 mod session;
 mod session_config;
 mod session_event;
 mod settings;
+mod sqlite;
+mod stored;
 mod supervisor;
 mod system;
+mod turns;
+mod updates;
+mod upload_memory;
 
 #[cfg(test)]
 mod tests;
 
 pub use answer::{Answer, AnswerKind, ResultFile, ResultMetadata, Timings};
-pub use blobs::DataDirError;
+pub use blobs::{BlobView, DataDirError, DiskLimits, Pieces};
 pub use client::{Delivery, Events, Requests};
 pub use client_message::{
     ClientMessage, ClientMessageKind, ImageUpload, LongName, MAX_NAME_BYTES, check_name,
 };
+pub use creator::{Creator, Whose};
+pub use data_folder::{DataFolder, DataFolderError, StoredSession};
+pub use error_code::ErrorCode;
 pub use error_kind::ErrorKind;
 pub use errors::{
-    AttachError, CreateSessionError, DeleteSessionError, ResultFileError, SessionNotFound,
-    ThumbnailError, Unanswered,
+    AttachError, CreateSessionError, DeleteSessionError, NotCompleted, RestartError,
+    ResultFileError, SessionNotFound, StorageFailed, TakeOverError, ThumbnailError, Unanswered,
 };
 pub use handle::{OwnedSession, SessionHandle};
 pub use ids::{BadMessageId, MessageId, SessionId};
-pub use memory::{MemoryBudget, MemoryLease};
+pub use journal::Durability;
 pub use metrics::{ErrorReport, MemoryUse, Metrics, Quantiles, StageLatencies, Totals};
+pub use outbox::{
+    Attempt, AttemptOutcome, Courier, Delivering, DeliveryFilter, DeliveryReport, DeliveryState,
+    Event as WebhookEvent, EventContent, EventType, Letter, OperatorWebhook, OutboxCounts,
+    OutboxError, Webhook, WebhookError, WebhookSecret,
+};
 pub use pointstream_reconstruction::formats::{ResultFormat, UnknownFormat};
 pub use pointstream_reconstruction::quality::{Quality, QualityReason, QualitySummary, Verdict};
 pub use report::{ActorReport, ImageSummary, JobReport, SessionStatus, SessionSummary};
@@ -68,3 +88,8 @@ pub use session_config::{
 pub use session_event::{CloseReason, Progress, SessionEvent, Stage};
 pub use settings::Settings;
 pub use system::{Readiness, StartError, System};
+pub use updates::{
+    AppendMetadata, AttachOptions, Deltas, DeltasKind, FramePose, KeptPoints, MapPoses,
+    UnknownDeltas,
+};
+pub use upload_memory::{UploadLease, UploadMemory};

@@ -87,9 +87,18 @@ impl<M: Message> Mailbox<M> {
     /// # Errors
     /// [`AskError`] if there is no answer.
     pub async fn ask<T>(&self, question: impl FnOnce(Reply<T>) -> M) -> Result<T, AskError> {
+        self.ask_within(ANSWER_TIMEOUT, question).await
+    }
+
+    /// The same for an answer that may take longer.
+    pub async fn ask_within<T>(
+        &self,
+        timeout: Duration,
+        question: impl FnOnce(Reply<T>) -> M,
+    ) -> Result<T, AskError> {
         let (reply, answer) = oneshot::channel();
         self.cast(question(reply))?;
-        match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+        match tokio::time::timeout(timeout, answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) => Err(ActorGone.into()),
             Err(_) => Err(AskError::Late),

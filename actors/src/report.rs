@@ -102,7 +102,7 @@ pub struct ImageSummary {
 pub struct ActorReport {
     /// The runtime's identifier.
     pub id: String,
-    /// `supervisor`, `pool`, `worker` or `session`.
+    /// `supervisor`, `outbox`, `pool`, `worker` or `session`.
     pub kind: &'static str,
     /// A session's identifier, a worker's number.
     pub name: String,

@@ -173,12 +173,17 @@ impl SessionConfig {
         }
     }
 
-    /// How many frames a run of the model gets.
-    pub(crate) fn window_plan(&self) -> WindowPlan {
-        WindowPlan::of(match self.window {
-            0 => DEFAULT_WINDOW,
+    /// How many frames a run of the model gets; by the service's choice at most `fitting`, the number
+    /// that its device has memory for. `extends` says whether the model can extend a map.
+    pub(crate) fn window_plan(&self, extends: bool, fitting: usize) -> WindowPlan {
+        let frames = match self.window {
+            0 => DEFAULT_WINDOW.min(fitting),
             window => usize::try_from(window).unwrap_or(usize::MAX),
-        })
+        };
+        match extends {
+            true => WindowPlan::of(frames),
+            false => WindowPlan::joined(frames),
+        }
     }
 
     /// Checks every parameter against its range.

@@ -7,9 +7,10 @@ use strum::{Display, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
 use crate::answer::Answer;
-use crate::error_kind::ErrorKind;
+use crate::error_code::ErrorCode;
 use crate::errors::Unanswered;
 use crate::ids::MessageId;
+use crate::updates::{Deltas, MapPoses};
 
 /// An event for a client. `id` is always the client's identifier of the message that the event
 /// answers.
@@ -21,6 +22,8 @@ pub enum SessionEvent {
         image_count: u32,
         /// Images that it may store.
         max_images: u32,
+        /// How the client gets its deltas.
+        deltas: Deltas,
     },
     /// An image was decoded and stored.
     Acknowledged {
@@ -31,25 +34,88 @@ pub enum SessionEvent {
         id: Option<MessageId>,
     },
     /// Progress of a running request.
-    Progress(Progress),
+    Progress {
+        progress: Progress,
+        id: Option<MessageId>,
+    },
     /// A point cloud: the one answer to a `generate` or `finalize`.
     Result {
         answer: Arc<Answer>,
+        /// What the client confirms it with: the number of the answer, or of the update for a client
+        /// that appends.
+        number: u64,
         id: Option<MessageId>,
+        /// Key of the request within the session.
+        request: u64,
+    },
+    /// Takes the place of a point cloud that was too large for the client's connection.
+    ResultToFetch {
+        number: u64,
+        /// Size of the point cloud as binary glTF.
+        bytes: usize,
+        id: Option<MessageId>,
+        /// Key of the request within the session.
+        request: u64,
     },
     /// A message was refused or failed. For a `generate` or `finalize` it is the one answer.
     Error {
-        kind: ErrorKind,
+        code: ErrorCode,
         /// What failed and how to correct it.
         message: String,
         id: Option<MessageId>,
         /// The client's name of the image that the error is about.
         filename: Option<String>,
+        /// Key of the request that it answers.
+        request: Option<u64>,
+    },
+    /// All poses, as they are now.
+    Poses {
+        poses: Arc<MapPoses>,
+        id: Option<MessageId>,
     },
     /// The answer to a ping.
     Pong,
     /// The session or the server ends. Always the last event.
     Closed(CloseReason),
+}
+
+impl SessionEvent {
+    /// The answer to a request: a point cloud that the client has not got.
+    pub(crate) fn result(answer: Arc<Answer>, id: Option<MessageId>, request: u64) -> Self {
+        Self::Result {
+            number: answer.number,
+            answer,
+            id,
+            request,
+        }
+    }
+
+    /// What takes the place of this event if it is too large for its client.
+    pub(crate) fn into_notice(self) -> Self {
+        match self {
+            Self::Result {
+                answer,
+                number,
+                id,
+                request,
+            } => Self::ResultToFetch {
+                number,
+                bytes: answer.glb.len(),
+                id,
+                request,
+            },
+            other => other,
+        }
+    }
+
+    /// Key of the request that this answers.
+    pub(crate) fn request(&self) -> Option<u64> {
+        match self {
+            Self::Result { request, .. } | Self::ResultToFetch { request, .. } => Some(*request),
+            Self::Error { request, .. } => *request,
+            _ => None,
+        }
+    }
 }
 
 /// The stages of a request, in their order.
@@ -101,8 +167,19 @@ pub enum CloseReason {
     #[error("session expired after inactivity")]
     Expired,
     /// The session's actor failed.
-    #[error("session failed; create a new one")]
+    #[error("session failed; connect again with resume=true")]
     Failed,
     #[error("{}", Unanswered::ShuttingDown)]
     ShuttingDown,
+}
+
+impl CloseReason {
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Self::Deleted => ErrorCode::SessionDeleted,
+            Self::Expired => ErrorCode::SessionExpired,
+            Self::Failed => ErrorCode::SessionFailed,
+            Self::ShuttingDown => ErrorCode::ShuttingDown,
+        }
+    }
 }

@@ -8,11 +8,19 @@ use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::DecodeLimits;
 use pointstream_reconstruction::model::{Device, FramesPerCall, LoadModel};
 
+use crate::blobs::DiskLimits;
+use crate::journal::Durability;
+use crate::outbox::Courier;
+
 /// Settings of the actor system, fixed for its life.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Folder for the sessions' files. Only one running system may use it.
     pub data_dir: PathBuf,
+    /// What an acknowledgement survives.
+    pub durability: Durability,
+    /// How much disk space the sessions' files may take.
+    pub disk: DiskLimits,
     /// The model that every worker loads.
     pub model: Arc<dyn LoadModel>,
     /// Devices to run on, each with `workers_per_device` workers.
@@ -21,6 +29,8 @@ pub struct Settings {
     pub workers_per_device: usize,
     /// Sessions at the same time; one more is refused.
     pub max_sessions: usize,
+    /// Time after which a session ends that no client has ever connected to.
+    pub unused_session_timeout: Duration,
     /// A session ends after this long without activity.
     pub session_timeout: Duration,
     /// The most that a session may ask for as its `max_images`.
@@ -36,10 +46,17 @@ pub struct Settings {
     /// Memory for received images that are not stored yet, over all sessions, in bytes. Uploads wait
     /// while it is used up; a single larger image may use all of it.
     pub upload_buffer_bytes: usize,
+    /// Memory for decoding images, over all sessions, in bytes. Images wait while it is used up; one
+    /// that needs more than all of it is refused.
+    pub decode_memory_bytes: usize,
+    /// The most memory that jobs of the model on the CPU may take together, in bytes, if it is free.
+    pub job_memory_bytes: u64,
     /// Frames that a model encodes, or estimates the depth of, in one call.
     pub frames_per_call: FramesPerCall,
     /// Jobs that may wait for a worker, over all sessions.
     pub queue_capacity: usize,
+    /// Jobs of all sessions of one creator that may run at the same time; others wait. `None` for no limit.
+    pub max_jobs_of_creator: Option<usize>,
     /// Limits of images, checked before they are decoded.
     pub image_limits: DecodeLimits,
     /// Memory for encoded frames that wait for a generation, over all sessions, in bytes.
@@ -49,6 +66,8 @@ pub struct Settings {
     pub job_timeout: Duration,
     /// How long running work may take when the system shuts down.
     pub drain_timeout: Duration,
+    /// Delivers the messages of webhooks; without it there are none.
+    pub courier: Option<Arc<dyn Courier>>,
 }
 
 impl Settings {

@@ -10,29 +10,38 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::actor_status::ActorStatus;
-use crate::blobs::{Blobs, DataDir, DataDirError};
-use crate::errors::{CreateSessionError, DeleteSessionError, Unanswered};
+use crate::blobs::{Blobs, DataDirError};
+use crate::creator::{Creator, Whose};
+use crate::errors::{CreateSessionError, DeleteSessionError, RestartError, Unanswered};
 use crate::handle::{OwnedSession, SessionHandle};
 use crate::ids::SessionId;
 use crate::jobs::Dispatcher;
+use crate::journal::Journals;
 use crate::mailbox::{AskError, Mailbox};
 use crate::metrics::Metrics;
+use crate::outbox::{DeliveryFilter, DeliveryReport, Outbox, OutboxError, Webhook, WebhookError};
 use crate::pool::LocalDispatcher;
 use crate::report::{ActorReport, SessionSummary};
 use crate::session::message::SessionMessage;
 use crate::session_config::{ConfigLimits, SessionConfig};
 use crate::settings::Settings;
+use crate::stored::Stored;
 use crate::supervisor::{SessionMailbox, Supervisor, SupervisorArgs, SupervisorMessage};
 
-/// How long removing the sessions' files may take at shutdown.
+/// How long the end of the sessions may take at shutdown.
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long attempts to deliver webhooks may take at shutdown. Later ones are made by the next process.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A handle of the running system; clones are cheap and refer to the same system.
 #[derive(Clone)]
 pub struct System {
     settings: Arc<Settings>,
+    blobs: Arc<dyn Blobs>,
+    journals: Journals,
     supervisor: Mailbox<SupervisorMessage>,
     dispatcher: Arc<dyn Dispatcher>,
+    outbox: Option<Outbox>,
     metrics: Arc<Metrics>,
     /// Whether the system shuts down.
     ending: Arc<AtomicBool>,
@@ -43,6 +52,8 @@ pub struct System {
 pub enum StartError {
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
     #[error("the actors could not be started: {0}")]
@@ -74,12 +85,20 @@ impl System {
     /// [`StartError`] if the directory cannot be used or an actor does not start.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let settings = Arc::new(settings);
-        let path = settings.data_dir.clone();
-        let data_dir = tokio::task::spawn_blocking(move || DataDir::open(&path))
-            .await
-            .map_err(|error| StartError::Actors(error.to_string()))??;
         let metrics = Metrics::new()?;
-        let blobs: Arc<dyn Blobs> = Arc::new(data_dir);
+        let stored = {
+            let (settings, metrics) = (settings.clone(), metrics.clone());
+            tokio::task::spawn_blocking(move || Stored::open(&settings, &metrics))
+                .await
+                .map_err(|error| StartError::Actors(error.to_string()))??
+        };
+        let Stored {
+            blobs,
+            journals,
+            restored,
+            outbox,
+        } = stored;
+        let outbox = outbox.map(|stored| stored.into_outbox(metrics.clone()));
         let dispatcher = Arc::new(LocalDispatcher::new(
             settings.clone(),
             blobs.clone(),
@@ -88,8 +107,11 @@ impl System {
         let ending = Arc::new(AtomicBool::new(false));
         let args = SupervisorArgs {
             settings: settings.clone(),
-            blobs,
+            blobs: blobs.clone(),
+            journals: journals.clone(),
+            restored,
             dispatcher: dispatcher.clone(),
+            outbox: outbox.clone(),
             status: ActorStatus::new("supervisor", "supervisor".to_owned()),
             metrics: metrics.clone(),
             ending: ending.clone(),
@@ -99,8 +121,11 @@ impl System {
             .map_err(|error| StartError::Actors(error.to_string()))?;
         Ok(Self {
             settings,
+            blobs,
+            journals,
             supervisor,
             dispatcher,
+            outbox,
             metrics,
             ending,
         })
@@ -109,6 +134,11 @@ impl System {
     #[cfg(test)]
     pub(crate) fn supervisor(&self) -> &ractor::ActorRef<SupervisorMessage> {
         self.supervisor.actor()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn outbox(&self) -> Option<&Outbox> {
+        self.outbox.as_ref()
     }
 
     pub fn settings(&self) -> &Settings {
@@ -135,17 +165,25 @@ impl System {
         }
     }
 
-    /// Creates a session. It ends when the returned value is dropped, unless it is kept.
+    /// Creates a session. It ends when the returned value is dropped, unless it is kept. Without a
+    /// creator only the limit of all sessions counts. The webhook is told of what happens to it.
     ///
     /// # Errors
     /// [`CreateSessionError`]; sessions are never ended to make room for a new one.
     pub async fn create_session(
         &self,
         config: SessionConfig,
+        creator: Option<Creator>,
+        webhook: Option<Webhook>,
     ) -> Result<OwnedSession, CreateSessionError> {
         config.check(&self.config_limits())?;
         self.supervisor
-            .ask(|reply| SupervisorMessage::Create(config, reply))
+            .ask(|reply| SupervisorMessage::Create {
+                config,
+                creator,
+                webhook,
+                reply,
+            })
             .await
             .map_err(|error| match error {
                 AskError::Gone(_) => CreateSessionError::ShuttingDown,
@@ -153,44 +191,48 @@ impl System {
             })?
     }
 
-    /// Finds a session.
+    /// Finds a session among those that the caller may reach.
     ///
     /// # Errors
-    /// [`Unanswered::NotFound`] if it never existed, was deleted, expired or failed.
-    pub async fn session(&self, id: SessionId) -> Result<SessionHandle, Unanswered> {
+    /// [`Unanswered::NotFound`] if it never existed, was deleted, expired or failed, or is not among
+    /// them.
+    pub async fn session(&self, id: SessionId, whose: Whose) -> Result<SessionHandle, Unanswered> {
         let found = self
             .supervisor
-            .ask(|reply| SupervisorMessage::Find(id, reply))
+            .ask(|reply| SupervisorMessage::Find(id, whose, reply))
             .await
             .map_err(unanswered)?;
         found.ok_or(Unanswered::NotFound)
     }
 
-    /// All sessions, the oldest first.
+    /// All sessions that the caller may reach, the oldest first.
     ///
     /// # Errors
     /// [`Unanswered`] if the system is busy or ends.
-    pub async fn sessions(&self) -> Result<Vec<SessionSummary>, Unanswered> {
+    pub async fn sessions(&self, whose: Whose) -> Result<Vec<SessionSummary>, Unanswered> {
         let sessions = self
             .supervisor
-            .ask(SupervisorMessage::List)
+            .ask(|reply| SupervisorMessage::List(whose, reply))
             .await
             .map_err(unanswered)?;
-        let mut summaries = ask_all(sessions, |session| async move {
+        let summaries = ask_all(sessions, |session| async move {
             session.ask(SessionMessage::Summary).await.ok()
         })
         .await;
-        summaries.sort_by_key(|summary| summary.created_at);
         Ok(summaries)
     }
 
-    /// Ends a session. Returns when its files are removed.
+    /// Ends a session that the caller may reach. Returns when its files are removed.
     ///
     /// # Errors
     /// [`DeleteSessionError`] if there is none, or its files could not be removed yet.
-    pub async fn delete_session(&self, id: SessionId) -> Result<(), DeleteSessionError> {
+    pub async fn delete_session(
+        &self,
+        id: SessionId,
+        whose: Whose,
+    ) -> Result<(), DeleteSessionError> {
         self.supervisor
-            .ask(|reply| SupervisorMessage::Delete(id, reply))
+            .ask(|reply| SupervisorMessage::Delete(id, whose, reply))
             .await
             .map_err(unanswered)?
     }
@@ -216,20 +258,55 @@ impl System {
         }
     }
 
-    /// Kills a worker and starts it again. Its job is retried once. Returns whether there is such a
-    /// worker.
+    /// Whether there is space on the disk for more images and results.
     ///
     /// # Errors
-    /// [`Unanswered`] if the system is busy or ends.
-    pub async fn restart_worker(&self, index: usize) -> Result<bool, Unanswered> {
+    /// Why there is not.
+    pub async fn check_disk(&self) -> std::io::Result<()> {
+        let blobs = self.blobs.clone();
+        tokio::task::spawn_blocking(move || blobs.check_space())
+            .await
+            .map_err(std::io::Error::other)?
+    }
+
+    /// Kills a worker and starts it again. Its job runs again, as if it had not begun.
+    ///
+    /// # Errors
+    /// [`RestartError`] if there is no such worker, or it cannot be restarted now.
+    pub async fn restart_worker(&self, index: usize) -> Result<(), RestartError> {
         self.supervisor
             .ask(|reply| SupervisorMessage::RestartWorker(index, reply))
             .await
-            .map_err(unanswered)
+            .map_err(unanswered)?
+    }
+
+    /// The messages of webhooks, the newest first.
+    ///
+    /// # Errors
+    /// [`WebhookError`] if they cannot be read.
+    pub async fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+    ) -> Result<Vec<DeliveryReport>, WebhookError> {
+        match &self.outbox {
+            Some(outbox) => outbox.list(filter).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Tries to deliver a message again, whatever has become of it.
+    ///
+    /// # Errors
+    /// [`WebhookError`] if there is no such message, or it cannot be changed.
+    pub async fn redeliver(&self, number: u64) -> Result<(), WebhookError> {
+        match &self.outbox {
+            Some(outbox) => outbox.redeliver(number).await,
+            None => Err(WebhookError::NoSuchDelivery(number)),
+        }
     }
 
     /// Shuts down: accepts no new work, waits a bounded time for running work, disconnects the
-    /// clients and removes the files.
+    /// clients. Sessions stay for the next server.
     pub async fn drain(&self) {
         self.ending.store(true, Ordering::Relaxed);
         let Ok(sessions) = self.supervisor.ask(SupervisorMessage::Drain).await else {
@@ -250,15 +327,21 @@ impl System {
             );
         }
         let (reply, closed) = oneshot::channel();
-        if self
-            .supervisor
-            .cast(SupervisorMessage::CloseAll(reply))
-            .is_err()
-            || tokio::time::timeout(CLEANUP_TIMEOUT, closed).await.is_err()
-        {
-            tracing::warn!(
-                "the sessions' files were not removed in time; the next start removes them"
-            );
+        let written = async {
+            self.supervisor
+                .cast(SupervisorMessage::CloseAll(reply))
+                .ok()?;
+            closed.await.ok()?;
+            self.journals.written().await;
+            Some(())
+        };
+        let written = tokio::time::timeout(CLEANUP_TIMEOUT, written).await;
+        if !matches!(written, Ok(Some(()))) {
+            tracing::warn!("the sessions did not end in time; the next start goes on with them");
+        }
+        if let Some(outbox) = &self.outbox {
+            // What is not done then is done by the next process.
+            let _ = tokio::time::timeout(DELIVERY_TIMEOUT, outbox.close()).await;
         }
         self.supervisor.actor().stop(Some("shutdown".to_owned()));
     }
@@ -271,7 +354,7 @@ fn unanswered(error: AskError) -> Unanswered {
     }
 }
 
-/// Asks all sessions at the same time. The answers come in any order.
+/// Asks all sessions at the same time. The answers are in the order of the sessions.
 async fn ask_all<T, F>(
     sessions: Vec<SessionMailbox>,
     question: impl Fn(SessionMailbox) -> F,
@@ -280,12 +363,19 @@ where
     T: Send + 'static,
     F: Future<Output = Option<T>> + Send + 'static,
 {
-    let mut asked: JoinSet<_> = sessions.into_iter().map(question).collect();
+    let sessions = sessions.into_iter().enumerate();
+    let mut asked: JoinSet<_> = sessions
+        .map(|(index, session)| {
+            let answer = question(session);
+            async move { Some((index, answer.await?)) }
+        })
+        .collect();
     let mut answers = Vec::with_capacity(asked.len());
     while let Some(answered) = asked.join_next().await {
         if let Ok(Some(answer)) = answered {
             answers.push(answer);
         }
     }
-    answers
+    answers.sort_by_key(|(index, _)| *index);
+    answers.into_iter().map(|(_, answer)| answer).collect()
 }

@@ -9,8 +9,10 @@ mod archive;
 mod cuda;
 mod devices;
 mod free_memory;
+mod host_memory;
 mod torchscript;
 
 pub use archive::ResolvedModel;
 pub use devices::resolve_devices;
+pub use host_memory::machine_memory;
 pub use torchscript::TorchScriptModel;

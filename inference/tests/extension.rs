@@ -10,8 +10,8 @@ use pointstream_inference::{ResolvedModel, TorchScriptModel};
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::CameraTags;
 use pointstream_reconstruction::model::{
-    CameraHint, CameraPriors, Device, Extension, ExtensionFrame, Features, FramesPerCall, Model,
-    ModelError, OnStep, PlacedFrame, Step,
+    Adjustment, AdjustmentFrame, CameraHint, CameraPriors, Device, Extension, ExtensionFrame,
+    Features, FramesPerCall, LinksOfRuns, Model, ModelError, OnStep, PlacedFrame, Step,
 };
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 
@@ -172,6 +172,65 @@ fn the_models_own_maps_save_work_and_change_nothing() {
     assert!(steps.contains(&computed), "{steps:?}");
     let known: Vec<bool> = again.maps.iter().map(Option::is_none).collect();
     assert_eq!(known, [true, true, true, true, true, false, false]);
+}
+
+#[test]
+fn frames_of_two_runs_are_adjusted_together() {
+    let model = embedded();
+    let features = encode(&model, &photos(ALL));
+    let first = predict(&model, &features[..PLACED]);
+    let go_on = &mut |_| ControlFlow::Continue(());
+    let new = extend(&model, &features, &first.cameras, &[], go_on).expect("an extension");
+    let new = new.prediction;
+    let mut links = LinksOfRuns::default();
+    let indices: Vec<Option<usize>> = (0..ALL).map(Some).collect();
+    let run = first.links.as_ref().expect("links of the first run");
+    links.add(run, &indices[..PLACED]);
+    let run = new.links.as_ref().expect("links of the second run");
+    assert!(
+        run.iter().any(|link| link.frame < PLACED),
+        "of placed frames"
+    );
+    assert!(run.iter().any(|link| link.frame >= PLACED), "of new frames");
+    links.add(run, &indices);
+    let hint = CameraHint::of_photo(&CameraTags::default(), first.size);
+    // One new frame is far off.
+    let mut cameras: Vec<Camera> = first.cameras.iter().chain(&new.cameras).cloned().collect();
+    let right = cameras.clone();
+    cameras[ALL - 1].extrinsics[(0, 3)] += 0.03;
+    let frames = cameras.iter();
+    let frames: Vec<_> = frames
+        .map(|camera| AdjustmentFrame { camera, hint })
+        .collect();
+    let adjusted = model
+        .adjust(&Adjustment {
+            size: first.size,
+            frames: &frames,
+            links: links.links(),
+        })
+        .expect("an adjustment");
+    let adjusted: Vec<_> = adjusted.into_iter().flatten().collect();
+    assert_eq!(adjusted.len(), ALL);
+    for (frame, found) in adjusted.iter().enumerate() {
+        let degrees = turn(
+            [&adjusted[0].camera, &found.camera],
+            [&right[0], &right[frame]],
+        );
+        assert!(degrees < 0.5, "{degrees} degrees between 0 and {frame}");
+        let off = centre(&found.camera.extrinsics) - centre(&right[frame].extrinsics);
+        assert!(off.norm() < 0.02, "{frame} is {} off", off.norm());
+        assert!(
+            (found.depth_factor - 1.0).abs() < 0.1,
+            "{}",
+            found.depth_factor
+        );
+    }
+    let nothing = model.adjust(&Adjustment {
+        size: first.size,
+        frames: &[],
+        links: &[],
+    });
+    assert!(matches!(nothing, Err(ModelError::Empty)));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 """Measure one run by stage: `python -m integration.bench [--json]`; `make bench` builds first.
 
+`make bench ARGS="stream ..."` measures a long stream of images instead, see `stream`.
+
 All figures come from the same run on the same machine, and the bare model and the service
 alternate, so that their ratios are meaningful even on a shared machine.
 """
@@ -10,6 +12,7 @@ import argparse
 import asyncio
 import json
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from . import compare
 from .bare_model import BareModel, embedded
 from .report import Report, summarize
 from .service import ROOT, Measurement, Photo, Server
+from .stream.__main__ import main as measure_stream
 from .wire import WireReport, measure_wire
 
 
@@ -79,6 +83,9 @@ def measure_stages(server: Server, photos: list[Photo], options: argparse.Namesp
 
 def main() -> None:
     """Run the command."""
+    if sys.argv[1:2] == ["stream"]:
+        measure_stream(sys.argv[2:])
+        return
     options = parse_arguments()
     report, wire = measure(options)
     networks = compare.parse_arguments(["--rounds", str(options.runs)])

@@ -15,7 +15,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -52,14 +52,18 @@ class Server:
     """A server process on a free port, with its own data directory."""
 
     def __init__(
-        self, options: list[str], binary: Path = ROOT / "target/release/pointstream"
+        self,
+        options: list[str],
+        binary: Path = ROOT / "target/release/pointstream",
+        log: TextIO | None = None,
     ) -> None:
+        """`log`: a file for the log, which otherwise goes to stderr."""
         self.folder = tempfile.TemporaryDirectory(prefix="pointstream-bench-")
         command = [str(binary), "--port", "0"]
         command += ["--data-dir", self.folder.name, "--log-level", "WARNING"]
         # JSON logs omit the start-up hints for people.
         command += ["--log-format", "json", *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         self.base = ""
 
     def __enter__(self) -> Server:

@@ -44,8 +44,8 @@ test('dropped photos give a growing point cloud and a valid file', async () => {
   assert.ok(full.colors > 1000, `${full.colors} colours`);
   const canvas = page.locator('#view canvas');
   assert.equal(await canvas.getAttribute('data-view'), view, 'the view does not move');
-  // Points, frustums and four images: the first cloud has been released.
-  assert.equal(await canvas.getAttribute('data-geometries'), '6');
+  // Points and images of four frames, and frustums: the first cloud has been released.
+  assert.equal(await canvas.getAttribute('data-geometries'), '9');
   assert.equal(await canvas.getAttribute('data-textures'), '4');
 
   await page.getByRole('button', { name: 'Finish' }).click();

@@ -29,7 +29,7 @@ after(async () => {
 test('the example uses the server named in its address', async () => {
   const address = `${files.base}${PAGE}?server=${encodeURIComponent(server.base)}`;
   const { page, well } = await openPage(browser.context, address);
-  assert.equal(await page.getByLabel('Server').inputValue(), server.base);
+  assert.equal(await page.getByLabel('Server', { exact: true }).inputValue(), server.base);
   await chooseResolution(page, 112);
   await page.locator('#photos').setInputFiles(photos(3));
   await logged(page, 'update, 3 images');
@@ -72,12 +72,12 @@ test('the example remembers the server that was entered', async () => {
   const { page, well } = await openPage(browser.context, `${files.base}${PAGE}`, {
     allowed: refused,
   });
-  await page.getByLabel('Server').fill(server.base);
+  await page.getByLabel('Server', { exact: true }).fill(server.base);
   await page.getByRole('button', { name: 'Use' }).click();
   await logged(page, `server ${server.base}`);
   await page.reload();
   await logged(page, `server ${server.base}`);
-  assert.equal(await page.getByLabel('Server').inputValue(), server.base);
+  assert.equal(await page.getByLabel('Server', { exact: true }).inputValue(), server.base);
   well();
   await page.close();
 });

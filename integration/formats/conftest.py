@@ -12,6 +12,18 @@ from .result import Result
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option for the folder of the files."""
     parser.addoption("--result", required=True, help="folder with a result in every format")
+    parser.addoption(
+        "--rounding",
+        type=float,
+        default=0.0,
+        help="how far positions may be apart, absolutely and relatively",
+    )
+
+
+@pytest.fixture(scope="session")
+def rounding(request: pytest.FixtureRequest) -> float:
+    """How far positions may be apart."""
+    return request.config.getoption("--rounding")
 
 
 @pytest.fixture(scope="session")

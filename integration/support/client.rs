@@ -5,6 +5,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::handshake::client::Response;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
@@ -75,15 +77,35 @@ impl Answer {
 
 /// Opens a socket without reading anything from it.
 pub async fn open(address: &str) -> Result<Socket, Error> {
+    let opened = Box::pin(open_with(address, &[], None));
+    opened.await.map(|(socket, _)| socket)
+}
+
+/// The same for a client that takes messages up to this size in bytes.
+pub async fn open_limited(address: &str, limit: usize) -> Result<Socket, Error> {
+    let opened = Box::pin(open_with(address, &[], Some(limit)));
+    opened.await.map(|(socket, _)| socket)
+}
+
+/// Opens a socket with further headers of the handshake; returns also the response to it.
+async fn open_with(
+    address: &str,
+    headers: &[(&'static str, &str)],
+    limit: Option<usize>,
+) -> Result<(Socket, Response), Error> {
     let config = WebSocketConfig::default()
-        .max_message_size(None)
-        .max_frame_size(None);
-    let (socket, _) = within(
+        .max_message_size(limit)
+        .max_frame_size(limit);
+    let mut request = address.into_client_request()?;
+    for (name, value) in headers {
+        let value = value.parse().expect("a header");
+        request.headers_mut().insert(*name, value);
+    }
+    within(
         "the handshake",
-        connect_async_with_config(address, Some(config), true),
+        connect_async_with_config(request, Some(config), true),
     )
-    .await?;
-    Ok(socket)
+    .await
 }
 
 impl Client {
@@ -102,12 +124,43 @@ impl Client {
         Self::at(&format!("{}?{query}", server.socket(session)), session).await
     }
 
+    /// Connects with further headers of the handshake, without waiting for a message; returns also the
+    /// subprotocol that the server selected.
+    pub async fn with_headers(
+        address: &str,
+        session: &str,
+        headers: &[(&'static str, &str)],
+    ) -> (Self, Option<String>) {
+        let (socket, response) = open_with(address, headers, None)
+            .await
+            .expect("a handshake");
+        let selected = response.headers().get("sec-websocket-protocol");
+        let selected = selected.map(|value| value.to_str().expect("text").to_owned());
+        let client = Self {
+            session: session.to_owned(),
+            greeting: Value::Null,
+            payload: None,
+            socket,
+        };
+        (client, selected)
+    }
+
+    /// Connects with a token in the handshake and reads the greeting.
+    pub async fn with_token(server: &Server, session: &str, token: &str) -> Self {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", &*bearer)];
+        let (mut client, _) = Self::with_headers(&server.socket(session), session, &headers).await;
+        client.greeting = client.expect("connected").await;
+        client
+    }
+
     /// Connects to an address that refuses; returns the messages before the close.
     pub async fn refused(address: &str) -> (Vec<Value>, Closed) {
         Self::raw(address, "").await.closed().await
     }
 
-    async fn at(address: &str, session: &str) -> Self {
+    /// Connects to an address and reads the greeting.
+    pub async fn at(address: &str, session: &str) -> Self {
         let mut client = Self::raw(address, session).await;
         client.greeting = client.expect("connected").await;
         client
@@ -171,6 +224,11 @@ impl Client {
                 Some(Ok(Message::Text(text))) => {
                     let message: Value = serde_json::from_str(&text).expect("messages are JSON");
                     assert!(message["type"].is_string(), "no type: {}", brief(&message));
+                    let is_error = message["type"] == "error";
+                    assert!(
+                        !is_error || message["code"].is_string(),
+                        "no code: {message}"
+                    );
                     return Ok(message);
                 }
                 Some(Ok(Message::Binary(bytes))) => {

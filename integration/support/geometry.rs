@@ -222,6 +222,6 @@ pub fn numbers(rows: &Value) -> Vec<f64> {
         .collect()
 }
 
-fn matrix4(rows: &Value) -> Matrix4<f64> {
+pub fn matrix4(rows: &Value) -> Matrix4<f64> {
     Matrix4::from_row_slice(&numbers(rows))
 }

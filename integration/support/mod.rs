@@ -3,15 +3,21 @@
 pub mod archives;
 pub mod client;
 pub mod compressed;
+pub mod disk;
+pub mod follower;
 pub mod gate;
 pub mod geometry;
 pub mod glb;
+pub mod issuer;
 pub mod npz;
 pub mod paths;
 pub mod pictures;
 pub mod program;
 pub mod proxy;
 pub mod python;
+pub mod raw;
+pub mod receiver;
+pub mod relay;
 pub mod rest;
 pub mod scene;
 pub mod schemas;
@@ -20,6 +26,8 @@ pub mod server;
 pub mod store;
 #[path = "../../reconstruction/tests/exif/tiff.rs"]
 pub mod tiff;
+pub mod tls;
+pub mod tokens;
 
 use std::future::Future;
 use std::time::Duration;

@@ -21,11 +21,12 @@ impl Reply {
             .unwrap_or_else(|error| panic!("{error} in the reply {}", self.text()))
     }
 
-    /// The message of an error, which must be exactly `{"detail": "..."}`.
+    /// The message of an error, which must be exactly `{"detail": "...", "code": "..."}`.
     pub fn detail(&self) -> String {
         let json = self.json();
         let fields = json.as_object().expect("an error is an object");
-        assert_eq!(fields.len(), 1, "an error has one field: {json}");
+        assert_eq!(fields.len(), 2, "an error has two fields: {json}");
+        assert!(fields["code"].is_string(), "a code is a word: {json}");
         fields["detail"]
             .as_str()
             .expect("detail is text")
@@ -70,6 +71,18 @@ pub async fn request_with(
     headers: &[(&str, &str)],
     body: Vec<u8>,
 ) -> Reply {
+    try_request(method, url, headers, body)
+        .await
+        .unwrap_or_else(|error| panic!("{method} {url}: {error}"))
+}
+
+/// Sends a request; fails if there is no whole response.
+pub async fn try_request(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> Result<Reply, ureq::Error> {
     let mut builder = ureq::http::Request::builder().method(method).uri(url);
     for (name, value) in headers {
         builder = builder.header(*name, *value);
@@ -96,5 +109,4 @@ pub async fn request_with(
     within("the reply", called)
         .await
         .expect("the request does not panic")
-        .unwrap_or_else(|error| panic!("{method} {url}: {error}"))
 }

@@ -24,7 +24,12 @@ impl Scrape {
         assert_eq!(reply.status, 200, "{}", reply.text());
         let kind = reply.header("content-type").unwrap_or_default();
         assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
-        let parsed = python::run("exposition/parse.py", reply.body).await;
+        Self::read(reply.body).await
+    }
+
+    /// Reads the text of a scrape.
+    pub async fn read(text: Vec<u8>) -> Self {
+        let parsed = python::run("exposition/parse.py", text).await;
         Self(serde_json::from_slice(&parsed).expect("the parser prints JSON"))
     }
 

@@ -1,6 +1,7 @@
 //! The server's process.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::archives::archive;
 use super::client::Client;
+use super::disk::Disk;
 pub use super::paths::new_data_dir;
 use super::rest::{self, Reply};
 use super::{until, within};
@@ -40,9 +42,45 @@ impl Server {
 
     /// Starts a server in a data directory that may have been used before.
     pub async fn start_in(data: TempDir, options: &[&str]) -> Self {
-        let mut process = command(data.path(), options)
-            .spawn()
-            .expect("the program starts");
+        let command = command(data.path(), options);
+        Self::run(data, command).await
+    }
+
+    /// Starts a server in a data directory that may have been used before. The system lets it open so many
+    /// files, and more if it asks for them.
+    pub async fn start_with_files(data: TempDir, files: u64, options: &[&str]) -> Self {
+        let mut command = command(data.path(), options);
+        let limit = move || {
+            let (_, most) = rlimit::getrlimit(rlimit::Resource::NOFILE)?;
+            rlimit::setrlimit(rlimit::Resource::NOFILE, files, most)
+        };
+        // SAFETY: both calls are safe between `fork` and `exec`, and take no memory.
+        unsafe { command.pre_exec(limit) };
+        Self::run(data, command).await
+    }
+
+    /// Starts a server whose data directory is on a small disk.
+    pub async fn start_on(disk: &Disk, data: TempDir, options: &[&str]) -> Self {
+        let command = on(disk, data.path(), options);
+        Self::run(data, command).await
+    }
+
+    /// Starts a server through another command, which becomes the server.
+    pub async fn start_through(wrapper: &[&str], data: TempDir, options: &[&str]) -> Self {
+        let program = command(data.path(), options);
+        let (first, rest) = wrapper.split_first().expect("a command");
+        let mut command = Command::new(first);
+        command.args(rest);
+        Self::run(data, followed_by(command, &program)).await
+    }
+
+    /// The identifier of the process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    async fn run(data: TempDir, mut command: Command) -> Self {
+        let mut process = command.spawn().expect("the program starts");
         let log = Arc::new(Mutex::new(String::new()));
         let (found, address) = oneshot::channel();
         let stdout = process.stdout.take().expect("stdout is a pipe");
@@ -139,6 +177,18 @@ impl Server {
         .await
     }
 
+    /// Waits until the worker runs the model for a reconstruction.
+    pub async fn at_work(&self) {
+        until("the start of the model", async || {
+            let tree = self.get("/actors").await.json();
+            let children = tree["children"].as_array().expect("a list");
+            let pool = children.iter().find(|child| child["kind"] == "pool")?;
+            let kind = &pool["children"][0]["current_job"]["kind"];
+            (kind == "reconstruct").then_some(())
+        })
+        .await;
+    }
+
     /// The process's output so far.
     pub fn log(&self) -> String {
         let log = self.log.lock();
@@ -147,9 +197,14 @@ impl Server {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
+        self.signal(libc::SIGTERM);
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: libc::c_int) {
         let id = libc::pid_t::try_from(self.process.id()).expect("a process id");
         // SAFETY: `kill` takes no pointers; the process is our child and has not been waited for.
-        let sent = unsafe { libc::kill(id, libc::SIGTERM) };
+        let sent = unsafe { libc::kill(id, signal) };
         assert_eq!(sent, 0, "the process is there");
     }
 
@@ -168,11 +223,29 @@ impl Server {
         .await
     }
 
+    /// The files that the process has open.
+    pub fn open_files(&self) -> Vec<PathBuf> {
+        let folder = format!("/proc/{}/fd", self.process.id());
+        let entries = std::fs::read_dir(folder).expect("the process runs");
+        // A file may be closed during the search.
+        let files = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        files.collect()
+    }
+
     /// Resident memory of the process in bytes.
     pub fn resident_bytes(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most resident memory that the process ever had, in bytes.
+    pub fn peak_resident_bytes(&self) -> u64 {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.process.id());
         let status = std::fs::read_to_string(path).expect("the process runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kilobytes = line.and_then(|line| line.split_whitespace().next());
         1024 * kilobytes
             .and_then(|number| number.parse::<u64>().ok())
@@ -197,9 +270,16 @@ impl Drop for Server {
 /// Starts a server that must fail; returns its exit code and output.
 pub async fn refused_start(options: &[&str]) -> (i32, String) {
     let data = new_data_dir();
-    let mut process = command(data.path(), options)
-        .spawn()
-        .expect("the program starts");
+    refused(command(data.path(), options)).await
+}
+
+/// The same for a server whose data directory is on a small disk.
+pub async fn refused_on(disk: &Disk, data: &Path, options: &[&str]) -> (i32, String) {
+    refused(on(disk, data, options)).await
+}
+
+async fn refused(mut command: Command) -> (i32, String) {
+    let mut process = command.spawn().expect("the program starts");
     let mut stdout = process.stdout.take().expect("stdout is a pipe");
     let mut stderr = process.stderr.take().expect("stderr is a pipe");
     let status = tokio::time::timeout(super::PATIENCE, async {
@@ -225,8 +305,10 @@ pub async fn refused_start(options: &[&str]) -> (i32, String) {
 /// All files of sessions in a data directory, as paths relative to it.
 pub fn session_files(data: &Path) -> Vec<String> {
     let mut files = files_below(data);
-    // The lock file exists while a server uses the directory.
-    files.retain(|file| file != "lock");
+    // The folder's marker, the lock, which exists while a server uses it, and the outbox of webhooks.
+    files.retain(|file| {
+        file != "lock" && file != "pointstream-data" && !file.starts_with("webhooks.sqlite")
+    });
     files
 }
 
@@ -281,6 +363,27 @@ fn command(data: &Path, options: &[&str]) -> Command {
         }
     }
     command
+}
+
+/// The same on a small disk.
+fn on(disk: &Disk, data: &Path, options: &[&str]) -> Command {
+    followed_by(disk.entrance(), &command(data, options))
+}
+
+/// A command that runs another one, with the environment and the pipes of the program.
+fn followed_by(mut wrapper: Command, command: &Command) -> Command {
+    wrapper.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapper.env(name, value),
+            None => wrapper.env_remove(name),
+        };
+    }
+    wrapper
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    wrapper
 }
 
 /// Copies a stream to the log, and sends the address on which the server listens.

@@ -63,8 +63,7 @@ fn main() -> Result<(), Error> {
         (Cameras::of(&scene), scene.points.len())
     };
     println!("{count} frames, {points} points");
-    // SAFETY: no other process changes the file.
-    let npz = unsafe { memmap2::Mmap::map(&File::open(&npz)?)? };
+    let npz = File::open(&npz)?;
     let frames = Frames {
         images: &sample.images,
         arrays: NpzReader::new(npz, count, sample.prediction.size)?,
@@ -103,12 +102,13 @@ fn repeat(prediction: &Prediction, count: usize) -> Prediction {
             .copied()
             .collect(),
         report: None,
+        links: None,
     }
 }
 
 struct Frames<'a> {
     images: &'a [RgbImage],
-    arrays: NpzReader<memmap2::Mmap>,
+    arrays: NpzReader<File>,
 }
 
 impl FrameData for Frames<'_> {

@@ -10,11 +10,13 @@ use std::path::Path;
 use std::{env, fs};
 
 use common::{SIZE, predict};
-use nalgebra::{Isometry3, Matrix3, Similarity3, Vector3};
+use nalgebra::{Affine3, Isometry3, Matrix3, Matrix4, Similarity3, Vector3};
 use pointstream_reconstruction::cloud::{
-    Alignment, CloudOptions, Pixel, PointFilters, Scene, build_scene,
+    Alignment, CloudOptions, FrameCloud, Pixel, PointFilters, Scene, build_scene,
 };
-use pointstream_reconstruction::formats::glb::{GlbCompression, write_glb};
+use pointstream_reconstruction::formats::glb::{
+    FramesGlb, GlbCompression, write_frames_glb, write_glb,
+};
 use strum::VariantArray;
 
 type Error = Box<dyn std::error::Error>;
@@ -31,6 +33,23 @@ fn main() -> Result<(), Error> {
             };
             fs::write(folder.join(name), write_glb(&scene, compression)?)?;
         }
+    }
+    let scene = scene(6, true)?;
+    let frames = frames(&scene);
+    let glb = FramesGlb {
+        frames: &frames,
+        image_size: scene.image_size,
+        show_cameras: true,
+        world_to_glb: &scene.world_to_glb,
+        alignment: &scene.alignment,
+        confidence_threshold: scene.confidence_threshold,
+    };
+    for &compression in GlbCompression::VARIANTS {
+        let name = match compression {
+            GlbCompression::None => "frames.glb".to_owned(),
+            _ => format!("frames.{compression}.glb"),
+        };
+        fs::write(folder.join(name), write_frames_glb(&glb, compression)?)?;
     }
     Ok(())
 }
@@ -91,6 +110,25 @@ fn scenes() -> Result<Vec<(&'static str, Scene)>, Error> {
         ("extreme_numbers", extreme),
         ("two_million_points", two_million_points()),
     ])
+}
+
+/// The frames of a scene in two chunks, with stretched lenses. One has no points.
+fn frames(scene: &Scene) -> Vec<FrameCloud> {
+    let cameras = scene.cameras.iter().enumerate();
+    let frames = cameras.filter_map(|(index, camera)| {
+        let points = scene.pixels.iter().zip(&scene.points).zip(&scene.colors);
+        let points = points.filter(|((pixel, _), _)| pixel.frame as usize == index && index != 2);
+        let points = points.map(|((_, point), color)| (*point, *color));
+        let frame = FrameCloud::of_points(camera, &scene.world_to_glb, points)?;
+        let stretch = Matrix4::new_nonuniform_scaling(&Vector3::new(1.1, 1.2, 1.3));
+        let matrix = frame.points_to_glb.matrix() * stretch;
+        Some(FrameCloud {
+            chunk: index / 3,
+            points_to_glb: Affine3::from_matrix_unchecked(matrix),
+            ..frame
+        })
+    });
+    frames.collect()
 }
 
 fn scene(frames: u64, show_cameras: bool) -> Result<Scene, Error> {

@@ -23,6 +23,7 @@ pub mod map;
 pub mod model;
 pub mod prediction;
 pub mod quality;
+pub mod stored;
 mod word_list;
 
 pub use word_list::word_list;

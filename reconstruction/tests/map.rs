@@ -13,8 +13,8 @@ use pointstream_reconstruction::cloud::{
 use pointstream_reconstruction::geometry::Distortion;
 use pointstream_reconstruction::image::ImageStatistics;
 use pointstream_reconstruction::map::{
-    ChunkPoints, ChunkSource, FirstChunk, LocalCoordinates, Map, MapScene, NextChunk, Places,
-    PointsFileError, Window, WindowPlan,
+    ChunkPoints, ChunkSource, Corrections, FirstChunk, FrameCorrection, LocalCoordinates, Map,
+    MapScene, NextChunk, Places, PointsFileError, Window, WindowKind, WindowPlan,
 };
 use pointstream_reconstruction::prediction::{Camera, FrameReport, ReportedReason};
 use pointstream_reconstruction::quality::{Quality, QualityReason, RequestImage, Verdict};
@@ -183,8 +183,15 @@ fn points_of_all_chunks_are_on_the_surface_in_the_order_of_their_frames() {
     // The first chunk alone is what one run of the model gives.
     let alone = run(&[0, 1, 2], &[]);
     let (expected, _) = build_scene(&alone.prediction, &alone.frames(), None, &OPTIONS).unwrap();
-    assert_eq!(stream.scene(&[0, 1, 2]).points, expected.points);
-    assert_eq!(scene.points[..3 * per_frame], expected.points);
+    assert_eq!(
+        stream.scene(&[0, 1, 2]).points,
+        scene.points[..3 * per_frame]
+    );
+    for (point, expected) in scene.points.iter().zip(&expected.points) {
+        let error = (0..3).map(|axis| (point[axis] - expected[axis]).abs());
+        // Up to rounding.
+        assert!(error.fold(0.0, f32::max) < 1e-6);
+    }
     assert_eq!(scene.cameras[..3], expected.cameras);
 }
 
@@ -293,6 +300,7 @@ const PLAN: WindowPlan = WindowPlan {
     first: 6,
     new: 2,
     placed: 4,
+    mixes_pieces: false,
 };
 
 /// The next window of a model that gives frames no vectors.
@@ -302,6 +310,10 @@ fn next(map: Option<&Map>, waiting: &[u64]) -> Option<Window> {
 
 fn window(placed: &[u64], new: &[u64]) -> Option<Window> {
     Some(Window {
+        kind: match placed {
+            [] => WindowKind::Begin,
+            _ => WindowKind::Extend,
+        },
         placed: placed.to_vec(),
         new: new.to_vec(),
     })
@@ -517,4 +529,96 @@ fn local_coordinates_keep_their_precision_far_from_the_origin() {
         ..camera(1)
     };
     assert_eq!(LocalCoordinates::of(&flat), None);
+}
+
+/// A similarity of the map's world.
+fn movement() -> Similarity3<f64> {
+    Similarity3::new(
+        Vector3::new(0.5, -0.2, 0.1),
+        Vector3::new(0.1, 0.2, -0.1),
+        1.25,
+    )
+}
+
+/// Corrections that move some frames with their points.
+fn moved(map: &Map, numbers: &[u64], movement: &Similarity3<f64>) -> Corrections {
+    let mut corrections = Corrections::default();
+    for &number in numbers {
+        let mut camera = map.camera(number).unwrap();
+        let camera_to_world = movement * isometry(&camera).inverse();
+        camera.extrinsics = camera_to_world.isometry.inverse().to_homogeneous();
+        let correction = FrameCorrection::new(&camera, camera_to_world.scaling());
+        corrections.insert(number, correction.unwrap());
+    }
+    corrections
+}
+
+fn isometry(camera: &Camera) -> Isometry3<f64> {
+    let rotation = camera.extrinsics.fixed_view::<3, 3>(0, 0).into_owned();
+    let translation = camera.extrinsics.fixed_view::<3, 1>(0, 3).into_owned();
+    Isometry3::from_parts(
+        translation.into(),
+        nalgebra::UnitQuaternion::from_matrix(&rotation),
+    )
+}
+
+#[test]
+fn corrected_frames_take_their_points_and_their_neighbours_along() {
+    let mut stream = three_windows(OPTIONS);
+    let numbers = stream.numbers();
+    let before = stream.scene(&numbers);
+    // Frames 1 and 4 have no correction.
+    let corrections = moved(&stream.map, &[0, 2, 3, 5], &movement());
+    stream.map.correct(&corrections);
+    let after = stream.scene(&numbers);
+    assert_eq!(after.pixels, before.pixels);
+    let to_glb = *stream.map.world_to_glb();
+    let movement = to_glb * movement() * to_glb.inverse();
+    let size = before.camera_size / 0.03;
+    for (after, before) in after.points.iter().zip(&before.points) {
+        let point = |point: &[f32; 3]| Point3::from(point.map(f64::from));
+        let error = (point(after) - movement * point(before)).norm();
+        assert!(error < 1e-5 * size, "{error}");
+    }
+    for (after, before) in after.cameras.iter().zip(&before.cameras) {
+        let expected = (movement * before.pose.unwrap()).isometry;
+        let pose = after.pose.unwrap();
+        assert!((pose.translation.vector - expected.translation.vector).norm() < 1e-6 * size);
+        assert!(pose.rotation.angle_to(&expected.rotation) < 1e-6);
+    }
+}
+
+#[test]
+fn points_stay_at_their_pixels_if_the_focal_length_is_corrected() {
+    let mut stream = three_windows(OPTIONS);
+    let mut camera = stream.map.camera(3).unwrap();
+    camera.intrinsics[(0, 0)] *= 1.1;
+    camera.intrinsics[(1, 1)] *= 1.2;
+    let mut corrections = Corrections::default();
+    corrections.insert(3, FrameCorrection::new(&camera, 1.3).unwrap());
+    stream.map.correct(&corrections);
+    let scene = stream.scene(&stream.numbers());
+    let corrected = &scene.cameras[3];
+    assert_eq!(corrected.intrinsics, camera.intrinsics);
+    // The others have the same lens.
+    assert_eq!(scene.cameras[5].intrinsics, camera.intrinsics);
+    let to_world = scene.world_to_glb.inverse();
+    let of_frame = scene.pixels.iter().zip(&scene.points);
+    for (pixel, point) in of_frame.filter(|(pixel, _)| pixel.frame == 3) {
+        let world = to_world * Point3::from(point.map(f64::from));
+        let seen = corrected.extrinsics * world.to_homogeneous();
+        let found = corrected.intrinsics * seen.xyz() / seen.z;
+        let (u, v) = (pixel.index % SIZE.width, pixel.index / SIZE.width);
+        assert!((found.x - f64::from(u)).abs() < 1e-3 && (found.y - f64::from(v)).abs() < 1e-3);
+    }
+}
+
+#[test]
+fn an_impossible_camera_is_no_correction() {
+    let stream = three_windows(OPTIONS);
+    let mut camera = stream.map.camera(3).unwrap();
+    assert!(FrameCorrection::new(&camera, f64::NAN).is_none());
+    assert!(FrameCorrection::new(&camera, 0.0).is_none());
+    camera.extrinsics[(0, 0)] = 3.0;
+    assert!(FrameCorrection::new(&camera, 1.0).is_none());
 }

@@ -2,22 +2,33 @@
 
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
-
+use crate::entrance::Peer;
 use crate::metrics::OpenGauge;
+use crate::places::Place;
 
 /// One of the `--max-clients` slots. Held as long as the client's network connection, also after
 /// it becomes a WebSocket.
 #[derive(Debug, Clone)]
 pub struct ClientSlot {
-    _held: Arc<(OwnedSemaphorePermit, OpenGauge)>,
+    held: Arc<(Place, OpenGauge)>,
+    peer: Peer,
 }
 
 impl ClientSlot {
     /// Takes a slot and counts the client as connected.
-    pub fn new(permit: OwnedSemaphorePermit, open: OpenGauge) -> Self {
+    pub fn new(place: Place, open: OpenGauge, peer: Peer) -> Self {
         Self {
-            _held: Arc::new((permit, open)),
+            held: Arc::new((place, open)),
+            peer,
         }
+    }
+
+    /// The other end of the connection, which may be a proxy.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    pub fn place(&self) -> &Place {
+        &self.held.0
     }
 }

@@ -1,20 +1,24 @@
 //! Errors of the REST interface: status, text and headers.
 
 use std::fmt;
+use std::io;
 
 use pointstream_actors::{
-    CreateSessionError, DeleteSessionError, ErrorKind, OutOfRange, ResultFileError, ThumbnailError,
-    Unanswered,
+    CreateSessionError, DeleteSessionError, ErrorCode, ErrorKind, OutOfRange, RestartError,
+    ResultFileError, TakeOverError, ThumbnailError, Unanswered, WebhookError,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 use warp::http::StatusCode;
-use warp::http::header::{ALLOW, HeaderValue, RETRY_AFTER};
+use warp::http::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::reject::Reject;
 use warp::reply::{Reply, Response};
 
+use crate::auth::Refusal;
+use crate::webhooks::RefusedWebhook;
+
 /// Seconds after which a client may try again (`Retry-After` of a 503).
-const RETRY_SECONDS: &str = "10";
+const RETRY_SECONDS: u64 = 10;
 
 /// The session does not exist or has ended: a text for REST and for WebSockets.
 pub const SESSION_NOT_FOUND: &str = "Session not found";
@@ -24,60 +28,86 @@ pub const SESSION_NOT_FOUND: &str = "Session not found";
 pub struct ErrorBody {
     /// What failed and how to correct it, as readable text.
     detail: String,
+    /// Which error it is, for programs.
+    code: ErrorCode,
 }
 
-/// A status and `{"detail": "..."}`.
+/// A status and `{"detail": "...", "code": "..."}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
     status: StatusCode,
+    code: ErrorCode,
     detail: String,
     /// The `Allow` header: methods that the resource has.
     allow: Option<String>,
-    /// Whether to send `Retry-After`.
-    later: bool,
+    /// Seconds after which the client may try again (`Retry-After`).
+    retry_after: Option<u64>,
+    /// What a caller must show (`WWW-Authenticate`).
+    challenge: Option<String>,
 }
 
 impl ApiError {
-    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    pub fn new(status: StatusCode, code: ErrorCode, detail: impl Into<String>) -> Self {
         Self {
             status,
+            code,
             detail: detail.into(),
             allow: None,
-            later: false,
+            retry_after: None,
+            challenge: None,
         }
     }
 
     /// 503 with `Retry-After`.
-    pub fn busy(detail: impl Into<String>) -> Self {
+    pub fn busy(code: ErrorCode, detail: impl Into<String>) -> Self {
         Self {
-            later: true,
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            retry_after: Some(RETRY_SECONDS),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+        }
+    }
+
+    /// 429 with `Retry-After` in so many seconds.
+    pub fn too_many(code: ErrorCode, detail: impl Into<String>, seconds: u64) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail)
         }
     }
 
     /// 404: the session does not exist or has ended.
     pub fn session_not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, SESSION_NOT_FOUND)
+        Self::new(
+            StatusCode::NOT_FOUND,
+            ErrorCode::SessionNotFound,
+            SESSION_NOT_FOUND,
+        )
     }
 
     /// 404: another resource does not exist.
     pub fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, detail)
+        Self::new(StatusCode::NOT_FOUND, ErrorCode::NotFound, detail)
     }
 
     /// 422: a parameter is invalid.
     pub fn invalid(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorCode::InvalidParameter,
+            detail,
+        )
     }
 
     /// 405 with the methods that the resource has.
     pub fn method_not_allowed<'a>(methods: impl Iterator<Item = &'a str>) -> Self {
         let allow = methods.collect::<Vec<_>>().join(", ");
+        let detail = format!("method not allowed; this resource has {allow}");
         Self {
-            later: false,
-            status: StatusCode::METHOD_NOT_ALLOWED,
-            detail: format!("method not allowed; this resource has {allow}"),
             allow: Some(allow),
+            ..Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                ErrorCode::MethodNotAllowed,
+                detail,
+            )
         }
     }
 
@@ -86,12 +116,26 @@ impl ApiError {
         tracing::error!(%error, "request failed with an internal error");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorCode::Internal,
             "internal error; the server's log says more",
         )
     }
 
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
     pub fn detail(&self) -> &str {
         &self.detail
+    }
+}
+
+impl From<&Refusal> for ApiError {
+    fn from(refusal: &Refusal) -> Self {
+        Self {
+            challenge: Some(refusal.challenge()),
+            ..Self::new(refusal.status(), refusal.code(), refusal.to_string())
+        }
     }
 }
 
@@ -105,7 +149,24 @@ impl From<Unanswered> for ApiError {
     fn from(error: Unanswered) -> Self {
         match error {
             Unanswered::NotFound => Self::session_not_found(),
-            Unanswered::Busy | Unanswered::ShuttingDown => Self::busy(error.to_string()),
+            Unanswered::Busy => Self::busy(ErrorCode::ServerBusy, error.to_string()),
+            Unanswered::ShuttingDown => Self::busy(ErrorCode::ShuttingDown, error.to_string()),
+        }
+    }
+}
+
+impl From<RestartError> for ApiError {
+    fn from(error: RestartError) -> Self {
+        let detail = error.to_string();
+        match error {
+            RestartError::Unanswered(error) => error.into(),
+            RestartError::NoSuchWorker { .. } => Self::not_found(detail),
+            RestartError::Starting { .. } => {
+                Self::new(StatusCode::CONFLICT, ErrorCode::WorkerRestarts, detail)
+            }
+            RestartError::TooSoon { seconds, .. } => {
+                Self::too_many(ErrorCode::WorkerRestarts, detail, seconds)
+            }
         }
     }
 }
@@ -123,15 +184,44 @@ impl From<ResultFileError> for ApiError {
     fn from(error: ResultFileError) -> Self {
         match error {
             ResultFileError::Unanswered(error) => error.into(),
-            ResultFileError::TimedOut { .. } => {
-                Self::new(StatusCode::GATEWAY_TIMEOUT, error.to_string())
-            }
+            ResultFileError::TimedOut { .. } => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                ErrorCode::Timeout,
+                error.to_string(),
+            ),
             ResultFileError::Write { ref source, .. }
                 if ErrorKind::of_files(&**source) == ErrorKind::DiskFull =>
             {
-                Self::new(StatusCode::INSUFFICIENT_STORAGE, error.to_string())
+                Self::new(
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    ErrorCode::DiskFull,
+                    error.to_string(),
+                )
             }
             ResultFileError::Write { .. } | ResultFileError::Internal(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<TakeOverError> for ApiError {
+    fn from(error: TakeOverError) -> Self {
+        match error {
+            TakeOverError::Unanswered(error) => error.into(),
+            // The other session has ended meanwhile.
+            TakeOverError::Files(source) if source.kind() == io::ErrorKind::NotFound => {
+                Self::session_not_found()
+            }
+            TakeOverError::Files(ref source)
+                if ErrorKind::of_files(source) == ErrorKind::DiskFull =>
+            {
+                let detail = error.to_string();
+                Self::new(
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    ErrorCode::DiskFull,
+                    detail,
+                )
+            }
+            TakeOverError::Files(_) | TakeOverError::Internal(_) => Self::internal(&error),
         }
     }
 }
@@ -145,13 +235,45 @@ impl From<ThumbnailError> for ApiError {
     }
 }
 
+impl From<RefusedWebhook> for ApiError {
+    fn from(error: RefusedWebhook) -> Self {
+        match error {
+            RefusedWebhook::Random(_) => Self::internal(&error),
+            error => Self::invalid(format!("webhook: {error}")),
+        }
+    }
+}
+
+impl From<WebhookError> for ApiError {
+    fn from(error: WebhookError) -> Self {
+        match error {
+            WebhookError::Unanswered(error) => error.into(),
+            WebhookError::NoSuchDelivery(_) => Self::not_found(error.to_string()),
+            WebhookError::Storage { .. } | WebhookError::Behind => Self::internal(&error),
+        }
+    }
+}
+
 impl From<CreateSessionError> for ApiError {
     fn from(error: CreateSessionError) -> Self {
         match error {
             CreateSessionError::OutOfRange(error) => error.into(),
-            CreateSessionError::AtCapacity { .. }
-            | CreateSessionError::ShuttingDown
-            | CreateSessionError::Busy => Self::busy(error.to_string()),
+            CreateSessionError::CreatorAtCapacity { .. } => {
+                Self::too_many(ErrorCode::TooManySessions, error.to_string(), RETRY_SECONDS)
+            }
+            CreateSessionError::AtCapacity { .. } => {
+                Self::busy(ErrorCode::TooManySessions, error.to_string())
+            }
+            CreateSessionError::ShuttingDown => Unanswered::ShuttingDown.into(),
+            CreateSessionError::Busy => Unanswered::Busy.into(),
+            CreateSessionError::Storage(ref failed) if failed.code == ErrorCode::DiskFull => {
+                let detail = error.to_string();
+                Self::new(
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    ErrorCode::DiskFull,
+                    detail,
+                )
+            }
             CreateSessionError::Storage(_) | CreateSessionError::Internal(_) => {
                 Self::internal(&error)
             }
@@ -165,15 +287,19 @@ impl Reply for ApiError {
     fn into_response(self) -> Response {
         let body = warp::reply::json(&ErrorBody {
             detail: self.detail,
+            code: self.code,
         });
         let mut response = warp::reply::with_status(body, self.status).into_response();
         if let Some(Ok(allow)) = self.allow.map(HeaderValue::try_from) {
             response.headers_mut().insert(ALLOW, allow);
         }
-        if self.later {
+        if let Some(seconds) = self.retry_after {
             response
                 .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+                .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(Ok(challenge)) = self.challenge.map(HeaderValue::try_from) {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         response
     }
@@ -185,6 +311,27 @@ mod tests {
     use pointstream_reconstruction::formats::WriteError;
 
     use super::*;
+    use strum::VariantArray;
+
+    /// The codes in the first column of the table below a heading.
+    fn codes_of_the_documentation() -> Vec<&'static str> {
+        let text = include_str!("../../docs/protocol.md");
+        let (_, section) = text.split_once("### Error codes").expect("a heading");
+        let section = section.split("\n#").next().expect("a section");
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+        rows.map(|row| row.split('`').next().expect("a code"))
+            .collect()
+    }
+
+    #[test]
+    fn the_documentation_lists_all_codes() {
+        let codes = ErrorCode::VARIANTS.iter().map(<&str>::from);
+        assert_eq!(codes_of_the_documentation(), codes.collect::<Vec<_>>());
+        for code in ErrorCode::VARIANTS {
+            let json = serde_json::to_value(code).expect("serialisable");
+            assert_eq!(json, <&str>::from(code));
+        }
+    }
 
     #[test]
     fn a_405_lists_the_methods() {

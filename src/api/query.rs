@@ -4,12 +4,36 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use pointstream_actors::{ConfigLimits, OutOfRange, PointOptions, SessionConfig};
+use pointstream_actors::{
+    AttachOptions, ConfigLimits, Deltas, DeltasKind, ErrorCode, OutOfRange, PointOptions,
+    SessionConfig,
+};
+use pointstream_reconstruction::word_list;
+use warp::http::StatusCode;
 
 use super::error::ApiError;
+use super::nearest::nearest;
 
-/// The decoded parameters of a query. The last value of a repeated parameter counts; unknown
-/// parameters are ignored.
+/// The parameters of a new session.
+pub const SESSION_PARAMETERS: [&str; 13] = [
+    "max_images",
+    "process_res",
+    "process_res_method",
+    "conf_thresh_percentile",
+    "num_max_points",
+    "show_cameras",
+    "window",
+    "finalize_mode",
+    "filter_edges",
+    "voxel_size",
+    "filter_black_bg",
+    "filter_white_bg",
+    "glb_compression",
+];
+/// Whether unknown parameters and bodies that nobody reads are refused; true if it is missing.
+pub const STRICT: &str = "strict";
+
+/// The decoded parameters of a query. The last value of a repeated parameter counts.
 #[derive(Debug, Default)]
 pub struct Query(HashMap<String, String>);
 
@@ -20,6 +44,35 @@ impl From<Vec<(String, String)>> for Query {
 }
 
 impl Query {
+    /// Whether the client leaves it to the server to find its mistakes.
+    ///
+    /// # Errors
+    /// 422 if `strict` is not a boolean.
+    pub fn is_strict(&self) -> Result<bool, ApiError> {
+        Ok(self.boolean(STRICT)?.unwrap_or(true))
+    }
+
+    /// Checks that there are no other parameters than these, unless the client sends `strict=false`.
+    ///
+    /// # Errors
+    /// 422 that names the nearest known parameter.
+    pub fn only<'a>(
+        &self,
+        known: impl IntoIterator<Item = &'a str> + Clone,
+    ) -> Result<(), ApiError> {
+        if !self.is_strict()? {
+            return Ok(());
+        }
+        let is_unknown = |name: &&String| {
+            *name != STRICT && !known.clone().into_iter().any(|known| known == *name)
+        };
+        // The first by name, as the order of the map is arbitrary.
+        match self.0.keys().filter(is_unknown).min() {
+            None => Ok(()),
+            Some(name) => Err(unknown(name, known)),
+        }
+    }
+
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
@@ -61,7 +114,10 @@ impl Query {
     }
 
     /// A value of an enumeration, by its name.
-    fn choice<T>(&self, name: &str) -> Result<Option<T>, ApiError>
+    ///
+    /// # Errors
+    /// 422 if there is no such value.
+    pub fn choice<T>(&self, name: &str) -> Result<Option<T>, ApiError>
     where
         T: FromStr<Err: Display>,
     {
@@ -95,12 +151,47 @@ impl Query {
         })
     }
 
+    /// How a client joins a session.
+    ///
+    /// # Errors
+    /// 422 for the first parameter of the wrong type, or out of place.
+    pub fn attach_options(&self) -> Result<AttachOptions, ApiError> {
+        let kind = self.choice("deltas")?.unwrap_or(DeltasKind::Cumulative);
+        let since = match self.text("since") {
+            None => None,
+            Some(_) => Some(self.bounded("since", 0_u64, 0, u64::MAX)?),
+        };
+        let deltas = match (kind, since) {
+            (DeltasKind::Append, since) => Deltas::Append { since },
+            (DeltasKind::Cumulative, None) => Deltas::Cumulative,
+            (DeltasKind::Cumulative, Some(_)) => {
+                let message = "since needs deltas=append: other deltas have the whole cloud";
+                return Err(ApiError::invalid(message));
+            }
+        };
+        Ok(AttachOptions {
+            resume: self.boolean("resume")?.unwrap_or(false),
+            deltas,
+        })
+    }
+
     /// The parameters of a new session.
     ///
     /// # Errors
     /// 422 for the first parameter of the wrong type or out of its range.
     pub fn session_config(&self, limits: &ConfigLimits) -> Result<SessionConfig, ApiError> {
-        let default = SessionConfig::default();
+        self.session_config_like(&SessionConfig::default(), limits)
+    }
+
+    /// The parameters of a new session; those that are missing are as in another one.
+    ///
+    /// # Errors
+    /// 422 for the first parameter of the wrong type or out of its range.
+    pub fn session_config_like(
+        &self,
+        default: &SessionConfig,
+        limits: &ConfigLimits,
+    ) -> Result<SessionConfig, ApiError> {
         let config = SessionConfig {
             max_images: self.bounded(
                 "max_images",
@@ -151,6 +242,20 @@ impl Query {
                 .unwrap_or(default.glb_compression),
         })
     }
+}
+
+fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> ApiError {
+    let shown: String = name.chars().take(100).collect();
+    let advice = match nearest(&shown, known.clone()) {
+        Some(name) => format!("did you mean {name}?"),
+        None if known.clone().into_iter().next().is_none() => "there are none here".to_owned(),
+        None => format!("there are {}", word_list(known.into_iter(), "and")),
+    };
+    ApiError::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorCode::UnknownParameter,
+        format!("unknown parameter {shown:?}: {advice} (strict=false ignores unknown parameters)"),
+    )
 }
 
 fn wrong_type(name: &str, kind: &str, text: &str) -> ApiError {
@@ -298,6 +403,36 @@ mod tests {
         }
         assert!(refusal("process_res", "13").contains("between 14 and 1008"));
         assert!(refusal("window", "3").contains("between 6 and 1000"));
+    }
+
+    #[test]
+    fn deltas_are_cumulative_unless_the_client_says_otherwise() {
+        let options = |pairs: &[(&str, &str)]| query(pairs).attach_options();
+        assert_eq!(options(&[]), Ok(AttachOptions::default()));
+        let append = |since| AttachOptions {
+            resume: true,
+            deltas: Deltas::Append { since },
+        };
+        let resume = ("resume", "true");
+        assert_eq!(options(&[("deltas", "append"), resume]), Ok(append(None)));
+        let since = ("since", "7");
+        let found = options(&[("deltas", "append"), resume, since]);
+        assert_eq!(found, Ok(append(Some(7))));
+        for (pairs, words) in [
+            (&[("deltas", "all")][..], "cumulative or append"),
+            (&[since], "since needs deltas=append"),
+            (
+                &[("deltas", "append"), ("since", "-1")],
+                "since must be between",
+            ),
+            (
+                &[("deltas", "append"), ("since", "x")],
+                "since must be an integer",
+            ),
+        ] {
+            let error = options(pairs).expect_err("should be refused");
+            assert!(error.detail().contains(words), "{}", error.detail());
+        }
     }
 
     #[test]

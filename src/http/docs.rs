@@ -14,6 +14,8 @@ use crate::api::schemas::File;
 use crate::api::{ApiError, ErrorBody, Request};
 
 /// Redirects to the page that shows this description.
+///
+/// Addresses here are relative, so that they hold behind every proxy.
 #[utoipa::path(
     get, path = "/docs", operation_id = "get_docs", tag = "documents",
     responses((status = 302, description = "The page is at /docs/"))
@@ -25,7 +27,7 @@ pub async fn page(request: Request<FullPath>) -> Result<Response, ApiError> {
     let mut response = StatusCode::FOUND.into_response();
     response
         .headers_mut()
-        .insert(LOCATION, HeaderValue::from_static("/docs/"));
+        .insert(LOCATION, HeaderValue::from_static("docs/"));
     Ok(response)
 }
 
@@ -50,7 +52,7 @@ pub async fn file(request: Request<String>) -> Result<Response, ApiError> {
 
 fn serve(file: &str) -> Result<Response, ApiError> {
     // By default, the page sends the description to a validator on the internet.
-    let config = Config::from("/openapi.json").validator_url("none");
+    let config = Config::from("../openapi.json").validator_url("none");
     let found = utoipa_swagger_ui::serve(file, Arc::new(config))
         .map_err(|error| ApiError::internal(&error))?
         .ok_or_else(|| ApiError::not_found("Not found"))?;

@@ -1,15 +1,16 @@
 //! Files over HTTP: validators, conditional requests and ranges (RFC 9110, sections 8.8, 13 and
 //! 14).
 
-use std::convert::Infallible;
+use std::io;
 use std::ops::Range;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::stream::{self, Stream};
 use headers::{
     AcceptRanges, CacheControl, ContentLength, ContentRange, ETag, Header, HeaderMapExt, IfMatch,
     IfNoneMatch, IfRange,
 };
+use pointstream_actors::{BlobView, ErrorCode};
 use warp::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
 use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
@@ -22,8 +23,8 @@ const PIECE: usize = 256 << 10;
 /// A file to be sent.
 #[derive(Debug, Clone)]
 pub struct Download {
-    /// A view of a file on disk needs no memory, even if the client reads slowly.
-    pub bytes: Bytes,
+    /// A file on disk needs no memory but for the piece that is being sent.
+    pub bytes: BlobView,
     /// The strong entity tag, without quotes.
     pub tag: String,
     pub content_type: &'static str,
@@ -78,15 +79,19 @@ impl Download {
             ),
             Wanted::Unsatisfiable => {
                 let detail = format!("the file has {total} bytes, and the range is beyond them");
-                let mut response =
-                    ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, detail).into_response();
+                let mut response = ApiError::new(
+                    StatusCode::RANGE_NOT_SATISFIABLE,
+                    ErrorCode::RangeNotSatisfiable,
+                    detail,
+                )
+                .into_response();
                 let headers = response.headers_mut();
                 headers.typed_insert(ContentRange::unsatisfied_bytes(total));
                 return response;
             }
         };
         let length = bytes.len() as u64;
-        let mut response = warp::reply::stream(stream::iter(pieces(bytes))).into_response();
+        let mut response = warp::reply::stream(pieces(bytes)).into_response();
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.typed_insert(ContentLength(length));
@@ -114,6 +119,7 @@ pub fn decided(tag: &str, request: &HeaderMap) -> Result<Option<Response>, ApiEr
     {
         return Err(ApiError::new(
             StatusCode::PRECONDITION_FAILED,
+            ErrorCode::PreconditionFailed,
             "the file has changed; fetch it without If-Match",
         ));
     }
@@ -143,17 +149,20 @@ fn validated(mut response: Response, etag: ETag) -> Response {
     response
 }
 
-/// The bytes in pieces; the connection takes the next one after it has sent the one before.
-fn pieces(mut rest: Bytes) -> impl Iterator<Item = Result<Bytes, Infallible>> {
-    std::iter::from_fn(move || {
-        let piece = rest.split_to(rest.len().min(PIECE));
-        (!piece.is_empty()).then_some(Ok(piece))
+/// The bytes in pieces; the connection takes the next one after it has sent the one before. If one
+/// cannot be read, the connection ends before the announced length.
+fn pieces(bytes: BlobView) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    stream::try_unfold(bytes.into_pieces(PIECE), async |mut rest| {
+        let piece = rest.next().await.inspect_err(|error| {
+            tracing::error!(%error, "a file cannot be read to its end");
+        })?;
+        Ok(piece.map(|piece| (piece, rest)))
     })
 }
 
 /// The part of a file that a request asks for.
 #[derive(Debug, PartialEq, Eq)]
-enum Wanted {
+pub(super) enum Wanted {
     Whole,
     Part(Range<usize>),
     Unsatisfiable,
@@ -162,7 +171,7 @@ enum Wanted {
 impl Wanted {
     /// Parses one range of bytes. Other ranges, and several ranges, may be answered with the whole
     /// file (RFC 9110, section 14.2).
-    fn parse(range: &str, length: usize) -> Self {
+    pub(super) fn parse(range: &str, length: usize) -> Self {
         let Some((unit, range)) = range.split_once('=') else {
             return Self::Whole;
         };

@@ -49,6 +49,7 @@ impl Image {
 /// Lists a session's images in the order in which they were stored.
 #[utoipa::path(
     get, path = "/ws/session/{session_id}/images", operation_id = "list_images", tag = "sessions",
+    security(("token" = ["use"])),
     params(("session_id" = uuid::Uuid, Path, description = "The session")),
     responses(
         (status = 200, description = "The images", body = Images),
@@ -57,7 +58,8 @@ impl Image {
     )
 )]
 pub async fn list_images(request: Request<String>) -> Result<Json, ApiError> {
-    let images = sessions::find(&request.app, &request.target)
+    request.query.only([])?;
+    let images = sessions::find(&request.app, &request.target, request.caller.own())
         .await?
         .images()
         .await?;
@@ -73,6 +75,7 @@ pub async fn list_images(request: Request<String>) -> Result<Json, ApiError> {
 #[utoipa::path(
     get, path = "/ws/session/{session_id}/images/{index}/thumbnail",
     operation_id = "get_thumbnail", tag = "sessions",
+    security(("token" = ["use"])),
     params(
         ("session_id" = uuid::Uuid, Path, description = "The session"),
         ("index" = usize, Path, description = "Position of the image in the session's list, from 0"),
@@ -92,11 +95,14 @@ pub async fn thumbnail(request: Request<(String, String)>) -> Result<Response, A
     let Request {
         app,
         target: (id, index),
+        query,
         method,
         headers,
+        caller,
         ..
     } = request;
-    let session = sessions::find(&app, &id).await?;
+    query.only([])?;
+    let session = sessions::find(&app, &id, caller.own()).await?;
     let shown: String = index.chars().take(20).collect();
     let no_image = || ApiError::not_found(format!("Session has no image {shown:?}"));
     let index: usize = index.parse().map_err(|_| no_image())?;
@@ -110,7 +116,7 @@ pub async fn thumbnail(request: Request<(String, String)>) -> Result<Response, A
     }
     let bytes = session.thumbnail(index).await?.ok_or_else(no_image)?;
     let thumbnail = Download {
-        bytes,
+        bytes: bytes.into(),
         tag,
         content_type: "image/jpeg",
         file_name: None,

@@ -1,7 +1,10 @@
 //! The service over HTTP: the network server, routes and their handlers.
 
+mod connection;
 mod docs;
 mod download;
+#[cfg(test)]
+mod fuzz;
 mod images;
 mod multipart;
 mod openapi;
@@ -12,9 +15,15 @@ mod resource;
 mod results;
 mod routes;
 mod server;
+mod session_body;
+mod session_replies;
 mod sessions;
+mod stall;
 mod stats;
 mod templates;
 mod time;
+mod webhooks;
 
+pub use routes::Door;
 pub use server::Server;
+pub use templates::template_of;

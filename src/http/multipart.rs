@@ -1,29 +1,29 @@
 //! Images in the body of a request: `multipart/form-data`, read one image at a time.
 //!
-//! The whole body is never in memory. An image takes memory from the budget of all uploads while it
-//! is received, and no more is read from the client until the budget has room.
+//! The whole body is never in memory. An image takes upload memory before its bytes are read.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
 use multer::{Field, Multipart};
-use pointstream_actors::{MemoryBudget, MemoryLease};
+use pointstream_actors::{UploadLease, UploadMemory};
 use thiserror::Error;
 use warp::http::HeaderValue;
+
+use crate::api::{memory_wait, receive_time};
+use crate::rates::Pace;
 
 /// A body that is being received.
 pub type Body = BoxStream<'static, Result<Bytes, warp::Error>>;
 
 /// Names of the fields that hold images.
 const FIELDS: [&str; 3] = ["images", "image", "file"];
-/// Memory is taken from the budget in multiples of this many bytes.
-const GRANT: usize = 1 << 20;
 /// Longest head of a part in bytes, including what the parser buffers beside it.
 const MAX_HEAD: usize = 128 << 10;
 
@@ -56,6 +56,9 @@ pub enum MultipartError {
     /// The client sent nothing for too long.
     #[error("nothing came for too long; send the images again")]
     Stalled,
+    /// The client sent an image too slowly.
+    #[error("an image came too slowly; send the images again, or smaller ones")]
+    Slow,
     /// Other uploads held all the memory for too long.
     #[error("the server is busy with other uploads; try again later")]
     Busy,
@@ -75,23 +78,33 @@ pub fn boundary(content_type: Option<&HeaderValue>) -> Result<String, MultipartE
 /// The images of a body.
 pub struct Images<'a> {
     multipart: Multipart<'a>,
-    unparsed: Arc<AtomicUsize>,
+    progress: Arc<Progress>,
+    /// Bytes of the whole body, if the client has said so.
+    length: Option<usize>,
     timeout: Duration,
     count: usize,
 }
 
 impl<'a> Images<'a> {
-    /// `timeout` is the longest wait for more of the body.
-    pub fn new(body: &'a mut Body, boundary: String, timeout: Duration) -> Self {
-        let unparsed = Arc::new(AtomicUsize::new(0));
+    /// `length` is that of the body in bytes, if the client has said so; `timeout` is the longest wait
+    /// for more of it. It is read at its pace.
+    pub fn new(
+        body: &'a mut Body,
+        boundary: String,
+        length: Option<usize>,
+        timeout: Duration,
+        pace: Pace,
+    ) -> Self {
+        let progress = Arc::new(Progress::new(pace));
         let pieces = OnePieceAtATime {
             body,
-            unparsed: unparsed.clone(),
+            progress: progress.clone(),
             rest: false,
         };
         Self {
             multipart: Multipart::new(pieces, boundary),
-            unparsed,
+            progress,
+            length,
             timeout,
             count: 0,
         }
@@ -107,17 +120,22 @@ impl<'a> Images<'a> {
         let Some(field) = field else {
             return Ok(None);
         };
-        self.unparsed.store(0, Ordering::Relaxed);
+        self.progress.parsed().await;
         let known = field.name().is_some_and(|name| FIELDS.contains(&name));
         if !known {
             let shown = field.name().unwrap_or_default().chars().take(100);
             return Err(MultipartError::UnknownField(shown.collect()));
         }
         self.count += 1;
+        let received = self.progress.received.load(Ordering::Relaxed);
         Ok(Some(Image {
             name: field.file_name().map(str::to_owned),
             field,
-            unparsed: self.unparsed.clone(),
+            // The parser may have buffered a part of the image.
+            largest: self
+                .length
+                .map(|length| length.saturating_sub(received) + MAX_HEAD),
+            progress: self.progress.clone(),
             timeout: self.timeout,
             number: self.count,
         }))
@@ -129,7 +147,9 @@ pub struct Image<'a> {
     /// The file name that the client sent.
     pub name: Option<String>,
     field: Field<'a>,
-    unparsed: Arc<AtomicUsize>,
+    progress: Arc<Progress>,
+    /// It has no more bytes, as far as the client has said.
+    largest: Option<usize>,
     timeout: Duration,
     number: usize,
 }
@@ -143,10 +163,22 @@ impl Image<'_> {
         }
     }
 
-    async fn chunk(&mut self) -> Result<Option<Bytes>, MultipartError> {
-        let chunk = tokio::time::timeout(self.timeout, self.field.chunk());
-        let chunk = chunk.await.map_err(|_| MultipartError::Stalled)??;
-        self.unparsed.store(0, Ordering::Relaxed);
+    /// The next bytes, or none after the last. `waited` is how long the server has waited for
+    /// `received` bytes before.
+    async fn chunk(
+        &mut self,
+        received: usize,
+        waited: &mut Duration,
+    ) -> Result<Option<Bytes>, MultipartError> {
+        let left = receive_time(self.timeout, received).saturating_sub(*waited);
+        let since = Instant::now();
+        let chunk = tokio::time::timeout(left.min(self.timeout), self.field.chunk());
+        let chunk = chunk.await.map_err(|_| match left < self.timeout {
+            true => MultipartError::Slow,
+            false => MultipartError::Stalled,
+        })??;
+        *waited += since.elapsed();
+        self.progress.parsed().await;
         Ok(chunk)
     }
 
@@ -157,11 +189,13 @@ impl Image<'_> {
     pub async fn read(
         &mut self,
         max_bytes: usize,
-        memory: &MemoryBudget,
-    ) -> Result<(Bytes, Option<MemoryLease>), MultipartError> {
+        memory: &UploadMemory,
+    ) -> Result<(Bytes, UploadLease), MultipartError> {
         let mut bytes = Vec::new();
-        let mut lease = None;
-        while let Some(chunk) = self.chunk().await? {
+        let mut waited = Duration::ZERO;
+        let mut lease = memory.lease();
+        let most = self.largest.map(|largest| largest.min(max_bytes));
+        while let Some(chunk) = self.chunk(bytes.len(), &mut waited).await? {
             let size = bytes.len() + chunk.len();
             if size > max_bytes {
                 return Err(MultipartError::TooLarge {
@@ -169,9 +203,8 @@ impl Image<'_> {
                     limit: max_bytes,
                 });
             }
-            grow(&mut lease, size, memory, self.timeout).await?;
-            let leased = lease.as_ref().map_or(0, MemoryLease::bytes);
-            append(&mut bytes, &chunk, leased);
+            grow(&mut lease, size, most, max_bytes, (memory, self.timeout)).await?;
+            append(&mut bytes, &chunk, lease.bytes());
         }
         if bytes.is_empty() {
             return Err(MultipartError::Empty(self.shown()));
@@ -188,27 +221,24 @@ fn append(bytes: &mut Vec<u8>, chunk: &[u8], leased: usize) {
     bytes.extend_from_slice(chunk);
 }
 
-/// Takes memory until the lease covers `size` bytes.
+/// Takes memory until the lease covers `size` bytes. Fails if no upload gets any for too long.
 async fn grow(
-    lease: &mut Option<MemoryLease>,
+    lease: &mut UploadLease,
     size: usize,
-    memory: &MemoryBudget,
-    timeout: Duration,
+    most: Option<usize>,
+    limit: usize,
+    (memory, timeout): (&UploadMemory, Duration),
 ) -> Result<(), MultipartError> {
-    let wanted = size.next_multiple_of(GRANT).min(memory.bytes());
-    let due = wanted.saturating_sub(lease.as_ref().map_or(0, MemoryLease::bytes));
-    if due == 0 {
-        return Ok(());
+    let mut grown = std::pin::pin!(lease.grow(size, most, limit));
+    loop {
+        let turns = memory.turns();
+        match tokio::time::timeout(memory_wait(timeout), grown.as_mut()).await {
+            Ok(()) => return Ok(()),
+            // Otherwise others have got memory: this image is nearer to its turn.
+            Err(_) if memory.turns() == turns => return Err(MultipartError::Busy),
+            Err(_) => {}
+        }
     }
-    // Uploads that each hold a part may wait for each other, so the wait is limited.
-    let taken = tokio::time::timeout(timeout, memory.take(due))
-        .await
-        .map_err(|_| MultipartError::Busy)?;
-    match lease {
-        Some(lease) => lease.merge(taken),
-        None => *lease = Some(taken),
-    }
-    Ok(())
 }
 
 impl From<multer::Error> for MultipartError {
@@ -233,12 +263,44 @@ impl From<multer::Error> for MultipartError {
 #[error("the head is too long")]
 struct HeadTooLong;
 
+/// Bytes that the parser got.
+struct Progress {
+    received: AtomicUsize,
+    /// Since it last returned a part or chunk.
+    unparsed: AtomicUsize,
+    pace: Pace,
+}
+
+impl Progress {
+    fn new(pace: Pace) -> Self {
+        Self {
+            received: AtomicUsize::new(0),
+            unparsed: AtomicUsize::new(0),
+            pace,
+        }
+    }
+
+    /// The parser has returned a part or chunk. Waits until more may be read: not while the parser is
+    /// waited for, since that is the client's time.
+    async fn parsed(&self) {
+        let bytes = self.unparsed.swap(0, Ordering::Relaxed);
+        if bytes > 0 {
+            self.pace.after_bytes(bytes).await;
+        }
+    }
+
+    /// The parser gets so many bytes more. Returns how many it has not parsed.
+    fn give(&self, bytes: usize) -> usize {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+        self.unparsed.fetch_add(bytes, Ordering::Relaxed) + bytes
+    }
+}
+
 /// Gives the parser one piece at a time, up to a limit. Alone, it reads all that is there and buffers
 /// what it cannot parse yet.
 struct OnePieceAtATime<'a> {
     body: &'a mut Body,
-    /// Bytes given since the parser last returned a part or chunk.
-    unparsed: Arc<AtomicUsize>,
+    progress: Arc<Progress>,
     /// Whether the parser must poll again before it gets the next piece.
     rest: bool,
 }
@@ -256,13 +318,14 @@ impl Stream for OnePieceAtATime<'_> {
         };
         self.rest = true;
         let piece = piece?;
-        let unparsed = self.unparsed.fetch_add(piece.len(), Ordering::Relaxed) + piece.len();
-        if unparsed > MAX_HEAD {
+        if self.progress.give(piece.len()) > MAX_HEAD {
             return Poll::Ready(Some(Err(HeadTooLong.into())));
         }
         Poll::Ready(Some(Ok(piece)))
     }
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

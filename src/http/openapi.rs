@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use pointstream_actors::{ResultFormat, SessionConfig};
+use pointstream_actors::{DeltasKind, ResultFormat, SessionConfig};
 use serde::Serialize;
 use serde_json::Value;
 use strum::VariantArray;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     ContentBuilder, OpenApi as Document, Ref, RefOr, Required, ResponseBuilder, ServerBuilder,
 };
@@ -16,14 +17,21 @@ use utoipa::{OpenApi, PartialSchema, ToSchema};
 use warp::reply::Json;
 
 use super::results::Format;
-use super::{docs, images, operators, pages, reconstruct, results, sessions, stats};
+use super::{docs, images, operators, pages, reconstruct, results, sessions, stats, webhooks};
+use crate::api::STRICT;
 use crate::api::schemas::{File, name_variants};
 use crate::api::{ErrorBody, Query, Request};
 use crate::app::App;
+use crate::entrance::PathPrefix;
 use crate::ws;
 
+/// The operation whose session parameters are those of another session unless they are given.
+const RERUN: &str = "/ws/session/{session_id}/rerun";
 /// Operations that take the parameters of a new session.
 const TAKE_SESSION_PARAMETERS: [&str; 2] = ["/ws/session/create", "/reconstruct"];
+
+/// The name of the scheme in the descriptions of the operations.
+const SECURITY_SCHEME: &str = "token";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -43,6 +51,9 @@ const TAKE_SESSION_PARAMETERS: [&str; 2] = ["/ws/session/create", "/reconstruct"
         sessions::create,
         sessions::show,
         sessions::delete,
+        sessions::cancel,
+        sessions::reopen,
+        sessions::rerun,
         sessions::list,
         images::list_images,
         images::thumbnail,
@@ -51,10 +62,13 @@ const TAKE_SESSION_PARAMETERS: [&str; 2] = ["/ws/session/create", "/reconstruct"
         ws::accept,
         operators::healthz,
         operators::readyz,
+        operators::status,
         operators::info,
         operators::actors,
         operators::restart_worker,
         operators::metrics,
+        webhooks::list,
+        webhooks::redeliver,
         stats::stats,
         openapi,
         asyncapi,
@@ -63,6 +77,7 @@ const TAKE_SESSION_PARAMETERS: [&str; 2] = ["/ws/session/create", "/reconstruct"
         pages::client,
         pages::dashboard,
     ),
+    components(schemas(DeltasKind)),
 )]
 struct Api;
 
@@ -72,7 +87,7 @@ struct Api;
     responses((status = 200, description = "An OpenAPI document", body = Value))
 )]
 pub async fn openapi(request: Request) -> Json {
-    warp::reply::json(&document(&request.app))
+    warp::reply::json(&document(&request.app, &request.arrival.prefix))
 }
 
 /// Returns the description of the WebSocket.
@@ -80,8 +95,10 @@ pub async fn openapi(request: Request) -> Json {
     get, path = "/asyncapi.json", operation_id = "get_asyncapi", tag = "documents",
     responses((status = 200, description = "An AsyncAPI document", body = Value))
 )]
-pub async fn asyncapi(_: Request) -> Json {
-    warp::reply::json(&ws::document(operators::PROTOCOL_VERSION))
+pub async fn asyncapi(request: Request) -> Json {
+    let asks = request.app.auth.asks();
+    let version = operators::PROTOCOL_VERSION;
+    warp::reply::json(&ws::document(version, asks, &request.arrival))
 }
 
 /// The templates of all routes.
@@ -96,17 +113,30 @@ struct Described {
     components: Value,
 }
 
-/// The document, with the limits of this server.
-fn document(app: &App) -> Described {
+/// The document, with the limits of this server, for clients that have this prefix before its paths.
+fn document(app: &App, prefix: &PathPrefix) -> Described {
     let mut document = Api::openapi();
     document.info.version = operators::PROTOCOL_VERSION.to_owned();
-    document.servers = Some(vec![ServerBuilder::new().url("/").build()]);
-    // No operation needs credentials.
+    let base = match prefix.as_str() {
+        "" => "/",
+        prefix => prefix,
+    };
+    document.servers = Some(vec![ServerBuilder::new().url(base).build()]);
+    if let Some(text) = &mut document.info.description {
+        *text = text.replace("(/asyncapi.json)", &format!("({prefix}/asyncapi.json)"));
+    }
+    // Each operation says itself what it needs.
     document.security = Some(Vec::new());
+    let asks = app.auth.asks();
     for item in document.paths.paths.values_mut() {
         for (changes, operation) in operations(item) {
+            let security = operation.security.get_or_insert_default();
+            if !asks {
+                security.clear();
+            }
             add_common_errors(operation, changes);
             describe_formats(operation);
+            describe_strictness(operation);
         }
     }
     let parameters = session_parameters(app);
@@ -117,7 +147,16 @@ fn document(app: &App) -> Described {
             own.extend(parameters.iter().cloned());
         }
     }
-    let components = document.components.take();
+    if let Some(operation) = items.get_mut(RERUN).and_then(|item| item.post.as_mut()) {
+        let own = operation.parameters.get_or_insert_default();
+        own.extend(parameters.into_iter().map(without_default));
+    }
+    let mut components = document.components.take();
+    if let Some(components) = &mut components
+        && asks
+    {
+        components.add_security_scheme(SECURITY_SCHEME, security_scheme());
+    }
     let mut components = serde_json::to_value(components).unwrap_or_default();
     if let Some(Value::Object(schemas)) = components.get_mut("schemas") {
         name_variants(schemas);
@@ -126,6 +165,19 @@ fn document(app: &App) -> Described {
         document,
         components,
     }
+}
+
+/// How callers show who they are.
+fn security_scheme() -> SecurityScheme {
+    let scheme = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some(
+            "A token with the scopes of one of the alternatives that the operation names: create, use or \
+             operate. The operator of the server gives out tokens; POST /ws/session/create answers one for the new \
+             session alone, which has the scope use.",
+        ))
+        .build();
+    SecurityScheme::Http(scheme)
 }
 
 /// The operations of a path, and whether they are unsafe methods.
@@ -152,13 +204,52 @@ fn add_common_errors(operation: &mut Operation, changes: bool) {
                 .build(),
         )
     };
+    let asks = operation
+        .security
+        .as_ref()
+        .is_some_and(|needs| !needs.is_empty());
     let responses = &mut operation.responses.responses;
-    if changes {
-        let forbidden = error("Web pages of this origin may not use the server");
-        responses.insert("403".to_owned(), forbidden);
+    if asks {
+        let unknown = error("There is no valid token");
+        responses.insert("401".to_owned(), unknown);
+    }
+    let forbidden = match (asks, changes) {
+        (true, true) => {
+            "The token lacks the scope, or web pages of this origin may not use the server"
+        }
+        (true, false) => "The token lacks the scope",
+        (false, true) => "Web pages of this origin may not use the server",
+        (false, false) => "",
+    };
+    if !forbidden.is_empty() {
+        responses.insert("403".to_owned(), error(forbidden));
     }
     responses.insert("4XX".to_owned(), error("The request is refused"));
     responses.insert("default".to_owned(), error("The request failed"));
+}
+
+/// Adds the parameter that makes the server ignore what it does not know.
+fn describe_strictness(operation: &mut Operation) {
+    let tags = operation.tags.iter().flatten();
+    if tags.into_iter().any(|tag| tag == "sessions") {
+        let schema = ObjectBuilder::new()
+            .schema_type(Type::Boolean)
+            .default(Some(true.into()))
+            .build();
+        let strict = ParameterBuilder::new()
+            .name(STRICT)
+            .parameter_in(ParameterIn::Query)
+            .required(Required::False)
+            .description(Some(
+                "Whether unknown parameters, and bodies that are not read, are refused",
+            ))
+            .schema(Some(schema))
+            .build();
+        operation
+            .parameters
+            .get_or_insert_default()
+            .push(strict.into());
+    }
 }
 
 /// Describes the formats of a result where one is asked for: the parameter, and the media types of
@@ -226,6 +317,15 @@ fn session_parameters(app: &App) -> Vec<RefOr<Parameter>> {
                 .into()
         })
         .collect()
+}
+
+fn without_default(mut parameter: RefOr<Parameter>) -> RefOr<Parameter> {
+    if let RefOr::T(parameter) = &mut parameter
+        && let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema
+    {
+        schema.default = None;
+    }
+    parameter
 }
 
 /// Replaces a reference by its schema; returns the description of the reference, too.

@@ -1,6 +1,8 @@
 //! REST for operators: health, versions and limits, metrics, and the actors.
 
-use pointstream_actors::ActorReport;
+use std::str::FromStr;
+
+use pointstream_actors::{ActorReport, ErrorCode};
 use pointstream_reconstruction::model::{CONTRACT_VERSION, Device, Metadata};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,6 +11,7 @@ use warp::http::header::CONTENT_TYPE;
 use warp::reply::{Json, Reply, Response};
 
 use crate::api::{ApiError, ErrorBody, Request};
+use crate::auth::{Action, Target};
 use crate::metrics;
 
 /// Version of the protocol that the server implements.
@@ -36,32 +39,39 @@ pub struct ReadinessReport {
     /// `ready` or `not ready`.
     #[schema(value_type = String)]
     status: &'static str,
-    /// Why a worker is not ready, or null.
+    /// Why a worker is not ready or the disk has no space, or null.
     detail: Option<String>,
+    /// Which error it is, for programs; missing if the server is ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    code: Option<ErrorCode>,
     /// All workers.
     workers: usize,
     /// Workers with a loaded model.
     ready_workers: usize,
 }
 
-/// Reports whether a worker has loaded the model.
+/// Reports whether a worker has loaded the model and the disk has space.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "get_readiness", tag = "operators",
     responses(
-        (status = 200, description = "A worker is ready", body = ReadinessReport),
-        (status = 503, description = "No worker is ready", body = ReadinessReport),
+        (status = 200, description = "A worker is ready, and the disk has space", body = ReadinessReport),
+        (status = 503, description = "No worker is ready, or the disk is nearly full", body = ReadinessReport),
     )
 )]
 pub async fn readyz(request: Request) -> Response {
     let readiness = request.app.system.readiness();
-    let ready = readiness.is_ready();
-    let reason = match readiness.reason {
-        None if !ready => Some("no worker has loaded the model yet".to_owned()),
-        reason => reason,
+    let disk = request.app.system.check_disk().await;
+    let ready = readiness.is_ready() && disk.is_ok();
+    let reason = match (disk, readiness.reason) {
+        (Err(error), _) => Some(error.to_string()),
+        (Ok(()), None) if !ready => Some("no worker has loaded the model yet".to_owned()),
+        (Ok(()), reason) => reason,
     };
     let body = warp::reply::json(&ReadinessReport {
         status: if ready { "ready" } else { "not ready" },
         detail: reason,
+        code: (!ready).then_some(ErrorCode::NotReady),
         workers: readiness.workers,
         ready_workers: readiness.ready_workers,
     });
@@ -71,6 +81,36 @@ pub async fn readyz(request: Request) -> Response {
         StatusCode::SERVICE_UNAVAILABLE
     };
     warp::reply::with_status(body, status).into_response()
+}
+
+/// What clients of the original Depth Anything 3 service ask before they use it.
+#[derive(Serialize, ToSchema)]
+pub struct BackendStatus<'a> {
+    /// Whether a worker has loaded the model.
+    model_loaded: bool,
+    /// Name of the model.
+    model_dir: &'a str,
+    /// Where the model runs, such as `cpu` or `cuda:0`; several are separated by commas.
+    device: String,
+    /// Seconds since the server started.
+    uptime: f64,
+}
+
+/// Reports the model and how long the server has run.
+#[utoipa::path(
+    get, path = "/status", operation_id = "get_status", tag = "operators",
+    responses((status = 200, description = "The model and the uptime", body = BackendStatus))
+)]
+pub async fn status(request: Request) -> Json {
+    let app = request.app;
+    let devices = &app.system.settings().devices;
+    let devices: Vec<_> = devices.iter().map(Device::to_string).collect();
+    warp::reply::json(&BackendStatus {
+        model_loaded: app.system.readiness().ready_workers > 0,
+        model_dir: &app.system.model().name,
+        device: devices.join(", "),
+        uptime: app.metrics.uptime().as_secs_f64(),
+    })
 }
 
 /// Versions, the model, devices and limits of the server.
@@ -155,6 +195,7 @@ pub async fn info(request: Request) -> Json {
 /// Reports the tree of running actors.
 #[utoipa::path(
     get, path = "/actors", operation_id = "get_actors", tag = "operators",
+    security(("token" = ["operate"])),
     responses(
         (status = 200, description = "The supervisor and the actors below it", body = ActorReport),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
@@ -168,6 +209,7 @@ pub async fn actors(request: Request) -> Result<Json, ApiError> {
 /// Returns all metrics for Prometheus.
 #[utoipa::path(
     get, path = "/metrics", operation_id = "get_metrics", tag = "operators",
+    security(("token" = ["operate"])),
     responses((
         status = 200, description = "Metrics in the Prometheus text format",
         content_type = "text/plain", body = String,
@@ -193,24 +235,36 @@ pub struct Done {
     pub message: String,
 }
 
-/// Stops a worker and starts it again. Its job is retried once.
+/// A worker's number in a URL: digits without a sign or leading zeros, so that it has one spelling.
+#[derive(Debug, Clone, Copy)]
+pub struct WorkerIndex(usize);
+
+impl FromStr for WorkerIndex {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let index: usize = text.parse().map_err(|_| ())?;
+        (index.to_string() == text).then_some(Self(index)).ok_or(())
+    }
+}
+
+/// Stops a worker and starts it again. Its job runs again.
 #[utoipa::path(
     post, path = "/actors/workers/{index}/restart", operation_id = "restart_worker", tag = "operators",
+    security(("token" = ["operate"])),
     params(("index" = usize, Path, description = "The worker's number, from 0")),
     responses(
         (status = 200, description = "The worker restarts", body = Done),
         (status = 404, description = "The worker does not exist", body = ErrorBody),
+        (status = 409, description = "The worker is starting already", body = ErrorBody),
+        (status = 429, description = "The worker was restarted a moment ago", body = ErrorBody),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn restart_worker(request: Request<usize>) -> Result<Json, ApiError> {
-    let (app, index) = (request.app, request.target);
-    if !app.system.restart_worker(index).await? {
-        let workers = app.system.readiness().workers;
-        return Err(ApiError::not_found(format!(
-            "there is no worker {index}; this server has {workers}, counted from 0"
-        )));
-    }
+pub async fn restart_worker(request: Request<WorkerIndex>) -> Result<Json, ApiError> {
+    let WorkerIndex(index) = request.target;
+    request.app.system.restart_worker(index).await?;
+    request.did(Action::WorkerRestarted, Target::Worker(index));
     Ok(warp::reply::json(&Done {
         success: true,
         message: format!("Worker {index} restarts"),

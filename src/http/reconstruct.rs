@@ -5,21 +5,24 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
 use pointstream_actors::{
-    AttachError, CloseReason, ErrorKind, FinalizeMode, OwnedSession, Quality, SessionConfig,
-    SessionId,
+    AttachError, CloseReason, ErrorCode, ErrorKind, FinalizeMode, OwnedSession, Quality,
+    SessionConfig, SessionId,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 use warp::http::StatusCode;
-use warp::http::header::{CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue, LOCATION};
+use warp::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue, LOCATION};
 use warp::reply::{Reply, Response};
 
 use super::multipart::{self, Body, Images, MultipartError};
 use super::results::{self, Description, Format};
 use crate::api::headers::{QUALITY, QUALITY_REASONS};
-use crate::api::{ApiError, ErrorBody, Query, Request};
+use crate::api::{ApiError, ErrorBody, Query, Request, SESSION_PARAMETERS};
 use crate::app::App;
+use crate::auth::{Action, Caller, Secret, Target};
+use crate::entrance::PathPrefix;
 use crate::one_shot::{OneShot, OneShotError};
+use crate::rates::Pace;
 
 /// Longest time to read and discard the rest of a refused body. A client that is still sending when
 /// the connection closes may not receive the error.
@@ -32,17 +35,26 @@ struct Order {
     /// Whether to respond before the result exists (`async`).
     asynchronous: bool,
     boundary: String,
+    /// Bytes of the body, if the client has said so.
+    length: Option<usize>,
 }
 
 impl Order {
     fn read(app: &App, query: &Query, headers: &HeaderMap) -> Result<Self, ApiError> {
+        query.only(SESSION_PARAMETERS.into_iter().chain(["format", "async"]))?;
         Ok(Self {
             config: photo_config(query, app)?,
             format: Format::from_query(query)?,
             asynchronous: query.boolean("async")?.unwrap_or(false),
             boundary: multipart::boundary(headers.get(CONTENT_TYPE))?,
+            length: content_length(headers),
         })
     }
+}
+
+/// Bytes of the body, if the client has said so.
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// The body of a request.
@@ -59,10 +71,14 @@ struct Photos {
 
 /// Where to fetch a result that does not exist yet.
 #[derive(Serialize, ToSchema)]
-pub struct Accepted {
+pub struct Accepted<'a> {
     /// The session that makes the result.
     #[schema(value_type = uuid::Uuid)]
     session_id: SessionId,
+    /// A token that gives access to this session alone; missing if no token is needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    session_token: Option<&'a str>,
     /// URL of the session's status.
     status_url: String,
     /// URL of the result.
@@ -72,6 +88,7 @@ pub struct Accepted {
 /// Reconstructs the photos of one request, in a session that ends with the response.
 #[utoipa::path(
     post, path = "/reconstruct", operation_id = "reconstruct", tag = "sessions",
+    security(("token" = ["create"])),
     params(
         ("format" = Option<String>, Query, description = "The form of the answer: a file, or \
           `json` for all but the point cloud"),
@@ -97,32 +114,58 @@ pub struct Accepted {
         (status = 413, description = "An image is too large", body = ErrorBody),
         (status = 415, description = "The body is not multipart/form-data", body = ErrorBody),
         (status = 422, description = "A parameter or an image cannot be used, or they need too much memory", body = ErrorBody),
+        (status = 429, description = "The address or the owner of the token has as many sessions as it may have, or creates them too quickly", body = ErrorBody),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
         (status = 504, description = "The model took too long", body = ErrorBody),
         (status = 507, description = "The disk is full", body = ErrorBody),
     )
 )]
 pub async fn reconstruct(request: Request<Body>) -> Result<Response, ApiError> {
+    let creator = request.creator();
+    let checked = request.check("/reconstruct");
+    let pace = request.pace();
+    let from = request.from();
     let Request {
         app,
         target: mut body,
         query,
         headers,
+        caller,
+        arrival,
         ..
     } = request;
     let begun = async {
+        checked?;
+        pace.session()?;
         let order = Order::read(&app, &query, &headers)?;
-        let work = OneShot::begin(&app.system, order.config.clone()).await?;
+        let work = OneShot::begin(&app.system, order.config.clone(), creator).await?;
+        let target = Target::Session(work.id());
+        app.audit
+            .done(Action::SessionCreated, &caller, from, target);
         Ok((order, work))
     };
     let answered = match begun.await {
-        Ok((order, work)) => answer(&app, order, work, &mut body).await,
+        Ok((order, work)) => {
+            answer(
+                &app,
+                &caller,
+                order,
+                work,
+                &mut body,
+                (&pace, &arrival.prefix),
+            )
+            .await
+        }
         // The client has not sent the body yet; it waits for `100 Continue`.
         Err(error) if headers.contains_key(EXPECT) => return Err(error),
         Err(error) => Err(error),
     };
     if answered.is_err() {
-        let rest = async { while let Some(Ok(_)) = body.next().await {} };
+        let rest = async {
+            while let Some(Ok(piece)) = body.next().await {
+                pace.after_bytes(piece.len()).await;
+            }
+        };
         // After the timeout, the connection is closed all the same.
         let _ = tokio::time::timeout(LINGER, rest).await;
     }
@@ -132,20 +175,24 @@ pub async fn reconstruct(request: Request<Body>) -> Result<Response, ApiError> {
 /// Reads the images, starts the reconstruction, and responds.
 async fn answer(
     app: &App,
+    caller: &Caller,
     order: Order,
     mut work: OneShot,
     body: &mut Body,
+    (pace, prefix): (&Pace, &PathPrefix),
 ) -> Result<Response, ApiError> {
-    let mut images = Images::new(body, order.boundary, app.options.receive_timeout);
+    let timeout = app.options.receive_timeout;
+    let mut images = Images::new(body, order.boundary, order.length, timeout, pace.clone());
     let max_bytes = app.system.settings().image_limits.max_bytes;
     while let Some(mut image) = images.next().await? {
         work.check_room()?;
         let (bytes, lease) = image.read(max_bytes, work.memory()).await?;
-        work.upload(image.name, bytes, lease).await?;
+        work.upload(image.name, bytes, Some(lease)).await?;
     }
     work.start().await?;
     if order.asynchronous {
-        return Ok(accepted(work, order.format));
+        let token = app.auth.session_token(caller, work.id());
+        return accepted(work, order.format, token.as_ref(), prefix).await;
     }
     let (result, session) = work.result(|_| {}).await?;
     let file = results::download(session.handle(), order.format).await?;
@@ -167,11 +214,17 @@ fn add_quality(headers: &mut HeaderMap, quality: &Quality) {
 }
 
 /// 202 with the URLs of the status and the result.
-fn accepted(work: OneShot, format: Format) -> Response {
-    let id = work.leave();
-    let status_url = format!("/ws/session/{id}");
+async fn accepted(
+    work: OneShot,
+    format: Format,
+    token: Option<&Secret>,
+    prefix: &PathPrefix,
+) -> Result<Response, ApiError> {
+    let id = work.leave().await?;
+    let status_url = format!("{prefix}/ws/session/{id}");
     let body = warp::reply::json(&Accepted {
         session_id: id,
+        session_token: token.map(Secret::reveal),
         result_url: format!("{status_url}/result?format={}", format.name()),
         status_url: status_url.clone(),
     });
@@ -179,7 +232,7 @@ fn accepted(work: OneShot, format: Format) -> Response {
     if let Ok(location) = HeaderValue::try_from(status_url) {
         response.headers_mut().insert(LOCATION, location);
     }
-    response
+    Ok(response)
 }
 
 /// Keeps the session until the response is sent or the client disconnects.
@@ -196,54 +249,71 @@ fn until_sent(response: Response, session: OwnedSession) -> Response {
 
 impl From<MultipartError> for ApiError {
     fn from(error: MultipartError) -> Self {
-        let status = match &error {
-            MultipartError::NotMultipart => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        let (status, code) = match &error {
+            MultipartError::NotMultipart => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                ErrorCode::UnsupportedMediaType,
+            ),
             MultipartError::Malformed(_) | MultipartError::Broken(_) | MultipartError::LongHead => {
-                StatusCode::BAD_REQUEST
+                (StatusCode::BAD_REQUEST, ErrorCode::InvalidForm)
             }
-            MultipartError::UnknownField(_) | MultipartError::Empty(_) => {
-                StatusCode::UNPROCESSABLE_ENTITY
+            MultipartError::UnknownField(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::InvalidForm)
             }
-            MultipartError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            MultipartError::Stalled => StatusCode::REQUEST_TIMEOUT,
-            MultipartError::Busy => return Self::busy(error.to_string()),
+            MultipartError::Empty(_) => (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::InvalidImage),
+            MultipartError::TooLarge { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ImageTooLarge)
+            }
+            MultipartError::Stalled | MultipartError::Slow => {
+                (StatusCode::REQUEST_TIMEOUT, ErrorCode::SendsTooSlowly)
+            }
+            MultipartError::Busy => return Self::busy(ErrorCode::ServerBusy, error.to_string()),
         };
-        Self::new(status, error.to_string())
+        Self::new(status, code, error.to_string())
     }
 }
 
 impl From<OneShotError> for ApiError {
     fn from(error: OneShotError) -> Self {
-        let status = match &error {
-            OneShotError::Create(_) | OneShotError::Attach(_) => {
-                return match error {
-                    OneShotError::Create(error) => error.into(),
-                    OneShotError::Attach(AttachError::Unanswered(error)) => error.into(),
-                    error => Self::internal(&error),
+        let detail = error.to_string();
+        match error {
+            OneShotError::Create(error) => error.into(),
+            OneShotError::Attach(AttachError::Unanswered(error)) => error.into(),
+            OneShotError::Attach(error) => Self::internal(&error),
+            OneShotError::TooManyImages { .. } => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                ErrorCode::TooManyImages,
+                detail,
+            ),
+            OneShotError::NoImages => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                ErrorCode::NoImages,
+                detail,
+            ),
+            OneShotError::Image { code, .. } | OneShotError::Failed { code, .. } => {
+                let status = match code.kind() {
+                    // Fewer images or a smaller resolution would work.
+                    ErrorKind::Image | ErrorKind::Message | ErrorKind::OutOfMemory => {
+                        StatusCode::UNPROCESSABLE_ENTITY
+                    }
+                    // A session with one client refuses only while the server shuts down.
+                    ErrorKind::Busy | ErrorKind::Refused => return Self::busy(code, detail),
+                    ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+                    ErrorKind::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+                    _ => StatusCode::INTERNAL_SERVER_ERROR,
                 };
+                Self::new(status, code, detail)
             }
-            OneShotError::TooManyImages { .. } | OneShotError::NoImages => {
-                StatusCode::UNPROCESSABLE_ENTITY
+            OneShotError::Ended(reason) => {
+                let status = match reason {
+                    CloseReason::Deleted => StatusCode::GONE,
+                    CloseReason::Expired => StatusCode::REQUEST_TIMEOUT,
+                    CloseReason::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+                    CloseReason::ShuttingDown => return Self::busy(reason.code(), detail),
+                };
+                Self::new(status, reason.code(), detail)
             }
-            OneShotError::Image { kind, .. } | OneShotError::Failed { kind, .. } => match kind {
-                // Fewer images or a smaller resolution would work.
-                ErrorKind::Image | ErrorKind::Message | ErrorKind::OutOfMemory => {
-                    StatusCode::UNPROCESSABLE_ENTITY
-                }
-                // A session with one client refuses only while the server shuts down.
-                ErrorKind::Busy | ErrorKind::Refused => return Self::busy(error.to_string()),
-                ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
-                ErrorKind::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
-                _ => StatusCode::INTERNAL_SERVER_ERROR,
-            },
-            OneShotError::Ended(reason) => match reason {
-                CloseReason::Deleted => StatusCode::GONE,
-                CloseReason::Expired => StatusCode::REQUEST_TIMEOUT,
-                CloseReason::Failed => StatusCode::INTERNAL_SERVER_ERROR,
-                CloseReason::ShuttingDown => return Self::busy(error.to_string()),
-            },
-        };
-        Self::new(status, error.to_string())
+        }
     }
 }
 

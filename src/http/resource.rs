@@ -7,11 +7,15 @@ use futures_util::future::BoxFuture;
 use warp::filters::BoxedFilter;
 use warp::http::Method;
 use warp::http::header::HeaderMap;
+use warp::path::FullPath;
 use warp::reply::{Reply, Response};
 use warp::{Filter, Rejection};
 
+use super::templates::template_of;
 use crate::api::{ApiError, Query, Request};
 use crate::app::App;
+use crate::auth::{self, Caller, Needs};
+use crate::entrance::Arrival;
 
 /// A filter that answers requests for one resource and rejects all others.
 pub type Route = BoxedFilter<(Response,)>;
@@ -21,14 +25,16 @@ type Handler<P> = Arc<dyn Fn(Request<P>) -> BoxFuture<'static, Response> + Send 
 /// A resource. Methods without a handler are answered with 405.
 pub struct Resource<P> {
     app: App,
+    needs: Needs,
     target: BoxedFilter<(P,)>,
     handlers: Vec<(Method, Handler<P>)>,
 }
 
 /// A resource whose path, or another part of the request, gives its handlers a value.
-pub fn resource<P: Send + 'static>(app: &App, target: impl Target<P>) -> Resource<P> {
+pub fn resource<P: Send + 'static>(app: &App, needs: Needs, target: impl Target<P>) -> Resource<P> {
     Resource {
         app: app.clone(),
+        needs,
         target: target.boxed(),
         handlers: Vec::new(),
     }
@@ -44,19 +50,23 @@ pub fn fixed(
 /// A resource that has `GET`.
 pub fn get<P: Send + 'static, F: Answer>(
     app: &App,
+    needs: Needs,
     target: impl Target<P>,
     handler: impl HandlerFn<P, F>,
 ) -> Route {
-    resource(app, target).on(&[Method::GET], handler).route()
+    resource(app, needs, target)
+        .on(&[Method::GET], handler)
+        .route()
 }
 
 /// A resource that has `GET` and `HEAD`.
 pub fn get_and_head<P: Send + 'static, F: Answer>(
     app: &App,
+    needs: Needs,
     target: impl Target<P>,
     handler: impl HandlerFn<P, F>,
 ) -> Route {
-    resource(app, target)
+    resource(app, needs, target)
         .on(&[Method::GET, Method::HEAD], handler)
         .route()
 }
@@ -64,10 +74,13 @@ pub fn get_and_head<P: Send + 'static, F: Answer>(
 /// A resource that has `POST`.
 pub fn post<P: Send + 'static, F: Answer>(
     app: &App,
+    needs: Needs,
     target: impl Target<P>,
     handler: impl HandlerFn<P, F>,
 ) -> Route {
-    resource(app, target).on(&[Method::POST], handler).route()
+    resource(app, needs, target)
+        .on(&[Method::POST], handler)
+        .route()
 }
 
 impl<P: Send + 'static> Resource<P> {
@@ -85,6 +98,7 @@ impl<P: Send + 'static> Resource<P> {
     pub fn route(self) -> Route {
         let Self {
             app,
+            needs,
             target,
             handlers,
         } = self;
@@ -93,26 +107,48 @@ impl<P: Send + 'static> Resource<P> {
             .and(warp::method())
             .and(warp::query::<Vec<(String, String)>>())
             .and(warp::header::headers_cloned())
+            .and(warp::ext::get::<Arrival>())
+            .and(warp::path::full())
             .then(
                 move |target: P,
                       method: Method,
                       query: Vec<(String, String)>,
-                      headers: HeaderMap| {
+                      headers: HeaderMap,
+                      arrival: Arrival,
+                      path: FullPath| {
                     let found = handlers.iter().find(|(known, _)| *known == method);
-                    match found {
-                        Some((_, handler)) => handler(Request {
-                            app: app.clone(),
+                    let Some((_, handler)) = found else {
+                        let known = handlers.iter().map(|(method, _)| method.as_str());
+                        let refusal = ApiError::method_not_allowed(known);
+                        return futures_util::future::ready(refusal.into_response()).boxed();
+                    };
+                    let (app, handler) = (app.clone(), handler.clone());
+                    async move {
+                        let admitted = app.auth.admit(auth::presented(&headers), needs).await;
+                        let (caller, refused) = match admitted {
+                            Ok(caller) => (caller, None),
+                            Err(refused) if needs.are_left_to_the_handler() => {
+                                (Caller::nobody(), Some(refused))
+                            }
+                            Err(refused) => {
+                                let route = template_of(path.as_str());
+                                app.audit.refused(&refused, arrival.client, route);
+                                return ApiError::from(&refused.refusal).into_response();
+                            }
+                        };
+                        handler(Request {
+                            app,
                             target,
                             method,
                             query: Query::from(query),
-                            headers,
-                        }),
-                        None => {
-                            let known = handlers.iter().map(|(method, _)| method.as_str());
-                            let refusal = ApiError::method_not_allowed(known);
-                            futures_util::future::ready(refusal.into_response()).boxed()
-                        }
+                            headers: auth::without_secrets(headers),
+                            arrival,
+                            caller,
+                            refused,
+                        })
+                        .await
                     }
+                    .boxed()
                 },
             )
             .boxed()

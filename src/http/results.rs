@@ -1,13 +1,14 @@
 //! REST: a session's last result.
 
-use bytes::Bytes;
 use pointstream_actors::{
-    Answer, AnswerKind, ResultFile, ResultFormat, ResultMetadata, SessionHandle, SessionId,
+    Answer, AnswerKind, ErrorCode, ResultFile, ResultFormat, ResultMetadata, SessionHandle,
+    SessionId,
 };
 use pointstream_reconstruction::word_list;
 use serde::Serialize;
 use strum::VariantArray;
 use utoipa::ToSchema;
+use warp::http::StatusCode;
 use warp::reply::Response;
 
 use super::download::{Download, decided};
@@ -56,6 +57,7 @@ impl Format {
 /// Returns the newest result of a session as a file, whole or in ranges.
 #[utoipa::path(
     get, path = "/ws/session/{session_id}/result", operation_id = "get_result", tag = "sessions",
+    security(("token" = ["use"])),
     params(
         ("session_id" = uuid::Uuid, Path, description = "The session"),
         ("format" = Option<String>, Query, description = "The form of the answer: a file, or \
@@ -85,9 +87,12 @@ pub async fn fetch(request: Request<String>) -> Result<Response, ApiError> {
         method,
         query,
         headers,
+        caller,
+        ..
     } = request;
+    query.only(["format"])?;
     let format = Format::from_query(&query)?;
-    let session = sessions::find(&app, &id).await?;
+    let session = sessions::find(&app, &id, caller.own()).await?;
     // If the client has the file already, it need not be written.
     if let Some(result) = session.result().await?
         && let Some(decided) = decided(&tag(session.id(), result.number, format), &headers)?
@@ -115,10 +120,13 @@ pub async fn download(session: &SessionHandle, format: Format) -> Result<Downloa
             .map(|result| json(&result))
             .transpose()?,
     };
-    match download {
-        Some(download) => Ok(download),
-        None => Err(no_result(session).await),
-    }
+    let Some(download) = download else {
+        return Err(no_result(session).await);
+    };
+    // Afterwards the response has begun, and can only be cut off.
+    let checked = download.bytes.check().await;
+    checked.map_err(|error| ApiError::internal(&error))?;
+    Ok(download)
 }
 
 /// A 404 that says why a session has no result.
@@ -127,13 +135,14 @@ async fn no_result(session: &SessionHandle) -> ApiError {
         Ok(summary) => summary,
         Err(error) => return error.into(),
     };
-    ApiError::not_found(match summary.error_message {
+    let detail = match summary.error_message {
         _ if summary.requests > 0 => {
             "Session has no result yet; it is being made, ask again later".to_owned()
         }
         Some(error) => format!("Session has no result; making it failed: {error}"),
         None => "Session has no result yet; send a generate message first".to_owned(),
-    })
+    };
+    ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NoResult, detail)
 }
 
 /// A file of a result, with its media type and name.
@@ -159,6 +168,8 @@ pub struct Description<'a> {
     #[serde(rename = "type")]
     kind: AnswerKind,
     image_count: u32,
+    /// Number of the request within the session.
+    number: u64,
     metadata: &'a ResultMetadata,
 }
 
@@ -166,11 +177,12 @@ fn json(result: &Answer) -> Result<Download, ApiError> {
     let description = Description {
         kind: result.kind,
         image_count: result.image_count,
+        number: result.number,
         metadata: &result.metadata,
     };
     let text = serde_json::to_vec(&description).map_err(|error| ApiError::internal(&error))?;
     Ok(Download {
-        bytes: Bytes::from(text),
+        bytes: text.into(),
         tag: tag(result.metadata.session_id, result.number, Format::Json),
         content_type: "application/json",
         file_name: None,

@@ -6,27 +6,41 @@ use bytes::Buf;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use hyper::upgrade::OnUpgrade;
 use pointstream_actors::ErrorKind;
-use warp::http::header::HeaderMap;
 use warp::http::{Method, StatusCode};
 use warp::reply::Reply;
 use warp::{Filter, Rejection};
 
 use super::multipart::Body;
+use super::operators::WorkerIndex;
 use super::resource::{Route, fixed, get, get_and_head, post, resource};
+use super::webhooks::DeliveryNumber;
 use super::{
     docs, images, openapi, operators, pages, reconstruct, results, sessions, stats, templates,
+    webhooks,
 };
 use crate::api::{ApiError, ClientSlot};
 use crate::app::App;
+use crate::auth::{Needs, Scope};
 use crate::ws;
 
-/// The whole service as one filter. It never rejects.
+/// Which part of the service an address gives access to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// All of it.
+    All,
+    /// What clients need.
+    Clients,
+    /// What operators need: health, metrics, actors and the dashboard.
+    Operators,
+}
+
+/// The part of the service behind a door, as one filter. It never rejects.
 pub fn routes(
     app: &App,
+    door: Door,
 ) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone + Send + Sync + 'static {
     let app_of_log = app.clone();
-    allowed_page(app)
-        .and(resources(app))
+    resources(app, door)
         .recover(recover)
         .with(warp::log::custom(move |request| {
             count(&app_of_log, &request);
@@ -40,52 +54,149 @@ pub fn routes(
         }))
 }
 
-fn resources(app: &App) -> Route {
-    let create = warp::path!("ws" / "session" / "create");
+fn resources(app: &App, door: Door) -> Route {
+    let for_all = for_all(app);
+    match door {
+        Door::All => either(for_all, either(for_clients(app), for_operators(app))),
+        Door::Clients => either(for_all, for_clients(app)),
+        Door::Operators => either(for_all, for_operators(app)),
+    }
+}
+
+fn either(one: Route, other: Route) -> Route {
+    one.or(other).unify().boxed()
+}
+
+/// The first of these that matches.
+fn any(first: Route, others: impl IntoIterator<Item = Route>) -> Route {
+    others.into_iter().fold(first, either)
+}
+
+/// Open to everyone.
+const OPEN: Needs = Needs::NOTHING;
+const CREATE: Needs = Needs::one_of(&[Scope::Create]);
+const USE: Needs = Needs::one_of(&[Scope::Use]);
+/// It reads the images of one session into another.
+const CREATE_AND_USE: Needs = Needs::all_of(&[Scope::Create, Scope::Use]);
+/// Users do it with their own sessions, operators with all.
+const MANAGE: Needs = Needs::one_of(&[Scope::Use, Scope::Operate]);
+const OPERATE: Needs = Needs::one_of(&[Scope::Operate]);
+
+fn for_all(app: &App) -> Route {
+    let health = get(app, OPEN, fixed(warp::path!("healthz")), operators::healthz);
+    let create =
+        warp::path!("ws" / "session" / "create").and(warp::body::stream().map(in_one_type));
     let session = warp::path!("ws" / "session" / String);
+    let session_methods = resource(app, MANAGE, session)
+        .on(&[Method::GET], sessions::show)
+        .on(&[Method::DELETE], sessions::delete);
+    let docs_page = warp::path!("docs").and(warp::path::full());
+    any(
+        health,
+        [
+            get(app, OPEN, fixed(warp::path!("readyz")), operators::readyz),
+            // Before the route of a session, which would take it for an identifier.
+            post(app, CREATE, create, sessions::create),
+            session_methods.route(),
+            get(
+                app,
+                MANAGE,
+                fixed(warp::path!("ws" / "sessions")),
+                sessions::list,
+            ),
+            get(app, OPEN, fixed(warp::path!("status")), operators::status),
+            get(app, OPEN, fixed(warp::path!("info")), operators::info),
+            get(
+                app,
+                OPEN,
+                fixed(warp::path!("openapi.json")),
+                openapi::openapi,
+            ),
+            get(
+                app,
+                OPEN,
+                fixed(warp::path!("asyncapi.json")),
+                openapi::asyncapi,
+            ),
+            get(app, OPEN, docs_page, docs::page),
+            get(app, OPEN, warp::path!("docs" / String), docs::file),
+        ],
+    )
+}
+
+fn for_operators(app: &App) -> Route {
+    let worker = warp::path!("actors" / "workers" / WorkerIndex / "restart");
+    let redeliver = warp::path!("webhooks" / "deliveries" / DeliveryNumber / "redeliver");
+    let dashboard = get_and_head(app, OPEN, fixed(warp::path!("dashboard")), pages::dashboard);
+    any(
+        dashboard,
+        [
+            get(
+                app,
+                OPERATE,
+                fixed(warp::path!("actors")),
+                operators::actors,
+            ),
+            get(app, OPERATE, fixed(warp::path!("stats")), stats::stats),
+            get(
+                app,
+                OPERATE,
+                fixed(warp::path!("metrics")),
+                operators::metrics,
+            ),
+            post(app, OPERATE, worker, operators::restart_worker),
+            get(
+                app,
+                OPERATE,
+                fixed(warp::path!("webhooks" / "deliveries")),
+                webhooks::list,
+            ),
+            post(app, OPERATE, redeliver, webhooks::redeliver),
+        ],
+    )
+}
+
+fn for_clients(app: &App) -> Route {
     let result = warp::path!("ws" / "session" / String / "result");
     let images = warp::path!("ws" / "session" / String / "images");
+    let generation = resource(
+        app,
+        USE,
+        warp::path!("ws" / "session" / String / "generation"),
+    );
+    let generation = generation.on(&[Method::DELETE], sessions::cancel);
+    let rerun = warp::path!("ws" / "session" / String / "rerun")
+        .and(warp::body::stream().map(in_one_type))
+        .map(|session, body| (session, body));
+    let reopen = warp::path!("ws" / "session" / String / "reopen");
     let thumbnail = warp::path!("ws" / "session" / String / "images" / String / "thumbnail")
         .map(|session, index| (session, index));
     let socket = warp::path!("ws" / "reconstruct" / String)
         .and(warp::ext::optional::<OnUpgrade>())
         .and(warp::ext::optional::<ClientSlot>())
-        .map(ws::SocketRequest::new);
+        .map(|session, upgrade, slot| ws::SocketRequest::new(session, upgrade, slot, USE));
     let photos = warp::path!("reconstruct").and(warp::body::stream().map(in_one_type));
-    let worker = warp::path!("actors" / "workers" / usize / "restart");
-    let docs_page = warp::path!("docs").and(warp::path::full());
 
-    let session_methods = resource(app, session)
-        .on(&[Method::GET], sessions::show)
-        .on(&[Method::DELETE], sessions::delete);
-
-    let mut all = get_and_head(app, fixed(warp::path::end()), pages::client);
-    for next in [
-        get_and_head(app, fixed(warp::path!("dashboard")), pages::dashboard),
-        // Before the route of a session, which would take it for an identifier.
-        post(app, fixed(create), sessions::create),
-        session_methods.route(),
-        get_and_head(app, result, results::fetch),
-        get(app, images, images::list_images),
-        get_and_head(app, thumbnail, images::thumbnail),
-        post(app, photos, reconstruct::reconstruct),
-        get(app, fixed(warp::path!("ws" / "sessions")), sessions::list),
-        get(app, socket, ws::accept),
-        get(app, fixed(warp::path!("healthz")), operators::healthz),
-        get(app, fixed(warp::path!("readyz")), operators::readyz),
-        get(app, fixed(warp::path!("info")), operators::info),
-        get(app, fixed(warp::path!("actors")), operators::actors),
-        get(app, fixed(warp::path!("stats")), stats::stats),
-        get(app, fixed(warp::path!("metrics")), operators::metrics),
-        post(app, worker, operators::restart_worker),
-        get(app, fixed(warp::path!("openapi.json")), openapi::openapi),
-        get(app, fixed(warp::path!("asyncapi.json")), openapi::asyncapi),
-        get(app, docs_page, docs::page),
-        get(app, warp::path!("docs" / String), docs::file),
-    ] {
-        all = all.or(next).unify().boxed();
-    }
-    all
+    any(
+        get_and_head(app, OPEN, fixed(warp::path::end()), pages::client),
+        [
+            get_and_head(app, USE, result, results::fetch),
+            get(app, USE, images, images::list_images),
+            generation.route(),
+            post(app, USE, reopen, sessions::reopen),
+            post(app, CREATE_AND_USE, rerun, sessions::rerun),
+            get_and_head(app, USE, thumbnail, images::thumbnail),
+            // It reads the body of a refused request, so that the client gets the answer.
+            post(
+                app,
+                CREATE.handler_refuses(),
+                photos,
+                reconstruct::reconstruct,
+            ),
+            // A refusal is told on the socket.
+            get(app, USE.handler_refuses(), socket, ws::accept),
+        ],
+    )
 }
 
 /// A body whose pieces have one type.
@@ -106,22 +217,6 @@ fn count(app: &App, request: &warp::log::Info<'_>) {
         let message = format!("{method} {route} was answered with {status}");
         app.system.metrics().error(ErrorKind::Http, None, &message);
     }
-}
-
-/// Lets a request pass unless it comes from a web page that may not make it.
-fn allowed_page(app: &App) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
-    let options = app.options.clone();
-    warp::method()
-        .and(warp::header::headers_cloned())
-        .and_then(move |method: Method, headers: HeaderMap| {
-            let checked = options.cors_origins.check(&method, &headers);
-            let checked = checked.map_err(|error| {
-                let refusal = ApiError::new(StatusCode::FORBIDDEN, error.to_string());
-                warp::reject::custom(refusal)
-            });
-            async move { checked }
-        })
-        .untuple_one()
 }
 
 /// Answers requests that no route matched.

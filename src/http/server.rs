@@ -1,48 +1,36 @@
 //! The network server: accepts a limited number of connections and serves HTTP on them.
 
-use std::convert::Infallible;
-use std::error::Error;
+use std::any::Any;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::{Body, Incoming};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
+use pointstream_actors::ErrorCode;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::{Service, ServiceBuilder};
+use tower::ServiceBuilder;
 use tower_http::add_extension::AddExtension;
 use tower_http::catch_panic::CatchPanicLayer;
-use warp::http::{Request, Response};
 use warp::reply::Reply;
 
-use super::routes;
+use super::connection::Connection;
+use super::routes::{self, Door};
 use crate::api::{ApiError, ClientSlot};
 use crate::app::App;
-use crate::metrics::NetworkMetrics;
+use crate::entrance::{Entrance, Peer, Scheme, TOO_MANY_CONNECTIONS, guard};
+use crate::places::{Limits, NoPlace, Place, Places};
+use crate::tls::Tls;
 
-/// Longest time for a client to send the head of its next request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest head of a request, and most buffered of a response, in bytes.
-const BUFFER: usize = 64 << 10;
-/// Interval of TCP keepalive on idle connections.
-const KEEPALIVE: Duration = Duration::from_secs(60);
 /// Pause after a failed accept, which happens when the system has no free descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// A bound address.
-#[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    tls: Option<Tls>,
 }
 
 impl Server {
@@ -54,7 +42,25 @@ impl Server {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let listener = TcpListener::bind((host, port)).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address })
+        Ok(Self {
+            listener,
+            address,
+            tls: None,
+        })
+    }
+
+    /// Serves HTTPS instead of HTTP.
+    pub fn encrypted(self, tls: Tls) -> Self {
+        let tls = Some(tls);
+        Self { tls, ..self }
+    }
+
+    /// How clients reach it without a proxy.
+    pub fn scheme(&self) -> Scheme {
+        match self.tls {
+            Some(_) => Scheme::Https,
+            None => Scheme::Http,
+        }
     }
 
     /// The address, with the port that the system chose if 0 was asked for.
@@ -63,21 +69,45 @@ impl Server {
     }
 
     /// Serves until `stop` is cancelled, then waits for the running requests.
-    pub async fn run(self, app: &App, stop: CancellationToken) {
-        let slots = Arc::new(Semaphore::new(app.options.max_clients));
+    pub async fn run(self, app: &App, door: Door, limits: Limits, stop: CancellationToken) {
+        let places = Places::new(limits);
         let connections = TaskTracker::new();
+        let entrance = Arc::new(Entrance::new(app));
         let service = ServiceBuilder::new()
-            .layer(CatchPanicLayer::custom(|_| {
-                ApiError::internal(&"a handler panicked").into_response()
-            }))
-            .layer(app.options.cors_origins.cors())
-            .service(warp::service(routes::routes(app)));
-        while let Some((stream, slot)) = next(&self.listener, &slots, &stop).await {
-            let slot = ClientSlot::new(slot, app.metrics.network.opened());
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(guard(app, entrance.clone()))
+            .layer(entrance.origins().cors())
+            .service(warp::service(routes::routes(app, door)));
+        while let Some((stream, address)) = next(&self.listener, &stop).await {
+            let place = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                place = place_of(&places, address, entrance.is_proxy(address)) => place,
+            };
+            let Some(place) = place else {
+                app.metrics.network.refused();
+                if self.tls.is_none() {
+                    refuse(&stream);
+                }
+                continue;
+            };
+            let lost = place.lost().clone();
+            let peer = Peer {
+                address,
+                tls: self.tls.is_some(),
+            };
+            let slot = ClientSlot::new(place, app.metrics.network.opened(), peer);
             let service = AddExtension::new(service.clone(), slot);
-            let stream = configure(stream, app.options.send_timeout, &app.metrics.network);
-            let task = serve(stream, service, stop.clone());
-            connections.spawn(task);
+            let connection = Connection {
+                stream,
+                tls: self.tls.clone(),
+                send_timeout: app.options.send_timeout,
+                ping_interval: app.options.ping_interval,
+                stop: stop.clone(),
+                lost,
+            };
+            let metrics = app.metrics.clone();
+            connections.spawn(async move { connection.serve(service, &metrics.network).await });
         }
         drop(self.listener);
         connections.close();
@@ -85,18 +115,17 @@ impl Server {
     }
 }
 
-/// The next connection and a free slot for it, or none once `stop` is cancelled.
-async fn next(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-    stop: &CancellationToken,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+/// The answer to a request whose handler panicked.
+fn panicked(_: Box<dyn Any + Send>) -> warp::reply::Response {
+    ApiError::internal(&"a handler panicked").into_response()
+}
+
+/// The next connection and the address of its client, or none once `stop` is cancelled.
+async fn next(listener: &TcpListener, stop: &CancellationToken) -> Option<(TcpStream, IpAddr)> {
     let accepted = async {
-        // The semaphore is never closed, so this waits until a slot is free.
-        let slot = slots.clone().acquire_owned().await.ok()?;
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => return Some((stream, slot)),
+                Ok((stream, address)) => return (stream, address.ip()),
                 // This client disconnected while it waited; take the next one.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
@@ -109,57 +138,37 @@ async fn next(
     tokio::select! {
         biased;
         () = stop.cancelled() => None,
-        accepted = accepted => accepted,
+        accepted = accepted => Some(accepted),
     }
 }
 
-/// Serves one connection until it closes, is upgraded, or `stop` is cancelled.
-async fn serve<I, S, B>(stream: I, service: S, stop: CancellationToken)
-where
-    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send,
-    S::Future: Send + 'static,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+/// A place for a connection from this address. Waits while all are taken; `None` if the address has
+/// its share. The clients behind a proxy are known only when they ask.
+async fn place_of(places: &Places, address: IpAddr, proxy: bool) -> Option<Place> {
+    loop {
+        let taken = match proxy {
+            true => places.take_for_proxy(address),
+            false => places.take(address),
+        };
+        match taken {
+            Ok(place) => return Some(place),
+            Err(NoPlace::Address) => return None,
+            Err(NoPlace::Full) => places.freed().await,
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended");
     }
 }
 
-/// Sets the socket's options and write timeout, and counts its bytes.
-fn configure(
-    stream: TcpStream,
-    send_timeout: Duration,
-    metrics: &NetworkMetrics,
-) -> impl AsyncRead + AsyncWrite + Send + Unpin + use<> {
-    // Small responses are sent at once, not held back by Nagle's algorithm.
-    let configured = stream.set_nodelay(true).and_then(|()| {
-        let keepalive = TcpKeepalive::new()
-            .with_time(KEEPALIVE)
-            .with_interval(KEEPALIVE / 4);
-        SockRef::from(&stream).set_tcp_keepalive(&keepalive)
-    });
-    if let Err(error) = configured {
-        tracing::debug!(%error, "cannot set the options of a connection; it is served without them");
-    }
-    let mut stream = TimeoutStream::new(metrics.counted(stream));
-    // The time without any progress: slow clients are served, dead ones are disconnected.
-    stream.set_write_timeout(Some(send_timeout));
-    Box::pin(stream)
+/// Answers a connection that has no place, without reading from it or waiting for it.
+fn refuse(stream: &TcpStream) {
+    let body = format!(
+        r#"{{"detail": "{TOO_MANY_CONNECTIONS}", "code": "{}"}}"#,
+        ErrorCode::TooManyClients
+    );
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nRetry-After: 10\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    // The socket's empty buffer takes it at once, or the connection is gone.
+    let _ = stream.try_write(answer.as_bytes());
 }

@@ -14,6 +14,7 @@ use crate::api::Request;
 /// Returns the main figures of the service. Cheap enough to be polled every second.
 #[utoipa::path(
     get, path = "/stats", operation_id = "get_stats", tag = "operators",
+    security(("token" = ["operate"])),
     responses((status = 200, description = "The figures", body = Stats))
 )]
 pub async fn stats(request: Request) -> Json {
@@ -53,6 +54,8 @@ pub async fn stats(request: Request) -> Json {
             resident_bytes: resident.unwrap_or_default(),
             upload_buffer: Budget::from(figures.upload_memory()),
             feature_cache: Budget::from(figures.feature_memory()),
+            decoding: Budget::from(figures.decode_memory()),
+            jobs: Budget::from(figures.job_memory()),
         },
         queue: Queue {
             jobs: figures.queued_jobs(),
@@ -82,7 +85,7 @@ pub struct Stats {
     memory: MemoryInUse,
     queue: Queue,
     connections: Connections,
-    /// The last 50 errors, the newest first.
+    /// The last 10 errors of each kind, the newest first.
     errors: Vec<Error>,
 }
 
@@ -151,6 +154,10 @@ struct MemoryInUse {
     resident_bytes: Option<u64>,
     upload_buffer: Budget,
     feature_cache: Budget,
+    /// What images that are being decoded may take.
+    decoding: Budget,
+    /// What running jobs of the model on the CPU were promised.
+    jobs: Budget,
 }
 
 /// A memory budget.

@@ -3,6 +3,7 @@
 
 mod http;
 mod network;
+mod rates;
 mod sockets;
 
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use prometheus::{Registry, TextEncoder, register_int_gauge_vec_with_registry};
 
 pub use http::HttpMetrics;
 pub use network::{NetworkMetrics, OpenGauge};
+pub use rates::RateMetrics;
 pub use sockets::SocketMetrics;
 
 /// The metric of the process's resident memory.
@@ -28,6 +30,7 @@ pub struct ServiceMetrics {
     pub http: HttpMetrics,
     pub sockets: SocketMetrics,
     pub network: NetworkMetrics,
+    pub rates: RateMetrics,
     process: ProcessCollector,
     started: Instant,
     registry: Registry,
@@ -52,6 +55,7 @@ impl ServiceMetrics {
             http: HttpMetrics::new(registry)?,
             sockets: SocketMetrics::new(registry)?,
             network: NetworkMetrics::new(registry)?,
+            rates: RateMetrics::new(registry)?,
             process: ProcessCollector::for_self(),
             started: Instant::now(),
             registry: registry.clone(),

@@ -12,6 +12,7 @@ use tokio_util::io::{InspectReader, InspectWriter};
 pub struct NetworkMetrics {
     open: IntGauge,
     accepted: IntCounter,
+    refused: IntCounter,
     received: IntCounter,
     sent: IntCounter,
 }
@@ -27,6 +28,11 @@ impl NetworkMetrics {
             accepted: register_int_counter_with_registry!(
                 "pointstream_connections_accepted_total",
                 "Network connections that were accepted.",
+                registry
+            )?,
+            refused: register_int_counter_with_registry!(
+                "pointstream_connections_refused_total",
+                "Network connections that were refused because their address had its share.",
                 registry
             )?,
             received: register_int_counter_with_registry!(
@@ -47,6 +53,11 @@ impl NetworkMetrics {
     pub fn opened(&self) -> OpenGauge {
         self.accepted.inc();
         OpenGauge::new(&self.open)
+    }
+
+    /// Counts a connection that was refused.
+    pub fn refused(&self) {
+        self.refused.inc();
     }
 
     /// A stream whose bytes are counted.

@@ -4,6 +4,8 @@ mod commands;
 mod error;
 mod fetch;
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod licenses;
 mod lock;
 mod options;

@@ -125,7 +125,7 @@ async fn reconstruct(
     let config = options
         .session
         .config(photos.len(), &system.config_limits())?;
-    let mut one_shot = OneShot::begin(system, config).await?;
+    let mut one_shot = OneShot::begin(system, config, None).await?;
     let mut bar = Bar::new(photos.len());
     for photo in photos {
         let bytes = tokio::fs::read(&photo.path)

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use pointstream_actors::{ConfigLimits, ResultFormat, SessionConfig, Settings};
-use pointstream_inference::ResolvedModel;
+use pointstream_actors::{
+    ConfigLimits, DiskLimits, Durability, ResultFormat, SessionConfig, Settings,
+};
+use pointstream_inference::{ResolvedModel, machine_memory};
 use pointstream_reconstruction::formats::glb::GlbCompression;
 use pointstream_reconstruction::image::{DecodeLimits, ProcessResMethod};
 use pointstream_reconstruction::model::{Device, FramesPerCall};
@@ -18,6 +20,7 @@ use super::error::ReconstructError;
 use crate::api::Query;
 use crate::logging::LogOptions;
 use crate::models::ModelOptions;
+use crate::options::default_decode_memory;
 
 /// The one job has no time limit; the user can interrupt it.
 const NO_TIMEOUT: Duration = Duration::from_secs(30 * 86_400);
@@ -199,6 +202,9 @@ impl ReconstructOptions {
             devices,
             workers_per_device: 1,
             max_sessions: 1,
+            durability: Durability::None,
+            disk: DiskLimits::NONE,
+            unused_session_timeout: NO_TIMEOUT,
             session_timeout: NO_TIMEOUT,
             max_images_limit: u32::MAX,
             max_points_limit: MAX_POINTS,
@@ -208,11 +214,15 @@ impl ReconstructOptions {
             frames_per_call: FramesPerCall::Automatic,
             // A quarter may be frames that the only session has encoded ahead of time.
             queue_capacity: 32,
+            max_jobs_of_creator: None,
             image_limits: IMAGE_LIMITS,
             upload_buffer_bytes: UPLOAD_BYTES,
+            decode_memory_bytes: default_decode_memory(machine_memory()),
+            job_memory_bytes: machine_memory().unwrap_or(u64::MAX),
             feature_cache_bytes: FEATURE_BYTES,
             job_timeout: NO_TIMEOUT,
             drain_timeout: DRAIN_TIMEOUT,
+            courier: None,
         }
     }
 }

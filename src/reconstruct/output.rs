@@ -5,10 +5,12 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use pointstream_actors::ResultFormat;
+use pointstream_actors::{BlobView, ResultFormat};
 
 use super::error::ReconstructError;
+
+/// Bytes that are copied at a time.
+const PIECE: usize = 1 << 20;
 
 /// A file to write.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,11 +62,10 @@ impl Output {
     ///
     /// # Errors
     /// [`ReconstructError::Output`].
-    pub async fn save(self, bytes: Bytes) -> Result<PathBuf, ReconstructError> {
+    pub async fn save(self, content: BlobView) -> Result<PathBuf, ReconstructError> {
         let written = tokio::task::spawn_blocking(move || {
             let mut file = self.create()?;
-            file.as_file_mut()
-                .write_all(&bytes)
+            copy(&content, file.as_file_mut())
                 .and_then(|()| file.persist(&self.target).map_err(Into::into))
                 .map_err(|source| ReconstructError::output(&self.path, source))?;
             Ok(self.path)
@@ -85,6 +86,14 @@ impl Output {
             .make_in(folder, |path| File::create_new(path))
             .map_err(|source| ReconstructError::output(&self.path, source))
     }
+}
+
+/// Writes the content piece by piece.
+fn copy(content: &BlobView, file: &mut File) -> io::Result<()> {
+    for begin in (0..content.len()).step_by(PIECE) {
+        file.write_all(&content.slice(begin..begin + PIECE).read()?)?;
+    }
+    Ok(())
 }
 
 /// The file that a path names. A symbolic link is followed, so that it stays a link.
@@ -164,10 +173,7 @@ mod tests {
         fs::write(path("elsewhere/old.glb"), b"old").expect("writable");
         std::os::unix::fs::symlink("elsewhere/old.glb", path("scene.glb")).expect("writable");
         let output = Output::new(path("scene.glb"), None).expect("writable");
-        output
-            .save(Bytes::from_static(b"new"))
-            .await
-            .expect("saved");
+        output.save(b"new".to_vec().into()).await.expect("saved");
         assert_eq!(fs::read(path("elsewhere/old.glb")).expect("there"), b"new");
         assert!(fs::read_link(path("scene.glb")).is_ok());
     }
@@ -183,7 +189,7 @@ mod tests {
         link("elsewhere/link.glb", "scene.glb");
         link("new.glb", "elsewhere/link.glb");
         let output = Output::new(path("scene.glb"), None).expect("writable");
-        let saved = output.save(Bytes::from_static(b"new")).await;
+        let saved = output.save(b"new".to_vec().into()).await;
         assert_eq!(saved.expect("saved"), path("scene.glb"));
         assert_eq!(fs::read(path("elsewhere/new.glb")).expect("there"), b"new");
         for name in ["scene.glb", "elsewhere/link.glb"] {

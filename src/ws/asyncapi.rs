@@ -8,17 +8,45 @@ use strum::VariantArray;
 use utoipa::PartialSchema;
 
 use self::parts::{Parts, binary_name, reference, to_value, variants};
-use super::incoming::{FinalizeMessage, GenerateMessage, ImageMessage, PingMessage, known_kinds};
+use super::admission::{AUTH, AuthMessage};
+use super::incoming::{
+    CancelMessage, FinalizeMessage, GenerateMessage, ImageMessage, MapMessage, PingMessage,
+    ReceivedMessage, known_kinds,
+};
 use super::outgoing::{ResultMessage, SentKind, ServerMessage, ServerMessageKind};
+use crate::entrance::{Arrival, Scheme};
 
 /// The field of an image that a binary message carries behind its header.
 const IMAGE_DATA: &str = "data";
 /// The field of a result that a binary message carries behind its header.
 const RESULT_DATA: &str = "glb_base64";
 
-/// The description, for the version of the protocol that is served.
-pub fn document(version: &str) -> Value {
+/// The server that answers, with its address as a default.
+fn server(arrival: &Arrival) -> Value {
+    let host = arrival.authority.as_ref().map(ToString::to_string);
+    let mut server = json!({
+        "host": "{host}",
+        "protocol": match arrival.scheme {
+            Some(Scheme::Https) => "wss",
+            Some(Scheme::Http) | None => "ws",
+        },
+        "description": "The server that serves this document",
+        "variables": { "host": {
+            "default": host.as_deref().unwrap_or("localhost:8000"),
+            "description": "Host and port of the server",
+        } },
+    });
+    if !arrival.prefix.is_empty() {
+        server["pathname"] = arrival.prefix.as_str().into();
+    }
+    server
+}
+
+/// The description, for the version of the protocol that is served, and the server as the client of this
+/// request sees it. `asks` says whether clients are asked for a token.
+pub fn document(version: &str, asks: bool, arrival: &Arrival) -> Value {
     let mut parts = Parts::default();
+    parts.add_text(AUTH, &to_value(&AuthMessage::schema()));
     for kind in known_kinds() {
         parts.add_text(kind.into(), &client_schema(kind));
     }
@@ -41,7 +69,7 @@ pub fn document(version: &str) -> Value {
         .keys()
         .map(|name| (name.clone(), reference("components/messages", name)))
         .collect();
-    json!({
+    let mut document = json!({
         "asyncapi": "3.0.0",
         "info": {
             "title": "pointstream",
@@ -55,15 +83,7 @@ pub fn document(version: &str) -> Value {
             "tags": [{ "name": "sessions" }],
         },
         "defaultContentType": "application/json",
-        "servers": { "this": {
-            "host": "{host}",
-            "protocol": "ws",
-            "description": "The server that serves this document",
-            "variables": { "host": {
-                "default": "localhost:8000",
-                "description": "Host and port of the server",
-            } },
-        } },
+        "servers": { "this": server(arrival) },
         "channels": { "session": {
             "address": "/ws/reconstruct/{session_id}",
             "title": "A session",
@@ -85,13 +105,44 @@ pub fn document(version: &str) -> Value {
                             "default": false,
                             "description": "Whether results come as binary messages",
                         },
+                        "deltas": {
+                            "type": "string",
+                            "enum": ["cumulative", "append"],
+                            "default": "cumulative",
+                            "description": "Whether a delta has the whole point cloud or what is \
+                                            new",
+                        },
+                        "since": {
+                            "type": "integer",
+                            "minimum": 0,
+                            "description": "With deltas=append, the number of the last update that \
+                                            the client has confirmed on an earlier connection",
+                        },
+                        "strict": {
+                            "type": "boolean",
+                            "default": true,
+                            "description": "Whether unknown parameters are refused",
+                        },
                     },
                 },
             } },
         } },
         "operations": operations(),
         "components": { "messages": parts.messages, "schemas": parts.schemas },
-    })
+    });
+    if asks {
+        let scheme = reference("components/securitySchemes", "token");
+        document["servers"]["this"]["security"] = json!([scheme]);
+        document["components"]["securitySchemes"] = json!({ "token": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A token with the scope use, in the header Authorization; or as the \
+                            subprotocol pointstream.bearer.TOKEN beside pointstream; or in the first \
+                            message, auth. Without one the socket is closed with 4401, with one that \
+                            lacks the scope with 4403.",
+        } });
+    }
+    document
 }
 
 fn client_schema(kind: ClientMessageKind) -> Value {
@@ -99,6 +150,9 @@ fn client_schema(kind: ClientMessageKind) -> Value {
         ClientMessageKind::Image => to_value(&ImageMessage::schema()),
         ClientMessageKind::Generate => to_value(&GenerateMessage::schema()),
         ClientMessageKind::Finalize => to_value(&FinalizeMessage::schema()),
+        ClientMessageKind::Cancel => to_value(&CancelMessage::schema()),
+        ClientMessageKind::Map => to_value(&MapMessage::schema()),
+        ClientMessageKind::Received => to_value(&ReceivedMessage::schema()),
         ClientMessageKind::Ping => to_value(&PingMessage::schema()),
         ClientMessageKind::Invalid => Value::Null,
     }
@@ -111,11 +165,14 @@ fn answers(kind: ClientMessageKind) -> &'static [SentKind] {
     const DELTA: SentKind = SentKind::Result(AnswerKind::Delta);
     const COMPLETE: SentKind = SentKind::Result(AnswerKind::Complete);
     const ERROR: SentKind = SentKind::Message(ServerMessageKind::Error);
+    const POSES: SentKind = SentKind::Message(ServerMessageKind::Poses);
     const PONG: SentKind = SentKind::Message(ServerMessageKind::Pong);
     match kind {
         ClientMessageKind::Image => &[ACK, ERROR],
         ClientMessageKind::Generate => &[PROGRESS, DELTA, COMPLETE, ERROR],
         ClientMessageKind::Finalize => &[PROGRESS, COMPLETE, ERROR],
+        ClientMessageKind::Map => &[POSES, ERROR],
+        ClientMessageKind::Received | ClientMessageKind::Cancel => &[ERROR],
         ClientMessageKind::Ping => &[PONG, ERROR],
         ClientMessageKind::Invalid => &[ERROR],
     }
@@ -151,11 +208,25 @@ fn operations() -> Value {
         }
     }
     operations.insert(
+        format!("receive_{AUTH}"),
+        json!({
+            "action": "receive",
+            "channel": channel,
+            "summary": "The first message of a client that has no token in its handshake, if the \
+                        server asks for one",
+            "messages": [message(AUTH)],
+            "reply": { "channel": channel, "messages": [
+                message(ServerMessageKind::Connected.into()),
+                message(ServerMessageKind::Error.into()),
+            ] },
+        }),
+    );
+    operations.insert(
         "greet".to_owned(),
         json!({
             "action": "send",
             "channel": channel,
-            "summary": "Always the first message of a connection",
+            "summary": "Always the first message of the server, once the client may use the session",
             "messages": [message(ServerMessageKind::Connected.into())],
         }),
     );
@@ -170,13 +241,15 @@ mod tests {
 
     #[test]
     fn every_message_is_described() {
-        let document = document("1.0.0");
+        let document = document("1.0.0", true, &Arrival::at(None, None));
         let messages = document["components"]["messages"].as_object();
         let names: Vec<_> = messages.expect("an object").keys().collect();
         assert_eq!(
             names,
             [
                 "ack",
+                "auth",
+                "cancel",
                 "complete",
                 "complete_binary",
                 "connected",
@@ -187,9 +260,12 @@ mod tests {
                 "generate",
                 "image",
                 "image_binary",
+                "map",
                 "ping",
                 "pong",
+                "poses",
                 "progress",
+                "received",
             ]
         );
     }
@@ -197,7 +273,7 @@ mod tests {
     /// The attributes of the schemas accept literals alone.
     #[test]
     fn lengths_of_text_are_the_limits_of_the_server() {
-        let document = document("1.0.0");
+        let document = document("1.0.0", true, &Arrival::at(None, None));
         let schemas = document["components"]["schemas"].as_object();
         let mut found = 0;
         for schema in schemas.expect("an object").values() {
@@ -227,7 +303,7 @@ mod tests {
                 _ => {}
             }
         }
-        let document = document("1.0.0");
+        let document = document("1.0.0", true, &Arrival::at(None, None));
         check(&document, &document);
     }
 }

@@ -31,7 +31,7 @@ pub struct ImageMessage<'a> {
     data: Field<Cow<'a, str>>,
     /// The client's name of the image; only a label.
     #[serde(borrow, default)]
-    #[schema(value_type = Option<String>, max_length = 16384)]
+    #[schema(value_type = Option<String>, max_length = 1024)]
     filename: Field<Cow<'a, str>>,
     /// 3x3, camera coordinates to pixels of the image; (0, 0) is the centre of the top left
     /// pixel. Requires `extrinsics`.
@@ -52,7 +52,7 @@ pub struct ImageMessage<'a> {
 /// Asks for a point cloud of the images so far.
 #[derive(Deserialize, ToSchema)]
 pub struct GenerateMessage<'a> {
-    /// Whether the answer is a `delta` rather than `complete`; true if it is missing.
+    /// Whether the answer is a `delta` rather than `complete`; false if it is missing.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     incremental: Field<bool>,
@@ -62,10 +62,41 @@ pub struct GenerateMessage<'a> {
     id: Field<Cow<'a, str>>,
 }
 
-/// Asks for the final point cloud; only `ping` is accepted afterwards.
+/// Asks for the final point cloud; only `ping`, `map`, `received` and `cancel` are accepted afterwards.
 #[derive(Deserialize, ToSchema)]
 pub struct FinalizeMessage<'a> {
     /// The client's identifier of the message; its answers repeat it.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
+    id: Field<Cow<'a, str>>,
+}
+
+/// Takes requests back. Each is answered with an error whose code is `cancelled`.
+#[derive(Deserialize, ToSchema)]
+pub struct CancelMessage<'a> {
+    /// The identifier of the requests that end; all of the session if it is missing.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
+    id: Field<Cow<'a, str>>,
+}
+
+/// Asks for all poses as they are now.
+#[derive(Deserialize, ToSchema)]
+pub struct MapMessage<'a> {
+    /// The client's identifier of the message; its answers repeat it.
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
+    id: Field<Cow<'a, str>>,
+}
+
+/// Confirms a result; there is no answer unless the number is wrong. An update confirms those before it.
+#[derive(Deserialize, ToSchema)]
+pub struct ReceivedMessage<'a> {
+    /// The `number` of a `delta` or `complete` that came on this connection.
+    #[serde(default)]
+    #[schema(value_type = u64, required)]
+    number: Field<f64>,
+    /// The client's identifier of the message; an error repeats it.
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
     id: Field<Cow<'a, str>>,
@@ -81,7 +112,7 @@ pub fn known_kinds() -> impl Iterator<Item = ClientMessageKind> {
     kinds.filter(|kind| *kind != ClientMessageKind::Invalid)
 }
 
-/// The types of messages for an error: `image, generate, finalize and ping`.
+/// The types of messages for an error: `image, generate, ... and ping`.
 fn list_of_kinds() -> String {
     word_list(known_kinds().map(<&str>::from), "and")
 }
@@ -103,6 +134,11 @@ enum BadMessage {
     UnknownType(String),
     #[error("image message has no \"data\"; it holds the image file as base64")]
     NoData,
+    #[error(
+        "received message has no \"number\" of a result; send the \"number\" of the delta or complete that \
+         you have, an integer above 0"
+    )]
+    BadNumber,
     #[error(transparent)]
     Id(#[from] BadMessageId),
     #[error(transparent)]
@@ -223,13 +259,35 @@ fn read(kind: Field<Cow<'_, str>>, text: &str) -> Result<ClientMessage, BadMessa
         Some(ClientMessageKind::Generate) => {
             let message: GenerateMessage<'_> = serde_json::from_str(text)?;
             Ok(ClientMessage::Generate {
-                incremental: message.incremental.get("incremental")?.unwrap_or(true),
+                incremental: message.incremental.get("incremental")?.unwrap_or(false),
                 id: id(message.id)?,
             })
         }
         Some(ClientMessageKind::Finalize) => {
             let message: FinalizeMessage<'_> = serde_json::from_str(text)?;
             Ok(ClientMessage::Finalize {
+                id: id(message.id)?,
+            })
+        }
+        Some(ClientMessageKind::Cancel) => {
+            let message: CancelMessage<'_> = serde_json::from_str(text)?;
+            Ok(ClientMessage::Cancel {
+                id: id(message.id)?,
+            })
+        }
+        Some(ClientMessageKind::Map) => {
+            let message: MapMessage<'_> = serde_json::from_str(text)?;
+            Ok(ClientMessage::Map {
+                id: id(message.id)?,
+            })
+        }
+        Some(ClientMessageKind::Received) => {
+            let message: ReceivedMessage<'_> = serde_json::from_str(text)?;
+            let number = message.number.get("number")?;
+            Ok(ClientMessage::Received {
+                number: number
+                    .and_then(result_number)
+                    .ok_or(BadMessage::BadNumber)?,
                 id: id(message.id)?,
             })
         }
@@ -282,6 +340,13 @@ fn image(
         camera,
         id,
     }))
+}
+
+/// The number of a result. Numbers of JSON are exact up to 2^53.
+fn result_number(number: f64) -> Option<u64> {
+    const EXACT: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
+    let is_number = number.fract() == 0.0 && (1.0..=EXACT).contains(&number);
+    is_number.then_some(number as u64)
 }
 
 fn id(field: Field<Cow<'_, str>>) -> Result<Option<MessageId>, BadMessage> {

@@ -1,14 +1,20 @@
 //! The WebSocket of a session: messages in, events out.
 
+mod admission;
 mod asyncapi;
 mod binary;
 mod close;
+mod deliveries;
 mod field;
 mod fragments;
+mod frame_scan;
+#[cfg(test)]
+mod fuzz;
 mod handshake;
 mod image_data;
 mod incoming;
 pub mod outgoing;
+mod pings;
 mod reader;
 mod receive_memory;
 mod socket;

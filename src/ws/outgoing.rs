@@ -1,8 +1,11 @@
 //! Messages to clients: from events to JSON and frames.
 
+use std::io;
+
 use bytes::Bytes;
 use pointstream_actors::{
-    Answer, AnswerKind, MessageId, ResultMetadata, SessionEvent, SessionId, Stage,
+    Answer, AnswerKind, Deltas, DeltasKind, ErrorCode, FramePose, MessageId, ResultMetadata,
+    SessionEvent, SessionId, Stage,
 };
 use serde::Serialize;
 use serde::ser::Error as _;
@@ -11,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::binary;
 use super::fragments::Fragments;
+use crate::entrance::PathPrefix;
 
 /// Messages without a point cloud.
 #[derive(Serialize, ToSchema, EnumDiscriminants)]
@@ -32,6 +36,10 @@ pub enum ServerMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false)]
         binary: Option<bool>,
+        /// `append` if deltas have what is new; missing otherwise.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        deltas: Option<DeltasKind>,
     },
     /// An image was decoded and stored.
     Ack {
@@ -53,19 +61,41 @@ pub enum ServerMessage<'a> {
         progress: f64,
         /// Readable text.
         message: &'a str,
+        /// The `id` of the request, if it had one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false, min_length = 1, max_length = 128)]
+        id: Option<&'a str>,
     },
     /// A message was refused, a generation failed, or the connection ends.
     Error {
         /// What failed and how to correct it, as readable text.
         message: &'a str,
+        /// Which error it is, for programs.
+        code: ErrorCode,
         /// The `id` of the message that this answers, if it had one.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false, min_length = 1, max_length = 128)]
         id: Option<&'a str>,
         /// The client's name of the image that this answers, if it had one.
         #[serde(skip_serializing_if = "Option::is_none")]
-        #[schema(nullable = false, max_length = 16384)]
+        #[schema(nullable = false, max_length = 1024)]
         filename: Option<&'a str>,
+        /// Where the client fetches a result that was too large for its connection: a path on this
+        /// server.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        result_url: Option<String>,
+    },
+    /// All poses as they are now.
+    Poses {
+        /// The `id` of the message that this answers, if it had one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false, min_length = 1, max_length = 128)]
+        id: Option<&'a str>,
+        /// Width and height that the intrinsics refer to; `null` before there is any pose.
+        processed_size: Option<[usize; 2]>,
+        /// All frames of the map, or of the newest result if there is no map.
+        frames: &'a [FramePose],
     },
     /// The connection is alive.
     Pong {
@@ -85,6 +115,8 @@ pub struct ResultMessage<'a> {
     id: Option<&'a str>,
     /// Images that the session held when the point cloud was asked for.
     image_count: u32,
+    /// What the client confirms the result with, in `received`.
+    number: u64,
     /// The scene as binary glTF, as base64. Not in the header of a binary message.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required)]
@@ -124,6 +156,15 @@ pub enum ResultFrames {
     Binary,
 }
 
+/// What the messages of a connection have in common.
+#[derive(Debug, Clone)]
+pub struct Form {
+    pub session_id: SessionId,
+    pub results: ResultFrames,
+    /// What the client has before the paths of this server.
+    pub prefix: PathPrefix,
+}
+
 /// Where a serialised result is split to put the GLB in: JSON escapes the quotes of a client's
 /// text, so the field is the only place with these bytes.
 const NO_GLB: &str = r#""glb_base64":"""#;
@@ -134,18 +175,21 @@ const NO_GLB: &str = r#""glb_base64":"""#;
 /// If the event cannot be written as JSON.
 pub fn message(
     event: &SessionEvent,
-    session_id: SessionId,
-    results: ResultFrames,
+    form: &Form,
 ) -> serde_json::Result<Option<(SentKind, Fragments)>> {
+    let (session_id, results) = (form.session_id, form.results);
+    let too_large;
     let message = match event {
         SessionEvent::Connected {
             image_count,
             max_images,
+            deltas,
         } => ServerMessage::Connected {
             session_id,
             image_count: *image_count,
             max_images: *max_images,
             binary: (results == ResultFrames::Binary).then_some(true),
+            deltas: matches!(deltas, Deltas::Append { .. }).then_some(DeltasKind::Append),
         },
         SessionEvent::Acknowledged {
             image_count,
@@ -157,25 +201,49 @@ pub fn message(
             image_path,
             id: id.as_ref().map(MessageId::as_str),
         },
-        SessionEvent::Progress(progress) => ServerMessage::Progress {
+        SessionEvent::Progress { progress, id } => ServerMessage::Progress {
             stage: progress.stage,
             // Rounded: an f32 written as f64 has spurious digits.
             progress: (f64::from(progress.fraction) * 1e4).round() / 1e4,
             message: &progress.message,
+            id: id.as_ref().map(MessageId::as_str),
         },
-        SessionEvent::Result { answer, id } => {
-            let fragments = result(answer, id.as_ref(), results)?;
+        SessionEvent::Result {
+            answer, number, id, ..
+        } => {
+            let fragments = result(answer, *number, id.as_ref(), results)?;
             return Ok(Some((SentKind::Result(answer.kind), fragments)));
         }
         SessionEvent::Error {
+            code,
             message,
             id,
             filename,
             ..
         } => ServerMessage::Error {
             message,
+            code: *code,
             id: id.as_ref().map(MessageId::as_str),
             filename: filename.as_deref(),
+            result_url: None,
+        },
+        SessionEvent::ResultToFetch { bytes, id, .. } => {
+            too_large = format!(
+                "The result has {bytes} bytes, more than the client took in a message; fetch it from \
+                 result_url"
+            );
+            ServerMessage::Error {
+                message: &too_large,
+                code: ErrorCode::ResultTooLarge,
+                id: id.as_ref().map(MessageId::as_str),
+                filename: None,
+                result_url: Some(format!("{}/ws/session/{session_id}/result", form.prefix)),
+            }
+        }
+        SessionEvent::Poses { poses, id } => ServerMessage::Poses {
+            id: id.as_ref().map(MessageId::as_str),
+            processed_size: poses.processed_size,
+            frames: &poses.frames,
         },
         SessionEvent::Pong => ServerMessage::Pong { session_id },
         SessionEvent::Closed(_) => return Ok(None),
@@ -186,11 +254,31 @@ pub fn message(
 }
 
 /// An error message that answers no message of the client.
-pub fn error(message: &str) -> Fragments {
+pub fn error(code: ErrorCode, message: &str) -> Fragments {
     let error = ServerMessage::Error {
         message,
+        code,
         id: None,
         filename: None,
+        result_url: None,
+    };
+    // Serialising strings cannot fail.
+    Fragments::text(serde_json::to_string(&error).unwrap_or_default())
+}
+
+/// The error in place of a result that cannot be read.
+pub fn unreadable(event: &SessionEvent, reason: &io::Error) -> Fragments {
+    let id = match event {
+        SessionEvent::Result { id, .. } => id.as_ref().map(MessageId::as_str),
+        _ => None,
+    };
+    let message = format!("the stored result cannot be read; send the request again: {reason}");
+    let error = ServerMessage::Error {
+        message: &message,
+        code: ErrorCode::StorageFailed,
+        id,
+        filename: None,
+        result_url: None,
     };
     // Serialising strings cannot fail.
     Fragments::text(serde_json::to_string(&error).unwrap_or_default())
@@ -198,6 +286,7 @@ pub fn error(message: &str) -> Fragments {
 
 fn result(
     answer: &Answer,
+    number: u64,
     id: Option<&MessageId>,
     frames: ResultFrames,
 ) -> serde_json::Result<Fragments> {
@@ -206,6 +295,7 @@ fn result(
         kind: answer.kind,
         id: id.map(MessageId::as_str),
         image_count: answer.image_count,
+        number,
         glb_base64: (frames == ResultFrames::Json).then_some(""),
         metadata: &answer.metadata,
     })?;

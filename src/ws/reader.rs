@@ -5,19 +5,21 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::SplitStream;
 use pointstream_actors::{ClientMessage, Requests};
+use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
 use super::close::Closing;
+use super::deliveries::Deliveries;
 use super::incoming;
 use super::receive_memory::{ReceiveError, ReceiveMeter, Socket};
 use crate::metrics::ServiceMetrics;
+use crate::rates::Pace;
 
 /// Messages from this size in bytes on are parsed on a thread for blocking work.
 const LARGE: usize = 256 << 10;
-/// Bytes of a control frame before its payload, as clients send it.
-const CONTROL_HEAD: usize = 6;
 
 /// Why reading ended.
 #[derive(Debug)]
@@ -30,12 +32,19 @@ pub enum ReadEnd {
     Stopped,
 }
 
+/// Nothing came from the client for too long, not even the answer to a ping.
+struct Silent;
+
 /// Reads messages from a client and passes them to its session.
 pub struct Reader {
     pub stream: SplitStream<Socket>,
     pub requests: Requests,
     /// Holds the memory of the message that is being read.
     pub meter: ReceiveMeter,
+    /// What the client may not have got yet.
+    pub deliveries: Deliveries,
+    /// How quickly the client may send.
+    pub pace: Pace,
     /// In bytes.
     pub message_limit: usize,
     pub stop: CancellationToken,
@@ -62,27 +71,63 @@ impl Reader {
 
     async fn read(&mut self) -> ReadEnd {
         loop {
-            let message = match self.stream.next().await {
-                None => return ReadEnd::Gone,
-                Some(Ok(message)) => message,
-                Some(Err(error)) => return self.failed(error),
+            let message = match self.next().await {
+                Err(Silent) => {
+                    return ReadEnd::Unreadable(Closing::silent(
+                        self.deliveries.pings().patience(),
+                    ));
+                }
+                Ok(None) => return ReadEnd::Gone,
+                Ok(Some(Ok(message))) => message,
+                Ok(Some(Err(error))) => return self.failed(error),
             };
-            let binary = message.is_binary();
+            let (binary, bytes) = (message.is_binary(), message.len());
             let message = match message {
                 Message::Text(text) => parse(text).await,
                 Message::Binary(bytes) => incoming::parse_binary(&bytes),
+                Message::Pong(payload) => {
+                    self.deliveries.answered(&payload);
+                    self.pace.after_message(bytes).await;
+                    continue;
+                }
+                Message::Close(Some(frame)) if frame.code == CloseCode::Size => {
+                    self.deliveries.too_large();
+                    continue;
+                }
                 // The library answers pings and close frames while it reads on.
-                control => {
-                    self.meter.discount(CONTROL_HEAD + control.len());
+                _ => {
+                    self.pace.after_message(bytes).await;
                     continue;
                 }
             };
+            if let ClientMessage::Received { number, .. } = &message {
+                self.deliveries.received(*number);
+            }
             let lease = self.meter.finish();
             let kind = message.kind();
             tracing::debug!(kind = <&str>::from(kind), binary, "message received");
             self.metrics.sockets.received(kind);
             if self.requests.send_holding(message, lease).await.is_err() {
                 return ReadEnd::Stopped;
+            }
+            // Its memory is the session's by now, so waiting keeps none from others.
+            self.pace.after_message(bytes).await;
+        }
+    }
+
+    /// The next message. A client that the server does not read from is not silent.
+    async fn next(&mut self) -> Result<Option<Result<Message, Error>>, Silent> {
+        let began = Instant::now();
+        loop {
+            let heard = self.meter.heard().unwrap_or(began).max(began);
+            let deadline = self.deliveries.pings().deadline(heard);
+            if deadline <= Instant::now() {
+                return Err(Silent);
+            }
+            tokio::select! {
+                biased;
+                message = self.stream.next() => return Ok(message),
+                () = sleep_until(deadline) => {}
             }
         }
     }

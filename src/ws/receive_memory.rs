@@ -1,9 +1,11 @@
-//! Memory of messages that are being received.
+//! Memory and time of messages that are being received.
 //!
-//! The WebSocket library buffers a message until it is complete. The bytes are counted here, in
-//! the stream below the library: a large message takes memory from the budget of all uploads, and
-//! is not read any further until the budget has room.
+//! The WebSocket library buffers a message until it is complete. Its bytes are counted here, in the
+//! stream below the library: a large message takes upload memory before its bytes are read. The head
+//! of a frame says how many come, so a message in one frame claims what it needs; one in several frames
+//! may claim as much as a message may have.
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -14,25 +16,38 @@ use std::time::Duration;
 
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use pointstream_actors::{MemoryBudget, MemoryLease};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
+use pointstream_actors::{UploadLease, UploadMemory};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::WebSocketStream;
+
+use super::frame_scan::{FrameScan, Part};
+use crate::api::{memory_wait, receive_time};
 
 /// A client's WebSocket.
 pub type Socket = WebSocketStream<MeteredStream<TokioIo<Upgraded>>>;
 
-/// Bytes of a message that need no memory from the budget, so that small messages are read when
-/// the budget is used up.
+/// Bytes of a message that need no upload memory, so that small messages are read when there is none.
 const FREE: usize = 64 << 10;
-/// Memory is taken from the budget in multiples of this many bytes.
-const GRANT: usize = 1 << 20;
+/// Bytes that are read before [`ReceiveMeter::begin`]: the token of a client, and what the library reads
+/// ahead.
+const EARLY: usize = 32 << 10;
+/// Frames that a message may have, however short they are.
+const FREE_FRAMES: usize = 1024;
+/// Least bytes of a frame on average, in a message with more frames.
+const LEAST_FRAME: usize = 1024;
 
 /// Why reading from a client ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReceiveError {
     /// The client sent nothing for too long in the middle of a large message.
     Stalled,
+    /// The client sent a large message too slowly.
+    Slow,
+    /// A message has too many short frames.
+    Fragmented,
+    /// Too much came before the client may send messages.
+    Early,
     /// Other uploads held all the memory for too long.
     Busy,
 }
@@ -41,6 +56,9 @@ impl fmt::Display for ReceiveError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Stalled => "nothing came for too long in the middle of a message; connect again",
+            Self::Slow => "a message came too slowly; connect again, and send smaller images",
+            Self::Fragmented => "a message has too many short frames; send longer ones",
+            Self::Early => "too much came before the token was accepted",
             Self::Busy => "the server is busy with other uploads; connect again later",
         })
     }
@@ -55,37 +73,109 @@ impl ReceiveError {
     }
 }
 
-/// Bytes received of the current message, and the memory taken for it.
+/// The memory of the messages of one socket.
 #[derive(Debug, Default)]
 struct Account {
-    received: usize,
-    lease: Option<MemoryLease>,
     /// None until messages are read.
-    budget: Option<MemoryBudget>,
+    source: Option<Source>,
+    current: Option<Incoming>,
+    /// Bytes that came before there was a source.
+    early: usize,
+    /// What complete messages hold that the reader has not taken yet, the oldest first.
+    complete: VecDeque<Option<UploadLease>>,
+    /// When the client's last bytes came.
+    heard: Option<Instant>,
+    /// Whether the client's bytes have to wait for memory.
+    waits_for_memory: bool,
+}
+
+/// Where the memory of messages comes from.
+#[derive(Debug)]
+struct Source {
+    memory: UploadMemory,
+    /// Largest message in bytes.
+    limit: usize,
+}
+
+/// A message that is being received.
+#[derive(Debug, Default)]
+struct Incoming {
+    received: usize,
+    /// Bytes up to the end of the current frame.
+    announced: usize,
+    /// Whether the message ends with the current frame.
+    last: bool,
+    frames: usize,
+    lease: Option<UploadLease>,
+    /// How long the server has waited for the client's bytes.
+    waited: Duration,
 }
 
 impl Account {
-    /// The budget, and the bytes to take from it before more is read.
-    fn due(&self) -> Option<(MemoryBudget, usize)> {
-        let budget = self.budget.as_ref()?;
-        if !self.is_large() {
-            return None;
+    fn found(&mut self, part: Part) {
+        match part {
+            Part::Head {
+                begins,
+                bytes,
+                last,
+            } => {
+                if begins {
+                    self.current = Some(Incoming::default());
+                }
+                let message = self.current.get_or_insert_default();
+                message.announced = message.received.saturating_add(bytes);
+                message.last = last;
+                message.frames += 1;
+            }
+            Part::Payload(bytes) => {
+                if let Some(message) = &mut self.current {
+                    message.received += bytes;
+                }
+            }
+            Part::End => {
+                let lease = self.current.take().and_then(|message| message.lease);
+                self.complete.push_back(lease);
+            }
         }
-        let wanted = self.received.next_multiple_of(GRANT).min(budget.bytes());
-        let due = wanted.saturating_sub(self.lease.as_ref().map_or(0, MemoryLease::bytes));
-        (due > 0).then(|| (budget.clone(), due))
     }
 
-    /// Whether the current message needs memory from the budget.
+    /// What is wrong with the bytes that came last.
+    fn wrong(&mut self, received: usize) -> Option<ReceiveError> {
+        if self.source.is_none() {
+            self.early += received;
+            if self.early > EARLY {
+                return Some(ReceiveError::Early);
+            }
+        }
+        let current = self.current.as_ref();
+        let is_fragmented = current.is_some_and(Incoming::is_fragmented);
+        is_fragmented.then_some(ReceiveError::Fragmented)
+    }
+
+    /// Takes the memory for the next bytes. Waits only if the message is large.
+    fn poll_memory(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let (Some(source), Some(message)) = (&self.source, &mut self.current) else {
+            return Poll::Ready(());
+        };
+        // The library refuses what is larger than the limit.
+        let next = (message.received + 1).min(source.limit);
+        let announced = message.announced.min(source.limit);
+        if announced.max(next) <= FREE {
+            return Poll::Ready(());
+        }
+        let lease = message.lease.get_or_insert_with(|| source.memory.lease());
+        let most = message.last.then_some(announced);
+        lease.poll_grow(context, next, most, source.limit)
+    }
+}
+
+impl Incoming {
     fn is_large(&self) -> bool {
-        self.budget.is_some() && self.received > FREE
+        self.received.max(self.announced) > FREE
     }
 
-    fn pay(&mut self, lease: MemoryLease) {
-        match &mut self.lease {
-            Some(held) => held.merge(lease),
-            None => self.lease = Some(lease),
-        }
+    fn is_fragmented(&self) -> bool {
+        self.frames > FREE_FRAMES + self.received / LEAST_FRAME
     }
 }
 
@@ -94,22 +184,22 @@ impl Account {
 pub struct ReceiveMeter(Arc<Mutex<Account>>);
 
 impl ReceiveMeter {
-    /// Starts to take memory from this budget.
-    pub fn begin(&self, budget: MemoryBudget) {
-        self.with(|account| account.budget = Some(budget));
+    /// Starts to take memory for messages of at most `limit` bytes.
+    pub fn begin(&self, memory: UploadMemory, limit: usize) {
+        self.with(|account| account.source = Some(Source { memory, limit }));
     }
 
-    /// Ends the current message; returns the memory that it holds, if it is large.
-    pub fn finish(&self) -> Option<MemoryLease> {
-        self.with(|account| {
-            account.received = 0;
-            account.lease.take()
+    /// The memory that the oldest complete message holds, if it is large. Call it once for each message.
+    pub fn finish(&self) -> Option<UploadLease> {
+        self.with(|account| account.complete.pop_front().flatten())
+    }
+
+    /// When the client was last heard of: its last bytes came, or they had to wait here.
+    pub fn heard(&self) -> Option<Instant> {
+        self.with(|account| match account.waits_for_memory {
+            true => Some(Instant::now()),
+            false => account.heard,
         })
-    }
-
-    /// Subtracts the bytes of a control frame, which is not part of the message.
-    pub fn discount(&self, bytes: usize) {
-        self.with(|account| account.received = account.received.saturating_sub(bytes));
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Account) -> T) -> T {
@@ -117,14 +207,28 @@ impl ReceiveMeter {
     }
 }
 
-/// A stream whose received bytes are counted.
+/// A stream whose received messages are counted.
 pub struct MeteredStream<S> {
     inner: S,
     meter: ReceiveMeter,
-    /// Longest wait for memory, or for the next bytes of a large message.
+    scan: FrameScan,
+    /// Longest wait for the next bytes of a large message.
     timeout: Duration,
-    growth: Option<Pin<Box<dyn Future<Output = MemoryLease> + Send + Sync>>>,
-    deadline: Option<Pin<Box<Sleep>>>,
+    wait: Option<Wait>,
+}
+
+/// A wait in the middle of a message.
+struct Wait {
+    since: Instant,
+    deadline: Pin<Box<Sleep>>,
+    for_what: WaitFor,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WaitFor {
+    Client,
+    /// Memory; with the turns of all uploads when the deadline was set.
+    Memory(u64),
 }
 
 impl<S> MeteredStream<S> {
@@ -133,9 +237,9 @@ impl<S> MeteredStream<S> {
         Self {
             inner,
             meter: ReceiveMeter::default(),
+            scan: FrameScan::default(),
             timeout,
-            growth: None,
-            deadline: None,
+            wait: None,
         }
     }
 
@@ -143,14 +247,79 @@ impl<S> MeteredStream<S> {
         &self.meter
     }
 
-    /// Pending until the timeout, then an error.
-    fn time_out(&mut self, context: &mut Context<'_>, error: ReceiveError) -> Poll<io::Result<()>> {
-        let timeout = self.timeout;
-        let deadline = self
-            .deadline
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        ready!(deadline.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, error)))
+    /// Pending until the deadline, then an error.
+    fn wait_for_memory(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let turns = self.meter.with(|account| {
+            let source = account.source.as_ref();
+            source.map_or(0, |source| source.memory.turns())
+        });
+        loop {
+            let timeout = memory_wait(self.timeout);
+            let wait = self.wait.get_or_insert_with(|| Wait {
+                since: Instant::now(),
+                deadline: Box::pin(tokio::time::sleep(timeout)),
+                for_what: WaitFor::Memory(turns),
+            });
+            ready!(wait.deadline.as_mut().poll(context));
+            if wait.for_what == WaitFor::Memory(turns) {
+                return fail(ReceiveError::Busy);
+            }
+            // Others have got memory: this message is nearer to its turn.
+            self.wait = None;
+        }
+    }
+
+    fn wait_for_client(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let left = self.meter.with(|account| {
+            let message = account
+                .current
+                .as_ref()
+                .filter(|message| message.is_large())?;
+            let allowed = receive_time(self.timeout, message.received);
+            Some(allowed.saturating_sub(message.waited))
+        });
+        let Some(left) = left else {
+            return Poll::Pending;
+        };
+        let timeout = self.timeout.min(left);
+        let wait = self.wait.get_or_insert_with(|| Wait {
+            since: Instant::now(),
+            deadline: Box::pin(tokio::time::sleep(timeout)),
+            for_what: WaitFor::Client,
+        });
+        ready!(wait.deadline.as_mut().poll(context));
+        fail(match left < self.timeout {
+            true => ReceiveError::Slow,
+            false => ReceiveError::Stalled,
+        })
+    }
+
+    /// The wait is over.
+    fn resumed(&mut self) {
+        let Some(wait) = self.wait.take() else {
+            return;
+        };
+        if wait.for_what == WaitFor::Client {
+            self.meter.with(|account| {
+                if let Some(message) = &mut account.current {
+                    message.waited += wait.since.elapsed();
+                }
+            });
+        }
+    }
+}
+
+fn fail(error: ReceiveError) -> Poll<io::Result<()>> {
+    Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, error)))
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> MeteredStream<S> {
+    /// Sends no more, and discards what comes until the client has closed its side.
+    pub async fn drain(&mut self) -> io::Result<()> {
+        let mut discarded = vec![0; 16 << 10];
+        self.inner.shutdown().await?;
+        while self.inner.read(&mut discarded).await? > 0 {}
+        Ok(())
     }
 }
 
@@ -161,32 +330,32 @@ impl<S: AsyncRead + Unpin> AsyncRead for MeteredStream<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.growth.is_none()
-            && let Some((budget, bytes)) = this.meter.with(|account| account.due())
-        {
-            this.growth = Some(Box::pin(async move { budget.take(bytes).await }));
+        let memory = this.meter.with(|account| {
+            let memory = account.poll_memory(context);
+            account.waits_for_memory = memory.is_pending();
+            memory
+        });
+        if memory.is_pending() {
+            return this.wait_for_memory(context);
         }
-        if let Some(growth) = &mut this.growth {
-            match growth.as_mut().poll(context) {
-                Poll::Pending => return this.time_out(context, ReceiveError::Busy),
-                Poll::Ready(lease) => {
-                    this.growth = None;
-                    this.deadline = None;
-                    this.meter.with(|account| account.pay(lease));
-                }
-            }
+        if let Some(WaitFor::Memory(_)) = this.wait.as_ref().map(|wait| wait.for_what) {
+            this.wait = None;
         }
         let before = buffer.filled().len();
         match Pin::new(&mut this.inner).poll_read(context, buffer) {
-            Poll::Pending if this.meter.with(|account| account.is_large()) => {
-                this.time_out(context, ReceiveError::Stalled)
-            }
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => this.wait_for_client(context),
             Poll::Ready(read) => {
-                this.deadline = None;
-                let bytes = buffer.filled().len() - before;
-                this.meter.with(|account| account.received += bytes);
-                Poll::Ready(read)
+                this.resumed();
+                let wrong = this.meter.with(|account| {
+                    account.heard = Some(Instant::now());
+                    let received = &buffer.filled()[before..];
+                    this.scan.scan(received, |part| account.found(part));
+                    account.wrong(received.len())
+                });
+                match wrong {
+                    Some(error) => fail(error),
+                    None => Poll::Ready(read),
+                }
             }
         }
     }

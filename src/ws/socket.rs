@@ -5,173 +5,287 @@
 //! The writer takes events from the session, and takes the next one after the client has received
 //! the one before.
 
+use std::net::IpAddr;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::SinkExt;
+use futures_util::StreamExt;
 use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
-use pointstream_actors::{AttachError, CloseReason, ErrorKind, Events, Requests, SessionId};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use pointstream_actors::{
+    AttachError, CloseReason, ErrorCode, ErrorKind, Events, Requests, SessionId, Whose,
+};
+use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
+use super::admission::{Visitor, admit};
 use super::close::Closing;
-use super::outgoing::{self, ResultFrames};
+use super::deliveries::Deliveries;
+use super::outgoing::{self, Form, ResultFrames};
+use super::pings::Pings;
 use super::reader::{ReadEnd, Reader};
 use super::receive_memory::Socket;
-use super::writer::{WriteEnd, send, write};
+use super::writer::{SendError, WriteEnd, send, write};
 use crate::api::Query;
 use crate::app::App;
+use crate::auth::{Action, Caller, Needs, Refused, Target};
+use crate::entrance::PathPrefix;
+use crate::rates::Pace;
 
+/// The parameters of the URL.
+const PARAMETERS: [&str; 4] = ["resume", "binary", "deltas", "since"];
+/// How long to read on after writing to a client has failed.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The route, for the audit log.
+const ROUTE: &str = "/ws/reconstruct/{session_id}";
 /// How long a client may take to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves a socket until either side ends it.
 ///
 /// Without an identifier the client gets the error that the session is not found.
-pub async fn serve(app: &App, socket: Socket, id: Option<SessionId>, query: &Query) {
-    match attach(app, id, query).await {
-        Ok(attached) => pump(app, socket, attached).await,
+pub async fn serve(
+    app: &App,
+    mut socket: Socket,
+    id: Option<SessionId>,
+    query: &Query,
+    visitor: Visitor,
+) {
+    let (from, needs, rates) = (visitor.from, visitor.needs, visitor.rates.clone());
+    let prefix = visitor.prefix.clone();
+    // Each part has memory of its own, so that an open socket holds none of the others.
+    let caller = match Box::pin(admit(app, &mut socket, visitor)).await {
+        Ok(caller) => caller,
+        Err(refused) => {
+            app.audit.refused(&refused, from, ROUTE);
+            return Box::pin(refuse(socket, &Closing::refused(&refused.refusal))).await;
+        }
+    };
+    match Box::pin(attach(app, id, query, (caller, prefix))).await {
+        Ok(attached) => {
+            let target = Target::Session(attached.form.session_id);
+            app.audit
+                .done(Action::SessionOpened, &attached.caller, from, target);
+            let pace = app.pace(rates, &attached.caller);
+            Box::pin(pump(app, socket, attached, (from, needs, pace))).await;
+        }
         Err(closing) => {
             tracing::info!(code = closing.code, reason = %closing.reason, "client refused");
             app.system
                 .metrics()
                 .error(ErrorKind::Socket, id, &closing.reason);
-            let (mut sink, stream) = socket.split();
-            if send_close(&mut sink, &closing).await.is_ok() {
-                linger(sink, stream, true).await;
-            }
+            Box::pin(refuse(socket, &closing)).await;
         }
     }
 }
 
+/// Closes a socket that no session is connected to.
+async fn refuse(socket: Socket, closing: &Closing) {
+    let (sink, stream) = socket.split();
+    end(sink, stream, closing).await;
+}
+
 /// A socket that is connected to its session.
 struct Attached {
-    id: SessionId,
+    caller: Caller,
     requests: Requests,
     events: Events,
-    results: ResultFrames,
+    form: Form,
 }
 
 /// Connects the socket to its session.
-async fn attach(app: &App, id: Option<SessionId>, query: &Query) -> Result<Attached, Closing> {
+async fn attach(
+    app: &App,
+    id: Option<SessionId>,
+    query: &Query,
+    (caller, prefix): (Caller, PathPrefix),
+) -> Result<Attached, Closing> {
+    query
+        .only(PARAMETERS)
+        .map_err(|error| Closing::invalid(error.code(), error.detail().to_owned()))?;
     let flag = |name| match query.boolean(name) {
         Ok(value) => Ok(value.unwrap_or(false)),
-        Err(error) => Err(Closing::invalid(error.detail().to_owned())),
+        Err(error) => Err(Closing::invalid(error.code(), error.detail().to_owned())),
     };
-    let resume = flag("resume")?;
+    let options = query.attach_options();
+    let options =
+        options.map_err(|error| Closing::invalid(error.code(), error.detail().to_owned()))?;
     let results = if flag("binary")? {
         ResultFrames::Binary
     } else {
         ResultFrames::Json
     };
     let id = id.ok_or_else(Closing::session_not_found)?;
-    let session = app.system.session(id).await.map_err(Closing::from)?;
-    match session.attach(resume).await {
+    let session = app.system.session(id, caller.own()).await;
+    let session = session.map_err(Closing::from)?;
+    match session.attach(options).await {
         Ok((requests, events)) => Ok(Attached {
-            id,
+            caller,
             requests,
             events,
-            results,
+            form: Form {
+                session_id: id,
+                results,
+                prefix,
+            },
         }),
         Err(AttachError::Unanswered(error)) => Err(error.into()),
         Err(error @ AttachError::TooManyConnections { .. }) => {
             Err(Closing::too_many(error.to_string()))
         }
+        Err(error @ AttachError::AppendWithVoxels) => Err(Closing::invalid(
+            ErrorCode::InvalidParameter,
+            error.to_string(),
+        )),
     }
 }
 
 /// Runs both sides of the socket until one ends, then closes it.
-async fn pump(app: &App, socket: Socket, attached: Attached) {
+async fn pump(
+    app: &App,
+    socket: Socket,
+    attached: Attached,
+    (from, needs, pace): (IpAddr, Needs, Pace),
+) {
     let Attached {
-        id,
+        caller,
         requests,
         mut events,
-        results,
+        form,
     } = attached;
+    let id = form.session_id;
     let meter = socket.get_ref().meter().clone();
-    meter.begin(requests.memory().clone());
+    meter.begin(requests.memory().clone(), app.options.message_limit());
     let _open = app.metrics.sockets.opened();
     let (mut sink, stream) = socket.split();
+    let deliveries = Deliveries::new(
+        Pings::new(app.options.ping_interval),
+        app.options.max_pending_requests + 1,
+    );
     let stop_reading = CancellationToken::new();
     let stop_writing = CancellationToken::new();
     let reader = Reader {
         stream,
         requests,
         meter,
+        deliveries: deliveries.clone(),
+        pace,
         message_limit: app.options.message_limit(),
         stop: stop_reading.clone(),
         stop_writing: stop_writing.clone(),
         metrics: app.metrics.clone(),
     };
     let reader = tokio::spawn(reader.run().instrument(tracing::Span::current()));
-    let reader = AbortOnDropHandle::new(reader);
-    let written = write(
-        &app.metrics,
-        &mut sink,
-        (id, results),
-        &mut events,
-        &stop_writing,
-    )
-    .await;
-    stop_reading.cancel();
-    let (read, stream) = match reader.await {
+    let mut reader = AbortOnDropHandle::new(reader);
+    let mut lost = None;
+    let written = {
+        let writing = write(
+            &app.metrics,
+            &mut sink,
+            &form,
+            &mut events,
+            &deliveries,
+            &stop_writing,
+        );
+        let mut writing = pin!(writing);
+        let mut losing = Box::pin(app.auth.lost(&caller, needs));
+        tokio::select! {
+            written = &mut writing => written,
+            refusal = &mut losing => {
+                lost = Some(refusal);
+                stop_reading.cancel();
+                stop_writing.cancel();
+                // The message that is being written is written to its end.
+                writing.await
+            }
+        }
+    };
+    // What the client sent before a failure may say why it went.
+    let last_words = match written {
+        WriteEnd::Lost => LAST_WORDS,
+        _ => Duration::ZERO,
+    };
+    let joined = match tokio::time::timeout(last_words, &mut reader).await {
+        Ok(joined) => joined,
+        Err(_) => {
+            stop_reading.cancel();
+            reader.await
+        }
+    };
+    let (read, stream) = match joined {
         Ok(ended) => ended,
         Err(error) => {
             tracing::error!(%error, "defect: the task that reads a socket panicked; its client is disconnected");
             return;
         }
     };
-    let (closing, readable) = match (written, read) {
-        (WriteEnd::Lost, _) | (WriteEnd::Stopped, ReadEnd::Gone | ReadEnd::Stopped) => return,
-        (WriteEnd::SessionEnded(reason), _) => (reason.into(), true),
-        (WriteEnd::Dropped, _) if app.system.session(id).await.is_ok() => {
-            (Closing::too_slow(), true)
+    // In the order of the answers: those that were written, then those that were not.
+    deliveries.give_back();
+    drop(events);
+    let closing = match (written, read) {
+        (WriteEnd::Stopped, _) if let Some(refusal) = lost => {
+            let refused = Refused {
+                refusal,
+                caller: Some(caller),
+            };
+            app.audit.refused(&refused, from, ROUTE);
+            Closing::refused(&refused.refusal)
         }
-        (WriteEnd::Dropped, _) => (CloseReason::Failed.into(), true),
+        (WriteEnd::Lost, _) | (WriteEnd::Stopped, ReadEnd::Gone | ReadEnd::Stopped) => return,
+        (WriteEnd::SessionEnded(reason), _) => reason.into(),
+        (WriteEnd::Unreadable(error), _) => {
+            tracing::error!(%error, "a result cannot be read to its end");
+            let metrics = app.system.metrics();
+            metrics.error(ErrorKind::Storage, Some(id), &error.to_string());
+            Closing::unreadable()
+        }
+        (WriteEnd::Dropped, _) if is_there(app, id).await => Closing::too_slow(),
+        (WriteEnd::Dropped, _) => CloseReason::Failed.into(),
         (WriteEnd::Stopped, ReadEnd::Unreadable(closing)) => {
             app.system
                 .metrics()
                 .error(ErrorKind::Socket, Some(id), &closing.reason);
-            (closing, false)
+            closing
         }
     };
     tracing::debug!(code = closing.code, reason = %closing.reason, "closing the socket");
-    if send_close(&mut sink, &closing).await.is_ok() {
-        linger(sink, stream, readable).await;
+    Box::pin(end(sink, stream, &closing)).await;
+}
+
+/// Whether a session goes on.
+async fn is_there(app: &App, id: SessionId) -> bool {
+    Box::pin(app.system.session(id, Whose::Anyones))
+        .await
+        .is_ok()
+}
+
+/// Tells the client why the socket closes, and waits for it.
+async fn end(mut sink: SplitSink<Socket, Message>, stream: SplitStream<Socket>, closing: &Closing) {
+    if send_close(&mut sink, closing).await.is_ok() {
+        linger(sink, stream).await;
     }
 }
 
 /// Tells the client that the socket closes and why.
-async fn send_close(sink: &mut SplitSink<Socket, Message>, closing: &Closing) -> Result<(), Error> {
+async fn send_close(
+    sink: &mut SplitSink<Socket, Message>,
+    closing: &Closing,
+) -> Result<(), SendError> {
     if closing.announced {
-        send(sink, outgoing::error(&closing.reason)).await?;
+        send(sink, outgoing::error(closing.error, &closing.reason), None).await?;
     }
-    sink.send(Message::Close(Some(closing.frame()))).await
+    Ok(sink.send(Message::Close(Some(closing.frame()))).await?)
 }
 
-/// Waits for the client to close its side. Data that it still sends is read and discarded: with
-/// unread data the kernel would reset the connection, and the client might not receive the reason.
-///
-/// `readable` is false if the received bytes can no longer be parsed as WebSocket frames.
-async fn linger(sink: SplitSink<Socket, Message>, stream: SplitStream<Socket>, readable: bool) {
+/// Waits for the client to close its side. Data that it still sends is discarded: with unread data the
+/// kernel would reset the connection, and the client might not receive the reason.
+async fn linger(sink: SplitSink<Socket, Message>, stream: SplitStream<Socket>) {
     let Ok(mut socket) = sink.reunite(stream) else {
         return;
     };
-    let drained = tokio::time::timeout(CLOSE_TIMEOUT, async {
-        if readable {
-            while let Some(Ok(_)) = socket.next().await {
-                socket.get_ref().meter().finish();
-            }
-        } else {
-            let io = socket.get_mut();
-            let mut discarded = vec![0; 64 << 10];
-            io.shutdown().await?;
-            while io.read(&mut discarded).await? > 0 {}
-        }
-        std::io::Result::Ok(())
-    });
+    let drained = tokio::time::timeout(CLOSE_TIMEOUT, socket.get_mut().drain());
     if !matches!(drained.await, Ok(Ok(()))) {
         tracing::debug!("the client did not close its side");
     }

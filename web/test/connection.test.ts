@@ -18,6 +18,7 @@ function connect(): { connection: Connection; socket: FakeSocket; drops: number[
     onEnd: () => undefined,
     onRoom: () => undefined,
     isAnswerDue: () => false,
+    parameters: () => ({}),
   });
   const [socket] = FakeSocket.opened;
   assert.ok(socket);

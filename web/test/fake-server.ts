@@ -87,12 +87,15 @@ export const rest: {
   images: object[] | undefined;
   /** Number of requests that fail before one succeeds. */
   failures: number;
-} = { info: {}, images: undefined, failures: 0 };
+  /** The requests so far, such as `GET /info`. */
+  asked: string[];
+} = { info: {}, images: undefined, failures: 0, asked: [] };
 /** The events that the page received. */
 export let told: string[];
 let sessions: Session[];
 
-function respond(path: string): Response {
+function respond(method: string, path: string): Response {
+  rest.asked.push(`${method} ${path}`);
   if (rest.failures > 0) {
     rest.failures -= 1;
     throw new TypeError('no network');
@@ -111,7 +114,8 @@ export function fakeServer(): void {
     // Node has no window with online events.
     Object.assign(globalThis, { addEventListener() {}, removeEventListener() {} });
     globalThis.WebSocket = FakeSocket as unknown as typeof WebSocket;
-    globalThis.fetch = (async (url: string) => respond(new URL(url).pathname)) as typeof fetch;
+    globalThis.fetch = (async (url: string, { method = 'GET' }: RequestInit = {}) =>
+      respond(method, new URL(url).pathname)) as typeof fetch;
   });
   after(() => {
     Object.assign(globalThis, originals);
@@ -126,6 +130,7 @@ export function fakeServer(): void {
     told = [];
     sessions = [];
     rest.failures = 0;
+    rest.asked = [];
     rest.images = undefined;
     rest.info = {
       session_id: ID,

@@ -47,6 +47,40 @@ test('finishing waits for the images, and the session accepts no more', async ()
   assert.equal(session.isOver, true);
 });
 
+test('requests are taken back, also those that wait', async () => {
+  const { session, socket } = await begin();
+  await session.cancel();
+  add(session, 'a', 'b');
+  await until(() => socket.sent.length === 2);
+  session.ask('update');
+  await until(() => socket.sent.length === 3);
+  session.ask('finish');
+  await session.cancel();
+  assert.deepEqual(
+    rest.asked.filter((request) => request.startsWith('DELETE')),
+    ['DELETE /ws/session/session/generation'],
+    'there was nothing to take back before',
+  );
+  const error = { type: 'error', code: 'cancelled', message: 'Cancelled' };
+  socket.say({ ...error, id: socket.id('generate') });
+  assert.equal(session.busy, false);
+  assert.equal(told.at(-1), 'failed: Cancelled');
+  assert.equal(session.takesWork, true);
+  assert.deepEqual(socket.sent, ['a', 'b', 'generate']);
+});
+
+test('a session runs again in one of its own, whose images are ready', async () => {
+  const { session } = await begin();
+  rest.info.pending_images = 0;
+  rest.images = [];
+  assert.equal(await session.resource.rerun({ window: '4' }), 'session');
+  assert.deepEqual(rest.asked.slice(1), [
+    'POST /ws/session/session/rerun',
+    'GET /ws/session/session',
+    'GET /ws/session/session/images',
+  ]);
+});
+
 test('an error belongs to the request if REST has the same error, else to an image', async () => {
   const { session, socket } = await begin();
   add(session, 'a', 'b');

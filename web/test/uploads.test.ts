@@ -182,3 +182,18 @@ test('images have the server’s indices, even if names repeat', () => {
   stored.push(listed(4, 'e'));
   assert.deepEqual(uploads.nameOthers(stored), [{ index: 4, name: 'e' }]);
 });
+
+test('images are settled when the server has answered to all of them', async () => {
+  const { uploads, images } = sending('a', 'b');
+  let settled = false;
+  const waiting = uploads.settled(images).then(() => {
+    settled = true;
+  });
+  uploads.acknowledged('a', 1);
+  await Promise.resolve();
+  assert.equal(settled, false);
+  uploads.refused('no picture');
+  await waiting;
+  assert.equal(states(images), 'acknowledged refused');
+  await uploads.settled([]);
+});

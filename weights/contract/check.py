@@ -63,6 +63,7 @@ def _check_run(module: torch.jit.ScriptModule, metadata: Metadata, pixels: Tenso
     try:
         violations = _check_encode(module, pixels)
         violations += _check_describe(module, pixels) if metadata.describe else []
+        violations += _check_adjust(module, metadata, pixels) if metadata.adjust else []
         torch.manual_seed(1)
         result = run_model(module, metadata, pixels, chunk=1)
         torch.manual_seed(2)  # a model that uses the global generator is not deterministic
@@ -200,6 +201,43 @@ def _check_describe(module: torch.jit.ScriptModule, pixels: Tensor) -> list[str]
         return ["a vector of describe is longer than 1"]
     if not _nearly_equal(together, apart):
         return ["describe depends on how frames are grouped"]
+    return []
+
+
+def _check_adjust(module: torch.jit.ScriptModule, metadata: Metadata, pixels: Tensor) -> list[str]:
+    """Check the links of a run, and an adjustment by them that follows it."""
+    frames, _, height, width = pixels.shape
+    size = torch.tensor([height, width])
+    none = torch.zeros(frames, 3, device=pixels.device)
+    with torch.no_grad(), torch.jit.optimized_execution(False):
+        features = module.encode(pixels)
+        state = module.relate(features, size)
+        links, cameras = module.links(state, size), module.cameras(state, size)
+        if links.dim() != 3 or tuple(links.shape[::2]) != (frames, 3):
+            return [f"links is {tuple(links.shape)}, expected {(frames, 'L', 3)}"]
+        if links.dtype != torch.float32 or not bool(links.isfinite().all()):
+            return ["links is not finite float32"]
+        cameras[:, 21] = 1.0
+        frame = torch.arange(frames, device=links.device)[:, None, None]
+        rows = torch.cat([frame.expand_as(links[:, :, :1]), links], 2).flatten(0, 1)
+        found = []
+        # Also without any link.
+        for some in (rows[rows[:, 3] >= 0], rows[:0]):
+            found.append(module.adjust(some, cameras, none, size))
+            again = module.adjust(some, cameras, none, size)
+            if not torch.equal(found[-1], again):
+                return ["adjust gave another output for the same input"]
+    columns = cameras.shape[1] + 1
+    for adjusted in found:
+        if tuple(adjusted.shape) != (frames, columns) or adjusted.dtype != torch.float32:
+            return [
+                f"adjust returned {adjusted.dtype} {tuple(adjusted.shape)}, "
+                f"expected torch.float32 {(frames, columns)}"
+            ]
+        if not bool(adjusted.isfinite().all()):
+            return ["adjust is not finite"]
+        if bool((adjusted[:, -1] <= 0).any()):
+            return ["a factor of adjust is not above 0"]
     return []
 
 

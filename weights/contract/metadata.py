@@ -42,23 +42,41 @@ class Normalisation:
 
 
 @dataclass(frozen=True)
+class AdjustmentNeed:
+    """Peak memory of `adjust` in bytes, without the loaded model.
+
+    For N frames of L lenses with O links, which show S times that two frames see the same point:
+    `fixed + per_link * O + per_lens * O * L + per_shared * S + per_pair * N * N`. Frames have the
+    same lens if their group, focal length and distortion are the same.
+    """
+
+    fixed: float
+    per_link: float
+    per_lens: float
+    per_shared: float
+    per_pair: float
+
+    def __post_init__(self) -> None:
+        _require_amounts("memory of adjust", self)
+
+
+@dataclass(frozen=True)
 class MemoryNeed:
     """Peak memory of a prediction in bytes, without the loaded model.
 
-    For N frames, n of them per call of `encode`, `dense` or `fuse`:
-    `fixed + per_pixel * N * H * W + per_call_pixel * n * H * W + per_pair * N * N`.
+    For N frames, n of them per call of `encode`, `dense` or `fuse`: `fixed + per_frame * N +
+    per_pixel * N * H * W + per_call_pixel * n * H * W + per_pair * N * N`.
     """
 
     fixed: float
     per_pixel: float
     per_call_pixel: float
     per_pair: float
+    per_frame: float = 0.0
+    adjust: AdjustmentNeed | None = None
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not _is_number(value) or value < 0:
-                raise ContractError(f"memory has {field.name} {value!r}, expected a number >= 0")
+        _require_amounts("memory", self)
 
 
 @dataclass(frozen=True)
@@ -103,6 +121,8 @@ class Metadata:
     """Whether the archive has the entry point `relate_extended`."""
     describe: bool = False
     """Whether the archive has the entry point `describe`."""
+    adjust: bool = False
+    """Whether the archive has the entry points `links` and `adjust`; requires `extend`."""
     normalisation: Normalisation | None = None
     """Pixel normalisation that the model applies itself."""
     memory: Memory | None = None
@@ -139,6 +159,8 @@ class Metadata:
             )
         if self.align and not self.fuse:
             raise ContractError("metadata field align is True, but fuse is False")
+        if self.adjust and not self.extend:
+            raise ContractError("metadata field adjust is True, but extend is False")
         if self.source_digest and not SHA256.fullmatch(self.source_digest):
             raise ContractError(
                 f"metadata field source_digest is {self.source_digest!r}, expected sha256: and "
@@ -157,6 +179,7 @@ class Metadata:
             *["relate_hinted"] * self.hints,
             *["relate_extended"] * self.extend,
             *["describe"] * self.describe,
+            *["links", "adjust"] * self.adjust,
             *["align"] * self.align,
             *["fuse"] * self.fuse,
         ]
@@ -164,6 +187,9 @@ class Metadata:
     def to_json(self) -> str:
         """Serialise the metadata entry."""
         values = dataclasses.asdict(self)
+        for need in (values["memory"] or {}).values():
+            if need is not None and need["adjust"] is None:
+                del need["adjust"]
         absent = [field.name for field in OPTIONAL if values[field.name] == field.default]
         for name in absent:
             del values[name]
@@ -208,6 +234,7 @@ OPTIONAL = tuple(
     if field.name
     in (
         *("align", "poses", "report", "distortion", "hints", "extend", "describe"),
+        "adjust",
         *("normalisation", "memory", "source_digest", "head_precision"),
     )
 )
@@ -224,16 +251,33 @@ def _normalisation(values: Any) -> Normalisation:
 def _memory(values: Any) -> Memory:
     if not isinstance(values, dict):
         raise ContractError(f"memory is {values!r}, expected an object")
-    names = [field.name for field in dataclasses.fields(MemoryNeed)]
     needs = {}
     for device in (field.name for field in dataclasses.fields(Memory)):
-        need = values.get(device)
-        if need is None:
-            continue
-        if not isinstance(need, dict) or not all(name in need for name in names):
-            raise ContractError(f"memory of {device} is {need!r}, expected {', '.join(names)}")
-        needs[device] = MemoryNeed(**{name: need[name] for name in names})
+        if values.get(device) is not None:
+            need = _amounts(MemoryNeed, f"memory of {device}", values[device])
+            if values[device].get("adjust") is not None:
+                label = f"memory of adjust on {device}"
+                need["adjust"] = AdjustmentNeed(
+                    **_amounts(AdjustmentNeed, label, values[device]["adjust"])
+                )
+            needs[device] = MemoryNeed(**need)
     return Memory(**needs)
+
+
+def _amounts(kind: type, label: str, values: Any) -> dict[str, Any]:
+    """The numbers of a memory need; those with a default may be absent."""
+    fields = [field for field in dataclasses.fields(kind) if field.name != "adjust"]
+    required = [field.name for field in fields if field.default is dataclasses.MISSING]
+    if not isinstance(values, dict) or not all(name in values for name in required):
+        raise ContractError(f"{label} is {values!r}, expected {', '.join(required)}")
+    return {field.name: values[field.name] for field in fields if field.name in values}
+
+
+def _require_amounts(label: str, need: Any) -> None:
+    for field in dataclasses.fields(need):
+        value = getattr(need, field.name)
+        if field.name != "adjust" and (not _is_number(value) or value < 0):
+            raise ContractError(f"{label} has {field.name} {value!r}, expected a number >= 0")
 
 
 def _is_number(value: Any) -> bool:

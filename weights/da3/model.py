@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from weights.da3.description import describe_patches
 from weights.da3.geometry import normalise_extrinsics
 from weights.da3.network import Da3Network
 from weights.da3.pixels import PixelModel
@@ -23,6 +24,11 @@ class Da3Model(PixelModel):
         """uint8 [n, 3, H, W] -> [n, 2 + P, width]: the P patches after the per-frame blocks."""
         with torch.no_grad():
             return torch.cat([self.network.encode(images) for images in self.batches(pixels)])
+
+    @torch.jit.export
+    def describe(self, features: Tensor, size: Tensor) -> Tensor:
+        """Rows of `encode` -> float32 [n, width]: a vector of each frame."""
+        return describe_patches(features[:, 2:])
 
     @torch.jit.export
     def relate(self, features: Tensor, size: Tensor) -> Tensor:

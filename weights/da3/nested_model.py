@@ -5,6 +5,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from weights.da3.alignment import aligned, metric_scale
+from weights.da3.description import describe_patches
 from weights.da3.geometry import normalise_extrinsics
 from weights.da3.metric_network import metres
 from weights.da3.nested_network import NestedNetwork
@@ -37,6 +38,11 @@ class NestedModel(PixelModel):
                 columns = columns_of_maps(self.network.da3_metric(images), tokens.dtype)
                 features.append(torch.cat([tokens, F.pad(columns, [0, 0, 2, 0])], 2))
             return torch.cat(features)
+
+    @torch.jit.export
+    def describe(self, features: Tensor, size: Tensor) -> Tensor:
+        """Rows of `encode` -> float32 [n, width]: a vector of each frame."""
+        return describe_patches(features[:, 2:, : self.width])
 
     @torch.jit.export
     def relate(self, features: Tensor, size: Tensor) -> Tensor:

@@ -41,4 +41,5 @@ def abilities(network: Network) -> dict[str, Any]:
         "fuse": nested,
         "align": nested,
         "poses": True,
+        "describe": not isinstance(network, MetricNetwork),
     }

@@ -9,11 +9,24 @@ from pathlib import Path
 import torch
 
 from weights.contract import Metadata, save_archive
+from weights.contract.metadata import AdjustmentNeed, Memory, MemoryNeed
 from weights.mvs.model import MvsModel
 
+CPU = MemoryNeed(
+    # `encode` enlarges small frames, so it needs more for them than their pixels tell.
+    fixed=55e6,
+    # Features, and the matches with up to ten others.
+    per_frame=14e6,
+    per_pixel=32,
+    per_call_pixel=230,
+    # Tracks: a row for each, a column for each frame.
+    per_pair=60e3,
+    adjust=AdjustmentNeed(fixed=60e6, per_link=1500, per_lens=100, per_shared=150, per_pair=1000),
+)
+"""Upper estimates of what `python -m weights.measure_memory` found (`weights/mvs/README.md`)."""
 METADATA = Metadata(
     name="mvs",
-    version="2.1.0",
+    version="2.2.1",
     license="Apache-2.0",
     patch_size=2,
     default_process_res=504,
@@ -26,6 +39,8 @@ METADATA = Metadata(
     hints=True,
     extend=True,
     describe=True,
+    adjust=True,
+    memory=Memory(cpu=CPU),
 )
 DEFAULT_PATH = Path(__file__).parent / "mvs.pt"
 

@@ -227,7 +227,9 @@ def reduced_system(
     coupling = torch.zeros(cameras, 6, lens_count, dtype=dtype, device=device)
     coupling.index_add_(0, camera, carried @ equations.by_lens[point].transpose(1, 2))
     flat = coupling.reshape(6 * cameras, lens_count)
-    lenses = (lens_carried @ equations.by_lens.transpose(1, 2)).sum(0)
+    # One product: one for each point would take a matrix of all lenses for each.
+    carried_rows = lens_carried.transpose(0, 1).reshape(lens_count, -1)
+    lenses = carried_rows @ equations.by_lens.transpose(0, 1).reshape(lens_count, -1).t()
     poses = grid.permute(0, 2, 1, 3).reshape(6 * cameras, 6 * cameras)
     upper = torch.cat([poses, flat], dim=1)
     lower = torch.cat([flat.t(), lenses], dim=1)

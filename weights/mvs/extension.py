@@ -26,6 +26,7 @@ from weights.mvs.growth import (
 )
 from weights.mvs.interface import SparseModel
 from weights.mvs.lenses import Lenses, bend_of_terms, focal_lengths
+from weights.mvs.links import no_links, pack_links, verified
 from weights.mvs.overlap import pairs_with_new, shared_with
 from weights.mvs.reliability import frame_reliability
 from weights.mvs.report import frame_report, unknown_report, unsolved_report
@@ -160,6 +161,7 @@ def as_placed(cameras: PlacedCameras, known: KnownLenses, report: Tensor) -> Spa
         visible=torch.zeros(0, frames, dtype=torch.bool, device=device),
         report=report,
         reliability=torch.zeros(frames, dtype=torch.float32, device=device),
+        links=no_links(frames, device),
     )
 
 
@@ -228,6 +230,8 @@ def extend(
         model, tracks, visible, table, graph, rival, known.calibration, threshold
     )
     report = frame_report(model, tracks, visible, table, graph, reliability, known.lenses.extent)
+    both = model.registered[table.first] & model.registered[table.second]
+    linked = verified(graph.inliers, model_agreement(model, table, threshold), both)
     source = nearest_registered(model.registered)
     lenses = model.scene.lenses
     return SparseModel(
@@ -240,4 +244,5 @@ def extend(
         visible=visible[kept],
         report=report,
         reliability=reliability.value,
+        links=pack_links(build_tracks(unpacked.positions, table, linked)),
     )

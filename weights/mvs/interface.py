@@ -34,3 +34,5 @@ class SparseModel(NamedTuple):
     reliability: Tensor
     """float32 [N] in 0..1: reliability of the frame's pose and parallax. At 0 its confidence is 1
     everywhere."""
+    links: Tensor
+    """float32 [N, L, 3], as in `links.py`."""

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from weights.mvs.adjustment import adjusted_rows
 from weights.mvs.calibration import hinted_calibration
 from weights.mvs.dense import dense_frames, fuse_frames
 from weights.mvs.extension import extend
@@ -15,7 +16,13 @@ from weights.mvs.sparse import (
     reconstruct,
     reconstruct_calibrated,
 )
-from weights.mvs.state import encode_image, pack_state, unpack_cameras, unpack_report
+from weights.mvs.state import (
+    encode_image,
+    pack_state,
+    unpack_cameras,
+    unpack_links,
+    unpack_report,
+)
 
 
 class MvsModel(nn.Module):
@@ -67,6 +74,19 @@ class MvsModel(nn.Module):
         with torch.no_grad():
             length = feature_length(int(size[0]), int(size[1]))
             return describe_places(unpack_features(features[:, :length]))
+
+    @torch.jit.export
+    def links(self, state: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, L, 3]: which features of different frames show the same point."""
+        with torch.no_grad():
+            return unpack_links(state, size)
+
+    @torch.jit.export
+    def adjust(self, links: Tensor, cameras: Tensor, hints: Tensor, size: Tensor) -> Tensor:
+        """Rows of links [O, 4] of several runs and of cameras [N, 24] -> float32 [N, 25]: the
+        cameras after an adjustment of all frames together, and the factors of their depths."""
+        with torch.no_grad():
+            return adjusted_rows(links, cameras, hints, size, pixel_threshold(size))
 
     @torch.jit.export
     def report(self, state: Tensor, size: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from weights.mvs.growth import (
 )
 from weights.mvs.interface import SparseModel
 from weights.mvs.lenses import Lenses, focal_lengths
+from weights.mvs.links import no_links, pack_links
 from weights.mvs.reliability import focal_uncertainty, frame_reliability
 from weights.mvs.report import frame_report, unknown_report, unsolved_report
 from weights.mvs.rivals import disputed, two_view_rival
@@ -66,6 +67,7 @@ def unknown_model(report: Tensor, size: Tensor) -> SparseModel:
         visible=torch.zeros(0, frames, dtype=torch.bool, device=device),
         report=report,
         reliability=torch.zeros(frames, dtype=torch.float32, device=device),
+        links=no_links(frames, device),
     )
 
 
@@ -314,4 +316,5 @@ def reconstruct_calibrated(features: Tensor, calibration: Calibration, size: Ten
         visible=visible,
         report=report[place],
         reliability=reliability.value[place],
+        links=pack_links(Tracks(tracks.pixels[kept][:, place], visible)),
     )

@@ -1,4 +1,5 @@
-"""The state of a reconstruction as one tensor: per frame one row with a header and the image."""
+"""The state of a reconstruction as one tensor: per frame one row with a header, the links and the
+image."""
 
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ from torch import Tensor
 from weights.mvs.canvas import canvas_scale, to_canvas
 from weights.mvs.interface import SparseModel
 from weights.mvs.lenses import radial_terms
+from weights.mvs.links import LINKS
 from weights.mvs.neighbours import inverse_depth_range, rank_neighbours
 
 NEIGHBOURS: int = 6
@@ -79,11 +81,16 @@ def pack_state(
             to_canvas(images[i].reshape(1, height, width), float(sparse.bend[i])).reshape(1, -1)
             for i in range(frames)
         ]
-    return torch.cat([header.to(device=device, dtype=torch.float32), torch.cat(rows)], 1)
+    links = sparse.links.to(device=device, dtype=torch.float32).flatten(1)
+    return torch.cat([header.to(device=device, dtype=torch.float32), links, torch.cat(rows)], 1)
 
 
 def unpack_state(
-    state: Tensor, size: Tensor, header_length: int = HEADER, report_length: int = REPORT
+    state: Tensor,
+    size: Tensor,
+    header_length: int = HEADER,
+    report_length: int = REPORT,
+    links: int = LINKS,
 ) -> Frames:
     """Undo `pack_state`; `size` int64 [2] is (H, W)."""
     height = int(size[0])
@@ -117,13 +124,23 @@ def unpack_state(
         reliability,
         inverse_depths,
         neighbours,
-        state[:, header_length:].reshape(count, height, width),
+        state[:, header_length + 3 * links :].reshape(count, height, width),
     )
 
 
 def unpack_report(state: Tensor, report_length: int = REPORT) -> Tensor:
     """Rows float32 [N, 8] of the contract's report."""
     return state[:, 19 : 19 + report_length]
+
+
+def unpack_links(
+    state: Tensor, size: Tensor, header_length: int = HEADER, links: int = LINKS
+) -> Tensor:
+    """Rows float32 [N, L, 3] of the contract: x and y as pixel indices, number of the track."""
+    rows = state[:, header_length : header_length + 3 * links].reshape(-1, links, 3).clone()
+    rows[:, :, 0] += (float(size[1]) - 1.0) / 2.0
+    rows[:, :, 1] += (float(size[0]) - 1.0) / 2.0
+    return rows
 
 
 def unpack_cameras(state: Tensor, size: Tensor) -> Tensor:

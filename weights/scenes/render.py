@@ -1,6 +1,6 @@
 """A ray caster: images, exact depth and exact cameras of a scene."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,22 +53,34 @@ def render(
         noise: Standard deviation of the sensor's noise in grey levels.
         exposure: Relative standard deviation of the brightness between the photos.
     """
+    frames = list(render_frames(scene, cameras, width, height, rng, noise, exposure))
+    return Rendering(
+        images=np.stack([image for image, _ in frames]),
+        depth=np.stack([depth for _, depth in frames]),
+        extrinsics=cameras.extrinsics(),
+        intrinsics=cameras.intrinsics(width, height),
+    )
+
+
+def render_frames(
+    scene: Scene,
+    cameras: Cameras,
+    width: int,
+    height: int,
+    rng: np.random.Generator,
+    noise: float = 1.5,
+    exposure: float = 0.03,
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+    """Render the photos of `render` one by one: image [H, W, 3] and depth [H, W]."""
     textures = TexturePyramid(scene.textures)
-    images, depths = [], []
     for index in range(len(cameras.rotations)):
-        depths.append(trace(scene.solids, View(cameras, index, width, height)).depth.numpy())
+        depth = trace(scene.solids, View(cameras, index, width, height)).depth.numpy()
         fine = View(cameras, index, width, height, SAMPLES)
         colour = _shade(scene, textures, fine, trace(scene.solids, fine))
         colour = colour.reshape(height, SAMPLES, width, SAMPLES, 3).mean((1, 3)).numpy()
         colour = 255 * colour * (1 + exposure * rng.standard_normal())
         colour = colour + noise * rng.standard_normal(colour.shape)
-        images.append(np.clip(np.rint(colour), 0, 255).astype(np.uint8))
-    return Rendering(
-        images=np.stack(images),
-        depth=np.stack(depths),
-        extrinsics=cameras.extrinsics(),
-        intrinsics=cameras.intrinsics(width, height),
-    )
+        yield np.clip(np.rint(colour), 0, 255).astype(np.uint8), depth
 
 
 class View:
@@ -95,6 +107,8 @@ class View:
     def rectangle(self, solid: Solid) -> tuple[slice, slice]:
         """Rows and columns of the rays that may hit a solid."""
         corners = solid.corners() @ self.rotation.T + self.translation
+        if corners[:, 2].max() < NEAR:
+            return slice(0), slice(0)
         if solid.shape is Shape.ROOM or corners[:, 2].min() < NEAR:
             return slice(None), slice(None)
         projected = corners[:, :2] / corners[:, 2:]

@@ -4,8 +4,13 @@
 `hinted.pt` hints too, `aligned.pt` derives its unit of length from the depth of all frames,
 `distorted.pt` has lenses with radial distortion, `reporting.pt` leaves out blue frames and reports
 on all of them, `stuck.pt` returns one depth for dark frames, and the metadata of `hungry.pt` state
-a need of 1 GB per pair of frames. `extending.pt` places new frames among placed ones, by their
-colours; `slow_extending.pt` takes half a second for each frame. Each of the others violates one
+a need of 4 GB per pair of frames. `extending.pt` places new frames among placed ones, by their
+colours; `slow_extending.pt` takes half a second for each frame; `overlapping.pt` places only frames
+that are near placed ones. `windowed.pt` cannot extend: each of its runs has a world of its own;
+those of `drifting.pt` bend, too, and `slow_windowed.pt` takes half a second for each frame.
+`islands.pt` extends a map like `extending.pt`, but not across a gap. `da3_tiny.pt` is Depth
+Anything 3 with random weights. `adjusting.pt` extends and adjusts frames together,
+`slow_adjusting.pt` takes half a second for each of them. Each of the others violates one
 rule.
 """
 
@@ -19,6 +24,8 @@ from torch import Tensor, nn
 from weights.contract import Metadata, save_archive
 from weights.contract.archive import read_entries, write_entries
 from weights.contract.metadata import METADATA_ENTRY, Memory, MemoryNeed
+from weights.da3.variants import abilities, build_model
+from weights.tests.da3_networks import TINY, random_network
 
 METADATA = Metadata(
     name="flat",
@@ -301,6 +308,67 @@ class ExtendingModel(FlatModel):
         return fused
 
 
+class AdjustingModel(ExtendingModel):
+    """Adjusts frames by a known similarity: seen from the first one, all is twice as far away, and
+    focal lengths grow by a quarter. Every third frame is not adjusted, nor is one without links or
+    with those of another frame."""
+
+    def __init__(self, products: int = 0) -> None:
+        super().__init__()
+        self.products_of_adjust = products
+
+    @torch.jit.export
+    def links(self, state: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, 2, 3]: one of the frame's place, one unused."""
+        rows = torch.zeros(state.shape[0], 2, 3, device=state.device)
+        rows[:, 0, 0] = self.place(state)
+        rows[:, 1, 2] = -1.0
+        return rows
+
+    @torch.jit.export
+    def adjust(self, links: Tensor, cameras: Tensor, hints: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, 23]."""
+        self.products = self.products_of_adjust
+        zero = self.work(cameras, cameras.shape[0])
+        self.products = 0
+        rows = cameras.clone()
+        for i in range(rows.shape[0]):
+            places = links[links[:, 0] == float(i), 1]
+            known = places.shape[0] > 0 and bool((places == places[0]).all())
+            rows[i, 21] = float(known and i % 3 != 2)
+        # The first camera has the identity: centres are relative to it.
+        rows[:, 3:12:4] *= 2.0
+        rows[:, 12:17:4] *= 1.25
+        factor = torch.full_like(rows[:, :1], 2.0) + zero
+        return torch.cat([rows, factor], 1)
+
+
+class OverlappingModel(ExtendingModel):
+    """Places a new frame only beside a placed one that is at most 1 away, and gives it a vector.
+
+    The vectors of frames 10 apart are the same: places look alike there.
+    """
+
+    @torch.jit.export
+    def describe(self, features: Tensor, size: Tensor) -> Tensor:
+        """float32 [n, 64]: a bump on a circle."""
+        place = (255.0 * features[:, 0].flatten(1).mean(1)).round() / 10.0
+        around = torch.arange(64, device=features.device) / 6.4
+        away = (place[:, None] - around[None]).remainder(10.0)
+        away = torch.minimum(away, 10.0 - away)
+        return torch.nn.functional.normalize(torch.exp(-(away**2)), dim=1)
+
+    def is_registered(self, state: Tensor) -> Tensor:
+        """bool [N]."""
+        given, place = self.given(state), self.place(state)
+        placed = given[:, 21] > 0.5
+        is_blue = state[:, 2].flatten(1).mean(1) > 0.75
+        if float(given[0, 22]) == 0.0:
+            return ~is_blue
+        away = torch.where(placed[None], (place[:, None] - place[None]).abs(), 1e9).amin(1)
+        return placed | (~is_blue & (away < 1.05))
+
+
 class DistortedModel(AlignedModel):
     """Frame i is seen through a lens with k1 = -0.1 i and k2 = 0.01 i; `align` doubles k2."""
 
@@ -317,6 +385,106 @@ class DistortedModel(AlignedModel):
         aligned[:, 3:12:4] *= self.unit(dense)
         aligned[:, 23] *= 2
         return aligned
+
+
+class WindowedModel(FlatModel):
+    """Frames along a wall, each run in a world of its own with its own unit. The content of a frame
+    decides where it is.
+
+    A level of the mean red is 0.1 to the right; the wall is 2 away, and slopes away to the right by
+    1 in 50. Frames more than 12 levels from all others of a run have nothing in common with them:
+    of such groups all but the largest are turned round, which is wrong. Each frame of a run is
+    turned by `bend` to the right of the one before, which is wrong, too. A vector describes the
+    place; that of a blue frame is the one of the place 100 levels to the left, which looks alike.
+    """
+
+    def __init__(self, products: int = 0, bend: float = 0.0) -> None:
+        super().__init__(products)
+        self.bend = bend
+
+    @torch.jit.export
+    def describe(self, features: Tensor, size: Tensor) -> Tensor:
+        """float32 [n, 256]: similar for frames that are a few levels apart."""
+        is_blue = features[:, 2].flatten(1).mean(1) > 0.75
+        level = self.level(features) - 100.0 * is_blue.to(torch.float32)
+        places = torch.arange(256, device=features.device)
+        vectors = torch.exp(-(((level[:, None] - places) / 3.0) ** 2))
+        return torch.nn.functional.normalize(vectors, dim=1)
+
+    def level(self, state: Tensor) -> Tensor:
+        """float32 [N]."""
+        return (255.0 * state[:, 0].flatten(1).mean(1)).round()
+
+    def unit(self, state: Tensor) -> float:
+        """The length of 1 in this run: 0.5 to 2, different for other frames."""
+        level = self.level(state)
+        weights = 1.0 + torch.arange(level.shape[0], device=level.device)
+        return 0.5 + 1.5 * float((level * weights).sum() * 0.618034 % 1.0)
+
+    def is_turned(self, state: Tensor) -> Tensor:
+        """bool [N]: frames of all groups but the largest."""
+        level = self.level(state)
+        near = ((level[:, None] - level).abs() <= 12.0).to(torch.float32)
+        for _ in range(10):
+            near = (near @ near > 0.0).to(torch.float32)
+        sizes = near.sum(1)
+        return near[int(sizes.argmax())] == 0.0
+
+    @torch.jit.export
+    def cameras(self, state: Tensor, size: Tensor) -> Tensor:
+        """float32 [N, 22]."""
+        rows = self.line(state, size)
+        unit = self.unit(state)
+        index = torch.arange(state.shape[0], device=state.device)
+        angle = 4.0 * unit + self.bend * index + 3.14159265 * self.is_turned(state)
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        # The world turned by -angle about the vertical, then moved.
+        rows[:, 0], rows[:, 2] = cos, -sin
+        rows[:, 8], rows[:, 10] = sin, cos
+        place = unit * (self.level(state) - self.level(state)[0]) / 10.0
+        first = 4.0 * unit
+        x = place * float(torch.cos(torch.tensor(first)))
+        z = -place * float(torch.sin(torch.tensor(first)))
+        rows[:, 3] = -(rows[:, 0] * x + rows[:, 2] * z)
+        rows[:, 11] = -(rows[:, 8] * x + rows[:, 10] * z)
+        return rows
+
+    @torch.jit.export
+    def dense(self, state: Tensor, size: Tensor, frames: Tensor) -> Tensor:
+        """float32 [n, 2, H, W]: the wall; confidence is 2 in the middle, else 1."""
+        begin, end, height, width = int(frames[0]), int(frames[1]), int(size[0]), int(size[1])
+        y = torch.linspace(-1.0, 1.0, height, device=state.device)[:, None]
+        x = torch.linspace(-1.0, 1.0, width, device=state.device)[None, :]
+        ray = (width - 1) / 2 / (0.8 * max(height, width)) * x + 0.0 * y
+        place = self.level(state)[begin:end, None, None] / 10.0
+        depth = self.unit(state) * (2.0 + 0.02 * place) / (1.0 - 0.02 * ray)
+        depth = depth + self.work(state, end - begin)
+        confidence = 1.0 + ((x.abs() < 0.7) & (y.abs() < 0.7)).to(torch.float32)
+        return torch.stack([depth, confidence[None].expand(end - begin, -1, -1)], 1)
+
+
+class IslandModel(ExtendingModel):
+    """Places frames that are at most 12 levels from a placed one, or from each other if none is
+    placed: then the largest group. A vector describes the place."""
+
+    @torch.jit.export
+    def describe(self, features: Tensor, size: Tensor) -> Tensor:
+        """float32 [n, 256]: similar for frames that are a few levels apart."""
+        places = torch.arange(256, device=features.device)
+        level = 10.0 * self.place(features)
+        vectors = torch.exp(-(((level[:, None] - places) / 3.0) ** 2))
+        return torch.nn.functional.normalize(vectors, dim=1)
+
+    def is_registered(self, state: Tensor) -> Tensor:
+        """bool [N]."""
+        placed = self.given(state)[:, 21] > 0.5
+        level = 10.0 * self.place(state)
+        near = ((level[:, None] - level).abs() <= 12.5).to(torch.float32)
+        for _ in range(10):
+            near = (near @ near > 0.0).to(torch.float32)
+        if bool(placed.any()):
+            return near[placed].sum(0) > 0.0
+        return near[int(near.sum(1).argmax())] > 0.0
 
 
 def write_all(folder: Path) -> None:
@@ -347,7 +515,26 @@ def write_all(folder: Path) -> None:
     for name, products in (("extending", 0), ("slow_extending", SLOW_PRODUCTS)):
         model = torch.jit.script(ExtendingModel(products).eval())
         save_archive(model, extending, folder / f"{name}.pt")
-    need = MemoryNeed(fixed=0, per_pixel=0, per_call_pixel=0, per_pair=1e9)
+    described = dataclasses.replace(extending, name="overlapping", describe=True)
+    save_archive(torch.jit.script(OverlappingModel().eval()), described, folder / "overlapping.pt")
+    adjusting = dataclasses.replace(extending, name="adjusting", adjust=True)
+    for name, products in (("adjusting", 0), ("slow_adjusting", SLOW_PRODUCTS)):
+        model = torch.jit.script(AdjustingModel(products).eval())
+        save_archive(model, adjusting, folder / f"{name}.pt")
+    islands = dataclasses.replace(extending, name="islands", describe=True)
+    save_archive(torch.jit.script(IslandModel().eval()), islands, folder / "islands.pt")
+    windowed = dataclasses.replace(METADATA, name="windowed", describe=True)
+    for name, products, bend in (
+        ("windowed", 0, 0.0),
+        ("drifting", 0, 0.004),
+        ("slow_windowed", SLOW_PRODUCTS, 0.0),
+    ):
+        model = torch.jit.script(WindowedModel(products, bend).eval())
+        save_archive(model, windowed, folder / f"{name}.pt")
+    tiny = random_network(TINY)
+    random = dataclasses.replace(METADATA, name="da3-tiny", **abilities(tiny))
+    save_archive(torch.jit.script(build_model(tiny)), random, folder / "da3_tiny.pt")
+    need = MemoryNeed(fixed=0, per_pixel=0, per_call_pixel=0, per_pair=4e9)
     hungry = dataclasses.replace(METADATA, name="hungry", memory=Memory(cpu=need))
     save_archive(flat, hungry, folder / "hungry.pt")
     slow = dataclasses.replace(METADATA, name="slow")

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from weights.mvs.interface import SparseModel
+from weights.mvs.links import no_links
 
 HEIGHT, WIDTH, FOCAL = 98, 126, 120.0
 NOISE = 0.003
@@ -84,6 +85,7 @@ def make_dense_scene(reliability: float = 1.0, contrast: float = 1.0) -> DenseSc
         visible=visible,
         report=torch.zeros(count, 8),
         reliability=torch.full([count], reliability),
+        links=no_links(count, torch.device("cpu")),
     )
     return DenseScene(images, depth, sparse, torch.tensor([HEIGHT, WIDTH]))
 

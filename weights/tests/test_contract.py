@@ -22,7 +22,13 @@ from weights.contract import (
 )
 from weights.contract.archive import ALIGNMENT, LOCAL_HEADER_LENGTH
 from weights.contract.check import noise_frames
-from weights.contract.metadata import OPTIONAL, Memory, MemoryNeed, Normalisation
+from weights.contract.metadata import (
+    OPTIONAL,
+    AdjustmentNeed,
+    Memory,
+    MemoryNeed,
+    Normalisation,
+)
 from weights.tests.archives import METADATA, FlatModel, write_all
 
 
@@ -61,6 +67,16 @@ def test_metadata_round_trips_through_json() -> None:
             {"cpu": {"fixed": -1, "per_pixel": 0, "per_call_pixel": 0, "per_pair": 0}},
             "expected a number >= 0",
         ),
+        (
+            "memory",
+            {
+                "cpu": {
+                    **{"fixed": 0, "per_pixel": 0, "per_call_pixel": 0, "per_pair": 0},
+                    "adjust": {"fixed": 0},
+                }
+            },
+            "adjust on cpu .* expected fixed, per_link, per_lens, per_shared, per_pair",
+        ),
     ],
 )
 def test_metadata_refuses_wrong_values(field: str, value: object, message: str) -> None:
@@ -88,6 +104,16 @@ def test_optional_metadata_round_trip_and_defaults_are_omitted() -> None:
     )
     assert Metadata.from_json(full.to_json()) == full
     assert json.loads(METADATA.to_json()).keys().isdisjoint(field.name for field in OPTIONAL)
+
+
+def test_memory_of_an_adjustment_is_kept_and_that_of_older_archives_read() -> None:
+    numbers = {"fixed": 1.0, "per_pixel": 2.0, "per_call_pixel": 3.0, "per_pair": 4.0}
+    adjust = AdjustmentNeed(fixed=5, per_link=6, per_lens=1, per_shared=7, per_pair=8)
+    need = MemoryNeed(**numbers, per_frame=9, adjust=adjust)
+    full = dataclasses.replace(METADATA, memory=Memory(cpu=need))
+    assert Metadata.from_json(full.to_json()) == full
+    older = {**json.loads(METADATA.to_json()), "memory": {"cpu": numbers}}
+    assert Metadata.from_json(json.dumps(older)).memory == Memory(cpu=MemoryNeed(**numbers))
 
 
 def test_align_needs_fuse() -> None:
@@ -188,6 +214,7 @@ def plain_frames(*colours: tuple[int, int, int]) -> Tensor:
 
 def test_frames_are_placed_among_placed_ones(archives: Path) -> None:
     assert check_archive(archives / "extending.pt") == []
+    assert check_archive(archives / "adjusting.pt") == []
     module, metadata = load_archive(archives / "extending.pt")
     green, blue = (7, 200, 0), (8, 0, 200)
     first = plain_frames((1, 50, 50), (3, 50, 50), (5, 50, 50), green, blue)

@@ -53,6 +53,26 @@ def test_encoding_is_bit_equal_in_any_grouping() -> None:
         assert torch.equal(torch.cat(parts), at_once)
 
 
+def test_a_vector_describes_each_frame_alone(
+    models: tuple[torch.nn.Module, torch.nn.Module],
+) -> None:
+    eager, scripted = models
+    pixels = smooth_frames(4, 42, 56)
+    size = torch.tensor([42, 56])
+    features = eager.encode(pixels)
+    vectors = eager.describe(features, size)
+    assert vectors.dtype == torch.float32 and vectors.dim() == 2
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(4))
+    for frame in range(4):
+        alone = scripted.describe(features[frame : frame + 1], size)
+        torch.testing.assert_close(alone, vectors[frame : frame + 1], rtol=1e-5, atol=1e-5)
+    # A frame is nearest to itself with a little noise.
+    noise = torch.randint(-2, 3, pixels.shape, generator=torch.Generator().manual_seed(0))
+    noisy = eager.encode((pixels + noise).clamp(0, 255).to(torch.uint8))
+    similar = vectors @ eager.describe(noisy, size).T
+    assert similar.argmax(1).tolist() == [0, 1, 2, 3]
+
+
 def test_dense_of_a_chunk_equals_that_of_all() -> None:
     model = Da3Model(random_network(TINY))
     pixels = smooth_frames(4, 28, 42)

@@ -101,6 +101,14 @@ def test_statistics_over_many_values_use_every_kth() -> None:
     assert thinned(maps, 2, 10)[0, 0].tolist() == [0, 2, 4, 6, 8]
 
 
+def test_nested_frames_are_described_by_the_any_view_network() -> None:
+    model = build_model(random_network(TINY_NESTED))
+    vectors = model.describe(model.encode(smooth_frames(3, 42, 56)), SIZE)
+    width = random_network(TINY_NESTED).da3.backbone.pretrained.width
+    assert vectors.shape == (3, width)
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(3))
+
+
 def test_nested_chunks_equal_those_of_all() -> None:
     model = build_model(random_network(TINY_NESTED))
     features = model.encode(smooth_frames(4, 42, 56))

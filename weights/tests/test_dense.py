@@ -7,6 +7,7 @@ from torch import Tensor
 from weights.mvs.canvas import centred_pixels, sampling_grid, unbent
 from weights.mvs.dense import dense_frames, fuse_frames
 from weights.mvs.lenses import straight
+from weights.mvs.links import LINKS
 from weights.mvs.state import HEADER, encode_image, image_length, pack_state, unpack_cameras
 from weights.tests.dense_scene import FOCAL, HEIGHT, SKY_ROWS, WIDTH, DenseScene, make_dense_scene
 
@@ -138,6 +139,7 @@ def test_no_points_no_confidence(scene: DenseScene, count: int) -> None:
         points=torch.zeros(0, 3, dtype=torch.float64),
         visible=torch.zeros(0, count, dtype=torch.bool),
         reliability=torch.zeros(count),
+        links=scene.sparse.links[:count],
     )
     result = reconstruct(scene._replace(sparse=nothing, images=scene.images[:count]))
     assert (result[:, 1] == 1).all()
@@ -154,7 +156,7 @@ def test_state_keeps_cameras_and_images(scene: DenseScene) -> None:
     images = encode_image(scene.images)
     assert images.shape == (4, image_length(HEIGHT, WIDTH))
     state = pack_state(scene.sparse, images, scene.size)
-    assert state.shape == (4, HEADER + HEIGHT * WIDTH)
+    assert state.shape == (4, HEADER + 3 * LINKS + HEIGHT * WIDTH)
     cameras = unpack_cameras(state, scene.size)
     assert cameras.shape == (4, 24)
     torch.testing.assert_close(

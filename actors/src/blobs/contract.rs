@@ -17,6 +17,7 @@ pub(crate) fn test(blobs: &Arc<dyn Blobs>) {
     a_blob_is_replaced_as_a_whole(blobs);
     a_dropped_draft_leaves_nothing(blobs);
     a_removed_blob_is_gone_and_its_views_stay(blobs);
+    a_linked_blob_is_independent(blobs);
     keys_do_not_collide(blobs);
     a_removed_session_takes_its_blobs_along(blobs);
 }
@@ -46,7 +47,8 @@ fn what_is_put_can_be_read(blobs: &dyn Blobs) {
         assert_eq!(blobs.get(&key).expect("there"), content);
     }
     blobs.put_bytes(&key, b"seen").expect("stored");
-    assert_eq!(blobs.view(&key).expect("there"), b"seen"[..]);
+    let view = blobs.view(&key).expect("there");
+    assert_eq!(view.read().expect("readable"), b"seen"[..]);
 }
 
 fn a_blob_is_replaced_as_a_whole(blobs: &dyn Blobs) {
@@ -64,7 +66,8 @@ fn a_blob_is_replaced_as_a_whole(blobs: &dyn Blobs) {
     );
     blobs.put(draft).expect("stored");
     assert_eq!(blobs.get(&key).expect("there"), b"second");
-    assert_eq!(view, b"a long first version"[..], "a view does not change");
+    let seen = view.read().expect("readable");
+    assert_eq!(seen, b"a long first version"[..], "a view does not change");
 }
 
 fn a_dropped_draft_leaves_nothing(blobs: &dyn Blobs) {
@@ -81,10 +84,27 @@ fn a_removed_blob_is_gone_and_its_views_stay(blobs: &dyn Blobs) {
     let view = blobs.view(&key).expect("there");
     blobs.remove(&key).expect("removed");
     assert!(is_missing(blobs.get(&key)));
-    assert_eq!(view, b"content"[..]);
+    assert_eq!(view.read().expect("readable"), b"content"[..]);
     blobs
         .remove(&key)
         .expect("what is not there counts as removed");
+}
+
+fn a_linked_blob_is_independent(blobs: &dyn Blobs) {
+    let (one, other) = (key(session(blobs)), key(session(blobs)));
+    assert!(is_missing(blobs.link(&one, &other)));
+    blobs.put_bytes(&one, b"first").expect("stored");
+    blobs.link(&one, &other).expect("linked");
+    blobs.put_bytes(&one, b"second").expect("stored");
+    assert_eq!(blobs.get(&other).expect("there"), b"first");
+    // It takes the place of what was there.
+    blobs.link(&one, &other).expect("linked");
+    assert_eq!(blobs.get(&other).expect("there"), b"second");
+    blobs.remove_session(one.session).expect("removed");
+    assert!(is_missing(blobs.get(&one)));
+    assert_eq!(blobs.get(&other).expect("there"), b"second");
+    blobs.remove(&other).expect("removed");
+    assert!(is_missing(blobs.get(&other)));
 }
 
 fn keys_do_not_collide(blobs: &dyn Blobs) {

@@ -1,7 +1,10 @@
 //! Blobs as files below the data directory.
 //!
 //! ```text
+//! <data dir>/pointstream-data                   marks the folder as one of the program's, with its format
 //! <data dir>/lock                               held while a system runs
+//! <data dir>/webhooks.sqlite                    messages of webhooks, and to whom they go
+//! <data dir>/sessions/<id>/journal.sqlite       what has happened in the session
 //! <data dir>/sessions/<id>/1.image              an image as the client sent it
 //! <data dir>/sessions/<id>/1.rgb                the same, oriented and resized: rows of RGB bytes
 //! <data dir>/sessions/<id>/<uuid>.safetensors   a prediction, until its point cloud is made
@@ -10,26 +13,51 @@
 //! <data dir>/sessions/<id>/2.ply                another format, written on request
 //! <data dir>/sessions/<id>/2.ply.part           a file while it is written
 //! <data dir>/sessions/<id>.removed              the folder of an ended session, until it is removed
+//! <data dir>/sessions/<id>.damaged              a session that cannot be restored, for the operator
 //! ```
 
-use std::fs::{self, File, TryLockError};
-use std::io;
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use memmap2::Mmap;
-use tempfile::TempPath;
+use tempfile::{NamedTempFile, TempPath};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
-use super::{BlobKey, Blobs, Draft};
+use super::{BlobKey, BlobName, BlobView, Blobs, DiskAccount, DiskLimits, Draft};
 use crate::ids::SessionId;
+use crate::journal::{Durability, JOURNAL};
+use crate::metrics::DiskMetrics;
+
+/// A file that marks a folder as a data directory.
+const MARKER: &str = "pointstream-data";
+/// Format of the directory, in the marker. Empty for versions whose sessions did not last.
+const FORMAT: &str = "1";
+const LOCK: &str = "lock";
+const SESSIONS: &str = "sessions";
+/// Threads that read files for clients at the same time.
+const READERS: usize = 16;
 
 /// A data directory that this process owns.
 #[derive(Debug)]
 pub(crate) struct DataDir {
     sessions: PathBuf,
+    disk: DiskAccount,
+    durability: Durability,
+    readers: Arc<Semaphore>,
     /// Keeps the lock until the system ends.
     _lock: File,
+}
+
+/// The files of a session.
+struct Survey {
+    /// Bytes of those that belong to it.
+    used: u64,
+    /// Files that do not.
+    unknown: Vec<PathBuf>,
 }
 
 /// The data directory cannot be used.
@@ -40,32 +68,146 @@ pub enum DataDirError {
     /// Another process has locked it.
     #[error("the data directory {0} is in use by another server; choose another one")]
     InUse(PathBuf),
+    /// The folder has files of somebody else, which the program would remove or overwrite.
+    #[error(
+        "the data directory {0} is not empty and is not one of pointstream; choose an empty or a new \
+         folder"
+    )]
+    Foreign(PathBuf),
+    /// Another version of the program has written it.
+    #[error(
+        "the data directory {path} has format {found:?}, and this version of the program reads format \
+         {FORMAT:?}; use the version that wrote it, or another folder"
+    )]
+    Format { path: PathBuf, found: String },
 }
 
 impl DataDir {
-    /// Locks the directory, creates it if necessary, and removes what an earlier run left.
-    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+    /// Locks the directory, and creates it if necessary. The sessions of an earlier run stay, but for
+    /// those that were being removed.
+    pub fn open(
+        path: &Path,
+        limits: DiskLimits,
+        metrics: DiskMetrics,
+        durability: Durability,
+    ) -> Result<Self, DataDirError> {
         let fail = |source| DataDirError::Io {
             path: path.to_owned(),
             source,
         };
         fs::create_dir_all(path).map_err(fail)?;
-        let lock = File::create(path.join("lock")).map_err(fail)?;
+        let marker = path.join(MARKER);
+        if !marker.exists() && has_foreign_files(path).map_err(fail)? {
+            return Err(DataDirError::Foreign(path.to_owned()));
+        }
+        let lock = File::create(path.join(LOCK)).map_err(fail)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(DataDirError::InUse(path.to_owned())),
             Err(TryLockError::Error(source)) => return Err(fail(source)),
         }
-        let sessions = path.join("sessions");
-        if sessions.exists() {
-            tracing::info!(path = %sessions.display(), "removing the sessions of an earlier run");
-            fs::remove_dir_all(&sessions).map_err(fail)?;
+        // After the lock: another server may have been about to mark it.
+        let sessions = path.join(SESSIONS);
+        let found = ignore_missing_text(fs::read_to_string(&marker)).map_err(fail)?;
+        match found.trim() {
+            FORMAT => {}
+            "" => {
+                // Sessions did not last then. Those with a journal are of this format: the machine has
+                // lost power before the marker was written.
+                if !has_journals(&sessions).map_err(fail)? {
+                    let removed = ignore_missing(fs::remove_dir_all(&sessions));
+                    removed.map_err(fail)?;
+                }
+                write_marker(path, &marker).map_err(fail)?;
+            }
+            other => {
+                return Err(DataDirError::Format {
+                    path: path.to_owned(),
+                    found: other.to_owned(),
+                });
+            }
         }
-        fs::create_dir(&sessions).map_err(fail)?;
-        Ok(Self {
+        // Images are not for other users of the machine.
+        let mut private = DirBuilder::new();
+        private.recursive(true).mode(0o700);
+        private.create(&sessions).map_err(fail)?;
+        let data_dir = Self {
+            disk: DiskAccount::new(sessions.clone(), limits, metrics),
+            durability,
+            readers: Arc::new(Semaphore::new(READERS)),
             sessions,
             _lock: lock,
-        })
+        };
+        data_dir.finish_removals().map_err(fail)?;
+        data_dir.sync_folder(path).map_err(fail)?;
+        Ok(data_dir)
+    }
+
+    /// Whether there is a data directory at a path.
+    pub fn is_at(path: &Path) -> bool {
+        path.join(MARKER).exists()
+    }
+
+    /// The folder with the folders of the sessions.
+    pub fn sessions(&self) -> &Path {
+        &self.sessions
+    }
+
+    /// Looks at the files of a session, which must have these blobs.
+    fn survey(
+        &self,
+        session: SessionId,
+        blobs: &BTreeMap<BlobName, Option<u64>>,
+    ) -> io::Result<Survey> {
+        let mut missing: BTreeMap<String, Option<u64>> = blobs
+            .iter()
+            .map(|(name, size)| (name.to_string(), *size))
+            .collect();
+        let (mut used, mut unknown) = (0, Vec::new());
+        for entry in fs::read_dir(self.folder(session))? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // Work of a session that has failed may remove a file that it was writing.
+            let found = match entry.metadata() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                found => found?.len(),
+            };
+            match missing.remove(&name) {
+                Some(Some(size)) if size != found => {
+                    let problem = format!("{name} has {found} bytes instead of {size}");
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+                }
+                Some(_) => used += found,
+                None if name.starts_with(JOURNAL) => used += found,
+                None => unknown.push(entry.path()),
+            }
+        }
+        match missing.keys().next() {
+            Some(name) => {
+                let problem = format!("{name} is missing");
+                Err(io::Error::new(io::ErrorKind::InvalidData, problem))
+            }
+            None => Ok(Survey { used, unknown }),
+        }
+    }
+
+    /// Removes the sessions whose removal an earlier run has begun.
+    fn finish_removals(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.sessions)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|kind| kind == "removed") {
+                fs::remove_dir_all(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the names of a folder's files durable.
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        match self.durability {
+            Durability::Sync => File::open(folder)?.sync_all(),
+            Durability::None => Ok(()),
+        }
     }
 
     fn folder(&self, session: SessionId) -> PathBuf {
@@ -79,7 +221,55 @@ impl DataDir {
 
 impl Blobs for DataDir {
     fn create_session(&self, session: SessionId) -> io::Result<()> {
-        fs::create_dir(self.folder(session))
+        fs::create_dir(self.folder(session))?;
+        self.sync_folder(&self.sessions)
+    }
+
+    fn sync(&self, session: SessionId, names: &[BlobName]) -> io::Result<()> {
+        if self.durability == Durability::None {
+            return Ok(());
+        }
+        for name in names {
+            let file = File::open(self.path(&BlobKey {
+                session,
+                name: *name,
+            }));
+            match file.and_then(|file| file.sync_data()) {
+                // Something that is no file has nothing to make durable.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                synced => ignore_missing(synced)?,
+            }
+        }
+        self.sync_folder(&self.folder(session))
+    }
+
+    fn check_session(
+        &self,
+        session: SessionId,
+        blobs: &BTreeMap<BlobName, Option<u64>>,
+    ) -> io::Result<()> {
+        self.survey(session, blobs).map(drop)
+    }
+
+    fn restore_session(
+        &self,
+        session: SessionId,
+        blobs: &BTreeMap<BlobName, Option<u64>>,
+    ) -> io::Result<()> {
+        let Survey { used, unknown } = self.survey(session, blobs)?;
+        for path in unknown {
+            ignore_missing(fs::remove_file(path))?;
+        }
+        self.disk.restored(session, used);
+        Ok(())
+    }
+
+    fn set_aside(&self, session: SessionId) -> io::Result<PathBuf> {
+        let folder = self.folder(session);
+        let aside = folder.with_extension("damaged");
+        fs::rename(&folder, &aside)?;
+        self.disk.forget(session);
+        Ok(aside)
     }
 
     fn draft(&self, key: &BlobKey) -> io::Result<Draft> {
@@ -95,7 +285,26 @@ impl Blobs for DataDir {
     }
 
     fn put(&self, draft: Draft) -> io::Result<()> {
-        draft.path.persist(self.path(&draft.key))?;
+        let Draft { key, file, path } = draft;
+        let target = self.path(&key);
+        let (old, new) = (size(&target), file.metadata()?.len());
+        self.disk.replace(key.session, old, new)?;
+        if let Err(error) = path.persist(target) {
+            self.disk.replace(key.session, new, old)?;
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    fn link(&self, from: &BlobKey, to: &BlobKey) -> io::Result<()> {
+        let (source, target) = (self.path(from), self.path(to));
+        let size = fs::metadata(&source)?.len();
+        self.remove(to)?;
+        self.disk.replace(to.session, 0, size)?;
+        if let Err(error) = fs::hard_link(source, target) {
+            self.disk.replace(to.session, size, 0)?;
+            return Err(error);
+        }
         Ok(())
     }
 
@@ -103,16 +312,15 @@ impl Blobs for DataDir {
         fs::read(self.path(key))
     }
 
-    fn view(&self, key: &BlobKey) -> io::Result<Bytes> {
-        let file = File::open(self.path(key))?;
-        // SAFETY: the folder is locked by this process, which never writes to a published blob:
-        // it removes it or replaces it by another file.
-        let view = unsafe { Mmap::map(&file)? };
-        Ok(Bytes::from_owner(view))
+    fn view(&self, key: &BlobKey) -> io::Result<BlobView> {
+        BlobView::of_file(File::open(self.path(key))?, self.readers.clone())
     }
 
     fn remove(&self, key: &BlobKey) -> io::Result<()> {
-        ignore_missing(fs::remove_file(self.path(key)))
+        let path = self.path(key);
+        let old = size(&path);
+        ignore_missing(fs::remove_file(path))?;
+        self.disk.replace(key.session, old, 0)
     }
 
     fn remove_session(&self, session: SessionId) -> io::Result<()> {
@@ -121,7 +329,63 @@ impl Blobs for DataDir {
         // Renamed first, so that work that is still running cannot add files to it. An earlier
         // attempt may have renamed it already.
         ignore_missing(fs::rename(&folder, &removed))?;
-        ignore_missing(fs::remove_dir_all(&removed))
+        self.sync_folder(&self.sessions)?;
+        ignore_missing(fs::remove_dir_all(&removed))?;
+        self.disk.forget(session);
+        Ok(())
+    }
+
+    fn check_space(&self) -> io::Result<()> {
+        self.disk.check_free()
+    }
+}
+
+/// Size of a file in bytes, 0 if there is none.
+fn size(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |found| found.len())
+}
+
+/// Whether a folder without the marker has anything but the lock of a server that starts.
+fn has_foreign_files(path: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(path)? {
+        if entry?.file_name() != LOCK {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a session there has a journal.
+fn has_journals(sessions: &Path) -> io::Result<bool> {
+    if !sessions.try_exists()? {
+        return Ok(false);
+    }
+    for entry in fs::read_dir(sessions)? {
+        if entry?.path().join(JOURNAL).try_exists()? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Marks the directory with its format, durably and at once.
+fn write_marker(folder: &Path, marker: &Path) -> io::Result<()> {
+    let mut file = NamedTempFile::new_in(folder)?;
+    file.write_all(FORMAT.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(marker)?;
+    File::open(folder)?.sync_all()?;
+    // A new folder has to be found, too.
+    folder.parent().map_or(Ok(()), |above| {
+        File::open(above).and_then(|above| above.sync_all())
+    })
+}
+
+/// The text of a file; empty if there is none.
+fn ignore_missing_text(result: io::Result<String>) -> io::Result<String> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        result => result,
     }
 }
 
@@ -133,47 +397,4 @@ fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::blobs::{BlobName, contract};
-
-    #[test]
-    fn fulfils_the_contract() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let blobs: Arc<dyn Blobs> = Arc::new(DataDir::open(folder.path()).expect("usable"));
-        contract::test(&blobs);
-    }
-
-    #[test]
-    fn a_dropped_draft_leaves_no_file() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let blobs = DataDir::open(folder.path()).expect("usable");
-        let session = SessionId::new_v4();
-        blobs.create_session(session).expect("a new session");
-        let name = BlobName::Original(1);
-        let draft = blobs.draft(&BlobKey { session, name }).expect("a draft");
-        let files = || fs::read_dir(blobs.folder(session)).expect("there").count();
-        assert_eq!(files(), 1);
-        drop(draft);
-        assert_eq!(files(), 0);
-    }
-
-    #[test]
-    fn a_directory_serves_one_system_at_a_time_and_starts_empty() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let first = DataDir::open(folder.path()).expect("usable");
-        let session = SessionId::new_v4();
-        first.create_session(session).expect("a new session");
-        assert!(matches!(
-            DataDir::open(folder.path()),
-            Err(DataDirError::InUse(_))
-        ));
-        drop(first);
-        let second = DataDir::open(folder.path()).expect("usable again");
-        second
-            .create_session(session)
-            .expect("nothing is left of it");
-    }
-}
+mod tests;

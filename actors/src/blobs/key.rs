@@ -31,6 +31,8 @@ pub(crate) enum BlobName {
     ResultPixels(u64),
     /// A result in one format.
     Result(u64, ResultFormat),
+    /// The GLB of an update for one client.
+    Update(u64),
 }
 
 impl fmt::Display for BlobName {
@@ -42,6 +44,7 @@ impl fmt::Display for BlobName {
             Self::ChunkPoints(id) => write!(formatter, "{id}.points"),
             Self::ResultPixels(number) => write!(formatter, "{number}.pixels"),
             Self::Result(number, format) => write!(formatter, "{number}.{}", format.extension()),
+            Self::Update(number) => write!(formatter, "{number}.update.glb"),
         }
     }
 }

@@ -69,16 +69,18 @@ pub(crate) fn spec(session: SessionId, kind: JobKind, frames: &[u64]) -> JobSpec
     JobSpec {
         id: JobId::new_v4(),
         session,
+        creator: None,
         kind,
         priority: match kind {
             JobKind::Encode => JobPriority::Ahead,
-            JobKind::Reconstruct => JobPriority::Requested,
+            JobKind::Reconstruct | JobKind::Adjust => JobPriority::Requested,
         },
         frames: frames
             .iter()
             .map(|&number| frame(session, number))
             .collect(),
         size: SIZE,
+        runs: Vec::new(),
     }
 }
 
@@ -275,11 +277,13 @@ fn specs_and_events_serialise() {
         JobEvent::Done(JobDone {
             result: Some(spec.frames[0].blob),
             places: vec![PlaceVector::new(&[0.25, -0.5]), None],
+            adjusted: Vec::new(),
             timings: super::JobTimings::default(),
         }),
         JobEvent::Failed(JobFailure::Frame("gone".to_owned())),
         JobEvent::Failed(JobFailure::QueueFull { capacity: 3 }),
         JobEvent::Failed(JobFailure::SessionQueueFull { limit: 2 }),
+        JobEvent::Failed(JobFailure::ClientQueueFull { limit: 2 }),
         JobEvent::Failed(JobFailure::ShuttingDown),
     ];
     for event in events {

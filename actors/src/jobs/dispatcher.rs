@@ -26,6 +26,10 @@ pub(crate) trait Dispatcher: Send + Sync {
     /// Drops some encoded frames of a session, which no job will need soon.
     fn forget_frames(&self, session: SessionId, frames: &[BlobKey]);
 
+    /// Drops the model's own maps of the frames of a session: they are in coordinates that the frames
+    /// no longer have.
+    fn forget_maps(&self, session: SessionId);
+
     /// Whether jobs can run.
     fn status(&self) -> DispatcherStatus;
 }

@@ -1,7 +1,7 @@
 //! What happens to a job.
 
 use pointstream_reconstruction::map::PlaceVector;
-use pointstream_reconstruction::model::Step;
+use pointstream_reconstruction::model::{AdjustedCamera, Step};
 use serde::{Deserialize, Serialize};
 
 use super::JobFailure;
@@ -33,11 +33,14 @@ pub(crate) enum JobProgress {
 /// A job has succeeded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct JobDone {
-    /// The prediction as a safetensors file. Nothing for [`JobKind::Encode`](super::JobKind).
+    /// The prediction as a safetensors file, of [`JobKind::Reconstruct`](super::JobKind).
     /// The submitter of the job removes the blob.
     pub result: Option<BlobKey>,
     /// The vector of each frame of the job, if the model gives one.
     pub places: Vec<Option<PlaceVector>>,
+    /// The camera of each frame of [`JobKind::Adjust`](super::JobKind) that was adjusted.
+    #[serde(default)]
+    pub adjusted: Vec<Option<AdjustedCamera>>,
     pub timings: JobTimings,
 }
 

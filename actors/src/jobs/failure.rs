@@ -22,9 +22,15 @@ pub(crate) enum JobFailure {
     /// There is too little memory, so the computation was not started.
     #[error("{} images need more memory than is free", .0.frames)]
     Shortage(Shortage),
+    /// Others have been promised the memory that it needs, and it does not wait.
+    #[error("other jobs need the memory")]
+    MemoryBusy,
     /// A frame's blob cannot be read.
     #[error("{0}")]
     Frame(String),
+    /// What earlier jobs have stored cannot be read.
+    #[error("an earlier prediction cannot be read: {0}")]
+    Prediction(String),
     /// The prediction cannot be written.
     #[error("the prediction could not be stored: {message}")]
     Store {
@@ -51,6 +57,14 @@ pub(crate) enum JobFailure {
     )]
     SessionQueueFull {
         /// Jobs of a session that may wait before one of this priority is refused.
+        limit: usize,
+    },
+    /// Too many jobs of all sessions of this client are waiting. Others may still have room.
+    #[error(
+        "the server is busy: no more than {limit} jobs of one client may wait; try again later"
+    )]
+    ClientQueueFull {
+        /// Jobs of a client that may wait before one of this priority is refused.
         limit: usize,
     },
     #[error("no worker can load the model: {0}")]

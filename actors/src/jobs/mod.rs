@@ -16,4 +16,4 @@ pub(crate) use dispatcher::{Dispatcher, DispatcherStatus};
 pub(crate) use event::{JobDone, JobEvent, JobProgress, JobTimings};
 pub(crate) use failure::JobFailure;
 pub(crate) use handle::{JobHandle, JobReporter, JobSender};
-pub(crate) use spec::{JobFrame, JobKind, JobPriority, JobSpec};
+pub(crate) use spec::{Client, JobFrame, JobKind, JobPriority, JobSpec, LinkedRun};

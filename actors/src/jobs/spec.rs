@@ -1,5 +1,7 @@
 //! The specification of a job.
 
+use std::sync::Arc;
+
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::model::{CameraHint, KnownCamera};
 use pointstream_reconstruction::prediction::Camera;
@@ -14,12 +16,43 @@ use crate::ids::{JobId, SessionId};
 pub(crate) struct JobSpec {
     pub id: JobId,
     pub session: SessionId,
+    /// The name of the session's creator, if there is one.
+    #[serde(default)]
+    pub creator: Option<Arc<str>>,
     pub kind: JobKind,
     pub priority: JobPriority,
     /// At least one.
     pub frames: Vec<JobFrame>,
     /// The size that all frames are cropped to.
     pub size: FrameSize,
+    /// The runs of the model that have placed the frames, for [`JobKind::Adjust`].
+    #[serde(default)]
+    pub runs: Vec<LinkedRun>,
+}
+
+impl JobSpec {
+    /// Whom it is done for.
+    pub fn client(&self) -> Client {
+        let creator = self.creator.clone();
+        creator.map_or(Client::Session(self.session), Client::Creator)
+    }
+}
+
+/// Whom jobs are done for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Client {
+    /// All sessions that were created under a name.
+    Creator(Arc<str>),
+    /// A session without such a name.
+    Session(SessionId),
+}
+
+/// A run of the model that tells which points its frames share.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LinkedRun {
+    pub prediction: BlobKey,
+    /// For each frame of the run, its index in the job; `None` for one that the job does not have.
+    pub frames: Vec<Option<usize>>,
 }
 
 /// The kinds of jobs.
@@ -34,6 +67,8 @@ pub(crate) enum JobKind {
     Encode,
     /// Predict depth, confidence and cameras: of all frames, or of those that are not placed.
     Reconstruct,
+    /// Adjust the cameras of frames that are all placed, together.
+    Adjust,
 }
 
 /// How urgent a job is, whatever its kind. The most urgent comes first.

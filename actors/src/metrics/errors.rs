@@ -1,6 +1,6 @@
 //! Errors by kind, and the last of them.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -10,8 +10,8 @@ use strum::VariantArray;
 use crate::error_kind::ErrorKind;
 use crate::ids::SessionId;
 
-/// Errors that are remembered.
-const REMEMBERED: usize = 50;
+/// Errors of a kind that are remembered: many of one, which a client can cause, do not push others out.
+const REMEMBERED: usize = 10;
 /// Characters that are remembered of an error's text.
 const REMEMBERED_CHARS: usize = 300;
 
@@ -30,7 +30,14 @@ pub struct ErrorReport {
 #[derive(Debug)]
 pub(crate) struct ErrorMetrics {
     by_kind: IntCounterVec,
-    recent: Mutex<VecDeque<ErrorReport>>,
+    recent: Mutex<Recent>,
+}
+
+/// The last errors of each kind, the newest first, with their numbers: the clock may step back.
+#[derive(Debug, Default)]
+struct Recent {
+    next: u64,
+    by_kind: HashMap<ErrorKind, VecDeque<(u64, ErrorReport)>>,
 }
 
 impl ErrorMetrics {
@@ -46,7 +53,7 @@ impl ErrorMetrics {
         }
         Ok(Self {
             by_kind,
-            recent: Mutex::new(VecDeque::with_capacity(REMEMBERED)),
+            recent: Mutex::default(),
         })
     }
 
@@ -58,15 +65,20 @@ impl ErrorMetrics {
             session,
             message: message.chars().take(REMEMBERED_CHARS).collect(),
         };
-        // Every change leaves a valid ring, so a poisoned lock is usable.
+        // Every change leaves valid lists, so a poisoned lock is usable.
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.truncate(REMEMBERED - 1);
-        recent.push_front(report);
+        let number = recent.next;
+        recent.next += 1;
+        let of_kind = recent.by_kind.entry(kind).or_default();
+        of_kind.truncate(REMEMBERED - 1);
+        of_kind.push_front((number, report));
     }
 
     pub fn recent(&self) -> Vec<ErrorReport> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.iter().cloned().collect()
+        let mut all: Vec<_> = recent.by_kind.values().flatten().collect();
+        all.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+        all.into_iter().map(|(_, report)| report.clone()).collect()
     }
 
     pub fn total(&self) -> u64 {
@@ -86,18 +98,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn remembers_the_newest_and_counts_all() {
+    fn remembers_the_newest_of_each_kind_and_counts_all() {
         let errors = ErrorMetrics::new(&Registry::new()).expect("valid metrics");
+        errors.record(ErrorKind::Worker, None, "rare");
         for index in 0..REMEMBERED + 5 {
             errors.record(ErrorKind::Image, None, &index.to_string());
         }
         errors.record(ErrorKind::Model, Some(SessionId::nil()), &"x".repeat(9999));
         let recent = errors.recent();
-        assert_eq!(recent.len(), REMEMBERED);
+        assert_eq!(recent.len(), REMEMBERED + 2);
+        assert_eq!(recent[REMEMBERED + 1].message, "rare");
         assert_eq!(recent[0].kind, ErrorKind::Model);
         assert_eq!(recent[0].session, Some(SessionId::nil()));
         assert_eq!(recent[0].message.len(), REMEMBERED_CHARS);
         assert_eq!(recent[1].message, (REMEMBERED + 4).to_string());
-        assert_eq!(errors.total(), REMEMBERED as u64 + 6);
+        assert_eq!(errors.total(), REMEMBERED as u64 + 7);
     }
 }

@@ -9,8 +9,12 @@ use super::MemoryUse;
 pub(crate) struct MemoryMetrics {
     /// Images between the socket and the disk.
     pub uploads: BudgetMetrics,
+    /// Images that are being decoded.
+    pub decoding: BudgetMetrics,
     /// Encoded frames that wait for a generation.
     pub features: BudgetMetrics,
+    /// Jobs of the model on the CPU.
+    pub jobs: BudgetMetrics,
 }
 
 impl MemoryMetrics {
@@ -25,6 +29,30 @@ impl MemoryMetrics {
                 limit: register_int_gauge_with_registry!(
                     "pointstream_upload_buffer_limit_bytes",
                     "Memory that images between the socket and the disk may take.",
+                    registry
+                )?,
+            },
+            decoding: BudgetMetrics {
+                used: register_int_gauge_with_registry!(
+                    "pointstream_decode_memory_used_bytes",
+                    "Memory that images which are being decoded may take.",
+                    registry
+                )?,
+                limit: register_int_gauge_with_registry!(
+                    "pointstream_decode_memory_limit_bytes",
+                    "Memory that the decoding of images may take.",
+                    registry
+                )?,
+            },
+            jobs: BudgetMetrics {
+                used: register_int_gauge_with_registry!(
+                    "pointstream_job_memory_used_bytes",
+                    "Memory that running jobs of the model on the CPU were promised.",
+                    registry
+                )?,
+                limit: register_int_gauge_with_registry!(
+                    "pointstream_job_memory_limit_bytes",
+                    "Memory that jobs of the model on the CPU may take, if it is free.",
                     registry
                 )?,
             },

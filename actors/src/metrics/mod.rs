@@ -3,19 +3,22 @@
 //! Metrics are updated as events happen, so that reading them needs no message to an actor.
 //! No label has a value that a client chooses.
 
+mod disk;
 mod errors;
 mod generations;
 mod memory;
 mod pool;
 mod sessions;
+mod webhooks;
 
 use std::sync::Arc;
 
 use prometheus::Registry;
 
+pub(crate) use disk::DiskMetrics;
 pub use errors::ErrorReport;
 pub use generations::{Quantiles, StageLatencies};
-pub(crate) use memory::BudgetMetrics;
+pub(crate) use memory::{BudgetMetrics, MemoryMetrics};
 pub(crate) use pool::{JobOutcome, PoolMetrics, WorkerMetrics};
 pub(crate) use sessions::SessionShare;
 
@@ -23,8 +26,8 @@ use crate::error_kind::ErrorKind;
 use crate::ids::SessionId;
 use errors::ErrorMetrics;
 use generations::GenerationMetrics;
-use memory::MemoryMetrics;
 use sessions::SessionMetrics;
+use webhooks::WebhookMetrics;
 
 /// All figures of one running system.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct Metrics {
     pub(crate) generations: GenerationMetrics,
     pub(crate) pool: PoolMetrics,
     pub(crate) memory: MemoryMetrics,
+    pub(crate) disk: DiskMetrics,
+    pub(crate) webhooks: WebhookMetrics,
     errors: ErrorMetrics,
 }
 
@@ -79,6 +84,8 @@ impl Metrics {
             generations: GenerationMetrics::new(&registry)?,
             pool: PoolMetrics::new(&registry)?,
             memory: MemoryMetrics::new(&registry)?,
+            disk: DiskMetrics::new(&registry)?,
+            webhooks: WebhookMetrics::new(&registry)?,
             errors: ErrorMetrics::new(&registry)?,
             registry,
         }))
@@ -127,6 +134,16 @@ impl Metrics {
     /// Memory of encoded frames that wait for a generation.
     pub fn feature_memory(&self) -> MemoryUse {
         self.memory.features.in_use()
+    }
+
+    /// Memory of images that are being decoded.
+    pub fn decode_memory(&self) -> MemoryUse {
+        self.memory.decoding.in_use()
+    }
+
+    /// Memory that running jobs of the model on the CPU were promised.
+    pub fn job_memory(&self) -> MemoryUse {
+        self.memory.jobs.in_use()
     }
 
     /// Jobs that wait for a worker.

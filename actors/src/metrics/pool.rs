@@ -43,15 +43,21 @@ impl JobOutcome {
         match result {
             Ok(_) => Self::Succeeded,
             Err(JobFailure::Cancelled) => Self::Cancelled,
-            Err(JobFailure::OutOfMemory(_) | JobFailure::Shortage(_)) => Self::OutOfMemory,
-            Err(JobFailure::Model(_) | JobFailure::Frame(_) | JobFailure::Store { .. }) => {
-                Self::Failed
+            Err(JobFailure::OutOfMemory(_) | JobFailure::Shortage(_) | JobFailure::MemoryBusy) => {
+                Self::OutOfMemory
             }
+            Err(
+                JobFailure::Model(_)
+                | JobFailure::Frame(_)
+                | JobFailure::Prediction(_)
+                | JobFailure::Store { .. },
+            ) => Self::Failed,
             Err(JobFailure::WorkerDied(_)) => Self::WorkerDied,
             Err(JobFailure::TimedOut(_)) => Self::TimedOut,
             Err(
                 JobFailure::QueueFull { .. }
                 | JobFailure::SessionQueueFull { .. }
+                | JobFailure::ClientQueueFull { .. }
                 | JobFailure::NoWorker(_)
                 | JobFailure::ShuttingDown,
             ) => Self::Refused,

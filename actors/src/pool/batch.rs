@@ -1,5 +1,6 @@
 //! Jobs that one worker does together.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::job::Job;
@@ -41,6 +42,11 @@ impl Batch {
         std::iter::once(&self.first).chain(&self.others)
     }
 
+    /// The creator whose job has got the worker; others have joined it.
+    pub fn creator(&self) -> Option<&Arc<str>> {
+        self.first.spec.creator.as_ref()
+    }
+
     fn frames(&self) -> usize {
         self.jobs().map(|job| job.spec.frames.len()).sum()
     }
@@ -50,6 +56,14 @@ impl Batch {
         self.first.attempts += 1;
         for job in &mut self.others {
             job.attempts += 1;
+        }
+    }
+
+    /// Takes back an attempt of each job.
+    pub fn forgive_attempt(&mut self) {
+        self.first.attempts = self.first.attempts.saturating_sub(1);
+        for job in &mut self.others {
+            job.attempts = job.attempts.saturating_sub(1);
         }
     }
 

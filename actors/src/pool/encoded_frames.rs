@@ -124,6 +124,20 @@ impl EncodedFrames {
         drop(dropped);
     }
 
+    /// Drops the model's own maps of the frames of a session.
+    pub fn forget_maps(&self, session: SessionId) {
+        let mut sessions = self.sessions();
+        let Some(frames) = sessions.get_mut(&session) else {
+            return;
+        };
+        let dropped: Vec<Entry> = frames
+            .extract_if(|(_, kind), _| *kind == Kind::Maps)
+            .map(|(_, entry)| entry)
+            .collect();
+        drop(sessions);
+        drop(dropped);
+    }
+
     /// Drops the frames of a job.
     pub fn forget_frames_of(&self, spec: &JobSpec) {
         let frames = spec.frames.iter().map(|frame| frame.blob);

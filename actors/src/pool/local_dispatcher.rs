@@ -7,9 +7,10 @@ use ractor::{ActorCell, SpawnErr};
 use tokio::sync::watch;
 
 use super::job::Job;
-use super::{EncodedFrames, Pool, PoolArgs, PoolMessage};
+use super::{DeviceMemory, EncodedFrames, Pool, PoolArgs, PoolMessage};
 use crate::actor_status::ActorStatus;
 use crate::blobs::{BlobKey, Blobs};
+use crate::errors::RestartError;
 use crate::ids::SessionId;
 use crate::jobs::{Dispatcher, DispatcherStatus, JobHandle, JobSpec};
 use crate::mailbox::{Mailbox, Reply, answer};
@@ -29,13 +30,15 @@ pub(crate) struct LocalDispatcher {
 impl LocalDispatcher {
     /// A dispatcher whose pool is not started yet.
     pub fn new(settings: Arc<Settings>, blobs: Arc<dyn Blobs>, metrics: Arc<Metrics>) -> Self {
-        let memory = metrics.memory.features.clone();
-        let encoded = EncodedFrames::new(MemoryBudget::new(settings.feature_cache_bytes, memory));
+        let features = metrics.memory.features.clone();
+        let encoded = EncodedFrames::new(MemoryBudget::new(settings.feature_cache_bytes, features));
+        let memory = DeviceMemory::new(settings.job_memory_bytes, metrics.clone());
         Self {
             args: PoolArgs {
                 settings,
                 blobs,
                 encoded,
+                memory,
                 readiness: watch::Sender::default(),
                 status: ActorStatus::new("pool", "workers".to_owned()),
                 metrics,
@@ -68,8 +71,8 @@ impl LocalDispatcher {
         self.notify(PoolMessage::Drain);
     }
 
-    /// Kills a worker and starts it again. Answers whether there is such a worker.
-    pub fn restart_worker(&self, index: usize, reply: Reply<bool>) {
+    /// Kills a worker and starts it again.
+    pub fn restart_worker(&self, index: usize, reply: Reply<Result<(), RestartError>>) {
         self.notify(PoolMessage::Restart(index, reply));
     }
 
@@ -131,6 +134,10 @@ impl Dispatcher for LocalDispatcher {
         self.args
             .encoded
             .forget_frames(session, frames.iter().copied());
+    }
+
+    fn forget_maps(&self, session: SessionId) {
+        self.args.encoded.forget_maps(session);
     }
 
     fn status(&self) -> DispatcherStatus {

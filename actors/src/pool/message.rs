@@ -2,6 +2,7 @@
 
 use super::job::Job;
 use super::worker::WorkerReport;
+use crate::errors::RestartError;
 use crate::mailbox::Reply;
 use crate::report::ActorReport;
 
@@ -13,7 +14,7 @@ pub(crate) enum PoolMessage {
     /// Start the worker of a slot again; its restart delay is over.
     Respawn(usize),
     /// Kill a worker and start it again. Answers whether there is such a worker.
-    Restart(usize, Reply<bool>),
+    Restart(usize, Reply<Result<(), RestartError>>),
     /// Look for jobs that take too long. Sent by the pool to itself.
     CheckTimeouts,
     /// Report the workers.

@@ -6,6 +6,7 @@
 //! once.
 
 mod batch;
+mod device_memory;
 mod encoded_frames;
 mod job;
 mod local_dispatcher;
@@ -28,6 +29,7 @@ use crate::jobs::DispatcherStatus;
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
+use device_memory::DeviceMemory;
 use encoded_frames::EncodedFrames;
 pub(crate) use local_dispatcher::LocalDispatcher;
 use message::PoolMessage;
@@ -44,6 +46,8 @@ struct PoolArgs {
     pub blobs: Arc<dyn Blobs>,
     /// Outlives a restart of the pool.
     pub encoded: Arc<EncodedFrames>,
+    /// Outlives a restart of the pool, too: threads of the last one may still run.
+    pub memory: Arc<DeviceMemory>,
     /// Where the pool publishes whether jobs can be done.
     pub readiness: watch::Sender<DispatcherStatus>,
     pub status: Arc<ActorStatus>,

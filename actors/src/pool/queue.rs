@@ -1,38 +1,40 @@
 //! The jobs that wait for a worker: how many, and whose turn it is.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use super::job::Job;
 use crate::ids::SessionId;
-use crate::jobs::{JobFailure, JobPriority};
+use crate::jobs::{Client, JobFailure, JobPriority};
 
 /// An [`Ahead`](JobPriority::Ahead) job that has waited this long counts as
 /// [`Requested`](JobPriority::Requested), so that a constant flow of requests only delays it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A bounded queue that is fair to sessions.
+/// A bounded queue that is fair to clients, and to the sessions of each.
 ///
-/// Requested jobs come before those ahead of time. Within a priority, the session that was least
-/// recently given a worker is next, and one that was given none before all others. The jobs of a
-/// session keep their order.
+/// Requested jobs come before those ahead of time. Within a priority, the client that was least
+/// recently given a worker is next, and one that was given none before all others; of its sessions the
+/// same holds. The jobs of a session keep their order.
 #[derive(Debug)]
 pub(super) struct Queue {
     capacity: usize,
     /// In the order in which they came, except that jobs that return are at the front.
     jobs: Vec<Job>,
-    turns: Turns,
+    clients: Turns<Client>,
+    sessions: Turns<SessionId>,
 }
 
-/// Which sessions were given a worker, of the last so many turns. Older turns are forgotten: that
-/// bounds the memory, and a session that waited so long comes before all newcomers, as it has waited
-/// longer. Otherwise a constant flow of new sessions could keep it waiting for ever.
+/// Which sessions or clients were given a worker, of the last so many turns. Older turns are forgotten:
+/// that bounds the memory, and one that waited so long comes before all newcomers, as it has waited
+/// longer. Otherwise a constant flow of new ones could keep it waiting for ever.
 #[derive(Debug)]
-struct Turns {
+struct Turns<K> {
     remembered: u64,
     /// Number of the last turn.
     last: u64,
-    by_session: HashMap<SessionId, u64>,
+    of: HashMap<K, u64>,
 }
 
 /// A job that was not accepted, and why.
@@ -45,15 +47,13 @@ pub(super) struct Refused {
 impl Queue {
     /// An empty queue for this many jobs.
     pub fn new(capacity: usize) -> Self {
+        // No more clients and sessions can wait at the same time, so each has a turn within so many.
+        let remembered = u64::try_from(capacity).unwrap_or(u64::MAX);
         Self {
             capacity,
             jobs: Vec::new(),
-            turns: Turns {
-                // No more sessions can wait at the same time, so each has a turn within so many.
-                remembered: u64::try_from(capacity).unwrap_or(u64::MAX),
-                last: 0,
-                by_session: HashMap::new(),
-            },
+            clients: Turns::new(remembered),
+            sessions: Turns::new(remembered),
         }
     }
 
@@ -64,16 +64,20 @@ impl Queue {
     /// Adds a job.
     ///
     /// # Errors
-    /// The job, if too many wait or too many of its session.
+    /// The job, if too many wait, or too many of its session or its client.
     pub fn push(&mut self, job: Job) -> Result<(), Refused> {
         let priority = job.spec.priority;
         let session = job.spec.session;
         let of_session = self.jobs.iter().filter(|job| job.spec.session == session);
-        let (capacity, limit) = (self.limit(priority), self.session_limit(priority));
+        let client = job.spec.client();
+        let of_client = self.jobs.iter().filter(|job| job.spec.client() == client);
+        let (capacity, limit) = (self.limit(priority), self.part_limit(priority));
         let failure = if self.jobs.len() >= capacity {
             JobFailure::QueueFull { capacity }
         } else if of_session.count() >= limit {
             JobFailure::SessionQueueFull { limit }
+        } else if of_client.count() >= limit {
+            JobFailure::ClientQueueFull { limit }
         } else {
             self.jobs.push(job);
             return Ok(());
@@ -90,9 +94,9 @@ impl Queue {
         }
     }
 
-    /// Number of a session's waiting jobs up to which another one is accepted. Here too, work ahead
+    /// Number of a session's or a client's waiting jobs up to which another one is accepted. Here too, work ahead
     /// of time leaves room: it must not shut out what the session's own client waits for.
-    fn session_limit(&self, priority: JobPriority) -> usize {
+    fn part_limit(&self, priority: JobPriority) -> usize {
         let limit = (self.capacity / 2).max(1);
         match priority {
             JobPriority::Requested => limit,
@@ -106,25 +110,30 @@ impl Queue {
         self.jobs.insert(0, job);
     }
 
-    /// Puts back what no worker has taken, in its order. The turns do not count: these sessions come
-    /// next.
+    /// Puts back what no worker has taken, in its order. The turns do not count: these come next.
     pub fn return_turns(&mut self, jobs: impl DoubleEndedIterator<Item = Job>) {
         for job in jobs.rev() {
-            self.turns.forget(job.spec.session);
+            self.sessions.forget(&job.spec.session);
+            self.clients.forget(&job.spec.client());
             self.put_back(job);
         }
     }
 
-    /// Takes the next job of those that fit, and counts a turn of its session. Cancelled jobs are
+    /// Takes the next job of those that fit, and counts a turn of its session and its client. Cancelled jobs are
     /// left: see [`take_cancelled`](Self::take_cancelled).
     pub fn take(&mut self, now: Instant, fits: impl Fn(&Job) -> bool) -> Option<Job> {
         let candidates = self.jobs.iter().enumerate();
         let (next, _) = candidates
             .filter(|(_, job)| !job.is_cancelled() && fits(job))
             // Of equals, it finds the first.
-            .min_by_key(|(_, job)| (priority(job, now), self.turns.of(job.spec.session)))?;
+            .min_by_key(|(_, job)| {
+                let client = self.clients.of(&job.spec.client());
+                let session = self.sessions.of(&job.spec.session);
+                (priority(job, now), client, session)
+            })?;
         let job = self.jobs.remove(next);
-        self.turns.count(job.spec.session);
+        self.sessions.count(job.spec.session);
+        self.clients.count(job.spec.client());
         Some(job)
     }
 
@@ -148,21 +157,29 @@ fn priority(job: &Job, now: Instant) -> JobPriority {
     }
 }
 
-impl Turns {
-    /// A session's last turn. None, which is less than any, if it had none.
-    fn of(&self, session: SessionId) -> Option<u64> {
-        self.by_session.get(&session).copied()
+impl<K: Hash + Eq> Turns<K> {
+    fn new(remembered: u64) -> Self {
+        Self {
+            remembered,
+            last: 0,
+            of: HashMap::new(),
+        }
     }
 
-    fn count(&mut self, session: SessionId) {
+    /// The last turn of one. None, which is less than any, if it had none.
+    fn of(&self, one: &K) -> Option<u64> {
+        self.of.get(one).copied()
+    }
+
+    fn count(&mut self, one: K) {
         self.last += 1;
-        self.by_session.insert(session, self.last);
+        self.of.insert(one, self.last);
         let forgotten = self.last.saturating_sub(self.remembered);
-        self.by_session.retain(|_, turn| *turn > forgotten);
+        self.of.retain(|_, turn| *turn > forgotten);
     }
 
-    fn forget(&mut self, session: SessionId) {
-        self.by_session.remove(&session);
+    fn forget(&mut self, one: &K) {
+        self.of.remove(one);
     }
 }
 

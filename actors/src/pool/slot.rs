@@ -1,16 +1,18 @@
 //! A worker's place in the pool, which outlives the worker.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use pointstream_reconstruction::model::Device;
 use ractor::{ActorCell, SpawnErr};
 
+use super::PoolMessage;
 use super::batch::Batch;
+use super::task::TaskContext;
+use super::thread::ThreadGuard;
 use super::worker::{Worker, WorkerArgs, WorkerMessage};
-use super::{EncodedFrames, PoolMessage};
 use crate::actor_status::ActorStatus;
-use crate::blobs::Blobs;
+use crate::errors::RestartError;
 use crate::mailbox::Mailbox;
 use crate::metrics::WorkerMetrics;
 use crate::report::{ActorReport, WorkerState};
@@ -20,6 +22,12 @@ use crate::settings::Settings;
 const MAX_RESTART_DELAY: Duration = Duration::from_secs(30);
 /// After so many failures in a row while loading, the model counts as not loadable.
 const MAX_LOAD_FAILURES: u32 = 3;
+
+/// How long a thread whose worker has ended may hold up the next one. After that it counts as hanging,
+/// and the next worker starts beside it; a second one does not.
+const LONGEST_STEP: Duration = Duration::from_secs(60);
+/// An operator may restart a worker so often: each restart interrupts the jobs of all clients.
+const RESTART_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A worker's place.
 pub(super) struct Slot {
@@ -39,6 +47,12 @@ pub(super) struct Slot {
     metrics: WorkerMetrics,
     /// Up to when busy time is counted.
     counted: Instant,
+    /// When an operator restarted the worker.
+    restarted: Option<Instant>,
+    /// Held by the thread of each life of the worker while it runs.
+    threads: Vec<Weak<ThreadGuard>>,
+    /// When the worker has ended.
+    ended: Instant,
 }
 
 /// What the worker does.
@@ -67,26 +81,65 @@ impl Slot {
             phase: Phase::Down,
             metrics,
             counted: Instant::now(),
+            restarted: None,
+            threads: Vec::new(),
+            ended: Instant::now(),
         }
+    }
+
+    /// Whether a worker may be started. The thread of the last one may still run a step of the model,
+    /// with its memory: it is waited for, though not for ever, since it may hang.
+    pub fn may_spawn(&mut self) -> bool {
+        self.threads.retain(|thread| thread.strong_count() > 0);
+        match self.threads.len() {
+            0 => true,
+            1 => self.ended.elapsed() > LONGEST_STEP,
+            _ => false,
+        }
+    }
+
+    /// Kills the worker for an operator. Its job has not failed by itself, so this attempt does not
+    /// count.
+    ///
+    /// # Errors
+    /// If the worker has no model at the moment, or was restarted a moment ago.
+    pub fn restart(&mut self) -> Result<(), RestartError> {
+        let index = self.index;
+        let left = self
+            .restarted
+            .and_then(|at| RESTART_INTERVAL.checked_sub(at.elapsed()));
+        if let Some(left) = left {
+            let seconds = left.as_secs() + 1;
+            return Err(RestartError::TooSoon { index, seconds });
+        }
+        if !self.is_ready() || !self.kill() {
+            return Err(RestartError::Starting { index });
+        }
+        if let Phase::Busy(batch, _) = &mut self.phase {
+            batch.forgive_attempt();
+        }
+        self.restarted = Some(Instant::now());
+        Ok(())
     }
 
     /// Starts a worker.
     pub async fn spawn(
         &mut self,
         settings: &Settings,
-        blobs: &Arc<dyn Blobs>,
-        encoded: &Arc<EncodedFrames>,
+        context: TaskContext,
         pool: &Mailbox<PoolMessage>,
     ) -> Result<(), SpawnErr> {
         self.incarnation += 1;
+        let thread = Arc::new(ThreadGuard);
+        self.threads.push(Arc::downgrade(&thread));
         let args = WorkerArgs {
             index: self.index,
             incarnation: self.incarnation,
             model: settings.model.clone(),
             device: self.device,
             frames_per_call: settings.frames_per_call,
-            blobs: blobs.clone(),
-            encoded: encoded.clone(),
+            context,
+            thread,
             status: self.status.clone(),
             pool: pool.clone(),
         };
@@ -143,6 +196,14 @@ impl Slot {
         match &self.phase {
             Phase::Busy(_, since) => Some(since.elapsed()),
             _ => None,
+        }
+    }
+
+    /// Whether it runs a job of the sessions of this creator.
+    pub fn works_for(&self, creator: &Arc<str>) -> bool {
+        match &self.phase {
+            Phase::Busy(batch, _) => batch.creator() == Some(creator),
+            _ => false,
         }
     }
 
@@ -227,6 +288,7 @@ impl Slot {
     /// The worker's actor ended. Returns the batch that was lost with it.
     pub fn ended(&mut self) -> Option<Box<Batch>> {
         self.worker = None;
+        self.ended = Instant::now();
         let batch = self.take_batch();
         if matches!(self.phase, Phase::Loading) {
             self.load_failures += 1;

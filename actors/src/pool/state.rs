@@ -10,10 +10,12 @@ use super::batch::Batch;
 use super::job::Job;
 use super::queue::{Queue, Refused};
 use super::slot::Slot;
+use super::task::TaskContext;
 use super::worker::{WorkerEvent, WorkerReport};
-use super::{EncodedFrames, PoolArgs, PoolMessage};
+use super::{DeviceMemory, EncodedFrames, PoolArgs, PoolMessage};
 use crate::blobs::{Blobs, remove_in_background};
 use crate::error_kind::ErrorKind;
+use crate::errors::RestartError;
 use crate::jobs::{DispatcherStatus, JobDone, JobFailure};
 use crate::mailbox::{Mailbox, answer};
 use crate::metrics::Metrics;
@@ -25,11 +27,15 @@ const MAX_ATTEMPTS: u32 = 2;
 /// How often the pool looks for jobs that take too long.
 const TIMEOUT_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often the pool looks whether the thread of a worker that has ended still runs.
+const THREAD_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+
 /// The state of the pool.
 pub(crate) struct State {
     settings: Arc<Settings>,
     blobs: Arc<dyn Blobs>,
     encoded: Arc<EncodedFrames>,
+    memory: Arc<DeviceMemory>,
     readiness: watch::Sender<DispatcherStatus>,
     mailbox: Mailbox<PoolMessage>,
     metrics: Arc<Metrics>,
@@ -57,6 +63,7 @@ impl State {
             settings,
             blobs: args.blobs,
             encoded: args.encoded,
+            memory: args.memory,
             readiness: args.readiness,
             mailbox,
             metrics: args.metrics,
@@ -123,10 +130,14 @@ impl State {
     fn dispatch(&mut self) {
         self.end_cancelled();
         let now = Instant::now();
-        for slot in self.slots.iter_mut().filter(|slot| slot.is_idle()) {
-            let Some(job) = self.queue.take(now, |_| true) else {
+        for index in 0..self.slots.len() {
+            if !self.slots[index].is_idle() {
+                continue;
+            }
+            let Some(job) = self.take(now) else {
                 return;
             };
+            let slot = &mut self.slots[index];
             let most_frames = self.settings.frames_per_call(slot.device(), job.spec.size);
             let batch = Batch::collect(job, &mut self.queue, most_frames, now);
             if let Err(batch) = slot.start(batch) {
@@ -134,6 +145,17 @@ impl State {
                 self.queue.return_turns(batch.into_jobs());
             }
         }
+    }
+
+    /// The next job, of a client for whom not too many run.
+    fn take(&mut self, now: Instant) -> Option<Job> {
+        let (slots, limit) = (&self.slots, self.settings.max_jobs_of_creator);
+        self.queue.take(now, |job| {
+            let limited = job.spec.creator.as_ref().zip(limit);
+            limited.is_none_or(|(creator, limit)| {
+                slots.iter().filter(|slot| slot.works_for(creator)).count() < limit
+            })
+        })
     }
 
     fn worker_reported(&mut self, report: WorkerReport) {
@@ -233,9 +255,18 @@ impl State {
         let Some(slot) = self.slots.get_mut(index) else {
             return;
         };
-        let spawned = slot
-            .spawn(&self.settings, &self.blobs, &self.encoded, &self.mailbox)
-            .await;
+        if !slot.may_spawn() {
+            self.mailbox
+                .notify_after(THREAD_CHECK_INTERVAL, PoolMessage::Respawn(index));
+            return;
+        }
+        let shared = TaskContext {
+            blobs: self.blobs.clone(),
+            encoded: self.encoded.clone(),
+            memory: self.memory.clone(),
+            abandoned: Arc::default(),
+        };
+        let spawned = slot.spawn(&self.settings, shared, &self.mailbox).await;
         if let Err(error) = spawned {
             let delay = slot.restart_delay();
             tracing::error!(
@@ -251,12 +282,13 @@ impl State {
         }
     }
 
-    fn restart(&mut self, index: usize) -> bool {
-        let found = self.slots.get(index).is_some_and(Slot::kill);
-        if found {
-            tracing::warn!(worker = index, "an operator restarts this worker");
-        }
-        found
+    fn restart(&mut self, index: usize) -> Result<(), RestartError> {
+        let workers = self.slots.len();
+        let slot = self.slots.get_mut(index);
+        let slot = slot.ok_or(RestartError::NoSuchWorker { index, workers })?;
+        slot.restart()?;
+        tracing::warn!(worker = index, "an operator restarts this worker");
+        Ok(())
     }
 
     /// Ends jobs that take too long. Their workers are killed and restarted.

@@ -9,6 +9,10 @@ use pointstream_reconstruction::model::{Device, FramesPerCall, LoadModel, ModelE
 
 use super::task::{Finished, Task, TaskContext};
 
+/// A thread holds one while it runs, so that others see whether it does.
+#[derive(Debug)]
+pub(crate) struct ThreadGuard;
+
 /// What the thread reports to its worker.
 pub(crate) enum ThreadEvent {
     /// The model is on the device.
@@ -33,11 +37,14 @@ pub(crate) fn spawn(
     device: Device,
     frames_per_call: FramesPerCall,
     context: TaskContext,
+    guard: Arc<ThreadGuard>,
     report: impl Fn(ThreadEvent) + Send + 'static,
 ) -> std::io::Result<SyncSender<Task>> {
     // Capacity 1: a worker sends a task only when the last one is finished.
     let (sender, tasks) = sync_channel(1);
     std::thread::Builder::new().name(name).spawn(move || {
+        // Dropped last, after the model.
+        let _guard = guard;
         let run = AssertUnwindSafe(|| {
             serve(
                 model.as_ref(),

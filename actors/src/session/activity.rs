@@ -11,25 +11,35 @@ const MARGIN: Duration = Duration::from_millis(10);
 /// The last activity of a session.
 pub(super) struct Activity {
     timeout: Duration,
+    /// The timeout once a client has used the session.
+    timeout_in_use: Duration,
     at: SystemTime,
     since: Instant,
 }
 
 impl Activity {
-    /// Begins now, and checks for the first time after the timeout.
-    pub fn begin(context: &Context) -> Self {
-        let timeout = context.settings.session_timeout;
-        let check = SessionMessage::CheckExpiry;
-        context.mailbox.notify_after(timeout + MARGIN, check);
+    /// A session that was created at this time, and last used at another. Checks for the first time at
+    /// once.
+    pub fn begin(context: &Context, created_at: SystemTime, at: SystemTime) -> Self {
+        context.mailbox.notify(SessionMessage::CheckExpiry);
+        let settings = &context.settings;
+        let now = Instant::now();
+        // A clock that was set back counts as no time.
+        let ago = at.elapsed().unwrap_or_default();
         Self {
-            timeout,
-            at: SystemTime::now(),
-            since: Instant::now(),
+            timeout: match at > created_at {
+                true => settings.session_timeout,
+                false => settings.unused_session_timeout,
+            },
+            timeout_in_use: settings.session_timeout,
+            at,
+            since: now.checked_sub(ago).unwrap_or(now),
         }
     }
 
     /// Records activity now.
     pub fn touch(&mut self) {
+        self.timeout = self.timeout_in_use;
         self.at = SystemTime::now();
         self.since = Instant::now();
     }

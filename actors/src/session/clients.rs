@@ -7,12 +7,16 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::context::Context;
 use super::envelope::Envelope;
 use crate::client::{Delivery, Events, Requests};
+use crate::error_code::ErrorCode;
 use crate::error_kind::ErrorKind;
 use crate::errors::AttachError;
-use crate::ids::{ClientId, MessageId};
-use crate::memory::MemoryBudget;
+use crate::ids::ClientId;
 use crate::session_event::{CloseReason, SessionEvent};
+use crate::settings::Settings;
+use crate::upload_memory::UploadMemory;
 
+/// Answers that wait for a client, for each request that may run or wait.
+const OWED_PER_REQUEST: usize = 4;
 /// Capacity of a client's outbox that is reserved for answers: progress never displaces one.
 const RESERVED_FOR_ANSWERS: usize = 16;
 /// Additional capacity for progress.
@@ -21,7 +25,7 @@ const PLACES_FOR_PROGRESS: usize = 32;
 /// The attached clients, and the answers that no client has received.
 pub(super) struct Clients {
     context: Context,
-    upload_memory: MemoryBudget,
+    upload_memory: UploadMemory,
     attached: BTreeMap<ClientId, Client>,
     next: ClientId,
     /// The oldest first.
@@ -43,27 +47,42 @@ pub(super) fn wire_text(message: &str) -> String {
     })
 }
 
+/// The most answers that a session keeps for clients that have not received them.
+pub(super) fn most_owed(settings: &Settings) -> usize {
+    OWED_PER_REQUEST * (settings.max_pending_requests + 1)
+}
+
 impl Clients {
-    pub fn new(context: Context, upload_memory: MemoryBudget) -> Self {
+    /// `undelivered` are answers that no client has received, the oldest first.
+    pub fn new(
+        context: Context,
+        upload_memory: UploadMemory,
+        undelivered: Vec<SessionEvent>,
+    ) -> Self {
         Self {
             context,
             upload_memory,
             attached: BTreeMap::new(),
             next: 1,
-            undelivered: VecDeque::new(),
+            undelivered: undelivered.into(),
         }
+    }
+
+    /// The memory that all uploads share.
+    pub fn upload_memory(&self) -> &UploadMemory {
+        &self.upload_memory
     }
 
     pub fn count(&self) -> usize {
         self.attached.len()
     }
 
-    /// Attaches a client. It gets `connected` first, and with `resume` the undelivered answers.
+    /// Attaches a client. It gets `connected` first.
     pub fn attach(
         &mut self,
         resume: bool,
         connected: SessionEvent,
-    ) -> Result<(Requests, Events), AttachError> {
+    ) -> Result<(ClientId, Requests, Events), AttachError> {
         let settings = &self.context.settings;
         let limit = settings.max_connections;
         if self.attached.len() >= limit {
@@ -75,7 +94,9 @@ impl Clients {
         // A place for every answer: to unanswered messages, to requests that run, wait or were
         // missed by another client, and for some messages of the session's own.
         let places = unanswered
-            + 2 * (settings.max_pending_requests + 1)
+            + settings.max_pending_requests
+            + 1
+            + most_owed(settings)
             + RESERVED_FOR_ANSWERS
             + PLACES_FOR_PROGRESS;
         let (outbox, receiver) = mpsc::channel(places);
@@ -88,18 +109,13 @@ impl Clients {
         );
         tracing::info!(client = id, resume, "client connected");
         self.send(id, connected, None);
-        if resume {
-            while let Some(event) = self.undelivered.pop_front() {
-                self.answer(id, event);
-            }
-        }
         let requests = Requests::new(
             self.context.mailbox.clone(),
             id,
             unanswered,
             self.upload_memory.clone(),
         );
-        Ok((requests, Events::new(receiver)))
+        Ok((id, requests, Events::new(receiver)))
     }
 
     /// Detaches a client. Returns whether it was attached.
@@ -122,55 +138,35 @@ impl Clients {
     }
 
     /// Answers a message with an error.
-    pub fn refuse(&mut self, envelope: Envelope, kind: ErrorKind, message: &str) {
+    pub fn refuse(&mut self, envelope: Envelope, code: ErrorCode, message: &str) {
         tracing::debug!(client = envelope.client, %message, "message refused");
         let message = wire_text(message);
         let metrics = &self.context.metrics;
-        metrics.error(kind, Some(self.context.id), &message);
+        metrics.error(code.kind(), Some(self.context.id), &message);
         let event = SessionEvent::Error {
-            kind,
+            code,
             message,
             id: envelope.id,
             filename: envelope.filename,
+            request: None,
         };
         self.send(envelope.client, event, Some(envelope.permit));
     }
 
-    /// Sends the one answer to a request: to the client that asked, else to one that resumes, else
-    /// it is kept.
-    pub fn answer(&mut self, asker: ClientId, event: SessionEvent) {
-        match self.receiver_for(asker) {
-            Some(client) => {
-                let delivery = Delivery::with_receipt(event, self.context.mailbox.clone());
-                self.deliver(client, delivery);
-            }
-            None => self.keep(event),
-        }
+    /// Sends the one answer to a request. If it does not reach the client, `undelivered` goes back to
+    /// the session.
+    pub fn answer(&mut self, client: ClientId, event: SessionEvent, undelivered: SessionEvent) {
+        let mailbox = self.context.mailbox.clone();
+        self.deliver(client, Delivery::with_receipt(event, undelivered, mailbox));
     }
 
-    /// Answers a request with an error.
-    pub fn fail(
-        &mut self,
-        asker: ClientId,
-        id: Option<MessageId>,
-        kind: ErrorKind,
-        message: String,
-    ) {
-        let event = SessionEvent::Error {
-            kind,
-            message,
-            id,
-            filename: None,
-        };
-        self.answer(asker, event);
+    /// Takes the oldest answer that no client has received.
+    pub fn next_undelivered(&mut self) -> Option<SessionEvent> {
+        self.undelivered.pop_front()
     }
 
-    /// An answer did not reach its client: it goes to one that resumes, or is kept.
-    pub fn return_undelivered(&mut self, event: SessionEvent) {
-        match self.newest_resuming() {
-            Some(client) => self.answer(client, event),
-            None => self.keep(event),
-        }
+    pub fn is_attached(&self, client: ClientId) -> bool {
+        self.attached.contains_key(&client)
     }
 
     /// Sends progress of a request, unless the client reads too slowly.
@@ -196,7 +192,8 @@ impl Clients {
         self.attached.clear();
     }
 
-    fn receiver_for(&self, asker: ClientId) -> Option<ClientId> {
+    /// Who gets the answer to a request: the client that asked, else one that resumes.
+    pub fn receiver_for(&self, asker: ClientId) -> Option<ClientId> {
         if self.attached.contains_key(&asker) {
             Some(asker)
         } else {
@@ -204,7 +201,15 @@ impl Clients {
         }
     }
 
-    fn newest_resuming(&self) -> Option<ClientId> {
+    /// Whether a client takes over the answers of earlier ones.
+    pub fn resumes(&self, client: ClientId) -> bool {
+        self.attached
+            .get(&client)
+            .is_some_and(|client| client.resumes)
+    }
+
+    /// Who gets an answer whose client has disconnected.
+    pub fn newest_resuming(&self) -> Option<ClientId> {
         self.attached
             .iter()
             .rev()
@@ -212,12 +217,14 @@ impl Clients {
             .map(|(id, _)| *id)
     }
 
-    fn keep(&mut self, event: SessionEvent) {
+    /// Keeps an answer that no client can receive now. Returns one that is given up for it.
+    pub fn keep(&mut self, event: SessionEvent) -> Option<SessionEvent> {
         self.undelivered.push_back(event);
-        // As many as there can be requests at the same time. The newest are the most useful.
-        let most = self.context.settings.max_pending_requests + 1;
-        while self.undelivered.len() > most {
-            self.undelivered.pop_front();
+        // The newest are the most useful.
+        if self.undelivered.len() > most_owed(&self.context.settings) {
+            self.undelivered.pop_front()
+        } else {
+            None
         }
     }
 

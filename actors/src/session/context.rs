@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::blobs::{BlobKey, BlobName, Blobs};
 use crate::blocking::BlockingPool;
+use crate::decode_memory::DecodeMemory;
 use crate::ids::SessionId;
 use crate::jobs::{Dispatcher, JobFrame};
 use crate::mailbox::Mailbox;
@@ -16,11 +19,16 @@ use crate::settings::Settings;
 #[derive(Clone)]
 pub(super) struct Context {
     pub id: SessionId,
+    /// The name of its creator, if there is one.
+    pub creator: Option<Arc<str>>,
     pub settings: Arc<Settings>,
     pub blobs: Arc<dyn Blobs>,
     pub dispatcher: Arc<dyn Dispatcher>,
     pub computing: BlockingPool,
+    pub decoding: DecodeMemory,
     pub result_files: BlockingPool,
+    /// Cancelled when the session has ended.
+    pub ended: CancellationToken,
     pub mailbox: Mailbox<SessionMessage>,
     pub metrics: Arc<Metrics>,
 }
@@ -47,10 +55,10 @@ impl Context {
     /// Removes blobs in the background.
     pub fn remove(&self, names: impl IntoIterator<Item = BlobName>) {
         let keys: Vec<_> = names.into_iter().map(|name| self.key(name)).collect();
-        let (blobs, computing) = (self.blobs.clone(), self.computing.clone());
+        let (blobs, computing, id) = (self.blobs.clone(), self.computing.clone(), self.id);
         tokio::spawn(async move {
             let remove = move || keys.iter().for_each(|key| blobs.remove_or_warn(key));
-            if let Err(error) = computing.run(remove).await {
+            if let Err(error) = computing.run(id, remove).await {
                 tracing::warn!(%error, "cannot remove files; they stay until their session ends");
             }
         });

@@ -80,10 +80,12 @@ impl EncodeAhead {
         let job = self.context.dispatcher.submit(JobSpec {
             id,
             session: self.context.id,
+            creator: self.context.creator.clone(),
             kind: JobKind::Encode,
             priority: JobPriority::Ahead,
             frames: vec![self.context.job_frame(image)],
             size: image.size,
+            runs: Vec::new(),
         });
         let encode = EncodeJob {
             number: image.number,

@@ -7,6 +7,7 @@ use pointstream_reconstruction::cloud::World;
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::{CommonSize, ImageStatistics};
 use pointstream_reconstruction::map::Map;
+use pointstream_reconstruction::model::Scale;
 
 use super::context::Context;
 use super::generation_error::GenerationError;
@@ -38,8 +39,12 @@ pub(super) struct Generation {
     pub frames: Vec<GenerationFrame>,
     /// The size that all frames are cropped to.
     pub size: FrameSize,
+    /// How many records had changed the map when the request began.
+    pub as_of: u64,
     /// The session's coordinates, if it has a result.
     pub world: Option<Arc<World>>,
+    /// How much the units of length of the map's windows differ, if they are metres.
+    pub scale_spread: Option<f64>,
 }
 
 /// An image that a request covers.
@@ -83,7 +88,12 @@ impl Generation {
             .iter()
             .map(|image| map.contains(image.number))
             .collect();
-        Self::of(context, ledger, request, number, covered, map.size(), &fits)
+        let of_map = Self::of(context, ledger, request, number, covered, map.size(), &fits);
+        let is_metric = context.settings.model.metadata().scale == Scale::Metric;
+        Self {
+            scale_spread: map.scale_spread().filter(|_| is_metric),
+            ..of_map
+        }
     }
 
     fn of(
@@ -119,7 +129,9 @@ impl Generation {
             images,
             frames,
             size,
+            as_of: ledger.map_changes(),
             world: ledger.world().cloned(),
+            scale_spread: None,
         }
     }
 
@@ -128,10 +140,12 @@ impl Generation {
         self.context.dispatcher.submit(JobSpec {
             id: JobId::new_v4(),
             session: self.context.id,
+            creator: self.context.creator.clone(),
             kind: JobKind::Reconstruct,
             priority: JobPriority::Requested,
             frames: self.frames.iter().map(|frame| frame.job.clone()).collect(),
             size: self.size,
+            runs: Vec::new(),
         })
     }
 
@@ -140,16 +154,18 @@ impl Generation {
         self.report(progress::waiting());
         let done = self.predict(job).await?;
         self.report(progress::exporting(self.frames.len()));
-        let computing = self.context.computing.clone();
-        computing.run(move || self.make_point_cloud(&done)).await?
+        let (computing, id) = (self.context.computing.clone(), self.context.id);
+        computing
+            .run(id, move || self.make_point_cloud(&done))
+            .await?
     }
 
     /// Makes a point cloud of the map.
     pub async fn run_on_map(self, map: Arc<StoredMap>) -> Result<Generated, GenerationError> {
         self.report(progress::exporting(self.frames.len()));
-        let computing = self.context.computing.clone();
+        let (computing, id) = (self.context.computing.clone(), self.context.id);
         computing
-            .run(move || self.make_point_cloud_of_map(&map))
+            .run(id, move || self.make_point_cloud_of_map(map))
             .await?
     }
 

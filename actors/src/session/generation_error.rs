@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::memory_advice::MemoryAdvice;
 use crate::blocking::WorkFailed;
-use crate::error_kind::ErrorKind;
+use crate::error_code::ErrorCode;
 use crate::frames::FrameError;
 use crate::jobs::JobFailure;
 
@@ -44,35 +44,40 @@ pub(crate) enum GenerationError {
 }
 
 impl GenerationError {
-    pub fn kind(&self) -> ErrorKind {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Job(failure) => kind_of_job(failure),
-            Self::Memory(_) => ErrorKind::OutOfMemory,
-            Self::Store(_) | Self::Npz(_) => ErrorKind::of_files(self),
+            Self::Job(failure) => code_of_job(failure),
+            Self::Memory(_) => ErrorCode::OutOfMemory,
+            Self::Store(_) | Self::Npz(_) => ErrorCode::of_files(self),
             Self::ReadPrediction(_) | Self::Prediction(_) | Self::Points(_) | Self::Frame(_) => {
-                ErrorKind::Storage
+                ErrorCode::StorageFailed
             }
-            Self::Cloud(_) => ErrorKind::Cloud,
-            Self::Glb(_) | Self::Internal(_) => ErrorKind::Internal,
+            Self::Cloud(_) => ErrorCode::NoPointCloud,
+            Self::Glb(_) | Self::Internal(_) => ErrorCode::Internal,
         }
     }
 }
 
-fn kind_of_job(failure: &JobFailure) -> ErrorKind {
+fn code_of_job(failure: &JobFailure) -> ErrorCode {
     match failure {
-        JobFailure::OutOfMemory(_) | JobFailure::Shortage(_) => ErrorKind::OutOfMemory,
-        JobFailure::Model(_) | JobFailure::Cancelled => ErrorKind::Model,
+        JobFailure::OutOfMemory(_) | JobFailure::Shortage(_) | JobFailure::MemoryBusy => {
+            ErrorCode::OutOfMemory
+        }
+        JobFailure::Model(_) | JobFailure::Cancelled => ErrorCode::ModelFailed,
         JobFailure::Frame(_)
+        | JobFailure::Prediction(_)
         | JobFailure::Store {
             disk_full: false, ..
-        } => ErrorKind::Storage,
+        } => ErrorCode::StorageFailed,
         JobFailure::Store {
             disk_full: true, ..
-        } => ErrorKind::DiskFull,
-        JobFailure::WorkerDied(_) | JobFailure::NoWorker(_) => ErrorKind::Worker,
-        JobFailure::TimedOut(_) => ErrorKind::Timeout,
-        JobFailure::QueueFull { .. } | JobFailure::SessionQueueFull { .. } => ErrorKind::Busy,
-        JobFailure::ShuttingDown => ErrorKind::Refused,
+        } => ErrorCode::DiskFull,
+        JobFailure::WorkerDied(_) | JobFailure::NoWorker(_) => ErrorCode::WorkerFailed,
+        JobFailure::TimedOut(_) => ErrorCode::Timeout,
+        JobFailure::QueueFull { .. }
+        | JobFailure::SessionQueueFull { .. }
+        | JobFailure::ClientQueueFull { .. } => ErrorCode::ServerBusy,
+        JobFailure::ShuttingDown => ErrorCode::ShuttingDown,
     }
 }
 

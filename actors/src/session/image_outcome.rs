@@ -1,5 +1,7 @@
 //! The outcome of storing an image.
 
+use std::sync::Arc;
+
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::{DecodeError, ImageStatistics, PreprocessError};
 use pointstream_reconstruction::model::{CameraHint, KnownCamera};
@@ -7,7 +9,8 @@ use thiserror::Error;
 
 use crate::blocking::WorkFailed;
 use crate::client_message::LongName;
-use crate::error_kind::ErrorKind;
+use crate::error_code::ErrorCode;
+use crate::journal::JournalError;
 
 /// A stored image.
 #[derive(Debug, Clone, Copy)]
@@ -31,28 +34,56 @@ pub(crate) enum ImageError {
     #[error("{0}")]
     Invalid(String),
     /// The session accepts no more images.
-    #[error("{0}")]
-    Refused(String),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     #[error(transparent)]
     Name(#[from] LongName),
     #[error(transparent)]
     Decode(#[from] DecodeError),
     #[error(transparent)]
     Preprocess(#[from] PreprocessError),
+    /// The image needs more memory than there is for decoding, whatever else is decoded.
+    #[error(
+        "the image of {size} needs {} MB of memory to be decoded, and the server has {} MB for that; send \
+         a smaller image, or, if it is not one, a JPEG that is neither progressive nor CMYK",
+        .need.div_ceil(1_000_000),
+        .most / 1_000_000
+    )]
+    Memory {
+        size: FrameSize,
+        /// Bytes that it needs.
+        need: u64,
+        /// Bytes that there are.
+        most: usize,
+    },
     #[error("the image could not be stored: {0}")]
     Store(#[from] std::io::Error),
+    #[error("the image could not be stored: {0}")]
+    Record(Arc<JournalError>),
     #[error("internal error: {0}")]
     Work(#[from] WorkFailed),
 }
 
+/// A session does not accept a message now.
+#[derive(Debug, Error)]
+#[error("{reason}")]
+pub(crate) struct Refusal {
+    pub code: ErrorCode,
+    /// Why, and what the client can do.
+    pub reason: String,
+}
+
 impl ImageError {
-    pub fn kind(&self) -> ErrorKind {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Invalid(_) | Self::Name(_) => ErrorKind::Message,
-            Self::Refused(_) => ErrorKind::Refused,
-            Self::Decode(_) | Self::Preprocess(_) => ErrorKind::Image,
-            Self::Store(error) => ErrorKind::of_files(error),
-            Self::Work(_) => ErrorKind::Internal,
+            Self::Invalid(_) | Self::Name(_) => ErrorCode::InvalidMessage,
+            Self::Refused(refusal) => refusal.code,
+            Self::Decode(DecodeError::TooManyBytes { .. } | DecodeError::TooManyPixels { .. })
+            | Self::Memory { .. } => ErrorCode::ImageTooLarge,
+            Self::Decode(_) | Self::Preprocess(_) => ErrorCode::InvalidImage,
+            Self::Store(error) => ErrorCode::of_files(error),
+            Self::Record(error) => error.code(),
+            Self::Work(_) => ErrorCode::Internal,
         }
     }
 }

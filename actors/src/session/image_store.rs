@@ -1,29 +1,35 @@
 //! Decoding, preparing and storing an image.
 
+use bytes::Bytes;
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::{
-    DecodeLimits, ImageStatistics, ProcessResMethod, decode, preprocess, processed_region,
+    DecodeLimits, DecodingNeed, ImageStatistics, ProcessResMethod, decode, preprocess,
+    processed_region, processed_size,
 };
 use pointstream_reconstruction::model::{CameraHint, KnownCamera};
 
+use super::adopt::FramePreparation;
 use super::context::Context;
 use super::image_outcome::{ImageError, StoredImage};
 use super::message::SessionMessage;
 use crate::blobs::{BlobName, Blobs};
+use crate::blocking::WorkFailed;
 use crate::client_message::ImageUpload;
-use crate::memory::MemoryLease;
 use crate::session_config::SessionConfig;
+use crate::upload_memory::UploadLease;
 
 /// Stores an image in the background. The session is notified by
 /// [`SessionMessage::UploadSettled`].
 ///
-/// `memory` is what the image's file takes; it is returned once the image is stored.
+/// `memory` is what the image's file takes; it is returned once the image is stored. What decoding takes
+/// is taken from the memory for it before, and returned with it. An image whose turn
+/// to be decoded comes after the end of the session is dropped.
 pub(super) fn store(
     context: &Context,
     config: &SessionConfig,
     number: u64,
-    image: ImageUpload,
-    memory: Option<MemoryLease>,
+    image: ImageSource,
+    memory: Option<UploadLease>,
 ) {
     let preparation = Preparation {
         limits: context.settings.image_limits,
@@ -33,10 +39,39 @@ pub(super) fn store(
     };
     let job = context.clone();
     let work = async move {
-        let computing = job.computing.clone();
-        let stored = computing.run(move || {
-            let prepared = preparation.run(&image.bytes, image.camera.as_deref())?;
-            write(&job, number, &image.bytes, &prepared.pixels)?;
+        let ended = job.ended.clone();
+        // The memory comes before the slot: who waits for it must not hold up others at the slots.
+        let turn = async {
+            let most = job.decoding.limit();
+            let reading = job.computing.slot(job.id).await?;
+            let opening = job.clone();
+            let need = reading.run(move || {
+                let image = image.open(&opening, number)?;
+                let need = preparation.need(&image.bytes, most)?;
+                Ok::<_, ImageError>((image, preparation, need))
+            });
+            let (image, preparation, need) = need.await??;
+            let lease = job.decoding.take(job.id, need).await?;
+            let slot = job.computing.slot(job.id).await?;
+            Ok::<_, ImageError>((image, preparation, lease, slot))
+        };
+        let (image, preparation, lease, slot) = tokio::select! {
+            biased;
+            // Nobody wants the image any more.
+            () = ended.cancelled() => return Err(WorkFailed::session_ended().into()),
+            turn = turn => turn?,
+        };
+        let stored = slot.run(move || {
+            // Until the prepared pixels are written.
+            let _lease = lease;
+            let OpenImage {
+                bytes,
+                camera,
+                is_stored,
+            } = image;
+            let prepared = preparation.run(&bytes, camera)?;
+            let original = (!is_stored).then_some(&bytes[..]);
+            write(&job, number, original, &prepared.pixels)?;
             Ok(prepared.stored)
         });
         let stored = stored.await?;
@@ -51,14 +86,69 @@ pub(super) fn store(
         });
 }
 
-/// Writes both blobs of an image, or none.
-fn write(context: &Context, number: u64, original: &[u8], prepared: &[u8]) -> std::io::Result<()> {
+/// Writes both blobs of an image, or none. The original may be there already.
+fn write(
+    context: &Context,
+    number: u64,
+    original: Option<&[u8]>,
+    prepared: &[u8],
+) -> std::io::Result<()> {
     let blobs: &dyn Blobs = context.blobs.as_ref();
     let original_key = context.key(BlobName::Original(number));
-    blobs.put_bytes(&original_key, original)?;
+    if let Some(original) = original {
+        blobs.put_bytes(&original_key, original)?;
+    }
     blobs
         .put_bytes(&context.key(BlobName::Prepared(number)), prepared)
         .inspect_err(|_| blobs.remove_or_warn(&original_key))
+}
+
+/// Where an image comes from.
+pub(super) enum ImageSource {
+    Upload(ImageUpload),
+    /// Its original is among the session's files already.
+    Stored {
+        camera: SourceCamera,
+    },
+}
+
+impl ImageSource {
+    fn open(self, context: &Context, number: u64) -> std::io::Result<OpenImage> {
+        Ok(match self {
+            Self::Upload(image) => OpenImage {
+                bytes: image.bytes,
+                camera: SourceCamera::OfPhoto(image.camera),
+                is_stored: false,
+            },
+            Self::Stored { camera } => OpenImage {
+                bytes: context
+                    .blobs
+                    .get(&context.key(BlobName::Original(number)))?
+                    .into(),
+                camera,
+                is_stored: true,
+            },
+        })
+    }
+}
+
+/// An image whose file can be read.
+struct OpenImage {
+    bytes: Bytes,
+    camera: SourceCamera,
+    /// Whether its original is among the session's files already.
+    is_stored: bool,
+}
+
+/// The camera of an image, if it is known.
+pub(super) enum SourceCamera {
+    OfPhoto(Option<Box<KnownCamera>>),
+    /// That of a frame which was made of the photo.
+    OfFrame {
+        camera: Box<KnownCamera>,
+        size: FrameSize,
+        preparation: FramePreparation,
+    },
 }
 
 /// How images are prepared for the model.
@@ -76,12 +166,39 @@ struct PreparedImage {
 }
 
 impl Preparation {
-    fn run(&self, bytes: &[u8], camera: Option<&KnownCamera>) -> Result<PreparedImage, ImageError> {
+    /// The most memory that the image takes while it is prepared, in bytes; no more than `most`.
+    fn need(&self, bytes: &[u8], most: usize) -> Result<usize, ImageError> {
+        let header = DecodingNeed::of(bytes, &self.limits)?;
+        let size = header.size;
+        let processed = processed_size(size, self.process_res, self.method, self.patch_size)?;
+        let need = header.with_preprocessing(processed);
+        match usize::try_from(need) {
+            Ok(need) if need <= most => Ok(need),
+            _ => Err(ImageError::Memory { size, need, most }),
+        }
+    }
+
+    fn run(&self, bytes: &[u8], camera: SourceCamera) -> Result<PreparedImage, ImageError> {
         let photo = decode(bytes, &self.limits)?;
         let prepared = preprocess(&photo.image, self.process_res, self.method, self.patch_size)?;
         let size = FrameSize::of(&prepared);
         let source = FrameSize::of(&photo.image);
         let region = processed_region(source, self.process_res, self.method, self.patch_size)?;
+        let camera = match camera {
+            SourceCamera::OfPhoto(camera) => camera.map(|camera| *camera),
+            SourceCamera::OfFrame {
+                camera,
+                size,
+                preparation:
+                    FramePreparation {
+                        process_res,
+                        method,
+                    },
+            } => {
+                let region = processed_region(source, process_res, method, self.patch_size)?;
+                Some(camera.of_whole(source, region, size))
+            }
+        };
         let camera = camera.map(|camera| camera.of_region(source, region, size));
         let statistics = ImageStatistics::of(&prepared);
         let hint = CameraHint::of_photo(&photo.camera, source);

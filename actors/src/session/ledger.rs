@@ -1,33 +1,48 @@
 //! The facts about a reconstruction, as opposed to the live state of its session.
 //!
 //! The ledger changes only by [`Ledger::apply`], which is pure: the same records give the same
-//! ledger. Records say what has happened and are never refused. Both serialise, so that a ledger
-//! can be rebuilt from its records or continued from a stored state.
+//! ledger. Records say what has happened and are never refused. They serialise, so that a later process
+//! rebuilds the ledger from the session's [journal](crate::journal).
 
-use std::sync::Arc;
-use std::time::SystemTime;
+mod record;
 
+pub(crate) use record::{
+    ChunkContent, ChunkFrame, FoundPlaces, Image, NewSession, Record, RequestRecord, ResultRecord,
+    ResultSource, StoredChunk, chunk_files, image_files,
+};
+
+use crate::blobs::BlobName;
+use crate::error_code::ErrorCode;
+use crate::ids::{MessageId, RequestKey, SessionId};
+use crate::session_config::SessionConfig;
 use pointstream_reconstruction::cloud::World;
-use pointstream_reconstruction::formats::Cameras;
-use pointstream_reconstruction::geometry::FrameSize;
-use pointstream_reconstruction::image::ImageStatistics;
-use pointstream_reconstruction::map::{FirstChunk, Map, NextChunk, PlaceVector, Places};
-use pointstream_reconstruction::model::{CameraHint, KnownCamera};
+use pointstream_reconstruction::formats::ResultFormat;
+use pointstream_reconstruction::map::{Map, Places};
 use pointstream_reconstruction::quality::QualitySummary;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::SystemTime;
 use uuid::Uuid;
 
-use crate::answer::{AnswerKind, ResultMetadata};
-use crate::ids::{MessageId, SessionId};
-use crate::jobs::JobFrame;
-use crate::session_config::SessionConfig;
-
 /// The state of a reconstruction.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Ledger {
     session: SessionId,
     created_at: SystemTime,
     config: SessionConfig,
+    /// The name of its creator.
+    creator: Option<Arc<str>>,
+    /// Whether it goes on without its creator.
+    kept: bool,
+    /// How many records have changed the map.
+    map_changes: u64,
+    /// Whether the session was deleted or has expired.
+    ended: bool,
+    /// How often it was restored.
+    restored: u64,
+    /// The last activity that was noted.
+    active_at: SystemTime,
     /// In the order in which they were accepted.
     images: Vec<Image>,
     /// The coordinates of the session's results, fixed by the first one.
@@ -42,50 +57,29 @@ pub(crate) struct Ledger {
     completed: bool,
     /// Why the last request failed, until one succeeds.
     error: Option<String>,
+    /// Requests without an answer, the oldest first.
+    requests: VecDeque<RequestRecord>,
+    /// Key of the last request.
+    last_request: RequestKey,
+    /// Number that the last request with an answer ran under.
+    last_run: u64,
+    /// Answers that no client has received, the oldest first.
+    owed: VecDeque<OwedAnswer>,
 }
 
-/// Something that happened to a reconstruction.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Record {
-    /// An image was stored.
-    ImageStored(Box<Image>),
-    /// The model gave an image a vector.
-    PlaceFound { number: u64, place: PlaceVector },
-    /// A run of the model has begun or extended the map.
-    ChunkStored(Box<StoredChunk>),
-    /// A point cloud was made and stored.
-    ResultStored {
-        result: Arc<ResultRecord>,
-        /// The session's coordinates, with what this result adds; `None` if it adds nothing.
-        world: Option<Arc<World>>,
-        /// Whether it is the final result.
-        completes: bool,
-    },
-    /// A request failed.
-    RequestFailed { error: String },
-}
-
-/// An image of the session.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Image {
-    /// Number of the upload within the session, from 1; names its blobs. Refused uploads leave
-    /// gaps.
-    pub number: u64,
-    /// The client's name for it, or a generated one.
-    pub name: String,
-    /// The client's identifier of its message.
+/// An answer that no client has received.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct OwedAnswer {
+    pub request: RequestKey,
+    /// The client's identifier of the request.
     pub id: Option<MessageId>,
-    /// Size of the client's file in bytes.
-    pub bytes: u64,
-    /// Size of the prepared frame.
-    pub size: FrameSize,
-    /// The camera of the prepared frame, if the client knows it.
-    pub camera: Option<KnownCamera>,
-    /// What the pixels of the prepared frame tell about its use.
-    pub statistics: ImageStatistics,
-    /// What the client's file says about the camera of the prepared frame.
-    pub hint: CameraHint,
+    pub content: OwedContent,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum OwedContent {
+    Result(Arc<ResultRecord>),
+    Error { code: ErrorCode, message: String },
 }
 
 /// The map with its files.
@@ -94,66 +88,31 @@ pub(crate) struct StoredMap {
     pub map: Map,
     /// For each chunk, the identifier of its prediction and of its points.
     pub files: Vec<Uuid>,
-}
-
-/// A chunk of the map whose prediction and points are stored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct StoredChunk {
-    /// Identifier of its prediction and of its points.
-    pub file: Uuid,
-    pub content: ChunkContent,
-}
-
-/// Vectors of images, by their numbers.
-pub(crate) type FoundPlaces = Vec<(u64, PlaceVector)>;
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum ChunkContent {
-    /// It begins a map, also if there was one, and fixes the session's coordinates.
-    First {
-        chunk: FirstChunk,
-        world: Arc<World>,
-    },
-    Next(NextChunk),
-}
-
-/// Where the depth of a result is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum ResultSource {
-    /// In its NPZ: the result of one run of the model.
-    Arrays,
-    /// In the chunks of the map: for each frame, the identifier of the chunk's files and the index of
-    /// the frame in it; `None` for a frame without depth.
-    Chunks(Vec<Option<(Uuid, usize)>>),
-}
-
-/// A stored result. Its large parts are blobs: the GLB of its number, its [source](ResultSource),
-/// and the prepared frames.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct ResultRecord {
-    /// Number of its request within the session, from 1.
-    pub number: u64,
-    pub kind: AnswerKind,
-    /// Images that the session had when the request was made.
-    pub image_count: u32,
-    pub metadata: Arc<ResultMetadata>,
-    pub cameras: Cameras,
-    /// The frames of the reconstruction, in its order.
-    pub frames: Vec<JobFrame>,
-    /// The size that all frames were cropped to.
-    pub size: FrameSize,
-    pub source: ResultSource,
+    /// The coordinates of each piece, by its number.
+    pub worlds: BTreeMap<usize, Arc<World>>,
+    /// For each chunk, the numbers of the frames of its run, also of those that were placed before.
+    pub runs: Vec<Vec<u64>>,
 }
 
 impl Ledger {
-    /// The ledger of a new session.
-    pub fn new(session: SessionId, created_at: SystemTime, config: SessionConfig) -> Self {
+    /// The ledger of a new session, after the record of its creation.
+    pub fn new(new: NewSession) -> Self {
+        let NewSession {
+            session,
+            created_at,
+            config,
+            creator,
+        } = new;
         Self {
             session,
             created_at,
             config,
+            creator,
+            kept: false,
+            map_changes: 0,
+            ended: false,
+            restored: 0,
+            active_at: created_at,
             images: Vec::new(),
             world: None,
             map: None,
@@ -161,27 +120,128 @@ impl Ledger {
             result: None,
             completed: false,
             error: None,
+            requests: VecDeque::new(),
+            last_request: 0,
+            last_run: 0,
+            owed: VecDeque::new(),
         }
     }
 
-    /// Applies a record.
+    /// Whether a record follows from what the ledger has. Those that a program writes do; one that was
+    /// damaged later may not, and must not be applied.
+    pub fn fits(&self, record: &Record) -> bool {
+        let map = self.map.as_ref().map(|stored| &stored.map);
+        match record {
+            Record::ChunkStored(chunk) => match &chunk.content {
+                ChunkContent::First { chunk, .. } | ChunkContent::Piece { chunk, .. } => {
+                    chunk.begins()
+                }
+                ChunkContent::Next(next) => map.is_none_or(|map| map.fits(next)),
+            },
+            Record::PiecesJoined(join) => map.is_none_or(|map| map.fits_join(join)),
+            // Keys count requests; the outbox of webhooks has them as signed numbers.
+            Record::ResultStored { request, .. } | Record::RequestFailed { request, .. } => {
+                i64::try_from(*request).is_ok()
+            }
+            _ => true,
+        }
+    }
+
+    /// Applies a record, which [fits](Self::fits).
     pub fn apply(&mut self, record: Record) {
         match record {
+            // Only the first record creates a session, and this is a later one.
+            Record::SessionCreated(_) => {}
+            Record::SessionKept => self.kept = true,
+            Record::SessionRestored => {
+                self.restored += 1;
+                // Uploads that were not acknowledged are lost; later ones are not part of a request.
+                let next = self.next_upload();
+                for request in &mut self.requests {
+                    request.before = request.before.min(next);
+                }
+            }
+            Record::SessionEnded => self.ended = true,
+            Record::SessionUsed { at } => self.active_at = at,
             Record::ImageStored(image) => self.images.push(*image),
             Record::PlaceFound { number, place } => self.places.insert(number, place),
-            Record::ChunkStored(chunk) => self.add_chunk(*chunk),
+            Record::ChunkStored(chunk) => {
+                self.map_changes += 1;
+                self.add_chunk(*chunk);
+            }
+            Record::MapCorrected(corrections) => {
+                self.map_changes += 1;
+                // Corrections are made for a map that the ledger has.
+                if let Some(stored) = &mut self.map {
+                    Arc::make_mut(stored).map.correct(&corrections);
+                }
+            }
+            Record::PiecesJoined(join) => {
+                self.map_changes += 1;
+                self.change_map(|stored| stored.map.join(&join));
+            }
+            Record::RequestMade(request) => {
+                self.last_request = request.key;
+                self.requests.push_back(request);
+            }
             Record::ResultStored {
+                request,
                 result,
                 world,
                 completes,
             } => {
+                self.last_run = result.number;
+                self.answer(request, OwedContent::Result(result.clone()));
                 self.result = Some(result);
                 self.world = world.or_else(|| self.world.take());
                 self.completed |= completes;
                 self.error = None;
             }
-            Record::RequestFailed { error } => self.error = Some(error),
+            Record::RequestFailed {
+                request,
+                number,
+                code,
+                error,
+            } => {
+                self.error = Some(error.clone());
+                let content = OwedContent::Error {
+                    code,
+                    message: error,
+                };
+                self.last_run = number.unwrap_or(self.last_run);
+                self.answer(request, content);
+            }
+            Record::RequestCancelled {
+                request,
+                number,
+                message,
+            } => {
+                let code = ErrorCode::Cancelled;
+                self.last_run = number.unwrap_or(self.last_run);
+                self.answer(request, OwedContent::Error { code, message });
+            }
+            Record::Reopened => self.completed = false,
+            Record::AnswerDelivered { request } => {
+                self.owed.retain(|owed| owed.request != request);
+            }
         }
+    }
+
+    /// A request has an answer.
+    fn answer(&mut self, request: RequestKey, content: OwedContent) {
+        let mut of_request = None;
+        self.requests.retain(|waiting| {
+            let answered = waiting.key == request;
+            if answered {
+                of_request = waiting.id.clone();
+            }
+            !answered
+        });
+        self.owed.push_back(OwedAnswer {
+            request,
+            id: of_request,
+            content,
+        });
     }
 
     fn add_chunk(&mut self, chunk: StoredChunk) {
@@ -197,16 +257,44 @@ impl Ledger {
                 self.map = Some(Arc::new(StoredMap {
                     map: Map::begin(first, earlier),
                     files: vec![chunk.file],
+                    worlds: BTreeMap::from([(0, world.clone())]),
+                    runs: vec![chunk.run],
                 }));
                 self.world = Some(world);
             }
-            (ChunkContent::Next(next), Some(stored)) => {
-                let stored = Arc::make_mut(stored);
+            (
+                ChunkContent::Piece {
+                    chunk: first,
+                    world,
+                },
+                Some(_),
+            ) => self.change_map(|stored| {
+                let piece = stored.map.add_piece(first);
+                stored.worlds.insert(piece, world);
+                stored.files.push(chunk.file);
+                stored.runs.push(chunk.run);
+            }),
+            (ChunkContent::Next(next), Some(_)) => self.change_map(|stored| {
                 stored.map.add(next);
                 stored.files.push(chunk.file);
-            }
+                stored.runs.push(chunk.run);
+            }),
             // Chunks are made for a map that the ledger has.
-            (ChunkContent::Next(_), None) => {}
+            (ChunkContent::Piece { .. } | ChunkContent::Next(_), None) => {}
+        }
+    }
+
+    /// Changes the map. If another piece is drawn then, the session has its coordinates.
+    fn change_map(&mut self, change: impl FnOnce(&mut StoredMap)) {
+        let Some(stored) = &mut self.map else { return };
+        let stored = Arc::make_mut(stored);
+        let before = stored.map.drawn_piece();
+        change(stored);
+        let drawn = stored.map.drawn_piece();
+        if drawn != before
+            && let Some(world) = stored.worlds.get(&drawn)
+        {
+            self.world = Some(world.clone());
         }
     }
 
@@ -233,7 +321,8 @@ impl Ledger {
 
     /// Size of all images in bytes, as the client sent them.
     pub fn image_bytes(&self) -> u64 {
-        self.images.iter().map(|image| image.bytes).sum()
+        let bytes = self.images.iter().map(|image| image.bytes);
+        bytes.fold(0, u64::saturating_add)
     }
 
     /// Whether the session has all images that it may have.
@@ -243,6 +332,11 @@ impl Ledger {
 
     pub fn world(&self) -> Option<&Arc<World>> {
         self.world.as_ref()
+    }
+
+    /// The newest result, if there is one.
+    pub fn result(&self) -> Option<&Arc<ResultRecord>> {
+        self.result.as_ref()
     }
 
     /// The map, if there is one.
@@ -261,6 +355,71 @@ impl Ledger {
         Some(result.metadata.quality.summary())
     }
 
+    /// The name of the session's creator.
+    pub fn creator(&self) -> Option<&Arc<str>> {
+        self.creator.as_ref()
+    }
+
+    /// Whether the session goes on without its creator.
+    pub fn is_kept(&self) -> bool {
+        self.kept
+    }
+
+    /// Whether the session was deleted or has expired.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// How many records have changed the map. A count stands for one state of the map.
+    pub fn map_changes(&self) -> u64 {
+        self.map_changes
+    }
+
+    /// How often it was restored.
+    pub fn restored(&self) -> u64 {
+        self.restored
+    }
+
+    /// The last activity that was noted.
+    pub fn active_at(&self) -> SystemTime {
+        self.active_at
+    }
+
+    /// Requests without an answer, the oldest first.
+    pub fn requests(&self) -> &VecDeque<RequestRecord> {
+        &self.requests
+    }
+
+    /// Answers that no client has received, the oldest first.
+    pub fn owed(&self) -> &VecDeque<OwedAnswer> {
+        &self.owed
+    }
+
+    /// The files that belong to what is known.
+    pub fn files(&self) -> BTreeSet<BlobName> {
+        let images = self.images.iter().flat_map(Image::files);
+        let chunks = self.map.iter().flat_map(|stored| &stored.files);
+        let mut of_result: Vec<Uuid> = Vec::new();
+        if let Some(ResultRecord {
+            source: ResultSource::Chunks(frames),
+            ..
+        }) = self.result.as_deref()
+        {
+            of_result.extend(frames.iter().flatten().map(|frame| frame.file));
+        }
+        let of_result = of_result.into_iter().flat_map(chunk_files);
+        let owed = self.owed.iter().filter_map(|owed| match &owed.content {
+            OwedContent::Result(result) => Some(BlobName::Result(result.number, ResultFormat::Glb)),
+            OwedContent::Error { .. } => None,
+        });
+        images
+            .chain(chunks.flat_map(|file| chunk_files(*file)))
+            .chain(of_result)
+            .chain(self.result.iter().flat_map(|result| result.files()))
+            .chain(owed)
+            .collect()
+    }
+
     pub fn is_completed(&self) -> bool {
         self.completed
     }
@@ -271,14 +430,21 @@ impl Ledger {
 
     /// Number of the next upload; larger than that of every image.
     pub fn next_upload(&self) -> u64 {
-        self.images.last().map_or(1, |image| image.number + 1)
+        self.images
+            .last()
+            .map_or(1, |image| image.number.saturating_add(1))
     }
 
     /// Number of the next request; larger than that of every result.
     pub fn next_request(&self) -> u64 {
-        self.result.as_ref().map_or(1, |result| result.number + 1)
+        self.last_run.saturating_add(1)
+    }
+
+    /// Key of the next request; larger than that of every other.
+    pub fn next_key(&self) -> RequestKey {
+        self.last_request.saturating_add(1)
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

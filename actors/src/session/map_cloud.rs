@@ -1,5 +1,6 @@
 //! The point cloud of a request that the map answers.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use pointstream_reconstruction::formats::glb::write_glb;
@@ -9,7 +10,8 @@ use uuid::Uuid;
 use super::context::Context;
 use super::generation::Generation;
 use super::generation_error::GenerationError;
-use super::ledger::{ResultSource, StoredMap};
+use super::ledger::{ChunkFrame, StoredMap};
+use super::point_cloud::Origin;
 use super::progress;
 use super::result_chunks::pixel_bytes;
 use super::stored_result::{Generated, StoredResult};
@@ -20,7 +22,7 @@ impl Generation {
     /// Makes the point cloud of the map and stores it atomically. Blocks.
     pub(super) fn make_point_cloud_of_map(
         self,
-        stored: &StoredMap,
+        stored: Arc<StoredMap>,
     ) -> Result<Generated, GenerationError> {
         let context = self.context.clone();
         let number = self.number;
@@ -31,7 +33,7 @@ impl Generation {
         })
     }
 
-    fn store_of_map(&self, stored: &StoredMap) -> Result<Generated, GenerationError> {
+    fn store_of_map(&self, stored: Arc<StoredMap>) -> Result<Generated, GenerationError> {
         let mut timings = Timings {
             queued: self.asked.elapsed().as_secs_f64(),
             ..Timings::default()
@@ -63,18 +65,24 @@ impl Generation {
             .put_bytes(&key, &pixel_bytes(&scene.pixels))?;
         timings.store = start.elapsed().as_secs_f64();
         let frames = numbers.iter().map(|number| {
-            let place = map.frame(*number)?.place?;
-            Some((*stored.files.get(place.chunk)?, place.row))
+            let frame = map.frame(*number).filter(|frame| !frame.is_apart())?;
+            let place = map.place_with_maps(*number)?;
+            Some(ChunkFrame {
+                file: *stored.files.get(place.chunk)?,
+                row: place.row,
+                depth_factor: frame.depth_factor,
+            })
         });
-        let source = ResultSource::Chunks(frames.collect());
-        self.put_result(&scene, &glb, quality, source, None, timings)
+        let frames = frames.collect();
+        self.put_result(&scene, &glb, quality, Origin::Map(stored, frames), timings)
     }
 }
 
 /// The stored points of the map's chunks.
-struct StoredChunks<'a> {
-    context: &'a Context,
-    files: &'a [Uuid],
+pub(super) struct StoredChunks<'a> {
+    pub context: &'a Context,
+    /// For each chunk, the identifier of its files.
+    pub files: &'a [Uuid],
 }
 
 impl ChunkSource for StoredChunks<'_> {
@@ -86,6 +94,8 @@ impl ChunkSource for StoredChunks<'_> {
         let key = self.context.key(BlobName::ChunkPoints(file));
         let view = self.context.blobs.view(&key);
         let view = view.map_err(GenerationError::ReadPrediction)?;
-        Ok(ChunkPoints::from_bytes(&view, count)?)
+        let first = view.slice(0..ChunkPoints::file_bytes(count));
+        let first = first.read().map_err(GenerationError::ReadPrediction)?;
+        Ok(ChunkPoints::from_bytes(&first, count)?)
     }
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use image::RgbImage;
-use pointstream_reconstruction::cloud::{SceneFrame, World};
+use pointstream_reconstruction::cloud::SceneFrame;
 use pointstream_reconstruction::geometry::{FrameSize, Region};
 use pointstream_reconstruction::image::CommonSize;
 use pointstream_reconstruction::map::{
-    ChunkPoints, FirstChunk, LocalCoordinates, Map, NextChunk, Places, Window,
+    ChunkPoints, FirstChunk, Keyframes, NextChunk, PieceJoin, Places, Window, comes_back,
+    keep_connected,
 };
 use pointstream_reconstruction::prediction::Prediction;
 use uuid::Uuid;
@@ -15,22 +16,27 @@ use uuid::Uuid;
 use super::context::Context;
 use super::generation::follow;
 use super::generation_error::GenerationError;
-use super::ledger::{ChunkContent, FoundPlaces, Image, Ledger, StoredChunk, StoredMap};
-use crate::blobs::{BlobKey, BlobName};
+use super::joined_window::{join_extended, join_of_window, joined_chunk, place_window};
+use super::ledger::{ChunkContent, FoundPlaces, Image, Ledger, StoredChunk};
+use super::window_content::Content;
+use crate::blobs::{BlobKey, BlobName, RemovedOnDrop};
 use crate::frames::{FrameError, read_frame};
 use crate::ids::JobId;
 use crate::jobs::{JobDone, JobFrame, JobHandle, JobKind, JobPriority, JobSpec};
 use crate::session_config::SessionConfig;
 use crate::session_event::Progress;
 
+/// Images, in windows, after which a place counts as one that the camera has come back to.
+const FAR_BACK: u64 = 2;
+
 /// The inputs of a window.
 pub(super) struct MapWindow {
     context: Context,
     config: SessionConfig,
-    /// The frames that the map gets, in their order.
+    /// The frames that the map gets, in their order; those of the smaller piece if it joins two.
     new: Vec<WindowFrame>,
     /// The placed frames.
-    placed: Vec<JobFrame>,
+    placed: Vec<WindowFrame>,
     /// The size that all frames are cropped to.
     size: FrameSize,
     content: Content,
@@ -42,6 +48,8 @@ pub(crate) enum WindowOutcome {
     Described(FoundPlaces),
     /// Its chunk, and vectors of its new frames.
     Chunk(Box<StoredChunk>, FoundPlaces),
+    /// Whether two pieces are one.
+    Joined(Option<PieceJoin>),
 }
 
 /// A frame that is to be placed.
@@ -52,17 +60,6 @@ struct WindowFrame {
     job: JobFrame,
 }
 
-/// What the chunk of the window is.
-enum Content {
-    /// The beginning of a map, in the session's coordinates.
-    First { world: Option<Arc<World>> },
-    /// A chunk of a map, in coordinates near its frames.
-    Next {
-        map: Arc<StoredMap>,
-        local: Box<LocalCoordinates>,
-    },
-}
-
 impl MapWindow {
     /// The window of these frames, or `None` if there is nothing to do.
     pub fn new(context: &Context, ledger: &Ledger, window: &Window) -> Option<Self> {
@@ -71,48 +68,39 @@ impl MapWindow {
             let index = images.binary_search_by_key(number, |image| image.number);
             images.get(index.ok()?)
         };
-        let new: Vec<&Image> = window.new.iter().filter_map(image).collect();
-        let stored = ledger.map().filter(|_| !window.begins());
-        let (size, new, content) = match stored {
-            None => {
+        let images = |numbers: &[u64]| numbers.iter().filter_map(image).collect::<Vec<&Image>>();
+        let (mut new, placed) = (images(&window.new), images(&window.placed));
+        let content = Content::of(context, ledger, window)?;
+        let size = match (&content, ledger.map()) {
+            (Content::First { .. }, _) | (_, None) => {
                 let sizes: Vec<FrameSize> = new.iter().map(|image| image.size).collect();
                 let CommonSize { size, fits } = CommonSize::choose(&sizes)?;
-                let fitting = new.into_iter().zip(fits).filter(|(_, fits)| *fits);
-                let world = ledger.world().cloned();
-                let content = Content::First { world };
-                (size, fitting.map(|(image, _)| image).collect(), content)
+                let mut fits = fits.into_iter();
+                new.retain(|_| fits.next().unwrap_or(false));
+                size
             }
-            Some(stored) => {
-                let origin = stored.map.camera(*window.placed.first()?)?;
-                let content = Content::Next {
-                    map: stored.clone(),
-                    local: Box::new(LocalCoordinates::of(&origin)?),
-                };
-                (stored.map.size(), new, content)
-            }
+            (_, Some(stored)) => stored.map.size(),
         };
-        let placed = match &content {
-            Content::First { .. } => Vec::new(),
-            Content::Next { map, local } => {
-                let placed = window.placed.iter().filter_map(|number| {
-                    Some(JobFrame {
-                        placed: Some(local.to_local(&map.map.camera(*number)?)),
-                        ..context.job_frame(image(number)?)
-                    })
-                });
-                placed.collect()
-            }
-        };
-        let frame = |image: &Image| WindowFrame {
+        let frame = |image: &Image, placed| WindowFrame {
             number: image.number,
             name: image.name.clone(),
-            job: context.job_frame(image),
+            job: JobFrame {
+                placed,
+                ..context.job_frame(image)
+            },
+        };
+        let camera = |image: &Image| {
+            let (map, local) = content.extension()?;
+            Some(local.to_local(&map.camera(image.number)?))
         };
         Some(Self {
             context: context.clone(),
             config: ledger.config().clone(),
-            new: new.into_iter().map(frame).collect(),
-            placed,
+            new: new.into_iter().map(|image| frame(image, None)).collect(),
+            placed: placed
+                .into_iter()
+                .map(|image| frame(image, camera(image)))
+                .collect(),
             size,
             content,
         })
@@ -125,14 +113,17 @@ impl MapWindow {
 
     /// Submits the job of the model.
     pub fn submit(&self, priority: JobPriority) -> JobHandle {
-        let new = self.new.iter().map(|frame| frame.job.clone());
+        let [placed, new] =
+            [&self.placed, &self.new].map(|frames| frames.iter().map(|frame| frame.job.clone()));
         self.context.dispatcher.submit(JobSpec {
             id: JobId::new_v4(),
             session: self.context.id,
+            creator: self.context.creator.clone(),
             kind: JobKind::Reconstruct,
             priority,
-            frames: self.placed.iter().cloned().chain(new).collect(),
+            frames: placed.chain(new).collect(),
             size: self.size,
+            runs: Vec::new(),
         })
     }
 
@@ -148,10 +139,12 @@ impl MapWindow {
         self.context.dispatcher.submit(JobSpec {
             id: JobId::new_v4(),
             session: self.context.id,
+            creator: self.context.creator.clone(),
             kind: JobKind::Encode,
             priority,
             frames: self.new.iter().map(|frame| frame.job.clone()).collect(),
             size: self.size,
+            runs: Vec::new(),
         })
     }
 
@@ -170,9 +163,13 @@ impl MapWindow {
         report: impl Fn(Progress),
     ) -> Result<WindowOutcome, GenerationError> {
         let done = follow(job, &self.context, &self.config, report).await?;
+        let (computing, id) = (self.context.computing.clone(), self.context.id);
+        if matches!(self.content, Content::Join { .. }) {
+            let join = computing.run(id, move || self.join(&done)).await??;
+            return Ok(WindowOutcome::Joined(join));
+        }
         let places = self.places(&done);
-        let computing = self.context.computing.clone();
-        let chunk = computing.run(move || self.make_chunk(&done)).await??;
+        let chunk = computing.run(id, move || self.make_chunk(&done)).await??;
         Ok(WindowOutcome::Chunk(Box::new(chunk), places))
     }
 
@@ -187,16 +184,7 @@ impl MapWindow {
 
     /// Stores the chunk's points beside its prediction. Blocks.
     fn make_chunk(self, done: &JobDone) -> Result<StoredChunk, GenerationError> {
-        let Some(
-            key @ BlobKey {
-                name: BlobName::Prediction(file),
-                ..
-            },
-        ) = done.result
-        else {
-            let message = "a reconstruction has no result".to_owned();
-            return Err(GenerationError::Internal(message));
-        };
+        let (key, file) = prediction_of(done)?;
         let points = self.context.key(BlobName::ChunkPoints(file));
         self.store(&key, &points, file).inspect_err(|_| {
             for key in [key, points] {
@@ -207,30 +195,76 @@ impl MapWindow {
 
     fn store(
         &self,
-        prediction: &BlobKey,
+        key: &BlobKey,
         points: &BlobKey,
         file: Uuid,
     ) -> Result<StoredChunk, GenerationError> {
         let blobs = &*self.context.blobs;
-        let view = blobs.view(prediction);
-        let view = view.map_err(GenerationError::ReadPrediction)?;
-        let mut read = Prediction::from_safetensors(&view)?;
-        drop(view);
         let registered = |prediction: &Prediction| {
             let cameras = prediction.cameras.iter();
             cameras.filter(|camera| camera.registered).count()
         };
-        let before = registered(&read);
+        let mut read = self.read(key)?;
+        let before = (read.len(), registered(&read));
         let images = self.read_images()?;
         let (content, chosen) = self.chunk(&mut read, &images)?;
-        if registered(&read) < before {
-            // Frames with an impossible geometry have lost their depth.
-            let draft = blobs.draft(prediction)?;
+        let still = content.still();
+        if (read.len(), registered(&read)) != before || still > 0 {
+            // Placed frames are gone, frames with an impossible geometry have lost their depth, and
+            // frames that show nothing new need none.
+            read.truncate((read.len() - still).max(1));
+            let draft = blobs.draft(key)?;
             read.save_safetensors(draft.path())?;
             blobs.put(draft)?;
         }
         blobs.put_bytes(points, &chosen.to_bytes())?;
-        Ok(StoredChunk { file, content })
+        let placed = self.placed.iter().map(|frame| frame.number);
+        let run: Vec<u64> = placed.chain(self.numbers()).collect();
+        let apart = FAR_BACK * self.config.window_plan(true, usize::MAX).first as u64;
+        let links = read.links.as_ref();
+        Ok(StoredChunk {
+            file,
+            comes_back: links.is_some_and(|links| comes_back(links, &run, self.new.len(), apart)),
+            run,
+            content,
+        })
+    }
+
+    fn read(&self, key: &BlobKey) -> Result<Prediction, GenerationError> {
+        let view = self.context.blobs.view(key);
+        let view = view.map_err(GenerationError::ReadPrediction)?;
+        Ok(Prediction::from_safetensors(&view)?)
+    }
+
+    /// Whether the pieces of the placed and the new frames are one. Blocks.
+    fn join(self, done: &JobDone) -> Result<Option<PieceJoin>, GenerationError> {
+        let (key, _) = prediction_of(done)?;
+        let _prediction = RemovedOnDrop {
+            blobs: self.context.blobs.clone(),
+            key,
+        };
+        let Content::Join { map, local } = &self.content else {
+            return Ok(None);
+        };
+        let mut prediction = self.read(&key)?;
+        let placed = self.placed.iter().map(|frame| frame.number);
+        match local {
+            Some(local) => {
+                for camera in &mut prediction.cameras {
+                    *camera = local.to_map(camera);
+                }
+                let new: Vec<u64> = self.numbers().collect();
+                let to = placed
+                    .clone()
+                    .next()
+                    .and_then(|number| map.map.piece_of(number));
+                join_extended(&self.context, map, &new, to, &prediction)
+            }
+            None => {
+                let all: Vec<u64> = placed.chain(self.numbers()).collect();
+                join_of_window(&self.context, map, &all, &prediction)
+            }
+        }
     }
 
     fn chunk(
@@ -250,6 +284,11 @@ impl MapWindow {
             })
             .collect();
         let options = self.config.cloud_options();
+        let extends = self.context.settings.model.metadata().extend;
+        if matches!(self.content, Content::First { .. } | Content::Piece) && !extends {
+            // A model that extends tells itself which frames belong together.
+            keep_connected(prediction);
+        }
         match &self.content {
             Content::First { world } => {
                 let made = FirstChunk::make(prediction, &frames, world.as_deref(), &options)?;
@@ -257,16 +296,43 @@ impl MapWindow {
                 let world = Arc::new(world);
                 Ok((ChunkContent::First { chunk, world }, points))
             }
-            Content::Next { map, local } => {
+            Content::Piece => {
+                let made = FirstChunk::make(prediction, &frames, None, &options)?;
+                let (chunk, points, world) = made;
+                let world = Arc::new(world);
+                Ok((ChunkContent::Piece { chunk, world }, points))
+            }
+            Content::Extended { map, piece, local } => {
                 for camera in &mut prediction.cameras {
                     *camera = local.to_map(camera);
                 }
-                let map: &Map = &map.map;
-                let number = map.chunks().len();
-                let world_to_glb = map.world_to_glb();
+                let (order, still) = Keyframes::of(&map.map).still_last(prediction);
+                prediction.reorder(&order);
+                let frames: Vec<_> = order.iter().map(|&index| frames[index]).collect();
+                let number = map.map.chunks().len();
+                let to_glb = map.map.piece_to_glb(*piece);
                 let (chunk, points) =
-                    NextChunk::make(prediction, &frames, world_to_glb, number, &options)?;
+                    NextChunk::make(prediction, &frames, to_glb, number, &options)?;
+                let (chunk, points) = chunk.without_last(points, still);
+                let chunk = NextChunk {
+                    piece: *piece,
+                    ..chunk
+                };
                 Ok((ChunkContent::Next(chunk), points))
+            }
+            Content::Joined { map } => {
+                let placed = self.placed.iter().map(|frame| frame.number);
+                let all: Vec<u64> = placed.chain(self.numbers()).collect();
+                let frames_of_run = self.placed.iter().chain(&self.new);
+                let known: Option<Vec<_>> = frames_of_run.map(|frame| frame.job.camera).collect();
+                let known = known.as_deref();
+                let placement = place_window(&self.context, map, &all, known, prediction)?;
+                prediction.remove_first(self.placed.len());
+                joined_chunk(&map.map, prediction, &frames, placement, &options)
+            }
+            Content::Join { .. } => {
+                let message = "a window that joins pieces has no chunk".to_owned();
+                Err(GenerationError::Internal(message))
             }
         }
     }
@@ -277,5 +343,21 @@ impl MapWindow {
             .iter()
             .map(|frame| read_frame(blobs, &frame.job, self.size))
             .collect()
+    }
+}
+
+/// The blob of a job's prediction.
+fn prediction_of(done: &JobDone) -> Result<(BlobKey, Uuid), GenerationError> {
+    match done.result {
+        Some(
+            key @ BlobKey {
+                name: BlobName::Prediction(file),
+                ..
+            },
+        ) => Ok((key, file)),
+        _ => {
+            let message = "a reconstruction has no result".to_owned();
+            Err(GenerationError::Internal(message))
+        }
     }
 }

@@ -34,8 +34,10 @@ impl fmt::Display for MemoryAdvice {
         } = self.shortage;
         write!(
             formatter,
-            "{frames} images at process_res {} need about {} of memory; {} are free; ",
+            "{frames} {} at process_res {} {} about {} of memory; {} are free; ",
+            if frames == 1 { "image" } else { "images" },
             self.process_res,
+            if frames == 1 { "needs" } else { "need" },
             Gigabytes(needed),
             Gigabytes(free)
         )?;

@@ -4,22 +4,30 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pointstream_reconstruction::formats::ResultFormat;
+use pointstream_reconstruction::map::Corrections;
 
+use super::adopt::StoredImages;
 use super::envelope::Envelope;
 use super::generation_error::GenerationError;
 use super::image_outcome::{ImageError, StoredImage};
+use super::map_update::MadeUpdate;
 use super::map_window::WindowOutcome;
 use super::stored_result::Generated;
 use crate::answer::{Answer, ResultFile};
+use crate::blobs::BlobView;
 use crate::client::{Events, Requests};
 use crate::client_message::ClientMessage;
-use crate::errors::{AttachError, ResultFileError, ThumbnailError};
-use crate::ids::{ClientId, JobId};
+use crate::errors::{
+    AttachError, NotCompleted, ResultFileError, StorageFailed, TakeOverError, ThumbnailError,
+};
+use crate::ids::{ClientId, JobId, RequestKey};
 use crate::jobs::{JobDone, JobFailure};
+use crate::journal::JournalError;
 use crate::mailbox::Reply;
-use crate::memory::MemoryLease;
 use crate::report::{ImageSummary, SessionSummary};
 use crate::session_event::{CloseReason, Progress, SessionEvent};
+use crate::updates::AttachOptions;
+use crate::upload_memory::UploadLease;
 
 /// Where a requested file goes.
 pub(crate) type ResultFileReply = Reply<Result<Option<ResultFile>, ResultFileError>>;
@@ -34,8 +42,7 @@ pub(crate) type ThumbnailReply = Reply<Result<Option<Bytes>, ThumbnailError>>;
 pub(crate) enum SessionMessage {
     /// A client connects.
     Attach {
-        /// Whether it gets the answers that earlier clients missed.
-        resume: bool,
+        options: AttachOptions,
         reply: Reply<Result<(Requests, Events), AttachError>>,
     },
     /// A client has disconnected.
@@ -46,7 +53,7 @@ pub(crate) enum SessionMessage {
         /// Without the names that are in the envelope.
         message: ClientMessage,
         /// The memory that an image takes.
-        memory: Option<MemoryLease>,
+        memory: Option<UploadLease>,
     },
     /// An image is stored, or not.
     UploadSettled {
@@ -68,6 +75,15 @@ pub(crate) enum SessionMessage {
         number: u64,
         outcome: Result<WindowOutcome, GenerationError>,
     },
+    /// A worker has started an adjustment of the map.
+    AdjustmentAccepted {
+        number: u64,
+    },
+    /// An adjustment of the map has ended.
+    AdjustmentEnded {
+        number: u64,
+        outcome: Result<Corrections, JobFailure>,
+    },
     /// Progress of a request.
     Progress {
         number: u64,
@@ -78,8 +94,22 @@ pub(crate) enum SessionMessage {
         number: u64,
         outcome: Result<Box<Generated>, GenerationError>,
     },
+    /// The update of a client is made, or not.
+    UpdateMade {
+        number: u64,
+        outcome: Result<Box<MadeUpdate>, GenerationError>,
+    },
     /// The answer to a request did not reach its client.
     Undelivered(SessionEvent),
+    /// The answer to a request has reached its client.
+    Delivered(RequestKey),
+    /// The journal has the entries up to this number, or could not write them.
+    Recorded {
+        through: u64,
+        outcome: Result<(), Arc<JournalError>>,
+    },
+    /// The journal is not written any more.
+    JournalLost,
     Summary(Reply<SessionSummary>),
     /// The newest result.
     Result(Reply<Option<Arc<Answer>>>),
@@ -99,14 +129,22 @@ pub(crate) enum SessionMessage {
     /// A file is written, or not.
     FileWritten {
         file: FileId,
-        outcome: Result<Bytes, ResultFileError>,
+        outcome: Result<BlobView, ResultFileError>,
     },
+    /// End all requests; answers how many there were.
+    Cancel(Reply<usize>),
+    /// All images, for another session.
+    StoredImages(Reply<StoredImages>),
+    /// Take these images over; answers when their files are shared.
+    TakeOver(StoredImages, Reply<Result<(), TakeOverError>>),
+    /// Take images and requests again after the completion.
+    Reopen(Reply<Result<(), NotCompleted>>),
     /// A caller stopped waiting for a file.
     FileUnwanted,
     /// A file takes too long to write.
     FileLate(FileId),
-    /// The creator leaves the session running.
-    Kept,
+    /// The creator leaves the session running. Answered when that is recorded, and its images before.
+    Keep(Reply<Result<(), StorageFailed>>),
     /// Check whether the session has expired. Sent by the session to itself.
     CheckExpiry,
     /// Accept no new requests, and answer when nothing runs any more.

@@ -8,34 +8,50 @@
 //! report their outcome as a message, so a session answers at once while they run.
 
 mod activity;
+mod adjusting;
 mod admission;
+pub(crate) mod adopt;
+mod announcements;
 mod clients;
 mod context;
 mod encode_ahead;
 pub(crate) mod envelope;
+mod follow_ups;
+mod followers;
 mod generation;
 mod generation_error;
 mod image_outcome;
 mod image_store;
+mod joined_window;
 pub(crate) mod ledger;
 mod map_cloud;
+mod map_poses;
+mod map_update;
 mod map_window;
 mod mapping;
 mod memory_advice;
+mod memory_limits;
 pub(crate) mod message;
+mod old_chunks;
 mod point_cloud;
 mod progress;
+mod recent_windows;
+mod recording;
 mod requests;
+pub(crate) mod restore;
 mod result_chunks;
 mod result_files;
+mod settled;
 mod shutdown;
 mod snapshot;
 mod state;
 mod stored_result;
 mod thumbnails;
 mod uploads;
+mod window_content;
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
 use tracing::Instrument;
@@ -43,14 +59,18 @@ use tracing::Instrument;
 use crate::actor_status::ActorStatus;
 use crate::blobs::Blobs;
 use crate::blocking::BlockingPool;
+use crate::decode_memory::DecodeMemory;
 use crate::ids::SessionId;
 use crate::jobs::Dispatcher;
+use crate::journal::Journals;
 use crate::mailbox::Mailbox;
-use crate::memory::MemoryBudget;
 use crate::metrics::Metrics;
-use crate::session_config::SessionConfig;
+use crate::outbox::Outbox;
+use crate::session_event::CloseReason;
 use crate::settings::Settings;
+use crate::upload_memory::UploadMemory;
 use message::SessionMessage;
+use restore::Restored;
 use state::State;
 
 /// The actor.
@@ -59,17 +79,26 @@ pub(crate) struct Session;
 /// What a session needs.
 pub(crate) struct SessionArgs {
     pub id: SessionId,
-    pub config: SessionConfig,
+    pub restored: Restored,
+    /// Set if the session's files stay when it ends, for a later process.
+    pub stays: Arc<AtomicBool>,
+    /// Set when the session ends by itself.
+    pub ends: Arc<OnceLock<CloseReason>>,
+    /// Who passes on what happens; `None` if nobody is told.
+    pub outbox: Option<Outbox>,
+    pub journals: Journals,
     pub settings: Arc<Settings>,
     /// Ready to take the session's blobs.
     pub blobs: Arc<dyn Blobs>,
     pub dispatcher: Arc<dyn Dispatcher>,
     /// For decoding images and computing point clouds.
     pub computing: BlockingPool,
+    /// Memory for decoding images.
+    pub decoding: DecodeMemory,
     /// For writing results in other formats.
     pub result_files: BlockingPool,
     /// Memory for images that are being stored.
-    pub uploads: MemoryBudget,
+    pub uploads: UploadMemory,
     pub status: Arc<ActorStatus>,
     pub metrics: Arc<Metrics>,
 }
@@ -109,6 +138,9 @@ impl Actor for Session {
     ) -> Result<(), ActorProcessingErr> {
         let span = state.span().clone();
         async { state.handle(message) }.instrument(span).await;
-        Ok(())
+        match state.has_failed() {
+            true => Err("the session's journal is not written any more".into()),
+            false => Ok(()),
+        }
     }
 }

@@ -17,13 +17,21 @@ use pointstream_reconstruction::quality::{Assessment, Quality, RequestImage};
 
 use super::generation::Generation;
 use super::generation_error::GenerationError;
-use super::ledger::{ResultRecord, ResultSource};
+use super::ledger::{ChunkFrame, ResultRecord, ResultSource, StoredMap};
 use super::progress;
 use super::stored_result::{Generated, StoredResult};
 use crate::answer::{ResultMetadata, Timings};
 use crate::blobs::{BlobKey, BlobName, Draft, RemovedOnDrop};
 use crate::frames::{FrameError, read_frame};
 use crate::jobs::JobDone;
+
+/// What a result is made of.
+pub(super) enum Origin {
+    /// One run of the model; the session's coordinates, with what the result adds.
+    Run(Arc<World>),
+    /// The map, and where the depth of each frame is.
+    Map(Arc<StoredMap>, Vec<Option<ChunkFrame>>),
+}
 
 impl Generation {
     /// Makes the point cloud and stores it atomically. The prediction's blob is removed.
@@ -87,9 +95,8 @@ impl Generation {
         let start = Instant::now();
         self.put_npz(npz, &scene)?;
         timings.store += start.elapsed().as_secs_f64();
-        let source = ResultSource::Arrays;
-        let world = Some(Arc::new(world));
-        self.put_result(&scene, &glb, quality, source, world, timings)
+        let origin = Origin::Run(Arc::new(world));
+        self.put_result(&scene, &glb, quality, origin, timings)
     }
 
     /// Stores the GLB and makes the record of a result whose other files are stored.
@@ -98,8 +105,7 @@ impl Generation {
         scene: &Scene,
         glb: &[u8],
         quality: Quality,
-        source: ResultSource,
-        world: Option<Arc<World>>,
+        origin: Origin,
         mut timings: Timings,
     ) -> Result<Generated, GenerationError> {
         let start = Instant::now();
@@ -109,19 +115,27 @@ impl Generation {
         timings.total = self.asked.elapsed().as_secs_f64();
         self.report(progress::done());
 
+        let (source, world, map) = match origin {
+            Origin::Run(world) => (ResultSource::Arrays, Some(world), None),
+            Origin::Map(map, frames) => (ResultSource::Chunks(frames), None, Some(map)),
+        };
         let record = Arc::new(ResultRecord {
             number: self.number,
             kind: self.kind,
             // Never more than `max_images`, which is a u32.
             image_count: u32::try_from(self.images.len()).unwrap_or(u32::MAX),
-            metadata: Arc::new(self.metadata(scene, quality, glb.len(), timings)),
+            metadata: Arc::new(ResultMetadata {
+                still_frames: self.still_frames(scene, &source),
+                ..self.metadata(scene, quality, glb.len(), timings)
+            }),
             cameras: Cameras::of(scene),
             frames: self.frames.iter().map(|frame| frame.job.clone()).collect(),
             size: self.size,
             source,
+            as_of: self.as_of,
         });
-        let result =
-            StoredResult::open(self.context.blobs.clone(), self.context.id, record.clone())?;
+        let (blobs, session) = (self.context.blobs.clone(), self.context.id);
+        let result = StoredResult::open(blobs, session, record.clone(), map)?;
         Ok(Generated {
             record,
             result: Arc::new(result),
@@ -210,6 +224,18 @@ impl Generation {
         assessment.finish(&images, scene.points.len())
     }
 
+    /// Names of the placed frames whose depth is nowhere, since they show nothing new.
+    fn still_frames(&self, scene: &Scene, source: &ResultSource) -> Vec<String> {
+        let ResultSource::Chunks(places) = source else {
+            return Vec::new();
+        };
+        let frames = self.frames.iter().zip(&scene.cameras).zip(places);
+        frames
+            .filter(|((_, camera), place)| camera.pose.is_some() && place.is_none())
+            .map(|((frame, _), _)| frame.name.clone())
+            .collect()
+    }
+
     fn metadata(
         &self,
         scene: &Scene,
@@ -247,6 +273,7 @@ impl Generation {
                 })
                 .map(|image| image.name.clone())
                 .collect(),
+            still_frames: Vec::new(),
             num_points: scene.points.len(),
             confidence_threshold: scene.confidence_threshold,
             aligned: !matches!(scene.alignment, Alignment::Unaligned { .. }),
@@ -254,10 +281,12 @@ impl Generation {
             known_cameras: model.poses
                 && self.frames.iter().all(|frame| frame.job.camera.is_some()),
             scale: model.scale,
+            scale_spread: self.scale_spread,
             model: format!("{} {}", model.name, model.version),
             options: self.config.points,
             quality,
             timings,
+            append: None,
         }
     }
 }

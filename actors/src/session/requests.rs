@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 use tokio_util::sync::DropGuard;
 
+use super::ledger::RequestRecord;
 use crate::answer::AnswerKind;
-use crate::ids::{ClientId, MessageId};
+use crate::ids::{ClientId, MessageId, RequestKey};
 use crate::session_event::{Progress, Stage};
 
 /// The requests of a session.
@@ -23,6 +25,7 @@ pub(super) struct Requests {
 /// A request that waits or runs.
 #[derive(Debug)]
 pub(super) struct Request {
+    pub key: RequestKey,
     pub client: ClientId,
     /// The client's identifier of the message.
     pub id: Option<MessageId>,
@@ -32,9 +35,24 @@ pub(super) struct Request {
     pub asked: Instant,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+impl Request {
+    /// A request of a client, from now on.
+    pub fn new(record: &RequestRecord, client: ClientId) -> Self {
+        Self {
+            key: record.key,
+            client,
+            id: record.id.clone(),
+            kind: record.kind,
+            before: record.before,
+            asked: Instant::now(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
-pub(super) enum RequestKind {
+pub(crate) enum RequestKind {
     Generate { incremental: bool },
     Finalize,
 }
@@ -119,6 +137,13 @@ impl Requests {
         self.next
     }
 
+    /// The number of a request that could not run.
+    pub fn take_number(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        number
+    }
+
     /// A request runs now, under [`next_number`](Self::next_number). Its job, if it has one, is
     /// cancelled when the request is finished or dropped.
     pub fn start(&mut self, request: Request, cancel: Option<DropGuard>) {
@@ -138,21 +163,20 @@ impl Requests {
         Some((running.number, &running.request))
     }
 
-    /// Progress of the running request, and who asked for it. Stage and fraction never decrease,
+    /// Progress of the running request. Stage and fraction never decrease,
     /// also if a job is retried. None for progress of an earlier request.
-    pub fn progress(&mut self, number: u64, progress: Progress) -> Option<(ClientId, Progress)> {
+    pub fn progress(&mut self, number: u64, progress: Progress) -> Option<Progress> {
         let running = self.running.as_mut()?;
         if running.number != number {
             return None;
         }
         running.stage = running.stage.max(progress.stage);
         running.fraction = running.fraction.max(progress.fraction);
-        let progress = Progress {
+        Some(Progress {
             stage: running.stage,
             fraction: running.fraction,
             message: progress.message,
-        };
-        Some((running.request.client, progress))
+        })
     }
 
     /// Takes the running request, if it has this number.
@@ -164,6 +188,17 @@ impl Requests {
     /// Takes the running request and cancels its job.
     pub fn cancel_running(&mut self) -> Option<Request> {
         self.running.take().map(|running| running.request)
+    }
+
+    /// Takes the requests with this identifier, or all: the one that runs, whose job is cancelled, and
+    /// those that wait.
+    pub fn cancel(&mut self, id: Option<&MessageId>) -> (Option<Request>, VecDeque<Request>) {
+        let is_meant = |request: &Request| id.is_none_or(|id| request.id.as_ref() == Some(id));
+        let running = self.running.take_if(|running| is_meant(&running.request));
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        let (cancelled, waiting) = waiting.partition(is_meant);
+        self.waiting = waiting;
+        (running.map(|running| running.request), cancelled)
     }
 
     /// Takes all waiting requests.

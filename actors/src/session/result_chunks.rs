@@ -3,33 +3,35 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use pointstream_reconstruction::cloud::Pixel;
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::prediction::PredictionMaps;
+use pointstream_reconstruction::stored::StoredPixels;
 use uuid::Uuid;
 
-/// Bytes of a pixel: frame and index, 32-bit little-endian.
-const PIXEL: usize = 8;
+use super::ledger::ChunkFrame;
+use crate::blobs::BlobView;
 
-/// The bytes of a result's pixels.
+/// The bytes of a result's pixels: frame and index, 32-bit little-endian.
 pub(super) fn pixel_bytes(pixels: &[Pixel]) -> Vec<u8> {
     let words = pixels.iter().flat_map(|pixel| [pixel.frame, pixel.index]);
     words.flat_map(u32::to_le_bytes).collect()
 }
 
-/// The maps of a frame's chunk, and the index of the frame there.
-type FrameMaps = (Arc<PredictionMaps<Bytes>>, usize);
+/// A frame in the maps of its chunk.
+struct FrameMaps {
+    chunk: Arc<PredictionMaps<BlobView>>,
+    row: usize,
+    depth_factor: f32,
+}
 
 /// The open files of a result of the map.
 pub(super) struct ResultChunks {
     /// Frame and index of each point, in ascending order.
-    pixels: Bytes,
-    /// Index of the first point of each frame; the last entry is the number of points.
-    first_points: Vec<usize>,
+    file: BlobView,
+    points: StoredPixels,
     /// For each frame, the maps of its chunk and its index there; `None` for a frame without depth.
     frames: Vec<Option<FrameMaps>>,
     pixels_per_frame: usize,
@@ -41,56 +43,59 @@ impl ResultChunks {
     /// # Errors
     /// If a file is missing or has another format.
     pub fn open(
-        pixels: Bytes,
-        frames: &[Option<(Uuid, usize)>],
+        pixels: BlobView,
+        frames: &[Option<ChunkFrame>],
         size: FrameSize,
-        chunk: impl Fn(Uuid) -> io::Result<Bytes>,
+        chunk: impl Fn(Uuid) -> io::Result<BlobView>,
     ) -> io::Result<Self> {
         let mut chunks = HashMap::new();
         let frames = frames
             .iter()
             .map(|frame| {
-                let Some((file, row)) = *frame else {
+                let Some(frame) = frame else {
                     return Ok(None);
                 };
-                let maps: &Arc<PredictionMaps<Bytes>> = match chunks.entry(file) {
+                let maps: &Arc<PredictionMaps<BlobView>> = match chunks.entry(frame.file) {
                     Entry::Occupied(known) => known.into_mut(),
                     Entry::Vacant(new) => {
-                        new.insert(Arc::new(PredictionMaps::new(chunk(file)?, size)?))
+                        new.insert(Arc::new(PredictionMaps::new(chunk(frame.file)?, size)?))
                     }
                 };
-                Ok(Some((maps.clone(), row)))
+                Ok(Some(FrameMaps {
+                    chunk: maps.clone(),
+                    row: frame.row,
+                    depth_factor: frame.depth_factor as f32,
+                }))
             })
             .collect::<io::Result<Vec<_>>>()?;
-        let (pairs, _) = pixels.as_chunks::<PIXEL>();
-        let first_points = (0..=frames.len())
-            .map(|frame| pairs.partition_point(|pair| (words(pair)[0] as usize) < frame))
-            .collect();
         Ok(Self {
-            first_points,
+            points: StoredPixels::find(&pixels, 0, pixels.len(), frames.len())?,
+            file: pixels,
             frames,
-            pixels,
             pixels_per_frame: size.columns() * size.rows(),
         })
     }
 
     /// Number of points of a frame, 0 if there is no such frame.
     pub fn point_count(&self, frame: usize) -> usize {
-        self.points_of(frame).map_or(0, |points| points.len())
+        self.points.count(frame)
     }
 
     /// Row-major indices of the pixels that are points.
     pub fn pixels(&self, frame: usize) -> io::Result<Vec<u32>> {
-        let points = self.points_of(frame).ok_or(io::ErrorKind::NotFound)?;
-        let (pairs, _) = self.pixels.as_chunks::<PIXEL>();
-        let pairs = pairs.get(points).ok_or(io::ErrorKind::UnexpectedEof)?;
-        Ok(pairs.iter().map(|pair| words(pair)[1]).collect())
+        self.points.of_frame(&self.file, frame)
     }
 
     /// The depth of a frame; of one without depth, 1 everywhere.
     pub fn depth(&self, frame: usize) -> io::Result<Vec<f32>> {
         match self.frame(frame)? {
-            Some((maps, row)) => maps.depth(*row),
+            Some(maps) => {
+                let mut depth = maps.chunk.depth(maps.row)?;
+                for value in &mut depth {
+                    *value *= maps.depth_factor;
+                }
+                Ok(depth)
+            }
             None => Ok(vec![1.0; self.pixels_per_frame]),
         }
     }
@@ -98,7 +103,7 @@ impl ResultChunks {
     /// The confidence of a frame; of one without depth, 1 everywhere, which means unknown.
     pub fn confidence(&self, frame: usize) -> io::Result<Vec<f32>> {
         match self.frame(frame)? {
-            Some((maps, row)) => maps.confidence(*row),
+            Some(maps) => maps.chunk.confidence(maps.row),
             None => Ok(vec![1.0; self.pixels_per_frame]),
         }
     }
@@ -107,16 +112,4 @@ impl ResultChunks {
         let frame = self.frames.get(frame).ok_or(io::ErrorKind::NotFound)?;
         Ok(frame.as_ref())
     }
-
-    fn points_of(&self, frame: usize) -> Option<Range<usize>> {
-        match self.first_points.get(frame..frame + 2)? {
-            &[first, end] => Some(first..end),
-            _ => None,
-        }
-    }
-}
-
-fn words(pair: &[u8; PIXEL]) -> [u32; 2] {
-    let [a, b, c, d, e, f, g, h] = *pair;
-    [[a, b, c, d], [e, f, g, h]].map(u32::from_le_bytes)
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use pointstream_reconstruction::formats::ResultFormat;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -11,7 +10,7 @@ use super::context::Context;
 use super::message::{FileId, ResultFileReply, SessionMessage};
 use super::stored_result::StoredResult;
 use crate::answer::{Answer, ResultFile};
-use crate::blobs::BlobName;
+use crate::blobs::{BlobName, BlobView};
 use crate::blocking::WorkFailed;
 use crate::error_kind::ErrorKind;
 use crate::errors::{ResultFileError, Unanswered};
@@ -33,7 +32,7 @@ enum File {
         cancel: DropGuard,
     },
     /// A view of the file.
-    Written(Bytes),
+    Written(BlobView),
 }
 
 impl ResultFiles {
@@ -50,6 +49,11 @@ impl ResultFiles {
         self.newest.as_ref().map(|result| result.answer())
     }
 
+    /// The newest result with its files.
+    pub fn newest_stored(&self) -> Option<&Arc<StoredResult>> {
+        self.newest.as_ref()
+    }
+
     pub fn has_result(&self) -> bool {
         self.newest.is_some()
     }
@@ -61,14 +65,17 @@ impl ResultFiles {
             .any(|file| matches!(file, File::Writing { .. }))
     }
 
-    /// Replaces the newest result. The files of the previous one are removed, except those that
-    /// are being written, which clients still wait for.
-    pub fn replace(&mut self, result: Arc<StoredResult>) {
+    /// Replaces the newest result. Returns the files of the previous one, except those that
+    /// are being written, which clients still wait for, and its GLB if a client has yet to get it.
+    #[must_use = "the files are not removed here"]
+    pub fn replace(&mut self, result: Arc<StoredResult>, keep_glb: bool) -> Vec<BlobName> {
         let Some(previous) = self.newest.replace(result) else {
-            return;
+            return Vec::new();
         };
         let number = previous.number();
         let mut names = StoredResult::files(number).to_vec();
+        let glb = BlobName::Result(number, ResultFormat::Glb);
+        names.retain(|name| !(keep_glb && *name == glb));
         self.files.retain(|&(of, format), file| {
             let removed = of == number && matches!(file, File::Written(_));
             if removed {
@@ -76,7 +83,12 @@ impl ResultFiles {
             }
             !removed
         });
-        self.context.remove(names);
+        names
+    }
+
+    /// Goes on with the result of an earlier process.
+    pub fn restore(&mut self, result: Option<Arc<StoredResult>>) {
+        self.newest = result;
     }
 
     /// Answers with the newest result in a format, which is written first if necessary.
@@ -119,7 +131,7 @@ impl ResultFiles {
     }
 
     /// A file was written, or not.
-    pub fn written(&mut self, id: FileId, outcome: Result<Bytes, ResultFileError>) {
+    pub fn written(&mut self, id: FileId, outcome: Result<BlobView, ResultFileError>) {
         let Some(File::Writing { waiting, cancel }) = self.files.remove(&id) else {
             return;
         };
@@ -187,7 +199,7 @@ impl ResultFiles {
         metrics.error(kind, Some(self.context.id), &error.to_string());
     }
 
-    fn file(&self, (number, format): FileId, bytes: Bytes) -> ResultFile {
+    fn file(&self, (number, format): FileId, bytes: BlobView) -> ResultFile {
         ResultFile {
             session: self.context.id,
             number,
@@ -218,9 +230,9 @@ async fn write(
     result: Arc<StoredResult>,
     format: ResultFormat,
     cancelled: CancellationToken,
-) -> Result<Bytes, ResultFileError> {
+) -> Result<BlobView, ResultFileError> {
     let limit = context.settings.job_timeout;
-    let slot = tokio::time::timeout(limit, context.result_files.slot())
+    let slot = tokio::time::timeout(limit, context.result_files.slot(context.id))
         .await
         .map_err(|_| Unanswered::Busy)??;
     let id = (result.number(), format);

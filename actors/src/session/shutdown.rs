@@ -15,6 +15,11 @@ impl Shutdown {
         self.waiting.push(reply);
     }
 
+    /// The system shuts down, and nobody waits for the session.
+    pub fn note(&mut self) {
+        self.begun = true;
+    }
+
     /// Whether no new work is accepted.
     pub fn has_begun(&self) -> bool {
         self.begun

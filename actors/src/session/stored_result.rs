@@ -3,20 +3,22 @@
 use std::io::{self, BufWriter, IntoInnerError};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use image::RgbImage;
-use pointstream_reconstruction::cloud::World;
+use pointstream_reconstruction::cloud::{FrameCloud, World};
 use pointstream_reconstruction::formats::colmap::write_colmap;
 use pointstream_reconstruction::formats::nerfstudio::write_nerfstudio;
 use pointstream_reconstruction::formats::npz::{NpzReader, write_npz};
 use pointstream_reconstruction::formats::ply::write_ply;
-use pointstream_reconstruction::formats::{FrameData, Reconstruction, ResultFormat, WriteError};
+use pointstream_reconstruction::formats::{
+    Cameras, FrameData, Reconstruction, ResultFormat, WriteError,
+};
+use pointstream_reconstruction::geometry::FrameSize;
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::{ResultRecord, ResultSource};
+use super::ledger::{ResultRecord, ResultSource, StoredMap};
 use super::result_chunks::ResultChunks;
 use crate::answer::Answer;
-use crate::blobs::{BlobKey, BlobName, Blobs};
+use crate::blobs::{BlobKey, BlobName, BlobView, Blobs};
 use crate::frames::read_frame;
 use crate::ids::SessionId;
 
@@ -26,11 +28,13 @@ pub(crate) struct StoredResult {
     answer: Arc<Answer>,
     blobs: Arc<dyn Blobs>,
     source: Source,
+    /// The map that it was made of, as it was then.
+    map: Option<Arc<StoredMap>>,
 }
 
 /// The open files of a [`ResultSource`].
 enum Source {
-    Arrays(NpzReader<Bytes>),
+    Arrays(NpzReader<BlobView>),
     Chunks(ResultChunks),
 }
 
@@ -52,9 +56,11 @@ impl StoredResult {
         blobs: Arc<dyn Blobs>,
         session: SessionId,
         record: Arc<ResultRecord>,
+        map: Option<Arc<StoredMap>>,
     ) -> io::Result<Self> {
         let view = |name| blobs.view(&BlobKey { session, name });
         let of_format = |format| view(BlobName::Result(record.number, format));
+        let answer = Self::open_answer(blobs.as_ref(), session, &record)?;
         let source = match &record.source {
             ResultSource::Arrays => {
                 let npz = of_format(ResultFormat::Npz)?;
@@ -66,17 +72,32 @@ impl StoredResult {
                 Source::Chunks(ResultChunks::open(pixels, frames, record.size, chunk)?)
             }
         };
+        let of_map = matches!(source, Source::Chunks(_));
         Ok(Self {
             source,
-            answer: Arc::new(Answer {
-                number: record.number,
-                kind: record.kind,
-                image_count: record.image_count,
-                glb: of_format(ResultFormat::Glb)?,
-                metadata: record.metadata.clone(),
-            }),
+            answer: Arc::new(answer),
             blobs,
             record,
+            map: map.filter(|_| of_map),
+        })
+    }
+
+    /// Opens the file that a client gets.
+    ///
+    /// # Errors
+    /// If it is missing.
+    pub fn open_answer(
+        blobs: &dyn Blobs,
+        session: SessionId,
+        record: &ResultRecord,
+    ) -> io::Result<Answer> {
+        let name = BlobName::Result(record.number, ResultFormat::Glb);
+        Ok(Answer {
+            number: record.number,
+            kind: record.kind,
+            image_count: record.image_count,
+            glb: blobs.view(&BlobKey { session, name })?,
+            metadata: record.metadata.clone(),
         })
     }
 
@@ -89,11 +110,43 @@ impl StoredResult {
         &self.answer
     }
 
+    /// The map that it was made of, as it was then; `None` for one run of the model.
+    pub fn map(&self) -> Option<&StoredMap> {
+        self.map.as_deref()
+    }
+
+    pub fn cameras(&self) -> &Cameras {
+        &self.record.cameras
+    }
+
+    /// The size that all frames were cropped to.
+    pub fn size(&self) -> FrameSize {
+        self.record.size
+    }
+
+    /// The placed frames with their points. Blocks.
+    ///
+    /// # Errors
+    /// [`WriteError`] if the stored data cannot be read.
+    pub fn frame_clouds(&self) -> Result<Vec<FrameCloud>, WriteError> {
+        let frames = Frames {
+            result: self,
+            cancelled: &CancellationToken::new(),
+        };
+        let reconstruction = Reconstruction {
+            cameras: &self.record.cameras,
+            frames: &frames,
+        };
+        let placed = reconstruction.placed();
+        let clouds = placed.filter_map(|frame| reconstruction.frame_cloud(&frame).transpose());
+        clouds.collect()
+    }
+
     /// The file, if the result was stored in this format.
-    pub fn stored(&self, format: ResultFormat) -> Option<Bytes> {
+    pub fn stored(&self, format: ResultFormat) -> Option<BlobView> {
         match (format, &self.source) {
             (ResultFormat::Glb, _) => Some(self.answer.glb.clone()),
-            (ResultFormat::Npz, Source::Arrays(arrays)) => Some(arrays.bytes().clone()),
+            (ResultFormat::Npz, Source::Arrays(arrays)) => Some(arrays.file().clone()),
             _ => None,
         }
     }
@@ -107,7 +160,7 @@ impl StoredResult {
         format: ResultFormat,
         key: &BlobKey,
         cancelled: &CancellationToken,
-    ) -> Result<Bytes, WriteError> {
+    ) -> Result<BlobView, WriteError> {
         if let Some(stored) = self.stored(format) {
             return Ok(stored);
         }

@@ -10,6 +10,8 @@ use super::image_outcome::{ImageError, StoredImage};
 pub(super) struct Uploads {
     queue: VecDeque<Upload>,
     next: u64,
+    /// How many of the oldest are being recorded.
+    recording: usize,
 }
 
 struct Upload {
@@ -21,9 +23,15 @@ struct Upload {
 
 /// An upload that can be answered.
 pub(super) struct SettledUpload {
-    pub number: u64,
     pub envelope: Envelope,
     pub outcome: Result<StoredImage, ImageError>,
+}
+
+/// An upload that can be answered, in the queue.
+pub(super) struct SettledImage<'a> {
+    pub number: u64,
+    pub envelope: &'a Envelope,
+    pub outcome: &'a mut Result<StoredImage, ImageError>,
 }
 
 impl Uploads {
@@ -32,6 +40,7 @@ impl Uploads {
         Self {
             queue: VecDeque::new(),
             next,
+            recording: 0,
         }
     }
 
@@ -68,11 +77,42 @@ impl Uploads {
         }
     }
 
+    /// Whether uploads are being recorded. Others are answered after them.
+    pub fn is_recording(&self) -> bool {
+        self.recording > 0
+    }
+
+    /// The uploads that can be answered, the oldest first.
+    pub fn settled(&mut self) -> impl Iterator<Item = SettledImage<'_>> {
+        self.queue.iter_mut().map_while(|upload| {
+            let outcome = upload.outcome.as_mut()?;
+            Some(SettledImage {
+                number: upload.number,
+                envelope: &upload.envelope,
+                outcome,
+            })
+        })
+    }
+
+    /// So many of the oldest uploads are being recorded.
+    pub fn record(&mut self, count: usize) {
+        self.recording = count;
+    }
+
+    /// Takes the oldest of the uploads that were being recorded.
+    pub fn next_recorded(&mut self) -> Option<SettledUpload> {
+        self.recording = self.recording.checked_sub(1)?;
+        self.take()
+    }
+
     /// The oldest upload, if its outcome is known.
     pub fn next_settled(&mut self) -> Option<SettledUpload> {
+        (!self.is_recording()).then(|| self.take()).flatten()
+    }
+
+    fn take(&mut self) -> Option<SettledUpload> {
         let upload = self.queue.pop_front_if(|upload| upload.outcome.is_some())?;
         Some(SettledUpload {
-            number: upload.number,
             envelope: upload.envelope,
             outcome: upload.outcome?,
         })

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::slice;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ids::SessionId;
+use crate::outbox::{Event, EventContent};
 
 /// Delays before each further attempt. After the last one the folder stays until the next start of
 /// the server, which removes it.
@@ -15,6 +17,17 @@ const DELAYS: [Duration; 4] = [
     Duration::from_secs(600),
 ];
 
+/// What is known of a session that has ended.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    /// The name of the session's creator.
+    pub creator: Option<Arc<str>>,
+    /// What receivers of webhooks are told; `None` if there are none.
+    pub tells: Option<EventContent>,
+    /// What they may not have been told before; `None` if that is certain, or known to the outbox.
+    pub had: Option<Vec<Event>>,
+}
+
 /// Sessions that have ended but whose files could not be removed.
 #[derive(Default)]
 pub(super) struct Leftovers {
@@ -22,6 +35,7 @@ pub(super) struct Leftovers {
 }
 
 struct Leftover {
+    ended: Ended,
     delays: slice::Iter<'static, Duration>,
     /// Whether the next attempt is scheduled already.
     scheduled: bool,
@@ -38,13 +52,15 @@ pub(super) enum Next {
 }
 
 impl Leftovers {
-    pub fn contains(&self, id: SessionId) -> bool {
-        self.sessions.contains_key(&id)
+    /// A session, if it is among them.
+    pub fn get(&self, id: SessionId) -> Option<&Ended> {
+        self.sessions.get(&id).map(|leftover| &leftover.ended)
     }
 
     /// An attempt failed.
-    pub fn failed(&mut self, id: SessionId) -> Next {
+    pub fn failed(&mut self, id: SessionId, ended: Ended) -> Next {
         let leftover = self.sessions.entry(id).or_insert_with(|| Leftover {
+            ended,
             delays: DELAYS.iter(),
             scheduled: false,
         });
@@ -69,14 +85,11 @@ impl Leftovers {
         self.sessions.remove(&id).is_some()
     }
 
-    /// The time of a scheduled attempt has come. Returns whether the files are still there.
-    pub fn due(&mut self, id: SessionId) -> bool {
-        match self.sessions.get_mut(&id) {
-            Some(leftover) => {
-                leftover.scheduled = false;
-                true
-            }
-            None => false,
-        }
+    /// The time of a scheduled attempt has come. Returns the session if the files are
+    /// still there.
+    pub fn due(&mut self, id: SessionId) -> Option<Ended> {
+        let leftover = self.sessions.get_mut(&id)?;
+        leftover.scheduled = false;
+        Some(leftover.ended.clone())
     }
 }

@@ -1,12 +1,14 @@
 //! Messages of the supervisor.
 
-use crate::blocking::WorkFailed;
-use crate::errors::{CreateSessionError, DeleteSessionError};
+use crate::creator::{Creator, Whose};
+use crate::errors::{CreateSessionError, DeleteSessionError, RestartError, StorageFailed};
 use crate::handle::{OwnedSession, SessionHandle};
 use crate::ids::SessionId;
 use crate::mailbox::{Mailbox, Reply};
+use crate::outbox::Webhook;
 use crate::report::ActorReport;
 use crate::session::message::SessionMessage;
+use crate::session::restore::{Found, RestoreError, Restored};
 use crate::session_config::SessionConfig;
 
 /// The address of a session.
@@ -21,47 +23,39 @@ pub(crate) type DeleteReply = Reply<Result<(), DeleteSessionError>>;
 /// Messages of the supervisor.
 pub(crate) enum SupervisorMessage {
     /// Create a session.
-    Create(SessionConfig, CreateReply),
-    /// The folder of a new session is created, or not.
-    FolderCreated {
-        id: SessionId,
+    Create {
         config: SessionConfig,
-        outcome: Result<(), FolderError>,
+        creator: Option<Creator>,
+        webhook: Option<Webhook>,
         reply: CreateReply,
     },
-    /// Find a session.
-    Find(SessionId, Reply<Option<SessionHandle>>),
-    /// All sessions, the oldest first.
-    List(Reply<Vec<SessionMailbox>>),
-    /// End a session. Answered when its files are removed.
-    Delete(SessionId, DeleteReply),
+    /// The folder of a new session is created and begins its journal, or not.
+    FolderCreated {
+        id: SessionId,
+        outcome: Result<Box<Restored>, StorageFailed>,
+        reply: CreateReply,
+    },
+    /// A session that has failed is read from its journal, or cannot be.
+    Restored {
+        id: SessionId,
+        outcome: Result<Found, RestoreError>,
+    },
+    /// Find a session among those that the caller may reach.
+    Find(SessionId, Whose, Reply<Option<SessionHandle>>),
+    /// All sessions that the caller may reach, the oldest first.
+    List(Whose, Reply<Vec<SessionMailbox>>),
+    /// End a session that the caller may reach. Answered when its files are removed.
+    Delete(SessionId, Whose, DeleteReply),
     /// The folder of an ended session is removed, or not.
-    FolderRemoved(SessionId, Result<(), FolderError>),
+    FolderRemoved(SessionId, Result<(), StorageFailed>),
     /// Try again to remove a folder. Sent by the supervisor to itself.
     RemoveAgain(SessionId),
     /// Kill a worker and start it again. Answers whether there is such a worker.
-    RestartWorker(usize, Reply<bool>),
+    RestartWorker(usize, Reply<Result<(), RestartError>>),
     /// The live tree of actors.
     Report(Reply<ActorReport>),
     /// Create no more sessions. Answers with those that exist.
     Drain(Reply<Vec<SessionMailbox>>),
-    /// End all sessions. Answered when their files are removed.
+    /// End all sessions. Those that are kept go on in the next process.
     CloseAll(Reply<()>),
-}
-
-/// A session's folder could not be created or removed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct FolderError(pub String);
-
-impl From<std::io::Error> for FolderError {
-    fn from(error: std::io::Error) -> Self {
-        Self(error.to_string())
-    }
-}
-
-impl From<WorkFailed> for FolderError {
-    fn from(failed: WorkFailed) -> Self {
-        Self(failed.to_string())
-    }
 }

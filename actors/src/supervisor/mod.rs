@@ -1,5 +1,5 @@
-//! The supervisor: starts the pool and the sessions, restarts the pool when it fails, and removes
-//! a session's files however it ended.
+//! The supervisor: starts the pool and the sessions, also those of an earlier process, restarts the pool
+//! and sessions when they fail, and removes a session's files however it ended.
 
 mod leftovers;
 mod message;
@@ -12,9 +12,12 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 
 use crate::actor_status::ActorStatus;
 use crate::blobs::Blobs;
+use crate::journal::Journals;
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
+use crate::outbox::Outbox;
 use crate::pool::LocalDispatcher;
+use crate::session::restore::Restored;
 use crate::settings::Settings;
 pub(crate) use message::{SessionMailbox, SupervisorMessage};
 use state::State;
@@ -26,8 +29,13 @@ pub(crate) struct Supervisor;
 pub(crate) struct SupervisorArgs {
     pub settings: Arc<Settings>,
     pub blobs: Arc<dyn Blobs>,
+    pub journals: Journals,
+    /// The sessions of an earlier process, the oldest first.
+    pub restored: Vec<Restored>,
     /// Its pool is started under the supervisor.
     pub dispatcher: Arc<LocalDispatcher>,
+    /// Started under the supervisor, too.
+    pub outbox: Option<Outbox>,
     pub status: Arc<ActorStatus>,
     pub metrics: Arc<Metrics>,
     /// Whether the system shuts down.

@@ -9,9 +9,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::{FakeModel, settings};
-use crate::blobs::{Blobs, DataDir};
+use crate::blobs::{Blobs, DataDir, DiskLimits};
 use crate::jobs::contract::{self, Subject};
 use crate::jobs::{JobFailure, JobKind};
+use crate::journal::Durability;
 use crate::metrics::Metrics;
 use crate::pool::LocalDispatcher;
 use crate::settings::Settings;
@@ -48,9 +49,14 @@ impl Local {
         let encoded = model.encoded.clone();
         let mut settings = settings(folder.path(), model, 1);
         change(&mut settings);
-        let data_dir = DataDir::open(folder.path()).expect("usable");
-        let blobs: Arc<dyn Blobs> = Arc::new(data_dir);
         let metrics = Metrics::new().expect("valid metrics");
+        let data_dir = DataDir::open(
+            folder.path(),
+            DiskLimits::NONE,
+            metrics.disk.clone(),
+            Durability::Sync,
+        );
+        let blobs: Arc<dyn Blobs> = Arc::new(data_dir.expect("usable"));
         let dispatcher = Arc::new(LocalDispatcher::new(
             Arc::new(settings),
             blobs.clone(),
@@ -191,7 +197,10 @@ async fn nothing_is_kept_of_a_job_whose_worker_was_killed() {
     held.running().await;
     let (reply, restarted) = oneshot::channel();
     local.dispatcher.restart_worker(0, reply);
-    assert!(restarted.await.expect("the pool lives"));
+    restarted
+        .await
+        .expect("the pool lives")
+        .expect("it is the first restart");
     drop(running);
     subject.dispatcher.forget(session);
     drop(held.hold);

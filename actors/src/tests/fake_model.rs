@@ -8,8 +8,9 @@ use image::RgbImage;
 use nalgebra::{Matrix3, Matrix4};
 use pointstream_reconstruction::geometry::{Distortion, FrameSize};
 use pointstream_reconstruction::model::{
-    CONTRACT_VERSION, CameraPriors, Device, Extension, ExtensionFrame, Features, FramesPerCall,
-    LoadModel, Metadata, Model, ModelError, OnStep, Precision, Scale, Shortage, Step,
+    AdjustedCamera, Adjustment, CONTRACT_VERSION, CameraPriors, Device, Extension, ExtensionFrame,
+    Features, FramesPerCall, LoadModel, Metadata, Model, ModelError, OnStep, Precision, Scale,
+    Shortage, Step, Workload,
 };
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 use tokio::sync::mpsc::UnboundedSender;
@@ -30,8 +31,19 @@ pub(crate) struct FakeModel {
     pub entered: Option<UnboundedSender<usize>>,
     /// Whether `predict` fails.
     pub fails: bool,
+    /// Frames that there is memory for, if it is little.
+    pub most_frames: Option<usize>,
+    /// Memory that each frame needs.
+    pub frame_bytes: u64,
+    /// Free memory of the device.
+    pub free: Option<u64>,
+    /// Number of frames of each call of `predict`.
+    pub predicted: Arc<Mutex<Vec<usize>>>,
     /// For each call of `extend`, which of the placed frames had the model's own maps.
     pub extended: Arc<Mutex<Vec<Vec<bool>>>>,
+    /// For each call of `adjust`, its number of frames.
+    pub adjusted: Arc<Mutex<Vec<usize>>>,
+    pub panics_in_adjust: Arc<AtomicU32>,
 }
 
 impl FakeModel {
@@ -45,7 +57,13 @@ impl FakeModel {
             gate: None,
             entered: None,
             fails: false,
+            most_frames: None,
+            frame_bytes: 0,
+            free: None,
+            predicted: Arc::default(),
             extended: Arc::default(),
+            adjusted: Arc::default(),
+            panics_in_adjust: Arc::default(),
         }
     }
 
@@ -78,6 +96,7 @@ fn metadata() -> Metadata {
         hints: false,
         extend: true,
         describe: true,
+        adjust: false,
         normalisation: None,
         source_digest: None,
         memory: None,
@@ -115,8 +134,36 @@ impl Model for FakeModel {
         self.frames_per_call
     }
 
-    fn check_memory(&self, _: usize, _: FrameSize) -> Result<(), Shortage> {
-        Ok(())
+    fn free_memory(&self) -> Option<u64> {
+        self.free
+    }
+
+    fn check_memory(&self, work: Workload, available: Option<u64>) -> Result<u64, Shortage> {
+        let (Workload::Prediction { frames, .. }
+        | Workload::Encoding { frames, .. }
+        | Workload::Adjustment { frames, .. }) = work;
+        if let Some(fitting_frames) = self.most_frames
+            && frames > fitting_frames
+        {
+            return Err(Shortage {
+                frames,
+                needed: frames as u64,
+                free: fitting_frames as u64,
+                fitting_frames,
+                fitting_scale: None,
+            });
+        }
+        let needed = self.frame_bytes * frames as u64;
+        match available {
+            Some(available) if needed > available => Err(Shortage {
+                frames,
+                needed,
+                free: available,
+                fitting_frames: (available / self.frame_bytes) as usize,
+                fitting_scale: None,
+            }),
+            _ => Ok(needed),
+        }
     }
 
     fn encode(&self, frames: &[RgbImage]) -> Result<Vec<Features>, ModelError> {
@@ -148,6 +195,10 @@ impl Model for FakeModel {
                 reason: "told to fail".to_owned(),
             });
         }
+        self.predicted
+            .lock()
+            .expect("no panic")
+            .push(features.len());
         let size = features[0].size();
         let pixels = size.columns() * size.rows() * features.len();
         let camera = Camera {
@@ -163,6 +214,7 @@ impl Model for FakeModel {
             depth: (0..pixels).map(|index| 2.0 + index as f32 * 1e-4).collect(),
             confidence: vec![5.0; pixels],
             report: None,
+            links: None,
         })
     }
 
@@ -192,5 +244,24 @@ impl Model for FakeModel {
             prediction,
             maps: maps.collect(),
         })
+    }
+
+    fn adjust(
+        &self,
+        adjustment: &Adjustment<'_>,
+    ) -> Result<Vec<Option<AdjustedCamera>>, ModelError> {
+        panic_if_told(&self.panics_in_adjust);
+        self.adjusted
+            .lock()
+            .expect("no panic")
+            .push(adjustment.frames.len());
+        let frames = adjustment.frames.iter();
+        let adjusted = frames.map(|frame| {
+            Some(AdjustedCamera {
+                camera: frame.camera.clone(),
+                depth_factor: 1.0,
+            })
+        });
+        Ok(adjusted.collect())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::{FakeModel, Fixture};
 use crate::jobs::contract::until;
-use crate::{ClientMessage, CloseReason, SessionEvent};
+use crate::{ClientMessage, CloseReason, SessionEvent, Whose};
 
 #[tokio::test]
 async fn a_panicking_model_restarts_its_worker_and_the_job_is_tried_again() {
@@ -68,11 +68,21 @@ async fn a_session_that_dies_tells_its_client_and_touches_nobody_else() {
         other => panic!("the end is due, but it is {other:?}"),
     }
     assert!(client.requests.send(ClientMessage::Ping).await.is_err());
-    assert!(fixture.system.session(client.id).await.is_err());
+    assert!(
+        fixture
+            .system
+            .session(client.id, Whose::Anyones)
+            .await
+            .is_err()
+    );
 
     let answer = neighbour.generate().await;
     assert!(matches!(answer, SessionEvent::Result { .. }), "{answer:?}");
-    let left = fixture.system.sessions().await.expect("it answers");
+    let left = fixture
+        .system
+        .sessions(Whose::Anyones)
+        .await
+        .expect("it answers");
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].id, neighbour.id);
     fixture.client().await;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use super::{FakeModel, Fixture};
-use crate::{ActorReport, ClientMessage, SessionEvent};
+use crate::{ActorReport, ClientMessage, SessionEvent, Whose};
 
 /// Waits until no frames wait, which requests would overtake.
 async fn no_jobs_are_left(fixture: &Fixture) {
@@ -147,7 +147,10 @@ async fn frames_of_a_deleted_session_are_not_encoded_and_fail_nobody_elses() {
     while fixture.pool().await.queue_depth != Some(2) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let gone = fixture.system.delete_session(deleted.id).await;
+    let gone = fixture
+        .system
+        .delete_session(deleted.id, Whose::Anyones)
+        .await;
     assert_eq!(gone, Ok(()));
     drop(go_on);
     no_jobs_are_left(&fixture).await;

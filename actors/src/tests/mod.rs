@@ -1,11 +1,14 @@
 //! Tests of the system through its public interface, with a fake model.
 
+mod adjusting;
 mod contract;
 mod extending;
 mod fake_model;
 mod faults;
 mod joining;
+mod memory;
 mod owners;
+mod webhooks;
 
 use std::io::Cursor;
 use std::path::Path;
@@ -20,8 +23,8 @@ use ractor::ActorCell;
 pub(crate) use fake_model::FakeModel;
 
 use crate::{
-    ActorReport, ClientMessage, Events, ImageUpload, Requests, SessionConfig, SessionEvent,
-    SessionId, Settings, System,
+    ActorReport, AttachOptions, ClientMessage, Events, ImageUpload, Requests, SessionConfig,
+    SessionEvent, SessionId, Settings, System,
 };
 
 struct Fixture {
@@ -50,12 +53,17 @@ impl Fixture {
     async fn client_of(&self, config: SessionConfig) -> Client {
         let session = self
             .system
-            .create_session(config)
+            .create_session(config, None, None)
             .await
             .expect("room")
-            .keep();
+            .keep()
+            .await
+            .expect("kept");
         let id = session.id();
-        let (requests, events) = session.attach(false).await.expect("room");
+        let (requests, events) = session
+            .attach(AttachOptions::default())
+            .await
+            .expect("room");
         let mut client = Client {
             id,
             requests,
@@ -76,18 +84,21 @@ impl Fixture {
 
     /// The actor of the only session.
     fn session_actor(&self) -> ActorCell {
-        let supervisor = self.system.supervisor().get_cell();
-        let mut sessions: Vec<_> = supervisor
-            .get_children()
-            .into_iter()
-            .filter(|child| child.get_children().is_empty())
-            .collect();
-        assert_eq!(
-            sessions.len(),
-            1,
-            "the pool has workers, a session has none"
-        );
+        let mut sessions = self.sessions();
+        assert_eq!(sessions.len(), 1);
         sessions.remove(0)
+    }
+
+    /// The actors of all sessions.
+    fn sessions(&self) -> Vec<ActorCell> {
+        let children = self.system.supervisor().get_cell().get_children();
+        let outbox = self.system.outbox();
+        let is_outbox = |child: &ActorCell| outbox.is_some_and(|outbox| outbox.is_outbox(child));
+        // The pool has workers, a session has none.
+        let sessions = children
+            .into_iter()
+            .filter(|child| child.get_children().is_empty());
+        sessions.filter(|child| !is_outbox(child)).collect()
     }
 }
 
@@ -98,6 +109,10 @@ fn settings(folder: &Path, model: FakeModel, workers: usize) -> Settings {
         devices: vec![Device::Cpu],
         workers_per_device: workers,
         max_sessions: 10,
+        max_jobs_of_creator: None,
+        durability: crate::journal::Durability::Sync,
+        disk: crate::blobs::DiskLimits::NONE,
+        unused_session_timeout: Duration::from_secs(3600),
         session_timeout: Duration::from_secs(600),
         max_images_limit: 10,
         max_points_limit: 10_000,
@@ -112,9 +127,12 @@ fn settings(folder: &Path, model: FakeModel, workers: usize) -> Settings {
             max_pixels: 1 << 20,
         },
         upload_buffer_bytes: 8 << 20,
+        decode_memory_bytes: 32 << 20,
+        job_memory_bytes: u64::MAX,
         feature_cache_bytes: 8 << 20,
         job_timeout: Duration::from_secs(60),
         drain_timeout: Duration::from_secs(1),
+        courier: None,
     }
 }
 
@@ -139,7 +157,7 @@ impl Client {
     async fn next(&mut self) -> SessionEvent {
         loop {
             let delivery = self.maybe_next().await.expect("an event is due");
-            if !matches!(delivery, SessionEvent::Progress(_)) {
+            if !matches!(delivery, SessionEvent::Progress { .. }) {
                 return delivery;
             }
         }

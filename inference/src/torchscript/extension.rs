@@ -67,6 +67,7 @@ impl TorchScriptModel {
             )?;
             (maps, Vec::new())
         };
+        let links = self.links(&state, &size, work)?;
         let of_new = |frame: &usize| cameras[*frame].clone();
         let cameras: Vec<Camera> = new.iter().map(of_new).collect();
         Ok(Extension {
@@ -76,6 +77,7 @@ impl TorchScriptModel {
                 depth: maps.depth,
                 confidence: maps.confidence,
                 report: report.map(|report| new.iter().map(|frame| report[*frame]).collect()),
+                links,
             },
             maps: own,
         })
@@ -92,7 +94,13 @@ impl TorchScriptModel {
         let cameras = frames
             .iter()
             .map(|frame| frame.placed.map(|placed| placed.camera));
-        let cameras = placed_rows(cameras, self.metadata.distortion, self.device, work)?;
+        let cameras = placed_rows(
+            cameras,
+            self.metadata.distortion,
+            "relate_extended",
+            self.device,
+            work,
+        )?;
         let hints: Vec<_> = frames.iter().map(|frame| frame.hint).collect();
         let hints = hint_rows(&hints, self.device, work)?;
         self.call("relate_extended", &[&rows, &cameras, &hints, size], work)

@@ -7,7 +7,7 @@ use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::model::{
     CameraGroup, CameraHint, Device, Features, KnownCamera, ModelError,
 };
-use pointstream_reconstruction::prediction::Camera;
+use pointstream_reconstruction::prediction::{Camera, Link};
 use tch::{Kind, Tensor};
 
 use super::errors::{Work, call_error};
@@ -92,6 +92,7 @@ pub(super) fn tensor_of(
 pub(super) fn placed_rows<'a>(
     cameras: impl ExactSizeIterator<Item = Option<&'a Camera>>,
     distortion: bool,
+    entry_point: &'static str,
     device: Device,
     work: Work,
 ) -> Result<Tensor, ModelError> {
@@ -115,7 +116,7 @@ pub(super) fn placed_rows<'a>(
         }
         numbers.resize(begin + columns, 0.0);
     }
-    matrix(&numbers, columns, "relate_extended", device, work)
+    matrix(&numbers, columns, entry_point, device, work)
 }
 
 /// Known cameras as float32 `[N, 21]`: extrinsics 3x4 and intrinsics 3x3, both row-major.
@@ -157,6 +158,19 @@ pub(super) fn hint_rows(
         numbers.extend([group as f32, pixels as f32, deviation as f32]);
     }
     matrix(&numbers, HINT_NUMBERS, "relate_hinted", device, work)
+}
+
+/// Links as float32 `[O, 4]`: frame, x, y, track.
+pub(super) fn link_rows(links: &[Link], device: Device, work: Work) -> Result<Tensor, ModelError> {
+    const COLUMNS: usize = 4;
+    let rows = links
+        .iter()
+        .flat_map(|link| [link.frame as f32, link.x, link.y, link.track as f32]);
+    let numbers: Vec<f32> = rows.collect();
+    let tensor = Tensor::f_from_slice(&numbers)
+        .and_then(|tensor| tensor.f_reshape([links.len() as i64, COLUMNS as i64]))
+        .map_err(|error| call_error("adjust", &error, work))?;
+    send(tensor, device, work)
 }
 
 fn check_count(found: usize, what: &str, work: Work) -> Result<(), ModelError> {

@@ -1,5 +1,6 @@
 //! Runs models that are TorchScript archives with libtorch.
 
+mod adjustment;
 mod errors;
 mod extension;
 mod inputs;

@@ -5,8 +5,9 @@ use std::ops::{ControlFlow, Range};
 use ::image::RgbImage;
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::model::{
-    CameraPriors, Device, Extension, ExtensionFrame, Features, FramesPerCall, Metadata, Model,
-    ModelError, OnStep, Scale, Shortage, Step, adopt_known_cameras,
+    AdjustedCamera, Adjustment, CameraPriors, Device, Extension, ExtensionFrame, Features,
+    FramesPerCall, Metadata, Model, ModelError, OnStep, Scale, Shortage, Step, Workload,
+    adopt_known_cameras,
 };
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 use tch::{CModule, Tensor};
@@ -128,11 +129,14 @@ impl Model for TorchScriptModel {
         self.frames_per_call.encoded(self.device, memory, size)
     }
 
-    fn check_memory(&self, frames: usize, size: FrameSize) -> Result<(), Shortage> {
+    fn free_memory(&self) -> Option<u64> {
+        free_memory(self.device)
+    }
+
+    fn check_memory(&self, work: Workload, available: Option<u64>) -> Result<u64, Shortage> {
         let memory = self.metadata.memory.unwrap_or_default();
         let frames_per_call = |size| self.frames_per_call(size);
-        let free = free_memory(self.device);
-        memory.check(self.device, frames, size, frames_per_call, free)
+        memory.check(self.device, work, frames_per_call, available)
     }
 
     fn encode(&self, frames: &[RgbImage]) -> Result<Vec<Features>, ModelError> {
@@ -262,6 +266,7 @@ impl Model for TorchScriptModel {
             depth: maps.depth,
             confidence: maps.confidence,
             report,
+            links: self.links(&state, &size, work)?,
         };
         if let Some(known) = known_cameras.filter(|_| self.metadata.scale == Scale::Relative) {
             adopt_known_cameras(&mut prediction, known);
@@ -301,6 +306,13 @@ impl Model for TorchScriptModel {
         on_step: &mut OnStep<'_>,
     ) -> Result<Extension, ModelError> {
         self.extend_frames(frames, on_step)
+    }
+
+    fn adjust(
+        &self,
+        adjustment: &Adjustment<'_>,
+    ) -> Result<Vec<Option<AdjustedCamera>>, ModelError> {
+        self.adjust_frames(adjustment)
     }
 }
 

@@ -8,7 +8,8 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 
 export const REPOSITORY = resolve(import.meta.dirname, '../../..');
-const PROGRAM = process.env.POINTSTREAM_PROGRAM ?? join(REPOSITORY, 'target/debug/pointstream');
+export const PROGRAM =
+  process.env.POINTSTREAM_PROGRAM ?? join(REPOSITORY, 'target/debug/pointstream');
 
 /** Path of a test model by its name; run.sh writes the models. */
 export function archive(name) {
@@ -45,7 +46,7 @@ export async function startServer(...options) {
 function address(server) {
   return new Promise((found) => {
     createInterface({ input: server.stdout }).on('line', (line) => {
-      const match = /http:\/\/[\d.]+:\d+/.exec(line);
+      const match = /https?:\/\/[\d.]+:\d+/.exec(line);
       if (match) {
         found(match[0]);
       }

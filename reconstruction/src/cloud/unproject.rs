@@ -1,12 +1,12 @@
 //! Maps pixels with depth to points.
 
-use nalgebra::{Matrix3, Similarity3, Vector3};
+use nalgebra::{Affine3, Isometry3, Matrix3, Similarity3, Vector3};
 use rayon::prelude::*;
 
 use super::confident::ConfidentPixels;
 use super::sample::Pixel;
 use super::view::{View, undistorted};
-use crate::geometry::{FrameSize, Undistortion};
+use crate::geometry::{Distortion, FrameSize, Undistortion};
 use crate::prediction::Prediction;
 
 /// Pixels per parallel task.
@@ -102,6 +102,26 @@ impl FrameMap {
             centre: camera_to_target.isometry.translation.vector,
             lens,
         }
+    }
+
+    /// `to` maps camera coordinates to the target coordinates; `size` is that of the frame. `None` if
+    /// the intrinsics cannot be inverted.
+    pub fn of_lens(
+        intrinsics: Matrix3<f64>,
+        distortion: Distortion,
+        to: &Affine3<f64>,
+        size: FrameSize,
+    ) -> Option<Self> {
+        let at_origin = View {
+            intrinsics,
+            inverse_intrinsics: intrinsics.try_inverse()?,
+            distortion,
+            camera_to_world: Isometry3::identity(),
+        };
+        let mut map = Self::new(&at_origin, &Similarity3::identity(), size);
+        map.ray = to.matrix().fixed_view::<3, 3>(0, 0) * map.ray;
+        map.centre = to.matrix().fixed_view::<3, 1>(0, 3).into_owned();
+        Some(map)
     }
 
     /// The point of the pixel with the row-major index `index` in a frame of `width` columns. NaN

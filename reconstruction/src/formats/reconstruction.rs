@@ -6,7 +6,7 @@ use ::image::RgbImage;
 use nalgebra::{Isometry3, Similarity3};
 use serde::{Deserialize, Serialize};
 
-use crate::cloud::{FrameMap, Scene, SceneCamera, View};
+use crate::cloud::{FrameCloud, FrameMap, Scene, SceneCamera, View};
 use crate::geometry::FrameSize;
 use crate::prediction::Camera;
 
@@ -50,11 +50,13 @@ impl Cameras {
         self.cameras.is_empty()
     }
 
-    pub(super) fn all(&self) -> &[SceneCamera] {
+    /// One for each frame, in the order of the frames.
+    pub fn all(&self) -> &[SceneCamera] {
         &self.cameras
     }
 
-    pub(super) fn world_to_glb(&self) -> &Similarity3<f64> {
+    /// From the world of the cameras to GLB coordinates.
+    pub fn world_to_glb(&self) -> &Similarity3<f64> {
         &self.world_to_glb
     }
 }
@@ -199,6 +201,17 @@ impl<'a> Reconstruction<'a> {
                 }
             })
             .collect()
+    }
+
+    /// The points of one frame in its own coordinates; `None` if its camera cannot be inverted.
+    ///
+    /// # Errors
+    /// Those of [`points`](Self::points).
+    pub fn frame_cloud(&self, frame: &PlacedFrame) -> Result<Option<FrameCloud>, WriteError> {
+        let points = self.points(frame)?.into_iter();
+        let points = points.map(|point| (point.position, point.color));
+        let world_to_glb = &self.cameras.world_to_glb;
+        Ok(FrameCloud::of_points(frame.camera, world_to_glb, points))
     }
 
     /// Row-major indices of the pixels of a frame that are points.

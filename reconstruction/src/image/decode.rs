@@ -1,18 +1,21 @@
 //! Decodes image files to RGB pixels. Limits are checked before memory is allocated.
 
+use std::borrow::Cow;
 use std::io::{self, Cursor};
 
 use ::image::codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
 use ::image::error::LimitErrorKind;
 use ::image::metadata::Orientation;
 use ::image::{DynamicImage, ImageBuffer, ImageDecoder, ImageError, Limits, Pixel, Rgb, RgbImage};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::geometry::FrameSize;
 
 use super::exif::CameraTags;
 use super::format::{Detected, Format, detect};
-use super::{jpeg, webp};
+use super::need::{Header, png_limit};
+use super::{colour, jpeg, png, unread, webp};
 
 /// How large a file may be. Both limits are checked before memory for pixels is allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +24,7 @@ pub struct DecodeLimits {
     pub max_bytes: usize,
     /// Largest decoded image in pixels (width times height).
     ///
-    /// Decoding takes up to 12 bytes of memory per pixel beside the file: 12 for progressive CMYK
-    /// JPEG and 16-bit PNG with alpha, 3 for an ordinary photo.
+    /// [`DecodingNeed`](super::DecodingNeed) tells how much memory the decoding of a file takes.
     pub max_pixels: u64,
 }
 
@@ -65,12 +67,21 @@ pub enum DecodeError {
     /// The file ends before the image does.
     #[error("the {0} file is truncated: it ends before the image is complete")]
     Truncated(Format),
+    /// A JPEG file with another entropy coding than Huffman's.
+    #[error(
+        "the JPEG file uses arithmetic coding, which is not supported; save it as an ordinary JPEG file, \
+         or as PNG"
+    )]
+    ArithmeticCoding,
     /// The decoder does not know a feature that the file uses.
     #[error("the {format} file uses a feature that is not supported: {source}")]
     UnsupportedFeature { format: Format, source: ImageError },
     /// The file violates its format.
     #[error("the {format} file is damaged: {source}")]
     Damaged { format: Format, source: ImageError },
+    /// The header has no size, or another one than the decoder finds.
+    #[error("the {0} file is damaged: its header cannot be read")]
+    Header(Format),
     /// Decoding would need more memory than any image within the limits.
     #[error("the {0} file would need more memory to decode than its pixel limit allows")]
     TooMuchMemory(Format),
@@ -90,13 +101,114 @@ pub struct Photo {
 /// - The orientation in the metadata (EXIF) is applied.
 /// - Grey and palette images become RGB. Alpha is dropped; the stored colours stay.
 /// - Of 16 bits per channel the upper 8 are kept.
-/// - Colour profiles are ignored: sample values are taken as sRGB.
+/// - Colours are converted to sRGB by the file's profile (ICC) if it is one of RGB; else they are taken
+///   as sRGB.
 /// - Metadata that cannot be read count as missing.
+/// - A JPEG file without Huffman tables, as in a Motion JPEG stream, has the standard ones.
 ///
 /// # Errors
 ///
-/// See [`DecodeError`]. A truncated file is an error, never an image that is partly grey.
+/// See [`DecodeError`]. A truncated file is an error, never an image that is partly grey. A JPEG file that
+/// lacks only its last marker is complete; if other data follow its pixels, they are not looked at.
 pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Photo, DecodeError> {
+    let format = check_file(bytes, limits)?;
+    let announced = Header::read(bytes, format, limits)?.map(|header| header.size);
+    let limits = &Announced {
+        limits: *limits,
+        size: announced,
+    };
+    let reader = Cursor::new(bytes);
+    match format {
+        Format::Jpeg => {
+            let bytes = match jpeg::coding(bytes) {
+                jpeg::Coding::Arithmetic => return Err(DecodeError::ArithmeticCoding),
+                jpeg::Coding::WithoutTables => Cow::Owned(jpeg::with_standard_tables(bytes)),
+                jpeg::Coding::Huffman => Cow::Borrowed(bytes),
+            };
+            let bytes = unread::without_unread(bytes);
+            if jpeg::is_complete(&bytes) {
+                return pixels(JpegDecoder::new(Cursor::new(&bytes)), format, limits, None);
+            }
+            without_end(&bytes, limits)
+        }
+        Format::Png => {
+            // This also bounds the memory for metadata.
+            let most = png_limit(bytes).ok_or(DecodeError::Truncated(format))?;
+            let decoder = PngDecoder::with_limits(reader, memory_limit(most));
+            pixels(decoder, format, limits, png::exif(bytes))
+        }
+        Format::WebP => {
+            if !webp::is_complete(bytes) {
+                return Err(DecodeError::Truncated(format));
+            }
+            if let Some(size) = webp::largest_lossy_picture(bytes) {
+                check_pixels(size, &limits.limits)?;
+            }
+            pixels(WebPDecoder::new(reader), format, limits, None)
+        }
+    }
+}
+
+/// Decodes a JPEG file that lacks the marker of its end.
+///
+/// The decoder reads what stands behind the coded pixels only if some of them are missing. So the file is
+/// complete if two different ends give the same image.
+fn without_end(bytes: &[u8], limits: &Announced) -> Result<Photo, DecodeError> {
+    let with_end = |filling| {
+        let bytes = jpeg::with_end(bytes, filling).ok_or(DecodeError::Truncated(Format::Jpeg))?;
+        pixels(
+            JpegDecoder::new(Cursor::new(bytes)),
+            Format::Jpeg,
+            limits,
+            None,
+        )
+    };
+    let digest = Sha256::digest(with_end(0x00)?.image.as_raw());
+    let photo = with_end(0x55)?;
+    if Sha256::digest(photo.image.as_raw()) != digest {
+        return Err(DecodeError::Truncated(Format::Jpeg));
+    }
+    Ok(photo)
+}
+
+/// Checks the size in the header against the limits, then reads the pixels. `exif` is what the decoder
+/// does not find itself.
+fn pixels<D: ImageDecoder>(
+    header: Result<D, ImageError>,
+    format: Format,
+    announced: &Announced,
+    exif: Option<&[u8]>,
+) -> Result<Photo, DecodeError> {
+    let failed = |source| failure(source, format);
+    let mut decoder = header.map_err(failed)?;
+    let size = decoder.dimensions().into();
+    check_pixels(size, &announced.limits)?;
+    if announced.size != Some(size) {
+        return Err(DecodeError::Header(format));
+    }
+    // Four channels of 16 bits, and metadata.
+    let most = size.pixels().saturating_mul(8).saturating_add(1 << 20);
+    decoder.set_limits(memory_limit(most)).map_err(failed)?;
+    // Unreadable metadata does not make the pixels unusable.
+    let found = decoder.exif_metadata().unwrap_or(None);
+    let exif = found.as_deref().or(exif);
+    let orientation = exif.and_then(Orientation::from_exif_chunk);
+    let profile = decoder.icc_profile().unwrap_or(None);
+    let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    let mut image = to_rgb(image);
+    if let Some(profile) = profile {
+        colour::to_srgb(&mut image, &profile);
+    }
+    let mut upright = DynamicImage::ImageRgb8(image);
+    upright.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
+    Ok(Photo {
+        image: upright.into_rgb8(),
+        camera: exif.map(CameraTags::read).unwrap_or_default(),
+    })
+}
+
+/// Checks what a file's first bytes and its length tell.
+pub(super) fn check_file(bytes: &[u8], limits: &DecodeLimits) -> Result<Format, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
@@ -106,59 +218,20 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Photo, DecodeError>
             limit: limits.max_bytes,
         });
     }
-    let format = match detect(bytes) {
-        Detected::Supported(format) => format,
-        Detected::Unsupported(name) => return Err(DecodeError::UnsupportedFormat(name)),
-        Detected::Unknown => return Err(DecodeError::UnknownFormat),
-    };
-    let reader = Cursor::new(bytes);
-    match format {
-        Format::Jpeg => {
-            if !jpeg::is_complete(bytes) {
-                return Err(DecodeError::Truncated(format));
-            }
-            pixels(JpegDecoder::new(reader), format, limits)
-        }
-        Format::Png => {
-            // The limits also bound the memory for metadata.
-            let decoder = PngDecoder::with_limits(reader, memory_limits(limits));
-            pixels(decoder, format, limits)
-        }
-        Format::WebP => {
-            if !webp::is_complete(bytes) {
-                return Err(DecodeError::Truncated(format));
-            }
-            if let Some(size) = webp::largest_lossy_picture(bytes) {
-                check_pixels(size, limits)?;
-            }
-            pixels(WebPDecoder::new(reader), format, limits)
-        }
+    match detect(bytes) {
+        Detected::Supported(format) => Ok(format),
+        Detected::Unsupported(name) => Err(DecodeError::UnsupportedFormat(name)),
+        Detected::Unknown => Err(DecodeError::UnknownFormat),
     }
 }
 
-/// Checks the size in the header against the limits, then reads the pixels.
-fn pixels<D: ImageDecoder>(
-    header: Result<D, ImageError>,
-    format: Format,
-    limits: &DecodeLimits,
-) -> Result<Photo, DecodeError> {
-    let failed = |source| failure(source, format);
-    let mut decoder = header.map_err(failed)?;
-    check_pixels(decoder.dimensions().into(), limits)?;
-    decoder.set_limits(memory_limits(limits)).map_err(failed)?;
-    // Unreadable metadata does not make the pixels unusable.
-    let exif = decoder.exif_metadata().unwrap_or(None);
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
-    let mut upright = DynamicImage::ImageRgb8(to_rgb(image));
-    upright.apply_orientation(orientation);
-    Ok(Photo {
-        image: upright.into_rgb8(),
-        camera: exif.as_deref().map(CameraTags::read).unwrap_or_default(),
-    })
+/// The limits, and the size by which memory was claimed: the decoder must find no other one.
+struct Announced {
+    limits: DecodeLimits,
+    size: Option<FrameSize>,
 }
 
-fn check_pixels(size: FrameSize, limits: &DecodeLimits) -> Result<(), DecodeError> {
+pub(super) fn check_pixels(size: FrameSize, limits: &DecodeLimits) -> Result<(), DecodeError> {
     if size.pixels() > limits.max_pixels {
         return Err(DecodeError::TooManyPixels {
             size,
@@ -168,10 +241,10 @@ fn check_pixels(size: FrameSize, limits: &DecodeLimits) -> Result<(), DecodeErro
     Ok(())
 }
 
-/// Memory that a decoder may allocate: 8 bytes per pixel (four channels of 16 bits) and 1 MiB.
-fn memory_limits(limits: &DecodeLimits) -> Limits {
+/// A limit for the memory that a decoder may allocate, in bytes.
+fn memory_limit(bytes: u64) -> Limits {
     let mut memory = Limits::no_limits();
-    memory.max_alloc = Some(limits.max_pixels.saturating_mul(8).saturating_add(1 << 20));
+    memory.max_alloc = Some(bytes);
     memory
 }
 

@@ -8,19 +8,25 @@
 //! Steps 2 and 3 give the same sizes as the input processor of Depth Anything 3, which resamples
 //! with OpenCV, and the same pixels up to rounding.
 
+mod colour;
 mod decode;
 mod exif;
 mod format;
 mod jpeg;
+mod need;
+mod png;
 mod preprocess;
 mod resize;
 mod statistics;
 mod unify;
+mod unread;
+mod vp8l;
 mod webp;
 
 pub use decode::{DecodeError, DecodeLimits, Photo, decode};
 pub use exif::CameraTags;
 pub use format::Format;
+pub use need::DecodingNeed;
 pub use preprocess::{
     MAX_PROCESSED_PIXELS, PreprocessError, ProcessResMethod, UnknownProcessResMethod, preprocess,
     processed_region, processed_size,

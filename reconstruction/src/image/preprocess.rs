@@ -16,6 +16,10 @@ use super::resize::{Interpolation, resize};
 /// Lower bounds make long images large: a strip of 20000x100 pixels would become 100800x504.
 pub const MAX_PROCESSED_PIXELS: u64 = 32 << 20;
 
+/// The same as a multiple of the square of the processing resolution: a lower bound of 504 takes images
+/// that are up to 10 times as long as wide. What the model needs grows with the pixels of a frame.
+const MAX_SQUARES: u64 = 10;
+
 /// How the processing resolution bounds the size of an image.
 ///
 /// The image is first scaled, its aspect ratio kept, until its longest or its shortest side is
@@ -97,11 +101,11 @@ pub enum PreprocessError {
         process_res: u32,
         patch_size: u32,
     },
-    /// The result would have more than [`MAX_PROCESSED_PIXELS`].
+    /// The result would have more than [`MAX_PROCESSED_PIXELS`], or more than 10 squares of the
+    /// resolution.
     #[error(
         "the image of {image} would be {scaled} at processing \
-         resolution {process_res}, more than {MAX_PROCESSED_PIXELS} pixels; use a lower \
-         resolution or an upper bound"
+         resolution {process_res}, more than {most} pixels; use an upper bound or crop the image"
     )]
     TooLarge {
         /// Size of the image.
@@ -109,6 +113,8 @@ pub enum PreprocessError {
         /// Size after scaling, before the sides are rounded to multiples of the patch size.
         scaled: FrameSize,
         process_res: u32,
+        /// Most pixels at this resolution.
+        most: u64,
     },
 }
 
@@ -146,7 +152,7 @@ pub fn preprocess(
 ///
 /// [`PreprocessError::TooSmall`] if a side would be smaller than a patch, which takes a very
 /// narrow image or a very low resolution; [`PreprocessError::TooLarge`] if there would be more
-/// than [`MAX_PROCESSED_PIXELS`].
+/// than [`MAX_PROCESSED_PIXELS`] or 10 squares of the resolution.
 pub fn processed_size(
     image: FrameSize,
     process_res: u32,
@@ -220,11 +226,15 @@ fn plan(
             patch_size,
         });
     }
-    if scaled.pixels().max(result.pixels()) > MAX_PROCESSED_PIXELS {
+    // Rounding to patches may add one to each side.
+    let square = u64::from(process_res.max(patch_size)).saturating_pow(2);
+    let most = MAX_PROCESSED_PIXELS.min(square.saturating_mul(MAX_SQUARES));
+    if scaled.pixels() > most || result.pixels() > MAX_PROCESSED_PIXELS {
         return Err(PreprocessError::TooLarge {
             image,
             scaled,
             process_res,
+            most,
         });
     }
     Ok(Steps { scaled, result })

@@ -4,6 +4,8 @@ use ::image::RgbImage;
 use nalgebra::Similarity3;
 use serde::{Deserialize, Serialize};
 
+use super::graph::ChunkNode;
+use super::pieces::PieceJoin;
 use super::points::ChunkPoints;
 use crate::cloud::{
     Alignment, CloudError, CloudOptions, ConfidentPixels, SceneCamera, SceneFrame, World,
@@ -28,8 +30,19 @@ pub struct Chunk {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NextChunk {
     pub chunk: Chunk,
-    /// The cameras of its frames, in the map's world.
+    /// The cameras of its frames, in the world of its piece.
     pub cameras: Vec<SceneCamera>,
+    /// The piece of the map that it belongs to.
+    pub piece: usize,
+    /// Pieces that its window has joined.
+    pub joins: Vec<PieceJoin>,
+    /// Where it lies to other chunks, if its window had a world of its own.
+    pub node: Option<ChunkNode>,
+    /// How chunks move, it among them, if it has closed a loop: indices, and movements in the world of
+    /// their piece.
+    pub moves: Vec<(usize, Similarity3<f64>)>,
+    /// So many of its last frames show nothing new and add no points.
+    pub still: usize,
 }
 
 /// The chunk that begins a map.
@@ -44,6 +57,11 @@ pub struct FirstChunk {
 }
 
 impl FirstChunk {
+    /// Whether it begins a map or a piece: it names no others.
+    pub fn begins(&self) -> bool {
+        self.chunk.piece == 0 && self.chunk.joins.is_empty() && self.chunk.moves.is_empty()
+    }
+
     /// The beginning of a map, its points, and the session's world with it. `world` is that of
     /// earlier results. The prediction loses frames whose geometry is impossible.
     ///
@@ -71,8 +89,8 @@ impl FirstChunk {
 }
 
 impl NextChunk {
-    /// A chunk whose cameras are in the map's world already, and its points. `number` is its index
-    /// among the chunks. The prediction loses frames whose geometry is impossible.
+    /// A chunk of the first piece whose cameras are in the map's world already, and its points.
+    /// `number` is its index among the chunks. The prediction loses frames whose geometry is impossible.
     ///
     /// # Errors
     /// [`CloudError`] if prediction and frames do not match.
@@ -114,5 +132,14 @@ fn make(
         assessment,
     };
     let cameras = scene_cameras(pixels, frames, world_to_glb);
-    (NextChunk { chunk, cameras }, points)
+    let next = NextChunk {
+        chunk,
+        cameras,
+        piece: 0,
+        joins: Vec::new(),
+        node: None,
+        moves: Vec::new(),
+        still: 0,
+    };
+    (next, points)
 }

@@ -71,6 +71,13 @@ impl ChunkPoints {
         (points, passing)
     }
 
+    /// The points of some frames of the chunk, in the same order.
+    pub(super) fn of_frames(self, frames: std::ops::RangeTo<usize>) -> Self {
+        let mut points = self.points;
+        points.retain(|point| frames.contains(&(point.pixel.frame as usize)));
+        Self { points }
+    }
+
     /// Number of points.
     pub fn len(&self) -> usize {
         self.points.len()
@@ -99,12 +106,17 @@ impl ChunkPoints {
         bytes
     }
 
+    /// Bytes of the first `count` points of a file.
+    pub fn file_bytes(count: usize) -> usize {
+        count.saturating_mul(RECORD)
+    }
+
     /// The first `count` points of a file.
     ///
     /// # Errors
     /// [`PointsFileError`] if the file has fewer.
     pub fn from_bytes(bytes: &[u8], count: usize) -> Result<Self, PointsFileError> {
-        let expected = count.saturating_mul(RECORD);
+        let expected = Self::file_bytes(count);
         let bytes = bytes.get(..expected).ok_or(PointsFileError {
             found: bytes.len(),
             expected,

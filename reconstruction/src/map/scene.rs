@@ -5,9 +5,8 @@ use rayon::prelude::*;
 use super::frames::Map;
 use super::points::{ChunkPoint, ChunkPoints};
 use crate::cloud::{
-    CloudOptions, FrameMap, Pixel, Scene, SceneCamera, View, camera_size, keep_most_confident,
+    CloudOptions, FrameMap, Pixel, Scene, SceneCamera, camera_size, keep_most_confident,
 };
-use crate::prediction::Camera;
 
 /// Where the points of chunks come from.
 pub trait ChunkSource: Sync {
@@ -46,7 +45,7 @@ impl MapScene<'_> {
     /// That of the source.
     pub fn build<S: ChunkSource>(&self, source: &S) -> Result<Scene, S::Error> {
         let map = self.map;
-        let shares = self.shares();
+        let shares = shares(map, map.chunks().len(), self.options.num_max_points);
         let rows = self.rows();
         let maps = self.frame_maps();
         let width = map.size().width;
@@ -83,9 +82,8 @@ impl MapScene<'_> {
         }
         let positions: Vec<[f32; 3]> = points.iter().map(|point| point.position).collect();
         let threshold = map
-            .chunks()
-            .iter()
-            .map(|chunk| chunk.confidence_threshold)
+            .drawn_chunks()
+            .map(|(_, chunk)| chunk.confidence_threshold)
             .fold(f32::INFINITY, f32::min);
         Ok(Scene {
             colors: points.iter().map(|point| point.color).collect(),
@@ -106,17 +104,6 @@ impl MapScene<'_> {
         numbers.filter_map(|number| Some(&self.map.frame(*number)?.camera))
     }
 
-    /// Points that each chunk gives; never more than the options allow, which its file has.
-    fn shares(&self) -> Vec<usize> {
-        let counts = || self.map.chunks().iter().map(|chunk| chunk.points);
-        let (all, most) = (counts().sum::<usize>(), self.options.num_max_points);
-        let share = |points: usize| match all <= most {
-            true => points,
-            false => (points as u128 * most as u128 / all as u128) as usize,
-        };
-        counts().map(share).collect()
-    }
-
     /// For each frame of each chunk, its index in the cloud, if it belongs to the chunk and the
     /// cloud.
     fn rows(&self) -> Vec<Vec<Option<usize>>> {
@@ -135,20 +122,32 @@ impl MapScene<'_> {
     }
 
     fn frame_maps(&self) -> Vec<Option<FrameMap>> {
-        let map = |camera: &SceneCamera| {
-            let camera = Camera {
-                extrinsics: camera.extrinsics,
-                intrinsics: camera.intrinsics,
-                distortion: camera.distortion,
-                registered: camera.pose.is_some(),
-            };
-            let view = View::from_camera(&camera)?;
-            Some(FrameMap::new(
-                &view,
-                self.map.world_to_glb(),
-                self.map.size(),
-            ))
+        let map = self.map;
+        let frame_map = |number: &u64| {
+            let frame = map.frame(*number)?;
+            let points_to_glb = map.points_to_glb(frame)?;
+            let lens = frame.lens();
+            FrameMap::of_lens(lens.intrinsics, lens.distortion, &points_to_glb, map.size())
         };
-        self.cameras().map(map).collect()
+        self.numbers.iter().map(frame_map).collect()
     }
+}
+
+/// Points that each of the map's first chunks gives to a cloud of these chunks with at most `most`
+/// points; never more than its file has, and none of a chunk that is not drawn. The share of a chunk only
+/// shrinks as others come.
+pub(super) fn shares(map: &Map, chunks: usize, most: usize) -> Vec<usize> {
+    let counts = || {
+        let drawn = map.drawn_chunks().take_while(|(index, _)| *index < chunks);
+        drawn.map(|(index, chunk)| (index, chunk.points))
+    };
+    let all: usize = counts().map(|(_, points)| points).sum();
+    let mut shares = vec![0; chunks];
+    for (index, points) in counts() {
+        shares[index] = match all <= most {
+            true => points,
+            false => (points as u128 * most as u128 / all as u128) as usize,
+        };
+    }
+    shares
 }

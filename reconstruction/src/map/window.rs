@@ -1,8 +1,10 @@
 //! Which frames the next run of the model gets.
 
+use super::candidates::{
+    candidates, high_similarity, most_similar, nearest, second_highest, worth_a_retry,
+};
 use super::frames::Map;
 use super::places::Places;
-use crate::cloud::median;
 
 /// How many frames a run of the model gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,23 +15,40 @@ pub struct WindowPlan {
     pub new: usize,
     /// Frames of a later window that the map knows.
     pub placed: usize,
+    /// Whether these may be of several pieces of the map: each window has a world of its own, and is
+    /// joined to each piece.
+    pub mixes_pieces: bool,
 }
 
 /// The frames of one run of the model, by their numbers, ascending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
-    /// Frames that the map knows; none for a run that begins a map.
+    pub kind: WindowKind,
+    /// Frames that the map knows; none for a run that begins a map or a piece of it.
     pub placed: Vec<u64>,
     /// Frames to be placed; at least one.
     pub new: Vec<u64>,
+}
+
+/// What a window is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowKind {
+    /// It begins a map, or begins one again.
+    Begin,
+    /// It places frames in the map.
+    Extend,
+    /// It begins a piece with frames that could not be placed.
+    Piece,
+    /// It joins two pieces: its placed frames are of the larger one, its new ones of the other.
+    Join,
 }
 
 impl WindowPlan {
     /// Smallest number of frames in a window.
     pub const LEAST: usize = 6;
 
-    /// The plan for windows of this many frames, at least [`LEAST`](Self::LEAST): a third of a later
-    /// window is new.
+    /// The plan for windows of this many frames, at least [`LEAST`](Self::LEAST), of a model that can
+    /// extend a map: a third of a later window is new.
     pub fn of(frames: usize) -> Self {
         let frames = frames.max(Self::LEAST);
         let new = frames / 3;
@@ -37,18 +56,37 @@ impl WindowPlan {
             first: frames,
             new,
             placed: frames - new,
+            mixes_pieces: false,
         }
+    }
+
+    /// The plan for windows of another model, which are joined by the frames that they share: two
+    /// fifths of a later window are placed, at least four frames: two of each of two places.
+    pub fn joined(frames: usize) -> Self {
+        let frames = frames.max(Self::LEAST);
+        let placed = (2 * frames / 5).max(LEAST_SHARED);
+        Self {
+            first: frames,
+            new: frames - placed,
+            placed,
+            mixes_pieces: true,
+        }
+    }
+
+    /// Frames in a row that could not be placed and then may be a piece of the map.
+    fn least_of_piece(&self) -> usize {
+        LEAST_OF_PIECE.max(self.new / 2)
     }
 }
 
+/// Frames that the windows of a model that cannot extend share at least.
+const LEAST_SHARED: usize = 4;
+
+/// Frames that begin a piece of the map at least.
+const LEAST_OF_PIECE: usize = 3;
+
 /// Frames that could not be placed and get another try in a later window, as a share of its new ones.
 const RETRIED: usize = 4;
-
-/// A similarity is high if it lies so many standard deviations above the median.
-const HIGH: f32 = 4.0;
-
-/// Standard deviations per median absolute deviation.
-const PER_MEDIAN: f32 = 1.4826;
 
 impl Window {
     /// The next window for the frames that wait, by their ascending numbers; `None` if none waits.
@@ -74,12 +112,14 @@ impl Window {
         let retried = worth_a_retry(map, places).filter(|number| !waiting.contains(number));
         new.extend(retried.take(plan.new.div_ceil(RETRIED)));
         new.sort_unstable();
-        let mut placed = most_similar(map, &new, places, plan.placed / 2);
-        let distance = |number: u64| new.iter().map(|new| new.abs_diff(number)).min();
-        let mut nearest: Vec<u64> = map.placed().map(|(number, _)| number).collect();
-        nearest.sort_by_key(|&number| distance(number));
-        for number in nearest {
-            if placed.len() >= plan.placed {
+        let room = match plan.mixes_pieces {
+            true => plan.placed.min(plan.first - new.len()).max(LEAST_SHARED),
+            false => plan.placed,
+        };
+        let candidates = candidates(map, &new, places, plan);
+        let mut placed = most_similar(&candidates, &new, places, room / 2);
+        for number in nearest(candidates, &new) {
+            if placed.len() >= room {
                 break;
             }
             if !placed.contains(&number) {
@@ -87,7 +127,87 @@ impl Window {
             }
         }
         placed.sort_unstable();
-        Some(Self { placed, new })
+        Some(Self {
+            kind: WindowKind::Extend,
+            placed,
+            new,
+        })
+    }
+
+    /// The window that begins a piece with frames that could not be placed: the first ones in a row
+    /// that are enough. `None` if there are none, or if they were tried together.
+    pub fn of_piece(map: &Map, plan: WindowPlan) -> Option<Self> {
+        let mut row = Vec::new();
+        for (&number, frame) in &map.frames {
+            let is_missed = !frame.is_located() && !frame.was_tried_alone;
+            if is_missed && row.len() < plan.first {
+                row.push(number);
+                continue;
+            }
+            if row.len() >= plan.least_of_piece() {
+                break;
+            }
+            row.clear();
+        }
+        (row.len() >= plan.least_of_piece()).then_some(Self {
+            kind: WindowKind::Piece,
+            placed: Vec::new(),
+            new: row,
+        })
+    }
+
+    /// The window that joins the piece of frames that were placed last with another piece that has a
+    /// very similar frame; `None` if there is none. `chunk` is the chunk of the new frames.
+    pub fn joining(map: &Map, chunk: usize, places: &Places, plan: WindowPlan) -> Option<Self> {
+        let sizes = map.piece_sizes();
+        if sizes.len() < 2 {
+            return None;
+        }
+        // Pieces are compared by depth, and frames that show nothing new have none.
+        let located = map.located();
+        let located: Vec<(u64, usize)> = located
+            .filter(|(number, _)| map.place_with_maps(*number).is_some())
+            .collect();
+        let of_chunk = |number: u64| {
+            let place = map.frame(number).and_then(|frame| frame.place);
+            place.is_some_and(|place| place.chunk == chunk)
+        };
+        let new = located.iter().filter(|(number, _)| of_chunk(*number));
+        let pairs = new.filter_map(|&(number, piece)| {
+            let of = |same: bool| {
+                let others = located.iter().filter(move |(other, its_piece)| {
+                    (*its_piece == piece) == same && *other != number
+                });
+                places.similarities(number, others.map(|(other, _)| *other))
+            };
+            let (own, mut others) = (of(true), of(false));
+            let best = *others
+                .iter()
+                .max_by(|(_, one), (_, other)| one.total_cmp(other))?;
+            let as_own = second_highest(&own).is_some_and(|similarity| best.1 >= similarity);
+            (as_own || best.1 > high_similarity(&mut others)).then_some((number, best))
+        });
+        let (one, (other, _)) =
+            pairs.max_by(|(_, (_, one)), (_, (_, other))| one.total_cmp(other))?;
+        let size = |number: u64| map.piece_of(number).and_then(|piece| sizes.get(&piece));
+        let (large, small) = match size(one) >= size(other) {
+            true => (one, other),
+            false => (other, one),
+        };
+        let around = |number: u64, count: usize| {
+            let piece = map.piece_of(number);
+            let of_piece = located.iter().filter(|(_, its)| Some(*its) == piece);
+            let mut chosen = nearest(of_piece.map(|(number, _)| *number).collect(), &[number]);
+            chosen.truncate(count);
+            chosen.sort_unstable();
+            chosen
+        };
+        let half = plan.first / 2;
+        Some(Self {
+            kind: WindowKind::Join,
+            placed: around(large, plan.first - half),
+            new: around(small, half),
+        })
     }
 
     /// The window that begins a map, or begins one again that cannot be extended.
@@ -110,6 +230,7 @@ impl Window {
             }
         };
         Self {
+            kind: WindowKind::Begin,
             placed: Vec::new(),
             new,
         }
@@ -117,61 +238,6 @@ impl Window {
 
     /// Whether the run begins a map.
     pub fn begins(&self) -> bool {
-        self.placed.is_empty()
+        self.kind == WindowKind::Begin
     }
-}
-
-/// The placed frames that are most similar to the new ones: for each new frame the first, then for
-/// each the second, and so on.
-fn most_similar(map: &Map, new: &[u64], places: &Places, count: usize) -> Vec<u64> {
-    let ranked = new.iter().map(|&number| {
-        let placed = map.placed().map(|(number, _)| number);
-        let mut similar = places.similarities(number, placed);
-        similar.sort_by(|(_, one), (_, other)| other.total_cmp(one));
-        similar.truncate(count);
-        similar
-    });
-    let ranked: Vec<_> = ranked.collect();
-    let mut chosen = Vec::with_capacity(count);
-    for rank in 0..count {
-        for (number, _) in ranked.iter().filter_map(|similar| similar.get(rank)) {
-            if chosen.len() < count && !chosen.contains(number) {
-                chosen.push(*number);
-            }
-        }
-    }
-    chosen
-}
-
-/// Frames that could not be placed, but are very similar to frames that were placed after that.
-fn worth_a_retry(map: &Map, places: &Places) -> impl Iterator<Item = u64> {
-    map.missed().filter(|&number| {
-        let tried = map.frame(number).and_then(|frame| frame.place);
-        let placed = map.placed().map(|(number, _)| number);
-        let mut similar = places.similarities(number, placed);
-        let since = |other: u64| {
-            let place = map.frame(other).and_then(|frame| frame.place);
-            place.map(|place| place.chunk) > tried.map(|place| place.chunk)
-        };
-        let best = similar.iter().filter(|(other, _)| since(*other));
-        let best = best.map(|(_, similarity)| *similarity).fold(0.0, f32::max);
-        best > high_similarity(&mut similar)
-    })
-}
-
-/// The similarity above which one is high among these; infinite if there are too few.
-fn high_similarity(similar: &mut [(u64, f32)]) -> f32 {
-    const FEWEST: usize = 8;
-    if similar.len() < FEWEST {
-        return f32::INFINITY;
-    }
-    let mut values: Vec<f64> = similar.iter().map(|(_, value)| f64::from(*value)).collect();
-    let Some(middle) = median(&mut values) else {
-        return f32::INFINITY;
-    };
-    for value in &mut values {
-        *value = (*value - middle).abs();
-    }
-    let spread = median(&mut values).unwrap_or(f64::INFINITY) as f32;
-    middle as f32 + HIGH * PER_MEDIAN * spread
 }

@@ -90,6 +90,7 @@ mod tests {
             depth: vec![2.0; extrinsics.len()],
             confidence: vec![2.0; extrinsics.len()],
             report: None,
+            links: None,
         }
     }
 

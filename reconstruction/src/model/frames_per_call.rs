@@ -72,9 +72,11 @@ mod tests {
             cpu: None,
             cuda: Some(MemoryNeed {
                 fixed: 0.0,
+                per_frame: 0.0,
                 per_pixel: 0.0,
                 per_call_pixel,
                 per_pair: 0.0,
+                adjust: None,
             }),
         }
     }

@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 use ::image::RgbImage;
 use serde::{Deserialize, Serialize};
 
+use super::adjustment::{AdjustedCamera, Adjustment};
 use super::device::Device;
 use super::error::ModelError;
 use super::extension::{Extension, ExtensionFrame};
 use super::features::Features;
 use super::frames_per_call::FramesPerCall;
-use super::memory::Shortage;
+use super::memory::{Shortage, Workload};
 use super::metadata::Metadata;
 use super::priors::CameraPriors;
 use crate::geometry::FrameSize;
@@ -43,12 +44,15 @@ pub trait Model: Send {
     /// How many frames of this size to encode in one call.
     fn frames_per_call(&self, size: FrameSize) -> usize;
 
-    /// Checks that the device has enough free memory to predict this many frames of this size.
-    /// Succeeds if the need or the free memory is unknown.
+    /// Free memory of the device in bytes, if it is known.
+    fn free_memory(&self) -> Option<u64>;
+
+    /// Compares what some work needs with the available memory in bytes, `None` if unknown. Returns the
+    /// need, 0 if it is unknown.
     ///
     /// # Errors
     /// [`Shortage`] with what would fit.
-    fn check_memory(&self, frames: usize, size: FrameSize) -> Result<(), Shortage>;
+    fn check_memory(&self, work: Workload, available: Option<u64>) -> Result<u64, Shortage>;
 
     /// Encodes frames of one size in one call. The features of a frame depend on this frame only.
     ///
@@ -96,6 +100,19 @@ pub trait Model: Send {
         frames: &[ExtensionFrame<'_>],
         on_step: &mut OnStep<'_>,
     ) -> Result<Extension, ModelError>;
+
+    /// Adjusts the cameras of frames together. `None` for a frame that was not adjusted; the first
+    /// frame and the unit of length stay.
+    ///
+    /// Only a model whose metadata has [`adjust`](Metadata::adjust) can do that. Its predictions have
+    /// [`links`](Prediction::links).
+    ///
+    /// # Errors
+    /// Those of [`extend`](Self::extend).
+    fn adjust(
+        &self,
+        adjustment: &Adjustment<'_>,
+    ) -> Result<Vec<Option<AdjustedCamera>>, ModelError>;
 }
 
 /// A source of a model, which can be loaded several times and onto several devices.

@@ -80,20 +80,40 @@ impl KnownCamera {
     /// The camera of an image of size `size` that shows a region of this camera's image, whose size
     /// is `source`.
     pub fn of_region(&self, source: FrameSize, region: Region, size: FrameSize) -> Self {
-        let axis = |source: u32, start: f64, extent: f64, size: u32| {
-            // The image begins half a pixel before the centre of its first pixel.
-            let scale = f64::from(size) / (extent * f64::from(source));
-            let shift = (0.5 - start * f64::from(source)) * scale - 0.5;
-            (scale, shift)
-        };
-        let (sx, tx) = axis(source.width, region.left, region.width, size.width);
-        let (sy, ty) = axis(source.height, region.top, region.height, size.height);
+        let [(sx, tx), (sy, ty)] = resampling(source, region, size);
         let resample = Matrix3::new(sx, 0.0, tx, 0.0, sy, ty, 0.0, 0.0, 1.0);
         Self {
             intrinsics: resample * self.intrinsics,
             extrinsics: self.extrinsics,
         }
     }
+
+    /// The camera of the image of size `source`, where this is that of its region, resampled to
+    /// `size`: the inverse of [`of_region`](Self::of_region).
+    #[must_use]
+    pub fn of_whole(&self, source: FrameSize, region: Region, size: FrameSize) -> Self {
+        let [(sx, tx), (sy, ty)] = resampling(source, region, size);
+        let (x, y) = (-tx / sx, -ty / sy);
+        let resample = Matrix3::new(1.0 / sx, 0.0, x, 0.0, 1.0 / sy, y, 0.0, 0.0, 1.0);
+        Self {
+            intrinsics: resample * self.intrinsics,
+            extrinsics: self.extrinsics,
+        }
+    }
+}
+
+/// Scale and shift of pixel coordinates, across and down, from an image to its region at `size`.
+fn resampling(source: FrameSize, region: Region, size: FrameSize) -> [(f64, f64); 2] {
+    let axis = |source: u32, start: f64, extent: f64, size: u32| {
+        // The image begins half a pixel before the centre of its first pixel.
+        let scale = f64::from(size) / (extent * f64::from(source));
+        let shift = (0.5 - start * f64::from(source)) * scale - 0.5;
+        (scale, shift)
+    };
+    [
+        axis(source.width, region.left, region.width, size.width),
+        axis(source.height, region.top, region.height, size.height),
+    ]
 }
 
 #[cfg(test)]
@@ -128,6 +148,18 @@ mod tests {
         assert!((cropped.intrinsics[(0, 2)] - 299.5).abs() < 1e-9);
         assert!((cropped.intrinsics[(1, 2)] - 239.5).abs() < 1e-9);
         assert_eq!(cropped.extrinsics, camera.extrinsics);
+    }
+
+    #[test]
+    fn of_whole_undoes_of_region() {
+        let camera = KnownCamera::new(INTRINSICS, POSE).expect("a camera");
+        let (source, size) = (FrameSize::new(640, 480), FrameSize::new(280, 252));
+        let region = Region::of_center_crop(source, FrameSize::new(600, 440));
+        let again = camera
+            .of_region(source, region, size)
+            .of_whole(source, region, size);
+        assert!((again.intrinsics - camera.intrinsics).amax() < 1e-9);
+        assert_eq!(again.extrinsics, camera.extrinsics);
     }
 
     #[test]

@@ -113,6 +113,10 @@ pub struct Metadata {
     /// Whether the archive has the entry point `describe`.
     #[serde(default)]
     pub describe: bool,
+    /// Whether the archive has the entry points `links` and `adjust`, which go with
+    /// `relate_extended`.
+    #[serde(default)]
+    pub adjust: bool,
     /// How the model normalises pixels, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalisation: Option<Normalisation>,

@@ -4,6 +4,7 @@
 //! `pointstream-inference` implements them for TorchScript archives that follow the contract of
 //! `weights/README.md`.
 
+mod adjustment;
 mod adoption;
 mod device;
 mod error;
@@ -17,6 +18,7 @@ mod memory;
 mod metadata;
 mod priors;
 
+pub use adjustment::{AdjustedCamera, Adjustment, AdjustmentFrame, LinksOfRuns};
 pub use adoption::adopt_known_cameras;
 pub use device::{Device, DeviceChoice, DeviceError};
 pub use error::ModelError;
@@ -26,6 +28,6 @@ pub use frames_per_call::FramesPerCall;
 pub use hint::{CameraGroup, CameraHint, FocalLength};
 pub use interface::{LoadModel, Model, OnStep, Step};
 pub use known::{KnownCamera, KnownCameraError};
-pub use memory::{Memory, MemoryNeed, Shortage};
+pub use memory::{AdjustmentNeed, Memory, MemoryNeed, Shortage, Workload};
 pub use metadata::{CONTRACT_VERSION, Metadata, Normalisation, Precision, Scale};
 pub use priors::CameraPriors;

@@ -11,16 +11,20 @@
 //! | `distortion` | F64 | `[N, 2]`, k1 and k2 |
 //! | `registered` | U8 | `[N]`, 0 or 1 |
 //! | `report`, if there is one | F32 | `[N, 8]`, as the model gives it |
+//! | `links`, if there are any | F32 | `[F, L, 3]`, as the model gives them, for the `F` frames of the run |
 
 use std::borrow::Cow;
+use std::io;
 use std::path::Path;
 
 use nalgebra::{Matrix3, Matrix4, SMatrix};
+use positioned_io::{ReadAt, Size};
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use safetensors::{Dtype, SafeTensorError};
 use thiserror::Error;
 
-use super::{Camera, FrameReport, Prediction, REPORT_NUMBERS, ReportError};
+use super::tensors::TensorFile;
+use super::{Camera, FrameReport, LINK_NUMBERS, Links, Prediction, REPORT_NUMBERS, ReportError};
 use crate::geometry::{Distortion, FrameSize};
 
 pub(super) const DEPTH: &str = "depth";
@@ -30,6 +34,7 @@ const INTRINSICS: &str = "intrinsics";
 const DISTORTION: &str = "distortion";
 const REGISTERED: &str = "registered";
 const REPORT: &str = "report";
+const LINKS: &str = "links";
 
 /// Why a prediction could not be written to, or read from, the bytes of a file.
 #[derive(Debug, Error)]
@@ -37,6 +42,9 @@ pub enum PredictionFileError {
     /// The buffers of the prediction do not have the lengths that its size and cameras require.
     #[error("cannot write the prediction: {0}")]
     Write(#[source] SafeTensorError),
+    /// The file cannot be read, or has become shorter meanwhile.
+    #[error("cannot read the prediction: {0}")]
+    Read(#[source] io::Error),
     /// The bytes are not a complete safetensors file.
     #[error("the bytes are not a safetensors file: {0}")]
     Format(#[source] SafeTensorError),
@@ -103,6 +111,13 @@ impl Prediction {
             let shape = vec![frames, REPORT_NUMBERS];
             views.push((REPORT, Dtype::F32, shape, &**report));
         }
+        let links = self.links.as_ref().filter(|links| links.per_frame() > 0);
+        let numbers = links.map(|links| (links.per_frame(), float_bytes(links.numbers())));
+        if let Some((per_frame, numbers)) = &numbers {
+            let run = numbers.len() / (size_of::<f32>() * LINK_NUMBERS * per_frame);
+            let shape = vec![run, *per_frame, LINK_NUMBERS];
+            views.push((LINKS, Dtype::F32, shape, &**numbers));
+        }
         let tensors = views
             .into_iter()
             .map(|(name, dtype, shape, data)| Ok((name, TensorView::new(dtype, shape, data)?)))
@@ -111,35 +126,36 @@ impl Prediction {
         safetensors::serialize_to_file(tensors, None, path).map_err(PredictionFileError::Write)
     }
 
-    /// Reads what [`save_safetensors`](Self::save_safetensors) wrote. Copies each tensor once; the
-    /// bytes need no alignment. The values of the maps and matrices are not checked.
+    /// Reads what [`save_safetensors`](Self::save_safetensors) wrote, tensor by tensor. The values of
+    /// the maps and matrices are not checked.
     ///
     /// # Errors
-    /// [`PredictionFileError`] if the bytes are not a complete safetensors file, if a tensor is
-    /// missing or has another type, if the shapes do not agree, or if a number in `registered` is
-    /// neither 0 nor 1.
-    pub fn from_safetensors(bytes: &[u8]) -> Result<Prediction, PredictionFileError> {
-        let file = SafeTensors::deserialize(bytes).map_err(PredictionFileError::Format)?;
-        let depth = tensor(&file, DEPTH, Dtype::F32)?;
+    /// [`PredictionFileError`] if it is not a complete safetensors file, if a tensor is missing or has
+    /// another type, if the shapes do not agree, or if a number in `registered` is neither 0 nor 1.
+    pub fn from_safetensors(file: impl ReadAt + Size) -> Result<Prediction, PredictionFileError> {
+        let file = TensorFile::open(file)?;
+        let depth = file.tensor(DEPTH, Dtype::F32)?;
         let &[frames, height, width] = depth.shape() else {
-            return Err(wrong_shape(DEPTH, &depth, "[N, H, W]".to_owned()));
+            return Err(depth.wrong_shape("[N, H, W]".to_owned()));
         };
         let (Ok(columns), Ok(rows)) = (u32::try_from(width), u32::try_from(height)) else {
             let expected = "[N, H, W] with H and W below 2^32".to_owned();
-            return Err(wrong_shape(DEPTH, &depth, expected));
+            return Err(depth.wrong_shape(expected));
         };
         let size = FrameSize::new(columns, rows);
-        let confidence = tensor_of(&file, CONFIDENCE, Dtype::F32, &[frames, height, width])?;
-        let extrinsics = tensor_of(&file, EXTRINSICS, Dtype::F64, &[frames, 4, 4])?;
-        let intrinsics = tensor_of(&file, INTRINSICS, Dtype::F64, &[frames, 3, 3])?;
-        let distortion = tensor_of(&file, DISTORTION, Dtype::F64, &[frames, 2])?;
-        let registered = tensor_of(&file, REGISTERED, Dtype::U8, &[frames])?;
-        let cameras = doubles::<16>(&extrinsics)
-            .zip(doubles::<9>(&intrinsics))
-            .zip(doubles::<2>(&distortion))
-            .zip(registered.data().iter().enumerate())
+        let confidence = file.tensor_of(CONFIDENCE, Dtype::F32, &[frames, height, width])?;
+        let extrinsics = file.tensor_of(EXTRINSICS, Dtype::F64, &[frames, 4, 4])?;
+        let intrinsics = file.tensor_of(INTRINSICS, Dtype::F64, &[frames, 3, 3])?;
+        let distortion = file.tensor_of(DISTORTION, Dtype::F64, &[frames, 2])?;
+        let registered = file.tensor_of(REGISTERED, Dtype::U8, &[frames])?.bytes()?;
+        let cameras = extrinsics
+            .doubles::<16>()?
+            .into_iter()
+            .zip(intrinsics.doubles::<9>()?)
+            .zip(distortion.doubles::<2>()?)
+            .zip(registered.into_iter().enumerate())
             .map(
-                |(((extrinsics, intrinsics), [k1, k2]), (frame, &registered))| {
+                |(((extrinsics, intrinsics), [k1, k2]), (frame, registered))| {
                     Ok(Camera {
                         extrinsics: Matrix4::from_row_slice(&extrinsics),
                         intrinsics: Matrix3::from_row_slice(&intrinsics),
@@ -156,27 +172,46 @@ impl Prediction {
         Ok(Prediction {
             size,
             cameras,
-            depth: floats(&depth),
-            confidence: floats(&confidence),
+            depth: depth.floats()?,
+            confidence: confidence.floats()?,
             report: report(&file, frames)?,
+            links: links(&file)?,
         })
     }
 }
 
-/// The report of the model, if the file has one.
-fn report(
-    file: &SafeTensors,
-    frames: usize,
-) -> Result<Option<Vec<FrameReport>>, PredictionFileError> {
-    if !file.names().contains(&REPORT) {
+impl Links {
+    /// The links of the prediction in a file, if it has any, without the rest of it.
+    ///
+    /// # Errors
+    /// [`PredictionFileError`] as [`Prediction::from_safetensors`].
+    pub fn from_safetensors(file: impl ReadAt + Size) -> Result<Option<Self>, PredictionFileError> {
+        links(&TensorFile::open(file)?)
+    }
+}
+
+/// The links, if the file has any.
+fn links(file: &TensorFile<impl ReadAt + Size>) -> Result<Option<Links>, PredictionFileError> {
+    if !file.has(LINKS) {
         return Ok(None);
     }
-    let numbers = floats(&tensor_of(
-        file,
-        REPORT,
-        Dtype::F32,
-        &[frames, REPORT_NUMBERS],
-    )?);
+    let links = file.tensor(LINKS, Dtype::F32)?;
+    let &[frames, per_frame, LINK_NUMBERS] = links.shape() else {
+        return Err(links.wrong_shape("[F, L, 3]".to_owned()));
+    };
+    Ok(Links::new(frames, per_frame, links.floats()?))
+}
+
+/// The report of the model, if the file has one.
+fn report(
+    file: &TensorFile<impl ReadAt + Size>,
+    frames: usize,
+) -> Result<Option<Vec<FrameReport>>, PredictionFileError> {
+    if !file.has(REPORT) {
+        return Ok(None);
+    }
+    let shape = [frames, REPORT_NUMBERS];
+    let numbers = file.tensor_of(REPORT, Dtype::F32, &shape)?.floats()?;
     let (rows, _) = numbers.as_chunks();
     rows.iter()
         .enumerate()
@@ -186,45 +221,6 @@ fn report(
         })
         .collect::<Result<_, _>>()
         .map(Some)
-}
-
-fn tensor<'a>(
-    file: &SafeTensors<'a>,
-    name: &'static str,
-    expected: Dtype,
-) -> Result<TensorView<'a>, PredictionFileError> {
-    let tensor = file
-        .tensor(name)
-        .map_err(|_| PredictionFileError::Missing(name))?;
-    if tensor.dtype() != expected {
-        return Err(PredictionFileError::Dtype {
-            tensor: name,
-            found: tensor.dtype(),
-            expected,
-        });
-    }
-    Ok(tensor)
-}
-
-fn tensor_of<'a>(
-    file: &SafeTensors<'a>,
-    name: &'static str,
-    dtype: Dtype,
-    shape: &[usize],
-) -> Result<TensorView<'a>, PredictionFileError> {
-    let tensor = tensor(file, name, dtype)?;
-    if tensor.shape() != shape {
-        return Err(wrong_shape(name, &tensor, format!("{shape:?}")));
-    }
-    Ok(tensor)
-}
-
-fn wrong_shape(name: &'static str, tensor: &TensorView, expected: String) -> PredictionFileError {
-    PredictionFileError::Shape {
-        tensor: name,
-        found: tensor.shape().to_vec(),
-        expected,
-    }
 }
 
 /// The little-endian bytes of the numbers, without a copy where the machine is little-endian.
@@ -247,18 +243,6 @@ fn matrix_bytes<'a, const R: usize, const C: usize>(
         }
     }
     bytes
-}
-
-fn floats(tensor: &TensorView) -> Vec<f32> {
-    let (numbers, _) = tensor.data().as_chunks();
-    numbers.iter().copied().map(f32::from_le_bytes).collect()
-}
-
-/// The numbers of a tensor in groups of `N`.
-fn doubles<'a, const N: usize>(tensor: &TensorView<'a>) -> impl Iterator<Item = [f64; N]> + 'a {
-    let (numbers, _) = tensor.data().as_chunks();
-    let (groups, _) = numbers.as_chunks::<N>();
-    groups.iter().map(|group| group.map(f64::from_le_bytes))
 }
 
 #[cfg(test)]

@@ -1,15 +1,19 @@
 //! The output of a model for a set of frames.
 
 mod file;
+mod links;
 mod maps;
 mod report;
+mod tensors;
 
 use nalgebra::{Matrix3, Matrix4};
 use serde::{Deserialize, Serialize};
 
+use crate::cloud::UNKNOWN_CONFIDENCE;
 use crate::geometry::{Distortion, FrameSize};
 
 pub use file::PredictionFileError;
+pub use links::{LINK_NUMBERS, Link, Links};
 pub use maps::PredictionMaps;
 pub use report::{FrameReport, REPORT_NUMBERS, ReportError, ReportedReason};
 
@@ -45,6 +49,9 @@ pub struct Prediction {
     pub confidence: Vec<f32>,
     /// What the model says about each frame, in the order of the frames, if it says anything.
     pub report: Option<Vec<FrameReport>>,
+    /// Which features of different frames show the same points, if the model says so. These are all
+    /// frames of the run, also those that it had as placed ones: those come first.
+    pub links: Option<Links>,
 }
 
 impl Prediction {
@@ -56,6 +63,37 @@ impl Prediction {
     /// Whether there are no frames.
     pub fn is_empty(&self) -> bool {
         self.cameras.is_empty()
+    }
+
+    /// Brings the frames to another order: `order` has the index of each frame once.
+    pub fn reorder(&mut self, order: &[usize]) {
+        let maps = |values: &[f32], pixels: usize| {
+            let rows = order
+                .iter()
+                .map(|&frame| frame * pixels..(frame + 1) * pixels);
+            rows.flat_map(|row| values[row].iter().copied()).collect()
+        };
+        let pixels = self.pixels_per_frame();
+        self.depth = maps(&self.depth, pixels);
+        self.confidence = maps(&self.confidence, pixels);
+        self.cameras = order
+            .iter()
+            .map(|&frame| self.cameras[frame].clone())
+            .collect();
+        if let Some(report) = &mut self.report {
+            *report = order.iter().map(|&frame| report[frame]).collect();
+        }
+    }
+
+    /// Drops all frames after the first `count`.
+    pub fn truncate(&mut self, count: usize) {
+        let pixels = self.pixels_per_frame();
+        self.depth.truncate(count * pixels);
+        self.confidence.truncate(count * pixels);
+        self.cameras.truncate(count);
+        if let Some(report) = &mut self.report {
+            report.truncate(count);
+        }
     }
 
     /// Number of pixels of one frame.
@@ -73,5 +111,35 @@ impl Prediction {
     pub fn frame_confidence(&self, frame: usize) -> &[f32] {
         let pixels = self.pixels_per_frame();
         &self.confidence[frame * pixels..(frame + 1) * pixels]
+    }
+
+    /// Makes a frame unregistered.
+    pub fn unregister(&mut self, frame: usize) {
+        let pixels = self.pixels_per_frame();
+        self.cameras[frame].registered = false;
+        self.confidence[frame * pixels..(frame + 1) * pixels].fill(UNKNOWN_CONFIDENCE);
+    }
+
+    /// Makes all frames unregistered.
+    pub fn unregister_all(&mut self) {
+        for frame in 0..self.len() {
+            self.unregister(frame);
+        }
+    }
+
+    /// Removes the first `count` frames. Of a report's pieces only that of the registered frames is
+    /// left: the others may be of frames that are gone.
+    pub fn remove_first(&mut self, count: usize) {
+        let pixels = count * self.pixels_per_frame();
+        self.cameras.drain(..count.min(self.cameras.len()));
+        for maps in [&mut self.depth, &mut self.confidence] {
+            maps.drain(..pixels.min(maps.len()));
+        }
+        if let Some(report) = &mut self.report {
+            report.drain(..count.min(report.len()));
+            for frame in report {
+                frame.piece = frame.piece.filter(|piece| *piece == 0);
+            }
+        }
     }
 }

@@ -9,8 +9,8 @@ use super::images::{ImageFaults, RequestImage};
 use super::reason::QualityReason;
 use super::report::{FrameQuality, Quality};
 use super::verdict::Verdict;
-use crate::cloud::{UNKNOWN_CONFIDENCE, median};
-use crate::prediction::{FrameReport, Prediction};
+use crate::cloud::median;
+use crate::prediction::{FrameReport, Prediction, ReportedReason};
 
 /// Share of known pixels below which a result is hardly one.
 const LEAST_KNOWN_SHARE: f32 = 0.02;
@@ -30,6 +30,39 @@ pub struct Assessment {
     pixels_per_frame: usize,
 }
 
+/// A frame of one of several predictions.
+#[derive(Debug, Clone, Copy)]
+pub struct AssessedFrame<'a> {
+    pub part: &'a Assessment,
+    /// Index of the frame in it.
+    pub row: usize,
+    /// The piece of frames in one world that the frame is placed in: 0 for the one in the point cloud,
+    /// then the largest first.
+    pub piece: Option<u32>,
+}
+
+impl AssessedFrame<'_> {
+    /// Whether it is placed, but not in the point cloud.
+    pub(super) fn is_apart(&self) -> bool {
+        self.piece.is_some_and(|piece| piece > 0)
+    }
+
+    fn report(&self) -> FrameReport {
+        let reports = self.part.report.as_ref();
+        let report = reports.and_then(|reports| reports.get(self.row).copied());
+        let report = report.unwrap_or_default();
+        FrameReport {
+            reason: match self.is_apart() {
+                true => Some(ReportedReason::NotConnected),
+                false => report.reason,
+            },
+            // Each prediction has its own pieces.
+            piece: self.piece,
+            ..report
+        }
+    }
+}
+
 impl Assessment {
     /// Measures a prediction. Frames whose geometry is impossible become unregistered, all of them
     /// if most are, so that they give no points. Parallel on rayon's pool.
@@ -38,9 +71,7 @@ impl Assessment {
         let pixels = prediction.pixels_per_frame();
         for (frame, found) in geometry.frames.iter().enumerate() {
             if found.is_implausible || geometry.is_implausible {
-                prediction.cameras[frame].registered = false;
-                prediction.confidence[frame * pixels..(frame + 1) * pixels]
-                    .fill(UNKNOWN_CONFIDENCE);
+                prediction.unregister(frame);
             }
         }
         Self {
@@ -50,28 +81,21 @@ impl Assessment {
         }
     }
 
-    /// What several predictions in one world show about some of their frames, in the order of
-    /// `frames`: an assessment and the index of the frame in it, or `None` for a frame that no
-    /// prediction has.
+    /// What several predictions show about some of their frames, in the order of `frames`; `None` is a
+    /// frame that no prediction has.
     pub fn of_parts<'a>(
-        frames: impl Iterator<Item = Option<(&'a Self, usize)>> + Clone,
+        frames: impl Iterator<Item = Option<AssessedFrame<'a>>> + Clone,
         pixels_per_frame: usize,
     ) -> Self {
-        let has_reports = frames
+        let mut known = frames.clone().flatten();
+        let has_reports = known.any(|frame| frame.part.report.is_some() || frame.is_apart());
+        let reports = frames
             .clone()
-            .flatten()
-            .any(|(part, _)| part.report.is_some());
-        let reports = frames.clone().map(|frame| {
-            let report = frame.and_then(|(part, frame)| part.report.as_ref()?.get(frame));
-            report.map_or_else(FrameReport::default, |report| FrameReport {
-                // Each prediction has its own pieces; what it registered is in the common world.
-                piece: report.piece.filter(|piece| *piece == 0),
-                ..*report
-            })
+            .map(|frame| frame.map_or_else(FrameReport::default, |frame| frame.report()));
+        let geometry = frames.clone().map(|frame| {
+            let drawn = frame.filter(|frame| !frame.is_apart());
+            drawn.map(|frame| (&frame.part.geometry, frame.row))
         });
-        let geometry = frames
-            .clone()
-            .map(|frame| frame.map(|(part, frame)| (&part.geometry, frame)));
         Self {
             geometry: Geometry::of_parts(geometry),
             report: has_reports.then(|| reports.collect()),
@@ -127,6 +151,12 @@ impl Assessment {
             .collect();
         quality.reasons = reasons.into_iter().collect();
         quality
+    }
+
+    /// Number of pixels of a frame whose depth is known.
+    pub(crate) fn known_pixels(&self, frame: usize) -> usize {
+        let frame = self.geometry.frames.get(frame);
+        frame.map_or(0, |frame| frame.known)
     }
 
     fn report_of(&self, frame: usize) -> Option<&FrameReport> {

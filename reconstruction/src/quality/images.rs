@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::reason::QualityReason;
-use crate::cloud::percentile;
 use crate::image::ImageStatistics;
 
 /// An image that a request covers.
@@ -35,7 +34,10 @@ impl ImageFaults {
             .iter()
             .map(|image| !seen.insert(image.statistics.content))
             .collect();
-        let exposure = (0..images.len()).map(|index| exposure(images, index));
+        let sharpness = Sharpness::of(images);
+        let exposure = images
+            .iter()
+            .map(|image| exposure(&image.statistics, &sharpness));
         Self {
             exposure: exposure.collect(),
             is_duplicate,
@@ -44,20 +46,58 @@ impl ImageFaults {
     }
 }
 
-fn exposure(images: &[RequestImage], index: usize) -> Option<QualityReason> {
-    let statistics = &images[index].statistics;
+fn exposure(statistics: &ImageStatistics, sharpness: &Sharpness) -> Option<QualityReason> {
     // A dark image has no contrast either: darkness is the cause.
     if statistics.is_too_dark() {
         return Some(QualityReason::TooDark);
     }
-    let others = images
-        .iter()
-        .enumerate()
-        .filter(|(other, _)| *other != index);
-    let mut sharpness: Vec<f32> = others
-        .map(|(_, image)| image.statistics.sharpness)
-        .collect();
     statistics
-        .is_blurred(percentile(&mut sharpness, 50.0))
+        .is_blurred(sharpness.median_of_others(statistics.sharpness))
         .then_some(QualityReason::Blurred)
+}
+
+/// The sharpness of all images, ascending: sorted once, since a session may have many images.
+struct Sharpness(Vec<f32>);
+
+impl Sharpness {
+    fn of(images: &[RequestImage]) -> Self {
+        let mut values: Vec<f32> = images
+            .iter()
+            .map(|image| image.statistics.sharpness)
+            .collect();
+        values.sort_by(f32::total_cmp);
+        Self(values)
+    }
+
+    /// The median without one image of this sharpness; `None` if it is the only one.
+    fn median_of_others(&self, own: f32) -> Option<f32> {
+        let rank = self
+            .0
+            .partition_point(|value| value.total_cmp(&own).is_lt());
+        let other = |index: usize| self.0.get(index + usize::from(index >= rank)).copied();
+        let last = self.0.len().checked_sub(2)?;
+        let (low, high) = (other(last / 2)?, other(last.div_ceil(2))?);
+        Some(low.midpoint(high))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_the_others_leaves_out_one_of_the_values() {
+        let median = |values: &[f32], own: f32| {
+            let mut sorted = values.to_vec();
+            sorted.sort_by(f32::total_cmp);
+            Sharpness(sorted).median_of_others(own)
+        };
+        assert_eq!(median(&[3.0], 3.0), None);
+        assert_eq!(median(&[3.0, 8.0], 3.0), Some(8.0));
+        assert_eq!(median(&[3.0, 8.0], 8.0), Some(3.0));
+        assert_eq!(median(&[9.0, 1.0, 4.0], 4.0), Some(5.0));
+        assert_eq!(median(&[9.0, 1.0, 4.0, 4.0], 4.0), Some(4.0));
+        assert_eq!(median(&[9.0, 1.0, 4.0, 2.0], 1.0), Some(4.0));
+        assert_eq!(median(&[9.0, 1.0, 4.0, 2.0], 9.0), Some(2.0));
+    }
 }

@@ -12,7 +12,7 @@ mod reason;
 mod report;
 mod verdict;
 
-pub use assessment::Assessment;
+pub use assessment::{AssessedFrame, Assessment};
 pub use images::RequestImage;
 pub use reason::QualityReason;
 pub use report::{FrameQuality, Quality, QualitySummary};

@@ -75,6 +75,7 @@ pub fn predict_distorted(
         depth: Vec::new(),
         confidence: Vec::new(),
         report: None,
+        links: None,
     };
     let mut images = Vec::new();
     for &id in ids {

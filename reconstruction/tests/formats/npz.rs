@@ -30,7 +30,7 @@ fn npz_round_trip() {
     assert_eq!(sample.arrays.point_count(1), 0, "the lost frame");
     assert!(sample.arrays.depth(3).is_err());
     assert!(sample.arrays.pixels(3).is_err());
-    let mut files = names(sample.arrays.bytes());
+    let mut files = names(sample.arrays.file());
     files.sort();
     let arrays = [
         "confidence",
@@ -49,7 +49,7 @@ fn npz_round_trip() {
 #[test]
 fn npz_has_the_distortion_of_each_frame() {
     let sample = Sample::distorted(10);
-    let array = entry(sample.arrays.bytes(), "distortion.npy");
+    let array = entry(sample.arrays.file(), "distortion.npy");
     let mut numbers = Numbers(&array[array.len() - 6 * size_of::<f64>()..]);
     let found = [0; 6].map(|_| numbers.f64());
     assert_eq!(found, [LENS.k1, LENS.k2, 0.0, 0.0, 0.0, 0.0]);
@@ -58,7 +58,7 @@ fn npz_has_the_distortion_of_each_frame() {
 #[test]
 fn other_files_and_sizes_are_refused() {
     let sample = Sample::new(100);
-    let bytes = sample.arrays.bytes();
+    let bytes = sample.arrays.file();
     assert!(NpzReader::new(bytes.as_slice(), 2, SIZE).is_err());
     assert!(
         NpzReader::new(

@@ -8,14 +8,16 @@ to the processing resolution, then make both sides multiples of 14, by a resize 
 multiple or a centre crop.
 """
 
+import io
 import json
 import random
 import shutil
+import struct
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 HERE = Path(__file__).parent
 PATCH_SIZE = 14
@@ -143,13 +145,135 @@ def write_decoded(folder: Path) -> None:
     expect("rgb-16-bit.png", photo)
     cv2.imwrite(str(folder / "grey-16-bit.png"), deep[..., 1])
     expect("grey-16-bit.png", Image.merge("RGB", [photo.getchannel("G")] * 3))
+    write_profiles(folder, photo)
+    write_unusual(folder, photo)
     photo.save(folder / "photo.gif")
     photo.save(folder / "photo.bmp")
 
 
+def colour_profile(primaries: list[list[float]], gamma: float) -> bytes:
+    """Return an ICC profile (version 2) of RGB with these primaries (D50) and this tone curve.
+
+    ICC.1:2001-04: a header of 128 bytes, a table of tags, and the tags.
+    """
+
+    def fixed(values: list[float]) -> bytes:
+        return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+
+    white = [0.9642, 1.0, 0.8249]
+    text = b"test"
+    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
+    description = b"desc" + bytes(4) + struct.pack(">I", len(text) + 1) + text + bytes(79)
+    tags = {b"desc": description, b"wtpt": b"XYZ " + bytes(4) + fixed(white)}
+    for letter, primary in zip(b"rgb", primaries, strict=True):
+        tags[bytes([letter]) + b"XYZ"] = b"XYZ " + bytes(4) + fixed(primary)
+        tags[bytes([letter]) + b"TRC"] = curve
+    offset = 128 + 4 + 12 * len(tags)
+    table, content = struct.pack(">I", len(tags)), b""
+    for name, data in tags.items():
+        table += name + struct.pack(">II", offset + len(content), len(data))
+        content += data + bytes(-len(data) % 4)
+    size = struct.pack(">I", offset + len(content))
+    kind = b"mntrRGB XYZ "
+    header = size + bytes(4) + struct.pack(">I", 0x02400000) + kind + bytes(12) + b"acsp"
+    return header.ljust(68, b"\0") + fixed(white) + bytes(128 - 80) + table + content
+
+
+# Columns of the matrices from linear RGB to XYZ, adapted to D50 (Display P3 and Adobe RGB).
+P3 = [[0.51512, 0.24120, -0.00105], [0.29198, 0.69225, 0.04189], [0.15710, 0.06657, 0.78407]]
+ADOBE = [[0.60974, 0.31111, 0.01947], [0.20528, 0.62567, 0.06087], [0.14919, 0.06322, 0.74457]]
+
+
+def write_profiles(folder: Path, photo: Image.Image) -> None:
+    """Write files with colour profiles, and what LittleCMS makes of them."""
+    srgb = ImageCms.createProfile("sRGB")
+    kinds = {"p3": colour_profile(P3, 2.2), "adobe": colour_profile(ADOBE, 563 / 256)}
+    for kind, profile in kinds.items():
+        read = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        photo.save(folder / f"profile-{kind}.png", icc_profile=profile)
+        photo.save(folder / f"profile-{kind}.webp", icc_profile=profile, lossless=True)
+        photo.save(folder / f"profile-{kind}.jpg", icc_profile=profile, quality=97, subsampling=0)
+        for suffix in ("png", "webp", "jpg"):
+            saved = Image.open(folder / f"profile-{kind}.{suffix}").convert("RGB")
+            expected = ImageCms.profileToProfile(saved, read, srgb, outputMode="RGB")
+            expected.save(folder / f"profile-{kind}.{suffix}.expected.png", optimize=True)
+    # One of the many that say sRGB changes nothing.
+    same = ImageCms.ImageCmsProfile(srgb).tobytes()
+    same = same[:24] + bytes(12) + same[36:]  # Without the time of its creation.
+    photo.save(folder / "profile-srgb.png", icc_profile=same)
+    photo.save(folder / "profile-srgb.png.expected.png", optimize=True)
+
+
+def without_segments(jpeg: bytes, marker: int) -> bytes:
+    """Return a JPEG file without its segments of a kind."""
+    kept, position = jpeg[:2], 2
+    while jpeg[position + 1] != 0xDA:
+        end = position + 2 + int.from_bytes(jpeg[position + 2 : position + 4], "big")
+        if jpeg[position + 1] != marker:
+            kept += jpeg[position:end]
+        position = end
+    return kept + jpeg[position:]
+
+
+def write_unusual(folder: Path, photo: Image.Image) -> None:
+    """Write files that lack a part that decoders can do without, or have it at an unusual place."""
+    whole = (folder / "baseline.jpg").read_bytes()
+    expected = (folder / "baseline.jpg.expected.png").read_bytes()
+    unusual = {
+        "no-end.jpg": whole[:-2],
+        "half-an-end.jpg": whole[:-1],
+        "other-data-behind.jpg": whole[:-2] + b"trailer" * 20,
+        # As frames of Motion JPEG: the encoder has used the standard tables.
+        "no-tables.jpg": without_segments(whole, 0xC4),
+    }
+    for name, content in unusual.items():
+        (folder / name).write_bytes(content)
+        (folder / f"{name}.expected.png").write_bytes(expected)
+    # The chunk with the orientation comes behind the pixels, as ImageMagick writes it.
+    name = "orientation-6-behind.png"
+    png = (folder / "orientation-6.png").read_bytes()
+    begin = png.index(b"eXIf") - 4
+    end = begin + 12 + int.from_bytes(png[begin : begin + 4], "big")
+    last = len(png) - 12
+    (folder / name).write_bytes(png[:begin] + png[end:last] + png[begin:end] + png[last:])
+    shutil.copy(folder / "orientation-6.png.expected.png", folder / f"{name}.expected.png")
+
+
+def write_large(folder: Path) -> None:
+    """Write large pictures in small files, to measure the memory for decoding them."""
+    grey = Image.new("L", (1600, 1200))
+    grey.paste(200, (0, 600, 1600, 1200))
+    picture = Image.merge("RGB", [grey, grey, grey])
+    with_alpha = picture.copy()
+    with_alpha.putalpha(grey)
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = 6
+    full = {"quality": 50, "subsampling": "4:4:4"}
+    animation = {"save_all": True, "append_images": [ImageOps.invert(picture)], "lossless": True}
+    for name, saved, options in (
+        ("baseline.jpg", picture, {"quality": 50}),
+        ("turned.jpg", picture, {"quality": 50, "exif": exif.tobytes()}),
+        ("progressive.jpg", picture, {**full, "progressive": True}),
+        ("progressive-cmyk.jpg", picture.convert("CMYK"), {**full, "progressive": True}),
+        ("grey.jpg", grey, {"quality": 50}),
+        ("palette.png", picture.quantize(4), {"transparency": 0, "bits": 8}),
+        ("one-bit.png", grey.convert("1"), {}),
+        ("lossy.webp", picture, {"quality": 20}),
+        ("lossy-alpha.webp", with_alpha, {"quality": 20}),
+        ("lossless.webp", picture, {"lossless": True}),
+        ("lossless-alpha.webp", with_alpha, {"lossless": True, "exact": True}),
+        ("animated.webp", picture, animation),
+    ):
+        saved.save(folder / name, **options)
+    deep = np.zeros((1200, 1600, 4), np.uint16)
+    deep[600:] = 51200
+    cv2.imwrite(str(folder / "rgba-16-bit.png"), deep)
+
+
 def main() -> None:
     """Regenerate all golden data."""
-    for name, write in (("processed", write_processed), ("decoded", write_decoded)):
+    writers = (("processed", write_processed), ("decoded", write_decoded), ("large", write_large))
+    for name, write in writers:
         shutil.rmtree(HERE / name, ignore_errors=True)
         (HERE / name).mkdir()
         write(HERE / name)

@@ -1,16 +1,23 @@
 use futures_util::stream;
 
 use super::*;
+use crate::rates::Buckets;
 
 /// Reads a body that is received in pieces of this many bytes: names and contents of images.
-async fn read(body: &[u8], piece: usize) -> Result<Vec<(Option<String>, Vec<u8>)>, MultipartError> {
+pub(super) async fn read(
+    body: &[u8],
+    piece: usize,
+) -> Result<Vec<(Option<String>, Vec<u8>)>, MultipartError> {
     let pieces: Vec<_> = body.chunks(piece).map(Bytes::copy_from_slice).collect();
     let mut body = stream::iter(pieces).map(Ok).boxed();
-    let mut images = Images::new(&mut body, "b".to_owned(), Duration::from_secs(60));
+    let timeout = Duration::from_secs(60);
+    let pace = Pace::new(Arc::new(Buckets::unlimited()), None);
+    let mut images = Images::new(&mut body, "b".to_owned(), None, timeout, pace);
+    let mut waited = Duration::ZERO;
     let mut read = Vec::new();
     while let Some(mut image) = images.next().await? {
         let mut content = Vec::new();
-        while let Some(chunk) = image.chunk().await? {
+        while let Some(chunk) = image.chunk(0, &mut waited).await? {
             content.extend_from_slice(&chunk);
         }
         read.push((image.name, content));
@@ -26,13 +33,13 @@ fn an_image_fits_into_the_memory_that_was_taken_for_it() {
         .cycle()
         .take(60)
     {
-        let leased = (bytes.len() + chunk.len()).next_multiple_of(GRANT);
+        let leased = (bytes.len() + chunk.len()).next_multiple_of(1 << 20);
         append(&mut bytes, chunk, leased);
         assert!(bytes.capacity() <= leased, "{} bytes", bytes.len());
     }
     assert_eq!(bytes.len(), 20 * 366_536);
     // The limit of an image may be larger than the budget of all uploads.
-    append(&mut bytes, &[4; 500_000], GRANT);
+    append(&mut bytes, &[4; 500_000], 1 << 20);
     assert!(bytes.ends_with(&[4; 500_000]));
 }
 
@@ -54,11 +61,11 @@ fn other_content_types_are_refused() {
     }
 }
 
-fn part(head: &str, content: &[u8]) -> Vec<u8> {
+pub(super) fn part(head: &str, content: &[u8]) -> Vec<u8> {
     [b"--b\r\n", head.as_bytes(), b"\r\n\r\n", content, b"\r\n"].concat()
 }
 
-const HEAD: &str = "Content-Disposition: form-data; name=\"images\"";
+pub(super) const HEAD: &str = "Content-Disposition: form-data; name=\"images\"";
 
 #[tokio::test]
 async fn images_are_read_from_pieces_of_any_size() {

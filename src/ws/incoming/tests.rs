@@ -40,7 +40,7 @@ fn names_are_not_changed() {
         "/abs",
         "",
         "ß\u{1F600}\\n",
-        &"n".repeat(4096),
+        &"n".repeat(1024),
     ] {
         let message = serde_json::json!({"type": "image", "data": "aGVsbG8=", "filename": name});
         assert_eq!(image_of(&message.to_string()).1.as_deref(), Some(name));
@@ -48,10 +48,10 @@ fn names_are_not_changed() {
 }
 
 #[test]
-fn generate_is_incremental_by_default() {
+fn generate_is_incremental_if_it_says_so() {
     for (text, expected) in [
-        (r#"{"type": "generate"}"#, true),
-        (r#"{"type": "generate", "incremental": null}"#, true),
+        (r#"{"type": "generate"}"#, false),
+        (r#"{"type": "generate", "incremental": null}"#, false),
         (r#"{"type": "generate", "incremental": true}"#, true),
         (r#"{"incremental": false, "type": "generate"}"#, false),
     ] {
@@ -165,12 +165,34 @@ fn json_other_than_an_object_is_refused() {
 }
 
 #[test]
+fn an_update_is_confirmed_by_its_number() {
+    match parse(r#"{"type": "received", "number": 12, "id": "r"}"#) {
+        ClientMessage::Received { number, id } => {
+            assert_eq!(
+                (number, id.as_ref().map(MessageId::as_str)),
+                (12, Some("r"))
+            );
+        }
+        other => panic!("{other:?} should be received"),
+    }
+    for number in ["0", "-1", "1.5", "1e17", "null"] {
+        let text = format!(r#"{{"type": "received", "number": {number}}}"#);
+        assert!(reason(&text).contains("an integer above 0"), "{number}");
+    }
+    let text = r#"{"type": "received", "number": "1"}"#;
+    assert_eq!(
+        reason(text),
+        "\"number\" must be a number, but it is a string"
+    );
+}
+
+#[test]
 fn an_unknown_type_is_answered_with_the_known_ones() {
     assert!(reason("{}").starts_with("message has no \"type\""));
     let unknown = reason(r#"{"type": "Image"}"#);
     assert_eq!(
         unknown,
-        "unknown type \"Image\"; known types are image, generate, finalize and ping"
+        "unknown type \"Image\"; known types are image, generate, finalize, cancel, map, received and ping"
     );
     assert!(reason(&format!(r#"{{"type": "{}"}}"#, "x".repeat(10_000))).len() < 250);
 }
@@ -266,7 +288,7 @@ fn malformed_binary_headers_are_refused_with_the_reason() {
             "x",
             "\"filename\" must be a string, but it is a number",
         ),
-        (&long, "x", "\"filename\" is longer than 16384 bytes"),
+        (&long, "x", "\"filename\" is longer than 1024 bytes"),
         (
             r#"{"type": "image"}"#,
             "",
@@ -284,5 +306,5 @@ fn a_long_name_is_refused() {
         r#"{{"type": "image", "data": "aGVsbG8=", "filename": "{}"}}"#,
         "n".repeat(MAX_NAME_BYTES + 1)
     );
-    assert_eq!(reason(&text), "\"filename\" is longer than 16384 bytes");
+    assert_eq!(reason(&text), "\"filename\" is longer than 1024 bytes");
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pointstream_actors::{
-    ErrorKind, PointOptions, Progress, Quality, ResultMetadata, Timings, Verdict,
+    Deltas, ErrorCode, PointOptions, Progress, Quality, ResultMetadata, Timings, Verdict,
 };
 use pointstream_reconstruction::cloud::Alignment;
 use pointstream_reconstruction::model::Scale;
@@ -15,8 +15,12 @@ use super::super::fragments::FRAGMENT;
 use super::*;
 
 /// Puts frames together as a client does, and checks that they are well formed.
-fn receive(message: Fragments, first: Data) -> Bytes {
-    let frames: Vec<Frame> = message.collect();
+fn receive(mut message: Fragments, first: Data) -> Bytes {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let mut frames: Vec<Frame> = Vec::new();
+    while let Some(frame) = runtime.block_on(message.next()).expect("in memory") {
+        frames.push(frame);
+    }
     let mut bytes = Vec::new();
     for (index, frame) in frames.iter().enumerate() {
         let header = frame.header();
@@ -29,8 +33,16 @@ fn receive(message: Fragments, first: Data) -> Bytes {
     bytes.into()
 }
 
+fn form(results: ResultFrames) -> Form {
+    Form {
+        session_id: SessionId::nil(),
+        results,
+        prefix: "/a".parse().expect("a path"),
+    }
+}
+
 fn typed(event: &SessionEvent, results: ResultFrames) -> (SentKind, Fragments) {
-    message(event, SessionId::nil(), results)
+    message(event, &form(results))
         .expect("valid")
         .expect("a message")
 }
@@ -59,12 +71,14 @@ fn answer(glb: Vec<u8>, frames: usize) -> SessionEvent {
         processed_size: [504, 378],
         frames: (0..frames).map(|index| format!("ф{index}.jpg")).collect(),
         unregistered_frames: Vec::new(),
+        still_frames: Vec::new(),
         num_points: 7,
         confidence_threshold: 1.05,
         aligned: true,
         known_cameras: false,
         alignment: Alignment::Origin,
         scale: Scale::Relative,
+        scale_spread: None,
         model: "mvs 1".to_owned(),
         options: PointOptions::default(),
         quality: Quality {
@@ -80,8 +94,10 @@ fn answer(glb: Vec<u8>, frames: usize) -> SessionEvent {
             depth_uncertainty: None,
         },
         timings: Timings::default(),
+        append: None,
     };
     SessionEvent::Result {
+        number: 3,
         answer: Arc::new(Answer {
             number: 1,
             kind: AnswerKind::Delta,
@@ -90,6 +106,7 @@ fn answer(glb: Vec<u8>, frames: usize) -> SessionEvent {
             metadata: Arc::new(metadata),
         }),
         id: MessageId::new("a\"b").ok(),
+        request: 1,
     }
 }
 
@@ -101,8 +118,27 @@ fn small_messages_have_the_fields_of_the_protocol() {
             SessionEvent::Connected {
                 image_count: 0,
                 max_images: 100,
+                deltas: Deltas::Cumulative,
             },
             json!({"type": "connected", "session_id": id, "image_count": 0, "max_images": 100}),
+        ),
+        (
+            SessionEvent::Connected {
+                image_count: 0,
+                max_images: 100,
+                deltas: Deltas::Append { since: Some(3) },
+            },
+            json!({
+                "type": "connected", "session_id": id, "image_count": 0, "max_images": 100,
+                "deltas": "append",
+            }),
+        ),
+        (
+            SessionEvent::Poses {
+                poses: Arc::default(),
+                id: None,
+            },
+            json!({"type": "poses", "processed_size": null, "frames": []}),
         ),
         (
             SessionEvent::Acknowledged {
@@ -115,33 +151,55 @@ fn small_messages_have_the_fields_of_the_protocol() {
             }),
         ),
         (
-            SessionEvent::Progress(Progress {
-                stage: Stage::Inference,
-                fraction: 0.1,
-                message: "Processing frame 5/10".to_owned(),
-            }),
+            SessionEvent::Progress {
+                progress: Progress {
+                    stage: Stage::Inference,
+                    fraction: 0.1,
+                    message: "Processing frame 5/10".to_owned(),
+                },
+                id: MessageId::new("7").ok(),
+            },
             json!({
                 "type": "progress", "stage": "inference", "progress": 0.1,
-                "message": "Processing frame 5/10",
+                "message": "Processing frame 5/10", "id": "7",
             }),
         ),
         (
             SessionEvent::Error {
-                kind: ErrorKind::Model,
+                code: ErrorCode::ModelFailed,
                 message: "no".to_owned(),
                 id: None,
                 filename: None,
+                request: Some(1),
             },
-            json!({"type": "error", "message": "no"}),
+            json!({"type": "error", "message": "no", "code": "model_failed"}),
         ),
         (
             SessionEvent::Error {
-                kind: ErrorKind::Image,
+                code: ErrorCode::InvalidImage,
                 message: "no".to_owned(),
                 id: MessageId::new("7").ok(),
                 filename: Some("a.png".to_owned()),
+                request: None,
             },
-            json!({"type": "error", "message": "no", "id": "7", "filename": "a.png"}),
+            json!({
+                "type": "error", "message": "no", "code": "invalid_image", "id": "7",
+                "filename": "a.png",
+            }),
+        ),
+        (
+            SessionEvent::ResultToFetch {
+                number: 3,
+                bytes: 4321,
+                id: MessageId::new("7").ok(),
+                request: 1,
+            },
+            json!({
+                "type": "error", "code": "result_too_large", "id": "7",
+                "message": "The result has 4321 bytes, more than the client took in a message; \
+                            fetch it from result_url",
+                "result_url": format!("/a/ws/session/{id}/result"),
+            }),
         ),
         (
             SessionEvent::Pong,
@@ -157,7 +215,7 @@ fn small_messages_have_the_fields_of_the_protocol() {
 fn the_end_of_a_session_has_no_message() {
     let event = SessionEvent::Closed(pointstream_actors::CloseReason::Deleted);
     assert!(
-        message(&event, SessionId::nil(), ResultFrames::Json)
+        message(&event, &form(ResultFrames::Json))
             .expect("valid")
             .is_none()
     );
@@ -176,6 +234,7 @@ fn a_result_of_any_length_is_put_together_again() {
         assert_eq!(STANDARD.decode(encoded).expect("base64"), glb, "{length}");
         assert_eq!(value["type"], "delta");
         assert_eq!(value["image_count"], 5);
+        assert_eq!(value["number"], 3);
         assert_eq!(value["id"], "a\"b");
         assert_eq!(value["metadata"]["num_frames"], 2);
         assert_eq!(value["metadata"]["extrinsics"][1][3][3], 0.25);
@@ -205,6 +264,7 @@ fn only_results_are_binary() {
     let event = SessionEvent::Connected {
         image_count: 1,
         max_images: 2,
+        deltas: Deltas::Cumulative,
     };
     let bytes = receive(outgoing(&event, ResultFrames::Binary), Data::Text);
     let value: Value = serde_json::from_slice(&bytes).expect("JSON");

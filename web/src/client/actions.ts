@@ -18,6 +18,10 @@ export function showActions(session: Session | undefined, mayLeave: boolean): vo
   const over = Boolean(session?.isOver);
   element('update').hidden = over;
   element('finish').hidden = over;
+  element('stop').hidden = over || !session?.busy;
+  const completed = over && !session?.isGone;
+  element('reopen').hidden = !completed;
+  element('rerun').hidden = !completed;
   element('new').hidden = !mayLeave;
   element('new').classList.toggle('primary', over);
 }

@@ -18,7 +18,7 @@ export function isServed(): boolean {
  */
 export function initialServer(): Server {
   if (isServed()) {
-    return new Server(location.origin);
+    return Server.ofPage();
   }
   const asked = new URLSearchParams(location.search).get('server');
   for (const address of [asked, remembered()]) {

@@ -43,8 +43,12 @@ export class ParameterForm {
     return found ? read(found.control) : '';
   }
 
-  /** All parameters that differ from the server's defaults; undefined if one is out of range. */
-  parameters(): Record<string, string> | undefined {
+  /**
+   * The parameters that differ from the server's defaults; undefined if one is out of range.
+   *
+   * @param all whether the others are in it, too.
+   */
+  parameters(all = false): Record<string, string> | undefined {
     if (!this.form.checkValidity()) {
       element<HTMLDetailsElement>('parameters').open = true;
       this.form.reportValidity();
@@ -53,7 +57,7 @@ export class ParameterForm {
     const chosen: Record<string, string> = {};
     for (const [name, { control, standard }] of this.controls) {
       const value = read(control);
-      if (value !== standard) {
+      if (all || value !== standard) {
         chosen[name] = value;
       }
     }

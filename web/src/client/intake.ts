@@ -116,7 +116,12 @@ export class Intake {
           return;
         }
         if (waiting().length === 0) {
-          this.sayWhatIsMissing(file, places);
+          // The server may not have answered to all of them yet.
+          void session.uploads.settled(places).then(() => {
+            if (!session.signal.aborted) {
+              this.sayWhatIsMissing(file, places);
+            }
+          });
           return;
         }
       }

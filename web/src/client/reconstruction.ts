@@ -12,6 +12,7 @@ import { element, setText } from '../shared/dom';
 import { count, plural } from '../shared/format';
 import { Notice } from '../shared/notice';
 import { Once } from '../shared/once';
+import { SignIn } from '../shared/sign-in';
 import type { Picture } from '../viewer/cameras';
 import { showActions } from './actions';
 import { initialServer, isServed, namedSession, nameSession, offerChoice } from './address';
@@ -48,13 +49,14 @@ export class Reconstruction {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly creating = new Once<Session | undefined>();
   private readonly arriving = new Once<void>();
+  private readonly moving = new Once<string>();
   private live = false;
   private dropped = false;
   private readonly log = new Log();
   private readonly notice = new Notice();
   private readonly progress = new ProgressBar();
   private readonly thumbnails = new Thumbnails();
-  private readonly downloads = new Downloads();
+  private readonly downloads = new Downloads((why) => this.problem(why));
   private readonly leaving = new LeaveDialog();
   private readonly form = new ParameterForm(() => this.onParameters());
   private readonly view: View | undefined = makeView((message) => this.problem(message));
@@ -73,9 +75,16 @@ export class Reconstruction {
       this.await(asked);
       void this.arrive();
     });
+    new SignIn(
+      () => this.server.credentials,
+      () => void this.arrive(),
+    );
     element('dashboard').hidden = !isServed();
     element('update').addEventListener('click', () => this.current?.ask('update'));
     element('finish').addEventListener('click', () => this.current?.ask('finish'));
+    element('stop').addEventListener('click', () => void this.cancel());
+    element('reopen').addEventListener('click', () => void this.reopen());
+    element('rerun').addEventListener('click', () => void this.rerun());
     element('new').addEventListener('click', () => void this.begin());
     element('retry').addEventListener('click', () => this.retry());
     globalThis.addEventListener('online', () => {
@@ -265,6 +274,51 @@ export class Reconstruction {
     this.onParameters();
   }
 
+  /** Takes the session's requests back. */
+  private async cancel(): Promise<void> {
+    try {
+      await this.current?.cancel();
+    } catch (error) {
+      this.problem(`the request goes on: ${reason(error)}`);
+    }
+  }
+
+  /** Goes on with the completed session. */
+  private async reopen(): Promise<void> {
+    await this.move(async (session) => {
+      await session.resource.reopen();
+      return session.id;
+    });
+  }
+
+  /** Goes to a new session with the same images and the parameters of the form. */
+  private async rerun(): Promise<void> {
+    const parameters = this.form.parameters(true);
+    if (parameters) {
+      await this.move((session) => session.resource.rerun(parameters));
+    }
+  }
+
+  /** Leaves the session for the one that an operation gives. */
+  private async move(operation: (session: Session) => Promise<string>): Promise<void> {
+    const session = this.current;
+    if (!session) {
+      return;
+    }
+    try {
+      const id = await this.moving.do(() => operation(session));
+      if (session === this.current) {
+        this.leave();
+        this.await(id);
+        await this.arrive();
+      }
+    } catch (error) {
+      if (session === this.current) {
+        this.problem(reason(error));
+      }
+    }
+  }
+
   /** Starts over, after the user has chosen to keep or delete the old session. */
   private async begin(): Promise<void> {
     const session = this.current;
@@ -351,19 +405,24 @@ export class Reconstruction {
 
   private result(session: Session, answer: Answer, glb: Blob, last: boolean): void {
     const { metadata } = answer;
-    this.downloads.offer(session, glb);
+    this.downloads.offer(session, metadata.append ? undefined : glb);
     this.log.add(describe(answer, glb, last));
     for (const fault of faults(metadata)) {
       this.log.add(fault);
     }
     showQuality(metadata.quality);
-    void this.draw(session, glb, metadata);
+    void this.draw(session, glb, metadata, last);
     void this.stored.learn(session, metadata);
   }
 
-  private async draw(session: Session, glb: Blob, metadata: Metadata): Promise<void> {
+  private async draw(
+    session: Session,
+    glb: Blob,
+    metadata: Metadata,
+    last: boolean,
+  ): Promise<void> {
     try {
-      const points = await this.view?.show(glb, metadata, this.picture);
+      const points = await this.view?.show({ glb, metadata, last }, this.picture);
       if (points !== undefined && !session.signal.aborted) {
         const facts = [`${count(points)} points`, plural(countUsed(metadata), 'camera')];
         if (metadata.quality) {

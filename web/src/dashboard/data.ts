@@ -64,7 +64,13 @@ export interface Stats {
     errors: number;
   };
   latencies: { generations: number; seconds: Record<string, { p50: number; p95: number }> };
-  memory: { resident_bytes: number | null; upload_buffer: Budget; feature_cache: Budget };
+  memory: {
+    resident_bytes: number | null;
+    upload_buffer: Budget;
+    feature_cache: Budget;
+    decoding: Budget;
+    jobs: Budget;
+  };
   queue: { jobs: number; capacity: number };
   connections: { network: number; websockets: number };
   errors: { time: number; kind: string; session_id: string | null; message: string }[];

@@ -5,6 +5,7 @@ import { Backoff } from '../shared/backoff';
 import { element, setText } from '../shared/dom';
 import { age } from '../shared/format';
 import { Notice } from '../shared/notice';
+import { SignIn } from '../shared/sign-in';
 import { look } from './data';
 import { Panels } from './panels';
 import { SessionTable } from './sessions';
@@ -16,7 +17,7 @@ const LONGEST_PAUSE_MS = 20_000;
 const STALE_MS = 6000;
 
 class Dashboard {
-  private readonly server = new Server(location.origin);
+  private readonly server = Server.ofPage();
   private readonly backoff = new Backoff(PAUSE_MS, LONGEST_PAUSE_MS);
   private readonly panels = new Panels();
   private readonly tree = new ActorTree();
@@ -28,6 +29,10 @@ class Dashboard {
   private problem = '';
 
   start(): void {
+    new SignIn(
+      () => this.server.credentials,
+      () => void this.refresh(),
+    );
     void this.refresh();
     setInterval(() => this.showAge(), 1000);
     // A hidden page does not poll.

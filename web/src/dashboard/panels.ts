@@ -153,6 +153,8 @@ export class Panels {
       'Resident memory': memory.resident_bytes === null ? 'unknown' : bytes(memory.resident_bytes),
       'Upload buffer': budget(memory.upload_buffer),
       'Feature cache': budget(memory.feature_cache),
+      Decoding: budget(memory.decoding),
+      Jobs: budget(memory.jobs),
       Received: `${bytes(totals.bytes_received)}, ${plural(totals.messages_received, 'message')}`,
       Sent: `${bytes(totals.bytes_sent)}, ${plural(totals.messages_sent, 'message')}`,
       'Network connections': count(connections.network),

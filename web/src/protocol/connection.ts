@@ -1,6 +1,6 @@
 /** A session's WebSocket, which reconnects when it drops. */
 
-import type { Server } from '../shared/api';
+import { ApiError, reason, type Server } from '../shared/api';
 import { Backoff } from '../shared/backoff';
 import { Liveness } from './liveness';
 
@@ -15,12 +15,15 @@ const LOOK_MS = 2500;
 
 /** Close codes after which reconnecting is impossible. */
 const FINAL_CODES = new Map([
+  [4403, 'the token lacks the scope use'],
   [4404, 'the session does not exist; it may have expired'],
   [4408, 'the session has expired'],
   [4410, 'the session was deleted'],
   [4422, 'the server rejected a parameter of the address'],
-  [4500, 'the session failed'],
 ]);
+
+/** The socket has no valid token. */
+const UNAUTHENTICATED = 4401;
 
 export interface ConnectionEvents {
   /** A socket is open; `again` if it is not the first. The server sends the next message. */
@@ -34,6 +37,8 @@ export interface ConnectionEvents {
   onRoom(): void;
   /** Whether a large answer may be in transit, which delays all later messages. */
   isAnswerDue(): boolean;
+  /** Further parameters of the next socket. */
+  parameters(): Record<string, string>;
 }
 
 export class Connection {
@@ -128,11 +133,11 @@ export class Connection {
   }
 
   private open(): void {
-    const query: Record<string, string> = { binary: 'true' };
+    const query: Record<string, string> = { binary: 'true', ...this.events.parameters() };
     if (this.resume || this.opened) {
       query.resume = 'true';
     }
-    const socket = new WebSocket(this.server.socketUrl(this.session, query));
+    const socket = this.server.openSocket(this.session, query);
     socket.binaryType = 'arraybuffer';
     this.socket = socket;
     this.put = 0;
@@ -169,8 +174,29 @@ export class Connection {
       return;
     }
     const pause = this.backoff.next();
-    this.timer = setTimeout(() => this.open(), pause);
     this.events.onDrop(pause, code);
+    if (code === UNAUTHENTICATED) {
+      void this.openWithAnotherToken(pause);
+      return;
+    }
+    this.timer = setTimeout(() => this.open(), pause);
+  }
+
+  /** Opens the next socket once a request of the session finds a valid token. */
+  private async openWithAnotherToken(pause: number): Promise<void> {
+    try {
+      await this.server.get(`/ws/session/${encodeURIComponent(this.session)}`);
+    } catch (error) {
+      if (!this.closed && error instanceof ApiError && error.status === 401) {
+        this.close();
+        this.events.onEnd(reason(error));
+        return;
+      }
+      // The next socket says what is wrong.
+    }
+    if (!this.closed) {
+      this.timer = setTimeout(() => this.open(), pause);
+    }
   }
 
   private look(): void {

@@ -22,6 +22,37 @@ export interface Quality {
   frames: FrameQuality[];
 }
 
+/** Where a frame is. */
+export interface FramePose {
+  /** Number of the frame, as in the nodes of the GLB. */
+  frame: number;
+  /** Index of its image in the session. */
+  image: number;
+  name: string;
+  /** Its chunk in the map; null without a map. */
+  chunk: number | null;
+  camera_to_glb: Matrix | null;
+  /** From the coordinates of the frame's points to GLB coordinates. */
+  points_to_glb: Matrix | null;
+  intrinsics: Matrix;
+  distortion: [number, number];
+}
+
+/** What an update changes, in this order: reset, kept, corrections, frames. */
+export interface Append {
+  number: number;
+  /** Whether all frames so far are dropped. */
+  reset: boolean;
+  /** Indices of the images that `quality.frames` lists. */
+  images: number[];
+  /** The frames of the GLB. */
+  frames: FramePose[];
+  /** Known frames that have moved. */
+  corrections: FramePose[];
+  /** Known frames that keep only their first points. */
+  kept: { frame: number; points: number }[];
+}
+
 export interface Metadata {
   num_frames: number;
   session_id: string;
@@ -39,6 +70,8 @@ export interface Metadata {
   model?: string;
   quality?: Quality;
   timings?: Record<string, number>;
+  /** Only in updates that have what is new. */
+  append?: Append;
 }
 
 export interface Answer {
@@ -109,6 +142,8 @@ export interface Limits {
 /** `POST /ws/session/create` */
 export interface Created {
   session_id: string;
+  /** A token for this session alone; missing if the server asks for none. */
+  session_token?: string;
   max_images: number;
   config: Config;
 }

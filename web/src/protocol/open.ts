@@ -28,7 +28,9 @@ export async function createSession(
   events: SessionEvents,
   { limits = {}, signal }: Options = {},
 ): Promise<Session> {
-  const { session_id, config } = await server.post<Created>('/ws/session/create', parameters);
+  const created = await server.post<Created>('/ws/session/create', parameters);
+  const { session_id, config } = created;
+  server.credentials.keep(session_id, created.session_token);
   if (signal?.aborted) {
     // Cancelled: delete the empty session, which no one else knows.
     await new SessionResource(server, session_id).delete();

@@ -50,6 +50,11 @@ export class Requests {
     }
   }
 
+  /** Forgets the request that has not been sent. */
+  unwant(): void {
+    this.wanted = undefined;
+  }
+
   imageSent(): void {
     this.images += 1;
   }

@@ -1,7 +1,7 @@
 /** A session's REST resources. */
 
 import type { Server } from '../shared/api';
-import type { Answer, SessionInfo, StoredImage } from './messages';
+import type { Answer, Created, SessionInfo, StoredImage } from './messages';
 
 /** Poll interval while the server still stores images of a lost connection. */
 const SETTLE_MS = 400;
@@ -32,6 +32,29 @@ export class SessionResource {
 
   delete(): Promise<void> {
     return this.server.delete(this.path);
+  }
+
+  /** Ends all requests of the session; each is answered with an error. */
+  cancel(): Promise<void> {
+    return this.server.delete(`${this.path}/generation`);
+  }
+
+  /** Lets the completed session take images and requests again. */
+  async reopen(): Promise<void> {
+    await this.server.post(`${this.path}/reopen`);
+  }
+
+  /**
+   * Creates a session with the same images.
+   *
+   * @returns its identifier, when its images are ready.
+   */
+  async rerun(parameters: Record<string, string>): Promise<string> {
+    const created = await this.server.post<Created>(`${this.path}/rerun`, parameters);
+    const { session_id, session_token } = created;
+    this.server.credentials.keep(session_id, session_token);
+    await new SessionResource(this.server, session_id).settled(0, true);
+    return session_id;
   }
 
   /** The stored images in order; undefined for older servers. */

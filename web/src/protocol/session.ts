@@ -10,6 +10,7 @@ import { type Incoming, readMessage } from './inbox';
 import type { Answer, Config, Limits, SessionInfo } from './messages';
 import { type RequestKind, Requests } from './requests';
 import { SessionResource, type Settled } from './resource';
+import { Updates } from './updates';
 import { type Image, Uploads } from './uploads';
 
 /** Initial knowledge about a session. */
@@ -49,6 +50,7 @@ export class Session {
   private epoch = 0;
   private sending = false;
   private readonly blame = new Blame();
+  private readonly updates: Updates;
   /** Resolved by the next pong after a reconnection. */
   private pong: (() => void) | undefined;
   private answersSinceGreeting = 0;
@@ -64,6 +66,7 @@ export class Session {
     this.config = config;
     this.limits = limits;
     this.attached = info !== undefined;
+    this.updates = Updates.of(config);
     this.resource = new SessionResource(server, id);
     this.uploads = new Uploads((image) => this.imageChanged(image), this.ids);
     if (info) {
@@ -76,6 +79,7 @@ export class Session {
       onEnd: (why) => this.end(this.greeted ? why : this.blame.lastError || why),
       onRoom: () => void this.pump(),
       isAnswerDue: () => this.expecting || this.requests.isAnswerDue,
+      parameters: () => this.updates.parameters(),
     });
     events.onLink('connecting', '');
   }
@@ -108,6 +112,15 @@ export class Session {
     this.requests.want(kind);
     this.events.onChange();
     void this.pump();
+  }
+
+  /** Takes the session's requests back; the server answers each with an error. */
+  async cancel(): Promise<void> {
+    this.requests.unwant();
+    this.events.onChange();
+    if (this.requests.pending) {
+      await this.resource.cancel();
+    }
   }
 
   /** Applies changed settings for automatic updates. */
@@ -259,8 +272,19 @@ export class Session {
       this.requests.settle();
     }
     this.answers += 1;
-    this.events.onAnswer(answer, glb, last);
+    this.events.onAnswer(this.updated(answer), glb, last);
     this.events.onChange();
+  }
+
+  /** Notes and confirms an update that has only what is new. */
+  private updated(answer: Answer): Answer {
+    const { metadata } = answer;
+    if (!metadata.append) {
+      return answer;
+    }
+    const whole = this.updates.apply(metadata, metadata.append);
+    this.connection.send(this.updates.confirmation());
+    return { ...answer, metadata: whole };
   }
 
   private async lookWhetherOver(): Promise<void> {

@@ -42,6 +42,8 @@ export class Uploads {
   /** The server's image count. */
   private stored = 0;
   private limit = Number.POSITIVE_INFINITY;
+  /** Who waits until their images are acknowledged or refused. */
+  private waiting: { images: Image[]; settled: () => void }[] = [];
 
   /** @param changed called for every image whose state changes. */
   constructor(
@@ -91,6 +93,23 @@ export class Uploads {
     image.data = data;
     this.set(image, 'queued');
     this.refuseBeyondLimit();
+  }
+
+  /** Waits until all of these images are acknowledged or refused; for ever if the session ends before. */
+  settled(images: Image[]): Promise<void> {
+    return new Promise((settled) => {
+      this.waiting.push({ images, settled });
+      this.tellSettled();
+    });
+  }
+
+  private tellSettled(): void {
+    const isSettled = ({ state }: Image) => state === 'acknowledged' || state === 'refused';
+    const done = this.waiting.filter(({ images }) => images.every(isSettled));
+    this.waiting = this.waiting.filter((waiter) => !done.includes(waiter));
+    for (const { settled } of done) {
+      settled();
+    }
   }
 
   refuse(image: Image, reason: string): void {
@@ -216,6 +235,7 @@ export class Uploads {
   private set(image: Image, state: ImageState): void {
     image.state = state;
     this.changed(image);
+    this.tellSettled();
   }
 }
 

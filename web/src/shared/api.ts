@@ -1,5 +1,7 @@
 /** The server's REST interface. */
 
+import { Credentials } from './credentials';
+
 /** An error response, with the server's message. */
 export class ApiError extends Error {
   constructor(
@@ -15,6 +17,7 @@ export class UnreachableError extends Error {}
 
 /** Timeout between bytes of a response; large responses may take longer in total. */
 const SILENCE_MS = 30_000;
+const UNAUTHENTICATED = 401;
 /** Timeout of the request that checks whether the server responds. */
 const PROBE_MS = 5000;
 
@@ -27,6 +30,7 @@ export interface Tagged {
 /** A server at an address like `http://localhost:8000`. */
 export class Server {
   readonly base: string;
+  readonly credentials: Credentials;
 
   /** @throws TypeError if it is not an HTTP address. */
   constructor(address: string) {
@@ -35,11 +39,24 @@ export class Server {
       throw new TypeError('the address must begin with http:// or https://');
     }
     this.base = `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
+    this.credentials = new Credentials(this.base);
+  }
+
+  /** The server of this page, which a proxy may show below any path. */
+  static ofPage(): Server {
+    return new Server(new URL('.', location.href).href);
   }
 
   url(path: string, query?: Record<string, string>): string {
     const parameters = new URLSearchParams(query).toString();
     return `${this.base}${path}${parameters && `?${parameters}`}`;
+  }
+
+  /** Opens a session's socket. A token goes beside the subprotocol: it never is in the address. */
+  openSocket(session: string, query?: Record<string, string>): WebSocket {
+    const token = this.credentials.for(`/ws/reconstruct/${encodeURIComponent(session)}`);
+    const protocols = token ? ['pointstream', `pointstream.bearer.${token}`] : [];
+    return new WebSocket(this.socketUrl(session, query), protocols);
   }
 
   /** The address of a session's socket. */
@@ -51,8 +68,9 @@ export class Server {
     return JSON.parse(await (await this.getFile(path, query)).blob.text());
   }
 
-  getFile(path: string, query?: Record<string, string>): Promise<Tagged> {
-    return this.request('GET', path, query);
+  /** @param silence the longest time without data, in milliseconds. */
+  getFile(path: string, query?: Record<string, string>, silence = SILENCE_MS): Promise<Tagged> {
+    return this.request('GET', path, query, silence);
   }
 
   /** The `ETag` that `getFile` would return. */
@@ -72,13 +90,34 @@ export class Server {
     method: string,
     path: string,
     query?: Record<string, string>,
+    silence = SILENCE_MS,
   ): Promise<Tagged> {
-    const silence = new Silence();
+    for (;;) {
+      const token = this.credentials.for(path);
+      try {
+        return await this.attempt(method, this.url(path, query), token, silence);
+      } catch (error) {
+        const refused = error instanceof ApiError && error.status === UNAUTHENTICATED;
+        if (!refused || !(await this.credentials.renew(path, token, error.message))) {
+          throw error;
+        }
+      }
+    }
+  }
+
+  private async attempt(
+    method: string,
+    url: string,
+    token: string | undefined,
+    silenceMs: number,
+  ): Promise<Tagged> {
+    const silence = new Silence(silenceMs);
+    const headers: HeadersInit = token ? { Authorization: `Bearer ${token}` } : {};
     try {
       let response: Response;
       try {
         const { signal } = silence;
-        response = await fetch(this.url(path, query), { method, signal, cache: 'no-store' });
+        response = await fetch(url, { method, headers, signal, cache: 'no-store' });
       } catch {
         throw await this.explain();
       }
@@ -119,7 +158,7 @@ class Silence {
   private readonly controller = new AbortController();
   private timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor() {
+  constructor(private readonly patience: number) {
     this.broken();
   }
 
@@ -130,7 +169,7 @@ class Silence {
   /** Restarts the timeout after data. */
   broken(): void {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.controller.abort(), SILENCE_MS);
+    this.timer = setTimeout(() => this.controller.abort(), this.patience);
   }
 
   end(): void {

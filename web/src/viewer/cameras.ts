@@ -18,7 +18,7 @@ import {
   Vector3,
 } from 'three';
 
-import type { Matrix, Metadata } from '../protocol/messages';
+import type { FramePose, Matrix, Metadata } from '../protocol/messages';
 import { uniqueNames } from '../protocol/uploads';
 
 /** Looks up the thumbnail of an image by its index in the session or its name. */
@@ -57,8 +57,7 @@ export function poses(metadata: Metadata): Pose[] {
     return [];
   }
   const lost = new Set(metadata.unregistered_frames);
-  const toGlb = matrix4(world_to_glb);
-  const [width, height] = processed_size;
+  const worldToGlb = matrix4(world_to_glb);
   const indices = imageIndices(metadata);
   // The same unique names as those of the image list.
   const images = metadata.quality?.frames.map((image) => image.name) ?? frames ?? [];
@@ -71,30 +70,61 @@ export function poses(metadata: Metadata): Pose[] {
     if (!intrinsic || lost.has(frames?.[frame] ?? name)) {
       return;
     }
-    const toWorld = matrix4(extrinsic).invert().premultiply(toGlb);
-    const toRay = matrix3(intrinsic).invert();
-    const center = new Vector3().setFromMatrixPosition(toWorld);
-    // Pixel centres are integers, so the image extends half a pixel beyond them.
-    const corners = [
-      [-0.5, -0.5],
-      [width - 0.5, -0.5],
-      [width - 0.5, height - 0.5],
-      [-0.5, height - 0.5],
-    ].map(([u = 0, v = 0]) =>
-      undistorted(new Vector3(u, v, 1).applyMatrix3(toRay), distortion?.[index])
-        .applyMatrix4(toWorld)
-        .sub(center),
-    );
-    // The similarity also scales the rays; normalise to depth 1 in GLB coordinates.
-    const scale = toWorld.getMaxScaleOnAxis();
-    for (const corner of corners) {
-      corner.divideScalar(scale);
-    }
-    if ([center, ...corners].every((point) => point.toArray().every(Number.isFinite))) {
-      found.push({ index, name, center, corners });
-    }
+    const toGlb = matrix4(extrinsic).invert().premultiply(worldToGlb);
+    const lens = { intrinsics: intrinsic, distortion: distortion?.[frame], size: processed_size };
+    add(found, { index, name }, toGlb, lens);
   });
   return found;
+}
+
+/** The cameras of a cloud that grows by updates. `metadata` are those of the last one. */
+export function posesOf(frames: Iterable<FramePose>, metadata: Metadata): Pose[] {
+  const { processed_size: size, quality } = metadata;
+  const names = uniqueNames(quality?.frames.map((image) => image.name) ?? []);
+  const found: Pose[] = [];
+  for (const { image: index, name, camera_to_glb, intrinsics, distortion } of frames) {
+    if (size && camera_to_glb) {
+      const image = { index, name: names[index] ?? name };
+      add(found, image, matrix4(camera_to_glb), { intrinsics, distortion, size });
+    }
+  }
+  return found;
+}
+
+interface Lens {
+  intrinsics: Matrix;
+  distortion: [number, number] | undefined;
+  size: [number, number];
+}
+
+/** Adds the camera of an image, unless its numbers are impossible. */
+function add(
+  found: Pose[],
+  image: Pick<Pose, 'index' | 'name'>,
+  toGlb: Matrix4,
+  { intrinsics, distortion, size: [width, height] }: Lens,
+): void {
+  const toRay = matrix3(intrinsics).invert();
+  const center = new Vector3().setFromMatrixPosition(toGlb);
+  // Pixel centres are integers, so the image extends half a pixel beyond them.
+  const corners = [
+    [-0.5, -0.5],
+    [width - 0.5, -0.5],
+    [width - 0.5, height - 0.5],
+    [-0.5, height - 0.5],
+  ].map(([u = 0, v = 0]) =>
+    undistorted(new Vector3(u, v, 1).applyMatrix3(toRay), distortion)
+      .applyMatrix4(toGlb)
+      .sub(center),
+  );
+  // A similarity also scales the rays; normalise to depth 1 in GLB coordinates.
+  const scale = toGlb.getMaxScaleOnAxis();
+  for (const corner of corners) {
+    corner.divideScalar(scale);
+  }
+  if ([center, ...corners].every((point) => point.toArray().every(Number.isFinite))) {
+    found.push({ ...image, center, corners });
+  }
 }
 
 /**
@@ -218,7 +248,7 @@ function pictureMesh(pose: Pose, depth: number, canvas: HTMLCanvasElement) {
   return new Mesh(geometry, material);
 }
 
-function matrix4(rows: Matrix): Matrix4 {
+export function matrix4(rows: Matrix): Matrix4 {
   return new Matrix4().fromArray(rows.flat()).transpose();
 }
 

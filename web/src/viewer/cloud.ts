@@ -4,7 +4,9 @@ import {
   Box3,
   type BufferGeometry,
   InterleavedBufferAttribute,
+  Matrix4,
   type Mesh,
+  type Object3D,
   Points,
   ShaderMaterial,
   Sphere,
@@ -13,10 +15,9 @@ import {
 import { MeshoptDecoder } from 'three/addons/libs/meshopt_decoder.module.js';
 import { type GLTF, GLTFLoader } from 'three/addons/loaders/GLTFLoader.js';
 
+import { type Part, type PartPoints, WHOLE } from './parts';
 import { shuffle } from './shuffle';
 
-/** Number of points to sample for the extent. */
-const SAMPLE = 20_000;
 /** Share of points on each side to ignore as outliers in the extent. */
 const OUTLIERS = 0.02;
 
@@ -49,31 +50,51 @@ export function pointMaterial(): ShaderMaterial {
   });
 }
 
-/** The points of a GLB in random order; empty if no pixel was confident enough. */
-export async function readPoints(
+/**
+ * The points of a GLB: of each frame by its number, or of the whole result. With `mixed` they are
+ * brought to a random order. Frames without points are missing.
+ */
+export async function readParts(
   glb: Blob,
   material: ShaderMaterial,
-): Promise<Points<BufferGeometry, ShaderMaterial> | undefined> {
+  mixed: boolean,
+): Promise<Map<number, Part>> {
   const loader = new GLTFLoader().setMeshoptDecoder(MeshoptDecoder);
   const { scene }: GLTF = await loader.parseAsync(await glb.arrayBuffer(), '');
-  scene.updateMatrixWorld(true);
-  let found: Points<BufferGeometry, ShaderMaterial> | undefined;
+  const found = new Map<number, Part>();
   scene.traverse((node) => {
-    if (node instanceof Points && !found) {
-      found = new Points(node.geometry as BufferGeometry, material);
-      // The node's transform dequantizes positions.
-      found.matrixAutoUpdate = false;
-      found.matrix.copy(node.matrixWorld);
-      // A single object, almost always visible: culling gains nothing.
-      found.frustumCulled = false;
+    if (node instanceof Points) {
+      const points = new Points(node.geometry as BufferGeometry, material);
+      // Almost always visible: culling gains nothing.
+      points.frustumCulled = false;
+      found.set(...partOf(node, points));
     } else if ('geometry' in node) {
       (node as Mesh).geometry.dispose();
     }
   });
-  if (found) {
-    await shuffle(found.geometry);
+  if (mixed) {
+    for (const { points } of found.values()) {
+      await shuffle(points.geometry);
+    }
   }
   return found;
+}
+
+/** The number of a node's part, and the part. Frames are placed by the metadata, not by their node. */
+function partOf(node: Object3D, points: PartPoints): [number, Part] {
+  const own = frameOf(node);
+  if (own !== undefined) {
+    return [own, { points, grid: new Matrix4() }];
+  }
+  // The transform of a node that is no frame dequantizes positions.
+  node.updateMatrix();
+  const outer = node.parent ? frameOf(node.parent) : undefined;
+  return [outer ?? WHOLE, { points, grid: node.matrix.clone() }];
+}
+
+function frameOf(node: Object3D): number | undefined {
+  const { frame } = node.userData;
+  return typeof frame === 'number' ? frame : undefined;
 }
 
 /** Drops the CPU copy of the points after their upload to the GPU. */
@@ -88,18 +109,9 @@ export function keepOnGpu({ attributes }: BufferGeometry): void {
 }
 
 /** The bounding sphere of most points and all cameras; outliers do not affect it. */
-export function extent(points: Points, cameras: Vector3[]): Sphere {
-  const position = points.geometry.getAttribute('position');
-  const step = Math.max(1, Math.floor(position.count / SAMPLE));
-  const axes: [number[], number[], number[]] = [[], [], []];
-  const point = new Vector3();
-  for (let index = 0; index < position.count; index += step) {
-    point.fromBufferAttribute(position, index).applyMatrix4(points.matrix);
-    axes[0].push(point.x);
-    axes[1].push(point.y);
-    axes[2].push(point.z);
-  }
-  const [x, y, z] = axes.map(middle) as [Range, Range, Range];
+export function extent(points: Vector3[], cameras: Vector3[]): Sphere {
+  const axis = (of: (point: Vector3) => number) => middle(points.map(of));
+  const [x, y, z] = [axis((point) => point.x), axis((point) => point.y), axis((point) => point.z)];
   const box = new Box3(new Vector3(x[0], y[0], z[0]), new Vector3(x[1], y[1], z[1]));
   for (const camera of cameras) {
     box.expandByPoint(camera);

@@ -1,12 +1,11 @@
 /** The 3D view of a point cloud and its cameras, redrawn only on changes. */
 
 import {
-  type BufferGeometry,
   Color,
   ColorManagement,
   LinearSRGBColorSpace,
+  Matrix4,
   PerspectiveCamera,
-  type Points,
   Scene,
   type ShaderMaterial,
   Sphere,
@@ -16,10 +15,12 @@ import {
 } from 'three';
 import { OrbitControls } from 'three/addons/controls/OrbitControls.js';
 
-import type { Metadata } from '../protocol/messages';
+import type { Append, Matrix, Metadata } from '../protocol/messages';
 import { PointBudget } from './budget';
-import { Cameras, type Picture, type Pose, poses } from './cameras';
-import { extent, keepOnGpu, pointMaterial, readPoints } from './cloud';
+import { Cameras, matrix4, type Picture, type Pose, poses, posesOf } from './cameras';
+import { extent, keepOnGpu, pointMaterial, readParts } from './cloud';
+import { Followed } from './followed';
+import { type Part, Parts } from './parts';
 
 const FIELD_OF_VIEW = 50;
 /** Maximum device pixel ratio; more costs time without visible benefit. */
@@ -39,11 +40,12 @@ const REST_FRAMES = 3;
 // All colours are sRGB, like the images, and reach the screen unchanged.
 ColorManagement.enabled = false;
 
-/** The source of the shown result, to rebuild it after a lost WebGL context. */
-interface Source {
+/** A result, or an update that has only what is new. */
+export interface Shown {
   glb: Blob;
   metadata: Metadata;
-  picture: Picture;
+  /** Whether it completes the session, so that no update follows. */
+  last: boolean;
 }
 
 /** A frame drawn while the view moved. */
@@ -62,7 +64,9 @@ export class Viewer {
   private readonly controls: OrbitControls;
   private readonly material: ShaderMaterial = pointMaterial();
   private readonly cameras = new Cameras();
-  private points: Points<BufferGeometry, ShaderMaterial> | undefined;
+  private readonly parts = new Parts();
+  /** The frames of the session's updates, also while a whole result is shown. */
+  private readonly followed = new Followed();
   /** The scene's bounding sphere. The first result fixes sizes, so that they do not jump. */
   private sphere = new Sphere(new Vector3(), 1);
   private unit = 1;
@@ -70,7 +74,13 @@ export class Viewer {
   private pointSize = 2;
   private scheduled = false;
   private generation = 0;
-  private source: Source | undefined;
+  /** Counts the sessions that were shown. */
+  private era = 0;
+  /** Settled when all results so far are shown. */
+  private applied: Promise<unknown> = Promise.resolve();
+  /** The newest result, to rebuild the scene after a lost WebGL context. */
+  private source: Shown | undefined;
+  private picture: Picture = () => undefined;
   private placed: Pose[] = [];
   private readonly budget = new PointBudget();
   /** Whether a pointer or the wheel is moving the view. */
@@ -107,10 +117,10 @@ export class Viewer {
       }
       this.draw();
     });
-    this.scene.add(this.cameras.group);
+    this.scene.add(this.cameras.group, this.parts.group);
     this.reset();
     new ResizeObserver(() => this.resize()).observe(host);
-    canvas.addEventListener('webglcontextlost', () => this.removePoints());
+    canvas.addEventListener('webglcontextlost', () => this.parts.clear());
     canvas.addEventListener('webglcontextrestored', () => void this.restore());
   }
 
@@ -119,42 +129,112 @@ export class Viewer {
   }
 
   /**
-   * Replaces the cloud and its cameras. Only the first result sets the view. Returns the number of
-   * points, or undefined if a newer result arrived in the meantime.
+   * Shows a result in place of the one before, or adds an update. Only the first one sets the view.
+   * Returns the number of points, or undefined if a newer whole result arrived in the meantime.
    */
-  async show(glb: Blob, metadata: Metadata, picture: Picture): Promise<number | undefined> {
+  show(shown: Shown, picture: Picture): Promise<number | undefined> {
     this.generation += 1;
-    const { generation } = this;
-    const points = await readPoints(glb, this.material);
-    if (generation !== this.generation) {
-      points?.geometry.dispose();
-      return undefined;
+    const { generation, era, applied } = this;
+    const { append } = shown.metadata;
+    const parts = this.read(shown.glb, append);
+    // Updates build on each other, so each waits for the one before.
+    const applying = Promise.allSettled([applied, parts]).then(async () => {
+      const read = await parts;
+      if (era !== this.era || (!append && generation !== this.generation)) {
+        for (const { points } of read.values()) {
+          points.geometry.dispose();
+        }
+        return undefined;
+      }
+      this.picture = picture;
+      return this.apply(shown, read);
+    });
+    this.applied = applying.catch(() => undefined);
+    return applying;
+  }
+
+  private read(glb: Blob, append: Append | undefined): Promise<Map<number, Part>> {
+    // The points of a map come in a random order, of which updates keep the first part.
+    const mixed = !append || append.frames.every(({ chunk }) => chunk === null);
+    return readParts(glb, this.material, mixed);
+  }
+
+  private async apply(shown: Shown, read: Map<number, Part>): Promise<number> {
+    const { glb, metadata, last } = shown;
+    const { append } = metadata;
+    const continues = this.source?.metadata.append !== undefined;
+    this.source = shown;
+    if (append) {
+      this.followed.apply(append, glb);
+      if (append.reset) {
+        this.parts.clear();
+        this.add(read);
+      } else if (continues) {
+        this.add(read);
+      } else {
+        // A whole result was shown in between.
+        await this.rebuild();
+      }
+    } else {
+      this.parts.clear();
+      this.add(read);
+      if (last) {
+        this.followed.clear();
+      }
     }
-    this.source = { glb, metadata, picture };
-    this.removePoints();
-    this.placed = poses(metadata);
-    if (points) {
-      this.points = points;
-      this.scene.add(points);
+    this.arrange(metadata);
+    return this.count;
+  }
+
+  /** Adds parts, and brings all to their places. */
+  private add(read: Map<number, Part>): void {
+    const { poses, kept } = this.followed;
+    const place = (rows: Matrix | null | undefined) => (rows ? matrix4(rows) : new Matrix4());
+    for (const [number, part] of read) {
+      this.parts.add(number, part, place(poses.get(number)?.points_to_glb));
+      keepOnGpu(part.points.geometry);
+    }
+    if (this.source?.metadata.append) {
+      for (const [number, { points_to_glb }] of poses) {
+        this.parts.move(number, place(points_to_glb));
+      }
+      for (const [number, count] of kept) {
+        this.parts.keep(number, count);
+      }
+    }
+  }
+
+  /** Reads all frames of the updates again. */
+  private async rebuild(): Promise<void> {
+    this.parts.clear();
+    for (const glb of this.followed.glbs) {
+      this.add(await this.read(glb, this.source?.metadata.append));
+    }
+  }
+
+  /** Measures the scene and draws its cameras. */
+  private arrange(metadata: Metadata): void {
+    const { append } = metadata;
+    this.placed = append ? posesOf(this.followed.poses.values(), metadata) : poses(metadata);
+    if (this.count > 0) {
       this.sphere = extent(
-        points,
+        this.parts.sample(),
         this.placed.map(({ center }) => center),
       );
-      keepOnGpu(points.geometry);
     }
-    if (!this.framed && points) {
+    if (!this.framed && this.count > 0) {
       this.framed = true;
       this.unit = this.sphere.radius || 1;
       this.reset();
     }
-    this.cameras.show(this.placed, this.unit * FRUSTUM_SHARE, picture);
+    this.cameras.show(this.placed, this.unit * FRUSTUM_SHARE, this.picture);
     this.setPointSize(this.pointSize);
     this.canvas.setAttribute('aria-label', `Point cloud of ${this.count} points`);
-    return this.count;
   }
 
   /** Adds thumbnails that arrived after the cameras. */
   showPictures(picture: Picture): void {
+    this.picture = picture;
     this.cameras.show(this.placed, this.unit * FRUSTUM_SHARE, picture);
     this.draw();
   }
@@ -162,9 +242,11 @@ export class Viewer {
   /** Empties the view. */
   clear(): void {
     this.generation += 1;
+    this.era += 1;
     this.source = undefined;
+    this.followed.clear();
     this.placed = [];
-    this.removePoints();
+    this.parts.clear();
     this.cameras.clear();
     this.framed = false;
     this.sphere = new Sphere(new Vector3(), 1);
@@ -256,24 +338,24 @@ export class Viewer {
   }
 
   private get count(): number {
-    return this.points?.geometry.getAttribute('position').count ?? 0;
+    return this.parts.count;
   }
 
   /** Rebuilds the scene after a lost WebGL context. */
   private async restore(): Promise<void> {
+    const { era, applied } = this;
+    await applied;
     const { source } = this;
-    if (source) {
-      await this.show(source.glb, source.metadata, source.picture);
+    if (source && era === this.era) {
+      if (source.metadata.append) {
+        await this.rebuild();
+      } else {
+        this.parts.clear();
+        this.add(await this.read(source.glb, undefined));
+      }
+      this.arrange(source.metadata);
     }
     this.draw();
-  }
-
-  private removePoints(): void {
-    if (this.points) {
-      this.scene.remove(this.points);
-      this.points.geometry.dispose();
-      this.points = undefined;
-    }
   }
 
   private resize(): void {
@@ -303,7 +385,7 @@ export class Viewer {
   private render(time: number): void {
     this.scheduled = false;
     const drawn = this.choosePoints(time);
-    this.points?.geometry.setDrawRange(0, drawn);
+    this.parts.draw(drawn);
     const distance = this.camera.position.distanceTo(this.sphere.center);
     this.camera.near = Math.max(distance - 20 * this.unit, distance * 1e-3, this.unit * 1e-3);
     this.camera.far = distance + 50 * this.unit;

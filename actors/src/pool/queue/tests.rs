@@ -33,6 +33,14 @@ impl Bench {
         self.add(spec(session, JobKind::Reconstruct, &[1]))
     }
 
+    /// The same in a session of this creator.
+    fn request_of(&mut self, creator: &str, session: SessionId) -> Result<JobId, JobFailure> {
+        self.add(JobSpec {
+            creator: Some(creator.into()),
+            ..spec(session, JobKind::Reconstruct, &[1])
+        })
+    }
+
     /// Adds a reconstruction that nobody waits for.
     fn ahead(&mut self, session: SessionId) -> Result<JobId, JobFailure> {
         self.add(JobSpec {
@@ -193,6 +201,39 @@ fn a_job_that_no_worker_has_taken_keeps_its_turn() {
     bench.queue.return_turns([first, second].into_iter());
     let order = [(); 4].map(|()| bench.next());
     assert_eq!(order, [jobs[0], foreign, jobs[1], jobs[2]]);
+}
+
+#[test]
+fn a_client_with_many_sessions_delays_others_by_one_job_each() {
+    let mut bench = Bench::new(64);
+    let many: [SessionId; 5] = sessions();
+    let [one, nobodys] = sessions();
+    for session in &many {
+        for _ in 0..2 {
+            bench.request_of("many", *session).expect("room");
+        }
+    }
+    for _ in 0..2 {
+        bench.request_of("one", one).expect("room");
+        bench.request(nobodys).expect("room");
+    }
+    let expected = [
+        many[0], one, nobodys, many[1], one, nobodys, many[2], many[3], many[4], many[0],
+    ];
+    assert_eq!(bench.sessions(10), expected);
+}
+
+#[test]
+fn a_client_cannot_fill_the_queue_with_many_sessions() {
+    let mut bench = Bench::new(5);
+    let [one, other, third] = sessions();
+    bench.request_of("greedy", one).expect("room");
+    bench.request_of("greedy", other).expect("room");
+    let refused = Err(JobFailure::ClientQueueFull { limit: 2 });
+    assert_eq!(bench.request_of("greedy", third), refused);
+    bench.request_of("other", third).expect("room for others");
+    // A session of nobody is a client of its own.
+    bench.request(third).expect("room for others");
 }
 
 #[test]

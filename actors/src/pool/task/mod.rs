@@ -1,5 +1,6 @@
 //! What a worker's thread does for a batch of jobs.
 
+mod adjustment;
 mod extension;
 
 use std::error::Error;
@@ -12,12 +13,13 @@ use image::RgbImage;
 use pointstream_reconstruction::geometry::{FrameSize, Region};
 use pointstream_reconstruction::map::PlaceVector;
 use pointstream_reconstruction::model::{
-    CameraHint, CameraPriors, Features, KnownCamera, Model, ModelError,
+    CameraHint, CameraPriors, Features, KnownCamera, Model, ModelError, Workload,
 };
 use pointstream_reconstruction::prediction::Prediction;
 use uuid::Uuid;
 
-use super::EncodedFrames;
+use super::device_memory::Promise;
+use super::{DeviceMemory, EncodedFrames};
 use crate::blobs::{BlobKey, BlobName, Blobs, remove_in_background};
 use crate::error_kind::ErrorKind;
 use crate::frames::read_frame;
@@ -29,6 +31,7 @@ use crate::jobs::{
 pub(crate) struct TaskContext {
     pub blobs: Arc<dyn Blobs>,
     pub encoded: Arc<EncodedFrames>,
+    pub memory: Arc<DeviceMemory>,
     /// Set when the worker has ended: its jobs belong to another worker now.
     pub abandoned: Arc<AtomicBool>,
 }
@@ -102,6 +105,10 @@ impl Task {
         let outcomes = match self.jobs.as_slice() {
             [job] if job.spec.kind == JobKind::Reconstruct => {
                 let outcome = job.reconstruct(model, context);
+                vec![outcome.map_err(|stopped| stopped.into_failure(&mut needs_restart))]
+            }
+            [job] if job.spec.kind == JobKind::Adjust => {
+                let outcome = job.adjust(model, context);
                 vec![outcome.map_err(|stopped| stopped.into_failure(&mut needs_restart))]
             }
             jobs => encode_ahead(model, context, jobs, &mut needs_restart),
@@ -179,7 +186,24 @@ fn encode_ahead(
             .into_iter()
             .map(|(index, key, image)| ((index, key), image))
             .unzip();
-        match model.encode(&images) {
+        let work = Workload::Encoding {
+            frames: images.len(),
+            size,
+        };
+        // It does not wait: what is not encoded now is encoded when a request needs it.
+        let promise = match context.memory.try_take(model, work) {
+            Ok(promise) => promise,
+            Err(none) => {
+                let others = frames.drain(..).map(|(index, ..)| index);
+                for index in keys.into_iter().map(|(index, _)| index).chain(others) {
+                    outcomes[index] = Err(none.into());
+                }
+                break;
+            }
+        };
+        let encoded = model.encode(&images);
+        drop(images);
+        match encoded {
             Ok(features) => {
                 let rows: Vec<&Features> = features.iter().collect();
                 match places(model, &rows) {
@@ -208,6 +232,7 @@ fn encode_ahead(
                 }
             }
         }
+        drop(promise);
     }
     outcomes
 }
@@ -253,6 +278,7 @@ impl TaskJob {
         JobDone {
             result: None,
             places: vec![None; self.spec.frames.len()],
+            adjusted: Vec::new(),
             timings: JobTimings {
                 queued: self.queued,
                 ..JobTimings::default()
@@ -304,12 +330,23 @@ impl TaskJob {
             .collect()
     }
 
+    /// Waits until the job is promised the memory that it needs.
+    fn promise(
+        &self,
+        model: &dyn Model,
+        context: &TaskContext,
+        work: Workload,
+    ) -> Result<Promise, JobFailure> {
+        let wanted = || self.check(context).is_ok();
+        Ok(context.memory.take(model, work, wanted)?)
+    }
+
     fn reconstruct(&self, model: &dyn Model, context: &TaskContext) -> Result<JobDone, Stopped> {
         self.report(context, JobEvent::Accepted);
         let size = self.spec.size;
-        model
-            .check_memory(self.spec.frames.len(), size)
-            .map_err(JobFailure::Shortage)?;
+        let frames = self.spec.frames.len();
+        // Held until the prediction is stored.
+        let _promise = self.promise(model, context, Workload::Prediction { frames, size })?;
         let mut timings = JobTimings {
             queued: self.queued,
             ..JobTimings::default()
@@ -344,6 +381,7 @@ impl TaskJob {
         Ok(JobDone {
             result: Some(result),
             places,
+            adjusted: Vec::new(),
             timings,
         })
     }

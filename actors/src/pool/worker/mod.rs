@@ -8,9 +8,10 @@ use std::sync::Arc;
 use pointstream_reconstruction::model::{Device, FramesPerCall, LoadModel};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
 
-use super::{EncodedFrames, PoolMessage};
+use super::PoolMessage;
+use super::task::TaskContext;
+use super::thread::ThreadGuard;
 use crate::actor_status::ActorStatus;
-use crate::blobs::Blobs;
 use crate::mailbox::Mailbox;
 pub(crate) use message::{WorkerEvent, WorkerMessage, WorkerReport};
 use state::State;
@@ -27,8 +28,9 @@ pub(crate) struct WorkerArgs {
     pub model: Arc<dyn LoadModel>,
     pub device: Device,
     pub frames_per_call: FramesPerCall,
-    pub blobs: Arc<dyn Blobs>,
-    pub encoded: Arc<EncodedFrames>,
+    pub context: TaskContext,
+    /// For its thread.
+    pub thread: Arc<ThreadGuard>,
     pub status: Arc<ActorStatus>,
     pub pool: Mailbox<PoolMessage>,
 }

@@ -10,7 +10,7 @@ use super::{WorkerArgs, WorkerEvent, WorkerMessage, WorkerReport};
 use crate::actor_status::ActorStatus;
 use crate::mailbox::Mailbox;
 use crate::pool::PoolMessage;
-use crate::pool::task::{Task, TaskContext};
+use crate::pool::task::Task;
 use crate::pool::thread::{self, ThreadEvent};
 
 /// The state of a worker.
@@ -34,18 +34,14 @@ impl Drop for State {
 impl State {
     /// Starts the thread.
     pub fn start(args: WorkerArgs, mailbox: Mailbox<WorkerMessage>) -> std::io::Result<Self> {
-        let abandoned = Arc::new(AtomicBool::new(false));
-        let context = TaskContext {
-            blobs: args.blobs,
-            encoded: args.encoded,
-            abandoned: abandoned.clone(),
-        };
+        let abandoned = args.context.abandoned.clone();
         let tasks = thread::spawn(
             format!("worker-{}", args.index),
             args.model,
             args.device,
             args.frames_per_call,
-            context,
+            args.context,
+            args.thread,
             move |event| mailbox.notify(WorkerMessage::Thread(event)),
         )?;
         Ok(Self {

@@ -50,6 +50,7 @@ mod tests {
             depth,
             confidence,
             report: None,
+            links: None,
         }
     }
 

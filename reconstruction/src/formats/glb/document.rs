@@ -9,13 +9,14 @@ use gltf_json::validation::USize64;
 use gltf_json::{
     Accessor, Asset, Buffer, Camera, Extras, Index, Material, Mesh, Node, Root, Scene as GltfScene,
 };
+use nalgebra::Similarity3;
 use serde_json::json;
 use serde_json::value::to_raw_value;
 
 use super::binary::Binary;
 use super::names::{self, safe_names};
-use super::views::{self, Attributes};
-use crate::cloud::{Scene, SceneCamera, axes_flip, rows};
+use super::views::{self, Attributes, FrustumBytes};
+use crate::cloud::{Alignment, Scene, SceneCamera, axes_flip, rows};
 use crate::geometry::FrameSize;
 
 const UNLIT: &str = "KHR_materials_unlit";
@@ -24,14 +25,17 @@ const UNLIT: &str = "KHR_materials_unlit";
 const MAX_FIELD_OF_VIEW: f64 = 3.1;
 
 /// Near plane of the camera nodes, as a fraction of a drawn camera's depth.
-const NEAR_PLANE: f64 = 0.1;
+pub const NEAR_PLANE: f64 = 0.1;
 
 /// Builds the document of a scene whose bytes are in `binary`.
 pub fn build(scene: &Scene, binary: &Binary) -> Result<Root, serde_json::Error> {
-    let mut document = Document::new(scene, binary.len())?;
+    let extras = AssetExtras::of(scene);
+    let mut document = Document::new(&extras, binary.len())?;
     let layout = binary.layout();
     if binary.points.len() > 0 {
-        let attributes = views::points(&mut document.root, &binary.points, &layout);
+        let (positions, colors) = (layout.point_positions.clone(), layout.point_colors.clone());
+        let root = &mut document.root;
+        let attributes = views::points(root, &binary.points, positions, colors);
         let mesh = document.mesh(names::POINTS, Mode::Points, attributes, None);
         let grid = binary.points.grid();
         document.node(Node {
@@ -43,7 +47,13 @@ pub fn build(scene: &Scene, binary: &Binary) -> Result<Root, serde_json::Error> 
         });
     }
     if !binary.lines.is_empty() {
-        let (attributes, lines) = views::frustums(&mut document.root, binary, &layout);
+        let bytes = FrustumBytes {
+            positions: layout.frustum_positions,
+            colors: layout.frustum_colors,
+            lines: layout.lines,
+        };
+        let (root, lines) = (&mut document.root, binary.lines.len());
+        let (attributes, lines) = views::frustums(root, &binary.frustums, lines, bytes);
         let mesh = document.mesh(names::FRUSTUMS, Mode::Lines, attributes, Some(lines));
         document.node(Node {
             mesh: Some(mesh),
@@ -53,22 +63,34 @@ pub fn build(scene: &Scene, binary: &Binary) -> Result<Root, serde_json::Error> 
     }
     let names = safe_names(scene.cameras.iter().map(|camera| camera.name.as_str()));
     for (camera, name) in scene.cameras.iter().zip(names) {
-        document.camera(scene, camera, name)?;
+        let near = NEAR_PLANE * scene.camera_size;
+        if let Some(node) = document.camera(camera, name, scene.image_size, near)? {
+            document.node(node);
+        }
     }
     Ok(document.finish())
 }
 
-struct Document {
-    root: Root,
+/// What the file says about all of its content.
+pub struct AssetExtras<'a> {
+    pub image_size: FrameSize,
+    pub world_to_glb: &'a Similarity3<f64>,
+    pub confidence_threshold: f32,
+    pub alignment: &'a Alignment,
+}
+
+/// A document that is being built.
+pub struct Document {
+    pub root: Root,
     nodes: Vec<Index<Node>>,
 }
 
 impl Document {
-    fn new(scene: &Scene, binary_bytes: usize) -> Result<Self, serde_json::Error> {
+    pub fn new(extras: &AssetExtras, binary_bytes: usize) -> Result<Self, serde_json::Error> {
         let mut root = Root {
             asset: Asset {
                 generator: Some(concat!("pointstream ", env!("CARGO_PKG_VERSION")).to_owned()),
-                extras: asset_extras(scene)?,
+                extras: extras.to_json()?,
                 ..Asset::default()
             },
             ..Root::default()
@@ -94,7 +116,7 @@ impl Document {
         })
     }
 
-    fn mesh(
+    pub fn mesh(
         &mut self,
         name: &str,
         mode: Mode,
@@ -118,18 +140,20 @@ impl Document {
         })
     }
 
-    /// Adds a camera node, unless the frame has no pose or glTF cannot express its camera.
-    fn camera(
+    /// A camera and its node, unless the frame has no pose or glTF cannot express its camera. `size` is
+    /// that of the processed frames, `near` the distance of the near plane.
+    pub fn camera(
         &mut self,
-        scene: &Scene,
         camera: &SceneCamera,
         name: String,
-    ) -> Result<(), serde_json::Error> {
+        size: FrameSize,
+        near: f64,
+    ) -> Result<Option<Node>, serde_json::Error> {
         let Some((translation, rotation)) = node_pose(camera) else {
-            return Ok(());
+            return Ok(None);
         };
-        let Some(perspective) = perspective(scene, camera) else {
-            return Ok(());
+        let Some(perspective) = perspective(camera, size, near) else {
+            return Ok(None);
         };
         let index = self.root.push(Camera {
             name: Some(name.clone()),
@@ -145,23 +169,23 @@ impl Document {
             "distortion": camera.distortion.coefficients(),
             "extrinsics": rows(&camera.extrinsics),
         });
-        self.node(Node {
+        Ok(Some(Node {
             camera: Some(index),
             name: Some(name),
             translation: Some(translation),
             rotation: Some(UnitQuaternion(rotation)),
             extras: Some(to_raw_value(&extras)?),
             ..Node::default()
-        });
-        Ok(())
+        }))
     }
 
-    fn node(&mut self, node: Node) {
+    /// Adds a node of the scene.
+    pub fn node(&mut self, node: Node) {
         let node = self.root.push(node);
         self.nodes.push(node);
     }
 
-    fn finish(mut self) -> Root {
+    pub fn finish(mut self) -> Root {
         if self.nodes.is_empty() {
             // Some readers require a node.
             self.node(Node {
@@ -180,16 +204,27 @@ impl Document {
     }
 }
 
-fn asset_extras(scene: &Scene) -> Result<Extras, serde_json::Error> {
-    let FrameSize { width, height } = scene.image_size;
-    let extras = json!({
-        "color_space": "srgb",
-        "image_size": [width, height],
-        "world_to_glb": rows(&scene.world_to_glb.to_homogeneous()),
-        "confidence_threshold": scene.confidence_threshold,
-        "alignment": scene.alignment,
-    });
-    to_raw_value(&extras).map(Some)
+impl<'a> AssetExtras<'a> {
+    fn of(scene: &'a Scene) -> Self {
+        Self {
+            image_size: scene.image_size,
+            world_to_glb: &scene.world_to_glb,
+            confidence_threshold: scene.confidence_threshold,
+            alignment: &scene.alignment,
+        }
+    }
+
+    fn to_json(&self) -> Result<Extras, serde_json::Error> {
+        let FrameSize { width, height } = self.image_size;
+        let extras = json!({
+            "color_space": "srgb",
+            "image_size": [width, height],
+            "world_to_glb": rows(&self.world_to_glb.to_homogeneous()),
+            "confidence_threshold": self.confidence_threshold,
+            "alignment": self.alignment,
+        });
+        to_raw_value(&extras).map(Some)
+    }
 }
 
 /// Translation and rotation (x, y, z, w) of a camera node: camera-to-GLB with glTF camera axes.
@@ -207,13 +242,12 @@ fn node_pose(camera: &SceneCamera) -> Option<([f32; 3], [f32; 4])> {
 }
 
 /// The symmetric perspective with the same fields of view: glTF has no principal point.
-fn perspective(scene: &Scene, camera: &SceneCamera) -> Option<Perspective> {
-    let size = scene.image_size;
+fn perspective(camera: &SceneCamera, size: FrameSize, near: f64) -> Option<Perspective> {
     let (width, height) = (f64::from(size.width), f64::from(size.height));
     let (focal_x, focal_y) = (camera.intrinsics[(0, 0)], camera.intrinsics[(1, 1)]);
     let aspect_ratio = (width * focal_y / (height * focal_x)) as f32;
     let yfov = (2.0 * (0.5 * height / focal_y).atan()).min(MAX_FIELD_OF_VIEW) as f32;
-    let znear = (NEAR_PLANE * scene.camera_size) as f32;
+    let znear = near as f32;
     let valid = [aspect_ratio, yfov, znear]
         .iter()
         .all(|value| value.is_normal() && *value > 0.0);

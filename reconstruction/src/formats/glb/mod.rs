@@ -17,11 +17,14 @@
 //! The points may be [compressed](GlbCompression); the file then requires the extensions for it.
 //! The translation and scale of their node map the grid of the quantised positions to GLB
 //! coordinates.
+//!
+//! [`write_frames_glb`] writes single frames of a map instead, each as a node of its own.
 
 mod binary;
 mod compression;
 mod document;
 mod error;
+mod frames;
 mod frustum;
 mod meshopt;
 mod names;
@@ -32,6 +35,7 @@ mod views;
 
 pub use compression::{GlbCompression, UnknownGlbCompression};
 pub use error::GlbError;
+pub use frames::{FramesGlb, write_frames_glb};
 pub use names::safe_names;
 
 use crate::cloud::Scene;
@@ -54,8 +58,16 @@ pub fn write_glb(scene: &Scene, compression: GlbCompression) -> Result<Vec<u8>, 
     check_size(data_bytes(scene.points.len(), scene.cameras.len()))?;
     let binary = Binary::new(scene, compression)?;
     let json = serde_json::to_vec(&document::build(scene, &binary)?)?;
+    file(&json, binary.len(), |file| binary.write(file))
+}
+
+/// The file of a document and of so many bytes that `write` appends.
+fn file(
+    json: &[u8],
+    binary_bytes: usize,
+    write: impl FnOnce(&mut Vec<u8>),
+) -> Result<Vec<u8>, GlbError> {
     let json_bytes = json.len().next_multiple_of(4);
-    let binary_bytes = binary.len();
     let total = file_bytes(json_bytes as u64, binary_bytes as u64);
     let total_u32 = check_size(total)?;
 
@@ -66,12 +78,12 @@ pub fn write_glb(scene: &Scene, compression: GlbCompression) -> Result<Vec<u8>, 
     // Both chunks are shorter than the file, whose length fits.
     file.extend_from_slice(&(json_bytes as u32).to_le_bytes());
     file.extend_from_slice(JSON_CHUNK);
-    file.extend_from_slice(&json);
+    file.extend_from_slice(json);
     file.resize(HEADER_BYTES + CHUNK_HEADER_BYTES + json_bytes, b' ');
     if binary_bytes > 0 {
         file.extend_from_slice(&(binary_bytes as u32).to_le_bytes());
         file.extend_from_slice(BINARY_CHUNK);
-        binary.write(&mut file);
+        write(&mut file);
     }
     Ok(file)
 }

@@ -11,9 +11,8 @@ use gltf_json::validation::USize64;
 use gltf_json::{Accessor, Buffer, Index, Root};
 use serde_json::{Map, Value, json};
 
-use super::binary::{Binary, Layout};
 use super::points::{Points, QUANTIZED_BYTES};
-use super::vertices::COLOR_BYTES;
+use super::vertices::{COLOR_BYTES, Vertices};
 
 const QUANTIZATION: &str = "KHR_mesh_quantization";
 const MESHOPT: &str = "EXT_meshopt_compression";
@@ -24,10 +23,13 @@ const CHUNK: u32 = 0;
 pub type Attributes = BTreeMap<Checked<Semantic>, Index<Accessor>>;
 
 /// Adds the views of the points and the extensions that reading them requires.
-pub fn points(root: &mut Root, points: &Points, layout: &Layout) -> Attributes {
+pub fn points(
+    root: &mut Root,
+    points: &Points,
+    position_bytes: Range<usize>,
+    color_bytes: Range<usize>,
+) -> Attributes {
     let count = points.len();
-    let (position_bytes, color_bytes) =
-        (layout.point_positions.clone(), layout.point_colors.clone());
     match points {
         Points::Plain(vertices) => {
             let positions = view(root, position_bytes, Target::ArrayBuffer);
@@ -61,18 +63,24 @@ pub fn points(root: &mut Root, points: &Points, layout: &Layout) -> Attributes {
 /// Adds the views of the drawn cameras: vertices, and indices of their lines.
 pub fn frustums(
     root: &mut Root,
-    binary: &Binary,
-    layout: &Layout,
+    vertices: &Vertices<Vec<[f32; 3]>, Vec<[u8; 3]>>,
+    lines: usize,
+    bytes: FrustumBytes,
 ) -> (Attributes, Index<Accessor>) {
-    let vertices = &binary.frustums;
-    let positions = view(root, layout.frustum_positions.clone(), Target::ArrayBuffer);
-    let colors = view(root, layout.frustum_colors.clone(), Target::ArrayBuffer);
+    let positions = view(root, bytes.positions, Target::ArrayBuffer);
+    let colors = view(root, bytes.colors, Target::ArrayBuffer);
     let count = vertices.positions.len();
     let attributes = attributes(root, count, positions, colors, vertices.bounds);
-    let lines = view(root, layout.lines.clone(), Target::ElementArrayBuffer);
-    let count = binary.lines.len();
-    let lines = accessor(root, lines, count, ComponentType::U32, Type::Scalar);
-    (attributes, lines)
+    let indices = view(root, bytes.lines, Target::ElementArrayBuffer);
+    let indices = accessor(root, indices, lines, ComponentType::U32, Type::Scalar);
+    (attributes, indices)
+}
+
+/// Where the bytes of drawn cameras are in the chunk.
+pub struct FrustumBytes {
+    pub positions: Range<usize>,
+    pub colors: Range<usize>,
+    pub lines: Range<usize>,
 }
 
 /// Attributes of vertices with single precision positions.
@@ -118,6 +126,13 @@ fn with_colors(
 }
 
 fn require(root: &mut Root, extension: &str) {
+    if root
+        .extensions_required
+        .iter()
+        .any(|known| known == extension)
+    {
+        return;
+    }
     root.extensions_used.push(extension.to_owned());
     root.extensions_required.push(extension.to_owned());
 }

@@ -1,76 +1,66 @@
 //! Reads NPZ files frame by frame.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufReader, Read, Seek};
 use std::ops::Range;
 
+use positioned_io::{ReadAt, Size, SizeCursor};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::npy::MAGIC;
 use crate::geometry::FrameSize;
+use crate::stored::{StoredPixels, floats};
 
-/// A file that [`NpzWriter`](super::NpzWriter) wrote. The bytes may be a memory map.
+/// A file that [`NpzWriter`](super::NpzWriter) wrote.
 #[derive(Debug)]
-pub struct NpzReader<B> {
-    bytes: B,
+pub struct NpzReader<F> {
+    file: F,
     pixels_per_frame: usize,
-    depth: Range<usize>,
-    confidence: Range<usize>,
-    points: Range<usize>,
-    /// Index of the first point of each frame; the last entry is the number of points.
-    first_points: Vec<usize>,
+    frames: usize,
+    /// Where the maps begin in the file.
+    depth: u64,
+    confidence: u64,
+    points: StoredPixels,
 }
 
-impl<B: AsRef<[u8]>> NpzReader<B> {
+impl<F: ReadAt + Size> NpzReader<F> {
     /// Finds the arrays of this many frames of this size.
     ///
     /// # Errors
     /// If the file has another format, or its arrays have other lengths.
-    pub fn new(bytes: B, frames: usize, size: FrameSize) -> io::Result<Self> {
-        let mut archive = ZipArchive::new(Cursor::new(bytes.as_ref())).map_err(into_io)?;
-        let mut find = |name: &str, item_bytes: usize| {
-            let values = values(&mut archive, name)?;
-            if values.len().is_multiple_of(item_bytes) {
-                Ok(values)
-            } else {
-                Err(invalid(format!("{name} has another length")))
-            }
-        };
+    pub fn new(file: F, frames: usize, size: FrameSize) -> io::Result<Self> {
+        let reader = BufReader::new(SizeCursor::new(&file));
+        let mut archive = ZipArchive::new(reader).map_err(into_io)?;
         let pixels_per_frame = size.columns() * size.rows();
-        let map_bytes = frames * pixels_per_frame * size_of::<f32>();
-        let depth = find("depth.npy", 1)?;
-        let confidence = find("confidence.npy", 1)?;
-        let points = find("points.npy", size_of::<[u32; 2]>())?;
-        if depth.len() != map_bytes || confidence.len() != map_bytes {
+        let map_bytes = (frames * pixels_per_frame * size_of::<f32>()) as u64;
+        let depth = values(&mut archive, "depth.npy")?;
+        let confidence = values(&mut archive, "confidence.npy")?;
+        let points = values(&mut archive, "points.npy")?;
+        if [&depth, &confidence].map(|map| map.end - map.start) != [map_bytes; 2] {
             return Err(invalid("depth or confidence has another length".to_owned()));
         }
-        let pairs: &[[[u8; 4]; 2]] = bytes.as_ref()[points.clone()].as_chunks().0.as_chunks().0;
-        let first_points = (0..=frames)
-            .map(|frame| {
-                pairs.partition_point(|pair| (u32::from_le_bytes(pair[0]) as usize) < frame)
-            })
-            .collect();
+        let length = usize::try_from(points.end - points.start).map_err(io::Error::other)?;
         Ok(Self {
-            bytes,
+            points: StoredPixels::find(&file, points.start, length, frames)?,
+            depth: depth.start,
+            confidence: confidence.start,
             pixels_per_frame,
-            depth,
-            confidence,
-            points,
-            first_points,
+            frames,
+            file,
         })
     }
 
     /// The whole file.
-    pub fn bytes(&self) -> &B {
-        &self.bytes
+    pub fn file(&self) -> &F {
+        &self.file
     }
 
     /// The depth of a frame, row-major.
     ///
     /// # Errors
-    /// If there is no such frame; the other methods likewise.
+    /// If there is no such frame, or the file has become shorter; the other methods likewise.
     pub fn depth(&self, frame: usize) -> io::Result<Vec<f32>> {
-        self.map(&self.depth, frame)
+        self.map(self.depth, frame)
     }
 
     /// The confidence of a frame, row-major.
@@ -78,12 +68,12 @@ impl<B: AsRef<[u8]>> NpzReader<B> {
     /// # Errors
     /// As above.
     pub fn confidence(&self, frame: usize) -> io::Result<Vec<f32>> {
-        self.map(&self.confidence, frame)
+        self.map(self.confidence, frame)
     }
 
     /// Number of points of a frame, 0 if there is no such frame.
     pub fn point_count(&self, frame: usize) -> usize {
-        self.points_of(frame).map_or(0, |points| points.len())
+        self.points.count(frame)
     }
 
     /// Row-major indices of the pixels that are points.
@@ -91,39 +81,20 @@ impl<B: AsRef<[u8]>> NpzReader<B> {
     /// # Errors
     /// As above.
     pub fn pixels(&self, frame: usize) -> io::Result<Vec<u32>> {
-        let points = self.points_of(frame).ok_or_else(no_such_frame)?;
-        let words = self.words(&self.points, 2 * points.start, 2 * points.len())?;
-        Ok(words
-            .as_chunks::<2>()
-            .0
-            .iter()
-            .map(|pair| u32::from_le_bytes(pair[1]))
-            .collect())
+        self.points.of_frame(&self.file, frame)
     }
 
-    fn points_of(&self, frame: usize) -> Option<Range<usize>> {
-        match self.first_points.get(frame..frame + 2)? {
-            &[first, end] => Some(first..end),
-            _ => None,
+    fn map(&self, begin: u64, frame: usize) -> io::Result<Vec<f32>> {
+        if frame >= self.frames {
+            return Err(invalid("there is no such frame".to_owned()));
         }
-    }
-
-    fn map(&self, array: &Range<usize>, frame: usize) -> io::Result<Vec<f32>> {
-        let count = self.pixels_per_frame;
-        let words = self.words(array, frame * count, count)?;
-        Ok(words.iter().map(|&word| f32::from_le_bytes(word)).collect())
-    }
-
-    /// A range of 32-bit values of an array.
-    fn words(&self, array: &Range<usize>, first: usize, count: usize) -> io::Result<&[[u8; 4]]> {
-        let array = &self.bytes.as_ref()[array.clone()];
-        let words = array.as_chunks().0;
-        words.get(first..first + count).ok_or_else(no_such_frame)
+        let before = frame * self.pixels_per_frame * size_of::<f32>();
+        floats(&self.file, begin + before as u64, self.pixels_per_frame)
     }
 }
 
 /// Byte range of the values of an array: from the end of its header to the end of its entry.
-fn values(archive: &mut ZipArchive<Cursor<&[u8]>>, name: &str) -> io::Result<Range<usize>> {
+fn values<R: Read + Seek>(archive: &mut ZipArchive<R>, name: &str) -> io::Result<Range<u64>> {
     let mut entry = archive.by_name(name).map_err(into_io)?;
     let mut head = [0; MAGIC.len() + 2];
     entry.read_exact(&mut head)?;
@@ -132,19 +103,14 @@ fn values(archive: &mut ZipArchive<Cursor<&[u8]>>, name: &str) -> io::Result<Ran
         return Err(invalid(format!("{name} is not a plain NumPy array")));
     }
     let length = u16::from_le_bytes([length[0], length[1]]);
-    let into = |bytes: u64| usize::try_from(bytes).map_err(io::Error::other);
-    let start = into(entry.data_start())?;
-    let end = start + into(entry.size())?;
-    let values = start + head.len() + usize::from(length);
+    let start = entry.data_start();
+    let end = start.saturating_add(entry.size());
+    let values = start.saturating_add(head.len() as u64 + u64::from(length));
     if values <= end {
         Ok(values..end)
     } else {
         Err(invalid(format!("{name} ends within its header")))
     }
-}
-
-fn no_such_frame() -> io::Error {
-    invalid("there is no such frame".to_owned())
 }
 
 fn invalid(what: String) -> io::Error {

@@ -1,5 +1,7 @@
 //! Round trips and invalid files.
 
+use safetensors::SafeTensors;
+
 use super::*;
 
 fn prediction() -> Prediction {
@@ -19,6 +21,7 @@ fn prediction() -> Prediction {
         depth: (0..12).map(|index| number(index) as f32).collect(),
         confidence: (0..12).map(|index| number(index + 50) as f32).collect(),
         report: None,
+        links: None,
     }
 }
 
@@ -98,7 +101,7 @@ fn a_report_is_kept() {
     let read = Prediction::from_safetensors(&bytes).expect("it is read");
     assert_eq!(read, reported());
     // It may be missing.
-    let read = Prediction::from_safetensors(&with(REPORT, None)).expect("it is read");
+    let read = Prediction::from_safetensors(with(REPORT, None)).expect("it is read");
     assert_eq!(read.report, None);
     let mut broken = reported();
     broken.report = broken.report.map(|mut rows| {

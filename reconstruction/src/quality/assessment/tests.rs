@@ -49,6 +49,7 @@ fn prediction(poses: &[Isometry3<f64>]) -> Prediction {
         depth: poses.iter().flat_map(|_| depth.clone()).collect(),
         confidence: vec![2.0; poses.len() * PIXELS],
         report: None,
+        links: None,
     }
 }
 

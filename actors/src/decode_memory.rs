@@ -1,0 +1,59 @@
+//! Memory for decoding images, shared by all sessions.
+
+use crate::blocking::WorkFailed;
+use crate::ids::SessionId;
+use crate::metrics::BudgetMetrics;
+use crate::turns::{Share, Shares};
+
+/// The memory for decoding. Sessions take turns at it. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct DecodeMemory {
+    shares: Shares,
+    limit: usize,
+    metrics: BudgetMetrics,
+}
+
+/// What an image may take while it is decoded; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct DecodeLease {
+    share: Share,
+    metrics: BudgetMetrics,
+}
+
+impl DecodeMemory {
+    /// So many bytes.
+    pub fn new(bytes: usize, metrics: BudgetMetrics) -> Self {
+        metrics.limit(bytes);
+        Self {
+            shares: Shares::new(bytes),
+            limit: bytes,
+            metrics,
+        }
+    }
+
+    /// What there is altogether, in bytes. Nobody may take more.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Waits for so many bytes.
+    ///
+    /// # Errors
+    /// [`WorkFailed`] if the program ends.
+    pub async fn take(&self, session: SessionId, bytes: usize) -> Result<DecodeLease, WorkFailed> {
+        match self.shares.take(session, bytes).await {
+            Some(share) => {
+                self.metrics.taken(share.amount());
+                let metrics = self.metrics.clone();
+                Ok(DecodeLease { share, metrics })
+            }
+            None => Err(WorkFailed::program_ends()),
+        }
+    }
+}
+
+impl Drop for DecodeLease {
+    fn drop(&mut self) {
+        self.metrics.given_back(self.share.amount());
+    }
+}

@@ -1,0 +1,78 @@
+// What the client page does with sessions: stop, reopen, run again.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startChromium } from './support/chromium.mjs';
+import { openPage } from './support/page.mjs';
+import { chooseResolution, logged, photos, sessionOf, stored } from './support/scene.mjs';
+import { archive, startServer } from './support/server.mjs';
+
+let browser;
+
+before(async () => {
+  browser = await startChromium();
+});
+
+after(async () => {
+  await browser?.stop();
+});
+
+const button = (page, name) => page.getByRole('button', { name, exact: true });
+
+test('a completed session is reopened, and run again with other parameters', async () => {
+  const server = await startServer('--model', archive('flat'));
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  const info = async () => (await server.json(`/ws/session/${sessionOf(page)}`)).body;
+  await chooseResolution(page, 112);
+  await page.getByText('All at once').click();
+  await page.locator('#photos').setInputFiles(photos(2));
+  await stored(page, 2);
+  assert.equal(await button(page, 'Reopen').isVisible(), false);
+  await button(page, 'Finish').click();
+  await logged(page, 'final result, 2 images');
+
+  const first = sessionOf(page);
+  await button(page, 'Reopen').click();
+  await button(page, 'Finish').waitFor();
+  assert.equal(sessionOf(page), first);
+  await page.locator('#photos').setInputFiles(photos(3).slice(2));
+  await stored(page, 3);
+  await button(page, 'Finish').click();
+  await logged(page, 'final result, 3 images');
+
+  await page.getByRole('spinbutton', { name: 'Resolution' }).fill('168');
+  await button(page, 'Run again').click();
+  await button(page, 'Finish').waitFor();
+  await stored(page, 3);
+  assert.notEqual(sessionOf(page), first);
+  const again = await info();
+  assert.equal(again.config.process_res, 168);
+  assert.equal(again.image_count, 3);
+  await page.locator('#facts:empty').waitFor({ state: 'attached' });
+  await button(page, 'Finish').click();
+  await page.locator('#facts', { hasText: '3 cameras' }).waitFor();
+  assert.equal((await info()).status, 'completed');
+  well();
+  await page.close();
+  await server.stop();
+});
+
+test('a request is taken back', async () => {
+  const server = await startServer('--model', archive('slow'));
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 112);
+  await page.getByText('All at once').click();
+  await page.locator('#photos').setInputFiles(photos(3));
+  await stored(page, 3);
+  assert.equal(await button(page, 'Stop').isVisible(), false);
+  await button(page, 'Update').click();
+  await button(page, 'Stop').click();
+  await button(page, 'Stop').waitFor({ state: 'hidden' });
+  const { body } = await server.json(`/ws/session/${sessionOf(page)}`);
+  assert.equal(body.has_result, false);
+  assert.equal(body.status, 'active');
+  assert.equal(await button(page, 'Update').isEnabled(), true);
+  well();
+  await page.close();
+  await server.stop();
+});

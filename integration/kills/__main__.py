@@ -1,0 +1,130 @@
+"""Command line: `python -m integration.kills --kills 1000`.
+
+Clients stream small images to a server that is killed (SIGKILL) at random moments and started
+again in its data directory. At the end of each round the server runs on until all that was promised
+is there, or not. Ends with an error if an acknowledged image or an accepted request is lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from .client import Loss, StreamingClient
+
+ROOT = Path(__file__).resolve().parents[2]
+START_TIMEOUT = 120.0
+# New sessions after so many kills, so that the clients' sessions do not become full.
+KILLS_PER_ROUND = 25
+LONGEST_LIFE = 1.5
+
+
+class Killed:
+    """A server on a fixed port that is killed and started again."""
+
+    def __init__(self, binary: Path, options: list[str], folder: str) -> None:
+        self.port = _free_port()
+        command = [str(binary), "--port", str(self.port), "--data-dir", folder]
+        self.command = [*command, "--log-level", "ERROR", "--log-format", "json", *options]
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[str] | None = None
+
+    async def start(self) -> float:
+        """Start, and return the seconds until it listens."""
+        begin = time.perf_counter()
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
+        line = await asyncio.wait_for(asyncio.to_thread(self._first_line), START_TIMEOUT)
+        if not line.startswith("listening on "):
+            sys.exit("error: the server did not start")
+        return time.perf_counter() - begin
+
+    def _first_line(self) -> str:
+        assert self.process is not None and self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def kill(self) -> None:
+        """Kill the process and wait for its end."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def run_round(server: Killed, kills: int, clients: int, seed: int) -> list[Loss]:
+    """Kill the server so often under the load of some clients; return their losses."""
+    chance = random.Random(seed)
+    streaming = [StreamingClient(server.base, chance.getrandbits(32)) for _ in range(clients)]
+    for client in streaming:
+        await asyncio.to_thread(client.create)
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(client.stream(stop)) for client in streaming]
+    for _ in range(kills):
+        await asyncio.sleep(chance.uniform(0.05, LONGEST_LIFE))
+        server.kill()
+        await server.start()
+    stop.set()
+    await asyncio.gather(*tasks)
+    for client in streaming:
+        try:
+            await client.collect()
+        except TimeoutError:
+            print(f"an answer did not come: {client.missing()}", file=sys.stderr)
+    losses = [await asyncio.to_thread(client.loss) for client in streaming]
+    for client in streaming:
+        await asyncio.to_thread(client.delete)
+    return losses
+
+
+async def run(options: argparse.Namespace) -> bool:
+    """Run all rounds and print a line for each; return whether nothing was lost."""
+    images = answers = repeated = killed = 0
+    with tempfile.TemporaryDirectory(prefix="pointstream-kills-") as folder:
+        server = Killed(options.server, ["--model", str(options.model), *options.options], folder)
+        try:
+            await server.start()
+            while killed < options.kills:
+                kills = min(KILLS_PER_ROUND, options.kills - killed)
+                losses = await run_round(server, kills, options.clients, options.seed + killed)
+                killed += kills
+                images += sum(len(loss.images) for loss in losses)
+                answers += sum(len(loss.answers) for loss in losses)
+                repeated += sum(loss.repeated for loss in losses)
+                print(
+                    f"{killed} kills: {images} acknowledged images and {answers} answers lost, "
+                    f"{repeated} answers came twice",
+                    flush=True,
+                )
+        finally:
+            server.kill()
+    return images == 0 and answers == 0
+
+
+def main() -> None:
+    """Parse the options and run."""
+    parser = argparse.ArgumentParser(prog="python -m integration.kills", description=__doc__)
+    parser.add_argument("--server", type=Path, default=ROOT / "target/release/pointstream")
+    parser.add_argument("--model", type=Path, required=True, help="archive of a quick model")
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("options", nargs="*", help="options of the server, after --")
+    if not asyncio.run(run(parser.parse_args())):
+        sys.exit("error: something that was promised is lost")
+
+
+if __name__ == "__main__":
+    main()

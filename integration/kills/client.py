@@ -1,0 +1,191 @@
+"""A client that streams for ever, keeps what the server has promised, and checks it at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import random
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+
+PARAMETERS = "max_images=1000&process_res=56&num_max_points=2000"
+# A generate follows so many images on average.
+IMAGES_PER_REQUEST = 4
+CONNECTION_LOST = (OSError, WebSocketException, EOFError, TimeoutError)
+PATIENCE = 60.0
+
+
+@dataclass
+class Promises:
+    """What the server has promised a client."""
+
+    acknowledged: list[str] = field(default_factory=list)
+    """Names of the images, in the order of their acknowledgements."""
+    accepted: list[str] = field(default_factory=list)
+    """Requests that the server has: an image that was sent after them was acknowledged."""
+    answered: list[str] = field(default_factory=list)
+    """Requests with an answer, as often as it came."""
+
+
+@dataclass
+class Loss:
+    """What was promised and is not there."""
+
+    images: list[str]
+    answers: list[str]
+    repeated: int
+    """Answers that came more than once: the client did not confirm them before the kill."""
+
+
+class StreamingClient:
+    """Streams images to one session, across kills of the server."""
+
+    def __init__(self, base: str, seed: int) -> None:
+        self.base = base
+        self.random = random.Random(seed)
+        self.session = ""
+        self.sent = 0
+        self.promises = Promises()
+        self.pending_images: list[str] = []
+        self.asked: list[str] = []
+        """Requests without evidence that the server has them."""
+
+    def create(self) -> None:
+        """Create the session."""
+        url = f"{self.base}/ws/session/create?{PARAMETERS}"
+        request = urllib.request.Request(url, method="POST")
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+            self.session = json.load(response)["session_id"]
+
+    async def stream(self, stop: asyncio.Event) -> None:
+        """Send and receive until `stop`; connect again whenever the connection is lost."""
+        while not stop.is_set():
+            try:
+                async with self._connect() as socket:
+                    await self._talk(socket, stop)
+            except CONNECTION_LOST:
+                await asyncio.sleep(0.05)
+
+    def _connect(self) -> Any:
+        address = self.base.replace("http", "ws", 1)
+        url = f"{address}/ws/reconstruct/{self.session}?resume=true"
+        return connect(url, max_size=None, compression=None, open_timeout=PATIENCE)
+
+    async def _talk(self, socket: ClientConnection, stop: asyncio.Event) -> None:
+        # What was not acknowledged on the last connection may be lost, and is not sent again.
+        self.pending_images.clear()
+        self.asked.clear()
+        reading = asyncio.create_task(self._read(socket))
+        try:
+            while not stop.is_set() and not reading.done():
+                await self._send(socket)
+                await asyncio.sleep(self.random.uniform(0.0, 0.1))
+        finally:
+            # The library has confirmed what it has received, so all of it has to be read.
+            await socket.close()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _send(self, socket: ClientConnection) -> None:
+        self.sent += 1
+        if self.random.random() * (IMAGES_PER_REQUEST + 1) < 1 and self.promises.acknowledged:
+            name = f"request-{self.sent}"
+            message = {"type": "generate", "incremental": True, "id": name}
+            await socket.send(json.dumps(message))
+            self.asked.append(name)
+            return
+        name = f"image-{self.sent}"
+        data = base64.b64encode(self._picture()).decode()
+        self.pending_images.append(name)
+        message = {"type": "image", "data": data, "filename": name, "id": ",".join(self.asked)}
+        if not self.asked:
+            del message["id"]
+        await socket.send(json.dumps(message))
+
+    def _picture(self) -> bytes:
+        noise = np.frombuffer(self.random.randbytes(8 * 8 * 3), dtype=np.uint8)
+        picture = Image.fromarray(noise.reshape(8, 8, 3)).resize((56, 42))
+        file = io.BytesIO()
+        picture.save(file, "PNG")
+        return file.getvalue()
+
+    async def _read(self, socket: ClientConnection) -> None:
+        async for text in socket:
+            self._note(json.loads(text))
+
+    def _note(self, message: dict[str, Any]) -> None:
+        promises = self.promises
+        if message["type"] == "ack":
+            promises.acknowledged.append(message["image_path"])
+            # The server takes messages in their order, and records them in it.
+            for request in filter(None, message.get("id", "").split(",")):
+                if request in self.asked:
+                    self.asked.remove(request)
+                    promises.accepted.append(request)
+        elif message["type"] in {"delta", "complete"}:
+            promises.answered.append(message["id"])
+        elif message["type"] == "error" and str(message.get("id", "")).startswith("request-"):
+            promises.answered.append(message["id"])
+            if message["id"] in self.asked:
+                self.asked.remove(message["id"])
+
+    async def collect(self) -> None:
+        """Receive the answers that are due; gives up when nothing comes and nothing is at work."""
+        async with self._connect() as socket:
+            while set(self.promises.accepted) - set(self.promises.answered):
+                try:
+                    message = await asyncio.wait_for(socket.recv(), PATIENCE)
+                except TimeoutError:
+                    if await asyncio.to_thread(self._is_at_work):
+                        continue
+                    raise
+                self._note(json.loads(message))
+
+    def missing(self) -> str:
+        """The session and its requests whose answers have not come."""
+        missing = set(self.promises.accepted) - set(self.promises.answered)
+        return f"{self.session} {sorted(missing)}"
+
+    def _is_at_work(self) -> bool:
+        url = f"{self.base}/ws/session/{self.session}"
+        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
+            requests: int = json.load(response)["requests"]
+        return requests > 0
+
+    def loss(self) -> Loss:
+        """Compare what was promised with what the server has."""
+        url = f"{self.base}/ws/session/{self.session}/images"
+        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
+            stored = [image["image_path"] for image in json.load(response)["images"]]
+        promises = self.promises
+        there = set(stored)
+        if len(there) != len(stored):
+            raise AssertionError("an image is there twice")
+        in_order = [name for name in stored if name in set(promises.acknowledged)]
+        acknowledged = [name for name in promises.acknowledged if name in there]
+        if in_order != acknowledged:
+            raise AssertionError("the images are not in the order of their acknowledgements")
+        answered = set(promises.answered)
+        return Loss(
+            images=[name for name in promises.acknowledged if name not in there],
+            answers=[name for name in promises.accepted if name not in answered],
+            repeated=len(promises.answered) - len(answered),
+        )
+
+    def delete(self) -> None:
+        """End the session."""
+        url = f"{self.base}/ws/session/{self.session}"
+        request = urllib.request.Request(url, method="DELETE")
+        try:
+            urllib.request.urlopen(request, timeout=PATIENCE).close()
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise

@@ -1,0 +1,1 @@
+"""Load by sockets: many that are idle, and some that ping and upload."""

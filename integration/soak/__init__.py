@@ -1,0 +1,1 @@
+"""A soak: mixed clients against one server for long, to find what grows or stays unanswered."""

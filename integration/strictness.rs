@@ -1,0 +1,124 @@
+//! Parameters and bodies that the server does not know are refused, unless the client asks for the
+//! way of the original server.
+
+use crate::support::pictures::photo;
+use crate::support::rest::{FORM, form, request_with};
+use crate::support::server::Server;
+
+#[tokio::test]
+async fn unknown_parameters_are_refused_with_what_is_meant() {
+    let server = Server::start(&[]).await;
+    let session = server.session("").await;
+    let show = format!("/ws/session/{session}");
+    let create = "/ws/session/create".to_owned();
+    for (method, path, query, words) in [
+        (
+            "POST",
+            &create,
+            "max_image=5",
+            &["max_image", "max_images?"][..],
+        ),
+        ("POST", &create, "processRes=504", &["process_res?"]),
+        (
+            "POST",
+            &create,
+            "colour=red",
+            &["colour", "filter_white_bg and glb_compression"],
+        ),
+        ("GET", &show, "verbose=1", &["verbose", "none here"]),
+        ("GET", &format!("{show}/result"), "form=ply", &["format?"]),
+        ("GET", &format!("{show}/images"), "page=2", &["page"]),
+        ("DELETE", &show, "force=true", &["force"]),
+        ("GET", &"/ws/sessions".to_owned(), "limit=3", &["limit"]),
+    ] {
+        let url = format!("{}{path}?{query}", server.base());
+        let reply = request_with(method, &url, &[], Vec::new()).await;
+        assert_eq!(reply.status, 422, "{query}: {}", reply.text());
+        assert_eq!(reply.json()["code"], "unknown_parameter");
+        let detail = reply.detail();
+        for word in words.iter().chain(&["strict=false"]) {
+            assert!(detail.contains(word), "{word} is missing: {detail}");
+        }
+    }
+    let reply = server
+        .post(&format!("{create}?max_image=5&strict=false"))
+        .await;
+    assert_eq!(reply.json()["max_images"], 100);
+    let reply = server.post(&format!("{create}?strict=perhaps")).await;
+    assert_eq!(reply.json()["code"], "invalid_parameter");
+    // What all parameters of the protocol together get.
+    let all = "max_images=7&process_res=56&process_res_method=upper_bound_crop\
+        &conf_thresh_percentile=20&num_max_points=1000&show_cameras=false&window=6\
+        &finalize_mode=auto&filter_edges=1&voxel_size=0.5&filter_black_bg=1&filter_white_bg=1\
+        &glb_compression=meshopt&strict=true";
+    assert_eq!(server.post(&format!("{create}?{all}")).await.status, 200);
+    // Pages, and what machines poll, take any query.
+    for path in [
+        "/",
+        "/dashboard",
+        "/docs",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/status",
+    ] {
+        let reply = server.get(&format!("{path}?session=x&utm=y")).await;
+        // A server that starts is not ready yet.
+        assert!(
+            reply.status < 400 || reply.status == 503,
+            "{path}: {}",
+            reply.status
+        );
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_nobody_reads_are_refused() {
+    let server = Server::start(&[]).await;
+    let send = async |query: &str, body: &str| {
+        let url = format!("{}/ws/session/create?{query}", server.base());
+        let headers = [("Content-Type", "application/json")];
+        request_with("POST", &url, &headers, body.as_bytes().to_vec()).await
+    };
+    for (body, words) in [
+        (r#"{"max_images": 5}"#, &["max_images", "?max_images="][..]),
+        (r#"{"maxImages": 5}"#, &["maxImages", "?max_images="]),
+        (r#"{"colour": "red"}"#, &["colour"]),
+        ("[1]", &["body"]),
+        ("max_images=5", &["body", "URL"]),
+    ] {
+        let reply = send("", body).await;
+        assert_eq!(reply.status, 422, "{body}: {}", reply.text());
+        assert_eq!(reply.json()["code"], "unexpected_body");
+        let detail = reply.detail();
+        for word in words {
+            assert!(detail.contains(word), "{word} is missing: {detail}");
+        }
+        assert_eq!(send("strict=false", body).await.status, 200, "{body}");
+    }
+    // Libraries that always send a body send one of these.
+    for body in ["", "{}", "null", " \n"] {
+        assert_eq!(send("max_images=3", body).await.status, 200, "{body:?}");
+    }
+    // The form of a reconstruction is read.
+    let url = format!("{}/reconstruct?process_res=56&async=false", server.base());
+    let parts = form(&[("images", Some("0.png"), &photo(0))]);
+    let reply = request_with("POST", &url, &[("Content-Type", FORM)], parts).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+}
+
+#[tokio::test]
+async fn the_original_service_is_asked_for_its_status() {
+    let server = Server::start(&[]).await;
+    let reply = server.get("/status").await;
+    assert_eq!(reply.status, 200);
+    let status = reply.json();
+    assert!(status["model_loaded"].is_boolean());
+    assert_eq!(status["model_dir"], "flat");
+    assert_eq!(status["device"], "cpu");
+    assert!(
+        status["uptime"]
+            .as_f64()
+            .is_some_and(|seconds| seconds > 0.0)
+    );
+}

@@ -1,0 +1,137 @@
+//! The audit log: who did what from where, and who was refused.
+//!
+//! Its entries have the target `audit`. Those of refusals are bounded, so that nobody can fill the log
+//! by being refused; the metric `pointstream_refused_callers_total` counts all.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use pointstream_actors::SessionId;
+use prometheus::{IntCounterVec, Registry, register_int_counter_vec_with_registry};
+use strum::IntoStaticStr;
+
+use super::caller::Caller;
+use super::refusal::Refused;
+
+/// The target of its entries.
+pub const TARGET: &str = "audit";
+/// Entries of refusals in a minute.
+const REFUSALS: u32 = 60;
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What a caller did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Action {
+    SessionCreated,
+    SessionOpened,
+    SessionDeleted,
+    SessionReopened,
+    /// Another session got its images.
+    SessionRerun,
+    GenerationCancelled,
+    WorkerRestarted,
+    /// A session was created with a webhook.
+    WebhookAdded,
+    WebhookRedelivered,
+}
+
+/// Writes the audit log.
+pub struct Audit {
+    minute: Mutex<Minute>,
+    refused: IntCounterVec,
+}
+
+/// Refusals since a moment.
+struct Minute {
+    since: Instant,
+    refusals: u32,
+}
+
+impl Audit {
+    /// # Errors
+    /// If there is another metric with the same name.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            minute: Mutex::new(Minute {
+                since: Instant::now(),
+                refusals: 0,
+            }),
+            refused: register_int_counter_vec_with_registry!(
+                "pointstream_refused_callers_total",
+                "Requests and sockets that were refused because of their token, by reason.",
+                &["reason"],
+                registry
+            )?,
+        })
+    }
+
+    /// A caller did something, with a session, a worker or a message of a webhook.
+    pub fn done(&self, action: Action, caller: &Caller, from: IpAddr, target: Target) {
+        let action: &str = action.into();
+        let (session_id, worker, delivery) = match target {
+            Target::Session(id) => (Some(id), None, None),
+            Target::Worker(index) => (None, Some(index), None),
+            Target::Delivery(number) => (None, None, Some(number)),
+        };
+        tracing::info!(
+            target: TARGET,
+            action,
+            who = %caller,
+            %from,
+            session_id = session_id.map(tracing::field::display),
+            worker,
+            delivery,
+            "done"
+        );
+    }
+
+    /// A caller was refused at a route, which is a template: text of a client is not logged.
+    pub fn refused(&self, refused: &Refused, from: IpAddr, route: &str) {
+        let reason = refused.refusal.word();
+        self.refused.with_label_values(&[reason]).inc();
+        let number = self.count();
+        if number > REFUSALS {
+            return;
+        }
+        tracing::warn!(
+            target: TARGET,
+            action = "refused",
+            reason,
+            who = refused.caller.as_ref().map(tracing::field::display),
+            %from,
+            route,
+            "refused"
+        );
+        if number == REFUSALS {
+            tracing::warn!(
+                target: TARGET,
+                action = "refused",
+                "more refusals of this minute are only counted, in pointstream_refused_callers_total"
+            );
+        }
+    }
+
+    /// Counts a refusal; returns its number in this minute.
+    fn count(&self) -> u32 {
+        let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
+        if minute.since.elapsed() >= MINUTE {
+            *minute = Minute {
+                since: Instant::now(),
+                refusals: 0,
+            };
+        }
+        minute.refusals = minute.refusals.saturating_add(1);
+        minute.refusals
+    }
+}
+
+/// What an action was done to.
+#[derive(Debug, Clone, Copy)]
+pub enum Target {
+    Session(SessionId),
+    Worker(usize),
+    /// A message of a webhook, by its number.
+    Delivery(u64),
+}

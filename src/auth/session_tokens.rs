@@ -1,0 +1,229 @@
+//! Tokens of single sessions, for browsers: whoever has one reaches that session and nothing else.
+//!
+//! Nothing is stored of them but one key for all. A token names its session and the session's owner, and
+//! has a message authentication code over both and over the digest of the owner's own token. So it is
+//! valid as long as that token is.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac};
+use pointstream_actors::SessionId;
+use sha2::Sha256;
+use tempfile::NamedTempFile;
+use thiserror::Error;
+
+use super::caller::{Caller, Proof};
+use super::refusal::Refusal;
+use super::secret::{Digest, Secret};
+
+/// Begins every token of a session.
+const PREFIX: &str = "pss_";
+const MAC_BYTES: usize = 32;
+const ID_BYTES: usize = 16;
+const KEY_BYTES: usize = 64;
+/// The file with the key, in the data directory.
+const KEY_FILE: &str = "session-tokens.key";
+
+/// The key of the tokens cannot be kept.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    #[error("the key of the tokens of sessions, {path}, cannot be used: {source}")]
+    File { path: PathBuf, source: io::Error },
+    #[error("the system gives no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+    #[error("the key of the tokens of sessions cannot be read: {0}")]
+    Work(#[from] tokio::task::JoinError),
+}
+
+fn new_key() -> Result<[u8; KEY_BYTES], getrandom::Error> {
+    let mut key = [0; KEY_BYTES];
+    getrandom::fill(&mut key)?;
+    Ok(key)
+}
+
+/// Writes a file that only this user can read, wholly or not at all.
+fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = NamedTempFile::new_in(folder)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(folder)?.sync_all()
+}
+
+/// Makes and checks the tokens of sessions.
+pub struct SessionTokens(Hmac<Sha256>);
+
+impl SessionTokens {
+    /// With a new key.
+    ///
+    /// # Errors
+    /// If the system gives no random bytes.
+    pub fn new() -> Result<Self, getrandom::Error> {
+        Ok(Self::of(new_key()?))
+    }
+
+    /// With the key in a folder, which is made if it is not there. So tokens are valid as long as the
+    /// sessions of the folder. Blocks.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn kept_in(folder: &Path) -> Result<Self, KeyError> {
+        let path = folder.join(KEY_FILE);
+        let fail = |source| KeyError::File {
+            path: path.clone(),
+            source,
+        };
+        match fs::read(&path) {
+            Ok(key) => Ok(Self::of(key.try_into().map_err(|_| {
+                fail(io::Error::other("it has not the size of a key; remove it"))
+            })?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let key = new_key()?;
+                write_private(&path, &key).map_err(fail)?;
+                Ok(Self::of(key))
+            }
+            Err(error) => Err(fail(error)),
+        }
+    }
+
+    fn of(key: [u8; KEY_BYTES]) -> Self {
+        Self(Hmac::new(&key.into()))
+    }
+
+    /// Whether a token is meant to be one of a session.
+    pub fn is_one(secret: &Secret) -> bool {
+        secret.reveal().starts_with(PREFIX)
+    }
+
+    /// The token of a session. `parent` is the digest of the owner's token.
+    pub fn issue(&self, session: SessionId, owner: &str, parent: &Digest) -> Secret {
+        let mac = self.mac(session, owner, parent).finalize().into_bytes();
+        let content = [&mac, session.as_bytes().as_slice(), owner.as_bytes()].concat();
+        let content = BASE64_URL_SAFE_NO_PAD.encode(content);
+        Secret::presented(format!("{PREFIX}{content}"))
+    }
+
+    /// The caller with the token of a session. `parent_of` gives the digest of an owner's token, if
+    /// that is valid.
+    ///
+    /// # Errors
+    /// [`Refusal::Unknown`].
+    pub fn caller(
+        &self,
+        secret: &Secret,
+        parent_of: impl FnOnce(&str) -> Option<Digest>,
+    ) -> Result<Caller, Refusal> {
+        let content = secret.reveal().strip_prefix(PREFIX);
+        let content = content.and_then(|text| BASE64_URL_SAFE_NO_PAD.decode(text).ok());
+        let content = content.ok_or(Refusal::Unknown)?;
+        let (mac, rest) = content
+            .split_first_chunk::<MAC_BYTES>()
+            .ok_or(Refusal::Unknown)?;
+        let (id, owner) = rest
+            .split_first_chunk::<ID_BYTES>()
+            .ok_or(Refusal::Unknown)?;
+        let session = SessionId::from_bytes(*id);
+        let owner = std::str::from_utf8(owner).map_err(|_| Refusal::Unknown)?;
+        let parent = parent_of(owner).ok_or(Refusal::Unknown)?;
+        // Compares in constant time.
+        self.mac(session, owner, &parent)
+            .verify(&(*mac).into())
+            .map_err(|_| Refusal::Unknown)?;
+        let owner: Arc<str> = owner.into();
+        Ok(Caller::of_session(
+            owner,
+            session,
+            Proof::Session { parent },
+        ))
+    }
+
+    fn mac(&self, session: SessionId, owner: &str, parent: &Digest) -> Hmac<Sha256> {
+        self.0
+            .clone()
+            .chain_update(session.as_bytes())
+            .chain_update(parent.as_bytes())
+            .chain_update(owner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn digest(text: &str) -> Digest {
+        Secret::presented(text).digest()
+    }
+
+    #[test]
+    fn a_token_is_for_its_session_and_owner() {
+        let tokens = SessionTokens::new().expect("random");
+        let (id, parent) = (SessionId::new_v4(), digest("a"));
+        let token = tokens.issue(id, "token:a", &parent);
+        assert!(SessionTokens::is_one(&token));
+        let caller = tokens.caller(&token, |owner| (owner == "token:a").then_some(parent));
+        let caller = caller.expect("valid");
+        assert!(caller.own().includes(id, Some(&"token:a".into())));
+        assert!(
+            !caller
+                .own()
+                .includes(SessionId::new_v4(), Some(&"token:a".into()))
+        );
+    }
+
+    #[test]
+    fn a_token_ends_with_that_of_its_owner() {
+        let tokens = SessionTokens::new().expect("random");
+        let token = tokens.issue(SessionId::new_v4(), "token:a", &digest("a"));
+        assert!(tokens.caller(&token, |_| None).is_err(), "revoked");
+        assert!(
+            tokens.caller(&token, |_| Some(digest("b"))).is_err(),
+            "replaced"
+        );
+        let others = SessionTokens::new().expect("random");
+        assert!(others.caller(&token, |_| Some(digest("a"))).is_err());
+    }
+
+    #[test]
+    fn a_changed_token_is_refused() {
+        let tokens = SessionTokens::new().expect("random");
+        let parent = digest("a");
+        let token = tokens.issue(SessionId::new_v4(), "token:a", &parent);
+        let text = token.reveal();
+        for at in PREFIX.len()..text.len() {
+            let mut changed = text.as_bytes().to_vec();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).expect("text");
+            let refused = tokens.caller(&Secret::presented(changed), |_| Some(parent));
+            assert!(refused.is_err(), "byte {at}");
+        }
+        for short in ["pss_", "pss_AAAA", "pss_!", &text[..60]] {
+            let refused = tokens.caller(&Secret::presented(short), |_| Some(parent));
+            assert!(refused.is_err(), "{short}");
+        }
+    }
+
+    #[test]
+    fn a_kept_key_is_private_and_serves_the_next_process() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let id = SessionId::new_v4();
+        let parent = Secret::presented("pst_a").digest();
+        let first = SessionTokens::kept_in(folder.path()).expect("usable");
+        let token = first.issue(id, "a", &parent);
+        let next = SessionTokens::kept_in(folder.path()).expect("usable");
+        assert!(next.caller(&token, |_| Some(parent)).is_ok());
+        let path = folder.path().join(KEY_FILE);
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        fs::write(&path, "short").expect("writable");
+        let error = SessionTokens::kept_in(folder.path()).err().expect("no key");
+        assert!(error.to_string().contains("size of a key"), "{error}");
+    }
+}

@@ -1,0 +1,93 @@
+//! Who can reach the server, and whether something keeps strangers out.
+
+use std::net::SocketAddr;
+
+use thiserror::Error;
+
+/// What protects an address.
+#[derive(Debug, Clone, Copy)]
+pub struct Protection {
+    /// Whether callers are asked who they are.
+    pub asks: bool,
+    /// Whether what is sent is encrypted.
+    pub encrypts: bool,
+    /// Whether the operator says that something else protects it (`--insecure`).
+    pub elsewhere: bool,
+}
+
+/// The server does not start, since strangers could use it or read along.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Exposed {
+    #[error(
+        "other machines can reach {0}, where everyone may do everything; ask for tokens with --auth tokens \
+         --tokens-file FILE (pointstream token --tokens-file FILE add NAME makes it), listen on 127.0.0.1 \
+         alone, or say with --insecure that something else keeps strangers out"
+    )]
+    Open(SocketAddr),
+    #[error(
+        "other machines can reach {0}, and tokens and photos are sent to it unencrypted; give a certificate \
+         with --tls-cert and --tls-key, listen on 127.0.0.1 behind a reverse proxy with TLS, or say with \
+         --insecure that nobody can read along"
+    )]
+    Plain(SocketAddr),
+}
+
+/// Checks an address before the server accepts connections on it.
+///
+/// # Errors
+/// [`Exposed`] if other machines can reach it, and nobody is asked who they are or what is sent is not
+/// encrypted.
+pub fn check(address: SocketAddr, protection: Protection) -> Result<(), Exposed> {
+    if address.ip().to_canonical().is_loopback() || protection.elsewhere {
+        Ok(())
+    } else if !protection.asks {
+        Err(Exposed::Open(address))
+    } else if !protection.encrypts {
+        Err(Exposed::Plain(address))
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(address: &str, (asks, encrypts): (bool, bool), elsewhere: bool) -> bool {
+        let protection = Protection {
+            asks,
+            encrypts,
+            elsewhere,
+        };
+        check(address.parse().expect("an address"), protection).is_ok()
+    }
+
+    #[test]
+    fn loopback_needs_nothing() {
+        for address in [
+            "127.0.0.1:80",
+            "127.8.8.8:80",
+            "[::1]:80",
+            "[::ffff:127.0.0.1]:80",
+        ] {
+            assert!(checked(address, (false, false), false), "{address}");
+        }
+    }
+
+    #[test]
+    fn other_addresses_need_tokens_and_tls_or_a_word_of_the_operator() {
+        for address in [
+            "0.0.0.0:80",
+            "[::]:80",
+            "192.168.0.7:80",
+            "[fe80::1]:80",
+            "10.0.0.1:80",
+        ] {
+            for lacking in [(false, false), (true, false), (false, true)] {
+                assert!(!checked(address, lacking, false), "{address}");
+                assert!(checked(address, lacking, true), "{address}");
+            }
+            assert!(checked(address, (true, true), false), "{address}");
+        }
+    }
+}

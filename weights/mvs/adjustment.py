@@ -1,0 +1,264 @@
+"""Joint adjustment of frames that many runs have placed, by the points that they share."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from weights.mvs.bundle import LensPrior, Observations, Scene, adjust, reprojection
+from weights.mvs.calibration import Calibration, hinted_calibration, lens_prior
+from weights.mvs.extension import PlacedCameras, unpack_placed
+from weights.mvs.intersection import centres_of, residual_lengths, with_points
+from weights.mvs.lenses import Lenses, focal_lengths, radial_terms
+from weights.mvs.loops import close_loops
+from weights.mvs.merging import longest, merge_links, selected
+from weights.mvs.pair_agreement import (
+    agreement_of_pairs,
+    contradicting,
+    still_holds,
+    without_points_of,
+)
+
+PER_FRAME: int = 120
+"""Points of each frame that are used at least."""
+FOR_LOOPS: int = 240
+"""The same for finding loops."""
+MOST_FRAMES: int = 160
+"""Frames that are adjusted, spread over all."""
+LEAST_POINTS: int = 20
+"""Points that hold a frame."""
+
+
+def fit(
+    scene: Scene,
+    observations: Observations,
+    fixed: Tensor,
+    prior: LensPrior,
+    scale: float,
+    iterations: int,
+    settled: float,
+) -> Scene:
+    """The scene after an adjustment to the observations that agree within about `scale` pixels."""
+    scene, wide = with_points(scene, observations, scale)
+    errors = residual_lengths(scene, observations)
+    used = selected(observations, wide[observations.point] & (errors < 4.0 * scale))
+    if used.point.size(0) < 20:
+        return scene
+    start, _ = with_points(scene, used, scale)
+    return adjust(start, used, fixed, prior, scale, iterations, settled)
+
+
+def fit_all(
+    scene: Scene, observations: Observations, fixed: Tensor, prior: LensPrior, threshold: float
+) -> Scene:
+    """`fit` in several steps: loose at first, while poses are wrong."""
+    scene = fit(scene, observations, fixed, prior, 16.0 * threshold, 20, 1e-3)
+    scene = fit(scene, observations, fixed, prior, 4.0 * threshold, 20, 1e-3)
+    scene = fit(scene, observations, fixed, prior, threshold, 20, 1e-4)
+    return fit(scene, observations, fixed, prior, 0.5 * threshold, 20, 1e-4)
+
+
+def lenses_of_all(
+    cameras: PlacedCameras, hints: Tensor, size: Tensor
+) -> tuple[Lenses, Calibration]:
+    """The lenses of placed frames: one for the frames of a group of `hints` [N, 3] that have the
+    same numbers."""
+    given = hinted_calibration(hints, size)
+    focal = cameras.focal.log()
+    key = torch.stack(
+        [
+            given.group.to(torch.float64),
+            (focal * 1e4).round(),
+            (cameras.bend * 1e4).round(),
+        ],
+        dim=1,
+    )
+    _, group = torch.unique(key, dim=0, return_inverse=True)
+    groups = int(group.max()) + 1
+    log_focal = torch.zeros(groups, dtype=torch.float64, device=focal.device)
+    bend, mean, weight = log_focal.clone(), log_focal.clone(), log_focal.clone()
+    log_focal[group] = focal
+    bend[group] = cameras.bend
+    mean[group] = given.log_focal[given.group]
+    weight[group] = given.weight[given.group]
+    lenses = Lenses(log_focal, bend, group, given.extent)
+    return lenses, Calibration(group, mean, weight, given.extent)
+
+
+def carried(before: Scene, index: Tensor, after: Scene, factor: Tensor) -> Scene:
+    """The scene of all frames after some of them, int64 [n], have moved; `factor` [n] are those of
+    their depths. The others move with the nearest of them."""
+    frames = before.rotations.size(0)
+    order = torch.arange(frames, device=index.device)
+    near = (order[:, None] - index[None]).abs().argmin(dim=1)
+    old, new = before.rotations[index[near]], after.rotations[near]
+    turn = new.transpose(1, 2) @ old
+    centres = centres_of(before)
+    offset = (turn @ (centres - centres[index[near]])[:, :, None])[:, :, 0]
+    moved = centres_of(after)[near] + offset * factor[near][:, None]
+    rotations = before.rotations @ turn.transpose(1, 2)
+    translations = -(rotations @ moved[:, :, None])[:, :, 0]
+    lenses = after.lenses
+    of_all = Lenses(lenses.log_focal, lenses.bend, before.lenses.group, lenses.extent)
+    return Scene(rotations, translations, of_all, before.points)
+
+
+class Adjusted(NamedTuple):
+    """The cameras of `N` frames after an adjustment."""
+
+    scene: Scene
+    factor: Tensor
+    """float64 [N], the depths of the frame now, as multiples of those before."""
+    adjusted: Tensor
+    """bool [N], the frames that were adjusted. The others keep their cameras."""
+
+
+def spread_out(placed: Tensor, most: int) -> Tensor:
+    """int64 [n], at most so many of the frames that are `placed` (bool [N]), evenly spread, with
+    the first and the last."""
+    index = torch.nonzero(placed)[:, 0]
+    if index.size(0) <= most:
+        return index
+    steps = torch.linspace(0.0, float(index.size(0) - 1), most, dtype=torch.float64)
+    return index[steps.round().to(torch.int64).to(index.device)]
+
+
+def of_frames(scene: Scene, index: Tensor) -> Scene:
+    """The scene of some of its frames, int64 [n], without points."""
+    lenses = scene.lenses
+    return Scene(
+        scene.rotations[index],
+        scene.translations[index],
+        Lenses(lenses.log_focal, lenses.bend, lenses.group[index], lenses.extent),
+        scene.points[:0],
+    )
+
+
+def observed_by(observations: Observations, index: Tensor, frames: int) -> Observations:
+    """The observations of some of the frames, int64 [n], which are numbered anew."""
+    number = torch.full([frames], -1, dtype=torch.int64, device=index.device)
+    number[index] = torch.arange(index.size(0), device=index.device)
+    camera = number[observations.camera]
+    kept = camera >= 0
+    moved = Observations(camera, observations.point, observations.pixels)
+    return selected(moved, kept)
+
+
+def depth_factors(before: Scene, after: Scene, observations: Observations, scale: float) -> Tensor:
+    """For each frame the median ratio of the depths of its points after and before, float64 [N]; of
+    points that agree with the frame both times. Frames with few have that of all."""
+    before, wide_before = with_points(before, observations, scale)
+    after, wide_after = with_points(after, observations, scale)
+    _, old, _, _ = reprojection(before, observations)
+    _, new, _, _ = reprojection(after, observations)
+    good = residual_lengths(before, observations) < 3.0 * scale
+    good = good & (residual_lengths(after, observations) < 3.0 * scale)
+    good = good & (wide_before & wide_after)[observations.point]
+    frames = before.rotations.size(0)
+    result = torch.ones(frames, dtype=torch.float64, device=old.device)
+    if not bool(good.any()):
+        return result
+    ratio = new[good] / old[good]
+    camera = observations.camera[good]
+    result = result * ratio.median()
+    for i in range(frames):
+        own = ratio[camera == i]
+        if own.size(0) >= 8:
+            result[i] = own.median()
+    return result
+
+
+def adjust_frames(
+    links: Tensor,
+    cameras: Tensor,
+    hints: Tensor,
+    size: Tensor,
+    threshold: float,
+    per_frame: int = PER_FRAME,
+    for_loops: int = FOR_LOOPS,
+    most: int = MOST_FRAMES,
+    least_points: int = LEAST_POINTS,
+) -> Adjusted:
+    """Adjust the cameras of all frames together.
+
+    Args:
+        links: [O, 4], rows of frame, x, y from the image centre, number of the track.
+        cameras: [N, 24], rows of the contract's cameras.
+        hints: float32 [N, 3] as in the contract.
+        size: int64 [2], height and width of the images.
+        threshold: Inlier threshold in pixels.
+    """
+    size = size.to(cameras.device)
+    given = unpack_placed(cameras, size)
+    frames = cameras.size(0)
+    lenses, calibration = lenses_of_all(given, hints, size)
+    none = torch.zeros(0, 3, dtype=torch.float64, device=cameras.device)
+    before = Scene(given.rotations, given.translations, lenses, none)
+    nothing = torch.zeros_like(given.placed)
+    if int(given.placed.sum()) < 3:
+        return Adjusted(before, torch.ones_like(given.focal), nothing)
+    merged = merge_links(links, frames)
+    merged = selected(merged, given.placed[merged.camera])
+    if merged.point.size(0) == 0:
+        return Adjusted(before, torch.ones_like(given.focal), nothing)
+    first = int(given.placed.to(torch.int64).argmax())
+    index = spread_out(given.placed, most)
+    fixed = index == first
+    prior = lens_prior(calibration, True, False)
+    start = of_frames(before, index)
+    of_chosen = observed_by(merged, index, frames)
+    pairs = agreement_of_pairs(start, longest(of_chosen, for_loops), 2.0 * threshold)
+    # What no pair of frames doubts shows whether frames have been torn off each other.
+    agreed = longest(without_points_of(of_chosen, contradicting(pairs)), per_frame)
+    scene, observations = fit_all(start, agreed, fixed, prior, threshold), agreed
+    if not still_holds(start, scene, agreed, threshold):
+        return Adjusted(before, torch.ones_like(given.focal), nothing)
+    factor = depth_factors(start, scene, agreed, threshold)
+    # All frames have more points on both sides of a loop than those that are adjusted.
+    whole = carried(before, index, scene, factor)
+    closed, loops = close_loops(whole, longest(merged, for_loops), threshold, first)
+    if loops:
+        everything = longest(of_chosen, per_frame)
+        joined = fit_all(of_frames(closed, index), everything, fixed, prior, threshold)
+        if still_holds(scene, joined, agreed, threshold):
+            scene, observations = joined, everything
+    factor = depth_factors(start, scene, observations, threshold)
+    # The unit of length stays: nothing else says what it is.
+    unit = factor.median()
+    # A frame that hardly anything holds moves with those beside it.
+    held = torch.bincount(observations.camera, minlength=index.size(0)) >= least_points
+    held = held | fixed
+    centres = centres_of(scene)
+    centres = centres[0] + (centres - centres[0]) / unit
+    rotations, translations = before.rotations.clone(), before.translations.clone()
+    rotations[index] = scene.rotations
+    translations[index] = -(scene.rotations @ centres[:, :, None])[:, :, 0]
+    factors = torch.ones_like(given.focal)
+    factors[index] = torch.where(held, factor / unit, torch.ones_like(factor))
+    nothing[index] = held
+    moved = Lenses(scene.lenses.log_focal, scene.lenses.bend, lenses.group, lenses.extent)
+    return Adjusted(Scene(rotations, translations, moved, none), factors, nothing)
+
+
+def adjusted_rows(
+    links: Tensor, cameras: Tensor, hints: Tensor, size: Tensor, threshold: float
+) -> Tensor:
+    """float32 [N, 25]: rows of the contract's cameras after `adjust_frames`, "registered" meaning
+    "adjusted", and the factors of the depths. The rows of links have pixel indices."""
+    height, width = float(size[0]), float(size[1])
+    centred = links.to(torch.float64).clone()
+    centred[:, 1] -= (width - 1.0) / 2.0
+    centred[:, 2] -= (height - 1.0) / 2.0
+    found = adjust_frames(centred, cameras, hints, size, threshold)
+    scene = found.scene
+    focal = focal_lengths(scene.lenses)
+    bend = scene.lenses.bend[scene.lenses.group]
+    rows = cameras.to(torch.float64).clone()
+    rows[:, :12] = torch.cat([scene.rotations, scene.translations[:, :, None]], 2).flatten(1)
+    rows[:, 12] = focal
+    rows[:, 16] = focal
+    rows[:, 21] = 1.0
+    rows[:, 22:24] = radial_terms(bend, focal, height, width)
+    rows = torch.where(found.adjusted[:, None], rows, cameras.to(torch.float64))
+    rows[:, 21] = found.adjusted.to(torch.float64)
+    return torch.cat([rows, found.factor[:, None]], 1).to(torch.float32)
