@@ -230,7 +230,8 @@ async fn a_format_is_written_once_and_goes_with_its_result() {
         assert_eq!(reply.status, 200);
         assert_eq!(reply.body, replies[0].body);
     }
-    let written = server.log().matches("result written").count();
+    let written = server.logged("result written").await;
+    let written = written.matches("result written").count();
     assert_eq!(written, 1, "eight concurrent requests write one file");
     assert_eq!(results(&server), ["1.colmap.zip", "1.glb", "1.npz"]);
 
@@ -389,13 +390,7 @@ async fn a_file_that_nobody_waits_for_any_more_is_not_written() {
     })
     .await;
     drop(leaving);
-    until("the end of the export", async || {
-        server
-            .log()
-            .contains("writing a result was cancelled")
-            .then_some(())
-    })
-    .await;
+    server.logged("writing a result was cancelled").await;
     assert!(!is_there("colmap.zip.part") && !is_there("colmap.zip"));
     // A later request gets the file.
     let reply = server.get(&path).await;

@@ -102,11 +102,7 @@ async fn binary_messages_carry_the_same() {
     for (name, frames) in [("delta_001", 2), ("delta_002", 3), ("scene", 3)] {
         check(folder.path(), name, frames);
     }
-    let log = server.log();
-    assert!(
-        log.contains("kind=\"image\" binary=true"),
-        "no binary image"
-    );
+    let log = server.logged("kind=\"image\" binary=true").await;
     assert!(
         !log.contains("kind=\"image\" binary=false"),
         "an image as JSON"

@@ -198,7 +198,7 @@ async fn the_server_takes_the_best_of_the_store() {
     let options = ["--model-store", store];
     let server = Server::start_in(new_data_dir(), &options).await;
     assert_eq!(server.get("/info").await.json()["model"]["name"], "mvs");
-    assert!(server.log().contains("models fetch da3-small"));
+    server.logged("models fetch da3-small").await;
     drop(server);
 
     // The server fetches a named model at its start.
@@ -230,5 +230,5 @@ async fn the_server_takes_the_best_of_the_store() {
     fs::write(place.archive(), b"damaged").expect("ours");
     let server = Server::start_in(new_data_dir(), &options).await;
     assert_eq!(server.get("/info").await.json()["model"]["name"], "mvs");
-    assert!(server.log().contains("skipped a model"), "{}", server.log());
+    server.logged("skipped a model").await;
 }

@@ -81,6 +81,22 @@ async fn photos_in_and_a_file_out() {
 }
 
 #[tokio::test]
+async fn a_place_is_free_when_the_answer_is_there() {
+    let server = Server::start(&["--max-sessions", "1"]).await;
+    let photo = photo(0);
+    for _ in 0..10 {
+        for (parts, status) in [
+            (vec![], 422),
+            (vec![image("a.png", b"no picture")], 422),
+            (vec![image("a.png", &photo)], 200),
+        ] {
+            let reply = reconstruct(&server, "format=json", &parts).await;
+            assert_eq!(reply.status, status, "{}", reply.text());
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_client_may_come_back_for_the_result() {
     let server = Server::with_model("slow", &[]).await;
     let pictures = three();

@@ -97,14 +97,13 @@ async fn while_the_hub_is_out_of_reach_the_embedded_model_runs() {
     place.set_download("echo 'error: http://hub does not answer' >&2; exit 69");
     let server = Server::start_in(new_data_dir(), &options).await;
     assert_eq!(server.get("/info").await.json()["model"]["name"], "mvs");
-    let log = server.log();
     for word in [
         "WARN",
         "mvs runs in place of da3-small",
         "http://hub does not answer",
         "models fetch da3-small",
     ] {
-        assert!(log.contains(word), "{word:?} is missing:\n{log}");
+        server.logged(word).await;
     }
     drop(server);
 
@@ -140,5 +139,5 @@ async fn offline_the_embedded_model_runs() {
     let options = [&model[..], &["--model-store", store, "--python", python]].concat();
     let server = Server::start_in(new_data_dir(), &options).await;
     assert_eq!(server.get("/info").await.json()["model"]["name"], "mvs");
-    assert!(server.log().contains("mvs runs in place of da3-small"));
+    server.logged("mvs runs in place of da3-small").await;
 }

@@ -148,10 +148,7 @@ async fn the_own_origin_is_what_the_trusted_proxy_says() {
 async fn logs_name_the_client() {
     let server = Server::start(&["--trusted-proxies", "127.0.0.1"]).await;
     create(&server, &[("X-Forwarded-For", "192.0.2.77")]).await;
-    until("the log", async || {
-        server.log().contains("192.0.2.77").then_some(())
-    })
-    .await;
+    server.logged("192.0.2.77").await;
     let (_, log) = refused_start(&["--trusted-proxies", "proxy.example"]).await;
     assert!(log.contains("is not an address or network"), "{log}");
 }

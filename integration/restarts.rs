@@ -421,7 +421,7 @@ async fn a_damaged_session_is_set_aside_and_the_others_go_on() {
     for (damage, words) in damages {
         let (server, found, _) = after(damage).await;
         assert!(!found);
-        assert!(server.log().contains(words), "{words}");
+        server.logged(words).await;
         let aside = fs::read_dir(server.data_dir().join("sessions")).expect("there");
         let mut names = aside.map(|entry| entry.expect("there").file_name());
         assert!(names.any(|name| name.to_string_lossy().ends_with(".damaged")));

@@ -194,8 +194,7 @@ impl Site {
             .expect("open")
             .expect("text");
         assert!(pong.to_text().expect("text").contains("pong"));
-        let logged = async || self.server.log().contains("client=127.0.0.2").then_some(());
-        until("the client in the log", logged).await;
+        self.server.logged("client=127.0.0.2").await;
     }
 }
 

@@ -102,11 +102,7 @@ async fn log_of_a_session(options: &[&str]) -> (String, String) {
     let session = client.session.clone();
     server.terminate();
     assert!(server.ended().await.success());
-    let log = until("the last line of the log", async || {
-        let log = server.log();
-        log.contains("shut down").then_some(log)
-    })
-    .await;
+    let log = server.logged("shut down").await;
     (session, log)
 }
 

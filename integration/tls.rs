@@ -67,11 +67,7 @@ async fn a_new_certificate_is_used_and_a_broken_one_is_not() {
     );
 
     std::fs::write(certificate.cert(), "not a certificate").expect("writable");
-    let complaint = "the new certificate cannot be used";
-    until("the complaint", async || {
-        server.log().contains(complaint).then_some(())
-    })
-    .await;
+    server.logged("the new certificate cannot be used").await;
     new.connect(&server).await.expect("the last one stays");
     certificate.renew();
     let newest = certificate.client();

@@ -75,15 +75,7 @@ async fn tokens_need_a_file_that_can_be_trusted() {
 
 #[tokio::test]
 async fn the_first_steps_show_where_a_token_goes() {
-    let shown = async |server: &Server| {
-        let log = async || {
-            server
-                .log()
-                .contains("See README.md")
-                .then_some(server.log())
-        };
-        until("the first steps", log).await
-    };
+    let shown = async |server: &Server| server.logged("See README.md").await;
     let header = "curl -H \"Authorization: Bearer $POINTSTREAM_TOKEN\" -X POST";
     let open = shown(&Server::start(&[]).await).await;
     assert!(

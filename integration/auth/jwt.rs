@@ -74,7 +74,7 @@ async fn signed_tokens_have_owners_and_scopes() {
         let mut client = Client::with_token(&server, &session, token).await;
         client.expect_quiet().await;
     }
-    assert!(server.log().contains("jwt:anna"));
+    server.logged("jwt:anna").await;
 }
 
 #[tokio::test]

@@ -118,23 +118,20 @@ async fn new_tokens_are_read_and_a_broken_file_keeps_the_old_ones() {
         (good.replace("\"scopes\"", "\"rights\""), "rights"),
     ] {
         fs::write(tokens.file(), broken).expect("writable");
-        let logged = async || server.log().contains(words).then_some(());
-        until("an error in the log", logged).await;
-        assert!(server.log().contains("last valid content stay"));
+        server.logged(words).await;
+        server.logged("last valid content stay").await;
         for token in [&first, &second] {
             status(&server, token, 200).await;
         }
     }
     fs::remove_file(tokens.file()).expect("there");
-    let logged = async || server.log().contains("No such file").then_some(());
-    until("an error in the log", logged).await;
+    server.logged("No such file").await;
     status(&server, &first, 200).await;
     client.expect_quiet().await;
 
     fs::write(tokens.file(), &good).expect("writable");
     fs::set_permissions(tokens.file(), PermissionsExt::from_mode(0o666)).expect("ours");
-    let logged = async || server.log().contains("chmod o-w").then_some(());
-    until("an error in the log", logged).await;
+    server.logged("chmod o-w").await;
     fs::set_permissions(tokens.file(), PermissionsExt::from_mode(0o600)).expect("ours");
     tokens.revoke("second").await;
     status(&server, &second, 401).await;

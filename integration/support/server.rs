@@ -189,6 +189,15 @@ impl Server {
         .await;
     }
 
+    /// Waits until the process has written these words; returns its output so far. What a request
+    /// causes may reach the log after its answer.
+    pub async fn logged(&self, words: &str) -> String {
+        until(&format!("\"{words}\" in the log"), async || {
+            Some(self.log()).filter(|log| log.contains(words))
+        })
+        .await
+    }
+
     /// The process's output so far.
     pub fn log(&self) -> String {
         let log = self.log.lock();

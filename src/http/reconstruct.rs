@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 use pointstream_actors::{
     AttachError, CloseReason, ErrorCode, ErrorKind, FinalizeMode, OwnedSession, Quality,
-    SessionConfig, SessionId,
+    SessionConfig, SessionId, System, Whose,
 };
 use serde::Serialize;
+use sync_wrapper::SyncStream;
 use utoipa::ToSchema;
 use warp::http::StatusCode;
 use warp::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue, LOCATION};
@@ -146,7 +148,8 @@ pub async fn reconstruct(request: Request<Body>) -> Result<Response, ApiError> {
     };
     let answered = match begun.await {
         Ok((order, work)) => {
-            answer(
+            let id = work.id();
+            let answered = answer(
                 &app,
                 &caller,
                 order,
@@ -154,7 +157,11 @@ pub async fn reconstruct(request: Request<Body>) -> Result<Response, ApiError> {
                 &mut body,
                 (&pace, &arrival.prefix),
             )
-            .await
+            .await;
+            if answered.is_err() {
+                end(&app.system, id).await;
+            }
+            answered
         }
         // The client has not sent the body yet; it waits for `100 Continue`.
         Err(error) if headers.contains_key(EXPECT) => return Err(error),
@@ -196,7 +203,7 @@ async fn answer(
     }
     let (result, session) = work.result(|_| {}).await?;
     let file = results::download(session.handle(), order.format).await?;
-    let mut response = until_sent(file.whole(), session);
+    let mut response = until_sent(app, file.whole(), session);
     add_quality(response.headers_mut(), &result.metadata.quality);
     Ok(response)
 }
@@ -235,16 +242,57 @@ async fn accepted(
     Ok(response)
 }
 
-/// Keeps the session until the response is sent or the client disconnects.
-fn until_sent(response: Response, session: OwnedSession) -> Response {
+/// Ends the session of a request, before the client has the whole answer: a client may use its place
+/// again at once.
+async fn end(system: &System, id: SessionId) {
+    // The supervisor logs what it could not remove, and tries again.
+    let _ = system.delete_session(id, Whose::Anyones).await;
+}
+
+/// Keeps the session until the response is sent but for its last piece, or the client disconnects.
+fn until_sent(app: &App, response: Response, session: OwnedSession) -> Response {
     let (head, body) = response.into_parts();
-    let pieces = body.into_data_stream().inspect(move |_| {
-        let _ = &session;
+    let sending = Sending {
+        body: body.into_data_stream().boxed(),
+        held: None,
+        system: app.system.clone(),
+        session,
+    };
+    let pieces = stream::unfold(sending, async |mut sending| {
+        Some((sending.next().await?, sending))
     });
-    let mut response = warp::reply::stream(pieces).into_response();
+    let mut response = warp::reply::stream(SyncStream::new(pieces)).into_response();
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     response
+}
+
+/// A response that is being sent.
+struct Sending {
+    body: Body,
+    /// The piece that is sent when it is known whether it is the last one.
+    held: Option<Bytes>,
+    system: System,
+    session: OwnedSession,
+}
+
+impl Sending {
+    async fn next(&mut self) -> Option<Result<Bytes, warp::Error>> {
+        loop {
+            match self.body.next().await {
+                Some(Ok(piece)) => {
+                    if let Some(earlier) = self.held.replace(piece) {
+                        return Some(Ok(earlier));
+                    }
+                }
+                Some(Err(error)) => return Some(Err(error)),
+                None => {
+                    end(&self.system, self.session.id()).await;
+                    return self.held.take().map(Ok);
+                }
+            }
+        }
+    }
 }
 
 impl From<MultipartError> for ApiError {
