@@ -5,7 +5,6 @@ use std::net::TcpListener;
 use crate::support::archives::{archive, repository};
 use crate::support::pictures::photo;
 use crate::support::server::{Server, refused_start};
-use crate::support::until;
 
 /// Expects a failed start with a message that contains these words, and without a panic.
 async fn refused(options: &[&str], words: &[&str]) {

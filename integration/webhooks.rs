@@ -16,6 +16,7 @@ use crate::support::python;
 use crate::support::receiver::{Message, Receiver};
 use crate::support::rest::{Reply, request_with};
 use crate::support::server::{Server, new_data_dir};
+use crate::support::tls::Certificate;
 use crate::support::tokens::{Tokens, with_token};
 use crate::support::{until, within};
 
@@ -618,6 +619,39 @@ async fn a_damaged_outbox_is_set_aside_and_sessions_go_on() {
     assert_eq!(server.info(&session).await["image_count"], 0);
     server.logged("set aside").await;
     assert!(server.data_dir().join("webhooks.damaged").exists());
+}
+
+#[tokio::test]
+async fn an_encrypted_message_goes_to_a_receiver_that_the_system_trusts() {
+    let certificate = Certificate::new();
+    let receiver = Receiver::with(&certificate).await;
+    let model = archive("flat");
+    let model = ["--model", model.to_str().expect("a plain name")];
+    let options = [&HERE[..], &model].concat();
+
+    let trusted = format!("SSL_CERT_FILE={}", certificate.cert().display());
+    let wrapper = ["env", trusted.as_str()];
+    let server = Server::start_through(&wrapper, new_data_dir(), &options).await;
+    let (id, secret) = session(&server, &receiver.wanted(json!({}))).await;
+    generate(&server, &id).await;
+    let messages = receiver.received(1).await;
+    assert_eq!(messages[0].kind(), "result.made");
+    assert!(messages[0].is_signed_with(&secret));
+    settled(&server, "delivered").await;
+    drop(server);
+
+    // Another certificate authority is trusted here.
+    let server = Server::start_in(new_data_dir(), &options).await;
+    let (id, _) = session(&server, &receiver.wanted(json!({}))).await;
+    generate(&server, &id).await;
+    let waiting = until("a failed attempt", async || {
+        let newest = deliveries(&server, "").await.first()?.clone();
+        (newest["attempts"] != 0).then_some(newest)
+    })
+    .await;
+    assert_eq!(receiver.messages().len(), 1, "{waiting}");
+    let said = waiting.to_string();
+    assert!(said.contains("the TLS handshake fails"), "{said}");
 }
 
 #[tokio::test]

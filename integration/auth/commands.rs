@@ -8,8 +8,9 @@ use crate::support::tokens::Tokens;
 #[tokio::test]
 async fn a_token_is_printed_once_and_the_file_has_only_its_digest() {
     let tokens = Tokens::new();
-    let added = tokens.run(&["add", "camera", "--expires", "90d", "--max-sessions", "3"]);
-    let added = added.await;
+    let limits = ["--max-sessions", "3", "--max-points", "1000"];
+    let add = ["add", "camera", "--expires", "90d"];
+    let added = tokens.run(&[&add[..], &limits].concat()).await;
     assert!(added.stderr.contains("camera"), "{}", added.stderr);
     let printed = added.done();
     let token = printed.strip_suffix('\n').expect("one line");
@@ -19,7 +20,13 @@ async fn a_token_is_printed_once_and_the_file_has_only_its_digest() {
     let mode = fs::metadata(tokens.file()).expect("there").permissions();
     assert_eq!(mode.mode() & 0o777, 0o600);
     let listed = tokens.run(&["list"]).await.done();
-    for word in ["camera", "create,use", "expires 2", "at most 3 sessions"] {
+    for word in [
+        "camera",
+        "create,use",
+        "expires 2",
+        "at most 3 sessions",
+        "at most 1000 points",
+    ] {
         assert!(listed.contains(word), "{word} is missing in {listed}");
     }
     assert!(!listed.contains(&token[4..]), "{listed}");

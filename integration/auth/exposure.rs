@@ -6,7 +6,6 @@ use std::os::unix::fs::PermissionsExt;
 use crate::support::rest;
 use crate::support::server::{Server, refused_start};
 use crate::support::tokens::Tokens;
-use crate::support::until;
 
 /// Expects a failed start with a message that contains these words, and without a panic.
 async fn refused(options: &[&str], words: &[&str]) {

@@ -146,6 +146,26 @@ async fn a_token_has_a_limit_of_sessions() {
 }
 
 #[tokio::test]
+async fn a_token_has_a_limit_of_points() {
+    let tokens = Tokens::new();
+    let few = tokens.add_with(&["few", "--max-points", "50"]).await;
+    let many = tokens.add("many", "create,use").await;
+    let server = tokens.server(&[]).await;
+    let path = "/ws/session/create?num_max_points=51";
+    let reply = with_token(&server, &few, "POST", path).await;
+    assert_eq!(reply.status, 422, "{}", reply.text());
+    assert!(reply.detail().contains("50"), "{}", reply.detail());
+    assert_eq!(with_token(&server, &many, "POST", path).await.status, 200);
+    // Who asks for no number gets as many as the token may have.
+    let (session, _) = create(&server, &few).await;
+    let path = format!("/ws/session/{session}");
+    let info = with_token(&server, &few, "GET", &path).await.json();
+    assert_eq!(info["config"]["num_max_points"], 50, "{info}");
+    let again = format!("{path}/rerun?num_max_points=51");
+    assert_eq!(with_token(&server, &few, "POST", &again).await.status, 422);
+}
+
+#[tokio::test]
 async fn an_owner_has_as_many_workers_as_it_may() {
     let tokens = Tokens::new();
     let many = tokens.add("many", "create,use").await;

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 use ureq::http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::tls::Certificate;
 use super::until;
 
 /// A message as it came.
@@ -50,6 +52,7 @@ impl Message {
 /// A receiver, which ends when it is dropped.
 pub struct Receiver {
     pub address: SocketAddr,
+    scheme: &'static str,
     shared: Arc<Mutex<Shared>>,
     _task: AbortOnDropHandle<()>,
 }
@@ -69,29 +72,55 @@ impl Receiver {
         Self::at("127.0.0.1:0".parse().expect("an address")).await
     }
 
+    /// A receiver of encrypted messages.
+    pub async fn with(certificate: &Certificate) -> Self {
+        let address = "127.0.0.1:0".parse().expect("an address");
+        Self::run(address, Some(certificate.acceptor())).await
+    }
+
     /// A receiver at an address that was used before.
     pub async fn at(address: SocketAddr) -> Self {
+        Self::run(address, None).await
+    }
+
+    async fn run(address: SocketAddr, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Mutex::new(Shared::default()));
+        let scheme = match tls {
+            None => "http",
+            Some(_) => "https",
+        };
         let task = tokio::spawn({
             let shared = shared.clone();
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
                     lock(&shared).connections += 1;
-                    tokio::spawn(receive(stream, shared.clone()));
+                    let (shared, tls) = (shared.clone(), tls.clone());
+                    tokio::spawn(async move {
+                        match tls {
+                            None => receive(stream, shared).await,
+                            Some(tls) => {
+                                // A sender that does not trust the certificate leaves.
+                                if let Ok(stream) = tls.accept(stream).await {
+                                    receive(stream, shared).await;
+                                }
+                            }
+                        }
+                    });
                 }
             }
         });
         Self {
             address,
+            scheme,
             shared,
             _task: AbortOnDropHandle::new(task),
         }
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}/hook?key=hidden", self.address)
+        format!("{}://{}/hook?key=hidden", self.scheme, self.address)
     }
 
     /// Answers one of the next messages like this, such as `500 Sorry` with more headers.
@@ -136,7 +165,7 @@ fn lock(shared: &Mutex<Shared>) -> std::sync::MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn receive(mut stream: TcpStream, shared: Arc<Mutex<Shared>>) {
+async fn receive(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Mutex<Shared>>) {
     let Some(message) = read(&mut stream).await else {
         return;
     };
@@ -158,9 +187,10 @@ async fn receive(mut stream: TcpStream, shared: Arc<Mutex<Shared>>) {
     };
     let answer = format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     let _ = stream.write_all(answer.as_bytes()).await;
+    let _ = stream.shutdown().await;
 }
 
-async fn read(stream: &mut TcpStream) -> Option<Message> {
+async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Message> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {

@@ -7,12 +7,13 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::server::Server;
 use super::within;
@@ -64,6 +65,18 @@ impl Certificate {
         let (cert, key) = (text(&self.cert()), text(&self.key()));
         let tls = ["--tls-cert", &cert, "--tls-key", &key];
         Server::start(&[&tls[..], options].concat()).await
+    }
+
+    /// Takes encrypted connections with this certificate.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        let key = PrivateKeyDer::from_pem_file(self.key()).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("known versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![self.der.clone()], key)
+            .expect("they belong together");
+        TlsAcceptor::from(Arc::new(config))
     }
 
     /// A client that trusts only this certificate.

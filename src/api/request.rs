@@ -1,8 +1,9 @@
 //! The request type that handlers receive.
 
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 
-use pointstream_actors::Creator;
+use pointstream_actors::{ConfigLimits, Creator};
 use warp::http::Method;
 use warp::http::header::HeaderMap;
 
@@ -86,12 +87,26 @@ impl<P> Request<P> {
         self.app.pace(self.arrival.rates.clone(), &self.caller)
     }
 
+    /// What the parameters of a session that the caller creates may be.
+    pub fn config_limits(&self) -> ConfigLimits {
+        let limits = self.app.system.config_limits();
+        let of_caller = self
+            .caller
+            .allowance()
+            .max_points
+            .map_or(u64::MAX, NonZeroU64::get);
+        ConfigLimits {
+            num_max_points: limits.num_max_points.min(of_caller),
+            ..limits
+        }
+    }
+
     /// Who creates a session by this request: the owner of the token, or else the address.
     pub fn creator(&self) -> Option<Creator> {
         if let Some(owner) = self.caller.owner() {
             return Some(Creator {
                 name: owner.clone(),
-                max_sessions: self.caller.max_sessions().unwrap_or(usize::MAX),
+                max_sessions: self.caller.allowance().max_sessions.unwrap_or(usize::MAX),
             });
         }
         let address = places::network(self.arrival.client);

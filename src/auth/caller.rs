@@ -1,6 +1,7 @@
 //! Who makes a request.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use pointstream_actors::{SessionId, Whose};
@@ -17,9 +18,17 @@ pub struct Caller {
     scopes: Scopes,
     /// The only session that the caller reaches.
     only: Option<SessionId>,
-    /// Sessions that the owner may have at the same time.
-    max_sessions: Option<usize>,
+    allowance: Allowance,
     proof: Proof,
+}
+
+/// How much an owner may have, where that is not left to the limits of all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Allowance {
+    /// Sessions at the same time.
+    pub max_sessions: Option<usize>,
+    /// Points in a result: the largest `num_max_points`.
+    pub max_points: Option<NonZeroU64>,
 }
 
 /// What shows that the caller is who it says; it may end while the caller is connected.
@@ -42,7 +51,7 @@ impl Caller {
             owner: None,
             scopes: scope::all(),
             only: None,
-            max_sessions: None,
+            allowance: Allowance::default(),
             proof: Proof::NotNeeded,
         }
     }
@@ -60,14 +69,14 @@ impl Caller {
     pub(super) fn named(
         owner: Arc<str>,
         scopes: Scopes,
-        max_sessions: Option<usize>,
+        allowance: Allowance,
         proof: Proof,
     ) -> Self {
         Self {
             owner: Some(owner),
             scopes,
             only: None,
-            max_sessions,
+            allowance,
             proof,
         }
     }
@@ -78,7 +87,7 @@ impl Caller {
             owner: Some(owner),
             scopes: Scopes::from([Scope::Use]),
             only: Some(session),
-            max_sessions: None,
+            allowance: Allowance::default(),
             proof,
         }
     }
@@ -96,9 +105,8 @@ impl Caller {
         self.owner.as_ref()
     }
 
-    /// Sessions that the owner may have at the same time.
-    pub fn max_sessions(&self) -> Option<usize> {
-        self.max_sessions
+    pub fn allowance(&self) -> Allowance {
+        self.allowance
     }
 
     /// The sessions whose images and results the caller reaches.
@@ -138,7 +146,12 @@ mod tests {
 
     fn named(scopes: &[Scope]) -> Caller {
         let scopes = scopes.iter().copied().collect();
-        Caller::named("token:a".into(), scopes, None, Proof::NotNeeded)
+        Caller::named(
+            "token:a".into(),
+            scopes,
+            Allowance::default(),
+            Proof::NotNeeded,
+        )
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `pointstream token`: makes, lists and revokes tokens. Results are written to stdout.
 
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -52,6 +53,10 @@ enum TokenCommand {
         /// server's own.
         #[arg(long, value_name = "COUNT", value_parser = at_least_one)]
         max_sessions: Option<usize>,
+        /// The most points of a result: the largest num_max_points of its sessions. Default: no limit
+        /// but the server's own.
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(NonZeroU64))]
+        max_points: Option<NonZeroU64>,
     },
     /// Lists the tokens, without their texts.
     List,
@@ -87,6 +92,7 @@ pub fn run(options: TokenOptions) -> Result<(), TokenError> {
             scopes,
             expires,
             max_sessions,
+            max_points,
         } => {
             let secret = Secret::generate()?;
             let entry = Entry {
@@ -96,6 +102,7 @@ pub fn run(options: TokenOptions) -> Result<(), TokenError> {
                 created: now(),
                 expires,
                 max_sessions,
+                max_points,
             };
             add(&file, entry, &secret)
         }
@@ -131,13 +138,16 @@ fn list(file: &Path) -> Result<(), TokenError> {
             }
             Some(time) => format!("expires {}", written(time)),
         };
-        let limit = match entry.max_sessions {
+        let limit_of = |limit: Option<u64>, what| match limit {
             None => String::new(),
-            Some(limit) => format!("  at most {limit} sessions"),
+            Some(limit) => format!("  at most {limit} {what}"),
         };
+        let sessions = entry.max_sessions.map(|limit| limit as u64);
+        let sessions = limit_of(sessions, "sessions");
+        let points = limit_of(entry.max_points.map(NonZeroU64::get), "points");
         writeln!(
             output,
-            "{}  {}  created {}  {expires}{limit}",
+            "{}  {}  created {}  {expires}{sessions}{points}",
             entry.name,
             scopes.join(","),
             written(entry.created)

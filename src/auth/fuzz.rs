@@ -19,7 +19,7 @@ use super::secret::Secret;
 use super::session_tokens::SessionTokens;
 use super::token_file::{TokenFile, check_name};
 
-const TOKEN_WORDS: [&str; 22] = [
+const TOKEN_WORDS: [&str; 23] = [
     "\"version\":",
     "\"tokens\":",
     "\"name\":",
@@ -28,6 +28,7 @@ const TOKEN_WORDS: [&str; 22] = [
     "\"created\":",
     "\"expires\":",
     "\"max_sessions\":",
+    "\"max_points\":",
     "\"create\"",
     "\"use\"",
     "\"operate\"",
@@ -55,6 +56,7 @@ fn files_of_tokens() {
     let mut full = entry("b@example.org");
     full["expires"] = "2030-01-01T00:00:00.5+02:00".into();
     full["max_sessions"] = 3.into();
+    full["max_points"] = 1000.into();
     let files = [
         json!({"version": 1, "tokens": []}),
         json!({"version": 1, "tokens": [entry("a")]}),

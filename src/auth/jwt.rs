@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::keys::Keys;
 pub use self::source::{KeySource, KeysError};
-use super::caller::{Caller, Proof};
+use super::caller::{Allowance, Caller, Proof};
 use super::refusal::Refusal;
 use super::scope::{Scope, Scopes};
 use super::secret::Secret;
@@ -111,7 +111,10 @@ impl Jwt {
         Ok(Caller::named(
             format!("{OWNER}{subject}").into(),
             scopes(&claims.scope),
-            Some(self.max_sessions),
+            Allowance {
+                max_sessions: Some(self.max_sessions),
+                max_points: None,
+            },
             Proof::Signed {
                 expires: expires.ok_or(Refusal::Unknown)?,
             },

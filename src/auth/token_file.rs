@@ -1,6 +1,7 @@
 //! The file of tokens: JSON with their digests, never the tokens themselves.
 
 use std::io::{self, Read as _, Write as _};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,9 @@ pub struct Entry {
     /// Sessions that may exist at the same time under the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_sessions: Option<usize>,
+    /// The largest `num_max_points` of a session under the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_points: Option<NonZeroU64>,
 }
 
 /// The content of the file.
@@ -225,6 +229,7 @@ mod tests {
             created: OffsetDateTime::UNIX_EPOCH,
             expires: None,
             max_sessions: None,
+            max_points: None,
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use time::OffsetDateTime;
 
-use super::caller::{Caller, Proof};
+use super::caller::{Allowance, Caller, Proof};
 use super::needs::Needs;
 use super::refusal::Refusal;
 use super::secret::{Digest, Secret};
@@ -101,7 +101,10 @@ fn caller_with(entry: &Entry) -> Caller {
     Caller::named(
         owner(&entry.name),
         entry.scopes.clone(),
-        entry.max_sessions,
+        Allowance {
+            max_sessions: entry.max_sessions,
+            max_points: entry.max_points,
+        },
         Proof::Token(entry.sha256),
     )
 }
@@ -113,6 +116,8 @@ fn owner(name: &str) -> Arc<str> {
 #[cfg(test)]
 mod tests {
     use super::super::needs::Needed;
+    use std::num::NonZeroU64;
+
     use super::*;
     use crate::auth::scope::{Scope, Scopes};
 
@@ -126,6 +131,7 @@ mod tests {
             created: NOW,
             expires,
             max_sessions: Some(3),
+            max_points: NonZeroU64::new(1000),
         }
     }
 
@@ -139,7 +145,11 @@ mod tests {
                 caller.owner().map(AsRef::as_ref),
                 Some(&*format!("token:{name}"))
             );
-            assert_eq!(caller.max_sessions(), Some(3));
+            let allowance = Allowance {
+                max_sessions: Some(3),
+                max_points: NonZeroU64::new(1000),
+            };
+            assert_eq!(caller.allowance(), allowance);
         }
         for wrong in ["", "pst_", "pst_d", "pst_a "] {
             let refused = set.caller(&Secret::presented(wrong), NOW).err();

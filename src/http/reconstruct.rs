@@ -6,8 +6,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 use pointstream_actors::{
-    AttachError, CloseReason, ErrorCode, ErrorKind, FinalizeMode, OwnedSession, Quality,
-    SessionConfig, SessionId, System, Whose,
+    AttachError, CloseReason, ConfigLimits, ErrorCode, ErrorKind, FinalizeMode, OwnedSession,
+    Quality, SessionConfig, SessionId, System, Whose,
 };
 use serde::Serialize;
 use sync_wrapper::SyncStream;
@@ -42,10 +42,10 @@ struct Order {
 }
 
 impl Order {
-    fn read(app: &App, query: &Query, headers: &HeaderMap) -> Result<Self, ApiError> {
+    fn read(query: &Query, limits: &ConfigLimits, headers: &HeaderMap) -> Result<Self, ApiError> {
         query.only(SESSION_PARAMETERS.into_iter().chain(["format", "async"]))?;
         Ok(Self {
-            config: photo_config(query, app)?,
+            config: photo_config(query, limits)?,
             format: Format::from_query(query)?,
             asynchronous: query.boolean("async")?.unwrap_or(false),
             boundary: multipart::boundary(headers.get(CONTENT_TYPE))?,
@@ -127,6 +127,7 @@ pub async fn reconstruct(request: Request<Body>) -> Result<Response, ApiError> {
     let checked = request.check("/reconstruct");
     let pace = request.pace();
     let from = request.from();
+    let limits = request.config_limits();
     let Request {
         app,
         target: mut body,
@@ -139,7 +140,7 @@ pub async fn reconstruct(request: Request<Body>) -> Result<Response, ApiError> {
     let begun = async {
         checked?;
         pace.session()?;
-        let order = Order::read(&app, &query, &headers)?;
+        let order = Order::read(&query, &limits, &headers)?;
         let work = OneShot::begin(&app.system, order.config.clone(), creator).await?;
         let target = Target::Session(work.id());
         app.audit
@@ -367,8 +368,8 @@ impl From<OneShotError> for ApiError {
 
 /// The parameters of a session that gets all photos at once. Photos have no order, so the model
 /// takes them together unless the client asks for another way.
-fn photo_config(query: &Query, app: &App) -> Result<SessionConfig, ApiError> {
-    let config = query.session_config(&app.system.config_limits())?;
+fn photo_config(query: &Query, limits: &ConfigLimits) -> Result<SessionConfig, ApiError> {
+    let config = query.session_config(limits)?;
     let is_given = query.text("finalize_mode").is_some();
     Ok(match is_given {
         true => config,

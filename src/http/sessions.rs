@@ -34,7 +34,7 @@ pub async fn create(request: Request<Body>) -> Result<Json, ApiError> {
     let (app, query) = (&request.app, &request.query);
     query.only(SESSION_PARAMETERS)?;
     let (webhook, told) = webhook(app, query, body).await?.unzip();
-    let config = query.session_config(&app.system.config_limits())?;
+    let config = query.session_config(&request.config_limits())?;
     // If the client disconnects before it knows the session, the session ends.
     let owned = app.system.create_session(config, creator, webhook).await?;
     let session = owned.handle().summary().await?;
@@ -69,7 +69,7 @@ pub async fn rerun(request: Request<(String, Body)>) -> Result<Json, ApiError> {
     let (webhook, told) = webhook(app, query, body).await?.unzip();
     let other = find(app, &id, request.caller.own()).await?;
     let summary = other.summary().await?;
-    let config = query.session_config_like(&summary.config, &app.system.config_limits())?;
+    let config = query.session_config_like(&summary.config, &request.config_limits())?;
     if config.max_images < summary.image_count {
         return Err(ApiError::invalid(format!(
             "max_images must be at least {}, the images of the session, but it is {}",
