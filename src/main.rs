@@ -7,6 +7,7 @@ mod app;
 mod auth;
 mod base_dirs;
 mod cli;
+mod config_file;
 mod data_commands;
 mod data_dir;
 mod entrance;
@@ -16,6 +17,7 @@ mod http;
 mod logging;
 mod metrics;
 mod models;
+mod nearest;
 mod one_shot;
 mod open_files;
 mod options;
@@ -38,16 +40,17 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process;
 
-use clap::Parser;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use fs_err::{File, OpenOptions};
 
-use crate::cli::{Cli, Command};
+use crate::cli::Command;
+use crate::config_file::ArgumentError;
 use crate::logging::{LogFormat, LogOptions};
 use crate::reconstruct::ReconstructError;
 
 fn main() {
-    let cli = Cli::parse();
+    let cli =
+        config_file::parse(std::env::args_os().collect()).unwrap_or_else(|error| refuse(error));
     match cli.command {
         None => {
             let log = cli.serve.log.clone();
@@ -87,11 +90,28 @@ fn main() {
     }
 }
 
+/// Ends the process because of its arguments, or after the help or version that they ask for.
+fn refuse(error: ArgumentError) -> ! {
+    /// As with clap.
+    const STATUS: i32 = 2;
+    match error {
+        ArgumentError::CommandLine(error) => error.exit(),
+        ArgumentError::Together { .. } => {
+            // The error of the arguments begins with its kind.
+            let _ = writeln!(io::stderr(), "{error}");
+        }
+        ArgumentError::File(error) => {
+            let _ = writeln!(io::stderr(), "error: {error}");
+        }
+    }
+    exit(STATUS)
+}
+
 /// Whether a command line, without the program's name, fetches a model with the Python tools of the
 /// checkout.
 fn needs_model_tools(arguments: Vec<OsString>) -> Result<bool, Box<dyn Error>> {
     let program = std::iter::once(OsString::from("pointstream"));
-    let cli = Cli::try_parse_from(program.chain(arguments))?;
+    let cli = config_file::parse(program.chain(arguments).collect())?;
     match cli.fetch_request() {
         Some((store, request)) => run(models::needs_tools(&store, &request)),
         None => Ok(false),

@@ -25,6 +25,11 @@ use crate::webhooks::WebhookOptions;
 /// actors are derived from them.
 #[derive(Debug, Clone, Args)]
 pub struct ServeOptions {
+    /// A TOML file with options, such as port = 9000 for --port 9000. The command line and the environment
+    /// replace what it says.
+    #[arg(long, env = "POINTSTREAM_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
     /// Address or host name to listen on; 0.0.0.0 or :: for all addresses of the machine.
     #[arg(long, env = "POINTSTREAM_HOST", default_value = "127.0.0.1")]
     pub host: String,

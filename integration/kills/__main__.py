@@ -91,7 +91,7 @@ async def run_round(server: Killed, kills: int, clients: int, seed: int) -> list
 
 async def run(options: argparse.Namespace) -> bool:
     """Run all rounds and print a line for each; return whether nothing was lost."""
-    images = answers = repeated = killed = 0
+    images = answers = failed = repeated = killed = 0
     with tempfile.TemporaryDirectory(prefix="pointstream-kills-") as folder:
         server = Killed(options.server, ["--model", str(options.model), *options.options], folder)
         try:
@@ -102,15 +102,19 @@ async def run(options: argparse.Namespace) -> bool:
                 killed += kills
                 images += sum(len(loss.images) for loss in losses)
                 answers += sum(len(loss.answers) for loss in losses)
+                failed += sum(len(loss.failed) for loss in losses)
+                for loss in losses:
+                    for failure in loss.failed:
+                        print(f"an error in place of a result: {failure}", file=sys.stderr)
                 repeated += sum(loss.repeated for loss in losses)
                 print(
                     f"{killed} kills: {images} acknowledged images and {answers} answers lost, "
-                    f"{repeated} answers came twice",
+                    f"{failed} errors in place of results, {repeated} answers came twice",
                     flush=True,
                 )
         finally:
             server.kill()
-    return images == 0 and answers == 0
+    return images == 0 and answers == 0 and failed == 0
 
 
 def main() -> None:

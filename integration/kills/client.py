@@ -22,6 +22,8 @@ PARAMETERS = "max_images=1000&process_res=56&num_max_points=2000"
 IMAGES_PER_REQUEST = 4
 CONNECTION_LOST = (OSError, WebSocketException, EOFError, TimeoutError)
 PATIENCE = 60.0
+# The session has as many requests as it may have.
+REFUSAL = "session_busy"
 
 
 @dataclass
@@ -33,7 +35,9 @@ class Promises:
     accepted: list[str] = field(default_factory=list)
     """Requests that the server has: an image that was sent after them was acknowledged."""
     answered: list[str] = field(default_factory=list)
-    """Requests with an answer, as often as it came."""
+    """Requests with a result, as often as it came."""
+    failed: list[str] = field(default_factory=list)
+    """Requests that got an error in place of a result, with its code."""
 
 
 @dataclass
@@ -42,6 +46,8 @@ class Loss:
 
     images: list[str]
     answers: list[str]
+    failed: list[str]
+    """Requests that got an error in place of a result, with its code."""
     repeated: int
     """Answers that came more than once: the client did not confirm them before the kill."""
 
@@ -133,9 +139,12 @@ class StreamingClient:
         elif message["type"] in {"delta", "complete"}:
             promises.answered.append(message["id"])
         elif message["type"] == "error" and str(message.get("id", "")).startswith("request-"):
-            promises.answered.append(message["id"])
-            if message["id"] in self.asked:
+            # Nothing was promised of a request that the server refused at once.
+            if message["id"] in self.asked and message["code"] == REFUSAL:
                 self.asked.remove(message["id"])
+            else:
+                promises.failed.append(f"{message['id']}: {message['code']}")
+                promises.answered.append(message["id"])
 
     async def collect(self) -> None:
         """Receive the answers that are due; gives up when nothing comes and nothing is at work."""
@@ -177,6 +186,7 @@ class StreamingClient:
         return Loss(
             images=[name for name in promises.acknowledged if name not in there],
             answers=[name for name in promises.accepted if name not in answered],
+            failed=promises.failed,
             repeated=len(promises.answered) - len(answered),
         )
 

@@ -3,8 +3,8 @@
 use pointstream_actors::{ConfigLimits, SessionConfig};
 use pointstream_fuzzing::{Unstructured, arbitrary, fuzz_values};
 
-use super::nearest::nearest;
 use super::query::{Query, SESSION_PARAMETERS, STRICT};
+use crate::nearest::nearest;
 
 const LIMITS: ConfigLimits = ConfigLimits {
     max_images: 1000,

@@ -5,7 +5,6 @@ mod error;
 #[cfg(test)]
 mod fuzz;
 pub mod headers;
-mod nearest;
 mod query;
 mod receive_time;
 mod request;
@@ -13,7 +12,6 @@ pub mod schemas;
 
 pub use client_slot::ClientSlot;
 pub use error::{ApiError, ErrorBody, SESSION_NOT_FOUND};
-pub use nearest::nearest;
 pub use query::{Query, SESSION_PARAMETERS, STRICT};
 pub use receive_time::{LEAST_SPEED, memory_wait, receive_time};
 pub use request::Request;

@@ -12,7 +12,7 @@ use pointstream_reconstruction::word_list;
 use warp::http::StatusCode;
 
 use super::error::ApiError;
-use super::nearest::nearest;
+use crate::nearest::nearest;
 
 /// The parameters of a new session.
 pub const SESSION_PARAMETERS: [&str; 13] = [

@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 use warp::http::StatusCode;
 
 use super::multipart::Body;
-use crate::api::{ApiError, Query, SESSION_PARAMETERS, nearest};
+use crate::api::{ApiError, Query, SESSION_PARAMETERS};
+use crate::nearest::nearest;
 use crate::webhooks::WantedWebhook;
 
 /// Bytes of a body that are looked at.
