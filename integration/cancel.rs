@@ -57,6 +57,32 @@ async fn a_running_request_is_answered_at_once() {
 }
 
 #[tokio::test]
+async fn a_worker_ends_what_nobody_wants_in_the_middle_of_a_call() {
+    // More than two frames take for ever here, until the call is ended.
+    let server = Server::with_model("endless", &[]).await;
+    let mut other = server.client("").await;
+    for index in 0..2 {
+        other.upload("x.png", &photo(index)).await;
+    }
+    let mut client = client(&server).await;
+    generate(&mut client, "a").await;
+    client.inference_started().await;
+    client.send(json!({"type": "cancel", "id": "a"})).await;
+    assert!(is_cancelled(&client.answer().await.message, "a"));
+    generate(&mut other, "b").await;
+    other.result("delta").await;
+
+    generate(&mut client, "c").await;
+    client.inference_started().await;
+    let path = format!("/ws/session/{}", client.session);
+    assert_eq!(server.delete(&path).await.status, 200);
+    generate(&mut other, "d").await;
+    other.result("delta").await;
+    let stats = server.get("/stats").await.json();
+    assert_eq!(stats["worker_restarts"], 0, "{stats}");
+}
+
+#[tokio::test]
 async fn one_of_several_is_cancelled() {
     let server = Server::with_model("slow", &[]).await;
     let mut client = client(&server).await;

@@ -123,6 +123,8 @@ class Metadata:
     """Whether the archive has the entry point `describe`."""
     adjust: bool = False
     """Whether the archive has the entry points `links` and `adjust`; requires `extend`."""
+    watch: bool = False
+    """Whether the archive has the entry point `watch`."""
     normalisation: Normalisation | None = None
     """Pixel normalisation that the model applies itself."""
     memory: Memory | None = None
@@ -180,6 +182,7 @@ class Metadata:
             *["relate_extended"] * self.extend,
             *["describe"] * self.describe,
             *["links", "adjust"] * self.adjust,
+            *["watch"] * self.watch,
             *["align"] * self.align,
             *["fuse"] * self.fuse,
         ]
@@ -234,7 +237,7 @@ OPTIONAL = tuple(
     if field.name
     in (
         *("align", "poses", "report", "distortion", "hints", "extend", "describe"),
-        "adjust",
+        *("adjust", "watch"),
         *("normalisation", "memory", "source_digest", "head_precision"),
     )
 )

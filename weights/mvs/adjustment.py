@@ -37,6 +37,7 @@ def fit(
     scale: float,
     iterations: int,
     settled: float,
+    stop: Tensor | None = None,
 ) -> Scene:
     """The scene after an adjustment to the observations that agree within about `scale` pixels."""
     scene, wide = with_points(scene, observations, scale)
@@ -45,17 +46,22 @@ def fit(
     if used.point.size(0) < 20:
         return scene
     start, _ = with_points(scene, used, scale)
-    return adjust(start, used, fixed, prior, scale, iterations, settled)
+    return adjust(start, used, fixed, prior, scale, iterations, settled, stop=stop)
 
 
 def fit_all(
-    scene: Scene, observations: Observations, fixed: Tensor, prior: LensPrior, threshold: float
+    scene: Scene,
+    observations: Observations,
+    fixed: Tensor,
+    prior: LensPrior,
+    threshold: float,
+    stop: Tensor | None = None,
 ) -> Scene:
     """`fit` in several steps: loose at first, while poses are wrong."""
-    scene = fit(scene, observations, fixed, prior, 16.0 * threshold, 20, 1e-3)
-    scene = fit(scene, observations, fixed, prior, 4.0 * threshold, 20, 1e-3)
-    scene = fit(scene, observations, fixed, prior, threshold, 20, 1e-4)
-    return fit(scene, observations, fixed, prior, 0.5 * threshold, 20, 1e-4)
+    scene = fit(scene, observations, fixed, prior, 16.0 * threshold, 20, 1e-3, stop)
+    scene = fit(scene, observations, fixed, prior, 4.0 * threshold, 20, 1e-3, stop)
+    scene = fit(scene, observations, fixed, prior, threshold, 20, 1e-4, stop)
+    return fit(scene, observations, fixed, prior, 0.5 * threshold, 20, 1e-4, stop)
 
 
 def lenses_of_all(
@@ -178,6 +184,7 @@ def adjust_frames(
     for_loops: int = FOR_LOOPS,
     most: int = MOST_FRAMES,
     least_points: int = LEAST_POINTS,
+    stop: Tensor | None = None,
 ) -> Adjusted:
     """Adjust the cameras of all frames together.
 
@@ -210,7 +217,7 @@ def adjust_frames(
     pairs = agreement_of_pairs(start, longest(of_chosen, for_loops), 2.0 * threshold)
     # What no pair of frames doubts shows whether frames have been torn off each other.
     agreed = longest(without_points_of(of_chosen, contradicting(pairs)), per_frame)
-    scene, observations = fit_all(start, agreed, fixed, prior, threshold), agreed
+    scene, observations = fit_all(start, agreed, fixed, prior, threshold, stop), agreed
     if not still_holds(start, scene, agreed, threshold):
         return Adjusted(before, torch.ones_like(given.focal), nothing)
     factor = depth_factors(start, scene, agreed, threshold)
@@ -219,7 +226,7 @@ def adjust_frames(
     closed, loops = close_loops(whole, longest(merged, for_loops), threshold, first)
     if loops:
         everything = longest(of_chosen, per_frame)
-        joined = fit_all(of_frames(closed, index), everything, fixed, prior, threshold)
+        joined = fit_all(of_frames(closed, index), everything, fixed, prior, threshold, stop)
         if still_holds(scene, joined, agreed, threshold):
             scene, observations = joined, everything
     factor = depth_factors(start, scene, observations, threshold)
@@ -241,7 +248,12 @@ def adjust_frames(
 
 
 def adjusted_rows(
-    links: Tensor, cameras: Tensor, hints: Tensor, size: Tensor, threshold: float
+    links: Tensor,
+    cameras: Tensor,
+    hints: Tensor,
+    size: Tensor,
+    threshold: float,
+    stop: Tensor | None = None,
 ) -> Tensor:
     """float32 [N, 25]: rows of the contract's cameras after `adjust_frames`, "registered" meaning
     "adjusted", and the factors of the depths. The rows of links have pixel indices."""
@@ -249,7 +261,7 @@ def adjusted_rows(
     centred = links.to(torch.float64).clone()
     centred[:, 1] -= (width - 1.0) / 2.0
     centred[:, 2] -= (height - 1.0) / 2.0
-    found = adjust_frames(centred, cameras, hints, size, threshold)
+    found = adjust_frames(centred, cameras, hints, size, threshold, stop=stop)
     scene = found.scene
     focal = focal_lengths(scene.lenses)
     bend = scene.lenses.bend[scene.lenses.group]

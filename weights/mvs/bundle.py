@@ -12,6 +12,7 @@ from torch import Tensor
 
 from weights.mvs.geometry import inverse_3x3, rotation_from_vector
 from weights.mvs.lenses import MOST_BEND, Lenses, focal_lengths, recorded, relative_square, straight
+from weights.mvs.stopping import check
 
 PAIRS_AT_ONCE: int = 40000
 """Pairs of observations per pass of the Schur complement, which bounds its memory."""
@@ -259,6 +260,7 @@ def adjust(
     iterations: int,
     settled: float,
     most_bend: float = MOST_BEND,
+    stop: Tensor | None = None,
 ) -> Scene:
     """Minimise the robust reprojection error.
 
@@ -270,6 +272,7 @@ def adjust(
         huber: Residual length in pixels above which the loss is linear.
         iterations: Maximum number of steps.
         settled: Relative decrease of the error in one step below which it ends.
+        stop: See `stopping.check`.
     """
     free = free_unknowns(fixed, prior)
     cameras = scene.rotations.size(0)
@@ -279,6 +282,7 @@ def adjust(
     cost = huber_cost(residuals, huber) + prior_cost(scene.lenses, prior)
     damping = 1e-3
     for _iteration in range(iterations):
+        check(stop)
         equations = linearise(scene, observations, huber)
         lenses = scene.lenses
         equations.cameras.diagonal()[6 * cameras :].add_(weights)

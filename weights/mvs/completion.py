@@ -19,6 +19,7 @@ from weights.mvs.growth import (
     register_frame,
 )
 from weights.mvs.lenses import as_one_lens
+from weights.mvs.stopping import check
 from weights.mvs.tracks import Tracks, build_tracks
 from weights.mvs.view_graph import ViewGraph
 
@@ -49,6 +50,7 @@ def complete(
     bend_is_free: bool,
     threshold: float,
     least_kept: float,
+    stop: Tensor | None = None,
 ) -> tuple[Reconstruction, Tracks]:
     """Rebuild the tracks and retry the unregistered frames.
 
@@ -67,12 +69,14 @@ def complete(
     again = Reconstruction(empty, model.registered, known, model.fixed)
     again = add_points(again, fresh, threshold, math.radians(0.7))
     prior = lens_prior(calibration, True, bend_is_free)
-    again = bundle(again, fresh, lens_prior(calibration, True, False), threshold, threshold, 8)
+    rigid = lens_prior(calibration, True, False)
+    again = bundle(again, fresh, rigid, threshold, threshold, 8, stop=stop)
     for frame in range(fresh.observed.size(1)):
         if not bool(again.registered[frame]):
+            check(stop)
             again = register_frame(frame, again, fresh, table, graph, threshold)
     again = add_points(again, fresh, threshold, math.radians(0.7))
-    again = bundle(again, fresh, prior, threshold, 0.5 * threshold, 20, 1e-4)
+    again = bundle(again, fresh, prior, threshold, 0.5 * threshold, 20, 1e-4, stop)
     strict = 0.5 * threshold
     if agreement(again, fresh, strict) < least_kept * agreement(model, tracks, strict):
         return model, tracks

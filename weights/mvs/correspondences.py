@@ -9,6 +9,7 @@ from weights.mvs.features import Features
 from weights.mvs.lenses import Lenses, as_one_lens
 from weights.mvs.matching import match_frames
 from weights.mvs.overlap import candidate_pairs
+from weights.mvs.stopping import check
 
 
 class Correspondences(NamedTuple):
@@ -46,12 +47,17 @@ def select_pairs(table: Correspondences, index: Tensor) -> Correspondences:
     )
 
 
-def match_all(features: Features, capacity: int) -> Correspondences:
+def match_all(features: Features, capacity: int, stop: Tensor | None = None) -> Correspondences:
     """Correspondences of every candidate pair that has enough distinctive ones."""
-    return match_pairs(features, candidate_pairs(features), capacity)
+    return match_pairs(features, candidate_pairs(features), capacity, stop)
 
 
-def match_pairs(features: Features, pairs: list[tuple[int, int]], capacity: int) -> Correspondences:
+def match_pairs(
+    features: Features,
+    pairs: list[tuple[int, int]],
+    capacity: int,
+    stop: Tensor | None = None,
+) -> Correspondences:
     """Correspondences of those pairs that have enough distinctive ones."""
     device = features.positions.device
     first: list[int] = []
@@ -61,6 +67,7 @@ def match_pairs(features: Features, pairs: list[tuple[int, int]], capacity: int)
     ratios: list[Tensor] = []
     valid: list[Tensor] = []
     for one, two in pairs:
+        check(stop)
         left, right, ratio = match_frames(features, one, two)
         if int((ratio < 0.85).sum()) < 15:
             continue

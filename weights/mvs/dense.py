@@ -9,9 +9,12 @@ from weights.mvs.consistency import check_frame
 from weights.mvs.depth import sweep_frame
 from weights.mvs.filling import fill
 from weights.mvs.state import unpack_state
+from weights.mvs.stopping import check
 
 
-def dense_frames(state: Tensor, size: Tensor, begin: int, end: int) -> Tensor:
+def dense_frames(
+    state: Tensor, size: Tensor, begin: int, end: int, stop: Tensor | None = None
+) -> Tensor:
     """Match frames `begin` to `end` with their neighbours: float32 [end - begin, 2, H, W].
 
     Channels: inverse depth, correlation 0..1, negated where another depth is nearly as good.
@@ -22,6 +25,7 @@ def dense_frames(state: Tensor, size: Tensor, begin: int, end: int) -> Tensor:
     width = int(size[1])
     result: list[Tensor] = []
     for i in range(begin, end):
+        check(stop)
         if frames.registered[i] and len(frames.neighbours[i]) > 0:
             swept = sweep_frame(frames, i)
             sign = torch.where(swept.unique, 1.0, -1.0)
@@ -36,7 +40,14 @@ def dense_frames(state: Tensor, size: Tensor, begin: int, end: int) -> Tensor:
     return torch.stack(result)
 
 
-def fuse_frames(state: Tensor, dense: Tensor, size: Tensor, begin: int, end: int) -> Tensor:
+def fuse_frames(
+    state: Tensor,
+    dense: Tensor,
+    size: Tensor,
+    begin: int,
+    end: int,
+    stop: Tensor | None = None,
+) -> Tensor:
     """Depth and confidence float32 [end - begin, 2, H, W] after the cross-frame consistency check.
 
     `dense` [N, 2, H, W] is the result of `dense_frames` for every frame. Averages consistent depths
@@ -47,6 +58,7 @@ def fuse_frames(state: Tensor, dense: Tensor, size: Tensor, begin: int, end: int
     width = int(size[1])
     result = torch.ones([end - begin, 2, height, width], device=state.device)
     for i in range(begin, end):
+        check(stop)
         middle = frames.inverse_depths[i][1]
         if not frames.registered[i] or len(frames.neighbours[i]) == 0:
             result[i - begin, 0] = 1.0 / middle

@@ -36,6 +36,7 @@ def with_devices(
     gap: float = GAP,
     least_gain: float = LEAST_GAIN,
     noise: float = NOISE,
+    stop: Tensor | None = None,
 ) -> Calibration:
     """The calibration with a group for each lens that shows; as given if the frames fit one."""
     frames = model.registered.size(0)
@@ -57,7 +58,7 @@ def with_devices(
     )
     weight = (calibration.weight * noise * noise).expand(frames)
     prior = LensPrior(calibration.log_focal.expand(frames), weight, torch.zeros_like(weight))
-    free = bundle(free, tracks, prior, 2.0 * threshold, 2.0 * threshold, 30, 1e-3)
+    free = bundle(free, tracks, prior, 2.0 * threshold, 2.0 * threshold, 30, 1e-3, stop)
     gain = agreement(free, tracks, 0.5 * threshold)
     if gain < least_gain * agreement(model, tracks, 0.5 * threshold):
         return calibration

@@ -11,6 +11,7 @@ from weights.mvs.calibration import FocalPrior
 from weights.mvs.correspondences import Correspondences
 from weights.mvs.essential import decompose, five_point, sampson_squared
 from weights.mvs.geometry import cross_matrix, rays_of, rotation_from_vector, uniform_hash
+from weights.mvs.stopping import check
 
 
 class RelativePoses(NamedTuple):
@@ -76,7 +77,11 @@ def draw_for_pairs(table: Correspondences, count: int) -> Tensor:
 
 
 def ransac(
-    table: Correspondences, samples: Tensor, focal: float, threshold: float
+    table: Correspondences,
+    samples: Tensor,
+    focal: float,
+    threshold: float,
+    stop: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Relative poses [P, 3, 3] and [P, 3] of every pair for one focal length, from samples
     [P, S, 5] of its correspondences."""
@@ -88,6 +93,7 @@ def ransac(
     found, real = found.reshape(pairs, -1, 3, 3), real.reshape(pairs, -1)
     matrices: list[Tensor] = []
     for pair in range(pairs):
+        check(stop)
         used = int(table.valid[pair].sum())
         best, _ = best_matrices(
             found[pair][real[pair]],
@@ -192,6 +198,7 @@ def refine_relative(
     scale: float,
     iterations: int,
     focal_is_free: bool,
+    stop: Tensor | None = None,
 ) -> RelativePoses:
     """Levenberg-Marquardt on the robust Sampson error of all pairs, poses and shared focal length
     together (each pair's five parameters are eliminated, the focal length remains)."""
@@ -205,6 +212,7 @@ def refine_relative(
     cost = robust_cost(residuals, valid, scale) + 0.5 * weight * (log_focal - mean).square()
     damping = 1e-3
     for _iteration in range(iterations):
+        check(stop)
         current = RelativePoses(rotations, translations, log_focal, information)
         residuals, jacobian = sampson_jacobian(current, table.points1, table.points2)
         robust = (1.0 + residuals.square() / (scale * scale)).pow(-2) * valid / (scale * scale)

@@ -172,6 +172,7 @@ def extend(
     size: Tensor,
     threshold: float,
     least_angle: float = LEAST_ANGLE,
+    stop: Tensor | None = None,
 ) -> SparseModel:
     """Place the new frames among the placed ones, in their coordinates.
 
@@ -182,6 +183,7 @@ def extend(
         hints: float32 [N, 3] as in the contract.
         size: int64 [2], height and width of the images.
         threshold: Inlier threshold in pixels.
+        stop: See `stopping.check`.
     """
     size = size.to(features.device)
     frames = features.size(0)
@@ -197,29 +199,29 @@ def extend(
     for row, i in enumerate(new):
         shared[i] = counts[row]
     known = lenses_of(given, shared, hints, size)
-    table = match_pairs(unpacked, pairs_with_new(new, counts), 800)
+    table = match_pairs(unpacked, pairs_with_new(new, counts), 800, stop)
     if table.first.size(0) == 0 or int(placed.sum()) < 2:
         return as_placed(given, known, unknown_report(frames, size.device))
     prior = FocalPrior(known.calibration.log_focal[0], known.calibration.weight[0])
     ideal = for_one_lens(table, known.lenses)
     focal = float(known.lenses.log_focal[0].exp())
-    graph = build_view_graph(ideal, focal, known.lenses.extent, prior, threshold)
+    graph = build_view_graph(ideal, focal, known.lenses.extent, prior, threshold, stop)
     empty = torch.zeros(0, 3, dtype=torch.float64, device=size.device)
     scene = Scene(given.rotations, given.translations, known.lenses, empty)
     model = Reconstruction(scene, placed, empty[:, 0] > 0.0, placed)
     tracks = build_tracks(unpacked.positions, table, graph.inliers)
     model = add_points(without_points(model, tracks), tracks, threshold, least_angle)
-    model = register_all(model, tracks, table, graph, known.of_two, known.prior, threshold)
+    model = register_all(model, tracks, table, graph, known.of_two, known.prior, threshold, stop)
     # Again with the correspondences that the poses agree with: the geometry of a single pair may
     # have been wrong.
     both = (model.registered[table.first] & model.registered[table.second])[:, None]
     chosen = torch.where(both, model_agreement(model, table, threshold), graph.inliers)
     tracks = build_tracks(unpacked.positions, table, chosen)
     model = add_points(without_points(model, tracks), tracks, threshold, least_angle)
-    model = register_all(model, tracks, table, graph, known.of_two, known.prior, threshold)
-    model = bundle(model, tracks, known.prior, threshold, threshold, 8)
+    model = register_all(model, tracks, table, graph, known.of_two, known.prior, threshold, stop)
+    model = bundle(model, tracks, known.prior, threshold, threshold, 8, stop=stop)
     model = add_points(model, tracks, threshold, least_angle)
-    model = bundle(model, tracks, known.prior, threshold, 0.5 * threshold, 12, 1e-4)
+    model = bundle(model, tracks, known.prior, threshold, 0.5 * threshold, 12, 1e-4, stop)
     visible = inlier_observations(model, tracks, 2.0 * threshold)
     kept = torch.nonzero(visible.sum(1) >= 2)[:, 0]
     if kept.size(0) < 12:

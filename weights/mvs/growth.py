@@ -13,6 +13,7 @@ from weights.mvs.correspondences import Correspondences
 from weights.mvs.geometry import project, transform
 from weights.mvs.lenses import Lenses, focal_lengths, recorded, straight, straightened
 from weights.mvs.resection import locate, refine_pose
+from weights.mvs.stopping import check
 from weights.mvs.tracks import Tracks
 from weights.mvs.triangulation import triangulate
 from weights.mvs.view_graph import ViewGraph
@@ -108,6 +109,7 @@ def bundle(
     huber: float,
     iterations: int,
     settled: float = 1e-3,
+    stop: Tensor | None = None,
 ) -> Reconstruction:
     """Bundle-adjust all registered frames and known points, then drop outlier points."""
     # Loose at first, while poses are wrong; outliers would pull the lenses.
@@ -122,7 +124,7 @@ def bundle(
     scene = model.scene
     start = Scene(scene.rotations, scene.translations, scene.lenses, scene.points[rows])
     fixed = ~model.registered | model.fixed
-    better = adjust(start, observations, fixed, prior, huber, iterations, settled)
+    better = adjust(start, observations, fixed, prior, huber, iterations, settled, stop=stop)
     points = scene.points.clone()
     points[rows] = better.points
     moved = Scene(better.rotations, better.translations, better.lenses, points)
@@ -233,6 +235,7 @@ def register_all(
     of_two: LensPrior,
     prior: LensPrior,
     threshold: float,
+    stop: Tensor | None = None,
 ) -> Reconstruction:
     """Register the other frames, those that see most known points first. `of_two` is the prior of
     the lenses while only two frames are registered."""
@@ -245,6 +248,7 @@ def register_all(
         before = int(model.registered.sum())
         for frame in range(frames):
             if int(visible[frame]) >= 0 and int(visible[frame]) >= 0.7 * most:
+                check(stop)
                 failed[frame] = True
                 model = register_frame(frame, model, tracks, table, graph, threshold)
         count = int(model.registered.sum())
@@ -252,7 +256,7 @@ def register_all(
             failed = torch.zeros_like(failed)
             model = add_points(model, tracks, threshold, math.radians(1.0))
             used = prior if count >= 3 else of_two
-            model = bundle(model, tracks, used, threshold, threshold, 6)
+            model = bundle(model, tracks, used, threshold, threshold, 6, stop=stop)
     return model
 
 
@@ -263,18 +267,19 @@ def grow(
     tracks: Tracks,
     calibration: Calibration,
     threshold: float,
+    stop: Tensor | None = None,
 ) -> Reconstruction:
     """Reconstruct incrementally from the pair in a row of the table."""
     lenses = starting_lenses(calibration, graph.poses.log_focal)
     fixed = lens_prior(calibration, False, False)
     model = start_from_pair(row, table, graph, tracks, lenses, threshold)
-    model = bundle(model, tracks, fixed, threshold, threshold, 10)
+    model = bundle(model, tracks, fixed, threshold, threshold, 10, stop=stop)
     prior = lens_prior(calibration, True, False)
-    model = register_all(model, tracks, table, graph, fixed, prior, threshold)
+    model = register_all(model, tracks, table, graph, fixed, prior, threshold, stop)
     model = add_points(model, tracks, threshold, math.radians(0.7))
-    model = bundle(model, tracks, prior, threshold, threshold, 20)
+    model = bundle(model, tracks, prior, threshold, threshold, 20, stop=stop)
     model = add_points(model, tracks, threshold, math.radians(0.7))
-    return bundle(model, tracks, prior, threshold, 0.5 * threshold, 20)
+    return bundle(model, tracks, prior, threshold, 0.5 * threshold, 20, stop=stop)
 
 
 def agreement(model: Reconstruction, tracks: Tracks, threshold: float) -> float:

@@ -31,6 +31,18 @@ class MvsModel(nn.Module):
     `weights/README.md` specifies the shapes and meanings of inputs and outputs.
     """
 
+    stop: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stop = None
+
+    @torch.jit.export
+    def watch(self, flag: Tensor) -> Tensor:
+        """uint8 [1] on the CPU, which is kept: other entry points fail soon after it is set."""
+        self.stop = flag
+        return flag
+
     @torch.jit.export
     def encode(self, pixels: Tensor) -> Tensor:
         """uint8 [n, 3, H, W] -> float32 [n, F + I]: sparse features, then the image's own row."""
@@ -43,7 +55,7 @@ class MvsModel(nn.Module):
         """Rows of `encode`, int64 [2] = (H, W) -> float32 [N, S]: cameras, points and images."""
         with torch.no_grad():
             length = feature_length(int(size[0]), int(size[1]))
-            sparse = reconstruct(features[:, :length], size)
+            sparse = reconstruct(features[:, :length], size, self.stop)
             return pack_state(sparse, features[:, length:], size)
 
     @torch.jit.export
@@ -53,7 +65,7 @@ class MvsModel(nn.Module):
         with torch.no_grad():
             length = feature_length(int(size[0]), int(size[1]))
             calibration = hinted_calibration(hints, size)
-            sparse = reconstruct_calibrated(features[:, :length], calibration, size)
+            sparse = reconstruct_calibrated(features[:, :length], calibration, size, self.stop)
             return pack_state(sparse, features[:, length:], size)
 
     @torch.jit.export
@@ -65,7 +77,7 @@ class MvsModel(nn.Module):
         with torch.no_grad():
             length = feature_length(int(size[0]), int(size[1]))
             threshold = pixel_threshold(size)
-            sparse = extend(features[:, :length], cameras, hints, size, threshold)
+            sparse = extend(features[:, :length], cameras, hints, size, threshold, stop=self.stop)
             return pack_state(sparse, features[:, length:], size)
 
     @torch.jit.export
@@ -86,7 +98,8 @@ class MvsModel(nn.Module):
         """Rows of links [O, 4] of several runs and of cameras [N, 24] -> float32 [N, 25]: the
         cameras after an adjustment of all frames together, and the factors of their depths."""
         with torch.no_grad():
-            return adjusted_rows(links, cameras, hints, size, pixel_threshold(size))
+            threshold = pixel_threshold(size)
+            return adjusted_rows(links, cameras, hints, size, threshold, self.stop)
 
     @torch.jit.export
     def report(self, state: Tensor, size: Tensor) -> Tensor:
@@ -105,10 +118,10 @@ class MvsModel(nn.Module):
     def dense(self, state: Tensor, size: Tensor, frames: Tensor) -> Tensor:
         """float32 [n, C, H, W]: depth and confidence from the neighbours of each frame."""
         with torch.no_grad():
-            return dense_frames(state, size, int(frames[0]), int(frames[1]))
+            return dense_frames(state, size, int(frames[0]), int(frames[1]), self.stop)
 
     @torch.jit.export
     def fuse(self, state: Tensor, dense: Tensor, size: Tensor, frames: Tensor) -> Tensor:
         """float32 [n, 2, H, W]: depth and confidence after the cross-frame consistency check."""
         with torch.no_grad():
-            return fuse_frames(state, dense, size, int(frames[0]), int(frames[1]))
+            return fuse_frames(state, dense, size, int(frames[0]), int(frames[1]), self.stop)

@@ -112,11 +112,16 @@ class Solution(NamedTuple):
 
 
 def starting_focals(
-    table: Correspondences, calibration: Calibration, threshold: float
+    table: Correspondences,
+    calibration: Calibration,
+    threshold: float,
+    stop: Tensor | None = None,
 ) -> list[float]:
     """The most likely focal length and up to two nearly as likely ones: the epipolar geometry of
     nearly planar scenes or small motions hardly depends on it."""
-    candidates = focal_candidates(table, calibration.extent, focal_prior(calibration), threshold)
+    candidates = focal_candidates(
+        table, calibration.extent, focal_prior(calibration), threshold, stop=stop
+    )
     chosen = [candidates[0][0]]
     for focal, score in candidates:
         apart = True
@@ -138,22 +143,23 @@ def finish(
     completions: int = COMPLETIONS,
     least_kept: float = LEAST_KEPT,
     least_gain: float = LEAST_GAIN,
+    stop: Tensor | None = None,
 ) -> tuple[Reconstruction, Tracks]:
     """Complete a grown reconstruction in several rounds, the last with lens distortion if that
     fits better."""
     for _round in range(completions - 1):
         model, tracks = complete(
-            model, tracks, positions, table, graph, calibration, False, threshold, least_kept
+            model, tracks, positions, table, graph, calibration, False, threshold, least_kept, stop
         )
     # Two frames cannot tell distortion from depth, three hardly.
     count = int(model.registered.sum())
     if count < 3:
         return complete(
-            model, tracks, positions, table, graph, calibration, False, threshold, least_kept
+            model, tracks, positions, table, graph, calibration, False, threshold, least_kept, stop
         )
     gain = least_gain if count > 3 else least_gain * least_gain
     bent, others = complete(
-        model, tracks, positions, table, graph, calibration, True, threshold, gain
+        model, tracks, positions, table, graph, calibration, True, threshold, gain, stop
     )
     return complete(
         bent,
@@ -165,6 +171,7 @@ def finish(
         bool((bent.scene.lenses.bend != 0.0).any()),
         threshold,
         least_kept,
+        stop,
     )
 
 
@@ -185,6 +192,7 @@ def explore(
     table: Correspondences,
     calibration: Calibration,
     threshold: float,
+    stop: Tensor | None = None,
 ) -> tuple[list[Solution], list[float]]:
     """Reconstructions grown from several starts, with their scores, best first. Those of few frames
     are complete."""
@@ -194,21 +202,21 @@ def explore(
     prior = focal_prior(calibration)
     ideal = for_one_lens(table, starting_lenses(calibration, prior.mean))
     settled = False
-    for focal in starting_focals(ideal, calibration, threshold):
+    for focal in starting_focals(ideal, calibration, threshold, stop):
         if settled:
             break
-        graph = build_view_graph(ideal, focal, calibration.extent, prior, threshold)
+        graph = build_view_graph(ideal, focal, calibration.extent, prior, threshold, stop)
         tracks = build_tracks(positions, table, graph.inliers)
         whole = False
         for row in seed_pairs(table, graph, 2):
             # With few frames a wrong start hardly causes contradictions, so try the others too.
             if whole and frames > 4:
                 break
-            model = grow(row, table, graph, tracks, calibration, threshold)
+            model = grow(row, table, graph, tracks, calibration, threshold, stop)
             joined = tracks
             if frames <= 4:
                 model, joined = finish(
-                    model, joined, positions, table, graph, calibration, threshold
+                    model, joined, positions, table, graph, calibration, threshold, stop=stop
                 )
             whole = whole or bool(model.registered.all())
             settled = settled or is_settled(model, joined, calibration, threshold)
@@ -245,19 +253,22 @@ def rivalry(
     return highest
 
 
-def reconstruct(features: Tensor, size: Tensor) -> SparseModel:
+def reconstruct(features: Tensor, size: Tensor, stop: Tensor | None = None) -> SparseModel:
     """`reconstruct_calibrated` if nothing is known about the lenses."""
     calibration = unknown_calibration(features.size(0), size.to(features.device))
-    return reconstruct_calibrated(features, calibration, size)
+    return reconstruct_calibrated(features, calibration, size, stop)
 
 
-def reconstruct_calibrated(features: Tensor, calibration: Calibration, size: Tensor) -> SparseModel:
+def reconstruct_calibrated(
+    features: Tensor, calibration: Calibration, size: Tensor, stop: Tensor | None = None
+) -> SparseModel:
     """Structure from motion on the rows of `encode_features` of all frames.
 
     Args:
         features: float32 [N, F].
         calibration: What is known about the lenses of the N frames.
         size: int64 [2], height and width of the images.
+        stop: See `stopping.check`.
     """
     frames = features.size(0)
     size = size.to(features.device)
@@ -266,23 +277,23 @@ def reconstruct_calibrated(features: Tensor, calibration: Calibration, size: Ten
     calibration = reordered(calibration, order)
     threshold = pixel_threshold(size)
     unpacked = unpack_features(features[order])
-    table = match_all(unpacked, 800)
+    table = match_all(unpacked, 800, stop)
     if table.first.size(0) == 0:
         return unknown_model(unknown_report(frames, size.device), size)
     positions = unpacked.positions
-    solutions, ranked = explore(positions, table, calibration, threshold)
+    solutions, ranked = explore(positions, table, calibration, threshold, stop)
     if len(solutions) == 0:
         return unknown_model(unknown_report(frames, size.device), size)
     solution = solutions[0]
-    devices = with_devices(solution.model, solution.tracks, calibration, threshold)
+    devices = with_devices(solution.model, solution.tracks, calibration, threshold, stop=stop)
     if devices.log_focal.size(0) > calibration.log_focal.size(0):
         calibration = devices
-        solutions, ranked = explore(positions, table, calibration, threshold)
+        solutions, ranked = explore(positions, table, calibration, threshold, stop)
         solution = solutions[0]
     model, tracks = solution.model, solution.tracks
     if frames > 4:
         model, tracks = finish(
-            model, tracks, positions, table, solution.graph, calibration, threshold
+            model, tracks, positions, table, solution.graph, calibration, threshold, stop=stop
         )
         solutions[0] = Solution(model, solution.graph, tracks)
     rival = rivalry(solutions, ranked, table, calibration, threshold)

@@ -67,12 +67,13 @@ def estimate_poses(
     prior: FocalPrior,
     threshold: float,
     steps: int,
+    stop: Tensor | None = None,
 ) -> RelativePoses:
     """RANSAC on samples [P, S, 5] with a focal length, then refinement of it and the poses."""
-    rotations, translations = ransac(table, samples, focal, threshold)
+    rotations, translations = ransac(table, samples, focal, threshold, stop)
     log_focal = torch.tensor(math.log(focal), dtype=torch.float64, device=rotations.device)
     poses = RelativePoses(rotations, translations, log_focal, torch.zeros_like(log_focal))
-    return refine_relative(poses, table, prior, 0.6 * threshold, steps, True)
+    return refine_relative(poses, table, prior, 0.6 * threshold, steps, True, stop)
 
 
 def strongest_pairs(table: Correspondences, count: int) -> Tensor:
@@ -87,13 +88,14 @@ def focal_candidates(
     prior: FocalPrior,
     threshold: float,
     judges: int = JUDGES,
+    stop: Tensor | None = None,
 ) -> list[tuple[float, float]]:
     """(focal length, score) for each start, best first, scored on the strongest pairs."""
     strong = select_pairs(table, strongest_pairs(table, judges))
     samples = draw_for_pairs(strong, 60)
     found: list[tuple[float, float]] = []
     for guess in focal_guesses(extent, prior):
-        poses = estimate_poses(strong, samples, guess, prior, threshold, 6)
+        poses = estimate_poses(strong, samples, guess, prior, threshold, 6, stop)
         score = float(truncated_score(poses, strong, threshold).sum())
         found.append((float(poses.log_focal.exp()), score))
     ordered: list[tuple[float, float]] = []
@@ -107,10 +109,15 @@ def focal_candidates(
 
 
 def build_view_graph(
-    table: Correspondences, focal: float, extent: float, prior: FocalPrior, threshold: float
+    table: Correspondences,
+    focal: float,
+    extent: float,
+    prior: FocalPrior,
+    threshold: float,
+    stop: Tensor | None = None,
 ) -> ViewGraph:
     """Edges of all pairs, by RANSAC with an initial focal length that is then refined."""
-    poses = estimate_poses(table, draw_for_pairs(table, 100), focal, prior, threshold, 12)
+    poses = estimate_poses(table, draw_for_pairs(table, 100), focal, prior, threshold, 12, stop)
     fundamental = fundamental_of(poses.rotations, poses.translations, poses.log_focal)
     residuals, _, _ = sampson_residuals(fundamental, table.points1, table.points2)
     scale = poses.log_focal.exp()

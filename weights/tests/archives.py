@@ -3,7 +3,8 @@
 `flat.pt` follows the contract without analysing the photos, `posed.pt` also accepts known cameras,
 `hinted.pt` hints too, `aligned.pt` derives its unit of length from the depth of all frames,
 `distorted.pt` has lenses with radial distortion, `reporting.pt` leaves out blue frames and reports
-on all of them, `stuck.pt` returns one depth for dark frames, and the metadata of `hungry.pt` state
+on all of them, a run of `endless.pt` with more than two frames goes on until it is stopped,
+`stuck.pt` returns one depth for dark frames, and the metadata of `hungry.pt` state
 a need of 4 GB per pair of frames. `extending.pt` places new frames among placed ones, by their
 colours; `slow_extending.pt` takes half a second for each frame; `overlapping.pt` places only frames
 that are near placed ones. `windowed.pt` cannot extend: each of its runs has a world of its own;
@@ -25,6 +26,7 @@ from weights.contract import Metadata, save_archive
 from weights.contract.archive import read_entries, write_entries
 from weights.contract.metadata import METADATA_ENTRY, Memory, MemoryNeed
 from weights.da3.variants import abilities, build_model
+from weights.mvs.stopping import check
 from weights.tests.da3_networks import TINY, random_network
 
 METADATA = Metadata(
@@ -225,6 +227,29 @@ class StuckModel(FlatModel):
         dark = state[begin:end].flatten(1).mean(1) < 0.25
         fused[:, 0] = torch.where(dark[:, None, None], 1e6, fused[:, 0])
         return fused
+
+
+class EndlessModel(FlatModel):
+    """A run of more than two frames goes on until it is stopped."""
+
+    stop: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stop = None
+
+    @torch.jit.export
+    def watch(self, flag: Tensor) -> Tensor:
+        """Keep the flag."""
+        self.stop = flag
+        return flag
+
+    @torch.jit.export
+    def relate(self, features: Tensor, size: Tensor) -> Tensor:
+        """The state of a frame is its image."""
+        while features.size(0) > 2:
+            check(self.stop)
+        return features
 
 
 class ExtendingModel(FlatModel):
@@ -507,6 +532,8 @@ def write_all(folder: Path) -> None:
     reporting = dataclasses.replace(METADATA, name="reporting", report=True)
     for name, model in (("reporting", ReportingModel()), ("misreporting", MisreportingModel())):
         save_archive(torch.jit.script(model.eval()), reporting, folder / f"{name}.pt")
+    endless = dataclasses.replace(METADATA, name="endless", watch=True)
+    save_archive(torch.jit.script(EndlessModel().eval()), endless, folder / "endless.pt")
     stuck = dataclasses.replace(METADATA, name="stuck")
     save_archive(torch.jit.script(StuckModel().eval()), stuck, folder / "stuck.pt")
     distorted = dataclasses.replace(METADATA, name="distorted", align=True, distortion=True)

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,44 @@ def test_degenerate_input_gives_no_confidence(name: str, pixels: Tensor) -> None
         assert value.isfinite().all()
     assert (result.depth > 0).all()
     assert (result.confidence >= CONFIDENT).float().mean() < 0.01, name
+
+
+def test_calls_end_when_their_flag_is_set() -> None:
+    module = torch.jit.load(DEFAULT_PATH)
+    flag = torch.zeros(1, dtype=torch.uint8)
+    module.watch(flag)
+    size = torch.tensor([HEIGHT, WIDTH])
+    features = module.encode(photos(11, 4))
+    state = module.relate(features, size)
+    dense = module.dense(state, size, torch.tensor([0, 4]))
+    cameras, hints = module.cameras(state, size), torch.zeros(4, 3)
+    calls: list[Callable[[], Tensor]] = [
+        lambda: module.relate(features, size),
+        lambda: module.relate_hinted(features, hints, size),
+        lambda: module.relate_extended(features, cameras, hints, size),
+        lambda: module.dense(state, size, torch.tensor([0, 4])),
+        lambda: module.fuse(state, dense, size, torch.tensor([0, 4])),
+    ]
+    flag.fill_(1)
+    for call in calls:
+        with pytest.raises(torch.jit.Error, match="stopped"):
+            call()
+    flag.zero_()
+    assert torch.equal(module.relate(features, size), state)
+
+
+def test_a_flag_ends_a_call_that_runs() -> None:
+    module = torch.jit.load(DEFAULT_PATH)
+    flag = torch.zeros(1, dtype=torch.uint8)
+    module.watch(flag)
+    size = torch.tensor([196, 252])
+    features = module.encode(photos(11, 12, 252, 196))
+    # By far longer than the time until the flag is set.
+    timer = threading.Timer(0.2, flag.fill_, [1])
+    timer.start()
+    with pytest.raises(torch.jit.Error, match="stopped"):
+        module.relate(features, size)
+    timer.join()
 
 
 def test_photos_of_a_scene_are_reconstructed() -> None:

@@ -109,6 +109,11 @@ impl JobReporter {
         self.cancelled.is_cancelled()
     }
 
+    /// Is cancelled with the job.
+    pub fn cancelled(&self) -> &CancellationToken {
+        &self.cancelled
+    }
+
     /// Sends an event that is not the last one. Dropped if too many wait to be read.
     pub fn report(&self, event: JobEvent) {
         drop(self.events.try_send(event));

@@ -264,7 +264,7 @@ impl State {
             blobs: self.blobs.clone(),
             encoded: self.encoded.clone(),
             memory: self.memory.clone(),
-            abandoned: Arc::default(),
+            abandoned: CancellationToken::new(),
         };
         let spawned = slot.spawn(&self.settings, shared, &self.mailbox).await;
         if let Err(error) = spawned {

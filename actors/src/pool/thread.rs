@@ -70,13 +70,13 @@ fn serve(
     tasks: &Receiver<Task>,
     report: &impl Fn(ThreadEvent),
 ) {
-    let model = match model.load(device, frames_per_call) {
+    let mut model = match model.load(device, frames_per_call) {
         Ok(model) => model,
         Err(error) => return report(ThreadEvent::LoadFailed(error)),
     };
     report(ThreadEvent::Loaded);
     while let Ok(task) = tasks.recv() {
-        report(ThreadEvent::Finished(task.run(model.as_ref(), context)));
+        report(ThreadEvent::Finished(task.run(model.as_mut(), context)));
     }
 }
 

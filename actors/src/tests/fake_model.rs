@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use image::RgbImage;
 use nalgebra::{Matrix3, Matrix4};
@@ -10,7 +11,7 @@ use pointstream_reconstruction::geometry::{Distortion, FrameSize};
 use pointstream_reconstruction::model::{
     AdjustedCamera, Adjustment, CONTRACT_VERSION, CameraPriors, Device, Extension, ExtensionFrame,
     Features, FramesPerCall, LoadModel, Metadata, Model, ModelError, OnStep, Precision, Scale,
-    Shortage, Step, Workload,
+    Shortage, Step, StopFlag, Workload,
 };
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 use tokio::sync::mpsc::UnboundedSender;
@@ -44,6 +45,9 @@ pub(crate) struct FakeModel {
     /// For each call of `adjust`, its number of frames.
     pub adjusted: Arc<Mutex<Vec<usize>>>,
     pub panics_in_adjust: Arc<AtomicU32>,
+    /// Number of calls of `predict` that will go on until they are stopped.
+    pub endless: Arc<AtomicU32>,
+    pub stop: StopFlag,
 }
 
 impl FakeModel {
@@ -64,6 +68,8 @@ impl FakeModel {
             extended: Arc::default(),
             adjusted: Arc::default(),
             panics_in_adjust: Arc::default(),
+            endless: Arc::default(),
+            stop: StopFlag::default(),
         }
     }
 
@@ -97,6 +103,7 @@ fn metadata() -> Metadata {
         extend: true,
         describe: true,
         adjust: false,
+        watch: false,
         normalisation: None,
         source_digest: None,
         memory: None,
@@ -105,10 +112,14 @@ fn metadata() -> Metadata {
 }
 
 fn panic_if_told(left: &AtomicU32) {
-    let told = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-        left.checked_sub(1)
-    });
-    assert!(told.is_err(), "told to panic");
+    assert!(!told(left), "told to panic");
+}
+
+/// Whether this call is one of those that are left.
+fn told(left: &AtomicU32) -> bool {
+    let fewer = |left: u32| left.checked_sub(1);
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer)
+        .is_ok()
 }
 
 impl LoadModel for FakeModel {
@@ -132,6 +143,11 @@ impl Model for FakeModel {
 
     fn frames_per_call(&self, _: FrameSize) -> usize {
         self.frames_per_call
+    }
+
+    fn watch(&mut self, stop: &StopFlag) -> Result<(), ModelError> {
+        self.stop = stop.clone();
+        Ok(())
     }
 
     fn free_memory(&self) -> Option<u64> {
@@ -189,6 +205,12 @@ impl Model for FakeModel {
             return Err(ModelError::Cancelled);
         }
         panic_if_told(&self.panics_in_predict);
+        if told(&self.endless) {
+            while !self.stop.is_set() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            return Err(ModelError::Cancelled);
+        }
         if self.fails {
             return Err(ModelError::Call {
                 entry_point: "relate",

@@ -11,6 +11,17 @@ pub(super) struct Work {
     pub(super) size: FrameSize,
 }
 
+impl Work {
+    /// For calls that have nothing to do with frames.
+    pub(super) const NONE: Self = Self {
+        frames: 0,
+        size: FrameSize {
+            width: 0,
+            height: 0,
+        },
+    };
+}
+
 pub(super) fn load_error(path: &str, error: &TchError) -> ModelError {
     ModelError::Load {
         path: path.to_owned(),

@@ -1,7 +1,7 @@
 //! Loads archives onto devices.
 
 use pointstream_reconstruction::model::{
-    Device, FramesPerCall, LoadModel, Metadata, Model, ModelError,
+    Device, FramesPerCall, LoadModel, Metadata, Model, ModelError, StopFlag,
 };
 use tch::CModule;
 
@@ -36,6 +36,7 @@ impl TorchScriptModel {
             metadata: model.metadata.clone(),
             device,
             frames_per_call,
+            stop: StopFlag::default(),
         })
     }
 }

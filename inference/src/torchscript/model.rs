@@ -6,7 +6,7 @@ use ::image::RgbImage;
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::model::{
     AdjustedCamera, Adjustment, CameraPriors, Device, Extension, ExtensionFrame, Features,
-    FramesPerCall, Metadata, Model, ModelError, OnStep, Scale, Shortage, Step, Workload,
+    FramesPerCall, Metadata, Model, ModelError, OnStep, Scale, Shortage, Step, StopFlag, Workload,
     adopt_known_cameras,
 };
 use pointstream_reconstruction::prediction::{Camera, Prediction};
@@ -27,6 +27,8 @@ pub struct TorchScriptModel {
     pub(super) metadata: Metadata,
     pub(super) device: Device,
     pub(super) frames_per_call: FramesPerCall,
+    /// The flag whose byte the module reads. Dropped after it.
+    pub(super) stop: StopFlag,
 }
 
 impl TorchScriptModel {
@@ -38,8 +40,12 @@ impl TorchScriptModel {
         arguments: &[&Tensor],
         work: Work,
     ) -> Result<Tensor, ModelError> {
-        tch::no_grad(|| self.module.method_ts(entry_point, arguments))
-            .map_err(|error| call_error(entry_point, &error, work))
+        tch::no_grad(|| self.module.method_ts(entry_point, arguments)).map_err(|error| {
+            match self.stop.is_set() {
+                true => ModelError::Cancelled,
+                false => call_error(entry_point, &error, work),
+            }
+        })
     }
 
     /// Calls an entry point for groups of frames and passes each output with its range of frames to
@@ -127,6 +133,21 @@ impl Model for TorchScriptModel {
     fn frames_per_call(&self, size: FrameSize) -> usize {
         let memory = self.metadata.memory.as_ref();
         self.frames_per_call.encoded(self.device, memory, size)
+    }
+
+    fn watch(&mut self, stop: &StopFlag) -> Result<(), ModelError> {
+        const ENTRY_POINT: &str = "watch";
+        if self.metadata.watch {
+            // SAFETY: the byte lives as long as `self.stop`, which is replaced only after the module has
+            // the tensor of the next flag. It has no destructor, and one byte is always aligned.
+            let flag = unsafe {
+                Tensor::from_blob(stop.byte(), &[1], &[1], tch::Kind::Uint8, tch::Device::Cpu)
+            };
+            tch::no_grad(|| self.module.method_ts(ENTRY_POINT, &[&flag]))
+                .map_err(|error| call_error(ENTRY_POINT, &error, Work::NONE))?;
+        }
+        self.stop = stop.clone();
+        Ok(())
     }
 
     fn free_memory(&self) -> Option<u64> {

@@ -14,6 +14,7 @@ use super::frames_per_call::FramesPerCall;
 use super::memory::{Shortage, Workload};
 use super::metadata::Metadata;
 use super::priors::CameraPriors;
+use super::stop_flag::StopFlag;
 use crate::geometry::FrameSize;
 use crate::prediction::Prediction;
 
@@ -43,6 +44,13 @@ pub trait Model: Send {
 
     /// How many frames of this size to encode in one call.
     fn frames_per_call(&self, size: FrameSize) -> usize;
+
+    /// Ends later calls soon after the flag is set, with [`ModelError::Cancelled`]. Only a model whose
+    /// metadata has [`watch`](Metadata::watch) can do that in the middle of a call.
+    ///
+    /// # Errors
+    /// [`ModelError::Call`] if the model fails.
+    fn watch(&mut self, stop: &StopFlag) -> Result<(), ModelError>;
 
     /// Free memory of the device in bytes, if it is known.
     fn free_memory(&self) -> Option<u64>;

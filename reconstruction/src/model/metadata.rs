@@ -117,6 +117,9 @@ pub struct Metadata {
     /// `relate_extended`.
     #[serde(default)]
     pub adjust: bool,
+    /// Whether the archive has the entry point `watch`: its calls can be ended from outside.
+    #[serde(default)]
+    pub watch: bool,
     /// How the model normalises pixels, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalisation: Option<Normalisation>,

@@ -17,6 +17,7 @@ mod known;
 mod memory;
 mod metadata;
 mod priors;
+mod stop_flag;
 
 pub use adjustment::{AdjustedCamera, Adjustment, AdjustmentFrame, LinksOfRuns};
 pub use adoption::adopt_known_cameras;
@@ -31,3 +32,4 @@ pub use known::{KnownCamera, KnownCameraError};
 pub use memory::{AdjustmentNeed, Memory, MemoryNeed, Shortage, Workload};
 pub use metadata::{CONTRACT_VERSION, Metadata, Normalisation, Precision, Scale};
 pub use priors::CameraPriors;
+pub use stop_flag::StopFlag;

@@ -2,22 +2,24 @@
 
 mod adjustment;
 mod extension;
+mod watch;
 
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use image::RgbImage;
 use pointstream_reconstruction::geometry::{FrameSize, Region};
 use pointstream_reconstruction::map::PlaceVector;
 use pointstream_reconstruction::model::{
-    CameraHint, CameraPriors, Features, KnownCamera, Model, ModelError, Workload,
+    CameraHint, CameraPriors, Features, KnownCamera, Model, ModelError, StopFlag, Workload,
 };
 use pointstream_reconstruction::prediction::Prediction;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::watch::Watch;
 use super::device_memory::Promise;
 use super::{DeviceMemory, EncodedFrames};
 use crate::blobs::{BlobKey, BlobName, Blobs, remove_in_background};
@@ -33,12 +35,14 @@ pub(crate) struct TaskContext {
     pub encoded: Arc<EncodedFrames>,
     pub memory: Arc<DeviceMemory>,
     /// Set when the worker has ended: its jobs belong to another worker now.
-    pub abandoned: Arc<AtomicBool>,
+    pub abandoned: CancellationToken,
 }
 
 /// Jobs for a worker's thread: one, or several that only encode frames of the same size.
 pub(crate) struct Task {
-    pub jobs: Vec<TaskJob>,
+    jobs: Vec<TaskJob>,
+    /// For a single job, which may take long in one call of the model.
+    watch: Option<Watch>,
 }
 
 /// A job for a worker's thread.
@@ -99,9 +103,32 @@ impl From<ModelError> for Stopped {
 }
 
 impl Task {
+    /// `abandoned` is cancelled when the worker ends. Needs the runtime.
+    pub fn new(jobs: Vec<TaskJob>, abandoned: &CancellationToken) -> Self {
+        let watch = match jobs.as_slice() {
+            [job] => Some(Watch::start(
+                job.reporter.cancelled().clone(),
+                abandoned.clone(),
+            )),
+            _ => None,
+        };
+        Self { jobs, watch }
+    }
+
     /// Does the jobs. Blocks for as long as it takes.
-    pub fn run(&self, model: &dyn Model, context: &TaskContext) -> Finished {
+    pub fn run(&self, model: &mut dyn Model, context: &TaskContext) -> Finished {
         let mut needs_restart = None;
+        let never = StopFlag::default();
+        let stop = self.watch.as_ref().map_or(&never, Watch::stop);
+        if let Err(error) = model.watch(stop) {
+            let failure = Stopped::from(error).into_failure(&mut needs_restart);
+            return Finished {
+                outcomes: self.jobs.iter().map(|_| Err(failure.clone())).collect(),
+                needs_restart,
+                blobs: context.blobs.clone(),
+            };
+        }
+        let model: &dyn Model = model;
         let outcomes = match self.jobs.as_slice() {
             [job] if job.spec.kind == JobKind::Reconstruct => {
                 let outcome = job.reconstruct(model, context);
@@ -240,7 +267,7 @@ fn encode_ahead(
 impl TaskJob {
     /// Fails if the job was cancelled, or if another worker has taken it over.
     fn check(&self, context: &TaskContext) -> Result<(), JobFailure> {
-        if self.reporter.is_cancelled() || context.abandoned.load(Ordering::Relaxed) {
+        if self.reporter.is_cancelled() || context.abandoned.is_cancelled() {
             Err(JobFailure::Cancelled)
         } else {
             Ok(())

@@ -1,10 +1,10 @@
 //! The state of a worker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use ractor::ActorProcessingErr;
+use tokio_util::sync::CancellationToken;
 
 use super::{WorkerArgs, WorkerEvent, WorkerMessage, WorkerReport};
 use crate::actor_status::ActorStatus;
@@ -21,13 +21,13 @@ pub(crate) struct State {
     pool: Mailbox<PoolMessage>,
     tasks: SyncSender<Task>,
     /// Tells the thread that its work is not wanted any more.
-    abandoned: Arc<AtomicBool>,
+    abandoned: CancellationToken,
 }
 
 impl Drop for State {
     /// However the actor ends, its thread ends after the current step of the model.
     fn drop(&mut self) {
-        self.abandoned.store(true, Ordering::Relaxed);
+        self.abandoned.cancel();
     }
 }
 
@@ -59,7 +59,7 @@ impl State {
         match message {
             WorkerMessage::Run(jobs) => self
                 .tasks
-                .try_send(Task { jobs })
+                .try_send(Task::new(jobs, &self.abandoned))
                 .map_err(|_| "the worker's thread does not take tasks".into()),
             WorkerMessage::Thread(event) => self.thread_reported(event),
         }
