@@ -41,7 +41,7 @@ class Camera:
     @cached_property
     def extrinsics(self) -> NDArray[np.float64]:
         """4x4, a rotation and a translation: from GLB coordinates to the camera."""
-        return np.linalg.inv(self.camera_to_glb)
+        return np.asarray(np.linalg.inv(self.camera_to_glb), dtype=np.float64)
 
     @property
     def center(self) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ from .errors import GlbError
 HEADER = struct.Struct("<4sII")
 CHUNK = struct.Struct("<I4s")
 # The types of components, by their numbers in glTF.
-COMPONENTS = {
+COMPONENTS: dict[int, np.dtype[Any]] = {
     5120: np.dtype("<i1"),
     5121: np.dtype("<u1"),
     5122: np.dtype("<i2"),
@@ -52,7 +52,8 @@ class Glb:
     @property
     def extras(self) -> dict[str, Any]:
         """`asset.extras`."""
-        return self.document.get("asset", {}).get("extras", {})
+        extras: dict[str, Any] = self.document.get("asset", {}).get("extras", {})
+        return extras
 
     def points(self, node: dict[str, Any]) -> Points | None:
         """The points of a node and of its children, in the coordinates of the node."""

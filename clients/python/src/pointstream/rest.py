@@ -164,7 +164,7 @@ def refusal(refused: urllib.error.HTTPError) -> ServerError:
             text = refused.read(PIECE).decode(errors="replace")
         except (OSError, http.client.HTTPException):
             text = ""
-    return refusal_of(refused.code, refused.headers, text, refused.reason)
+    return refusal_of(refused.code, dict(refused.headers), text, refused.reason)
 
 
 def refusal_of(status: int, headers: Mapping[str, str], text: str, reason: str) -> ServerError:
@@ -179,7 +179,8 @@ def refusal_of(status: int, headers: Mapping[str, str], text: str, reason: str) 
 
 def _seconds(headers: Mapping[str, str]) -> float | None:
     # Our server sends seconds. A date, which proxies may send, counts as missing.
-    value = headers.get("Retry-After", "")
+    lower = {name.lower(): value for name, value in headers.items()}
+    value = lower.get("retry-after", "")
     return float(value) if value.isascii() and value.isdigit() else None
 
 

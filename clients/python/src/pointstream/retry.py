@@ -29,7 +29,7 @@ class Retry:
         if attempt > self.attempts or (retry_after or 0) > self.longest:
             return None
         # At most 2**30, so that many attempts do not overflow.
-        doubled = min(self.first * 2 ** min(attempt - 1, 30), self.longest)
+        doubled = min(self.first * 2.0 ** min(attempt - 1, 30), self.longest)
         # Clients that a server has disconnected together must not return together.
         spread = doubled * random.uniform(0.5, 1.0)
         return max(spread, retry_after or 0)
