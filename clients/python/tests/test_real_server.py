@@ -126,7 +126,7 @@ def test_uploads_survive_lost_connections(flat: Server) -> None:
                 assert all(isinstance(answer, Ack) for answer in answers)
                 # Each image is there once, and in its place.
                 assert names(await session.images()) == [f"{level}.png" for level in range(24)]
-        assert relay.cuts == len(lost) == 4
+            assert relay.cuts == len(lost) == 4
 
     asyncio.run(run())
 
