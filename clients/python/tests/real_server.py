@@ -9,10 +9,13 @@ import subprocess
 import tempfile
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as Picture
+
+from pointstream import Image
 
 REPOSITORY = Path(__file__).parents[3]
 # Seconds for the start of a development build on a busy machine.
@@ -154,3 +157,13 @@ def photo(level: int) -> bytes:
     file = BytesIO()
     Picture.fromarray(np.stack(channels, axis=2).astype(np.uint8)).save(file, "png")
     return file.getvalue()
+
+
+def pictures(count: int) -> list[Image]:
+    """Photos from left to right."""
+    return [Image(photo(level), f"{level}.png") for level in range(count)]
+
+
+def names(images: list[dict[str, Any]]) -> list[str]:
+    """The names of images that the server lists."""
+    return [image["image_path"] for image in images]

@@ -14,10 +14,8 @@ import pytest
 
 import pointstream
 from pointstream import (
-    Ack,
     Client,
     ClientOptions,
-    Disconnected,
     Image,
     ImageRefusedError,
     KnownCamera,
@@ -28,18 +26,9 @@ from pointstream import (
     Webhook,
     webhooks,
 )
-from real_server import PATIENCE, Relay, Server, photo, run_program
+from real_server import PATIENCE, Server, names, photo, pictures, run_program
 
-QUICK = ClientOptions(retry=Retry(8, 0.05, 2))
 SMALL: pointstream.SessionParameters = {"process_res": 56}
-
-
-def pictures(count: int) -> list[Image]:
-    return [Image(photo(level), f"{level}.png") for level in range(count)]
-
-
-def names(images: list[dict[str, Any]]) -> list[str]:
-    return [image["image_path"] for image in images]
 
 
 def test_photos_become_a_cloud_and_files(flat: Server, tmp_path: Path) -> None:
@@ -103,99 +92,6 @@ def test_both_kinds_of_messages_carry_the_same(flat: Server, binary: bool) -> No
             return result
 
     assert asyncio.run(run()).kind == "complete"
-
-
-def test_uploads_survive_lost_connections(flat: Server) -> None:
-    async def run() -> None:
-        lost: list[Disconnected] = []
-        seen = 0
-
-        def on_event(event: pointstream.Event) -> None:
-            nonlocal seen
-            if isinstance(event, Disconnected):
-                lost.append(event)
-            if isinstance(event, Ack):
-                seen += 1
-                if seen % 5 == 0 and relay.cuts < 4:
-                    relay.cut()
-
-        async with Relay(flat.url) as relay, Client(relay.url, options=QUICK) as client:
-            options = SocketOptions(on_event=on_event)
-            async with client.session(options=options, **SMALL) as session:
-                answers = await session.upload_many(pictures(24))
-                assert all(isinstance(answer, Ack) for answer in answers)
-                # Each image is there once, and in its place.
-                assert names(await session.images()) == [f"{level}.png" for level in range(24)]
-            assert relay.cuts == len(lost) == 4
-
-    asyncio.run(run())
-
-
-def test_a_request_survives_a_lost_connection(slow: Server) -> None:
-    async def run() -> None:
-        def on_event(event: pointstream.Event) -> None:
-            if isinstance(event, Progress) and event.stage == "inference" and not relay.cuts:
-                relay.cut()
-
-        async with Relay(slow.url) as relay, Client(relay.url, options=QUICK) as client:
-            options = SocketOptions(on_event=on_event)
-            async with client.session(options=options, **SMALL) as session:
-                await session.upload_many(pictures(2))
-                result = await session.generate()
-                # It was made once.
-                assert result.number == 1 and relay.cuts == 1
-                assert len(session.cloud) == result.metadata["num_points"]
-
-    asyncio.run(run())
-
-
-def test_a_session_survives_a_killed_server(tmp_path: Path) -> None:
-    async def run(server: Server) -> Server:
-        async with (
-            Client(server.url, options=QUICK) as client,
-            client.session(**SMALL) as session,
-        ):
-            await session.upload_many(pictures(3))
-            server.kill()
-            port = int(server.url.rpartition(":")[2])
-            start = asyncio.to_thread(Server, "flat", port=port, data=tmp_path / "data")
-            uploads = session.upload_many(pictures(6)[3:])
-            new, answers = await asyncio.gather(start, uploads)
-            assert [answer.image_count for answer in answers] == [4, 5, 6]
-            assert (await session.finalize()).image_count == 6
-            return new
-
-    first = Server("flat", data=tmp_path / "data")
-    second = None
-    try:
-        second = asyncio.run(asyncio.wait_for(run(first), PATIENCE))
-    finally:
-        for server in filter(None, (first, second)):
-            server.stop()
-
-
-def test_a_request_is_cancelled(slow: Server) -> None:
-    async def run() -> None:
-        async with Client(slow.url) as client, client.session(**SMALL) as session:
-            await session.upload_many(pictures(6))
-            events = session.events()
-            request = asyncio.create_task(session.generate())
-            async for event in events:
-                if isinstance(event, Progress) and event.stage == "inference":
-                    break
-            assert await session.cancel()
-            with pytest.raises(pointstream.RequestCancelledError):
-                await request
-            assert (await session.state())["requests"] == 0
-            assert not await session.cancel()
-            # Who stops to wait need not pay for the rest.
-            with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(session.generate(), 0.3)
-            while (await session.state())["requests"]:
-                await asyncio.sleep(0.05)
-            assert (await session.upload(Image(photo(9), "9.png"))).image_count == 7
-
-    asyncio.run(run())
 
 
 def test_a_session_is_reopened_and_run_again(flat: Server) -> None:

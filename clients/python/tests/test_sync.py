@@ -10,14 +10,10 @@ from pathlib import Path
 import pytest
 
 import pointstream
-from pointstream import Ack, Image, Progress, Result, SocketOptions, sync
-from real_server import Server, photo
+from pointstream import Ack, Progress, Result, SocketOptions, sync
+from real_server import Server, pictures
 
 SMALL: pointstream.SessionParameters = {"process_res": 56}
-
-
-def pictures(count: int) -> list[Image]:
-    return [Image(photo(level), f"{level}.png") for level in range(count)]
 
 
 @pytest.mark.parametrize(

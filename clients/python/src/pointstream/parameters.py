@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
 
@@ -39,7 +39,7 @@ class Webhook:
     # All events if it is None.
     events: Sequence[str] | None = None
     # `whsec_...`; if it is None, the server makes one: see `Session.webhook_secret`.
-    secret: str | None = None
+    secret: str | None = field(default=None, repr=False)
 
     def body(self) -> dict[str, Any]:
         """The body of a request for a new session."""
