@@ -69,8 +69,8 @@ async def open_socket(
             address,
             additional_headers=credentials(token),
             max_size=wire.max_message_bytes,
-            # A result at a time, so that no more than two are in memory.
-            max_queue=1,
+            # In frames, of which a result has many: one that was not taken yet does not pile up.
+            max_queue=4,
             compression=None,
             open_timeout=wire.timeout,
             close_timeout=5,
