@@ -68,6 +68,24 @@ def test_a_request_survives_a_lost_connection(slow: Server) -> None:
     asyncio.run(run())
 
 
+def test_results_that_are_too_large_for_a_message_are_fetched(flat: Server) -> None:
+    async def run() -> None:
+        options = SocketOptions(max_message_bytes=20_000)
+        async with (
+            Client(flat.url, options=QUICK) as client,
+            client.session(options=options, **SMALL) as session,
+        ):
+            await session.upload_many(pictures(3))
+            with pytest.raises(pointstream.ResultTooLargeError, match="max_message_bytes"):
+                await session.generate()
+            assert len(session.cloud) == 0
+            final = await session.finalize()
+            assert len(final.glb) > 20_000
+            assert len(final.cloud()) == final.metadata["num_points"]
+
+    asyncio.run(asyncio.wait_for(run(), PATIENCE))
+
+
 def test_a_session_survives_a_killed_server(tmp_path: Path) -> None:
     async def run(server: Server) -> Server:
         async with (

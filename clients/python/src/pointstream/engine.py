@@ -42,7 +42,8 @@ class SocketOptions:
     max_in_flight: int = 8
     # Called for each event, in the loop of the session. It must not block.
     on_event: Callable[[Event], None] | None = None
-    # Bytes of a message of the server. A larger result is fetched over HTTP.
+    # Bytes of a message of the server. A larger whole result is fetched over HTTP; of a larger
+    # update `generate` raises ResultTooLargeError.
     max_message_bytes: int = 256 << 20
 
 
@@ -264,7 +265,9 @@ class Engine:
         # `cancel` names the request as well: its error does not answer the request.
         if pending is not None and error.code != "nothing_to_cancel":
             self._attempts = 0
-            if error.result_url is not None:
+            # A whole result in place of an update would leave the cloud behind without a word.
+            update = self.options.deltas == "append" and pending.header.get("incremental")
+            if error.result_url is not None and not update:
                 await self.fetch(pending, error.result_url)
                 return
             self.outbox.reject(pending, error)

@@ -146,7 +146,7 @@ class ReconstructionError(ServerError):
 class ResultTooLargeError(ServerError):
     """A result is larger than this client takes."""
 
-    advice = "save it with session.download(path), or raise max_result_bytes"
+    advice = "save it with session.download(path), or raise max_message_bytes or max_result_bytes"
 
 
 class StorageError(ServerError):
