@@ -43,7 +43,18 @@ check_python() {
 
   say "Python tests"
   # Networks this small gain nothing from several threads. Tests in one file share their fixtures.
-  OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses 2 --dist loadfile
+  # The client meets the program in test_client: here it may be half built.
+  POINTSTREAM_TEST_BINARY='' OMP_NUM_THREADS=1 \
+    .venv/bin/python -m pytest --numprocesses 2 --dist loadfile
+}
+
+test_client() {
+  say "The Python client with the program"
+  local archives=target/tmp/archives
+  # The Rust tests write them, too.
+  [ -d "$archives" ] || .venv/bin/python -m weights.tests.archives "$archives"
+  POINTSTREAM_TEST_BINARY=target/debug/pointstream POINTSTREAM_TEST_ARCHIVES=$archives \
+    .venv/bin/python -m pytest --numprocesses 2 --dist loadfile clients/python/tests
 }
 
 check_pages() {
@@ -94,6 +105,6 @@ together build_rust check_python check_pages
 # Tests of the running program have time limits. They leave a core idle much of the time, which
 # goes to the lints.
 together test_rust lint_rust
-together check_glb check_schemas check_licenses
+together check_glb check_schemas check_licenses test_client
 test_browser
 say "All checks passed"
