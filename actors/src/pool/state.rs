@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use ractor::ActorCell;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
 use super::job::Job;

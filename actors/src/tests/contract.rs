@@ -1,5 +1,6 @@
 //! The local dispatcher fulfils the contract of dispatchers.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -185,6 +186,24 @@ async fn nothing_is_kept_of_a_job_that_is_cancelled_while_it_runs() {
     let again = subject.submit(session, JobKind::Reconstruct, &[1]);
     contract::end(again).await.expect("reconstructed");
     assert_eq!(local.encoded(), 2, "its frame was not kept");
+}
+
+#[tokio::test]
+async fn a_call_of_the_model_ends_when_its_job_is_cancelled() {
+    let model = FakeModel {
+        endless: Arc::new(AtomicU32::new(1)),
+        ..FakeModel::new()
+    };
+    let endless = model.endless.clone();
+    let local = Local::start(model).await;
+    let subject = &local.subject;
+    let session = subject.session(1);
+    let running = subject.submit(session, JobKind::Reconstruct, &[1]);
+    contract::until(|| endless.load(Ordering::SeqCst) == 0).await;
+    drop(running);
+    let next = subject.submit(session, JobKind::Reconstruct, &[1]);
+    contract::end(next).await.expect("reconstructed");
+    assert_eq!(local.metrics.totals().worker_restarts, 0);
 }
 
 #[tokio::test]

@@ -143,8 +143,8 @@ impl Model for TorchScriptModel {
             let flag = unsafe {
                 Tensor::from_blob(stop.byte(), &[1], &[1], tch::Kind::Uint8, tch::Device::Cpu)
             };
-            tch::no_grad(|| self.module.method_ts(ENTRY_POINT, &[&flag]))
-                .map_err(|error| call_error(ENTRY_POINT, &error, Work::NONE))?;
+            let kept = tch::no_grad(|| self.module.method_ts(ENTRY_POINT, &[&flag]));
+            drop(kept.map_err(|error| call_error(ENTRY_POINT, &error, Work::NONE))?);
         }
         self.stop = stop.clone();
         Ok(())
