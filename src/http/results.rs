@@ -173,6 +173,7 @@ pub struct Description<'a> {
     metadata: &'a ResultMetadata,
 }
 
+/// The description of a result. It has the names of all images, so readers share it.
 fn json(result: &Answer) -> Result<Download, ApiError> {
     let description = Description {
         kind: result.kind,
@@ -180,7 +181,8 @@ fn json(result: &Answer) -> Result<Download, ApiError> {
         number: result.number,
         metadata: &result.metadata,
     };
-    let text = serde_json::to_vec(&description).map_err(|error| ApiError::internal(&error))?;
+    let text = result.description.get(|| serde_json::to_vec(&description));
+    let text = text.map_err(|error| ApiError::internal(&error))?;
     Ok(Download {
         bytes: text.into(),
         tag: tag(result.metadata.session_id, result.number, Format::Json),
