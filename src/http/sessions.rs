@@ -157,7 +157,7 @@ pub async fn delete(request: Request<String>) -> Result<Json, ApiError> {
     let id = parse_id(&request.target)?;
     let whose = request.caller.managed();
     let deleted = request.app.system.delete_session(id, whose).await;
-    // The other errors mean that it ends, and that files are left.
+    // With the other errors it ends, too, and its files are left for a while.
     if !matches!(
         deleted,
         Err(DeleteSessionError::Unanswered(
