@@ -6,6 +6,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::support::client::Client;
 use crate::support::pictures::{noise, photo, sized};
 use crate::support::server::Server;
+use crate::support::tokens::{Tokens, create, with_token};
 use crate::support::until;
 
 #[tokio::test]
@@ -147,6 +148,43 @@ async fn a_session_has_its_share_of_the_disk() {
     client.result("delta").await;
     let metrics = server.get("/metrics").await.text();
     assert!(metrics.contains("kind=\"disk_full\""), "{metrics}");
+}
+
+#[tokio::test]
+async fn the_sessions_of_a_client_share_a_part_of_the_disk() {
+    let tokens = Tokens::new();
+    let one = tokens.add("one", "create,use").await;
+    let two = tokens.add("two", "create,use,operate").await;
+    let limit = ["--max-disk-mb-per-client", "2", "--max-disk-mb", "100"];
+    let server = tokens.server(&limit).await;
+    // Image and prepared frame have more than 1 MiB and less than 2 MiB.
+    let large = noise(640, 640);
+    let client = async |token: &str| {
+        let (session, _) = create(&server, token).await;
+        Client::with_token(&server, &session, token).await
+    };
+    let mut first = client(&one).await;
+    first.upload("0.png", &large).await;
+    let mut second = client(&one).await;
+    second.send_image("1.png", &large).await;
+    second
+        .expect_error(&["all sessions of this client have used their 2097152 bytes"])
+        .await;
+    // Others have a share of their own, and what is removed is free again.
+    client(&two).await.upload("0.png", &large).await;
+    let path = format!("/ws/session/{}", first.session);
+    assert_eq!(with_token(&server, &one, "DELETE", &path).await.status, 200);
+    second.upload("1.png", &large).await;
+    let metrics = with_token(&server, &two, "GET", "/metrics").await.text();
+    let figure = |name: &str| -> f64 {
+        let mut lines = metrics.lines().filter_map(|line| line.strip_prefix(name));
+        let text = lines.next().expect("a figure").trim();
+        text.parse().expect("a number")
+    };
+    let used = figure("pointstream_disk_used_bytes ");
+    assert!(used > 2e6, "{used}");
+    let left = figure("pointstream_disk_left_bytes ");
+    assert_eq!(used + left, f64::from(100 << 20));
 }
 
 #[tokio::test]

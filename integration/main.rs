@@ -32,6 +32,7 @@ mod images;
 mod intake;
 mod known_cameras;
 mod limits;
+mod lists;
 mod map;
 mod map_adjusted;
 mod map_append;

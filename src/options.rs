@@ -1,5 +1,6 @@
 //! The options of the server.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -54,6 +55,11 @@ pub struct ServeOptions {
     /// Disk space of the files of all sessions, in MiB. Default: no limit but the free space.
     #[arg(long, env = "POINTSTREAM_MAX_DISK_MB", value_name = "MIB")]
     pub max_disk_mb: Option<u64>,
+
+    /// Disk space of the files of all sessions of one client, in MiB: of the owner of a token, or else of an
+    /// address. Default: no limit.
+    #[arg(long, env = "POINTSTREAM_MAX_DISK_MB_PER_CLIENT", value_name = "MIB")]
+    pub max_disk_mb_per_client: Option<u64>,
 
     /// Disk space of the files of each session, in MiB.
     #[arg(
@@ -112,6 +118,12 @@ pub struct ServeOptions {
     #[arg(long, env = "POINTSTREAM_MAX_POINTS_LIMIT", value_name = "COUNT",
           default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub max_points_limit: u64,
+
+    /// The largest num_max_points that the owner of a token may give a session, if the token names no
+    /// number of its own. Default: no limit but --max-points-limit.
+    #[arg(long, env = "POINTSTREAM_MAX_POINTS_PER_TOKEN", value_name = "COUNT",
+          value_parser = clap::value_parser!(NonZeroU64))]
+    pub max_points_per_token: Option<NonZeroU64>,
 
     /// The largest encoded image that is accepted, in bytes.
     #[arg(long, env = "POINTSTREAM_MAX_IMAGE_BYTES", value_name = "BYTES",
@@ -338,6 +350,7 @@ impl ServeOptions {
             durability: self.durability,
             disk: DiskLimits {
                 all: self.max_disk_mb.map_or(u64::MAX, mib),
+                client: self.max_disk_mb_per_client.map_or(u64::MAX, mib),
                 session: mib(self.max_session_disk_mb),
                 reserve: mib(self.min_free_disk_mb),
             },

@@ -1,7 +1,8 @@
 //! Results of a session and their metadata.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use bytes::Bytes;
 use pointstream_reconstruction::cloud::Alignment;
 use pointstream_reconstruction::formats::ResultFormat;
 use pointstream_reconstruction::model::Scale;
@@ -49,6 +50,37 @@ pub struct Answer {
     /// The scene as binary glTF: a view of a file, not memory.
     pub glb: BlobView,
     pub metadata: Arc<ResultMetadata>,
+    /// What readers get in place of the point cloud.
+    pub description: Arc<SharedText>,
+}
+
+/// A text that many readers have at the same time, and that is made once for all of them. It is kept as
+/// long as one of them has it.
+#[derive(Debug)]
+pub struct SharedText(Mutex<Weak<[u8]>>);
+
+impl SharedText {
+    /// The text; it is made if no reader has it.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn get<E>(&self, make: impl FnOnce() -> Result<Vec<u8>, E>) -> Result<Bytes, E> {
+        // Held while the text is made: others wait for it, and make no second one.
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let text: Arc<[u8]> = match shared.upgrade() {
+            Some(text) => text,
+            None => make()?.into(),
+        };
+        *shared = Arc::downgrade(&text);
+        Ok(Bytes::from_owner(text))
+    }
+}
+
+impl Default for SharedText {
+    fn default() -> Self {
+        // No reader has a text; only an array has a size that is known without one.
+        Self(Mutex::new(Weak::<[u8; 0]>::new()))
+    }
 }
 
 /// A result in one format.
@@ -139,4 +171,36 @@ pub struct Timings {
     pub store: f64,
     /// From the request to the answer.
     pub total: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    #[test]
+    fn readers_share_a_text_as_long_as_one_has_it() {
+        let text = SharedText::default();
+        let get = |made: &str| {
+            let made = made.as_bytes().to_vec();
+            let Ok(bytes) = text.get(|| Ok::<_, Infallible>(made));
+            bytes
+        };
+        let first = get("first");
+        let second = get("second");
+        assert_eq!(first.as_ptr(), second.as_ptr());
+        drop(first);
+        assert_eq!(get("third"), "first");
+        drop(second);
+        assert_eq!(get("fourth"), "fourth");
+    }
+
+    #[test]
+    fn what_cannot_be_made_is_tried_again() {
+        let text = SharedText::default();
+        assert_eq!(text.get(|| Err("no")), Err("no"));
+        let made = text.get(|| Ok::<_, &str>(vec![1]));
+        assert_eq!(made, Ok(Bytes::from_static(&[1])));
+    }
 }

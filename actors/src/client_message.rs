@@ -10,20 +10,27 @@ use crate::ids::MessageId;
 /// Longest name of an image in bytes. Every result repeats the names, so their size is bounded.
 pub const MAX_NAME_BYTES: usize = 1 << 10;
 
-/// The name of an image is longer than [`MAX_NAME_BYTES`].
+/// The name of an image cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("\"filename\" is longer than {max} bytes", max = MAX_NAME_BYTES)]
-pub struct LongName;
+pub enum BadName {
+    #[error("\"filename\" is longer than {max} bytes", max = MAX_NAME_BYTES)]
+    TooLong,
+    /// JSON writes each with six bytes, and a terminal may do what it says.
+    #[error("\"filename\" has a control character, such as a line break; send the name without it")]
+    ControlCharacter,
+}
 
-/// Checks the length of an image's name.
+/// Checks an image's name.
 ///
 /// # Errors
-/// [`LongName`] if it is longer than [`MAX_NAME_BYTES`].
-pub fn check_name(name: &str) -> Result<(), LongName> {
-    if name.len() <= MAX_NAME_BYTES {
-        Ok(())
-    } else {
-        Err(LongName)
+/// [`BadName`] if it is longer than [`MAX_NAME_BYTES`] or has a control character.
+pub fn check_name(name: &str) -> Result<(), BadName> {
+    if name.len() > MAX_NAME_BYTES {
+        return Err(BadName::TooLong);
+    }
+    match name.contains(char::is_control) {
+        true => Err(BadName::ControlCharacter),
+        false => Ok(()),
     }
 }
 

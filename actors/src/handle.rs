@@ -70,11 +70,11 @@ impl SessionHandle {
         self.ask(SessionMessage::Result).await
     }
 
-    /// The images, in the order in which they were stored.
+    /// The images, in the order in which they were stored. Callers share the list.
     ///
     /// # Errors
     /// [`Unanswered`] if the session has ended or is busy.
-    pub async fn images(&self) -> Result<Vec<ImageSummary>, Unanswered> {
+    pub async fn images(&self) -> Result<Arc<[ImageSummary]>, Unanswered> {
         self.ask(SessionMessage::Images).await
     }
 

@@ -56,11 +56,11 @@ mod upload_memory;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answer, AnswerKind, ResultFile, ResultMetadata, Timings};
+pub use answer::{Answer, AnswerKind, ResultFile, ResultMetadata, SharedText, Timings};
 pub use blobs::{BlobView, DataDirError, DiskLimits, Pieces};
 pub use client::{Delivery, Events, Requests};
 pub use client_message::{
-    ClientMessage, ClientMessageKind, ImageUpload, LongName, MAX_NAME_BYTES, check_name,
+    BadName, ClientMessage, ClientMessageKind, ImageUpload, MAX_NAME_BYTES, check_name,
 };
 pub use creator::{Creator, Whose};
 pub use data_folder::{DataFolder, DataFolderError, StoredSession};

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use crate::support::client::Client;
 use crate::support::pictures::photo;
+use crate::support::raw;
+use crate::support::rest::{self, FORM, form};
 use crate::support::server::Server;
 use crate::support::tokens::{Tokens, create, with_token};
 use crate::support::until;
@@ -101,8 +103,13 @@ async fn what_is_done_with_a_session_is_there() {
     // What was refused is not there.
     assert_eq!(ask("POST", "reopen").await.0, 409);
     assert_eq!(ask("DELETE", "generation").await.0, 404);
+    client.send(json!({"type": "cancel"})).await;
+    client.expect_error(&[]).await;
     client.send(json!({"type": "finalize"})).await;
     client.result("complete").await;
+    let path = format!("/ws/session/{session}/result");
+    assert_eq!(with_token(&server, &user, "GET", &path).await.status, 200);
+    assert_eq!(with_token(&server, &user, "HEAD", &path).await.status, 200);
     assert_eq!(ask("POST", "reopen").await.0, 200);
     let (status, again) = ask("POST", "rerun").await;
     assert_eq!(status, 200);
@@ -113,10 +120,126 @@ async fn what_is_done_with_a_session_is_there() {
         json!([entry["action"], entry["session_id"]])
     });
     let expected = [
+        json!(["cancel_asked", session]),
+        json!(["finalize_asked", session]),
+        json!(["result_downloaded", session]),
         json!(["session_reopened", session]),
         json!(["session_rerun", session]),
         json!(["session_created", again]),
     ];
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn what_is_asked_again_and_again_does_not_fill_the_log() {
+    let tokens = Tokens::new();
+    let user = tokens.add("user", "create,use").await;
+    let server = audited(&tokens, &[]).await;
+    let (session, _) = create(&server, &user).await;
+    let mut client = Client::with_token(&server, &session, &user).await;
+    for _ in 0..200 {
+        client.send(json!({"type": "cancel"})).await;
+        client.expect_error(&[]).await;
+    }
+    let entries = entries(&tokens);
+    let asked = entries
+        .iter()
+        .filter(|entry| entry["action"] == "cancel_asked");
+    // One minute ends at most once meanwhile.
+    let asked = asked.count();
+    assert!((60..=120).contains(&asked), "{asked}");
+}
+
+#[tokio::test]
+async fn refused_sessions_and_foreign_pages_are_there() {
+    let tokens = Tokens::new();
+    let user = tokens.add_with(&["user", "--max-sessions", "1"]).await;
+    let operator = tokens.add("operator", "operate").await;
+    let server = audited(&tokens, &[]).await;
+    let (session, _) = create(&server, &user).await;
+    let bearer = format!("Bearer {user}");
+    let again = format!("/ws/session/{session}/rerun");
+    for path in ["/ws/session/create", &*again, "/reconstruct"] {
+        let url = format!("{}{path}", server.base());
+        let headers = [("content-type", FORM), ("authorization", &*bearer)];
+        let body = match path {
+            "/reconstruct" => form(&[("images", None, &photo(0))]),
+            _ => Vec::new(),
+        };
+        let headers = match path {
+            "/reconstruct" => &headers[..],
+            _ => &headers[1..],
+        };
+        let reply = rest::request_with("POST", &url, headers, body).await;
+        assert_eq!(reply.status, 429, "{path}: {}", reply.text());
+    }
+    let line = format!("GET /ws/session/{session} HTTP/1.1");
+    let foreign = [("Host", "evil.example"), ("Connection", "close")];
+    assert_eq!(raw::ask(&server, &line, &foreign).await.status, 421);
+    let page = [("Origin", "https://evil.example")];
+    let url = format!("{}/ws/session/create", server.base());
+    assert_eq!(rest::request("POST", &url, &page).await.status, 403);
+    let entries = entries(&tokens);
+    let refused = entries.iter().filter(|entry| entry["action"] == "refused");
+    let found = refused.map(|entry| {
+        assert_eq!(entry["from"], "127.0.0.1", "{entry}");
+        json!([entry["reason"], entry["who"], entry["route"]])
+    });
+    let expected = [
+        json!(["too_many_sessions", "token:user", "/ws/session/create"]),
+        json!([
+            "too_many_sessions",
+            "token:user",
+            "/ws/session/{session_id}/rerun"
+        ]),
+        json!(["too_many_sessions", "token:user", "/reconstruct"]),
+        json!(["host_not_allowed", null, "/ws/session/{session_id}"]),
+        json!(["origin_not_allowed", null, "/ws/session/create"]),
+    ];
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+    let text = with_token(&server, &operator, "GET", "/metrics")
+        .await
+        .text();
+    let counted = "pointstream_refused_callers_total{reason=\"too_many_sessions\"} 3";
+    assert!(text.contains(counted), "{text}");
+}
+
+#[tokio::test]
+async fn foreign_hosts_cannot_fill_the_log() {
+    let tokens = Tokens::new();
+    tokens.add("user", "create,use").await;
+    let server = audited(&tokens, &[]).await;
+    let foreign = [("Host", "evil.example"), ("Connection", "close")];
+    for _ in 0..200 {
+        let heard = raw::ask(&server, "GET / HTTP/1.1", &foreign).await;
+        assert_eq!(heard.status, 421);
+    }
+    let entries = entries(&tokens);
+    assert!((60..=122).contains(&entries.len()), "{}", entries.len());
+}
+
+#[tokio::test]
+async fn a_session_whose_files_stay_has_ended_and_is_there() {
+    let tokens = Tokens::new();
+    let user = tokens.add("user", "create,use").await;
+    let server = audited(&tokens, &[]).await;
+    let (session, _) = create(&server, &user).await;
+    let path = format!("/ws/session/{session}");
+    // Without their folder the files cannot be removed.
+    let folders = server.data_dir().join("sessions");
+    std::fs::rename(&folders, server.data_dir().join("elsewhere")).expect("writable");
+    std::fs::write(&folders, b"no folder").expect("writable");
+    assert_eq!(
+        with_token(&server, &user, "DELETE", &path).await.status,
+        500
+    );
+    let nobodys = "/ws/session/00000000-0000-4000-8000-000000000000";
+    let unknown = with_token(&server, &user, "DELETE", nobodys).await;
+    assert_eq!(unknown.status, 404);
+    let entries = entries(&tokens);
+    let found = entries.iter().skip(1);
+    let found = found.map(|entry| json!([entry["action"], entry["session_id"]]));
+    let expected = [json!(["session_deleted", session])];
     assert_eq!(found.collect::<Vec<_>>(), expected);
 }
 

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
+use super::owners::points_of_one_request_are_limited;
 use crate::support::client::Client;
 use crate::support::issuer::{Issuer, Key};
 use crate::support::server::{Server, refused_start};
@@ -215,4 +216,23 @@ async fn keys_that_cannot_be_read_prevent_the_start() {
     refused("http://127.0.0.1:1/keys", "127.0.0.1:1").await;
     let (_, said) = refused_start(&["--auth", "jwt"]).await;
     assert!(said.contains("--jwt-jwks"), "{said}");
+}
+
+#[tokio::test]
+async fn a_subject_has_a_limit_of_points() {
+    let key = Key::elliptic("one");
+    let issuer = Issuer::start(&[&key]).await;
+    let server = server(&issuer.url, &["--max-points-per-token", "50"]).await;
+    let anna = key.sign(&claims("anna", "create use"));
+    let path = "/ws/session/create?num_max_points=51";
+    let reply = with_token(&server, &anna, "POST", path).await;
+    assert_eq!(reply.status, 422, "{}", reply.text());
+    assert!(reply.detail().contains("50"), "{}", reply.detail());
+    let (session, _) = create(&server, &anna).await;
+    let path = format!("/ws/session/{session}/rerun");
+    let again = with_token(&server, &anna, "POST", &path).await.json();
+    assert_eq!(again["config"]["num_max_points"], 50, "{again}");
+    let path = format!("{path}?num_max_points=51");
+    assert_eq!(with_token(&server, &anna, "POST", &path).await.status, 422);
+    points_of_one_request_are_limited(&server, &anna, 50).await;
 }

@@ -2,6 +2,8 @@
 
 use crate::support::client::Client;
 use crate::support::pictures::photo;
+use crate::support::rest::{self, FORM, form};
+use crate::support::server::Server;
 use crate::support::tokens::{Tokens, create, with_token};
 use crate::support::until;
 
@@ -163,6 +165,39 @@ async fn a_token_has_a_limit_of_points() {
     assert_eq!(info["config"]["num_max_points"], 50, "{info}");
     let again = format!("{path}/rerun?num_max_points=51");
     assert_eq!(with_token(&server, &few, "POST", &again).await.status, 422);
+    // With fewer points than before, who asks for no number gets these.
+    tokens.revoke("few").await;
+    let fewer = tokens.add_with(&["few", "--max-points", "20"]).await;
+    let again = format!("{path}/rerun");
+    let created = until("the new token", async || {
+        let reply = with_token(&server, &fewer, "POST", &again).await;
+        (reply.status == 200).then(|| reply.json())
+    })
+    .await;
+    assert_eq!(created["config"]["num_max_points"], 20, "{created}");
+    points_of_one_request_are_limited(&server, &fewer, 20).await;
+}
+
+/// `POST /reconstruct` gives at most so many points, and refuses to give more.
+pub async fn points_of_one_request_are_limited(server: &Server, token: &str, limit: u64) {
+    let (first, second) = (photo(0), photo(1));
+    let parts = [("images", None, &first[..]), ("images", None, &second[..])];
+    let bearer = format!("Bearer {token}");
+    let headers = [("content-type", FORM), ("authorization", &*bearer)];
+    let ask = async |query: &str| {
+        let url = format!(
+            "{}/reconstruct?process_res=56&format=json{query}",
+            server.base()
+        );
+        rest::request_with("POST", &url, &headers, form(&parts)).await
+    };
+    let refused = ask(&format!("&num_max_points={}", limit + 1)).await;
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert!(refused.detail().contains(&limit.to_string()));
+    let answered = ask("").await;
+    assert_eq!(answered.status, 200, "{}", answered.text());
+    let points = answered.json()["metadata"]["num_points"].as_u64();
+    assert_eq!(points, Some(limit));
 }
 
 #[tokio::test]

@@ -19,8 +19,8 @@ let server;
 let browser;
 
 /** Adds a token and returns it, when the server knows it. */
-async function add(name, scopes) {
-  const options = ['token', '--tokens-file', file, 'add', name, '--scopes', scopes];
+async function add(name, scopes, ...limits) {
+  const options = ['token', '--tokens-file', file, 'add', name, '--scopes', scopes, ...limits];
   const { stdout } = await promisify(execFile)(PROGRAM, options);
   const token = stdout.trim();
   // The server looks at the file every second.
@@ -123,6 +123,45 @@ test('a revoked token is asked for again, and the session goes on', async () => 
   await page.locator('#link[data-link="open"]').waitFor();
   await page.locator('#finish').click();
   await page.locator('#facts', { hasText: '2 cameras' }).waitFor();
+  well();
+  await page.close();
+});
+
+test('a token with a limit of points runs a session again', async () => {
+  const token = await add('few', 'create,use', '--max-points', '500');
+  const allowed = [/401 \(Unauthorized\)/];
+  const { page, well } = await openPage(browser.context, `${server.base}/`, { allowed });
+  const limit = async () => {
+    const headers = { authorization: `Bearer ${token}` };
+    const path = `${server.base}/ws/session/${sessionOf(page)}`;
+    return (await (await fetch(path, { headers })).json()).config.num_max_points;
+  };
+  await chooseResolution(page, 112);
+  await page.getByText('All at once').click();
+  await page.locator('#photos').setInputFiles(photos(2));
+  await enter(page, token);
+  await stored(page, 2);
+  // The form has what the server answered.
+  assert.equal(await page.locator('#parameter-num_max_points').inputValue(), '500');
+  let session = sessionOf(page);
+  for (const [change, expected] of [
+    [undefined, 500],
+    ['400', 400],
+    [undefined, 400],
+  ]) {
+    await page.locator('#finish').click();
+    await page.locator('#facts', { hasText: '2 cameras' }).waitFor();
+    if (change) {
+      await page.locator('#parameter-num_max_points').fill(change);
+    }
+    await page.locator('#rerun').click();
+    await page.locator('#facts:empty').waitFor({ state: 'attached' });
+    await page.locator('#finish').waitFor();
+    await stored(page, 2);
+    assert.notEqual(sessionOf(page), session);
+    session = sessionOf(page);
+    assert.equal(await limit(), expected);
+  }
   well();
   await page.close();
 });

@@ -121,6 +121,11 @@ impl ApiError {
         )
     }
 
+    /// Whether the client does something too often, or has too much of it.
+    pub fn is_too_many(&self) -> bool {
+        self.status == StatusCode::TOO_MANY_REQUESTS
+    }
+
     pub fn code(&self) -> ErrorCode {
         self.code
     }

@@ -82,6 +82,17 @@ impl<P> Request<P> {
         self.app.audit.done(action, &self.caller, from, target);
     }
 
+    /// Notes in the audit log that a new session was refused, since its creator has too many or creates them
+    /// too quickly.
+    pub fn note_refused(&self, error: &ApiError, route: &str) {
+        if error.is_too_many() {
+            let (caller, from) = (Some(&self.caller), self.from());
+            self.app
+                .audit
+                .turned_away(error.code().into(), caller, from, route);
+        }
+    }
+
     /// How quickly the caller may go.
     pub fn pace(&self) -> Pace {
         self.app.pace(self.arrival.rates.clone(), &self.caller)
@@ -90,11 +101,11 @@ impl<P> Request<P> {
     /// What the parameters of a session that the caller creates may be.
     pub fn config_limits(&self) -> ConfigLimits {
         let limits = self.app.system.config_limits();
-        let of_caller = self
-            .caller
-            .allowance()
-            .max_points
-            .map_or(u64::MAX, NonZeroU64::get);
+        let of_owner = self.caller.owner().and_then(|_| {
+            let of_all = self.app.options.max_points_per_token;
+            self.caller.allowance().max_points.or(of_all)
+        });
+        let of_caller = of_owner.map_or(u64::MAX, NonZeroU64::get);
         ConfigLimits {
             num_max_points: limits.num_max_points.min(of_caller),
             ..limits

@@ -18,6 +18,8 @@ use super::refusal::Refused;
 pub const TARGET: &str = "audit";
 /// Entries of refusals in a minute.
 const REFUSALS: u32 = 60;
+/// Entries in a minute of what a client asks for over a socket.
+pub const ASKED: u32 = 60;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// What a caller did.
@@ -27,6 +29,12 @@ pub enum Action {
     SessionCreated,
     SessionOpened,
     SessionDeleted,
+    /// A client asked over its socket for the final result.
+    FinalizeAsked,
+    /// A client asked over its socket to end requests.
+    CancelAsked,
+    /// A client got a result over HTTP.
+    ResultDownloaded,
     SessionReopened,
     /// Another session got its images.
     SessionRerun,
@@ -43,10 +51,28 @@ pub struct Audit {
     refused: IntCounterVec,
 }
 
-/// Refusals since a moment.
-struct Minute {
+/// How often something happened since a moment, for at most a minute.
+pub struct Minute {
     since: Instant,
-    refusals: u32,
+    count: u32,
+}
+
+impl Minute {
+    pub fn begin() -> Self {
+        Self {
+            since: Instant::now(),
+            count: 0,
+        }
+    }
+
+    /// It happened again; returns its number in this minute.
+    pub fn count(&mut self) -> u32 {
+        if self.since.elapsed() >= MINUTE {
+            *self = Self::begin();
+        }
+        self.count = self.count.saturating_add(1);
+        self.count
+    }
 }
 
 impl Audit {
@@ -54,13 +80,11 @@ impl Audit {
     /// If there is another metric with the same name.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         Ok(Self {
-            minute: Mutex::new(Minute {
-                since: Instant::now(),
-                refusals: 0,
-            }),
+            minute: Mutex::new(Minute::begin()),
             refused: register_int_counter_vec_with_registry!(
                 "pointstream_refused_callers_total",
-                "Requests and sockets that were refused because of their token, by reason.",
+                "Requests and sockets that were refused because of their token, host or origin, and new \
+                 sessions above a limit, by reason.",
                 &["reason"],
                 registry
             )?,
@@ -90,6 +114,17 @@ impl Audit {
     /// A caller was refused at a route, which is a template: text of a client is not logged.
     pub fn refused(&self, refused: &Refused, from: IpAddr, route: &str) {
         let reason = refused.refusal.word();
+        self.turned_away(reason, refused.caller.as_ref(), from, route);
+    }
+
+    /// A request was refused for this reason, which is a word, at a route, which is a template.
+    pub fn turned_away(
+        &self,
+        reason: &'static str,
+        caller: Option<&Caller>,
+        from: IpAddr,
+        route: &str,
+    ) {
         self.refused.with_label_values(&[reason]).inc();
         let number = self.count();
         if number > REFUSALS {
@@ -99,7 +134,7 @@ impl Audit {
             target: TARGET,
             action = "refused",
             reason,
-            who = refused.caller.as_ref().map(tracing::field::display),
+            who = caller.map(tracing::field::display),
             %from,
             route,
             "refused"
@@ -116,14 +151,7 @@ impl Audit {
     /// Counts a refusal; returns its number in this minute.
     fn count(&self) -> u32 {
         let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
-        if minute.since.elapsed() >= MINUTE {
-            *minute = Minute {
-                since: Instant::now(),
-                refusals: 0,
-            };
-        }
-        minute.refusals = minute.refusals.saturating_add(1);
-        minute.refusals
+        minute.count()
     }
 }
 

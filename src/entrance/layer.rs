@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either};
+use pointstream_actors::ErrorCode;
 use tower::util::{ServiceExt, ServiceFn, service_fn};
 use tower::{Layer, Service};
 use tower_http::cors::{Cors, CorsLayer};
@@ -16,7 +17,7 @@ use tracing::instrument::Instrumented;
 use warp::http::{Request, Response as HttpResponse};
 use warp::reply::Response;
 
-use super::{Arrival, Entrance};
+use super::{Arrival, Entrance, Turned};
 use crate::app::App;
 
 /// Puts the entrance before a service.
@@ -90,12 +91,19 @@ where
                     tracing::info_span!("request", client = client.map(tracing::field::display));
                 Either::Right(self.inner.call(request).instrument(span))
             }
-            Err(answer) => {
+            Err(Turned { answer, code }) => {
                 let (method, status) = (request.method(), answer.status().as_u16());
                 let route = crate::http::template_of(request.uri().path());
                 let metrics = &self.app.metrics.http;
                 metrics.answered(method.as_str(), route, status, begun.elapsed());
                 tracing::debug!(%method, path = request.uri().path(), status, "turned away");
+                let foreign = [ErrorCode::HostNotAllowed, ErrorCode::OriginNotAllowed];
+                if let Some(code) = code.filter(|code| foreign.contains(code))
+                    && let Some(client) = self.entrance.client(&request)
+                {
+                    let audit = &self.app.audit;
+                    audit.turned_away(code.into(), None, client, route);
+                }
                 let readable = self.readable.clone().answer(request, *answer);
                 Either::Left(readable.map(Ok).boxed())
             }

@@ -45,8 +45,13 @@ pub struct Entrance {
     rates: Arc<Rates>,
 }
 
-/// A request goes no further; this is its answer.
-type Turned = Box<Response>;
+/// A request goes no further.
+#[derive(Debug)]
+struct Turned {
+    answer: Box<Response>,
+    /// What is wrong with it; none if it is only sent elsewhere.
+    code: Option<ErrorCode>,
+}
 
 impl Entrance {
     pub fn new(app: &App) -> Self {
@@ -79,6 +84,13 @@ impl Entrance {
 
     pub fn origins(&self) -> &OriginPolicy {
         &self.origins
+    }
+
+    /// Where a request comes from; behind a proxy that sent headers that cannot be used, the proxy.
+    fn client<B>(&self, request: &Request<B>) -> Option<IpAddr> {
+        let peer = request.extensions().get::<ClientSlot>()?.peer();
+        let forwarded = self.proxies.read(peer.address, request.headers());
+        Some(forwarded.map_or(peer.address, |forwarded| forwarded.client))
     }
 
     /// Whether connections from this address come from a trusted proxy.
@@ -184,7 +196,10 @@ fn bad_host(detail: &str) -> ApiError {
 }
 
 fn turned(error: ApiError) -> Turned {
-    Box::new(error.into_response())
+    Turned {
+        code: Some(error.code()),
+        answer: Box::new(error.into_response()),
+    }
 }
 
 fn redirect(to: &str) -> Turned {
@@ -192,7 +207,10 @@ fn redirect(to: &str) -> Turned {
     if let Ok(to) = HeaderValue::try_from(to) {
         response.headers_mut().insert(LOCATION, to);
     }
-    Box::new(response)
+    Turned {
+        answer: Box::new(response),
+        code: None,
+    }
 }
 
 impl From<InvalidAuthority> for ApiError {

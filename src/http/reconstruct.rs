@@ -29,6 +29,9 @@ use crate::rates::Pace;
 /// Longest time to read and discard the rest of a refused body. A client that is still sending when
 /// the connection closes may not receive the error.
 const LINGER: Duration = Duration::from_secs(5);
+/// Longest time that the end of an answer waits for the end of its session. The session ends all the same;
+/// only the removal of its files may take longer, and the client need not wait for that.
+const END: Duration = Duration::from_secs(2);
 
 /// The parameters of a request.
 struct Order {
@@ -147,7 +150,15 @@ pub async fn reconstruct(request: Request<Body>) -> Result<Response, ApiError> {
             .done(Action::SessionCreated, &caller, from, target);
         Ok((order, work))
     };
-    let answered = match begun.await {
+    let begun: Result<_, ApiError> = begun.await;
+    if let Err(error) = &begun
+        && error.is_too_many()
+    {
+        let word = error.code().into();
+        app.audit
+            .turned_away(word, Some(&caller), from, "/reconstruct");
+    }
+    let answered = match begun {
         Ok((order, work)) => {
             let id = work.id();
             let answered = answer(
@@ -247,7 +258,7 @@ async fn accepted(
 /// again at once.
 async fn end(system: &System, id: SessionId) {
     // The supervisor logs what it could not remove, and tries again.
-    let _ = system.delete_session(id, Whose::Anyones).await;
+    let _ = tokio::time::timeout(END, system.delete_session(id, Whose::Anyones)).await;
 }
 
 /// Keeps the session until the response is sent but for its last piece, or the client disconnects.

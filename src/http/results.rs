@@ -8,12 +8,13 @@ use pointstream_reconstruction::word_list;
 use serde::Serialize;
 use strum::VariantArray;
 use utoipa::ToSchema;
-use warp::http::StatusCode;
+use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
 use super::download::{Download, decided};
 use super::sessions;
 use crate::api::{ApiError, ErrorBody, Query, Request};
+use crate::auth::{Action, Target};
 
 /// The form in which a result is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +89,7 @@ pub async fn fetch(request: Request<String>) -> Result<Response, ApiError> {
         query,
         headers,
         caller,
+        arrival,
         ..
     } = request;
     query.only(["format"])?;
@@ -99,7 +101,15 @@ pub async fn fetch(request: Request<String>) -> Result<Response, ApiError> {
     {
         return Ok(decided);
     }
-    download(&session, format).await?.respond(&method, &headers)
+    let response = download(&session, format)
+        .await?
+        .respond(&method, &headers)?;
+    if method == Method::GET && response.status().is_success() {
+        let (from, target) = (arrival.client, Target::Session(session.id()));
+        app.audit
+            .done(Action::ResultDownloaded, &caller, from, target);
+    }
+    Ok(response)
 }
 
 /// The entity tag of a result in a format.
@@ -173,6 +183,7 @@ pub struct Description<'a> {
     metadata: &'a ResultMetadata,
 }
 
+/// The description of a result. It has the names of all images, so readers share it.
 fn json(result: &Answer) -> Result<Download, ApiError> {
     let description = Description {
         kind: result.kind,
@@ -180,7 +191,8 @@ fn json(result: &Answer) -> Result<Download, ApiError> {
         number: result.number,
         metadata: &result.metadata,
     };
-    let text = serde_json::to_vec(&description).map_err(|error| ApiError::internal(&error))?;
+    let text = result.description.get(|| serde_json::to_vec(&description));
+    let text = text.map_err(|error| ApiError::internal(&error))?;
     Ok(Download {
         bytes: text.into(),
         tag: tag(result.metadata.session_id, result.number, Format::Json),

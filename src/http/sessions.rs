@@ -1,6 +1,9 @@
 //! REST: creates, lists, shows and deletes sessions.
 
-use pointstream_actors::{ErrorCode, SessionHandle, SessionId, SessionSummary, Webhook, Whose};
+use pointstream_actors::{
+    DeleteSessionError, ErrorCode, SessionHandle, SessionId, SessionSummary, Unanswered, Webhook,
+    Whose,
+};
 use warp::http::StatusCode;
 use warp::reply::Json;
 
@@ -28,9 +31,14 @@ use crate::webhooks::MadeWebhook;
     )
 )]
 pub async fn create(request: Request<Body>) -> Result<Json, ApiError> {
+    let (request, body) = request.take_target();
+    let created = try_create(&request, body).await;
+    created.inspect_err(|error| request.note_refused(error, "/ws/session/create"))
+}
+
+async fn try_create(request: &Request, body: Body) -> Result<Json, ApiError> {
     let creator = request.creator();
     request.pace().session()?;
-    let (request, body) = request.take_target();
     let (app, query) = (&request.app, &request.query);
     query.only(SESSION_PARAMETERS)?;
     let (webhook, told) = webhook(app, query, body).await?.unzip();
@@ -39,7 +47,7 @@ pub async fn create(request: Request<Body>) -> Result<Json, ApiError> {
     let owned = app.system.create_session(config, creator, webhook).await?;
     let session = owned.handle().summary().await?;
     owned.keep().await?;
-    Ok(created(&request, &session, told))
+    Ok(created(request, &session, told))
 }
 
 /// Creates a session with the images of another one, without an upload. Parameters that are missing
@@ -61,13 +69,18 @@ pub async fn create(request: Request<Body>) -> Result<Json, ApiError> {
     )
 )]
 pub async fn rerun(request: Request<(String, Body)>) -> Result<Json, ApiError> {
+    let (request, (id, body)) = request.take_target();
+    let created = try_rerun(&request, &id, body).await;
+    created.inspect_err(|error| request.note_refused(error, "/ws/session/{session_id}/rerun"))
+}
+
+async fn try_rerun(request: &Request, id: &str, body: Body) -> Result<Json, ApiError> {
     let creator = request.creator();
     request.pace().session()?;
-    let (request, (id, body)) = request.take_target();
     let (app, query) = (&request.app, &request.query);
     query.only(SESSION_PARAMETERS)?;
     let (webhook, told) = webhook(app, query, body).await?.unzip();
-    let other = find(app, &id, request.caller.own()).await?;
+    let other = find(app, id, request.caller.own()).await?;
     let summary = other.summary().await?;
     let config = query.session_config_like(&summary.config, &request.config_limits())?;
     if config.max_images < summary.image_count {
@@ -82,7 +95,7 @@ pub async fn rerun(request: Request<(String, Body)>) -> Result<Json, ApiError> {
     let session = owned.handle().summary().await?;
     owned.keep().await?;
     request.did(Action::SessionRerun, Target::Session(other.id()));
-    Ok(created(&request, &session, told))
+    Ok(created(request, &session, told))
 }
 
 /// The webhook that a client wants for its new session, and what the client is told of it.
@@ -143,8 +156,17 @@ pub async fn delete(request: Request<String>) -> Result<Json, ApiError> {
     request.query.only([])?;
     let id = parse_id(&request.target)?;
     let whose = request.caller.managed();
-    request.app.system.delete_session(id, whose).await?;
-    request.did(Action::SessionDeleted, Target::Session(id));
+    let deleted = request.app.system.delete_session(id, whose).await;
+    // With the other errors it ends, too, and its files are left for a while.
+    if !matches!(
+        deleted,
+        Err(DeleteSessionError::Unanswered(
+            Unanswered::NotFound | Unanswered::ShuttingDown
+        ))
+    ) {
+        request.did(Action::SessionDeleted, Target::Session(id));
+    }
+    deleted?;
     Ok(warp::reply::json(&Done {
         success: true,
         message: format!("Session {id} deleted"),

@@ -26,7 +26,8 @@ impl Photo {
     fn new(path: PathBuf) -> Self {
         let name = path.file_name().unwrap_or(path.as_os_str());
         Self {
-            name: name.to_string_lossy().into_owned(),
+            // The session takes no control characters, and a terminal shows the name.
+            name: name.to_string_lossy().replace(char::is_control, "\u{fffd}"),
             path,
         }
     }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use pointstream_actors::{ClientMessage, ImageUpload, MAX_NAME_BYTES};
+use pointstream_actors::{ClientMessage, ImageUpload, MAX_NAME_BYTES, check_name};
 use pointstream_fuzzing::{Corpus, Unstructured, arbitrary, fuzz, fuzz_values};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -109,7 +109,7 @@ fn check(message: &ClientMessage) {
             assert!(
                 filename
                     .as_ref()
-                    .is_none_or(|name| name.len() <= MAX_NAME_BYTES)
+                    .is_none_or(|name| check_name(name).is_ok())
             );
         }
         ClientMessage::Received { number, .. } => assert!((1..=1 << 53).contains(number)),
@@ -165,6 +165,7 @@ struct Sent {
 
 fn sent(random: &mut Unstructured<'_>) -> arbitrary::Result<Sent> {
     let shortened = |text: String, most: usize| text.chars().take(most).collect::<String>();
+    let plain = |name: String| name.replace(char::is_control, "");
     let name: Option<String> = random.arbitrary()?;
     let id: Option<String> = random.arbitrary()?;
     let mut bytes: Vec<u8> = random.arbitrary()?;
@@ -172,7 +173,7 @@ fn sent(random: &mut Unstructured<'_>) -> arbitrary::Result<Sent> {
     Ok(Sent {
         bytes,
         // A character has up to four bytes.
-        name: name.map(|name| shortened(name, MAX_NAME_BYTES / 4)),
+        name: name.map(|name| shortened(plain(name), MAX_NAME_BYTES / 4)),
         id: id.map(|id| shortened(id, 128)).filter(|id| !id.is_empty()),
     })
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use pointstream_actors::{
-    BadMessageId, ClientMessage, ClientMessageKind, ImageUpload, LongName, MessageId, check_name,
+    BadMessageId, BadName, ClientMessage, ClientMessageKind, ImageUpload, MessageId, check_name,
 };
 use pointstream_reconstruction::model::{KnownCamera, KnownCameraError};
 use pointstream_reconstruction::word_list;
@@ -142,7 +142,7 @@ enum BadMessage {
     #[error(transparent)]
     Id(#[from] BadMessageId),
     #[error(transparent)]
-    Filename(#[from] LongName),
+    Filename(#[from] BadName),
     #[error("\"intrinsics\" and \"extrinsics\" belong together; send both or neither")]
     HalfACamera,
     #[error(transparent)]

@@ -13,6 +13,7 @@ mod fuzz;
 mod handshake;
 mod image_data;
 mod incoming;
+mod notes;
 pub mod outgoing;
 mod pings;
 mod reader;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::close::Closing;
 use super::deliveries::Deliveries;
 use super::incoming;
+use super::notes::Notes;
 use super::receive_memory::{ReceiveError, ReceiveMeter, Socket};
 use crate::metrics::ServiceMetrics;
 use crate::rates::Pace;
@@ -45,6 +46,7 @@ pub struct Reader {
     pub deliveries: Deliveries,
     /// How quickly the client may send.
     pub pace: Pace,
+    pub notes: Notes,
     /// In bytes.
     pub message_limit: usize,
     pub stop: CancellationToken,
@@ -107,6 +109,7 @@ impl Reader {
             let kind = message.kind();
             tracing::debug!(kind = <&str>::from(kind), binary, "message received");
             self.metrics.sockets.received(kind);
+            self.notes.message(&message);
             if self.requests.send_holding(message, lease).await.is_err() {
                 return ReadEnd::Stopped;
             }

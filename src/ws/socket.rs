@@ -23,6 +23,7 @@ use tracing::Instrument;
 use super::admission::{Visitor, admit};
 use super::close::Closing;
 use super::deliveries::Deliveries;
+use super::notes::Notes;
 use super::outgoing::{self, Form, ResultFrames};
 use super::pings::Pings;
 use super::reader::{ReadEnd, Reader};
@@ -172,6 +173,7 @@ async fn pump(
         meter,
         deliveries: deliveries.clone(),
         pace,
+        notes: Notes::new(app.audit.clone(), caller.clone(), from, id),
         message_limit: app.options.message_limit(),
         stop: stop_reading.clone(),
         stop_writing: stop_writing.clone(),

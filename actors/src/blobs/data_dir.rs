@@ -225,6 +225,10 @@ impl Blobs for DataDir {
         self.sync_folder(&self.sessions)
     }
 
+    fn charge(&self, session: SessionId, creator: Option<Arc<str>>) {
+        self.disk.charge(session, creator);
+    }
+
     fn sync(&self, session: SessionId, names: &[BlobName]) -> io::Result<()> {
         if self.durability == Durability::None {
             return Ok(());

@@ -15,6 +15,8 @@ use crate::metrics::DiskMetrics;
 pub struct DiskLimits {
     /// All sessions together.
     pub all: u64,
+    /// All sessions of one creator. A session that has none counts alone.
+    pub client: u64,
     /// Each session.
     pub session: u64,
     /// What stays free on the disk.
@@ -25,6 +27,7 @@ impl DiskLimits {
     /// No limit but the disk itself.
     pub const NONE: Self = Self {
         all: u64::MAX,
+        client: u64::MAX,
         session: u64::MAX,
         reserve: 0,
     };
@@ -36,6 +39,10 @@ enum NoSpace {
     #[error("the session has used all of its {0} bytes of disk space; begin another session")]
     Session(u64),
     #[error(
+        "all sessions of this client have used their {0} bytes of disk space; delete some, or try again later"
+    )]
+    Client(u64),
+    #[error(
         "all sessions have used their {0} bytes of disk space; delete some, or try again later"
     )]
     All(u64),
@@ -46,7 +53,9 @@ enum NoSpace {
 impl From<NoSpace> for io::Error {
     fn from(error: NoSpace) -> Self {
         let kind = match error {
-            NoSpace::Session(_) | NoSpace::All(_) => io::ErrorKind::QuotaExceeded,
+            NoSpace::Session(_) | NoSpace::Client(_) | NoSpace::All(_) => {
+                io::ErrorKind::QuotaExceeded
+            }
             NoSpace::Disk => io::ErrorKind::StorageFull,
         };
         Self::new(kind, error)
@@ -59,13 +68,21 @@ pub(crate) struct DiskAccount {
     /// A folder on the disk.
     folder: Arc<PathBuf>,
     limits: DiskLimits,
-    used: Arc<Mutex<HashMap<SessionId, u64>>>,
+    used: Arc<Mutex<HashMap<SessionId, Share>>>,
     metrics: DiskMetrics,
+}
+
+/// What a session uses.
+#[derive(Debug, Default)]
+struct Share {
+    bytes: u64,
+    /// The name of its creator.
+    creator: Option<Arc<str>>,
 }
 
 impl DiskAccount {
     pub fn new(folder: PathBuf, limits: DiskLimits, metrics: DiskMetrics) -> Self {
-        metrics.limit(limits.all);
+        metrics.used(0, limits.all);
         Self {
             folder: Arc::new(folder),
             limits,
@@ -83,32 +100,46 @@ impl DiskAccount {
             self.check_free()?;
         }
         let mut used = self.lock();
-        let all: u64 = used.values().sum();
-        let of_session = used.get(&session).copied().unwrap_or(0);
+        let all = sum(used.values());
+        let share = used.get(&session);
+        let of_session = share.map_or(0, |share| share.bytes);
+        let creator = share.and_then(|share| share.creator.clone());
+        let of_client = match &creator {
+            Some(_) => sum(used.values().filter(|share| share.creator == creator)),
+            None => of_session,
+        };
         let after = |before: u64| before.saturating_sub(old).saturating_add(new);
         if new > old && after(of_session) > self.limits.session {
             return Err(NoSpace::Session(self.limits.session).into());
         }
+        if new > old && after(of_client) > self.limits.client {
+            return Err(NoSpace::Client(self.limits.client).into());
+        }
         if new > old && after(all) > self.limits.all {
             return Err(NoSpace::All(self.limits.all).into());
         }
-        used.insert(session, after(of_session));
-        self.metrics.used(after(all));
+        used.entry(session).or_default().bytes = after(of_session);
+        self.metrics.used(after(all), self.limits.all);
         Ok(())
+    }
+
+    /// The session counts for its creator from now on.
+    pub fn charge(&self, session: SessionId, creator: Option<Arc<str>>) {
+        self.lock().entry(session).or_default().creator = creator;
     }
 
     /// A session has these files since an earlier process.
     pub fn restored(&self, session: SessionId, bytes: u64) {
         let mut used = self.lock();
-        used.insert(session, bytes);
-        self.metrics.used(used.values().sum());
+        used.entry(session).or_default().bytes = bytes;
+        self.metrics.used(sum(used.values()), self.limits.all);
     }
 
     /// The session has no files any more.
     pub fn forget(&self, session: SessionId) {
         let mut used = self.lock();
         used.remove(&session);
-        self.metrics.used(used.values().sum());
+        self.metrics.used(sum(used.values()), self.limits.all);
     }
 
     /// Fails if the disk has less free space than it should.
@@ -125,7 +156,12 @@ impl DiskAccount {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, u64>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Share>> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn sum<'a>(shares: impl Iterator<Item = &'a Share>) -> u64 {
+    let bytes = shares.map(|share| share.bytes);
+    bytes.fold(0, u64::saturating_add)
 }

@@ -32,6 +32,9 @@ pub(crate) trait Blobs: Send + Sync + fmt::Debug {
     /// Prepares to take a session's blobs. Durable, if the store is.
     fn create_session(&self, session: SessionId) -> io::Result<()>;
 
+    /// Counts the space of a session for its creator, if it has one.
+    fn charge(&self, session: SessionId, creator: Option<Arc<str>>);
+
     /// Begins to write a blob. A key has one writer at a time.
     fn draft(&self, key: &BlobKey) -> io::Result<Draft>;
 

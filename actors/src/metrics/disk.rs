@@ -8,6 +8,7 @@ pub(crate) struct DiskMetrics {
     used: IntGauge,
     limit: IntGauge,
     free: IntGauge,
+    left: IntGauge,
 }
 
 impl DiskMetrics {
@@ -28,15 +29,19 @@ impl DiskMetrics {
                 "Free space on the disk of the sessions' files, when the server last looked.",
                 registry
             )?,
+            left: register_int_gauge_with_registry!(
+                "pointstream_disk_left_bytes",
+                "Disk space that the files of all sessions may still take.",
+                registry
+            )?,
         })
     }
 
-    pub fn used(&self, bytes: u64) {
+    /// All sessions use so many bytes of so many.
+    pub fn used(&self, bytes: u64, limit: u64) {
         self.used.set(signed(bytes));
-    }
-
-    pub fn limit(&self, bytes: u64) {
-        self.limit.set(signed(bytes));
+        self.limit.set(signed(limit));
+        self.left.set(signed(limit.saturating_sub(bytes)));
     }
 
     pub fn free(&self, bytes: u64) {

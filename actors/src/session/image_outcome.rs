@@ -8,7 +8,7 @@ use pointstream_reconstruction::model::{CameraHint, KnownCamera};
 use thiserror::Error;
 
 use crate::blocking::WorkFailed;
-use crate::client_message::LongName;
+use crate::client_message::BadName;
 use crate::error_code::ErrorCode;
 use crate::journal::JournalError;
 
@@ -37,7 +37,7 @@ pub(crate) enum ImageError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error(transparent)]
-    Name(#[from] LongName),
+    Name(#[from] BadName),
     #[error(transparent)]
     Decode(#[from] DecodeError),
     #[error(transparent)]

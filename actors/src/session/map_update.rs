@@ -107,6 +107,7 @@ impl UpdateWork {
                 image_count: self.result.answer().image_count,
                 glb,
                 metadata: Arc::new(metadata),
+                description: Arc::default(),
             }),
             known: change.known,
         })

@@ -114,7 +114,7 @@ pub(crate) enum SessionMessage {
     /// The newest result.
     Result(Reply<Option<Arc<Answer>>>),
     /// The images, in the order in which they were stored.
-    Images(Reply<Vec<ImageSummary>>),
+    Images(Reply<Arc<[ImageSummary]>>),
     /// A small copy of an image.
     Thumbnail {
         /// Index of the image, from 0.

@@ -24,6 +24,7 @@ mod image_outcome;
 mod image_store;
 mod joined_window;
 pub(crate) mod ledger;
+mod lists;
 mod map_cloud;
 mod map_poses;
 mod map_update;

@@ -170,6 +170,7 @@ fn restore_checked(
         ledger.apply(record.clone());
     }
     blobs.restore_session(session, &expected_files(&ledger, map.as_deref()))?;
+    blobs.charge(session, ledger.creator().cloned());
     let result = match ledger.result() {
         Some(record) => {
             let opened = StoredResult::open(blobs.clone(), session, record.clone(), map)?;

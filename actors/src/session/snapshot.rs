@@ -1,5 +1,7 @@
 //! Snapshots of a session for REST and operators.
 
+use std::sync::Arc;
+
 use super::ledger::{Image, Ledger};
 use super::requests::Requests;
 use crate::report::{ImageSummary, SessionStatus, SessionSummary};
@@ -35,7 +37,7 @@ pub(super) fn summary(ledger: &Ledger, requests: &Requests) -> SessionSummary {
     }
 }
 
-pub(super) fn images(ledger: &Ledger) -> Vec<ImageSummary> {
+pub(super) fn images(ledger: &Ledger) -> Arc<[ImageSummary]> {
     ledger.images().iter().map(image).collect()
 }
 

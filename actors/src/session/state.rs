@@ -28,7 +28,7 @@ use super::envelope::Envelope;
 use super::followers::Followers;
 use super::image_outcome::ImageError;
 use super::ledger::{Ledger, Record};
-use super::map_poses;
+use super::lists::Lists;
 use super::mapping::{MapDemand, Mapping};
 use super::message::SessionMessage;
 use super::old_chunks::OldChunks;
@@ -74,6 +74,7 @@ pub(crate) struct State {
     adjusting: Adjusting,
     encode_ahead: EncodeAhead,
     results: ResultFiles,
+    lists: Lists,
     activity: Activity,
     shutdown: Shutdown,
     recording: Recording,
@@ -134,6 +135,7 @@ impl State {
             adjusting: Adjusting::new(context.clone()),
             encode_ahead: EncodeAhead::new(context.clone()),
             results: ResultFiles::new(context.clone()),
+            lists: Lists::default(),
             activity: Activity::begin(&context, ledger.created_at(), ledger.active_at()),
             shutdown: Shutdown::default(),
             recording: Recording::new(journal),
@@ -235,7 +237,7 @@ impl State {
             SessionMessage::JournalLost => self.failed = true,
             SessionMessage::Summary(reply) => answer(reply, self.summary()),
             SessionMessage::Result(reply) => answer(reply, self.results.newest().cloned()),
-            SessionMessage::Images(reply) => answer(reply, snapshot::images(&self.ledger)),
+            SessionMessage::Images(reply) => answer(reply, self.lists.images(&self.ledger)),
             SessionMessage::Thumbnail { index, reply } => {
                 thumbnails::request(&self.context, self.ledger.images().get(index), reply);
             }
@@ -374,7 +376,7 @@ impl State {
             ClientMessage::Finalize { .. } => self.request(envelope, RequestKind::Finalize),
             ClientMessage::Map { .. } => {
                 let poses = SessionEvent::Poses {
-                    poses: Arc::new(map_poses::poses(&self.ledger)),
+                    poses: self.lists.poses(&self.ledger),
                     id: envelope.id,
                 };
                 self.clients

@@ -98,6 +98,7 @@ impl StoredResult {
             image_count: record.image_count,
             glb: blobs.view(&BlobKey { session, name })?,
             metadata: record.metadata.clone(),
+            description: Arc::default(),
         })
     }
 

@@ -1,9 +1,10 @@
 //! Windows of a map: what the pool keeps of frames from one to the next.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Client, FakeModel, Fixture, config, settings};
-use crate::{SessionConfig, SessionEvent};
+use crate::{ClientMessage, MapPoses, SessionConfig, SessionEvent};
 
 async fn client(fixture: &Fixture) -> Client {
     fixture
@@ -21,6 +22,31 @@ async fn grow(client: &mut Client, frames: usize) {
     }
     let answer = client.generate().await;
     assert!(matches!(answer, SessionEvent::Result { .. }), "{answer:?}");
+}
+
+async fn poses(client: &mut Client) -> Arc<MapPoses> {
+    client.send(ClientMessage::Map { id: None }).await;
+    match client.next().await {
+        SessionEvent::Poses { poses, .. } => poses,
+        other => panic!("{other:?} should be poses"),
+    }
+}
+
+#[tokio::test]
+async fn all_who_ask_share_the_poses_until_they_change() {
+    let fixture = Fixture::new(FakeModel::new(), 1).await;
+    let mut client = client(&fixture).await;
+    grow(&mut client, 8).await;
+    let first = poses(&mut client).await;
+    assert_eq!(first.frames.len(), 8);
+    let second = poses(&mut client).await;
+    assert!(Arc::ptr_eq(&first, &second));
+    grow(&mut client, 2).await;
+    let third = poses(&mut client).await;
+    assert_eq!((first.frames.len(), third.frames.len()), (8, 10));
+    // Nobody has had them any more: they are made again.
+    drop(third);
+    assert_eq!(poses(&mut client).await.frames.len(), 10);
 }
 
 #[tokio::test]

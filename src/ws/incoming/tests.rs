@@ -40,6 +40,7 @@ fn names_are_not_changed() {
         "/abs",
         "",
         "ß\u{1F600}\\n",
+        "\u{a0}\"\\",
         &"n".repeat(1024),
     ] {
         let message = serde_json::json!({"type": "image", "data": "aGVsbG8=", "filename": name});
@@ -307,4 +308,16 @@ fn a_long_name_is_refused() {
         "n".repeat(MAX_NAME_BYTES + 1)
     );
     assert_eq!(reason(&text), "\"filename\" is longer than 1024 bytes");
+}
+
+#[test]
+fn a_name_with_a_control_character_is_refused() {
+    for escaped in ["a\\nb", "\\u0000", "a\\u001b[31m", "\\u007f", "\\u0085"] {
+        let text = format!(r#"{{"type": "image", "data": "aGVsbG8=", "filename": "{escaped}"}}"#);
+        let reason = reason(&text);
+        assert!(
+            reason.starts_with("\"filename\" has a control character"),
+            "{reason}"
+        );
+    }
 }

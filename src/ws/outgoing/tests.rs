@@ -104,6 +104,7 @@ fn answer(glb: Vec<u8>, frames: usize) -> SessionEvent {
             image_count: 5,
             glb: glb.into(),
             metadata: Arc::new(metadata),
+            description: Arc::default(),
         }),
         id: MessageId::new("a\"b").ok(),
         request: 1,

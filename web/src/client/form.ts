@@ -6,9 +6,17 @@ import { type Field, fields, type ServerInfo } from './parameters';
 
 type Control = HTMLInputElement | HTMLSelectElement;
 
+interface Entry {
+  control: Control;
+  /** The value without a choice. */
+  standard: string;
+  /** The value of the current session. */
+  current: string;
+}
+
 export class ParameterForm {
   private readonly form = element<HTMLFormElement>('form');
-  private readonly controls = new Map<string, { control: Control; standard: string }>();
+  private readonly controls = new Map<string, Entry>();
 
   constructor(private readonly changed: () => void) {
     this.form.addEventListener('submit', (event) => event.preventDefault());
@@ -22,13 +30,14 @@ export class ParameterForm {
     this.changed();
   }
 
-  /** Shows the parameters of an existing session. */
+  /** Shows the parameters of the current session. Those that it does not name are as they were sent. */
   fill(config: Config): void {
-    for (const [name, value] of Object.entries(config)) {
-      const found = this.controls.get(name);
-      if (found) {
-        write(found.control, String(value));
+    for (const [name, entry] of this.controls) {
+      const value = config[name];
+      if (value !== undefined) {
+        write(entry.control, String(value));
       }
+      entry.current = read(entry.control);
     }
     this.changed();
   }
@@ -43,21 +52,26 @@ export class ParameterForm {
     return found ? read(found.control) : '';
   }
 
-  /**
-   * The parameters that differ from the server's defaults; undefined if one is out of range.
-   *
-   * @param all whether the others are in it, too.
-   */
-  parameters(all = false): Record<string, string> | undefined {
+  /** The parameters that differ from the server's defaults; undefined if one is out of range. */
+  parameters(): Record<string, string> | undefined {
+    return this.differing('standard');
+  }
+
+  /** The parameters that differ from those of the current session; undefined if one is out of range. */
+  changes(): Record<string, string> | undefined {
+    return this.differing('current');
+  }
+
+  private differing(from: 'standard' | 'current'): Record<string, string> | undefined {
     if (!this.form.checkValidity()) {
       element<HTMLDetailsElement>('parameters').open = true;
       this.form.reportValidity();
       return undefined;
     }
     const chosen: Record<string, string> = {};
-    for (const [name, { control, standard }] of this.controls) {
-      const value = read(control);
-      if (all || value !== standard) {
+    for (const [name, entry] of this.controls) {
+      const value = read(entry.control);
+      if (value !== entry[from]) {
         chosen[name] = value;
       }
     }
@@ -77,7 +91,8 @@ export class ParameterForm {
     }
     const row = create('div', 'row');
     row.append(label, control);
-    this.controls.set(field.name, { control, standard: read(control) });
+    const standard = read(control);
+    this.controls.set(field.name, { control, standard, current: standard });
     return row;
   }
 }

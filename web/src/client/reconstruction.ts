@@ -206,8 +206,14 @@ export class Reconstruction {
     }
     const { limits } = this;
     try {
-      this.use(await createSession(this.server, parameters, this.events(), { limits, signal }));
-      return this.current;
+      const session = await createSession(this.server, parameters, this.events(), {
+        limits,
+        signal,
+      });
+      this.use(session);
+      // What nobody chose may be less than the usual: a token can have limits of its own.
+      this.form.fill(session.config ?? {});
+      return session;
     } catch (error) {
       if (!signal.aborted) {
         this.problem(reason(error));
@@ -291,9 +297,9 @@ export class Reconstruction {
     });
   }
 
-  /** Goes to a new session with the same images and the parameters of the form. */
+  /** Goes to a new session with the same images, and with what was changed in the form since. */
   private async rerun(): Promise<void> {
-    const parameters = this.form.parameters(true);
+    const parameters = this.form.changes();
     if (parameters) {
       await this.move((session) => session.resource.rerun(parameters));
     }

@@ -21,7 +21,7 @@ fn what_takes_too_much_space_is_refused() {
     let limits = DiskLimits {
         all: 100,
         session: 60,
-        reserve: 0,
+        ..DiskLimits::NONE
     };
     let data_dir = open(folder.path(), limits).expect("usable");
     let blobs: &dyn Blobs = &data_dir;
@@ -47,6 +47,49 @@ fn what_takes_too_much_space_is_refused() {
     assert!(refused(put(blobs, one, 1, 41)).contains("all sessions"));
     blobs.remove_session(two).expect("removed");
     put(blobs, one, 1, 41).expect("there is room");
+}
+
+#[test]
+fn the_sessions_of_a_client_share_its_space() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let limits = DiskLimits {
+        client: 100,
+        ..DiskLimits::NONE
+    };
+    let data_dir = open(folder.path(), limits).expect("usable");
+    let sessions = [(); 5].map(|()| SessionId::new_v4());
+    let [one, two, other, nobodys, strangers] = sessions;
+    for (session, creator) in [
+        (one, Some("a")),
+        (two, Some("a")),
+        (other, Some("b")),
+        (nobodys, None),
+        (strangers, None),
+    ] {
+        data_dir.create_session(session).expect("a new session");
+        data_dir.charge(session, creator.map(Arc::from));
+    }
+    put(&data_dir, one, 1, 60).expect("there is room");
+    let error = put(&data_dir, two, 1, 41).expect_err("too much");
+    assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
+    assert!(error.to_string().contains("of this client"), "{error}");
+    put(&data_dir, two, 1, 40).expect("there is room");
+    // Others have their own, and a session of nobody has one alone.
+    for session in [other, nobodys, strangers] {
+        put(&data_dir, session, 1, 100).expect("there is room");
+    }
+    data_dir.remove_session(one).expect("removed");
+    put(&data_dir, two, 2, 60).expect("there is room");
+    // The next process counts the same.
+    drop(data_dir);
+    let data_dir = open(folder.path(), limits).expect("usable again");
+    let name = BlobName::Original;
+    let blobs = BTreeMap::from([(name(1), Some(40)), (name(2), Some(60))]);
+    data_dir.restore_session(two, &blobs).expect("restored");
+    data_dir.charge(two, Some("a".into()));
+    data_dir.create_session(one).expect("a new session");
+    data_dir.charge(one, Some("a".into()));
+    put(&data_dir, one, 1, 1).expect_err("too much");
 }
 
 #[test]

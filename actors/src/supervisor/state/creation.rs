@@ -61,6 +61,7 @@ impl State {
             creator,
         };
         let (journals, folders) = (self.journals.clone(), self.folders.clone());
+        let blobs = self.blobs.clone();
         let outbox = self.outbox.clone();
         let outbox = outbox.filter(|outbox| webhook.is_some() || outbox.has_operator());
         let work = async move {
@@ -85,6 +86,7 @@ impl State {
             let create = move || {
                 let first = Record::SessionCreated(Box::new(new.clone()));
                 let journal = journals.create(id, &first)?;
+                blobs.charge(id, new.creator.clone());
                 let begun = Restored::begin(new, journal);
                 Ok(Box::new(Restored { tells, ..begun }))
             };
