@@ -16,6 +16,8 @@ const STREAM: &str = "V:0";
 const TEXT: &str = "tty";
 /// The names of the frames. Relative, because ffmpeg would interpret a `%` in the folder's path.
 const PATTERN: &str = "frame_%05d.jpg";
+/// Ends of ffmpeg's names for the formats of files with one picture.
+const STILLS: [&str; 3] = ["_pipe", "image2", "ico"];
 /// Bytes of each output of ffmpeg that are kept.
 const MAX_OUTPUT_BYTES: u64 = 64 << 10;
 
@@ -38,8 +40,15 @@ pub async fn frames(
     source.push(std::path::absolute(path)?);
 
     let format = probe(&["-show_entries", "format=format_name"], &source, path).await?;
-    if format.trim() == TEXT {
+    let format = format.trim();
+    if format == TEXT {
         return Err(failed("it is text"));
+    }
+    if STILLS.iter().any(|still| format.ends_with(still)) {
+        return Err(ReconstructError::Still {
+            path: path.to_owned(),
+            kind: format.trim_end_matches("_pipe").to_owned(),
+        });
     }
     // Count the frames by decoding them: recordings of browsers have no duration, and a video that
     // was cut without encoding it again has packets that show no frame.
