@@ -3,6 +3,7 @@
 mod files;
 mod terminal;
 mod video;
+mod video_colours;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -51,6 +51,19 @@ pub enum ReconstructError {
         /// ffmpeg's message.
         reason: String,
     },
+    /// ffmpeg cannot make sRGB of an HDR video.
+    #[error(
+        "{path} is an HDR video ({hdr}), and the installed ffmpeg cannot convert its colours: it lacks the \
+         filters {filters}; install an ffmpeg with them (that of Debian, Ubuntu or Fedora has them), or \
+         convert the video to SDR first"
+    )]
+    ToneMapping {
+        path: PathBuf,
+        /// The transfer function.
+        hdr: &'static str,
+        /// Those that are missing.
+        filters: String,
+    },
     /// Neither the file's name nor `--format` names a format.
     #[error(
         "the name {0} does not tell the format; end it in {endings}, or choose one with --format",

@@ -7,6 +7,7 @@ mod output;
 mod progress;
 mod quality;
 mod report;
+mod tone_mapping;
 mod video;
 
 pub use error::ReconstructError;
