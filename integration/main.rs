@@ -12,6 +12,7 @@ mod auth;
 mod binary;
 mod cancel;
 mod command;
+mod cutouts;
 mod data_commands;
 mod degenerate;
 mod delivery;

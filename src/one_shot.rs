@@ -1,7 +1,7 @@
 //! One reconstruction from its first image to its result, in a session of its own.
 //!
 //! It is a client of the session like a socket, with the same limits and the same answers, but it
-//! fails at the first image that the session refuses.
+//! fails at the first image that the session refuses, unless it is to go on without such images.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -56,6 +56,15 @@ impl From<SessionNotFound> for OneShotError {
     }
 }
 
+/// An image that the reconstruction goes on without.
+#[derive(Debug)]
+pub struct RefusedImage {
+    /// Number of the upload, from 0.
+    pub index: usize,
+    /// The session's message.
+    pub message: String,
+}
+
 /// A session, and the client that sends the images and waits for the result.
 pub struct OneShot {
     // The fields are dropped in this order: the client disconnects, then the session ends.
@@ -66,6 +75,9 @@ pub struct OneShot {
     num_uploaded: u32,
     /// Names of the images that the session has neither acknowledged nor refused, oldest first.
     unacknowledged: VecDeque<String>,
+    /// The images that the session has refused, if it goes on without them.
+    refused: Option<Vec<RefusedImage>>,
+    num_refused: u32,
     /// The last result that the session sent.
     result: Option<Arc<Answer>>,
 }
@@ -90,8 +102,24 @@ impl OneShot {
             max_images,
             num_uploaded: 0,
             unacknowledged: VecDeque::new(),
+            refused: None,
+            num_refused: 0,
             result: None,
         })
+    }
+
+    /// Goes on without images that cannot be used.
+    pub fn without_bad_images(mut self) -> Self {
+        self.refused = Some(Vec::new());
+        self
+    }
+
+    /// The images that it has gone on without since the last call.
+    pub fn take_refused(&mut self) -> Vec<RefusedImage> {
+        self.refused
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
     }
 
     /// The memory that all uploads of the program share; see [`upload`](Self::upload).
@@ -146,6 +174,9 @@ impl OneShot {
         while !self.unacknowledged.is_empty() {
             let delivery = self.events.next().await;
             self.handle(delivery)?;
+        }
+        if self.num_refused == self.num_uploaded {
+            return Err(OneShotError::NoImages);
         }
         self.send(ClientMessage::Finalize { id: None }, None)
             .await?;
@@ -221,6 +252,15 @@ impl OneShot {
                 self.unacknowledged.pop_front();
             }
             SessionEvent::Error { code, message, .. } => {
+                let index = self.num_uploaded as usize - self.unacknowledged.len();
+                let goes_on = self.refused.as_mut().filter(|_| is_of_image(code));
+                if let Some(refused) = goes_on
+                    && self.unacknowledged.pop_front().is_some()
+                {
+                    refused.push(RefusedImage { index, message });
+                    self.num_refused += 1;
+                    return Ok(None);
+                }
                 return Err(match self.unacknowledged.pop_front() {
                     Some(name) => OneShotError::Image {
                         name,
@@ -240,4 +280,9 @@ impl OneShot {
         }
         Ok(None)
     }
+}
+
+/// Whether an error says that one image cannot be used, while others can.
+fn is_of_image(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::InvalidImage | ErrorCode::ImageTooLarge)
 }

@@ -18,7 +18,7 @@ const MPEG4: [&str; 4] = ["-c:v", "mpeg4", "-q:v", "2"];
 
 /// Whether ffmpeg is installed. Without it the tests print that they are skipped; if CI is set,
 /// they fail.
-fn has_ffmpeg() -> bool {
+pub(super) fn has_ffmpeg() -> bool {
     let version = Command::new("ffmpeg")
         .arg("-version")
         .stdout(Stdio::null())
@@ -35,7 +35,7 @@ fn has_ffmpeg() -> bool {
 }
 
 /// Runs ffmpeg to write a file; returns its stdout.
-fn ffmpeg(arguments: &[&str], file: &Path) -> Vec<u8> {
+pub(super) fn ffmpeg(arguments: &[&str], file: &Path) -> Vec<u8> {
     let folder = Scene::load().path(0);
     let output = Command::new("ffmpeg")
         .args(["-v", "error", "-nostdin"])
@@ -98,7 +98,11 @@ fn distance(one: &RgbImage, other: &RgbImage) -> u64 {
 
 /// Reconstructs a video; returns the indices of the photos used.
 async fn frames(desk: &Desk, options: &[&str], video: &str) -> Vec<usize> {
-    let arguments = [options, &["-o", "scene.nerfstudio.zip", "--", video]].concat();
+    let arguments = [
+        options,
+        &["--force", "-o", "scene.nerfstudio.zip", "--", video],
+    ]
+    .concat();
     succeeded(&desk.run(&arguments).await);
     desk.nothing_is_left();
     photos(&desk.path("scene.nerfstudio.zip"))
@@ -202,6 +206,7 @@ async fn any_name_of_a_file_or_folder_will_do() {
         let arguments = [
             "--num-frames",
             "2",
+            "--force",
             "-o",
             "scene.nerfstudio.zip",
             "--",

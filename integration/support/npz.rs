@@ -10,19 +10,24 @@ use super::server::Server;
 /// The mean depth of all pixels of a session's result.
 pub async fn mean_depth(server: &Server, client: &Client) -> f64 {
     let path = format!("/ws/session/{}/result?format=npz", client.session);
-    let npz = server.get(&path).await.body;
+    let depths = floats(&server.get(&path).await.body, "depth");
+    assert!(!depths.is_empty());
+    depths.iter().map(|depth| f64::from(*depth)).sum::<f64>() / depths.len() as f64
+}
+
+/// The numbers of an array of single precision in an NPZ file.
+pub fn floats(npz: &[u8], array: &str) -> Vec<f32> {
     let mut zip = ZipArchive::new(Cursor::new(npz)).expect("an NPZ file is a zip file");
-    let mut entry = zip.by_name("depth.npy").expect("depth is in it");
+    let mut entry = zip
+        .by_name(&format!("{array}.npy"))
+        .expect("it is in the file");
     let mut npy = Vec::new();
     entry.read_to_end(&mut npy).expect("it can be read");
     // NPY 1.0: the header's length in bytes 8 and 9, the header, then the data.
     let header = usize::from(u16::from_le_bytes([npy[8], npy[9]]));
-    let depths: Vec<f64> = npy[10 + header..]
-        .as_chunks::<4>()
-        .0
+    let (numbers, _) = npy[10 + header..].as_chunks::<4>();
+    numbers
         .iter()
-        .map(|bytes| f64::from(f32::from_le_bytes(*bytes)))
-        .collect();
-    assert!(!depths.is_empty());
-    depths.iter().sum::<f64>() / depths.len() as f64
+        .map(|bytes| f32::from_le_bytes(*bytes))
+        .collect()
 }

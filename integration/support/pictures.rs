@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use image::codecs::jpeg::JpegEncoder;
-use image::{ImageEncoder, ImageFormat, Rgb, RgbImage};
+use image::{ImageBuffer, ImageEncoder, ImageFormat, Pixel, PixelWithColorType, Rgb, RgbImage};
 
 /// Width and height of [`photo`] in pixels.
 pub const PHOTO_SIZE: (u32, u32) = (56, 42);
@@ -154,6 +154,14 @@ pub fn jpeg_with_exif(image: &RgbImage, exif: Vec<u8>) -> Vec<u8> {
 
 /// A PNG of this image.
 pub fn png(image: &RgbImage) -> Vec<u8> {
+    encoded(image)
+}
+
+/// A PNG of an image of any kind.
+pub fn encoded<P>(image: &ImageBuffer<P, Vec<u8>>) -> Vec<u8>
+where
+    P: Pixel<Subpixel = u8> + PixelWithColorType,
+{
     let mut bytes = Cursor::new(Vec::new());
     image
         .write_to(&mut bytes, ImageFormat::Png)

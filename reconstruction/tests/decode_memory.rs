@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pointstream_reconstruction::image::{
     DecodeError, DecodeLimits, DecodingNeed, Format, ProcessResMethod, decode, preprocess,
-    processed_size,
+    preprocess_hidden, processed_size,
 };
 
 /// Counts what is allocated.
@@ -100,7 +100,11 @@ fn the_header_bounds_what_decoding_takes() {
             let most_stated = need.with_preprocessing(size);
             let (_, most) = measured(|| {
                 let photo = decode(&bytes, &limits).unwrap();
-                preprocess(&photo.image, process_res, method, 14).unwrap()
+                let image = preprocess(&photo.image, process_res, method, 14).unwrap();
+                let hidden = photo.hidden.as_ref();
+                let hidden =
+                    hidden.map(|it| preprocess_hidden(it, process_res, method, 14).unwrap());
+                (image, hidden)
             });
             assert!(
                 most <= most_stated,

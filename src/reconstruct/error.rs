@@ -17,8 +17,27 @@ pub enum ReconstructError {
     Interrupted,
     #[error("cannot read {path}: {source}")]
     Unreadable { path: PathBuf, source: io::Error },
-    #[error("there are no photos (JPEG, PNG or WebP) in the folder {0}")]
+    #[error(
+        "there are no photos (JPEG, PNG or WebP) in the folder {0}; --recursive looks into its folders, too"
+    )]
     EmptyFolder(PathBuf),
+    /// A photo cannot be used.
+    #[error("{path}: {reason}")]
+    Photo { path: PathBuf, reason: String },
+    /// A still picture of a format that is not decoded. It must not be taken for a video: ffmpeg would read the
+    /// first tile of an iPhone's photo.
+    #[error("{path} is {kind}, which is not read; {}", advice(kind))]
+    Still { path: PathBuf, kind: String },
+    /// Nothing is left of the inputs. What is wrong with each was written already.
+    #[error("none of the photos can be used")]
+    NothingLeft,
+    /// The file exists, and `--force` is not given.
+    #[error("{0} exists already; --force replaces it, and --output FILE writes another one")]
+    Exists(PathBuf),
+    #[error(
+        "the result is no text for a terminal; send it to a file or a program, or name one with --output"
+    )]
+    Terminal,
     /// The file may be a video, but ffmpeg is not installed.
     #[error(
         "{0} is no JPEG, PNG or WebP image; if it is a video, install ffmpeg, which reads its \
@@ -31,6 +50,19 @@ pub enum ReconstructError {
         path: PathBuf,
         /// ffmpeg's message.
         reason: String,
+    },
+    /// ffmpeg cannot make sRGB of an HDR video.
+    #[error(
+        "{path} is an HDR video ({hdr}), and the installed ffmpeg cannot convert its colours: it lacks the \
+         filters {filters}; install an ffmpeg with them (that of Debian, Ubuntu or Fedora has them), or \
+         convert the video to SDR first"
+    )]
+    ToneMapping {
+        path: PathBuf,
+        /// The transfer function.
+        hdr: &'static str,
+        /// Those that are missing.
+        filters: String,
     },
     /// Neither the file's name nor `--format` names a format.
     #[error(
@@ -88,6 +120,16 @@ impl ReconstructError {
             path: path.to_owned(),
             source,
         }
+    }
+}
+
+/// What to do with a still picture.
+fn advice(kind: &str) -> &'static str {
+    match kind {
+        "HEIC" => {
+            "export it as JPEG (an iPhone takes JPEG if Settings, Camera, Formats is Most Compatible)"
+        }
+        _ => "export it as JPEG or PNG",
     }
 }
 

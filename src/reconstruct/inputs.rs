@@ -1,24 +1,26 @@
 //! The inputs: photos, folders of photos, and videos.
 
-use std::ffi::OsStr;
+mod folder;
+
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::error::ReconstructError;
-use super::video;
+use pointstream_reconstruction::image::{Detected, SIGNATURE_BYTES, detect};
 
-/// Bytes at the start of a file that show an image's format.
-const SIGNATURE: usize = 12;
-/// Extensions of the photos in a folder, in upper or lower case.
-const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+use super::error::ReconstructError;
+use super::options::IMAGE_LIMITS;
+use super::report::{LeftOut, Report};
+use super::video;
 
 /// An image file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Photo {
+    /// Where its bytes are.
+    file: PathBuf,
+    /// What the user knows it by: for a frame of a video that of the video.
     pub path: PathBuf,
-    /// The file's name, for the session and messages.
+    /// The file's name, for the session and messages. Of a file in a folder's folder also their names.
     pub name: String,
 }
 
@@ -28,151 +30,142 @@ impl Photo {
         Self {
             // The session takes no control characters, and a terminal shows the name.
             name: name.to_string_lossy().replace(char::is_control, "\u{fffd}"),
+            file: path.clone(),
             path,
+        }
+    }
+
+    fn frame(file: PathBuf, video: &Path) -> Self {
+        Self {
+            path: video.to_owned(),
+            ..Self::new(file)
         }
     }
 }
 
-/// The kind of file at a path.
+/// How inputs are chosen.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice {
+    /// Frames of each video.
+    pub num_frames: u32,
+    /// Whether folders in folders are looked into.
+    pub recursive: bool,
+    /// Whether a file that cannot be used is an error.
+    pub strict: bool,
+}
+
+/// What is at a path.
 enum Input {
-    Photos(Vec<Photo>),
+    Photos(Vec<Photo>, Vec<LeftOut>),
     /// A file that is not an image. It may be a video.
     Other(PathBuf),
 }
 
-/// Finds the photos, in the order of the numbers in their names. Writes `num_frames` frames of each
-/// video to a folder below `scratch`.
+/// Finds the photos, in the order of the numbers in their names. Writes frames of each video to a folder
+/// below `scratch`. Files that cannot be used are skipped, and the report names them.
 ///
 /// # Errors
-/// [`ReconstructError`] for the first path that cannot be used.
+/// [`ReconstructError`] for a path that does not exist, for the first one that cannot be used if the choice is
+/// strict or there are no others, and if nothing is left.
 pub async fn collect(
     paths: &[PathBuf],
-    num_frames: u32,
+    choice: Choice,
     scratch: &Path,
+    report: &mut Report,
 ) -> Result<Vec<Photo>, ReconstructError> {
     let mut paths = paths.to_vec();
     alphanumeric_sort::sort_path_slice(&mut paths);
+    let alone = paths.len() == 1;
     let looked = tokio::task::spawn_blocking(move || {
-        paths
-            .into_iter()
-            .map(look)
-            .collect::<Result<Vec<_>, ReconstructError>>()
+        let looked = paths.into_iter().map(|path| {
+            let input = look(&path, choice.recursive);
+            (path, input)
+        });
+        looked.collect::<Vec<_>>()
     });
     let mut photos = Vec::new();
-    for (number, input) in looked
-        .await
-        .map_err(io::Error::other)??
-        .into_iter()
-        .enumerate()
-    {
-        match input {
-            Input::Photos(found) => photos.extend(found),
-            Input::Other(path) => {
-                let folder = scratch.join(format!("video_{number}"));
-                let frames = video::frames(&path, num_frames, &folder).await?;
-                photos.extend(frames.into_iter().map(Photo::new));
+    let looked = looked.await.map_err(io::Error::other)?;
+    for (number, (path, input)) in looked.into_iter().enumerate() {
+        let found = match input {
+            Ok(Input::Photos(found, left_out)) => {
+                report.leave_out(left_out);
+                match found.is_empty() {
+                    true => Err(ReconstructError::EmptyFolder(path.clone())),
+                    false => Ok(found),
+                }
             }
+            Ok(Input::Other(path)) => {
+                let folder = scratch.join(format!("video_{number}"));
+                let frames = video::frames(&path, choice.num_frames, &folder).await;
+                frames.map(|frames| {
+                    let frames = frames.into_iter();
+                    frames.map(|frame| Photo::frame(frame, &path)).collect()
+                })
+            }
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(found) => photos.extend(found),
+            Err(error) if choice.strict || alone || is_mistaken(&error) => return Err(error),
+            Err(error) => report.skip(&path, &error),
         }
     }
-    Ok(photos)
+    match photos.is_empty() {
+        true => Err(ReconstructError::NothingLeft),
+        false => Ok(photos),
+    }
+}
+
+/// Whether the command itself is wrong, and no file: a path is misspelt, or the machine lacks something.
+fn is_mistaken(error: &ReconstructError) -> bool {
+    match error {
+        ReconstructError::Unreadable { source, .. } => source.kind() == io::ErrorKind::NotFound,
+        ReconstructError::System(_) => true,
+        _ => false,
+    }
+}
+
+/// Reads a photo's file.
+///
+/// # Errors
+/// [`ReconstructError`] if it cannot be read or is too large for a photo.
+pub async fn read(photo: &Photo) -> Result<Vec<u8>, ReconstructError> {
+    let unreadable = |source| ReconstructError::unreadable(&photo.path, source);
+    let length = tokio::fs::metadata(&photo.file)
+        .await
+        .map_err(unreadable)?
+        .len();
+    let most = IMAGE_LIMITS.max_bytes;
+    if length > most as u64 {
+        return Err(ReconstructError::Photo {
+            path: photo.path.clone(),
+            reason: format!("{length} bytes are more than a photo may have ({most})"),
+        });
+    }
+    tokio::fs::read(&photo.file).await.map_err(unreadable)
 }
 
 /// Looks at a path. Blocks on the file system.
-fn look(path: PathBuf) -> Result<Input, ReconstructError> {
-    let unreadable = |source| ReconstructError::unreadable(&path, source);
-    if fs::metadata(&path).map_err(unreadable)?.is_dir() {
-        let photos = photos_in(&path).map_err(unreadable)?;
-        if photos.is_empty() {
-            return Err(ReconstructError::EmptyFolder(path));
-        }
-        return Ok(Input::Photos(photos));
+fn look(path: &Path, recursive: bool) -> Result<Input, ReconstructError> {
+    let unreadable = |source| ReconstructError::unreadable(path, source);
+    if fs::metadata(path).map_err(unreadable)?.is_dir() {
+        let (photos, left_out) = folder::photos_in(path, recursive).map_err(unreadable)?;
+        return Ok(Input::Photos(photos, left_out));
     }
-    let mut start = Vec::with_capacity(SIGNATURE);
-    File::open(&path)
-        .and_then(|file| file.take(SIGNATURE as u64).read_to_end(&mut start))
-        .map_err(unreadable)?;
-    Ok(if is_image(&start) {
-        Input::Photos(vec![Photo::new(path)])
-    } else {
-        Input::Other(path)
-    })
+    match kind(path).map_err(unreadable)? {
+        Detected::Supported(_) => Ok(Input::Photos(vec![Photo::new(path.to_owned())], Vec::new())),
+        Detected::Unsupported(kind) => Err(ReconstructError::Still {
+            path: path.to_owned(),
+            kind: kind.to_owned(),
+        }),
+        Detected::Video | Detected::Unknown => Ok(Input::Other(path.to_owned())),
+    }
 }
 
-/// The photos of a folder by their extensions. Ignores folders in it and hidden files: macOS writes
-/// a `._photo.jpg` beside a photo, which is not an image.
-fn photos_in(folder: &Path) -> io::Result<Vec<Photo>> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_name().as_bytes().starts_with(b".") {
-            continue;
-        }
-        let path = entry.path();
-        let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
-        let known = EXTENSIONS
-            .iter()
-            .any(|known| extension.eq_ignore_ascii_case(known));
-        if known && path.is_file() {
-            paths.push(path);
-        }
-    }
-    alphanumeric_sort::sort_path_slice(&mut paths);
-    Ok(paths.into_iter().map(Photo::new).collect())
-}
-
-/// Whether a file begins like an image that can be decoded.
-fn is_image(start: &[u8]) -> bool {
-    start.starts_with(b"\xff\xd8\xff")
-        || start.starts_with(b"\x89PNG\r\n\x1a\n")
-        || (start.starts_with(b"RIFF") && start.get(8..SIGNATURE) == Some(b"WEBP"))
-}
-
-#[cfg(test)]
-mod tests {
-    use tempfile::TempDir;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn photos_are_sorted_by_the_numbers_in_their_names() {
-        let folder = TempDir::new().expect("writable");
-        for name in ["img10.JPG", "img2.jpg", "img1.png"] {
-            fs::write(folder.path().join(name), b"\xff\xd8\xff").expect("writable");
-        }
-        // Files that systems and programs write beside photos.
-        for name in [
-            "._img1.png",
-            ".DS_Store",
-            ".jpg",
-            "Thumbs.db",
-            "desktop.ini",
-            "img2.xmp",
-            "img2.jpg.xmp",
-            "img2.json",
-            "img2",
-        ] {
-            fs::write(folder.path().join(name), b"\0\x05\x16\x07").expect("writable");
-        }
-        fs::create_dir(folder.path().join("folder.jpg")).expect("writable");
-        let collected = async |paths: &[PathBuf]| {
-            let photos = collect(paths, 1, folder.path()).await.expect("photos");
-            photos
-                .into_iter()
-                .map(|photo| photo.name)
-                .collect::<Vec<_>>()
-        };
-        let expected = ["img1.png", "img2.jpg", "img10.JPG"];
-        assert_eq!(collected(&[folder.path().to_owned()]).await, expected);
-        let paths = ["img10.JPG", "img2.jpg", "img1.png"].map(|name| folder.path().join(name));
-        assert_eq!(collected(&paths).await, expected);
-    }
-
-    #[test]
-    fn images_are_recognised_by_their_first_bytes() {
-        assert!(is_image(b"\xff\xd8\xff\xe0"));
-        assert!(is_image(b"\x89PNG\r\n\x1a\n\0\0\0\r"));
-        assert!(is_image(b"RIFF\x10\0\0\0WEBP"));
-        assert!(!is_image(b"RIFF\x10\0\0\0AVI "));
-        assert!(!is_image(b""));
-    }
+/// What a file is, by its first bytes.
+fn kind(path: &Path) -> io::Result<Detected> {
+    let mut start = Vec::with_capacity(SIGNATURE_BYTES);
+    let file = File::open(path)?;
+    file.take(SIGNATURE_BYTES as u64).read_to_end(&mut start)?;
+    Ok(detect(&start))
 }

@@ -6,27 +6,29 @@ mod options;
 mod output;
 mod progress;
 mod quality;
+mod report;
+mod tone_mapping;
 mod video;
 
 pub use error::ReconstructError;
 pub use options::ReconstructOptions;
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
 
 use pointstream_actors::{ResultFile, ResultFormat, ResultMetadata, System, Verdict};
 use pointstream_inference::resolve_devices;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use self::inputs::Photo;
+use self::inputs::{Choice, Photo};
 use self::output::Output;
 use self::progress::Bar;
+use self::report::Report;
 use crate::models;
-use crate::one_shot::OneShot;
+use crate::one_shot::{OneShot, OneShotError};
 use crate::signals::Signals;
 
 /// The beginning of the temporary folder's name.
@@ -76,10 +78,26 @@ async fn run_job(
     folder: &Path,
     stop: &CancellationToken,
 ) -> Result<(), ReconstructError> {
-    let begin = Instant::now();
+    let mut report = Report::new(&options);
+    let done = make(&options, folder, stop, &mut report).await;
+    report.write(done.as_ref().err());
+    done
+}
+
+async fn make(
+    options: &ReconstructOptions,
+    folder: &Path,
+    stop: &CancellationToken,
+    report: &mut Report,
+) -> Result<(), ReconstructError> {
     // Check the paths first: fetching and loading the model takes long.
-    let output = Output::new(options.output.clone(), options.format)?;
-    let collected = inputs::collect(&options.inputs, options.num_frames, folder);
+    let output = Output::new(options.output.clone(), options.format, options.force)?;
+    let choice = Choice {
+        num_frames: options.num_frames,
+        recursive: options.recursive,
+        strict: options.strict,
+    };
+    let collected = inputs::collect(&options.inputs, choice, folder, report);
     let photos = until_stopped(stop, collected).await?;
 
     let choice = options.model.device.clone();
@@ -90,7 +108,8 @@ async fn run_job(
     let settings = options.settings(folder.join("data"), Arc::new(model), devices);
     let system = System::start(settings).await?;
     let format = output.format();
-    let done = until_stopped(stop, reconstruct(&system, &options, &photos, format)).await;
+    let work = reconstruct(&system, options, &photos, format, report);
+    let done = until_stopped(stop, work).await;
     if !stop.is_cancelled() {
         system.drain().await;
     }
@@ -100,9 +119,8 @@ async fn run_job(
     if metadata.quality.verdict == Verdict::Failed {
         return Err(ReconstructError::Failed(output.into_path()));
     }
-    let path = output.save(file.bytes).await?;
-    report(&path, &metadata, begin);
-    Ok(())
+    report.saved(format, file.bytes.len());
+    output.save(file.bytes).await
 }
 
 /// Runs a task until it ends or `stop` is cancelled.
@@ -121,40 +139,80 @@ async fn reconstruct(
     options: &ReconstructOptions,
     photos: &[Photo],
     format: ResultFormat,
+    report: &mut Report,
 ) -> Result<(ResultFile, Arc<ResultMetadata>), ReconstructError> {
     let config = options
         .session
         .config(photos.len(), &system.config_limits())?;
-    let mut one_shot = OneShot::begin(system, config, None).await?;
+    let mut one_shot = OneShot::begin(system, config, None)
+        .await?
+        .without_bad_images();
     let mut bar = Bar::new(photos.len());
+    // Those that are sent, as the session counts them; `None` for one that it has refused.
+    let mut sent: Vec<Option<&Photo>> = Vec::new();
+    let mut skipping = Skipping {
+        strict: options.strict,
+        alone: photos.len() == 1,
+        report,
+    };
     for photo in photos {
-        let bytes = tokio::fs::read(&photo.path)
-            .await
-            .map_err(|source| ReconstructError::unreadable(&photo.path, source))?;
-        one_shot
-            .upload(Some(photo.name.clone()), bytes.into(), None)
-            .await?;
+        match inputs::read(photo).await {
+            Ok(bytes) => {
+                sent.push(Some(photo));
+                let name = Some(photo.name.clone());
+                one_shot.upload(name, bytes.into(), None).await?;
+            }
+            Err(error) => skipping.skip(photo, error)?,
+        }
+        skipping.refused(&mut one_shot, &mut sent)?;
         bar.uploaded();
     }
-    one_shot.start().await?;
+    let started = one_shot.start().await;
+    skipping.refused(&mut one_shot, &mut sent)?;
+    match started {
+        Err(OneShotError::NoImages) => return Err(ReconstructError::NothingLeft),
+        started => started?,
+    }
     let (answer, session) = one_shot.result(|progress| bar.show(progress)).await?;
     bar.done();
     let file = session.handle().file(format).await?;
     let file = file.ok_or(ReconstructError::NoResult)?;
+    report.made(sent.into_iter().flatten(), answer.metadata.clone());
     Ok((file, answer.metadata.clone()))
 }
 
-/// Writes what the file holds to stdout.
-fn report(path: &Path, metadata: &ResultMetadata, begin: Instant) {
-    // A closed pipe is not a failure.
-    let _ = writeln!(
-        io::stdout(),
-        "{}: {} points of {} photos, quality {}, made by {} in {:.1} s",
-        path.display(),
-        metadata.num_points,
-        metadata.quality.used(),
-        metadata.quality.verdict,
-        metadata.model,
-        begin.elapsed().as_secs_f64(),
-    );
+/// Photos that cannot be used.
+struct Skipping<'a> {
+    strict: bool,
+    /// Whether there is one photo only: then what is wrong with it is the error.
+    alone: bool,
+    report: &'a mut Report,
+}
+
+impl Skipping<'_> {
+    fn skip(&mut self, photo: &Photo, error: ReconstructError) -> Result<(), ReconstructError> {
+        if self.strict || self.alone {
+            return Err(error);
+        }
+        self.report.skip(&photo.path, &error);
+        Ok(())
+    }
+
+    /// Skips those that the session has refused.
+    fn refused(
+        &mut self,
+        one_shot: &mut OneShot,
+        sent: &mut [Option<&Photo>],
+    ) -> Result<(), ReconstructError> {
+        for refused in one_shot.take_refused() {
+            if let Some(photo) = sent.get_mut(refused.index).and_then(Option::take) {
+                let error = ReconstructError::Photo {
+                    path: photo.path.clone(),
+                    reason: refused.message,
+                };
+                self.skip(photo, error)?;
+            }
+        }
+        Ok(())
+    }
 }

@@ -26,7 +26,7 @@ use crate::options::default_decode_memory;
 const NO_TIMEOUT: Duration = Duration::from_secs(30 * 86_400);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Larger files are not photos. Without a limit, a damaged file could use all memory.
-const IMAGE_LIMITS: DecodeLimits = DecodeLimits {
+pub(super) const IMAGE_LIMITS: DecodeLimits = DecodeLimits {
     max_bytes: 1 << 30,
     max_pixels: 1_000_000_000,
 };
@@ -42,7 +42,7 @@ const FEATURE_BYTES: usize = 4 << 30;
 #[derive(Debug, Args)]
 pub struct ReconstructOptions {
     /// Photos (JPEG, PNG, WebP), folders of photos, and videos. They are sorted by the numbers in
-    /// their names: 2.jpg comes before 10.jpg.
+    /// their names: 2.jpg comes before 10.jpg. Of a folder all photos are taken, whatever their names.
     #[arg(required = true, value_name = "PHOTOS")]
     pub inputs: Vec<PathBuf>,
 
@@ -51,6 +51,22 @@ pub struct ReconstructOptions {
 
     #[arg(long, help = format_help())]
     pub format: Option<ResultFormat>,
+
+    /// Replaces the file if it exists.
+    #[arg(short, long)]
+    pub force: bool,
+
+    /// Takes also the photos of folders in folders. Links to folders are not followed.
+    #[arg(short, long)]
+    pub recursive: bool,
+
+    /// Stops at the first file that cannot be used. Without it, such files are skipped and named.
+    #[arg(long)]
+    pub strict: bool,
+
+    /// Writes a report as JSON to stdout, in place of a sentence; with --output - to stderr.
+    #[arg(long)]
+    pub json: bool,
 
     /// Frames to take of a video, evenly spread over it; all if it has fewer. Needs ffmpeg.
     #[arg(long, value_name = "COUNT", default_value_t = 20,
@@ -124,7 +140,7 @@ pub struct SessionOptions {
 
 fn output_help() -> String {
     let endings = word_list(ResultFormat::endings(), "or");
-    format!("The file to write. The end of its name selects the format: {endings}")
+    format!("The file to write, or - for stdout. The end of its name selects the format: {endings}")
 }
 
 fn format_help() -> String {

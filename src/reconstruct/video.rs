@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
 use super::error::ReconstructError;
+use super::tone_mapping::{self, Hdr};
 
 /// The first video stream that is not a cover picture.
 const STREAM: &str = "V:0";
@@ -16,6 +17,15 @@ const STREAM: &str = "V:0";
 const TEXT: &str = "tty";
 /// The names of the frames. Relative, because ffmpeg would interpret a `%` in the folder's path.
 const PATTERN: &str = "frame_%05d.jpg";
+/// Makes square pixels of others: those of DV and of anamorphic lenses, for example. No side is made smaller. A
+/// ratio near 1 comes from rounding, and one beyond these bounds is a mistake of the file.
+const SQUARE_PIXELS: &str = "scale=round(iw*if(gt(abs(sar-1)\\,0.01)\\,clip(sar\\,1\\,4)\\,1)):\
+                             round(ih*if(gt(abs(sar-1)\\,0.01)\\,clip(1/sar\\,1\\,4)\\,1)),setsar=1";
+
+/// What ffprobe tells about colours.
+const COLOURS: &str = "stream=color_space,color_transfer,color_primaries";
+/// Ends of ffmpeg's names for the formats of files with one picture.
+const STILLS: [&str; 3] = ["_pipe", "image2", "ico"];
 /// Bytes of each output of ffmpeg that are kept.
 const MAX_OUTPUT_BYTES: u64 = 64 << 10;
 
@@ -38,8 +48,15 @@ pub async fn frames(
     source.push(std::path::absolute(path)?);
 
     let format = probe(&["-show_entries", "format=format_name"], &source, path).await?;
-    if format.trim() == TEXT {
+    let format = format.trim();
+    if format == TEXT {
         return Err(failed("it is text"));
+    }
+    if STILLS.iter().any(|still| format.ends_with(still)) {
+        return Err(ReconstructError::Still {
+            path: path.to_owned(),
+            kind: format.trim_end_matches("_pipe").to_owned(),
+        });
     }
     // Count the frames by decoding them: recordings of browsers have no duration, and a video that
     // was cut without encoding it again has packets that show no frame.
@@ -51,11 +68,18 @@ pub async fn frames(
         return Err(failed("it has no frames"));
     };
 
+    let hdr = tone_mapping(&source, path).await?;
+    let mut filters = choice(count, all);
+    if let Some(hdr) = hdr {
+        filters = format!("{filters},{}", hdr.filters());
+    }
+    let filters = format!("{filters},{SQUARE_PIXELS}");
+
     tokio::fs::create_dir(folder).await?;
     let mut decode = Command::new("ffmpeg");
     decode.current_dir(folder);
     decode.args(["-v", "error", "-nostdin", "-i"]).arg(&source);
-    decode.args(["-map", &format!("0:{STREAM}"), "-vf", &choice(count, all)]);
+    decode.args(["-map", &format!("0:{STREAM}"), "-vf", &filters]);
     // One frame in each second, as the filter numbers them: ffmpeg fills gaps with copies.
     decode.args(["-r", "1", "-frames:v", &count.to_string(), "-q:v", "2"]);
     succeed(decode.arg(PATTERN), path).await?;
@@ -70,6 +94,36 @@ pub async fn frames(
     }
     alphanumeric_sort::sort_path_slice(&mut frames);
     Ok(frames)
+}
+
+/// How the frames become sRGB, if they are HDR.
+async fn tone_mapping(source: &OsStr, path: &Path) -> Result<Option<Hdr>, ReconstructError> {
+    let entries = [
+        "-of",
+        "default=noprint_wrappers=1",
+        "-select_streams",
+        STREAM,
+    ];
+    let colours = probe(
+        &[&entries[..], &["-show_entries", COLOURS]].concat(),
+        source,
+        path,
+    )
+    .await?;
+    let Some(hdr) = Hdr::find(&colours) else {
+        return Ok(None);
+    };
+    let mut list = Command::new("ffmpeg");
+    let list = succeed(list.args(["-v", "error", "-filters"]), path).await?;
+    let missing = tone_mapping::missing(&String::from_utf8_lossy(&list));
+    if missing.is_empty() {
+        return Ok(Some(hdr));
+    }
+    Err(ReconstructError::ToneMapping {
+        path: path.to_owned(),
+        hdr: hdr.name(),
+        filters: missing.join(" and "),
+    })
 }
 
 /// The filter that passes `count` of `all` frames, one in each second.

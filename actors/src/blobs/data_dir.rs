@@ -6,7 +6,7 @@
 //! <data dir>/webhooks.sqlite                    messages of webhooks, and to whom they go
 //! <data dir>/sessions/<id>/journal.sqlite       what has happened in the session
 //! <data dir>/sessions/<id>/1.image              an image as the client sent it
-//! <data dir>/sessions/<id>/1.rgb                the same, oriented and resized: rows of RGB bytes
+//! <data dir>/sessions/<id>/1.rgb                the same, oriented and resized: RGB, hidden pixels
 //! <data dir>/sessions/<id>/<uuid>.safetensors   a prediction, until its point cloud is made
 //! <data dir>/sessions/<id>/2.glb                the newest result
 //! <data dir>/sessions/<id>/2.npz                the data of its other formats, and one of them

@@ -21,7 +21,7 @@ pub(crate) struct BlobKey {
 pub(crate) enum BlobName {
     /// An image as the client sent it.
     Original(u64),
-    /// The same image, oriented and resized: rows of RGB bytes.
+    /// The same image, oriented and resized, and which of its pixels are hidden.
     Prepared(u64),
     /// A prediction: until its point cloud is made, or as a chunk of the session's map.
     Prediction(Uuid),

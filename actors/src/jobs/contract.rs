@@ -58,6 +58,7 @@ fn frame(session: SessionId, number: u64) -> JobFrame {
             name: BlobName::Prepared(number),
         },
         size: SIZE,
+        has_hidden: false,
         camera: None,
         hint: CameraHint::of_photo(&CameraTags::default(), SIZE),
         placed: None,

@@ -99,10 +99,13 @@ pub(crate) enum JobPriority {
 /// A frame of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct JobFrame {
-    /// The prepared frame: rows of RGB bytes.
+    /// The file of the prepared frame.
     pub blob: BlobKey,
     /// Its size.
     pub size: FrameSize,
+    /// Whether pixels are hidden; the file tells which.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_hidden: bool,
     /// Its camera at this size, if the client knows it.
     pub camera: Option<KnownCamera>,
     /// What its file says about its camera, at this size.

@@ -106,6 +106,7 @@ impl StoredImages {
                     let outcome = Ok(StoredImage {
                         bytes: image.bytes,
                         size: image.size,
+                        has_hidden: image.has_hidden,
                         camera: image.camera,
                         statistics: image.statistics,
                         hint: image.hint,

@@ -46,6 +46,7 @@ impl Context {
         JobFrame {
             blob: self.key(BlobName::Prepared(image.number)),
             size: image.size,
+            has_hidden: image.has_hidden,
             camera: image.camera,
             hint: image.hint,
             placed: None,

@@ -19,6 +19,8 @@ pub(crate) struct StoredImage {
     pub bytes: u64,
     /// Size of the prepared frame.
     pub size: FrameSize,
+    /// Whether pixels of the prepared frame are hidden.
+    pub has_hidden: bool,
     /// The camera of the prepared frame.
     pub camera: Option<KnownCamera>,
     /// What its pixels tell about its use.

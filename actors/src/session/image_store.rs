@@ -4,7 +4,7 @@ use bytes::Bytes;
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::{
     DecodeLimits, DecodingNeed, ImageStatistics, ProcessResMethod, decode, preprocess,
-    processed_region, processed_size,
+    preprocess_hidden, processed_region, processed_size,
 };
 use pointstream_reconstruction::model::{CameraHint, KnownCamera};
 
@@ -15,6 +15,7 @@ use super::message::SessionMessage;
 use crate::blobs::{BlobName, Blobs};
 use crate::blocking::WorkFailed;
 use crate::client_message::ImageUpload;
+use crate::frames::frame_file;
 use crate::session_config::SessionConfig;
 use crate::upload_memory::UploadLease;
 
@@ -71,7 +72,7 @@ pub(super) fn store(
             } = image;
             let prepared = preparation.run(&bytes, camera)?;
             let original = (!is_stored).then_some(&bytes[..]);
-            write(&job, number, original, &prepared.pixels)?;
+            write(&job, number, original, &prepared.file)?;
             Ok(prepared.stored)
         });
         let stored = stored.await?;
@@ -160,8 +161,7 @@ struct Preparation {
 }
 
 struct PreparedImage {
-    /// Rows of RGB bytes.
-    pixels: Vec<u8>,
+    file: Vec<u8>,
     stored: StoredImage,
 }
 
@@ -181,6 +181,10 @@ impl Preparation {
     fn run(&self, bytes: &[u8], camera: SourceCamera) -> Result<PreparedImage, ImageError> {
         let photo = decode(bytes, &self.limits)?;
         let prepared = preprocess(&photo.image, self.process_res, self.method, self.patch_size)?;
+        let hidden = photo.hidden.as_ref().map(|hidden| {
+            preprocess_hidden(hidden, self.process_res, self.method, self.patch_size)
+        });
+        let hidden = hidden.transpose()?.flatten();
         let size = FrameSize::of(&prepared);
         let source = FrameSize::of(&photo.image);
         let region = processed_region(source, self.process_res, self.method, self.patch_size)?;
@@ -203,10 +207,11 @@ impl Preparation {
         let statistics = ImageStatistics::of(&prepared);
         let hint = CameraHint::of_photo(&photo.camera, source);
         Ok(PreparedImage {
-            pixels: prepared.into_raw(),
+            file: frame_file(prepared, hidden.as_ref()),
             stored: StoredImage {
                 bytes: bytes.len() as u64,
                 size,
+                has_hidden: hidden.is_some(),
                 camera,
                 statistics,
                 hint: hint.of_region(source, region, size),

@@ -17,14 +17,12 @@ use super::stored_result::StoredResult;
 use crate::blobs::{BlobName, Blobs};
 use crate::blocking::WorkFailed;
 use crate::error_kind::ErrorKind;
+use crate::frames::frame_file_bytes;
 use crate::ids::SessionId;
 use crate::journal::{JournalError, JournalFile, Journals, Recorded, Records};
 use crate::metrics::Metrics;
 use crate::outbox::Event;
 use crate::session_event::SessionEvent;
-
-/// Bytes of a pixel of a prepared image.
-const PIXEL: u64 = 3;
 
 /// What a session begins or goes on with.
 pub(crate) struct Restored {
@@ -270,11 +268,10 @@ fn expected_files(ledger: &Ledger, map: Option<&StoredMap>) -> BTreeMap<BlobName
     let names = ledger.files().into_iter().chain(of_map);
     let mut files: BTreeMap<_, _> = names.map(|name| (name, None)).collect();
     for image in ledger.images() {
-        let pixels = u64::from(image.size.width) * u64::from(image.size.height);
         files.insert(BlobName::Original(image.number), Some(image.bytes));
         files.insert(
             BlobName::Prepared(image.number),
-            Some(pixels.saturating_mul(PIXEL)),
+            Some(frame_file_bytes(image.size, image.has_hidden)),
         );
     }
     if let Some(result) = ledger.result() {

@@ -14,6 +14,7 @@ use crate::geometry::FrameSize;
 
 use super::exif::CameraTags;
 use super::format::{Detected, Format, detect};
+use super::hidden::HiddenPixels;
 use super::need::{Header, png_limit};
 use super::{colour, jpeg, png, unread, webp};
 
@@ -90,8 +91,10 @@ pub enum DecodeError {
 /// A decoded photo.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Photo {
-    /// Upright.
+    /// Upright. Hidden pixels are grey.
     pub image: RgbImage,
+    /// Its transparent pixels, if there are any.
+    pub hidden: Option<HiddenPixels>,
     /// What the file says about its camera.
     pub camera: CameraTags,
 }
@@ -99,7 +102,8 @@ pub struct Photo {
 /// Decodes a JPEG, PNG or WebP file to upright 8-bit RGB. The content decides on the format.
 ///
 /// - The orientation in the metadata (EXIF) is applied.
-/// - Grey and palette images become RGB. Alpha is dropped; the stored colours stay.
+/// - Grey and palette images become RGB.
+/// - Pixels that are less than half opaque lose their colours; others keep those that are stored.
 /// - Of 16 bits per channel the upper 8 are kept.
 /// - Colours are converted to sRGB by the file's profile (ICC) if it is one of RGB; else they are taken
 ///   as sRGB.
@@ -195,14 +199,20 @@ fn pixels<D: ImageDecoder>(
     let orientation = exif.and_then(Orientation::from_exif_chunk);
     let profile = decoder.icc_profile().unwrap_or(None);
     let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    let hidden = HiddenPixels::of(&image);
     let mut image = to_rgb(image);
     if let Some(profile) = profile {
         colour::to_srgb(&mut image, &profile);
     }
+    if let Some(hidden) = &hidden {
+        hidden.cover(&mut image);
+    }
+    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
     let mut upright = DynamicImage::ImageRgb8(image);
-    upright.apply_orientation(orientation.unwrap_or(Orientation::NoTransforms));
+    upright.apply_orientation(orientation);
     Ok(Photo {
         image: upright.into_rgb8(),
+        hidden: hidden.map(|hidden| hidden.upright(orientation)),
         camera: exif.map(CameraTags::read).unwrap_or_default(),
     })
 }
@@ -221,6 +231,7 @@ pub(super) fn check_file(bytes: &[u8], limits: &DecodeLimits) -> Result<Format, 
     match detect(bytes) {
         Detected::Supported(format) => Ok(format),
         Detected::Unsupported(name) => Err(DecodeError::UnsupportedFormat(name)),
+        Detected::Video => Err(DecodeError::UnsupportedFormat("video")),
         Detected::Unknown => Err(DecodeError::UnknownFormat),
     }
 }

@@ -23,18 +23,23 @@ impl fmt::Display for Format {
     }
 }
 
-/// The format of a file.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Detected {
+/// What a file is, by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detected {
     Supported(Format),
-    /// A format that is not decoded; its name for the error message.
+    /// A still picture, or a document, that is not decoded; its name for the error message.
     Unsupported(&'static str),
+    /// A container for videos. It may also have only sound.
+    Video,
     Unknown,
 }
 
+/// First bytes of a file that show what it is.
+pub const SIGNATURE_BYTES: usize = 64;
+
 /// Finds the format by the signature at the start of `bytes`.
-pub(super) fn detect(bytes: &[u8]) -> Detected {
-    use Detected::{Supported, Unknown, Unsupported};
+pub fn detect(bytes: &[u8]) -> Detected {
+    use Detected::{Supported, Unknown, Unsupported, Video};
     match bytes {
         [0xff, 0xd8, 0xff, ..] => Supported(Format::Jpeg),
         [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, ..] => Supported(Format::Png),
@@ -57,17 +62,54 @@ pub(super) fn detect(bytes: &[u8]) -> Detected {
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Unsupported("TIFF"),
         // The length of the file follows "BM", then four bytes that are always zero.
         [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => Unsupported("BMP"),
-        [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => match brand.get(..4) {
-            Some(b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1") => {
-                Unsupported("HEIC")
-            }
-            Some(b"avif" | b"avis") => Unsupported("AVIF"),
-            _ => Unsupported("video"),
-        },
+        [a, b, c, d, b'f', b't', b'y', b'p', ..] => {
+            let length = u32::from_be_bytes([*a, *b, *c, *d]);
+            let end = usize::try_from(length).map_or(bytes.len(), |end| end.min(bytes.len()));
+            still_of_brands(bytes.get(8..end).unwrap_or_default()).map_or(Video, Unsupported)
+        }
+        [0x1a, 0x45, 0xdf, 0xa3, ..] => Video,
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'A',
+            b'V',
+            b'I',
+            b' ',
+            ..,
+        ] => Video,
+        [b'8', b'B', b'P', b'S', ..] => Unsupported("PSD"),
+        [b'v', b'/', b'1', 1, ..] => Unsupported("OpenEXR"),
+        [b'q', b'o', b'i', b'f', ..] => Unsupported("QOI"),
+        [0, 0, 0, 0x0c, b'j', b'P', b' ', b' ', ..] | [0xff, 0x4f, 0xff, 0x51, ..] => {
+            Unsupported("JPEG 2000")
+        }
+        [b'F', b'U', b'J', b'I', b'F', b'I', b'L', b'M', ..] | [b'I', b'I', b'R' | b'U', ..] => {
+            Unsupported("a raw photo")
+        }
         [0xff, 0x0a, ..] | [0, 0, 0, 0x0c, b'J', b'X', b'L', b' ', ..] => Unsupported("JPEG XL"),
         [b'%', b'P', b'D', b'F', ..] => Unsupported("PDF"),
         _ => Unknown,
     }
+}
+
+/// The still picture that a file with these brands has: the main one, four bytes of version, and others. A
+/// file of a still picture has one of its brands among them, a video has none.
+fn still_of_brands(brands: &[u8]) -> Option<&'static str> {
+    let (brands, _) = brands.as_chunks::<4>();
+    brands.iter().find_map(|brand| match brand {
+        b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1" => {
+            Some("HEIC")
+        }
+        b"avif" | b"avis" => Some("AVIF"),
+        b"crx " => Some("a raw photo"),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -76,14 +118,25 @@ mod tests {
 
     #[test]
     fn signatures_give_the_format() {
-        let cases: [(&[u8], Detected); 9] = [
+        let cases: [(&[u8], Detected); 13] = [
             (b"\xff\xd8\xff\xe0", Detected::Supported(Format::Jpeg)),
             (b"\x89PNG\r\n\x1a\n..", Detected::Supported(Format::Png)),
             (b"RIFF\0\0\0\0WEBPVP8 ", Detected::Supported(Format::WebP)),
             (b"RIFF\0\0\0\0WAVEfmt ", Detected::Unknown),
             (b"GIF89a", Detected::Unsupported("GIF")),
             (b"\0\0\0\x18ftypheic", Detected::Unsupported("HEIC")),
-            (b"\0\0\0\x18ftypisom", Detected::Unsupported("video")),
+            (
+                b"\0\0\0\x1cftypMiHB\0\0\0\0mif1heicmiaf",
+                Detected::Unsupported("HEIC"),
+            ),
+            (
+                b"\0\0\0\x14ftypavif\0\0\0\0mif1",
+                Detected::Unsupported("AVIF"),
+            ),
+            (b"\0\0\0\x18ftypisom", Detected::Video),
+            // What follows the box are no brands.
+            (b"\0\0\0\x10ftypqt  \0\0\0\0heic", Detected::Video),
+            (b"\x1a\x45\xdf\xa3....", Detected::Video),
             (b"BM, said the text", Detected::Unknown),
             (b"", Detected::Unknown),
         ];

@@ -5,6 +5,8 @@
 //! 2. [`preprocess`] resizes it to the processing resolution and to multiples of the patch size;
 //! 3. [`center_crop`] crops the frames of one reconstruction to their [`CommonSize`].
 //!
+//! Its [`HiddenPixels`] go the same way: those that were transparent.
+//!
 //! Steps 2 and 3 give the same sizes as the input processor of Depth Anything 3, which resamples
 //! with OpenCV, and the same pixels up to rounding.
 
@@ -12,6 +14,7 @@ mod colour;
 mod decode;
 mod exif;
 mod format;
+mod hidden;
 mod jpeg;
 mod need;
 mod png;
@@ -25,11 +28,12 @@ mod webp;
 
 pub use decode::{DecodeError, DecodeLimits, Photo, decode};
 pub use exif::CameraTags;
-pub use format::Format;
+pub use format::{Detected, Format, SIGNATURE_BYTES, detect};
+pub use hidden::HiddenPixels;
 pub use need::DecodingNeed;
 pub use preprocess::{
     MAX_PROCESSED_PIXELS, PreprocessError, ProcessResMethod, UnknownProcessResMethod, preprocess,
-    processed_region, processed_size,
+    preprocess_hidden, processed_region, processed_size,
 };
 pub use statistics::{ContentHash, ImageStatistics};
 pub use unify::{CommonSize, center_crop, is_croppable};

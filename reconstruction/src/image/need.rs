@@ -8,6 +8,8 @@ use super::{jpeg, png, unread, webp};
 
 /// Bytes of a decoded pixel.
 const RGB: u64 = 3;
+/// Bytes of a pixel that tell whether it is hidden.
+const HIDDEN: u64 = 1;
 /// Bytes of a pixel while an image is turned upright: before and after.
 const TURNED: u64 = 2 * RGB;
 /// Tables and small buffers of the decoders.
@@ -25,6 +27,8 @@ pub struct DecodingNeed {
     /// The most memory that [`decode`](super::decode) takes beside the file, in bytes. For a damaged WebP
     /// file the decoder may ask for 16 MiB more for a moment, which it does not use.
     pub bytes: u64,
+    /// Whether pixels may be hidden.
+    alpha: bool,
 }
 
 impl DecodingNeed {
@@ -51,6 +55,7 @@ impl DecodingNeed {
         Ok(Self {
             size: header.size,
             bytes: file + header.bytes + colours,
+            alpha: header.alpha,
         })
     }
 
@@ -62,7 +67,11 @@ impl DecodingNeed {
         let sides = u64::from(self.size.width.max(self.size.height))
             + u64::from(processed.width.max(processed.height));
         let scaled = 4 * RGB * (processed.pixels() + sides * 64);
-        let preprocessing = RGB * self.size.pixels() + scaled + 64 * sides;
+        let hidden = match self.alpha {
+            true => HIDDEN * (self.size.pixels() + 3 * processed.pixels()),
+            false => 0,
+        };
+        let preprocessing = RGB * self.size.pixels() + scaled + 64 * sides + hidden;
         self.bytes.max(preprocessing)
     }
 }
@@ -81,6 +90,8 @@ pub(super) struct Header {
     pub size: FrameSize,
     /// The most memory for pixels and tables, in bytes.
     pub bytes: u64,
+    /// Whether pixels may be hidden.
+    alpha: bool,
 }
 
 impl Header {
@@ -127,6 +138,7 @@ impl Header {
         Self {
             size: frame.size,
             bytes: decoding.max(TURNED * frame.size.pixels()) + TABLES,
+            alpha: false,
         }
     }
 
@@ -143,6 +155,7 @@ impl Header {
         Self {
             size,
             bytes: per_pixel * pixels + TABLES,
+            alpha: kind != webp::Kind::Lossy,
         }
     }
 }
@@ -156,6 +169,7 @@ struct Png {
     size: FrameSize,
     depth: u8,
     colour: u8,
+    alpha: bool,
 }
 
 impl Png {
@@ -172,6 +186,8 @@ impl Png {
             size: FrameSize::new(side(8..12)?, side(12..16)?),
             depth: chunk[16],
             colour: chunk[17],
+            // A channel of its own, or that of some colours.
+            alpha: chunk[17] & 4 != 0 || png::has_transparency(bytes),
         })
     }
 
@@ -186,13 +202,15 @@ impl Png {
 
     fn header(&self) -> Header {
         let pixels = self.size.pixels();
-        let per_pixel = (self.bytes_per_pixel() + RGB).max(TURNED);
+        let hidden = if self.alpha { HIDDEN } else { 0 };
+        let per_pixel = (self.bytes_per_pixel() + RGB).max(TURNED) + hidden;
         // Each side may be up to 2^32.
         let converted = per_pixel.saturating_mul(pixels);
         let bytes = converted.saturating_add(self.beside_pixels() + TABLES);
         Header {
             size: self.size,
             bytes,
+            alpha: self.alpha,
         }
     }
 

@@ -15,6 +15,11 @@ pub(super) fn has_profile(bytes: &[u8]) -> bool {
     chunk(bytes, b"iCCP").is_some()
 }
 
+/// Whether the file has a transparent colour, or a palette with alpha.
+pub(super) fn has_transparency(bytes: &[u8]) -> bool {
+    chunk(bytes, b"tRNS").is_some()
+}
+
 /// The content of the first chunk of a name.
 fn chunk<'a>(bytes: &'a [u8], name: &[u8; 4]) -> Option<&'a [u8]> {
     let mut rest = bytes.get(SIGNATURE..)?;

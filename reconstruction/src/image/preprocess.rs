@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::geometry::{FrameSize, Region};
 use crate::word_list;
 
+use super::hidden::HiddenPixels;
 use super::resize::{Interpolation, resize};
 
 /// Most pixels of a preprocessed image, also before the second step makes it smaller.
@@ -137,13 +138,42 @@ pub fn preprocess(
     let scaled = scaled.as_ref().unwrap_or(image);
     let FrameSize { width, height } = steps.result;
     let result = if method.crops() {
-        let left = (scaled.width() - width) / 2;
-        let top = (scaled.height() - height) / 2;
+        let (left, top) = steps.margins();
         imageops::crop_imm(scaled, left, top, width, height).to_image()
     } else {
         resize_if_needed(scaled, steps.result).unwrap_or_else(|| scaled.clone())
     };
     Ok(result)
+}
+
+/// The hidden pixels of the image that [`preprocess`] makes; `None` if it has none.
+///
+/// # Errors
+///
+/// Those of [`processed_size`].
+pub fn preprocess_hidden(
+    hidden: &HiddenPixels,
+    process_res: u32,
+    method: ProcessResMethod,
+    patch_size: u32,
+) -> Result<Option<HiddenPixels>, PreprocessError> {
+    let steps = plan(hidden.size(), process_res, method, patch_size)?;
+    let Some(scaled) = resize_hidden(hidden, steps.scaled) else {
+        return Ok(None);
+    };
+    Ok(if method.crops() {
+        let (left, top) = steps.margins();
+        scaled.cropped(left, top, steps.result)
+    } else {
+        resize_hidden(&scaled, steps.result)
+    })
+}
+
+fn resize_hidden(hidden: &HiddenPixels, size: FrameSize) -> Option<HiddenPixels> {
+    match interpolation(hidden.size(), size) {
+        Some(interpolation) => hidden.resized(size, interpolation),
+        None => Some(hidden.clone()),
+    }
 }
 
 /// The size that [`preprocess`] gives an image of size `image`.
@@ -200,6 +230,14 @@ struct Steps {
     result: FrameSize,
 }
 
+impl Steps {
+    /// The left and the top margin of a crop.
+    fn margins(&self) -> (u32, u32) {
+        let left = (self.scaled.width - self.result.width) / 2;
+        (left, (self.scaled.height - self.result.height) / 2)
+    }
+}
+
 fn plan(
     image: FrameSize,
     process_res: u32,
@@ -250,16 +288,20 @@ fn nearest_multiple(side: u32, patch_size: u32) -> u32 {
     }
 }
 
-/// Resizes an image unless it has the size already. Cubic as soon as one side grows.
+/// Resizes an image unless it has the size already.
 fn resize_if_needed(image: &RgbImage, size: FrameSize) -> Option<RgbImage> {
-    let source = FrameSize::of(image);
+    let interpolation = interpolation(FrameSize::of(image), size)?;
+    Some(resize(image, size, interpolation))
+}
+
+/// `None` if nothing is resized. Cubic as soon as one side grows.
+fn interpolation(source: FrameSize, size: FrameSize) -> Option<Interpolation> {
     if source == size {
         return None;
     }
     let grows = size.width > source.width || size.height > source.height;
-    let interpolation = match grows {
+    Some(match grows {
         true => Interpolation::Cubic,
         false => Interpolation::Area,
-    };
-    Some(resize(image, size, interpolation))
+    })
 }

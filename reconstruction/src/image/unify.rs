@@ -99,13 +99,19 @@ fn share(frame: FrameSize, size: FrameSize) -> f64 {
 /// as in torchvision's `CenterCrop`.
 pub fn center_crop(image: &RgbImage, size: FrameSize) -> RgbImage {
     let whole = FrameSize::of(image);
-    let size = size.min(whole);
+    let (left, top, size) = centre(whole, size);
     if size == whole {
         return image.clone();
     }
+    imageops::crop_imm(image, left, top, size.width, size.height).to_image()
+}
+
+/// The left and the top margin, and the size, of the middle of an image.
+pub(super) fn centre(whole: FrameSize, size: FrameSize) -> (u32, u32, FrameSize) {
+    let size = size.min(whole);
     let left = center_margin(whole.width, size.width);
     let top = center_margin(whole.height, size.height);
-    imageops::crop_imm(image, left, top, size.width, size.height).to_image()
+    (left, top, size)
 }
 
 #[cfg(test)]

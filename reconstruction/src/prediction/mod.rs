@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cloud::UNKNOWN_CONFIDENCE;
 use crate::geometry::{Distortion, FrameSize};
+use crate::image::HiddenPixels;
 
 pub use file::PredictionFileError;
 pub use links::{LINK_NUMBERS, Link, Links};
@@ -111,6 +112,17 @@ impl Prediction {
     pub fn frame_confidence(&self, frame: usize) -> &[f32] {
         let pixels = self.pixels_per_frame();
         &self.confidence[frame * pixels..(frame + 1) * pixels]
+    }
+
+    /// Forgets what is known about the hidden pixels of a frame. They have the size of the frames.
+    pub fn hide(&mut self, frame: usize, hidden: &HiddenPixels) {
+        let pixels = self.pixels_per_frame();
+        let confidence = &mut self.confidence[frame * pixels..(frame + 1) * pixels];
+        for (confidence, hidden) in confidence.iter_mut().zip(hidden.iter()) {
+            if hidden {
+                *confidence = UNKNOWN_CONFIDENCE;
+            }
+        }
     }
 
     /// Makes a frame unregistered.

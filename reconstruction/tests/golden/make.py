@@ -91,12 +91,20 @@ def write_sizes(path: Path) -> None:
     path.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
 
 
+def seen(picture: Image.Image) -> Image.Image:
+    """Return the RGB pixels; those that are less than half opaque are grey."""
+    hidden = picture.convert("RGBA").getchannel("A").point(lambda alpha: 255 * (alpha < 128))
+    rgb = picture.convert("RGB")
+    rgb.paste((128, 128, 128), mask=hidden)
+    return rgb
+
+
 def write_decoded(folder: Path) -> None:
     """Write files of many formats and, for each, NAME.expected.png with its upright RGB pixels."""
 
     def expect(name: str, picture: Image.Image | None = None) -> None:
         if picture is None:
-            picture = ImageOps.exif_transpose(Image.open(folder / name)).convert("RGB")
+            picture = seen(ImageOps.exif_transpose(Image.open(folder / name)))
         picture.save(folder / f"{name}.expected.png", optimize=True)
 
     photo = Image.open(HERE / "sources" / "landscape.png").convert("RGB").crop((40, 30, 93, 67))

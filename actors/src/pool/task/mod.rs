@@ -24,7 +24,7 @@ use super::device_memory::Promise;
 use super::{DeviceMemory, EncodedFrames};
 use crate::blobs::{BlobKey, BlobName, Blobs, remove_in_background};
 use crate::error_kind::ErrorKind;
-use crate::frames::read_frame;
+use crate::frames::{read_frame, read_hidden};
 use crate::jobs::{
     JobDone, JobEvent, JobFailure, JobFrame, JobKind, JobProgress, JobReporter, JobSpec, JobTimings,
 };
@@ -389,7 +389,7 @@ impl TaskJob {
                 Err(_) => ControlFlow::Break(()),
             }
         };
-        let prediction = if self.extends() {
+        let mut prediction = if self.extends() {
             self.extend(model, context, &features, on_step)?
         } else {
             let cameras = known_cameras(&self.spec.frames, size);
@@ -401,6 +401,7 @@ impl TaskJob {
             model.predict(&rows, priors, on_step)?
         };
         timings.model = start.elapsed().as_secs_f64();
+        self.hide_pixels(context, &mut prediction)?;
         self.check(context)?;
         let start = Instant::now();
         let result = self.store(context, &prediction)?;
@@ -455,6 +456,26 @@ impl TaskJob {
             report(done);
         }
         Ok(features.into_iter().flatten().collect())
+    }
+
+    /// Whatever the model says: hidden pixels are never points.
+    fn hide_pixels(
+        &self,
+        context: &TaskContext,
+        prediction: &mut Prediction,
+    ) -> Result<(), JobFailure> {
+        let extends = self.extends();
+        // Those that are not placed, if some are.
+        let predicted = self.spec.frames.iter();
+        let predicted = predicted.filter(|frame| !extends || frame.placed.is_none());
+        for (index, frame) in predicted.enumerate() {
+            let hidden = read_hidden(context.blobs.as_ref(), frame, self.spec.size);
+            let hidden = hidden.map_err(|error| JobFailure::Frame(error.to_string()))?;
+            if let Some(hidden) = hidden {
+                prediction.hide(index, &hidden);
+            }
+        }
+        Ok(())
     }
 
     /// Writes the prediction as a blob. Each attempt has a key of its own: an abandoned attempt may

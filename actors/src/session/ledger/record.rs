@@ -125,6 +125,9 @@ pub(crate) struct Image {
     pub bytes: u64,
     /// Size of the prepared frame.
     pub size: FrameSize,
+    /// Whether pixels of the prepared frame are hidden.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_hidden: bool,
     /// The camera of the prepared frame, if the client knows it.
     pub camera: Option<KnownCamera>,
     /// What the pixels of the prepared frame tell about its use.

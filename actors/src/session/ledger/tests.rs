@@ -55,6 +55,7 @@ pub(in crate::session) fn image(number: u64) -> Record {
         id: MessageId::new("mine").ok(),
         bytes: 1000 + number,
         size: SIZE,
+        has_hidden: number == 2,
         camera: (number == 1).then_some(camera),
         statistics: ImageStatistics::of(&picture()),
         hint: hint(),
@@ -167,6 +168,7 @@ pub(in crate::session) fn result(number: u64, completes: bool) -> Record {
             frames: vec![JobFrame {
                 blob: key,
                 size: SIZE,
+                has_hidden: false,
                 camera: None,
                 hint: hint(),
                 placed: None,

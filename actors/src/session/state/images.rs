@@ -76,6 +76,7 @@ impl State {
                 id: upload.envelope.id.clone(),
                 bytes: stored.bytes,
                 size: stored.size,
+                has_hidden: stored.has_hidden,
                 camera: stored.camera,
                 statistics: stored.statistics,
                 hint: stored.hint,

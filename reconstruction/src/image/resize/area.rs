@@ -1,5 +1,7 @@
 //! Shrinks by the mean over the area that each target pixel covers.
 
+use std::ops::Range;
+
 use ::image::RgbImage;
 
 use crate::geometry::FrameSize;
@@ -43,6 +45,13 @@ pub(super) fn resize(image: &RgbImage, size: FrameSize) -> RgbImage {
         }
     }
     resized
+}
+
+/// The source samples that each target sample is mixed from, in one dimension.
+pub(super) fn mixed(source: u32, target: u32) -> Vec<Range<usize>> {
+    let covers = cover(source, target).into_iter();
+    let ranges = covers.map(|covered| covered.first..covered.first + covered.weights.len());
+    ranges.collect()
 }
 
 /// The consecutive source samples that one target sample covers, in one dimension.

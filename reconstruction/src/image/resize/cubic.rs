@@ -4,6 +4,8 @@
 //! on Acoustics, Speech, and Signal Processing 29(6), 1981, with OpenCV's parameter a = -0.75
 //! (Keys proposes -0.5).
 
+use std::ops::Range;
+
 use ::image::RgbImage;
 
 use crate::geometry::FrameSize;
@@ -40,6 +42,21 @@ pub(super) fn resize(image: &RgbImage, size: FrameSize) -> RgbImage {
         }
     }
     resized
+}
+
+/// The source samples that each target sample is mixed from, in one dimension.
+pub(super) fn mixed(source: u32, target: u32) -> Vec<Range<usize>> {
+    let around = neighbourhoods(source, target).into_iter();
+    let ranges = around.map(|around| {
+        let weighed = around.samples.into_iter().zip(around.weights);
+        let mut samples = weighed
+            .filter(|(_, weight)| *weight != 0.0)
+            .map(|(sample, _)| sample);
+        // They ascend, and their weights add up to 1.
+        let first = samples.next().unwrap_or(around.samples[1]);
+        first..samples.next_back().unwrap_or(first) + 1
+    });
+    ranges.collect()
 }
 
 /// The source samples around one target sample, in one dimension, and their weights.

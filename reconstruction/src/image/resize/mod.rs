@@ -3,7 +3,9 @@
 mod area;
 mod cubic;
 
-use ::image::RgbImage;
+use std::ops::Range;
+
+use ::image::{GrayImage, RgbImage};
 
 use crate::geometry::FrameSize;
 
@@ -26,10 +28,44 @@ pub(super) fn resize(image: &RgbImage, size: FrameSize, interpolation: Interpola
     }
 }
 
+/// The pixels of the resized image that are mixed from a pixel which is not 0, among others. They have
+/// the largest value, the others 0.
+pub(super) fn touched(
+    mask: &GrayImage,
+    size: FrameSize,
+    interpolation: Interpolation,
+) -> GrayImage {
+    let source = FrameSize::from(mask.dimensions());
+    let mixed = |source, target| match interpolation {
+        Interpolation::Area => area::mixed(source, target),
+        Interpolation::Cubic => cubic::mixed(source, target),
+    };
+    let columns = mixed(source.width, size.width);
+    let rows = mixed(source.height, size.height);
+    let stride = source.columns();
+    let mut result = GrayImage::new(size.width, size.height);
+    let mut column = vec![0; stride];
+    for (target, rows) in result.chunks_exact_mut(size.columns()).zip(rows) {
+        column.fill(0);
+        for row in mask.as_raw()[rows.start * stride..rows.end * stride].chunks_exact(stride) {
+            for (sum, pixel) in column.iter_mut().zip(row) {
+                *sum |= pixel;
+            }
+        }
+        for (target, columns) in target.iter_mut().zip(&columns) {
+            let is_touched = column[Range::clone(columns)]
+                .iter()
+                .any(|pixel| *pixel != 0);
+            *target = if is_touched { u8::MAX } else { 0 };
+        }
+    }
+    result
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ::image::Rgb;
+    use ::image::{Luma, Rgb};
 
     #[test]
     fn a_constant_stays_constant() {
@@ -60,5 +96,44 @@ mod tests {
         let image = RgbImage::from_pixel(1, 1, Rgb([1, 2, 3]));
         let resized = resize(&image, FrameSize::new(5, 4), Interpolation::Cubic);
         assert!(resized.pixels().all(|pixel| pixel.0 == [1, 2, 3]));
+    }
+    /// A pixel is touched exactly if another colour of the hidden ones changes it, rounding aside.
+    #[test]
+    fn touched_pixels_are_those_that_change() {
+        let (from, holes) = (FrameSize::new(40, 30), [(0, 0), (13, 9), (14, 9), (39, 21)]);
+        let mut mask = GrayImage::new(from.width, from.height);
+        let plain = RgbImage::from_pixel(from.width, from.height, Rgb([100; 3]));
+        let mut changed = plain.clone();
+        for (x, y) in holes {
+            mask.put_pixel(x, y, Luma([255]));
+            changed.put_pixel(x, y, Rgb([255; 3]));
+        }
+        for (width, height, interpolation) in [
+            (40, 30, Interpolation::Area),
+            (20, 15, Interpolation::Area),
+            (17, 30, Interpolation::Area),
+            (28, 14, Interpolation::Area),
+            (40, 30, Interpolation::Cubic),
+            (80, 60, Interpolation::Cubic),
+            (56, 42, Interpolation::Cubic),
+            (56, 14, Interpolation::Cubic),
+        ] {
+            let size = FrameSize::new(width, height);
+            let [before, after] =
+                [&plain, &changed].map(|image| resize(image, size, interpolation));
+            let touched = touched(&mask, size, interpolation);
+            assert_eq!(touched.dimensions(), (width, height));
+            let mut changes = 0;
+            for ((before, after), touched) in before.pixels().zip(after.pixels()).zip(&*touched) {
+                assert!(before == after || *touched != 0, "{size} {interpolation:?}");
+                changes += usize::from(before != after);
+            }
+            let touched = touched.iter().filter(|pixel| **pixel != 0).count();
+            // A few weights are too small to change a rounded value.
+            assert!(
+                changes > 0 && touched < 2 * changes + 16,
+                "{touched}, {changes} change"
+            );
+        }
     }
 }
