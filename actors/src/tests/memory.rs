@@ -79,6 +79,15 @@ async fn what_the_client_asked_for_is_refused_if_it_does_not_fit() {
     }
 }
 
+/// An image that needs 9 MB to be decoded.
+fn large_png() -> bytes::Bytes {
+    let picture = image::RgbImage::new(1000, 500);
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let png = image::ImageFormat::Png;
+    picture.write_to(&mut bytes, png).expect("a PNG");
+    bytes.into_inner().into()
+}
+
 /// A model of which each frame needs a MiB.
 fn of_one_mib() -> FakeModel {
     FakeModel {
@@ -167,11 +176,7 @@ async fn an_image_that_never_fits_is_refused_and_others_are_decoded_in_turn() {
     settings.decode_memory_bytes = 7 << 20;
     let fixture = Fixture::with(folder, settings).await;
     let mut client = fixture.client().await;
-    let picture = image::RgbImage::new(1000, 500);
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    let png = image::ImageFormat::Png;
-    picture.write_to(&mut bytes, png).expect("a PNG");
-    let image = crate::ImageUpload::new(bytes.into_inner().into());
+    let image = crate::ImageUpload::new(large_png());
     client.send(ClientMessage::Image(image)).await;
     let answer = client.next().await;
     let SessionEvent::Error { code, message, .. } = answer else {
@@ -188,4 +193,97 @@ async fn an_image_that_never_fits_is_refused_and_others_are_decoded_in_turn() {
     }
     let memory = fixture.system.metrics().decode_memory();
     assert_eq!((memory.used, memory.limit), (0, 7 << 20));
+}
+
+#[tokio::test]
+async fn images_that_are_one_too_many_are_not_decoded() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut settings = settings(folder.path(), FakeModel::new(), 1);
+    // One is decoded after the other.
+    settings.decode_memory_bytes = 10 << 20;
+    let fixture = Fixture::with(folder, settings).await;
+    let one = SessionConfig {
+        max_images: 1,
+        ..super::config()
+    };
+    let mut client = fixture.client_of(one).await;
+    let bytes = large_png();
+    // The first one is damaged, which shows only when it is decoded: it takes no place.
+    let damaged = bytes.slice(..bytes.len() * 9 / 10);
+    let all = std::iter::once(damaged).chain(std::iter::repeat_n(bytes, 15));
+    for image in all {
+        let image = crate::ImageUpload::new(image);
+        client.send(ClientMessage::Image(image)).await;
+    }
+    let mut answers = Vec::new();
+    for _ in 0..16 {
+        answers.push(match client.next().await {
+            SessionEvent::Acknowledged { .. } => None,
+            SessionEvent::Error { code, .. } => Some(code),
+            other => panic!("an answer to an image is due, but it is {other:?}"),
+        });
+    }
+    assert_eq!(answers[..2], [Some(ErrorCode::InvalidImage), None]);
+    assert_eq!(answers[2..], [Some(ErrorCode::TooManyImages); 14]);
+    // Those that came to their turn before an earlier one do not know yet that they are too many.
+    let decoded = fixture.system.metrics().sessions.images_decoded();
+    assert!((2..10).contains(&decoded), "{decoded}");
+}
+
+#[tokio::test]
+async fn images_of_a_client_that_left_do_not_delay_a_neighbour() {
+    const SENT: usize = 8;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut settings = settings(folder.path(), FakeModel::new(), 1);
+    // One image is decoded after the other.
+    settings.decode_memory_bytes = 10 << 20;
+    let (begun, mut stored) = tokio::sync::mpsc::unbounded_channel();
+    let (release, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    // A decoded image keeps its memory while it is written.
+    let watch = move |access: super::Access<'_>| {
+        if let super::Access::Draft(key) = access
+            && matches!(key.name, crate::blobs::BlobName::Original(_))
+        {
+            begun.send(key.session).expect("the test watches");
+            // When the test has ended, nobody waits.
+            let _ = gate.lock().expect("no panic").recv();
+        }
+        Ok(())
+    };
+    let fixture = Fixture::watched(folder, settings, watch).await;
+    let leaving = fixture.client().await;
+    let mut neighbour = fixture.client().await;
+    let left = leaving.id;
+    let image = || crate::ImageUpload::new(large_png());
+    for _ in 0..SENT {
+        leaving.send(ClientMessage::Image(image())).await;
+    }
+    assert_eq!(stored.recv().await, Some(left));
+    drop(leaving);
+    neighbour.send(ClientMessage::Image(image())).await;
+    neighbour.send(ClientMessage::Ping).await;
+    assert!(matches!(neighbour.next().await, SessionEvent::Pong));
+    // The two sessions take turns, though the other one was first with all of its images.
+    let mut before = 1;
+    loop {
+        release.send(()).expect("it waits");
+        let next = tokio::time::timeout(Duration::from_secs(60), stored.recv());
+        match next.await.expect("an image is decoded") {
+            Some(session) if session == left => before += 1,
+            Some(_) => break,
+            None => panic!("the neighbour's image is not decoded"),
+        }
+    }
+    assert!(before <= 3, "{before} of {SENT} came first");
+    release.send(()).expect("it waits");
+    let answer = neighbour.next().await;
+    assert!(
+        matches!(answer, SessionEvent::Acknowledged { .. }),
+        "{answer:?}"
+    );
+    let decoded = fixture.system.metrics().sessions.images_decoded();
+    assert!(decoded <= before + 2, "{decoded}");
+    // The others go on.
+    drop(release);
 }
