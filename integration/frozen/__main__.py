@@ -1,8 +1,8 @@
 """Command line: `python -m integration.frozen --model ARCHIVE`.
 
 Writes a data directory as this program leaves it, to be opened by all later ones:
-`integration/frozen/format-NUMBER.tar`, where the number is that in the directory's marker. It has one
-session of two tiny images and a result. The test `frozen` opens every such file. Run this once
+`integration/frozen/format-NUMBER.tar`, where the number is that in the directory's marker. It has
+one session of two tiny images and a result. The test `frozen` opens every such file. Run this once
 for each new format, with the archive `flat` of the tests, and commit the file.
 """
 
