@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use crate::support::client::{Client, Closed};
 use crate::support::pictures::{noise, photo};
 use crate::support::server::Server;
+use crate::support::until;
 
 /// The first fragment of a text message.
 fn beginning(bytes: usize) -> Message {
@@ -124,8 +125,17 @@ async fn more_uploads_than_fit_all_get_through() {
 #[tokio::test]
 async fn a_message_without_end_holds_nothing_of_others() {
     let server = Server::start(&["--upload-buffer-mb=8", "--max-message-bytes=6000000"]).await;
+    let mut neighbour = server.client("").await;
     let mut endless = server.client("").await;
-    endless.send_raw(beginning(100_000)).await;
+    endless.send_raw(beginning(2_000_000)).await;
+    until("memory for the message", async || {
+        (upload_memory(&server).await >= 1_000_000).then_some(())
+    })
+    .await;
+    // Too large to be among the small messages.
+    let image = noise(700, 700);
+    assert!(image.len() > 1_100_000, "{} bytes", image.len());
+    neighbour.upload("0.png", &image).await;
     let empty = || {
         Message::Frame(Frame::message(
             Vec::new(),
@@ -134,9 +144,12 @@ async fn a_message_without_end_holds_nothing_of_others() {
         ))
     };
     // The server may close before it has received everything.
-    for _ in 0..3000 {
+    for number in 0..8000 {
         if endless.try_send_raw(empty()).await.is_err() {
             break;
+        }
+        if number == 1000 {
+            neighbour.upload("1.png", &image).await;
         }
     }
     let (before, closed) = endless.closed().await;
@@ -146,6 +159,20 @@ async fn a_message_without_end_holds_nothing_of_others() {
             .is_some_and(|text| text.contains("short frames"))
     );
     assert_eq!(closed.code, Some(1008), "{closed:?}");
+    neighbour.upload("2.png", &image).await;
+    until("the end of what it held", async || {
+        (upload_memory(&server).await == 0).then_some(())
+    })
+    .await;
+}
+
+/// Bytes that uploads hold, as operators see them.
+async fn upload_memory(server: &Server) -> u64 {
+    let text = server.get("/metrics").await.text();
+    let name = "pointstream_upload_buffer_used_bytes ";
+    let value = text.lines().find_map(|line| line.strip_prefix(name));
+    let value = value.unwrap_or_else(|| panic!("there is no {name}in {text}"));
+    value.parse().expect("whole bytes")
 }
 
 #[tokio::test]

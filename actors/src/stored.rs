@@ -25,11 +25,17 @@ pub(crate) struct Stored {
 impl Stored {
     /// Locks the directory and reads its sessions. One that is damaged is set aside for the operator.
     /// Blocks.
-    pub fn open(settings: &Settings, metrics: &Metrics) -> Result<Self, StartError> {
+    ///
+    /// `around` puts a layer around the stored files.
+    pub fn open(
+        settings: &Settings,
+        metrics: &Metrics,
+        around: impl FnOnce(Arc<dyn Blobs>) -> Arc<dyn Blobs>,
+    ) -> Result<Self, StartError> {
         let (path, durability) = (&settings.data_dir, settings.durability);
         let data_dir = DataDir::open(path, settings.disk, metrics.disk.clone(), durability)?;
         let sessions = data_dir.sessions().to_owned();
-        let blobs: Arc<dyn Blobs> = Arc::new(data_dir);
+        let blobs = around(Arc::new(data_dir));
         let journals = Journals::new(sessions, durability, blobs.clone());
         let found = journals.sessions().map_err(|source| DataDirError::Io {
             path: path.clone(),
@@ -94,7 +100,7 @@ impl Stored {
                 tracing::error!(%error, "the outbox of webhooks keeps sessions that are gone");
             }
         }
-        restored.sort_by_key(|restored| restored.ledger.created_at());
+        restored.sort_by_key(|restored| (restored.ledger.place(), restored.ledger.created_at()));
         if !restored.is_empty() {
             tracing::info!(
                 sessions = restored.len(),

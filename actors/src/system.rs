@@ -84,11 +84,19 @@ impl System {
     /// # Errors
     /// [`StartError`] if the directory cannot be used or an actor does not start.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        Self::start_with(settings, std::convert::identity).await
+    }
+
+    /// The same with a layer around the stored files.
+    pub(crate) async fn start_with(
+        settings: Settings,
+        around: impl FnOnce(Arc<dyn Blobs>) -> Arc<dyn Blobs> + Send + 'static,
+    ) -> Result<Self, StartError> {
         let settings = Arc::new(settings);
         let metrics = Metrics::new()?;
         let stored = {
             let (settings, metrics) = (settings.clone(), metrics.clone());
-            tokio::task::spawn_blocking(move || Stored::open(&settings, &metrics))
+            tokio::task::spawn_blocking(move || Stored::open(&settings, &metrics, around))
                 .await
                 .map_err(|error| StartError::Actors(error.to_string()))??
         };

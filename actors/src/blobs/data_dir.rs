@@ -77,7 +77,7 @@ pub enum DataDirError {
     /// Another version of the program has written it.
     #[error(
         "the data directory {path} has format {found:?}, and this version of the program reads format \
-         {FORMAT:?}; use the version that wrote it, or another folder"
+         {FORMAT:?}; use the version that wrote it, or a newer one, or another folder"
     )]
     Format { path: PathBuf, found: String },
 }

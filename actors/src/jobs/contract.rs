@@ -280,6 +280,7 @@ fn specs_and_events_serialise() {
             places: vec![PlaceVector::new(&[0.25, -0.5]), None],
             adjusted: Vec::new(),
             timings: super::JobTimings::default(),
+            held: super::Held::default(),
         }),
         JobEvent::Failed(JobFailure::Frame("gone".to_owned())),
         JobEvent::Failed(JobFailure::QueueFull { capacity: 3 }),

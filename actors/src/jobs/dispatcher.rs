@@ -1,8 +1,11 @@
 //! The interface that runs jobs.
 
-use pointstream_reconstruction::geometry::FrameSize;
+use std::pin::Pin;
 
-use super::{JobHandle, JobSpec};
+use pointstream_reconstruction::geometry::FrameSize;
+use thiserror::Error;
+
+use super::{Held, JobHandle, JobSpec};
 use crate::blobs::BlobKey;
 use crate::ids::SessionId;
 
@@ -30,8 +33,33 @@ pub(crate) trait Dispatcher: Send + Sync {
     /// no longer have.
     fn forget_maps(&self, session: SessionId);
 
+    /// Promises memory for a cloud of so many points that is made without a job, beside what jobs are promised.
+    /// The future waits until it is there.
+    fn hold(&self, points: usize) -> Holding;
+
     /// Whether jobs can run.
     fn status(&self) -> DispatcherStatus;
+}
+
+/// The wait for memory. Dropping it gives the place in the queue up.
+pub(crate) type Holding = Pin<Box<dyn Future<Output = Result<Held, CloudTooLarge>> + Send>>;
+
+/// A point cloud would not fit into memory even if nothing else were in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "a point cloud of {points} points needs about {} MB of memory, and the server has {} MB for it; run the \
+     session again with a num_max_points of at most {fitting}",
+    .needed.div_ceil(1_000_000),
+    .limit / 1_000_000
+)]
+pub(crate) struct CloudTooLarge {
+    pub points: usize,
+    /// Bytes that it needs.
+    pub needed: u64,
+    /// Bytes that there are.
+    pub limit: u64,
+    /// Points that fit.
+    pub fitting: u64,
 }
 
 /// Whether jobs can run.

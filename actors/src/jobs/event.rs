@@ -4,7 +4,7 @@ use pointstream_reconstruction::map::PlaceVector;
 use pointstream_reconstruction::model::{AdjustedCamera, Step};
 use serde::{Deserialize, Serialize};
 
-use super::JobFailure;
+use super::{Held, JobFailure};
 use crate::blobs::BlobKey;
 
 /// What happens to a job, in this order. [`Accepted`](Self::Accepted) and
@@ -42,6 +42,10 @@ pub(crate) struct JobDone {
     #[serde(default)]
     pub adjusted: Vec<Option<AdjustedCamera>>,
     pub timings: JobTimings,
+    /// The memory that was promised for the point cloud of the prediction. Whoever makes the cloud keeps it
+    /// until the cloud is stored.
+    #[serde(skip)]
+    pub held: Held,
 }
 
 /// Seconds spent in the parts of a job.

@@ -10,10 +10,12 @@ mod dispatcher;
 mod event;
 mod failure;
 mod handle;
+mod held;
 mod spec;
 
-pub(crate) use dispatcher::{Dispatcher, DispatcherStatus};
+pub(crate) use dispatcher::{CloudTooLarge, Dispatcher, DispatcherStatus, Holding};
 pub(crate) use event::{JobDone, JobEvent, JobProgress, JobTimings};
 pub(crate) use failure::JobFailure;
 pub(crate) use handle::{JobHandle, JobReporter, JobSender};
+pub(crate) use held::Held;
 pub(crate) use spec::{Client, JobFrame, JobKind, JobPriority, JobSpec, LinkedRun};

@@ -160,3 +160,55 @@ fn read(connection: &Connection) -> Result<Records, JournalError> {
     }
     Ok(Records { all: records })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SQLite's names are 0 off, 1 normal, 2 full: only with the last one a commit waits for the disk.
+    #[test]
+    fn a_commit_waits_for_the_disk_if_records_are_to_be_durable() {
+        for (durability, expected) in [(Durability::Sync, 2), (Durability::None, 1)] {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let path = folder.path().join("journal.sqlite");
+            let mut new = JournalFile::create(&path, durability).expect("created");
+            check(&new, expected);
+            new.append([&Record::SessionKept]).expect("written");
+            check(&new, expected);
+            drop(new);
+            let (found, _) = JournalFile::open(&path, durability).expect("readable");
+            check(&found, expected);
+        }
+    }
+
+    fn check(file: &JournalFile, expected: i64) {
+        let synchronous: i64 = pragma(file, "synchronous");
+        assert_eq!(synchronous, expected);
+        assert_eq!(pragma::<String>(file, "journal_mode"), "wal");
+    }
+
+    fn pragma<T: rusqlite::types::FromSql>(file: &JournalFile, name: &str) -> T {
+        let value = file
+            .connection
+            .pragma_query_value(None, name, |row| row.get(0));
+        value.expect("a pragma of SQLite")
+    }
+
+    #[test]
+    fn a_journal_of_a_later_format_says_what_it_needs() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("journal.sqlite");
+        let new = JournalFile::create(&path, Durability::None).expect("created");
+        new.connection
+            .pragma_update(None, "user_version", FORMAT + 1)
+            .expect("writable");
+        drop(new);
+        let error = JournalFile::open(&path, Durability::None).expect_err("it is newer");
+        assert_eq!(
+            error.to_string(),
+            "the session's journal has format 2, and this version of the program reads format 1; use the \
+             version that wrote it, or a newer one"
+        );
+        assert!(!error.is_damage(), "its files stay");
+    }
+}

@@ -58,9 +58,19 @@ impl ErrorMetrics {
     }
 
     pub fn record(&self, kind: ErrorKind, session: Option<SessionId>, message: &str) {
+        self.record_at(SystemTime::now(), kind, session, message);
+    }
+
+    fn record_at(
+        &self,
+        time: SystemTime,
+        kind: ErrorKind,
+        session: Option<SessionId>,
+        message: &str,
+    ) {
         self.by_kind.with_label_values(&[label(kind)]).inc();
         let report = ErrorReport {
-            time: SystemTime::now(),
+            time,
             kind,
             session,
             message: message.chars().take(REMEMBERED_CHARS).collect(),
@@ -95,6 +105,8 @@ fn label(kind: ErrorKind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -113,5 +125,18 @@ mod tests {
         assert_eq!(recent[0].message.len(), REMEMBERED_CHARS);
         assert_eq!(recent[1].message, (REMEMBERED + 4).to_string());
         assert_eq!(errors.total(), REMEMBERED as u64 + 7);
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_or_stands_still_reorders_nothing() {
+        let errors = ErrorMetrics::new(&Registry::new()).expect("valid metrics");
+        let kinds = [ErrorKind::Worker, ErrorKind::Image, ErrorKind::Model];
+        for (index, seconds) in [30, 20, 20, 10, 25, 10].into_iter().enumerate() {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            errors.record_at(time, kinds[index % 3], None, &index.to_string());
+        }
+        let recent = errors.recent().into_iter();
+        let order: Vec<String> = recent.map(|error| error.message).collect();
+        assert_eq!(order, ["5", "4", "3", "2", "1", "0"]);
     }
 }

@@ -20,6 +20,7 @@ pub(crate) struct SessionMetrics {
     created: IntCounter,
     ended: IntCounterVec,
     images: IntCounterVec,
+    images_decoded: IntCounter,
     image_bytes: IntCounter,
     stored_images: IntGauge,
     stored_bytes: IntGauge,
@@ -66,6 +67,11 @@ impl SessionMetrics {
             )?,
             ended,
             images,
+            images_decoded: register_int_counter_with_registry!(
+                "pointstream_images_decoded_total",
+                "Images that were decoded, whether they were accepted or not.",
+                registry
+            )?,
             image_bytes: register_int_counter_with_registry!(
                 "pointstream_image_bytes_total",
                 "Bytes of the image files that were accepted.",
@@ -87,6 +93,16 @@ impl SessionMetrics {
     /// A session has ended.
     pub fn ended(&self, reason: CloseReason) {
         self.ended.with_label_values(&[reason_name(reason)]).inc();
+    }
+
+    /// An image is decoded.
+    pub fn image_decoded(&self) {
+        self.images_decoded.inc();
+    }
+
+    #[cfg(test)]
+    pub fn images_decoded(&self) -> u64 {
+        self.images_decoded.get()
     }
 
     /// An image was refused.

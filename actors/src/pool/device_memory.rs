@@ -1,12 +1,15 @@
 //! What running jobs may take of the memory of their devices.
 
+mod points;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use pointstream_reconstruction::cloud::CLOUD_NEED;
 use pointstream_reconstruction::model::{Device, Model, Shortage, Workload};
 
-use crate::jobs::JobFailure;
+use crate::jobs::{Held, JobFailure};
 use crate::metrics::{BudgetMetrics, MemoryMetrics, Metrics};
 
 /// How often a job that waits for memory looks whether it is still wanted.
@@ -14,6 +17,9 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The memory of the devices, of which each job is promised what it needs before it starts. What is
 /// promised to one is not promised to another, though the first may not have taken it yet.
+///
+/// A prediction is promised what its point cloud needs, too. That is made by the session, in the memory of
+/// the CPU, after the worker has begun with another job.
 #[derive(Debug)]
 pub(crate) struct DeviceMemory {
     promises: Mutex<Promises>,
@@ -26,6 +32,7 @@ pub(crate) struct DeviceMemory {
 
 #[derive(Debug, Default)]
 struct Promises {
+    /// In bytes, all promises of a device together.
     held: Vec<(Device, u64)>,
     /// Jobs that wait, in their order: later ones do not overtake a large one, or it could wait for
     /// ever.
@@ -36,8 +43,21 @@ struct Promises {
 impl Promises {
     /// What is promised to jobs on a device.
     fn on(&self, device: Device) -> u64 {
-        let held = self.held.iter().filter(|(other, _)| *other == device);
-        held.map(|(_, bytes)| bytes).sum()
+        let held = self.held.iter().find(|(other, _)| *other == device);
+        held.map_or(0, |(_, bytes)| *bytes)
+    }
+
+    fn add(&mut self, device: Device, bytes: u64) {
+        match self.held.iter_mut().find(|(other, _)| *other == device) {
+            Some((_, held)) => *held = held.saturating_add(bytes),
+            None => self.held.push((device, bytes)),
+        }
+    }
+
+    fn remove(&mut self, device: Device, bytes: u64) {
+        if let Some((_, held)) = self.held.iter_mut().find(|(other, _)| *other == device) {
+            *held = held.saturating_sub(bytes);
+        }
     }
 }
 
@@ -45,8 +65,10 @@ impl Promises {
 #[derive(Debug)]
 pub(crate) struct Promise {
     memory: Arc<DeviceMemory>,
-    device: Device,
-    bytes: u64,
+    /// Bytes of each device.
+    parts: Vec<(Device, u64)>,
+    /// Bytes that the point cloud needs.
+    cloud: u64,
 }
 
 /// Why a job gets no memory.
@@ -134,20 +156,39 @@ impl DeviceMemory {
         let available = self
             .available(model)
             .map(|all| all.saturating_sub(promised));
-        let bytes = model.check_memory(work, available).map_err(|shortage| {
-            if promised == 0 {
-                NoMemory::Shortage(shortage)
-            } else {
-                NoMemory::Busy
-            }
-        })?;
-        promises.held.push((device, bytes));
-        self.on_cpu(device, |jobs, bytes| jobs.taken(bytes), bytes);
+        let of_model = model.check_memory(work, available);
+        let mut bytes = of_model.map_err(|shortage| NoMemory::of(shortage, promised))?;
+        let on_cpu = promises.on(Device::Cpu);
+        let for_cloud = match device {
+            Device::Cpu => available,
+            Device::Cuda(_) => Some(self.limit.saturating_sub(on_cpu)),
+        };
+        let cloud =
+            need_of_cloud(work, for_cloud).map_err(|shortage| NoMemory::of(shortage, on_cpu))?;
+        let mut parts = Vec::new();
+        if device == Device::Cpu {
+            // The cloud is made after the model has ended.
+            bytes = bytes.max(cloud);
+        } else if cloud > 0 {
+            parts.push((Device::Cpu, cloud));
+        }
+        parts.push((device, bytes));
+        for &(device, bytes) in &parts {
+            promises.add(device, bytes);
+            self.on_cpu(device, |jobs, bytes| jobs.taken(bytes), bytes);
+        }
         Ok(Promise {
             memory: self.clone(),
-            device,
-            bytes,
+            parts,
+            cloud,
         })
+    }
+
+    /// Gives a part of a promise back.
+    fn give_back(&self, device: Device, bytes: u64) {
+        self.lock().remove(device, bytes);
+        self.on_cpu(device, |jobs, bytes| jobs.given_back(bytes), bytes);
+        self.changed.notify_all();
     }
 
     /// Bytes that are there for the jobs of a model's device, `None` if unknown.
@@ -180,22 +221,52 @@ impl DeviceMemory {
     }
 }
 
+impl Promise {
+    /// The model is done: gives back what the point cloud does not need, and holds the rest.
+    pub fn for_cloud(mut self) -> Held {
+        let mut cloud = self.cloud;
+        let mut kept = Vec::new();
+        for (device, bytes) in std::mem::take(&mut self.parts) {
+            let keep = match device {
+                Device::Cpu => bytes.min(cloud),
+                Device::Cuda(_) => 0,
+            };
+            if device == Device::Cpu {
+                cloud -= keep;
+            }
+            self.memory.give_back(device, bytes - keep);
+            kept.push((device, keep));
+        }
+        self.parts = kept;
+        Held::new(self)
+    }
+}
+
 impl Drop for Promise {
     fn drop(&mut self) {
-        let mut promises = self.memory.lock();
-        let promise = (self.device, self.bytes);
-        let held = promises.held.iter().position(|held| *held == promise);
-        if let Some(index) = held {
-            promises.held.swap_remove(index);
+        for (device, bytes) in std::mem::take(&mut self.parts) {
+            self.memory.give_back(device, bytes);
         }
-        drop(promises);
-        let memory = &self.memory;
-        memory.on_cpu(
-            self.device,
-            |jobs, bytes| jobs.given_back(bytes),
-            self.bytes,
-        );
-        memory.changed.notify_all();
+    }
+}
+
+/// What the point cloud of a prediction needs; other work has none.
+fn need_of_cloud(work: Workload, available: Option<u64>) -> Result<u64, Shortage> {
+    match work {
+        Workload::Prediction { frames, .. } => {
+            CLOUD_NEED.check(Device::Cpu, work, |_| frames, available)
+        }
+        Workload::Encoding { .. } | Workload::Adjustment { .. } => Ok(0),
+    }
+}
+
+impl NoMemory {
+    /// `promised`: what is promised to others of what is short.
+    fn of(shortage: Shortage, promised: u64) -> Self {
+        match promised {
+            0 => Self::Shortage(shortage),
+            _ => Self::Busy,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::actor_status::ActorStatus;
 use crate::blobs::{BlobKey, Blobs};
 use crate::errors::RestartError;
 use crate::ids::SessionId;
-use crate::jobs::{Dispatcher, DispatcherStatus, JobHandle, JobSpec};
+use crate::jobs::{Dispatcher, DispatcherStatus, Holding, JobHandle, JobSpec};
 use crate::mailbox::{Mailbox, Reply, answer};
 use crate::memory::MemoryBudget;
 use crate::metrics::Metrics;
@@ -111,6 +111,10 @@ impl Dispatcher for LocalDispatcher {
         // If the pool has just failed, the job is dropped, and its handle reports a failure.
         self.notify(PoolMessage::Submit(Job::new(spec, sender)));
         handle
+    }
+
+    fn hold(&self, points: usize) -> Holding {
+        Box::pin(self.args.memory.clone().take_for_points(points))
     }
 
     fn encode_ahead_limit(&self, size: FrameSize) -> usize {

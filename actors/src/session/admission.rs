@@ -8,7 +8,6 @@ use super::shutdown::Shutdown;
 use super::uploads::Uploads;
 use crate::client_message::check_name;
 use crate::error_code::ErrorCode;
-use crate::session_config::SessionConfig;
 use crate::session_event::CloseReason;
 use crate::settings::Settings;
 
@@ -58,7 +57,8 @@ impl Admission<'_> {
 
     /// The error if the session has all images that it may have.
     fn full(&self) -> Option<Refusal> {
-        self.ledger.is_full().then(|| full(self.ledger.config()))
+        let most = self.ledger.config().max_images;
+        self.ledger.is_full().then(|| full(most))
     }
 
     /// The error if the session accepts no more images and requests.
@@ -79,8 +79,7 @@ impl Admission<'_> {
 }
 
 /// The error for an image that is one too many.
-pub(super) fn full(config: &SessionConfig) -> Refusal {
-    let limit = config.max_images;
+pub(super) fn full(limit: u32) -> Refusal {
     let reason = format!(
         "session has reached maximum image limit ({limit}); finalize it and create a new session for \
          more images"

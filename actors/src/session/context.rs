@@ -13,6 +13,7 @@ use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::session::ledger::Image;
 use crate::session::message::SessionMessage;
+use crate::session::room::Room;
 use crate::settings::Settings;
 
 /// The immutable context that all parts of a session share.
@@ -26,6 +27,8 @@ pub(super) struct Context {
     pub dispatcher: Arc<dyn Dispatcher>,
     pub computing: BlockingPool,
     pub decoding: DecodeMemory,
+    /// Its places for images.
+    pub room: Room,
     pub result_files: BlockingPool,
     /// Cancelled when the session has ended.
     pub ended: CancellationToken,

@@ -149,7 +149,7 @@ impl Generation {
         })
     }
 
-    /// Waits for the job and makes a point cloud of its prediction.
+    /// Waits for the job and makes a point cloud of its prediction, in the memory that the job was promised for it.
     pub async fn run(self, job: JobHandle) -> Result<Generated, GenerationError> {
         self.report(progress::waiting());
         let done = self.predict(job).await?;
@@ -164,9 +164,23 @@ impl Generation {
     pub async fn run_on_map(self, map: Arc<StoredMap>) -> Result<Generated, GenerationError> {
         self.report(progress::exporting(self.frames.len()));
         let (computing, id) = (self.context.computing.clone(), self.context.id);
+        let held = self.context.dispatcher.hold(self.most_points(&map.map));
+        let held = held.await?;
         computing
-            .run(id, move || self.make_point_cloud_of_map(map))
+            .run(id, move || {
+                let made = self.make_point_cloud_of_map(map);
+                drop(held);
+                made
+            })
             .await?
+    }
+
+    /// No more points are in the cloud of the map.
+    fn most_points(&self, map: &Map) -> usize {
+        let drawn = map.drawn_chunks().map(|(_, chunk)| chunk.points);
+        drawn
+            .sum::<usize>()
+            .min(self.config.cloud_options().num_max_points)
     }
 
     /// Follows the job to its end and passes its progress on.

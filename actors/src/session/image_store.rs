@@ -8,6 +8,7 @@ use pointstream_reconstruction::image::{
 };
 use pointstream_reconstruction::model::{CameraHint, KnownCamera};
 
+use super::admission::full;
 use super::adopt::FramePreparation;
 use super::context::Context;
 use super::image_outcome::{ImageError, StoredImage};
@@ -24,7 +25,8 @@ use crate::upload_memory::UploadLease;
 ///
 /// `memory` is what the image's file takes; it is returned once the image is stored. What decoding takes
 /// is taken from the memory for it before, and returned with it. An image whose turn
-/// to be decoded comes after the end of the session is dropped.
+/// to be decoded comes after the end of the session is dropped. One that is too many by then, since those before
+/// it fill the session, is refused without being decoded.
 pub(super) fn store(
     context: &Context,
     config: &SessionConfig,
@@ -38,6 +40,7 @@ pub(super) fn store(
         method: config.process_res_method,
         patch_size: context.settings.model.metadata().patch_size,
     };
+    let most_images = config.max_images;
     let job = context.clone();
     let work = async move {
         let ended = job.ended.clone();
@@ -62,6 +65,9 @@ pub(super) fn store(
             () = ended.cancelled() => return Err(WorkFailed::session_ended().into()),
             turn = turn => turn?,
         };
+        if job.room.is_full_before(number) {
+            return Err(full(most_images).into());
+        }
         let stored = slot.run(move || {
             // Until the prepared pixels are written.
             let _lease = lease;
@@ -70,9 +76,12 @@ pub(super) fn store(
                 camera,
                 is_stored,
             } = image;
+            job.metrics.sessions.image_decoded();
             let prepared = preparation.run(&bytes, camera)?;
             let original = (!is_stored).then_some(&bytes[..]);
             write(&job, number, original, &prepared.file)?;
+            // Before the memory is given back: who gets it must know.
+            job.room.decoded(number);
             Ok(prepared.stored)
         });
         let stored = stored.await?;

@@ -29,6 +29,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Ledger {
     session: SessionId,
+    place: u64,
     created_at: SystemTime,
     config: SessionConfig,
     /// The name of its creator.
@@ -99,12 +100,14 @@ impl Ledger {
     pub fn new(new: NewSession) -> Self {
         let NewSession {
             session,
+            place,
             created_at,
             config,
             creator,
         } = new;
         Self {
             session,
+            place,
             created_at,
             config,
             creator,
@@ -300,6 +303,11 @@ impl Ledger {
 
     pub fn session(&self) -> SessionId {
         self.session
+    }
+
+    /// Its place among the sessions of the data directory, in the order of creation.
+    pub fn place(&self) -> u64 {
+        self.place
     }
 
     pub fn created_at(&self) -> SystemTime {

@@ -42,6 +42,7 @@ mod requests;
 pub(crate) mod restore;
 mod result_chunks;
 mod result_files;
+mod room;
 mod settled;
 mod shutdown;
 mod snapshot;

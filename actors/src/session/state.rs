@@ -36,6 +36,7 @@ use super::recording::Recording;
 use super::requests::{Request, RequestKind, Requests};
 use super::restore::Restored;
 use super::result_files::ResultFiles;
+use super::room::Room;
 use super::shutdown::Shutdown;
 use super::snapshot;
 use super::stored_result::StoredResult;
@@ -93,6 +94,7 @@ pub(crate) struct State {
 
 impl State {
     pub fn new(args: SessionArgs, mailbox: Mailbox<SessionMessage>) -> Self {
+        let max_images = args.restored.ledger.config().max_images;
         let context = Context {
             id: args.id,
             creator: args.restored.ledger.creator().cloned(),
@@ -101,6 +103,7 @@ impl State {
             dispatcher: args.dispatcher,
             computing: args.computing,
             decoding: args.decoding,
+            room: Room::new(max_images, args.restored.ledger.image_count()),
             result_files: args.result_files,
             ended: CancellationToken::new(),
             mailbox,
@@ -279,6 +282,11 @@ impl State {
     /// Decides what is next, after each message: what waits in a queue starts here and nowhere else.
     fn advance(&mut self) {
         self.answer_uploads();
+        let oldest = self.uploads.oldest();
+        let oldest = oldest.unwrap_or(self.uploads.next_number());
+        self.context
+            .room
+            .answered(self.ledger.image_count(), oldest);
         self.keep_if_due();
         self.take_turns();
         // Answers keep the order of their requests.

@@ -30,6 +30,7 @@ use restoring::Restoring;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 use tokio::sync::oneshot;
 
 /// The state of the supervisor.
@@ -70,6 +71,7 @@ struct Entry {
     mailbox: SessionMailbox,
     /// Its place in the order of creation.
     place: u64,
+    created_at: SystemTime,
     /// The name of its creator.
     creator: Option<Arc<str>>,
     deletions: Vec<DeleteReply>,
@@ -124,6 +126,8 @@ impl State {
             metrics: args.metrics,
         };
         for restored in args.restored {
+            let next = restored.ledger.place().saturating_add(1);
+            state.next_place = state.next_place.max(next);
             let id = restored.ledger.session();
             if let Err(error) = state.spawn_session(restored, 0).await {
                 tracing::error!(session_id = %id, %error, "a session is not started; its files stay");
@@ -205,12 +209,12 @@ impl State {
         let entries = self.sessions.iter();
         let mut entries: Vec<_> = entries
             .filter(|(id, entry)| whose.includes(**id, entry.creator.as_ref()))
-            .map(|(_, entry)| entry)
             .collect();
-        entries.sort_by_key(|entry| entry.place);
+        // Those of earlier versions have no place, and others may have come from other data directories.
+        entries.sort_by_key(|(id, entry)| (entry.place, entry.created_at, **id));
         entries
             .into_iter()
-            .map(|entry| entry.mailbox.clone())
+            .map(|(_, entry)| entry.mailbox.clone())
             .collect()
     }
 

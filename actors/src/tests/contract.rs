@@ -230,6 +230,31 @@ async fn nothing_is_kept_of_a_job_whose_worker_was_killed() {
 }
 
 #[tokio::test]
+async fn a_new_worker_waits_for_the_thread_of_the_last_one() {
+    let (model, mut held) = Held::model();
+    let local = Local::start(model).await;
+    let subject = &local.subject;
+    let session = subject.session(1);
+    let running = subject.submit(session, JobKind::Encode, &[1]);
+    held.running().await;
+    let (reply, restarted) = oneshot::channel();
+    local.dispatcher.restart_worker(0, reply);
+    restarted
+        .await
+        .expect("the pool lives")
+        .expect("it is the first restart");
+    contract::until(|| local.metrics.totals().worker_restarts == 1).await;
+    // The old thread has its model while it is in a call of it: a second one would double the memory.
+    for _ in 0..50 {
+        assert_eq!(subject.dispatcher.status().ready_workers, 0);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(held.hold);
+    subject.ready().await;
+    contract::end(running).await.expect("it is tried again");
+}
+
+#[tokio::test]
 async fn a_failing_model_is_reported_at_once_and_its_worker_restarted() {
     let model = FakeModel {
         fails: true,

@@ -20,6 +20,8 @@ use tokio::sync::mpsc::UnboundedSender;
 #[derive(Debug, Clone)]
 pub(crate) struct FakeModel {
     pub metadata: Metadata,
+    /// Where it says that it runs.
+    pub device: Device,
     pub frames_per_call: usize,
     /// Number of calls that will still panic.
     pub panics_in_encode: Arc<AtomicU32>,
@@ -54,6 +56,7 @@ impl FakeModel {
     pub fn new() -> Self {
         Self {
             metadata: metadata(),
+            device: Device::Cpu,
             frames_per_call: 1,
             panics_in_encode: Arc::default(),
             panics_in_predict: Arc::default(),
@@ -138,7 +141,7 @@ impl Model for FakeModel {
     }
 
     fn device(&self) -> Device {
-        Device::Cpu
+        self.device
     }
 
     fn frames_per_call(&self, _: FrameSize) -> usize {

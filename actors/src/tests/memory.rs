@@ -79,6 +79,15 @@ async fn what_the_client_asked_for_is_refused_if_it_does_not_fit() {
     }
 }
 
+/// An image that needs 9 MB to be decoded.
+fn large_png() -> bytes::Bytes {
+    let picture = image::RgbImage::new(1000, 500);
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let png = image::ImageFormat::Png;
+    picture.write_to(&mut bytes, png).expect("a PNG");
+    bytes.into_inner().into()
+}
+
 /// A model of which each frame needs a MiB.
 fn of_one_mib() -> FakeModel {
     FakeModel {
@@ -167,11 +176,7 @@ async fn an_image_that_never_fits_is_refused_and_others_are_decoded_in_turn() {
     settings.decode_memory_bytes = 7 << 20;
     let fixture = Fixture::with(folder, settings).await;
     let mut client = fixture.client().await;
-    let picture = image::RgbImage::new(1000, 500);
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    let png = image::ImageFormat::Png;
-    picture.write_to(&mut bytes, png).expect("a PNG");
-    let image = crate::ImageUpload::new(bytes.into_inner().into());
+    let image = crate::ImageUpload::new(large_png());
     client.send(ClientMessage::Image(image)).await;
     let answer = client.next().await;
     let SessionEvent::Error { code, message, .. } = answer else {
@@ -188,4 +193,39 @@ async fn an_image_that_never_fits_is_refused_and_others_are_decoded_in_turn() {
     }
     let memory = fixture.system.metrics().decode_memory();
     assert_eq!((memory.used, memory.limit), (0, 7 << 20));
+}
+
+#[tokio::test]
+async fn images_that_are_one_too_many_are_not_decoded() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut settings = settings(folder.path(), FakeModel::new(), 1);
+    // One is decoded after the other.
+    settings.decode_memory_bytes = 10 << 20;
+    let fixture = Fixture::with(folder, settings).await;
+    let one = SessionConfig {
+        max_images: 1,
+        ..super::config()
+    };
+    let mut client = fixture.client_of(one).await;
+    let bytes = large_png();
+    // The first one is damaged, which shows only when it is decoded: it takes no place.
+    let damaged = bytes.slice(..bytes.len() * 9 / 10);
+    let all = std::iter::once(damaged).chain(std::iter::repeat_n(bytes, 15));
+    for image in all {
+        let image = crate::ImageUpload::new(image);
+        client.send(ClientMessage::Image(image)).await;
+    }
+    let mut answers = Vec::new();
+    for _ in 0..16 {
+        answers.push(match client.next().await {
+            SessionEvent::Acknowledged { .. } => None,
+            SessionEvent::Error { code, .. } => Some(code),
+            other => panic!("an answer to an image is due, but it is {other:?}"),
+        });
+    }
+    assert_eq!(answers[..2], [Some(ErrorCode::InvalidImage), None]);
+    assert_eq!(answers[2..], [Some(ErrorCode::TooManyImages); 14]);
+    // Those that came to their turn before an earlier one do not know yet that they are too many.
+    let decoded = fixture.system.metrics().sessions.images_decoded();
+    assert!((2..10).contains(&decoded), "{decoded}");
 }

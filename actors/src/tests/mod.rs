@@ -1,16 +1,20 @@
 //! Tests of the system through its public interface, with a fake model.
 
+mod acknowledged;
 mod adjusting;
+mod cloud_memory;
 mod contract;
 mod extending;
 mod fake_model;
 mod faults;
 mod joining;
 mod memory;
+mod order;
 mod owners;
+mod watched_blobs;
 mod webhooks;
 
-use std::io::Cursor;
+use std::io::{self, Cursor};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +25,9 @@ use pointstream_reconstruction::model::{Device, FramesPerCall};
 use ractor::ActorCell;
 
 pub(crate) use fake_model::FakeModel;
+use watched_blobs::{Access, WatchedBlobs};
 
+use crate::blobs::Blobs;
 use crate::{
     ActorReport, AttachOptions, ClientMessage, Events, ImageUpload, Requests, SessionConfig,
     SessionEvent, SessionId, Settings, System,
@@ -42,6 +48,21 @@ impl Fixture {
     async fn with(folder: tempfile::TempDir, settings: Settings) -> Self {
         Self {
             system: System::start(settings).await.expect("it starts"),
+            _folder: folder,
+        }
+    }
+
+    /// A system whose blobs are watched.
+    async fn watched(
+        folder: tempfile::TempDir,
+        settings: Settings,
+        watch: impl Fn(Access<'_>) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let watched = |blobs| -> Arc<dyn Blobs> { Arc::new(WatchedBlobs { blobs, watch }) };
+        Self {
+            system: System::start_with(settings, watched)
+                .await
+                .expect("it starts"),
             _folder: folder,
         }
     }

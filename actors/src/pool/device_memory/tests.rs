@@ -132,3 +132,71 @@ fn a_job_that_nobody_wants_waits_no_longer() {
     drop(running);
     assert!(memory.try_take(&model, frames(10)).is_ok());
 }
+
+/// What the cloud of so many frames needs.
+fn cloud(count: usize) -> usize {
+    let need = need_of_cloud(frames(count), None).expect("it fits");
+    usize::try_from(need).expect("it fits")
+}
+
+#[test]
+fn what_a_point_cloud_needs_is_held_until_the_cloud_is_stored() {
+    let (memory, model) = (memory(100), model(100));
+    let promise = memory.try_take(&model, frames(20)).expect("free");
+    let used = || memory.metrics.job_memory().used;
+    let of_model = 20 * MIB;
+    assert_eq!(used(), of_model);
+    let held = promise.for_cloud();
+    assert_eq!(used(), cloud(20) as u64);
+    let also = held.clone();
+    drop(held);
+    assert_eq!(used(), cloud(20) as u64, "somebody has it still");
+    drop(also);
+    assert_eq!(used(), 0);
+    // Only predictions have a cloud.
+    let encoding = Workload::Encoding {
+        frames: 2,
+        size: FrameSize::new(14, 14),
+    };
+    let held = memory.try_take(&model, encoding).expect("free").for_cloud();
+    assert_eq!(used(), 0);
+    drop(held);
+}
+
+#[test]
+fn a_model_that_needs_little_is_promised_what_its_cloud_needs() {
+    let little = FakeModel::new();
+    let memory = memory(100);
+    let promise = memory.try_take(&little, frames(3)).expect("free");
+    assert_eq!(memory.metrics.job_memory().used, cloud(3) as u64);
+    drop(promise);
+    let limit = cloud(3) as u64 - 1;
+    let memory = DeviceMemory::new(limit, Metrics::new().expect("valid metrics"));
+    let refused = memory.try_take(&little, frames(3)).err();
+    let Some(NoMemory::Shortage(shortage)) = refused else {
+        panic!("it is refused, but the outcome is {refused:?}")
+    };
+    assert_eq!((shortage.free, shortage.fitting_frames), (limit, 2));
+}
+
+#[test]
+fn the_cloud_of_a_model_on_a_gpu_is_promised_main_memory() {
+    let gpu = FakeModel {
+        device: Device::Cuda(0),
+        ..model(10)
+    };
+    // For one cloud.
+    let limit = cloud(5) as u64 * 3 / 2;
+    let memory = DeviceMemory::new(limit, Metrics::new().expect("valid metrics"));
+    let used = || memory.metrics.job_memory().used;
+    let first = memory.try_take(&gpu, frames(5)).expect("free");
+    assert_eq!(used(), cloud(5) as u64);
+    let refused = memory.try_take(&gpu, frames(5)).err();
+    assert_eq!(refused, Some(NoMemory::Busy), "of main memory");
+    let held = first.for_cloud();
+    assert_eq!(used(), cloud(5) as u64);
+    assert_eq!(memory.lock().on(Device::Cuda(0)), 0, "the model is done");
+    drop(held);
+    assert!(memory.try_take(&gpu, frames(5)).is_ok());
+    assert_eq!(used(), 0);
+}

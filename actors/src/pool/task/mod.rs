@@ -26,7 +26,8 @@ use crate::blobs::{BlobKey, BlobName, Blobs, remove_in_background};
 use crate::error_kind::ErrorKind;
 use crate::frames::{read_frame, read_hidden};
 use crate::jobs::{
-    JobDone, JobEvent, JobFailure, JobFrame, JobKind, JobProgress, JobReporter, JobSpec, JobTimings,
+    Held, JobDone, JobEvent, JobFailure, JobFrame, JobKind, JobProgress, JobReporter, JobSpec,
+    JobTimings,
 };
 
 /// What all tasks of a thread share.
@@ -310,6 +311,7 @@ impl TaskJob {
                 queued: self.queued,
                 ..JobTimings::default()
             },
+            held: Held::default(),
         }
     }
 
@@ -372,8 +374,8 @@ impl TaskJob {
         self.report(context, JobEvent::Accepted);
         let size = self.spec.size;
         let frames = self.spec.frames.len();
-        // Held until the prediction is stored.
-        let _promise = self.promise(model, context, Workload::Prediction { frames, size })?;
+        // Held until the prediction is stored, and what its point cloud needs until that is stored.
+        let promise = self.promise(model, context, Workload::Prediction { frames, size })?;
         let mut timings = JobTimings {
             queued: self.queued,
             ..JobTimings::default()
@@ -406,11 +408,13 @@ impl TaskJob {
         let start = Instant::now();
         let result = self.store(context, &prediction)?;
         timings.store = start.elapsed().as_secs_f64();
+        drop((prediction, features));
         Ok(JobDone {
             result: Some(result),
             places,
             adjusted: Vec::new(),
             timings,
+            held: promise.for_cloud(),
         })
     }
 

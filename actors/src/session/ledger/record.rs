@@ -78,6 +78,9 @@ pub(crate) enum Record {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NewSession {
     pub session: SessionId,
+    /// Its place in the order of creation: the clock may step back. Earlier versions did not note it.
+    #[serde(default)]
+    pub place: u64,
     pub created_at: SystemTime,
     pub config: SessionConfig,
     pub creator: Option<Arc<str>>,

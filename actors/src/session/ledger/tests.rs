@@ -30,6 +30,7 @@ fn ledger() -> Ledger {
     };
     Ledger::new(NewSession {
         session: SessionId::nil(),
+        place: 0,
         created_at: UNIX_EPOCH,
         config,
         creator: None,

@@ -16,6 +16,7 @@ use crate::session_config::SessionConfig;
 fn begin() -> Record {
     Record::SessionCreated(Box::new(NewSession {
         session: SessionId::nil(),
+        place: 0,
         created_at: SystemTime::UNIX_EPOCH,
         config: SessionConfig::default(),
         creator: Some("token:a".into()),

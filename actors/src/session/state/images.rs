@@ -54,15 +54,15 @@ impl State {
     fn admit_settled(&mut self) -> (Vec<Image>, usize) {
         let (mut images, mut count) = (Vec::new(), 0);
         let mut too_many = Vec::new();
-        let known = self.ledger.image_count();
+        let (known, most) = (self.ledger.image_count(), self.ledger.config().max_images);
         for upload in self.uploads.settled() {
             count += 1;
             let Ok(stored) = upload.outcome else {
                 continue;
             };
             let index = known.saturating_add(images.len() as u32);
-            if index >= self.ledger.config().max_images {
-                *upload.outcome = Err(full(self.ledger.config()).into());
+            if index >= most {
+                *upload.outcome = Err(full(most).into());
                 too_many.push(upload.number);
                 continue;
             }

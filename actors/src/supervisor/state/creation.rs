@@ -56,10 +56,12 @@ impl State {
         self.creating.insert(id, creator.clone());
         let new = NewSession {
             session: id,
+            place: self.next_place,
             created_at: SystemTime::now(),
             config,
             creator,
         };
+        self.next_place = self.next_place.saturating_add(1);
         let (journals, folders) = (self.journals.clone(), self.folders.clone());
         let blobs = self.blobs.clone();
         let outbox = self.outbox.clone();
@@ -154,6 +156,7 @@ impl State {
     ) -> Result<SessionMailbox, SpawnErr> {
         let id = restored.ledger.session();
         let creator = restored.ledger.creator().cloned();
+        let (place, created_at) = (restored.ledger.place(), restored.ledger.created_at());
         let stays = Arc::new(AtomicBool::new(false));
         let ends = Arc::new(OnceLock::new());
         let tells = restored.tells;
@@ -176,13 +179,12 @@ impl State {
         };
         let mailbox = Session::spawn(args, self.myself.clone()).await?;
         self.by_actor.insert(mailbox.actor().get_id(), id);
-        let place = self.next_place;
-        self.next_place += 1;
         self.sessions.insert(
             id,
             Entry {
                 mailbox: mailbox.clone(),
                 place,
+                created_at,
                 creator,
                 deletions: Vec::new(),
                 failures,

@@ -9,6 +9,7 @@ use crate::journal::{Durability, JournalFile, Told};
 fn created() -> Record {
     Record::SessionCreated(Box::new(NewSession {
         session: SessionId::nil(),
+        place: 0,
         created_at: UNIX_EPOCH,
         config: SessionConfig::default(),
         creator: None,

@@ -1,0 +1,146 @@
+//! The memory of a point cloud is promised until the cloud is stored.
+
+use std::io;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use pointstream_reconstruction::formats::ResultFormat;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::watched_blobs::Access;
+use super::{Client, FakeModel, Fixture, settings};
+use crate::blobs::BlobName;
+use crate::jobs::contract::until;
+use crate::{ClientMessage, ErrorCode, SessionEvent, Whose};
+
+const MIB: u64 = 1 << 20;
+
+/// A system whose point clouds wait before they are stored, with memory for one of them.
+struct Held {
+    fixture: Fixture,
+    /// Numbers of frames of the model's predictions.
+    predicted: Arc<Mutex<Vec<usize>>>,
+    /// Clouds that are about to be stored.
+    begun: UnboundedReceiver<()>,
+    release: mpsc::Sender<io::Result<()>>,
+}
+
+impl Held {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let model = FakeModel::new();
+        let predicted = model.predicted.clone();
+        let mut settings = settings(folder.path(), model, 1);
+        settings.job_memory_bytes = 2 * MIB;
+        settings.feature_cache_bytes = 0;
+        let (sender, begun) = unbounded_channel();
+        let (release, gate) = mpsc::channel();
+        let gate = Mutex::new(gate);
+        let watch = move |access: Access<'_>| match access {
+            Access::Draft(key) if matches!(key.name, BlobName::Result(_, ResultFormat::Npz)) => {
+                sender.send(()).expect("the test watches");
+                let released = gate.lock().expect("no panic").recv();
+                released.expect("the test goes on")
+            }
+            _ => Ok(()),
+        };
+        Self {
+            fixture: Fixture::watched(folder, settings, watch).await,
+            predicted,
+            begun,
+            release,
+        }
+    }
+
+    /// A client whose point cloud is about to be stored.
+    async fn exporting(&mut self) -> Client {
+        let client = self.asking().await;
+        self.begun.recv().await.expect("a point cloud");
+        client
+    }
+
+    /// A client that waits for a point cloud.
+    async fn asking(&self) -> Client {
+        let mut client = self.fixture.client().await;
+        client.upload().await;
+        let generate = ClientMessage::Generate {
+            incremental: true,
+            id: None,
+        };
+        client.send(generate).await;
+        client
+    }
+
+    fn used(&self) -> u64 {
+        let memory = self.fixture.system.metrics().job_memory();
+        memory.used
+    }
+
+    fn runs(&self) -> usize {
+        self.predicted.lock().expect("no panic").len()
+    }
+}
+
+#[tokio::test]
+async fn another_job_gets_the_memory_when_the_point_cloud_is_stored() {
+    let mut held = Held::start().await;
+    let mut first = held.exporting().await;
+    let needed = held.used();
+    assert!((MIB..2 * MIB).contains(&needed), "{needed}");
+    let mut second = held.asking().await;
+    // The worker is free, but there is no memory for a second cloud.
+    until_busy(&held.fixture).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!((held.runs(), held.used()), (1, needed));
+
+    held.release.send(Ok(())).expect("it waits");
+    let answer = first.next().await;
+    assert!(matches!(answer, SessionEvent::Result { .. }), "{answer:?}");
+    held.begun.recv().await.expect("the other point cloud");
+    assert_eq!(held.runs(), 2);
+    held.release.send(Ok(())).expect("it waits");
+    let answer = second.next().await;
+    assert!(matches!(answer, SessionEvent::Result { .. }), "{answer:?}");
+    assert_eq!(held.used(), 0);
+}
+
+async fn until_busy(fixture: &Fixture) {
+    while fixture.pool().await.children[0].state != "busy" {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_memory_is_given_back_however_it_ends() {
+    let mut held = Held::start().await;
+    let mut failing = held.exporting().await;
+    held.release
+        .send(Err(io::Error::other("told to fail")))
+        .expect("it waits");
+    let answer = failing.next().await;
+    let SessionEvent::Error { code, .. } = answer else {
+        panic!("it fails, but the answer is {answer:?}")
+    };
+    assert_eq!(code, ErrorCode::StorageFailed);
+    assert_eq!(held.used(), 0);
+
+    let mut cancelling = held.exporting().await;
+    cancelling.send(ClientMessage::Cancel { id: None }).await;
+    let answer = cancelling.next().await;
+    assert!(matches!(answer, SessionEvent::Error { .. }), "{answer:?}");
+    // What is computed already still takes its memory.
+    assert!(held.used() > 0);
+    held.release.send(Ok(())).expect("it waits");
+    until(|| held.used() == 0).await;
+
+    let deleted = held.exporting().await;
+    let system = &held.fixture.system;
+    let deletion = system.delete_session(deleted.id, Whose::Anyones).await;
+    assert_eq!(deletion, Ok(()));
+    held.release.send(Ok(())).expect("it waits");
+    until(|| held.used() == 0).await;
+    let mut last = held.exporting().await;
+    held.release.send(Ok(())).expect("it waits");
+    let answer = last.next().await;
+    assert!(matches!(answer, SessionEvent::Result { .. }), "{answer:?}");
+}

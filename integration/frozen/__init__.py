@@ -1,0 +1,1 @@
+"""Data directories of earlier formats, as their programs left them."""
