@@ -34,6 +34,10 @@ impl<F: Fn(Access<'_>) -> io::Result<()> + Send + Sync> Blobs for WatchedBlobs<F
         self.blobs.create_session(session)
     }
 
+    fn charge(&self, session: SessionId, creator: Option<Arc<str>>) {
+        self.blobs.charge(session, creator);
+    }
+
     fn draft(&self, key: &BlobKey) -> io::Result<Draft> {
         (self.watch)(Access::Draft(key))?;
         self.blobs.draft(key)
