@@ -23,10 +23,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 from websockets.asyncio.client import connect
 
 from weights.contract import load_archive, run_model
@@ -35,6 +33,7 @@ from weights.da3.precision import DTYPES
 from weights.tests.da3_networks import random_network
 from weights.tests.da3_official import official_network
 
+from .photos import photos_of
 from .service import ROOT, Photo, Server, generate, receive, upload_one
 
 NAMES = ("official", "archive", "service")
@@ -68,20 +67,6 @@ def official_of(size: str) -> nn.Module:
     network = official_network(config).requires_grad_(False)
     network.load_state_dict({**network.state_dict(), **random_network(config).state_dict()})
     return network
-
-
-def photos_of(count: int, height: int, width: int) -> tuple[list[Photo], Tensor]:
-    """The sample scene's photos as PNG files of that size, and as uint8 `[N, 3, H, W]`."""
-    paths = sorted((ROOT / "examples/sample_scene").glob("*.jpg"))
-    images = [Image.open(paths[i % len(paths)]).resize((width, height)) for i in range(count)]
-    photos = []
-    with tempfile.TemporaryDirectory() as folder:
-        for i, image in enumerate(images):
-            path = Path(folder) / f"{i:03}.png"
-            image.save(path)
-            photos.append(Photo(path.name, path.read_bytes()))
-    pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images]))
-    return photos, pixels.permute(0, 3, 1, 2).contiguous()
 
 
 async def serve(server: Server, photos: list[Photo], side: int) -> None:

@@ -12,6 +12,7 @@ import re
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,30 +38,37 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Run all checks and return the results."""
+def run(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
+    """Run all checks; gives the results so far after each part, so that a failure loses none."""
     plan = TINY if options.tiny else FULL
     if options.sizes:
         plan = dataclasses.replace(plan, sizes=tuple(options.sizes))
-    errors, precision_checks = precision.measure(plan, folder, options.device)
-    speeds, speed_checks = throughput.measure(plan, folder, options.device)
-    launched = launches.measure(plan, folder, options.device)
-    served: list[dict[str, Any]] = []
-    service_checks = [check("two workers share the device", None, "no --server was given")]
-    if options.server:
-        served, service_checks = service.measure(plan, folder, options.device, options.server)
     on_gpu = options.device.startswith("cuda")
-    return {
+    results: dict[str, Any] = {
         "device": torch.cuda.get_device_name(options.device) if on_gpu else "processor",
         "torch": torch.__version__,
         "cuda": torch.version.cuda if on_gpu else "not used",
         "plan": dataclasses.asdict(plan),
-        "checks": [*precision_checks, *speed_checks, *service_checks],
-        "precision": errors,
-        "throughput": speeds,
-        "launches": launched,
-        "service": served,
+        "checks": [],
+        "precision": [],
+        "throughput": [],
+        "launches": [],
+        "service": [],
     }
+    results["precision"], checks = precision.measure(plan, folder, options.device)
+    results["checks"] += checks
+    yield results
+    results["throughput"], checks = throughput.measure(plan, folder, options.device)
+    results["checks"] += checks
+    yield results
+    results["launches"] = launches.measure(plan, folder, options.device)
+    yield results
+    checks = [check("two workers share the device", None, "no --server was given")]
+    if options.server:
+        served = service.measure(plan, folder, options.device, options.server)
+        results["service"], checks = served
+    results["checks"] += checks
+    yield results
 
 
 def main() -> int:
@@ -70,11 +78,14 @@ def main() -> int:
         print("error: PyTorch finds no GPU; try --device cpu --tiny", file=sys.stderr)
         return 1
     begin = time.monotonic()
+    written: list[Path] = []
+    results: dict[str, Any] = {"checks": []}
     with tempfile.TemporaryDirectory(prefix="pointstream-gpu-") as folder:
-        results = run(options, Path(folder))
-    results["seconds"] = time.monotonic() - begin
-    name = re.sub(r"[^a-z0-9]+", "-", results["device"].lower()).strip("-")
-    for path in report.write(results, options.output, name):
+        for results in run(options, Path(folder)):
+            results["seconds"] = time.monotonic() - begin
+            name = re.sub(r"[^a-z0-9]+", "-", results["device"].lower()).strip("-")
+            written = report.write(results, options.output, name)
+    for path in written:
         print(path)
     failed = [row for row in results["checks"] if row["passed"] is False]
     for row in failed:
