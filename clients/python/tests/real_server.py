@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import tempfile
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -107,11 +108,17 @@ class Server:
 
 
 class Relay:
-    """Passes connections on to a server. They can be cut, as by a network that goes away."""
+    """Passes connections on to a server. They can be cut, as by a network that goes away.
 
-    def __init__(self, url: str) -> None:
+    With `keep_acks` it cuts them itself whenever so many acknowledgements have passed: the next
+    one never arrives, so that the client has to notice.
+    """
+
+    def __init__(self, url: str, keep_acks: int | None = None) -> None:
         self._port = int(url.rpartition(":")[2])
         self._writers: set[asyncio.StreamWriter] = set()
+        self._keep_acks = keep_acks
+        self._acks = 0
         self.cuts = 0
 
     async def __aenter__(self) -> Relay:
@@ -133,14 +140,31 @@ class Relay:
         there, back = await asyncio.open_connection("127.0.0.1", self._port)
         self._writers |= {writer, back}
         try:
-            await asyncio.gather(_pass(reader, back), _pass(there, writer))
+            await asyncio.gather(_pass(reader, back), _pass(there, writer, self._losing))
         finally:
             self._writers -= {writer, back}
 
+    def _losing(self, data: bytes) -> bool:
+        """Whether the connections were cut instead of passing these bytes on."""
+        if self._keep_acks is None:
+            return False
+        self._acks += data.count(b'"ack"')
+        if self._acks <= self._keep_acks:
+            return False
+        self._acks = 0
+        self.cut()
+        return True
 
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+
+async def _pass(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    losing: Callable[[bytes], bool] = lambda _: False,
+) -> None:
     try:
         while data := await reader.read(65536):
+            if losing(data):
+                return
             writer.write(data)
             await writer.drain()
     except ConnectionError:
