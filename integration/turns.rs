@@ -1,5 +1,8 @@
 //! Sessions take turns at what they share.
 
+use serde_json::json;
+
+use crate::support::client::Client;
 use crate::support::pictures::{photo, sized};
 use crate::support::server::Server;
 
@@ -45,4 +48,47 @@ async fn pictures_of_a_deleted_session_are_not_decoded() {
     let stats = server.get("/stats").await.json();
     let used = stats["memory"]["upload_buffer"]["used_bytes"].as_u64();
     assert!(used <= Some((cores * picture.len()) as u64), "{stats}");
+}
+
+/// A session whose client waits for a run over more images than are always finished.
+async fn long_request(server: &Server, query: &str, request: &str) -> Client {
+    let mut client = server.client(query).await;
+    for index in 0..26 {
+        let name = format!("{index}.png");
+        client.upload(&name, &photo(index)).await;
+    }
+    client.send(json!({"type": request, "id": "long"})).await;
+    client.inference_started().await;
+    client
+}
+
+/// The answer to a client with one image.
+async fn short_request(server: &Server) {
+    let mut client = server.client("").await;
+    client.upload("0.png", &photo(0)).await;
+    client.generate(true).await;
+    client.result("delta").await;
+}
+
+#[tokio::test]
+async fn a_run_over_many_images_makes_way_for_a_neighbour() {
+    // It goes on until it is stopped.
+    let server = Server::with_model("long", &["--long-turn", "1"]).await;
+    let mut long = long_request(&server, "window=30", "generate").await;
+    // Its turn has become longer by the second time.
+    for _ in 0..2 {
+        short_request(&server).await;
+    }
+    long.send(json!({"type": "cancel", "id": "long"})).await;
+    let answer = long.answer().await.message;
+    assert_eq!(answer["code"], "cancelled", "{answer}");
+}
+
+#[tokio::test]
+async fn a_final_run_that_makes_way_is_answered_from_the_map() {
+    let server = Server::with_model("long", &["--long-turn", "1"]).await;
+    let mut long = long_request(&server, "", "finalize").await;
+    short_request(&server).await;
+    let complete = long.result("complete").await.message;
+    assert_eq!(complete["metadata"]["num_frames"], 26, "{complete}");
 }

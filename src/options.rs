@@ -234,6 +234,12 @@ pub struct ServeOptions {
           value_parser = seconds)]
     pub job_timeout: Duration,
 
+    /// Seconds that a job of more than 24 images may keep a worker while others wait; then it makes way,
+    /// and begins again later with twice the time.
+    #[arg(long, env = "POINTSTREAM_LONG_TURN", value_name = "SECONDS", default_value = "5",
+          value_parser = seconds)]
+    pub long_turn: Duration,
+
     /// Seconds that running jobs have to finish when the server is stopped; then they are cancelled.
     #[arg(long, env = "POINTSTREAM_DRAIN_TIMEOUT", value_name = "SECONDS", default_value = "30",
           value_parser = seconds)]
@@ -383,6 +389,7 @@ impl ServeOptions {
                 .map_or_else(|| machine_memory().unwrap_or(u64::MAX), mib),
             feature_cache_bytes: self.feature_cache_mb.saturating_mul(1 << 20),
             job_timeout: self.job_timeout,
+            long_turn: self.long_turn,
             drain_timeout: self.drain_timeout,
             courier: Some(courier),
         }

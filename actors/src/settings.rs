@@ -64,6 +64,8 @@ pub struct Settings {
     /// A job that takes longer is cancelled and its worker restarted; the same bounds the writing of
     /// a result's file.
     pub job_timeout: Duration,
+    /// How long a long job may keep a worker from others that wait.
+    pub long_turn: Duration,
     /// How long running work may take when the system shuts down.
     pub drain_timeout: Duration,
     /// Delivers the messages of webhooks; without it there are none.

@@ -237,6 +237,8 @@ impl ReconstructOptions {
             job_memory_bytes: machine_memory().unwrap_or(u64::MAX),
             feature_cache_bytes: FEATURE_BYTES,
             job_timeout: NO_TIMEOUT,
+            // Nobody else waits.
+            long_turn: NO_TIMEOUT,
             drain_timeout: DRAIN_TIMEOUT,
             courier: None,
         }

@@ -3,7 +3,8 @@
 `flat.pt` follows the contract without analysing the photos, `posed.pt` also accepts known cameras,
 `hinted.pt` hints too, `aligned.pt` derives its unit of length from the depth of all frames,
 `distorted.pt` has lenses with radial distortion, `reporting.pt` leaves out blue frames and reports
-on all of them, a run of `endless.pt` with more than two frames goes on until it is stopped,
+on all of them, a run of `endless.pt` with more than two frames goes on until it is stopped, and
+one of `long.pt` with more than 24,
 `stuck.pt` returns one depth for dark frames, and the metadata of `hungry.pt` state
 a need of 4 GB per pair of frames. `extending.pt` places new frames among placed ones, by their
 colours; `slow_extending.pt` takes half a second for each frame; `overlapping.pt` places only frames
@@ -333,6 +334,29 @@ class ExtendingModel(FlatModel):
         return fused
 
 
+class LongModel(ExtendingModel):
+    """A run of more than 24 frames goes on until it is stopped."""
+
+    stop: Tensor | None
+
+    def __init__(self, products: int) -> None:
+        super().__init__(products)
+        self.stop = None
+
+    @torch.jit.export
+    def watch(self, flag: Tensor) -> Tensor:
+        """Keep the flag."""
+        self.stop = flag
+        return flag
+
+    @torch.jit.export
+    def relate(self, features: Tensor, size: Tensor) -> Tensor:
+        """The state of a frame is its image and a channel for its given camera."""
+        while features.size(0) > 24:
+            check(self.stop)
+        return torch.nn.functional.pad(features, [0, 0, 0, 0, 0, 1])
+
+
 class AdjustingModel(ExtendingModel):
     """Adjusts frames by a known similarity: seen from the first one, all is twice as far away, and
     focal lengths grow by a quarter. Every third frame is not adjusted, nor is one without links or
@@ -542,6 +566,8 @@ def write_all(folder: Path) -> None:
     for name, products in (("extending", 0), ("slow_extending", SLOW_PRODUCTS)):
         model = torch.jit.script(ExtendingModel(products).eval())
         save_archive(model, extending, folder / f"{name}.pt")
+    long = dataclasses.replace(extending, name="long", watch=True)
+    save_archive(torch.jit.script(LongModel(0).eval()), long, folder / "long.pt")
     described = dataclasses.replace(extending, name="overlapping", describe=True)
     save_archive(torch.jit.script(OverlappingModel().eval()), described, folder / "overlapping.pt")
     adjusting = dataclasses.replace(extending, name="adjusting", adjust=True)

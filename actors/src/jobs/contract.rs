@@ -82,6 +82,7 @@ pub(crate) fn spec(session: SessionId, kind: JobKind, frames: &[u64]) -> JobSpec
             .collect(),
         size: SIZE,
         runs: Vec::new(),
+        divisible: false,
     }
 }
 

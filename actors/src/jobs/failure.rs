@@ -13,6 +13,9 @@ pub(crate) enum JobFailure {
     /// The submitter dropped the handle.
     #[error("the prediction was cancelled")]
     Cancelled,
+    /// Others waited for the worker, and the job is [`divisible`](super::JobSpec::divisible).
+    #[error("the prediction made way for the requests of others")]
+    MadeWay,
     /// The model failed or refused the frames.
     #[error("{0}")]
     Model(String),

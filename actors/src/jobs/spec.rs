@@ -28,6 +28,10 @@ pub(crate) struct JobSpec {
     /// The runs of the model that have placed the frames, for [`JobKind::Adjust`].
     #[serde(default)]
     pub runs: Vec<LinkedRun>,
+    /// Whether its submitter goes on with smaller jobs if this one has to make way for others: it fails
+    /// with [`JobFailure::MadeWay`](super::JobFailure::MadeWay) then. Otherwise it begins again later.
+    #[serde(default)]
+    pub divisible: bool,
 }
 
 impl JobSpec {

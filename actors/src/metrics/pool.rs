@@ -23,6 +23,7 @@ pub(crate) struct PoolMetrics {
     busy: CounterVec,
     restarts_by_worker: IntCounterVec,
     pool_restarts: IntCounter,
+    made_way: IntCounter,
 }
 
 /// How a job ended.
@@ -36,6 +37,7 @@ pub(crate) enum JobOutcome {
     TimedOut,
     WorkerDied,
     Refused,
+    MadeWay,
 }
 
 impl JobOutcome {
@@ -61,6 +63,7 @@ impl JobOutcome {
                 | JobFailure::NoWorker(_)
                 | JobFailure::ShuttingDown,
             ) => Self::Refused,
+            Err(JobFailure::MadeWay) => Self::MadeWay,
         }
     }
 }
@@ -114,7 +117,17 @@ impl PoolMetrics {
                 "How often the pool of workers failed and was started again.",
                 registry
             )?,
+            made_way: register_int_counter_with_registry!(
+                "pointstream_jobs_made_way_total",
+                "How often a long job made way for the jobs of others.",
+                registry
+            )?,
         })
+    }
+
+    /// A long job made way for others.
+    pub fn made_way(&self) {
+        self.made_way.inc();
     }
 
     /// Sets how many jobs may wait.

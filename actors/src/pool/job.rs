@@ -1,8 +1,9 @@
 //! A job on its way through the pool.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::turn::Turn;
 use crate::jobs::{JobDone, JobFailure, JobKind, JobSender, JobSpec};
 use crate::metrics::{JobOutcome, PoolMetrics};
 
@@ -13,15 +14,18 @@ pub(crate) struct Job {
     pub submitted: Instant,
     /// How often a worker has started it.
     pub attempts: u32,
+    pub turn: Turn,
     sender: JobSender,
 }
 
 impl Job {
-    pub fn new(spec: JobSpec, sender: JobSender) -> Self {
+    /// `turn` is how long it may run at first while others wait.
+    pub fn new(spec: JobSpec, sender: JobSender, turn: Duration) -> Self {
         Self {
             spec: Arc::new(spec),
             submitted: Instant::now(),
             attempts: 0,
+            turn: Turn::new(turn),
             sender,
         }
     }

@@ -109,7 +109,8 @@ impl Dispatcher for LocalDispatcher {
     fn submit(&self, spec: JobSpec) -> JobHandle {
         let (sender, handle) = JobHandle::channel();
         // If the pool has just failed, the job is dropped, and its handle reports a failure.
-        self.notify(PoolMessage::Submit(Job::new(spec, sender)));
+        let turn = self.args.settings.long_turn;
+        self.notify(PoolMessage::Submit(Job::new(spec, sender, turn)));
         handle
     }
 

@@ -16,6 +16,7 @@ mod slot;
 mod state;
 mod task;
 mod thread;
+mod turn;
 mod worker;
 
 use std::sync::Arc;

@@ -126,15 +126,25 @@ impl Queue {
         let (next, _) = candidates
             .filter(|(_, job)| !job.is_cancelled() && fits(job))
             // Of equals, it finds the first.
-            .min_by_key(|(_, job)| {
-                let client = self.clients.of(&job.spec.client());
-                let session = self.sessions.of(&job.spec.session);
-                (priority(job, now), client, session)
-            })?;
+            .min_by_key(|(_, job)| self.rank(job, now))?;
         let job = self.jobs.remove(next);
         self.sessions.count(job.spec.session);
         self.clients.count(job.spec.client());
         Some(job)
+    }
+
+    /// Whether one of the jobs that fit would be taken before a job that runs, if that waited again.
+    pub fn precedes(&self, running: &Job, now: Instant, fits: impl Fn(&Job) -> bool) -> bool {
+        let rank = self.rank(running, now);
+        let mut waiting = self.jobs.iter();
+        waiting.any(|job| !job.is_cancelled() && fits(job) && self.rank(job, now) < rank)
+    }
+
+    /// The least is next.
+    fn rank(&self, job: &Job, now: Instant) -> (JobPriority, Option<u64>, Option<u64>) {
+        let client = self.clients.of(&job.spec.client());
+        let session = self.sessions.of(&job.spec.session);
+        (priority(job, now), client, session)
     }
 
     /// Takes the jobs that are cancelled.

@@ -8,6 +8,7 @@ use ractor::{ActorCell, SpawnErr};
 
 use super::PoolMessage;
 use super::batch::Batch;
+use super::job::Job;
 use super::task::TaskContext;
 use super::thread::ThreadGuard;
 use super::worker::{Worker, WorkerArgs, WorkerMessage};
@@ -195,6 +196,14 @@ impl Slot {
     pub fn busy_for(&self) -> Option<Duration> {
         match &self.phase {
             Phase::Busy(_, since) => Some(since.elapsed()),
+            _ => None,
+        }
+    }
+
+    /// The job that it runs, if that may make way for others now.
+    pub fn may_make_way(&self) -> Option<&Job> {
+        match &self.phase {
+            Phase::Busy(batch, since) => batch.may_make_way(since.elapsed()),
             _ => None,
         }
     }

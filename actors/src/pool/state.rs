@@ -100,6 +100,7 @@ impl State {
     /// Does what is next, after each message and each end of a worker.
     fn advance(&mut self) {
         self.dispatch();
+        self.make_way();
         self.publish();
     }
 
@@ -150,13 +151,33 @@ impl State {
 
     /// The next job, of a client for whom not too many run.
     fn take(&mut self, now: Instant) -> Option<Job> {
-        let (slots, limit) = (&self.slots, self.settings.max_jobs_of_creator);
-        self.queue.take(now, |job| {
-            let limited = job.spec.creator.as_ref().zip(limit);
-            limited.is_none_or(|(creator, limit)| {
-                slots.iter().filter(|slot| slot.works_for(creator)).count() < limit
-            })
-        })
+        let fits = fits(&self.slots, self.settings.max_jobs_of_creator);
+        self.queue.take(now, fits)
+    }
+
+    /// Tells a long job to make way if its turn is over and another one is due. One at a time: what
+    /// waits may be short.
+    fn make_way(&self) {
+        if self.slots.iter().any(|slot| slot.is_idle()) {
+            return;
+        }
+        let long: Vec<_> = self.slots.iter().filter_map(Slot::may_make_way).collect();
+        if long.iter().any(|job| job.turn.is_over()) {
+            return;
+        }
+        let now = Instant::now();
+        let due = |job: &&&Job| {
+            let fits = fits(&self.slots, self.settings.max_jobs_of_creator);
+            self.queue.precedes(job, now, fits)
+        };
+        if let Some(job) = long.iter().find(due) {
+            tracing::info!(
+                session_id = %job.spec.session,
+                frames = job.spec.frames.len(),
+                "a long job makes way for others"
+            );
+            job.turn.end();
+        }
     }
 
     fn worker_reported(&mut self, report: WorkerReport) {
@@ -176,11 +197,29 @@ impl State {
                 if let Some(batch) = slot.finished(broken) {
                     let outcomes = finished.take_outcomes();
                     for (job, outcome) in batch.into_jobs().zip(outcomes) {
-                        self.end(job, outcome);
+                        self.worker_done(job, outcome);
                     }
                 }
             }
         }
+    }
+
+    /// A worker is done with a job: for good, unless it made way for others.
+    fn worker_done(&mut self, mut job: Job, outcome: Result<JobDone, JobFailure>) {
+        let made_way = outcome == Err(JobFailure::Cancelled) && job.turn.is_over();
+        if !made_way || job.is_cancelled() {
+            return self.end(job, outcome);
+        }
+        self.metrics.pool.made_way();
+        if job.spec.divisible {
+            return self.end(job, Err(JobFailure::MadeWay));
+        }
+        if self.draining {
+            return self.end(job, Err(JobFailure::ShuttingDown));
+        }
+        job.attempts = job.attempts.saturating_sub(1);
+        job.turn = job.turn.next();
+        self.queue.put_back(job);
     }
 
     /// Ends a job. The result of a cancelled one is removed: nobody else knows of it.
@@ -341,5 +380,15 @@ impl State {
                 .find_map(Slot::last_failure)
                 .map(str::to_owned),
         });
+    }
+}
+
+/// Whether a job's client has fewer jobs that run than it may have.
+fn fits(slots: &[Slot], limit: Option<usize>) -> impl Fn(&Job) -> bool {
+    move |job| {
+        let limited = job.spec.creator.as_ref().zip(limit);
+        limited.is_none_or(|(creator, limit)| {
+            slots.iter().filter(|slot| slot.works_for(creator)).count() < limit
+        })
     }
 }

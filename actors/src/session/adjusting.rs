@@ -229,6 +229,7 @@ impl Work {
             frames: self.frames.clone(),
             size: self.size,
             runs: self.runs.clone(),
+            divisible: false,
         }
     }
 

@@ -86,6 +86,7 @@ impl EncodeAhead {
             frames: vec![self.context.job_frame(image)],
             size: image.size,
             runs: Vec::new(),
+            divisible: false,
         });
         let encode = EncodeJob {
             number: image.number,

@@ -135,8 +135,8 @@ impl Generation {
         }
     }
 
-    /// Submits the job of the model.
-    pub fn submit(&self) -> JobHandle {
+    /// Submits the job of the model. `divisible` says whether the map can answer the request, too.
+    pub fn submit(&self, divisible: bool) -> JobHandle {
         self.context.dispatcher.submit(JobSpec {
             id: JobId::new_v4(),
             session: self.context.id,
@@ -146,6 +146,7 @@ impl Generation {
             frames: self.frames.iter().map(|frame| frame.job.clone()).collect(),
             size: self.size,
             runs: Vec::new(),
+            divisible,
         })
     }
 

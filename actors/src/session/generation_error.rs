@@ -77,7 +77,8 @@ fn code_of_job(failure: &JobFailure) -> ErrorCode {
         } => ErrorCode::DiskFull,
         JobFailure::WorkerDied(_) | JobFailure::NoWorker(_) => ErrorCode::WorkerFailed,
         JobFailure::TimedOut(_) => ErrorCode::Timeout,
-        JobFailure::QueueFull { .. }
+        JobFailure::MadeWay
+        | JobFailure::QueueFull { .. }
         | JobFailure::SessionQueueFull { .. }
         | JobFailure::ClientQueueFull { .. } => ErrorCode::ServerBusy,
         JobFailure::ShuttingDown => ErrorCode::ShuttingDown,

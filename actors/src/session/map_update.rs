@@ -113,17 +113,40 @@ impl UpdateWork {
         })
     }
 
+    /// No more points are read for it.
+    pub fn most_points(&self) -> usize {
+        match self.result.map() {
+            Some(stored) => MapUpdate::points_read(
+                &stored.map,
+                &self.numbers(),
+                self.base(stored).as_ref(),
+                &self.config.cloud_options(),
+            ),
+            None => self.result.answer().metadata.num_points,
+        }
+    }
+
+    /// Numbers of the frames of the result.
+    fn numbers(&self) -> Vec<u64> {
+        let cameras = self.result.cameras().all().iter();
+        cameras.map(|camera| camera.id).collect()
+    }
+
+    /// What the client has of this map.
+    fn base(&self, stored: &StoredMap) -> Option<MapExtent> {
+        let known = self.known.as_ref()?;
+        let fits = stored.files.first() == Some(&known.map) && known.extent.is_part_of(&stored.map);
+        fits.then_some(known.extent)
+    }
+
     fn change_of_map(&self, stored: &StoredMap) -> Result<Change, GenerationError> {
         let map = &stored.map;
         let Some(&id) = stored.files.first() else {
             let message = "a map has no chunk".to_owned();
             return Err(GenerationError::Internal(message));
         };
-        let cameras = self.result.cameras().all().iter();
-        let numbers: Vec<u64> = cameras.map(|camera| camera.id).collect();
-        let fits = |known: &KnownMap| known.map == id && known.extent.is_part_of(map);
-        let known = self.known.filter(fits);
-        let base = known.map(|known| known.extent);
+        let numbers = self.numbers();
+        let base = self.base(stored);
         let source = StoredChunks {
             context: &self.context,
             files: &stored.files,

@@ -124,6 +124,7 @@ impl MapWindow {
             frames: placed.chain(new).collect(),
             size: self.size,
             runs: Vec::new(),
+            divisible: false,
         })
     }
 
@@ -145,6 +146,7 @@ impl MapWindow {
             frames: self.new.iter().map(|frame| frame.job.clone()).collect(),
             size: self.size,
             runs: Vec::new(),
+            divisible: false,
         })
     }
 

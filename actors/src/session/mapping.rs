@@ -101,16 +101,25 @@ impl Mapping {
 
     /// What a request needs of the map, or `None` if one run of the model answers it.
     pub fn demand(&self, ledger: &Ledger, before: u64, finalizes: bool) -> Option<MapDemand> {
-        let plan = self.plan(ledger);
-        let images = ledger.images().iter();
-        let covered = images.filter(|image| image.number < before).count();
+        let covered = covered(ledger, before);
         let whole = finalizes
             && match ledger.config().finalize_mode {
                 FinalizeMode::Whole => true,
                 FinalizeMode::Auto => covered <= self.limits.most_at_once(),
                 FinalizeMode::Refine => false,
             };
-        (covered > plan.first && !whole).then_some(MapDemand { before, finalizes })
+        (covered > self.plan(ledger).first && !whole).then_some(MapDemand { before, finalizes })
+    }
+
+    /// What a final result that would be made in one run needs of the map, if that run makes way for
+    /// others; `None` if the client wants it so, or there are no more images than one window has.
+    pub fn demand_in_parts(&self, ledger: &Ledger, before: u64) -> Option<MapDemand> {
+        let parts = ledger.config().finalize_mode == FinalizeMode::Auto
+            && covered(ledger, before) > self.plan(ledger).first;
+        parts.then_some(MapDemand {
+            before,
+            finalizes: true,
+        })
     }
 
     /// Cancels the window that runs: no request needs it any more.
@@ -410,4 +419,10 @@ impl Mapping {
         let missed = map.into_iter().flat_map(|map| map.missed());
         missed.filter(move |number| *number > retried)
     }
+}
+
+/// How many images with a smaller number there are.
+fn covered(ledger: &Ledger, before: u64) -> usize {
+    let images = ledger.images().iter();
+    images.filter(|image| image.number < before).count()
 }

@@ -8,10 +8,10 @@ use pointstream_reconstruction::formats::ResultFormat;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::watched_blobs::Access;
-use super::{Client, FakeModel, Fixture, settings};
+use super::{Client, FakeModel, Fixture, config, settings};
 use crate::blobs::BlobName;
 use crate::jobs::contract::until;
-use crate::{ClientMessage, ErrorCode, SessionEvent, Whose};
+use crate::{AttachOptions, ClientMessage, Deltas, ErrorCode, SessionEvent, Whose};
 
 const MIB: u64 = 1 << 20;
 
@@ -26,7 +26,8 @@ struct Held {
 }
 
 impl Held {
-    async fn start() -> Self {
+    /// `watched` says which blobs of point clouds wait.
+    async fn start(watched: fn(BlobName) -> bool) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let model = FakeModel::new();
         let predicted = model.predicted.clone();
@@ -37,7 +38,7 @@ impl Held {
         let (release, gate) = mpsc::channel();
         let gate = Mutex::new(gate);
         let watch = move |access: Access<'_>| match access {
-            Access::Draft(key) if matches!(key.name, BlobName::Result(_, ResultFormat::Npz)) => {
+            Access::Draft(key) if watched(key.name) => {
                 sender.send(()).expect("the test watches");
                 let released = gate.lock().expect("no panic").recv();
                 released.expect("the test goes on")
@@ -61,7 +62,15 @@ impl Held {
 
     /// A client that waits for a point cloud.
     async fn asking(&self) -> Client {
-        let mut client = self.fixture.client().await;
+        self.asking_for(Deltas::Cumulative).await
+    }
+
+    async fn asking_for(&self, deltas: Deltas) -> Client {
+        let options = AttachOptions {
+            deltas,
+            ..AttachOptions::default()
+        };
+        let mut client = self.fixture.client_with(config(), options).await;
         client.upload().await;
         let generate = ClientMessage::Generate {
             incremental: true,
@@ -81,9 +90,26 @@ impl Held {
     }
 }
 
+fn of_result(name: BlobName) -> bool {
+    matches!(name, BlobName::Result(_, ResultFormat::Npz))
+}
+
+#[tokio::test]
+async fn the_update_of_a_client_that_keeps_the_cloud_holds_its_memory() {
+    let of_update = |name| matches!(name, BlobName::Update(_));
+    let mut held = Held::start(of_update).await;
+    let mut client = held.asking_for(Deltas::Append { since: None }).await;
+    held.begun.recv().await.expect("an update");
+    assert!(held.used() > 0);
+    held.release.send(Ok(())).expect("it waits");
+    let answer = client.next().await;
+    assert!(matches!(answer, SessionEvent::Result { .. }), "{answer:?}");
+    assert_eq!(held.used(), 0);
+}
+
 #[tokio::test]
 async fn another_job_gets_the_memory_when_the_point_cloud_is_stored() {
-    let mut held = Held::start().await;
+    let mut held = Held::start(of_result).await;
     let mut first = held.exporting().await;
     let needed = held.used();
     assert!((MIB..2 * MIB).contains(&needed), "{needed}");
@@ -112,7 +138,7 @@ async fn until_busy(fixture: &Fixture) {
 
 #[tokio::test]
 async fn the_memory_is_given_back_however_it_ends() {
-    let mut held = Held::start().await;
+    let mut held = Held::start(of_result).await;
     let mut failing = held.exporting().await;
     held.release
         .send(Err(io::Error::other("told to fail")))

@@ -32,11 +32,11 @@ impl Actor for Parent {
 }
 
 /// A started local dispatcher.
-struct Local {
-    subject: Subject,
-    dispatcher: Arc<LocalDispatcher>,
+pub(super) struct Local {
+    pub subject: Subject,
+    pub dispatcher: Arc<LocalDispatcher>,
     encoded: Arc<Mutex<Vec<usize>>>,
-    metrics: Arc<Metrics>,
+    pub metrics: Arc<Metrics>,
     _folder: tempfile::TempDir,
 }
 
@@ -45,7 +45,7 @@ impl Local {
         Self::with(model, |_| {}).await
     }
 
-    async fn with(model: FakeModel, change: impl FnOnce(&mut Settings)) -> Self {
+    pub async fn with(model: FakeModel, change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let encoded = model.encoded.clone();
         let mut settings = settings(folder.path(), model, 1);

@@ -8,6 +8,7 @@ mod extending;
 mod fake_model;
 mod faults;
 mod joining;
+mod long_jobs;
 mod memory;
 mod order;
 mod owners;
@@ -72,6 +73,10 @@ impl Fixture {
     }
 
     async fn client_of(&self, config: SessionConfig) -> Client {
+        self.client_with(config, AttachOptions::default()).await
+    }
+
+    async fn client_with(&self, config: SessionConfig, options: AttachOptions) -> Client {
         let session = self
             .system
             .create_session(config, None, None)
@@ -81,10 +86,7 @@ impl Fixture {
             .await
             .expect("kept");
         let id = session.id();
-        let (requests, events) = session
-            .attach(AttachOptions::default())
-            .await
-            .expect("room");
+        let (requests, events) = session.attach(options).await.expect("room");
         let mut client = Client {
             id,
             requests,
@@ -152,6 +154,7 @@ fn settings(folder: &Path, model: FakeModel, workers: usize) -> Settings {
         job_memory_bytes: u64::MAX,
         feature_cache_bytes: 8 << 20,
         job_timeout: Duration::from_secs(60),
+        long_turn: Duration::from_secs(60),
         drain_timeout: Duration::from_secs(1),
         courier: None,
     }

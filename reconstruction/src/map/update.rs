@@ -119,6 +119,25 @@ impl MapUpdate {
         Ok(update)
     }
 
+    /// How many points [`build`](Self::build) reads at most, all at once.
+    pub fn points_read(
+        map: &Map,
+        numbers: &[u64],
+        known: Option<&MapExtent>,
+        options: &CloudOptions,
+    ) -> usize {
+        let most = options.num_max_points;
+        let now = shares(map, map.chunks().len(), most);
+        let before = shares(map, known.map_or(0, |known| known.chunks), most);
+        let members = members(map, numbers, known).into_iter();
+        members
+            .map(|(chunk, members)| {
+                let before = before.get(chunk).copied().unwrap_or(0);
+                points_needed(&members, before, now[chunk])
+            })
+            .sum()
+    }
+
     /// Whether nothing is new.
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty() && self.moved.is_empty() && self.kept.is_empty()
@@ -178,6 +197,17 @@ struct FramePart {
     now: usize,
 }
 
+/// How many points of a chunk are needed, with its shares of the cloud before and now.
+fn points_needed(members: &BTreeMap<usize, Member>, before: usize, now: usize) -> usize {
+    let any_new = members.values().any(|member| !member.known);
+    let shrinks = now < before && members.values().any(|member| member.known);
+    match (shrinks, any_new) {
+        (true, _) => before,
+        (false, true) => now,
+        (false, false) => 0,
+    }
+}
+
 impl ChunkPart {
     /// `before` and `now` are the chunk's shares of the cloud.
     fn build<S: ChunkSource>(
@@ -188,13 +218,7 @@ impl ChunkPart {
         now: usize,
         source: &S,
     ) -> Result<Self, S::Error> {
-        let any_new = members.values().any(|member| !member.known);
-        let shrinks = now < before && members.values().any(|member| member.known);
-        let needed = match (shrinks, any_new) {
-            (true, _) => before,
-            (false, true) => now,
-            (false, false) => 0,
-        };
+        let needed = points_needed(members, before, now);
         let mut parts: BTreeMap<usize, FramePart> = BTreeMap::new();
         if needed > 0 {
             let points = source.points(chunk, needed)?;

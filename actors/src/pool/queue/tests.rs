@@ -24,7 +24,7 @@ impl Bench {
         let id = spec.id;
         let (sender, handle) = JobHandle::channel();
         self.handles.push((id, handle));
-        let pushed = self.queue.push(Job::new(spec, sender));
+        let pushed = self.queue.push(Job::new(spec, sender, Duration::ZERO));
         pushed.map(|()| id).map_err(|refused| refused.failure)
     }
 

@@ -50,6 +50,8 @@ pub(crate) struct Task {
 pub(crate) struct TaskJob {
     pub spec: Arc<JobSpec>,
     pub reporter: JobReporter,
+    /// Cancelled when it is to make way for others.
+    pub turn_over: CancellationToken,
     /// How long it waited for the worker, in seconds.
     pub queued: f64,
 }
@@ -110,6 +112,7 @@ impl Task {
             [job] => Some(Watch::start(
                 job.reporter.cancelled().clone(),
                 abandoned.clone(),
+                job.turn_over.clone(),
             )),
             _ => None,
         };
@@ -171,9 +174,14 @@ impl Stopped {
 }
 
 impl TaskJob {
-    /// Fails if the job was cancelled, or if another worker has taken it over.
+    /// Fails if the job was cancelled or makes way for others, or if another worker has taken it over.
     fn check(&self, context: &TaskContext) -> Result<(), JobFailure> {
-        if self.reporter.is_cancelled() || context.abandoned.is_cancelled() {
+        let ended = [
+            self.reporter.cancelled(),
+            &context.abandoned,
+            &self.turn_over,
+        ];
+        if ended.into_iter().any(CancellationToken::is_cancelled) {
             Err(JobFailure::Cancelled)
         } else {
             Ok(())

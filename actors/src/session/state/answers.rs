@@ -155,9 +155,15 @@ impl State {
             known,
         };
         let (computing, id) = (self.context.computing.clone(), self.context.id);
+        let held = self.context.dispatcher.hold(update.most_points());
         let work = async move {
+            let held = held.await?;
             computing
-                .run(id, move || update.make().map(Box::new))
+                .run(id, move || {
+                    let made = update.make().map(Box::new);
+                    drop(held);
+                    made
+                })
                 .await?
         };
         let report = move |outcome| SessionMessage::UpdateMade { number, outcome };

@@ -58,7 +58,8 @@ impl State {
             return self.fail(number, request, ErrorCode::InvalidImage, message);
         };
         self.note_start(&request, generation.frames.len());
-        let job = generation.submit();
+        let parts = self.mapping.demand_in_parts(&self.ledger, request.before);
+        let job = generation.submit(finalizes && parts.is_some());
         self.requests.start(request, Some(job.cancel_guard()));
         self.run(generation, job);
     }
@@ -124,6 +125,10 @@ impl State {
             // It runs again in the next process.
             Err(GenerationError::Job(JobFailure::ShuttingDown)) if self.ledger.is_kept() => {}
             Err(GenerationError::Job(JobFailure::Cancelled)) if self.goes_on_later() => {}
+            Err(GenerationError::Job(JobFailure::MadeWay)) => {
+                let demand = self.mapping.demand_in_parts(&self.ledger, request.before);
+                self.start_on_map(request, demand);
+            }
             Err(error) => {
                 if self.fits_in_smaller_windows(&error) {
                     let finalizes = request.kind == RequestKind::Finalize;

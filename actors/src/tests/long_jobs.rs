@@ -1,0 +1,77 @@
+//! Long jobs make way for the jobs of others.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::FakeModel;
+use super::contract::Local;
+use crate::ids::SessionId;
+use crate::jobs::contract::{self, spec};
+use crate::jobs::{JobFailure, JobHandle, JobKind, JobSpec};
+
+/// Numbers of frames of a job that may be told to make way.
+const LONG: [u64; 25] = [1; 25];
+
+/// One worker, whose next runs go on until they are stopped.
+async fn local(endless: u32) -> (Local, Arc<AtomicU32>) {
+    let model = FakeModel {
+        endless: Arc::new(AtomicU32::new(endless)),
+        ..FakeModel::new()
+    };
+    let left = model.endless.clone();
+    let turn = Duration::from_millis(50);
+    let local = Local::with(model, |settings| settings.long_turn = turn).await;
+    (local, left)
+}
+
+fn submit(local: &Local, session: SessionId, divisible: bool) -> JobHandle {
+    local.subject.dispatcher.submit(JobSpec {
+        divisible,
+        ..spec(session, JobKind::Reconstruct, &LONG)
+    })
+}
+
+#[tokio::test]
+async fn a_long_job_makes_way_and_begins_again() {
+    let (local, endless) = local(1).await;
+    let (long, short) = (local.subject.session(1), local.subject.session(1));
+    let running = submit(&local, long, false);
+    contract::until(|| endless.load(Ordering::SeqCst) == 0).await;
+    let waiting = local.subject.submit(short, JobKind::Reconstruct, &[1]);
+    contract::end(waiting)
+        .await
+        .expect("the long one makes way");
+    contract::end(running).await.expect("it is done afterwards");
+    assert_eq!(local.metrics.totals().worker_restarts, 0);
+}
+
+#[tokio::test]
+async fn a_divisible_job_is_given_back() {
+    let (local, endless) = local(1).await;
+    let (long, short) = (local.subject.session(1), local.subject.session(1));
+    let running = submit(&local, long, true);
+    contract::until(|| endless.load(Ordering::SeqCst) == 0).await;
+    let waiting = local.subject.submit(short, JobKind::Reconstruct, &[1]);
+    contract::end(waiting)
+        .await
+        .expect("the long one makes way");
+    assert_eq!(contract::end(running).await, Err(JobFailure::MadeWay));
+}
+
+#[tokio::test]
+async fn a_session_does_not_interrupt_itself() {
+    let (local, endless) = local(1).await;
+    let (one, other) = (local.subject.session(1), local.subject.session(1));
+    let running = submit(&local, one, false);
+    contract::until(|| endless.load(Ordering::SeqCst) == 0).await;
+    let mut own = local.subject.submit(one, JobKind::Reconstruct, &[1]);
+    let early = tokio::time::timeout(Duration::from_millis(1500), own.next()).await;
+    assert!(early.is_err(), "its own job has interrupted it: {early:?}");
+    let waiting = local.subject.submit(other, JobKind::Reconstruct, &[1]);
+    contract::end(waiting)
+        .await
+        .expect("the long one makes way");
+    contract::end(running).await.expect("it is done afterwards");
+    contract::end(own).await.expect("it is done, too");
+}
