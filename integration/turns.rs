@@ -12,7 +12,7 @@ async fn many_large_pictures_do_not_hold_up_a_neighbour() {
     let server = Server::start(&[]).await;
     let mut neighbour = server.client("").await;
     // A few kB that take a while to be decoded.
-    let picture = sized(6000, 6000);
+    let picture = sized(4000, 4000);
     let mut busy = server.client("process_res=56").await;
     for index in 0..PICTURES {
         busy.send_image(&format!("{index}.png"), &picture).await;
@@ -28,26 +28,51 @@ async fn many_large_pictures_do_not_hold_up_a_neighbour() {
     }
 }
 
-#[tokio::test]
-async fn pictures_of_a_deleted_session_are_not_decoded() {
-    const PICTURES: usize = 14;
-    let server = Server::start(&[]).await;
-    let mut neighbour = server.client("").await;
-    let picture = sized(6000, 6000);
-    let mut deleted = server.client("process_res=56").await;
-    for index in 0..PICTURES {
-        deleted.send_image(&format!("{index}.png"), &picture).await;
+/// A client of which most pictures wait to be decoded.
+async fn with_waiting_pictures(server: &Server, picture: &[u8]) -> Client {
+    let mut client = server.client("process_res=56").await;
+    for index in 0..14 {
+        client.send_image(&format!("{index}.png"), picture).await;
     }
-    deleted.expect("ack").await;
-    server
-        .delete(&format!("/ws/session/{}", deleted.session))
-        .await;
-    neighbour.upload("0.png", &photo(0)).await;
-    // Only those that were being decoded still hold memory, one for each core.
+    client.expect("ack").await;
+    client
+}
+
+/// Checks that no more pictures are held than are being decoded, one for each core.
+async fn expect_none_waits(server: &Server, picture: &[u8]) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let stats = server.get("/stats").await.json();
     let used = stats["memory"]["upload_buffer"]["used_bytes"].as_u64();
     assert!(used <= Some((cores * picture.len()) as u64), "{stats}");
+}
+
+#[tokio::test]
+async fn pictures_of_a_deleted_session_are_not_decoded() {
+    let server = Server::start(&[]).await;
+    let mut neighbour = server.client("").await;
+    let picture = sized(4000, 4000);
+    let deleted = with_waiting_pictures(&server, &picture).await;
+    let path = format!("/ws/session/{}", deleted.session);
+    server.delete(&path).await;
+    neighbour.upload("0.png", &photo(0)).await;
+    expect_none_waits(&server, &picture).await;
+}
+
+#[tokio::test]
+async fn pictures_of_a_client_that_has_left_do_not_hold_up_a_neighbour() {
+    let server = Server::start(&[]).await;
+    let mut neighbour = server.client("").await;
+    let picture = sized(4000, 4000);
+    let left = with_waiting_pictures(&server, &picture).await;
+    let session = left.session.clone();
+    drop(left);
+    neighbour.upload("0.png", &photo(0)).await;
+    // They are kept for the client, which may come back: its session has its turns.
+    let images = server.info(&session).await["image_count"].as_u64();
+    assert!(
+        images < Some(14),
+        "the neighbour has waited for all of them"
+    );
 }
 
 /// A session whose client waits for a run over more images than are always finished.

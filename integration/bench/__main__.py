@@ -1,6 +1,7 @@
 """Measure one run by stage: `python -m integration.bench [--json]`; `make bench` builds first.
 
-`make bench ARGS="stream ..."` measures a long stream of images instead, see `stream`.
+`make bench ARGS="stream ..."` measures a long stream of images instead, see `stream`, and
+`make bench ARGS="neighbours ..."` short requests beside a long one.
 
 All figures come from the same run on the same machine, and the bare model and the service
 alternate, so that their ratios are meaningful even on a shared machine.
@@ -20,6 +21,7 @@ import torch
 
 from . import compare
 from .bare_model import BareModel, embedded
+from .neighbours import main as measure_neighbours
 from .report import Report, summarize
 from .service import ROOT, Measurement, Photo, Server
 from .stream.__main__ import main as measure_stream
@@ -83,8 +85,9 @@ def measure_stages(server: Server, photos: list[Photo], options: argparse.Namesp
 
 def main() -> None:
     """Run the command."""
-    if sys.argv[1:2] == ["stream"]:
-        measure_stream(sys.argv[2:])
+    parts = {"stream": measure_stream, "neighbours": measure_neighbours}
+    if part := parts.get("".join(sys.argv[1:2])):
+        part(sys.argv[2:])
         return
     options = parse_arguments()
     report, wire = measure(options)
