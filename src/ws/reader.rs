@@ -90,7 +90,7 @@ impl Reader {
                     Err(error) => return ReadEnd::Refused(error.into()),
                 },
             };
-            let message = match message {
+            let mut message = match message {
                 Message::Text(text) => parse(text).await,
                 Message::Binary(bytes) => incoming::parse_binary(&bytes),
                 Message::Pong(payload) => {
@@ -115,7 +115,7 @@ impl Reader {
             let kind = message.kind();
             tracing::debug!(kind = <&str>::from(kind), binary, "message received");
             self.metrics.sockets.received(kind);
-            self.notes.message(&message);
+            self.notes.message(&mut message);
             if self.requests.send_holding(message, lease).await.is_err() {
                 return ReadEnd::Stopped;
             }
