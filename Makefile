@@ -1,6 +1,6 @@
 # Each target calls one script or module.
 .DEFAULT_GOAL := help
-.PHONY: help setup serve models local-certificate test schemas notices deny bench soak load fuzz sanitize compare evaluate \
+.PHONY: help setup serve models local-certificate test schemas notices deny bench soak load kills durability fuzz sanitize compare evaluate \
 	sample-scene golden model lock clean
 
 # Arguments for the program behind a target: make serve ARGS="--port 9000"
@@ -41,6 +41,12 @@ soak: ## Let mixed clients use one server for an hour, and see what grows: ARGS=
 
 load: ## Measure many idle sockets beside active ones: ARGS="--idle 10000 --active 1000"
 	@scripts/load.sh $(ARGS)
+
+kills: ## Kill the server under load at random moments, and see what is lost: ARGS="--kills 1000"
+	@scripts/kills.sh $(ARGS)
+
+durability: ## Measure acknowledgements with and without waiting for the disk: ARGS="--clients 4"
+	@scripts/durability.sh $(ARGS)
 
 fuzz: ## Try parsers with changed and generated inputs for a minute each, or: ARGS="--seconds 600 images"
 	@scripts/fuzz.sh $(ARGS)

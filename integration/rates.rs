@@ -1,5 +1,7 @@
 //! A client cannot do things as often as it likes.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::support::client::Client;
@@ -125,6 +127,48 @@ async fn a_socket_above_the_rate_is_read_more_slowly() {
     client.send(json!({"type": "ping"})).await;
     client.expect("pong").await;
     assert!(pauses(&Scrape::of(&server).await, "bytes") > 0.0);
+}
+
+#[tokio::test]
+async fn a_socket_far_above_the_rate_is_closed_and_told_how_long_to_wait() {
+    // 61 KiB at once, and 61 more in a pause of 10 s; each image has about 75 KiB.
+    let options = ["--max-upload-mb-per-second", "0.006"];
+    let server = Server::start(&options).await;
+    let picture = noise(160, 120);
+    let mut client = server.client("").await;
+    client.upload("a.png", &picture).await;
+    let mut wait = 0;
+    for attempt in ["the same socket", "another socket"] {
+        client.send_image("b.png", &picture).await;
+        let session = client.session.clone();
+        let (before, closed) = client.closed().await;
+        let error = before.last().expect("an error");
+        assert_eq!(error["code"], "too_many_requests", "{attempt}: {error}");
+        let text = error["message"].as_str().expect("a text");
+        assert_eq!(closed.code, Some(1013), "{attempt}: {closed:?}");
+        assert!(closed.reason.contains(text), "{closed:?}");
+        let seconds = text
+            .strip_prefix("too many bytes from this address; wait ")
+            .and_then(|text| text.strip_suffix(" s"));
+        wait = seconds.expect(text).parse().expect("seconds");
+        assert!((1..=20).contains(&wait), "{text}");
+        client = Client::resume(&server, &session).await;
+    }
+    let scrape = Scrape::of(&server).await;
+    let refused = [("what", "bytes")];
+    assert_eq!(
+        scrape.value("pointstream_rate_refusals_total", &refused),
+        2.0
+    );
+    let reasons = [("reason", "too_many_requests")];
+    assert_eq!(
+        scrape.value("pointstream_refused_callers_total", &reasons),
+        2.0
+    );
+    // It is as the server says, and nothing came of what was refused.
+    tokio::time::sleep(Duration::from_secs(wait)).await;
+    let count = client.upload("c.png", &picture).await["image_count"].clone();
+    assert_eq!(count, 2);
 }
 
 #[tokio::test]

@@ -108,6 +108,53 @@ async fn bodies_that_nobody_reads_are_refused() {
 }
 
 #[tokio::test]
+async fn requests_without_parameters_have_no_body() {
+    let server = Server::start(&[]).await;
+    let session = server.session("").await;
+    let show = format!("/ws/session/{session}");
+    let send = async |method: &str, path: &str, body: &str| {
+        let url = format!("{}{path}", server.base());
+        let headers = [("Content-Type", "application/json")];
+        request_with(method, &url, &headers, body.as_bytes().to_vec()).await
+    };
+    let others = [
+        ("POST", format!("{show}/reopen"), 409),
+        ("DELETE", format!("{show}/generation"), 404),
+        ("POST", "/webhooks/deliveries/1/redeliver".to_owned(), 404),
+        ("POST", "/actors/workers/99/restart".to_owned(), 404),
+        ("DELETE", show.clone(), 200),
+    ];
+    for (method, path, _) in &others {
+        for (body, word) in [
+            (r#"{"max_images": 5}"#, "\"max_images\""),
+            ("[1]", "a body"),
+            ("max_images=5", "a body"),
+        ] {
+            let reply = send(method, path, body).await;
+            assert_eq!(reply.status, 422, "{method} {path}: {}", reply.text());
+            assert_eq!(reply.json()["code"], "unexpected_body");
+            let detail = reply.detail();
+            assert!(detail.contains(word), "{detail}");
+            assert!(detail.contains("strict=false"), "{detail}");
+        }
+    }
+    // Nothing was done.
+    assert_eq!(server.get(&show).await.status, 200);
+    for (method, path, status) in others {
+        let unread = send(method, &format!("{path}?strict=false"), "[1]").await;
+        assert_eq!(unread.status, status, "{}", unread.text());
+    }
+    for (body, status) in [("{}", 200), ("null", 404), ("", 404)] {
+        let path = match status {
+            200 => format!("/ws/session/{}", server.session("").await),
+            _ => show.clone(),
+        };
+        let reply = send("DELETE", &path, body).await;
+        assert_eq!(reply.status, status, "{}", reply.text());
+    }
+}
+
+#[tokio::test]
 async fn the_original_service_is_asked_for_its_status() {
     let server = Server::start(&[]).await;
     let reply = server.get("/status").await;

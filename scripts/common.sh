@@ -112,3 +112,13 @@ PYTHON
   fail "Python 3.10 to 3.14 with venv is needed" \
     "(Debian and Ubuntu: apt install python3 python3-venv)."
 }
+
+# prepare_quick_model: builds the program, and writes a quick archive, whose path is then in quick_model.
+prepare_quick_model() {
+  scripts/setup.sh --with-python-tools >&2
+  need_rust
+  cargo build --release --locked --bin pointstream >&2
+  .venv/bin/python -m weights.tests.archives target/archives >&2
+  # shellcheck disable=SC2034 # for the caller
+  quick_model=target/archives/flat.pt
+}

@@ -1,5 +1,7 @@
 //! Messages of a client to its session, independent of the wire format.
 
+use std::fmt;
+
 use bytes::Bytes;
 use pointstream_reconstruction::model::KnownCamera;
 use strum::{Display, EnumDiscriminants, IntoStaticStr, VariantArray};
@@ -60,6 +62,30 @@ impl ImageUpload {
     }
 }
 
+/// What happens once a cancel has ended requests; nothing happens if it is refused.
+#[derive(Default)]
+pub struct OnCancelled(Option<Box<dyn FnOnce() + Send>>);
+
+impl OnCancelled {
+    /// `then` is called by the session, so it must not take long.
+    pub fn new(then: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(then)))
+    }
+
+    pub(crate) fn call(self) {
+        if let Some(then) = self.0 {
+            then();
+        }
+    }
+}
+
+impl fmt::Debug for OnCancelled {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.0.as_ref().map(|_| "..");
+        formatter.debug_tuple("OnCancelled").field(&kind).finish()
+    }
+}
+
 /// A message of a client to its session. `id` is always the client's identifier of the message.
 #[derive(Debug, EnumDiscriminants)]
 #[strum_discriminants(
@@ -80,7 +106,10 @@ pub enum ClientMessage {
     /// Make the final point cloud. The session accepts no images and requests afterwards.
     Finalize { id: Option<MessageId> },
     /// End the requests with this identifier, or all without one. Each is answered with an error.
-    Cancel { id: Option<MessageId> },
+    Cancel {
+        id: Option<MessageId>,
+        then: OnCancelled,
+    },
     /// Answer with all poses.
     Map { id: Option<MessageId> },
     /// The client has applied an update and all before it. There is no answer.
@@ -109,7 +138,7 @@ impl ClientMessage {
             Self::Image(image) => (image.id.take(), image.name.take()),
             Self::Generate { id, .. }
             | Self::Finalize { id }
-            | Self::Cancel { id }
+            | Self::Cancel { id, .. }
             | Self::Map { id }
             | Self::Received { id, .. } => (id.take(), None),
             Self::Invalid { id, filename, .. } => (id.take(), filename.take()),

@@ -60,7 +60,7 @@ pub use answer::{Answer, AnswerKind, ResultFile, ResultMetadata, SharedText, Tim
 pub use blobs::{BlobView, DataDirError, DiskLimits, Pieces};
 pub use client::{Delivery, Events, Requests};
 pub use client_message::{
-    BadName, ClientMessage, ClientMessageKind, ImageUpload, MAX_NAME_BYTES, check_name,
+    BadName, ClientMessage, ClientMessageKind, ImageUpload, MAX_NAME_BYTES, OnCancelled, check_name,
 };
 pub use creator::{Creator, Whose};
 pub use data_folder::{DataFolder, DataFolderError, StoredSession};

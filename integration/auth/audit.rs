@@ -120,7 +120,6 @@ async fn what_is_done_with_a_session_is_there() {
         json!([entry["action"], entry["session_id"]])
     });
     let expected = [
-        json!(["cancel_asked", session]),
         json!(["finalize_asked", session]),
         json!(["result_downloaded", session]),
         json!(["session_reopened", session]),
@@ -138,13 +137,14 @@ async fn what_is_asked_again_and_again_does_not_fill_the_log() {
     let (session, _) = create(&server, &user).await;
     let mut client = Client::with_token(&server, &session, &user).await;
     for _ in 0..200 {
-        client.send(json!({"type": "cancel"})).await;
+        // Refused, as there are no images.
+        client.send(json!({"type": "finalize"})).await;
         client.expect_error(&[]).await;
     }
     let entries = entries(&tokens);
     let asked = entries
         .iter()
-        .filter(|entry| entry["action"] == "cancel_asked");
+        .filter(|entry| entry["action"] == "finalize_asked");
     // One minute ends at most once meanwhile.
     let asked = asked.count();
     assert!((60..=120).contains(&asked), "{asked}");
@@ -271,16 +271,35 @@ async fn requests_that_are_cancelled_are_there() {
     client.inference_started().await;
     let path = format!("/ws/session/{}/generation", client.session);
     assert_eq!(server.delete(&path).await.status, 200);
-    let log = server.logged("generation_cancelled").await;
-    let entry = log
+    assert_eq!(client.answer().await.message["code"], "cancelled");
+
+    client
+        .send(json!({"type": "generate", "incremental": true, "id": "a"}))
+        .await;
+    client.inference_started().await;
+    // What is refused is not there.
+    client.send(json!({"type": "cancel", "id": "b"})).await;
+    assert_eq!(client.answer().await.message["code"], "nothing_to_cancel");
+    client.send(json!({"type": "cancel", "id": "a"})).await;
+    assert_eq!(client.answer().await.message["code"], "cancelled");
+
+    let path = format!("/ws/session/{}", client.session);
+    assert_eq!(server.delete(&path).await.status, 200);
+    let log = server.logged("session_deleted").await;
+    let entries = log
         .lines()
-        .find(|line| line.contains("generation_cancelled"));
-    let entry: Value = serde_json::from_str(entry.expect("an entry")).expect("JSON");
-    assert_eq!(
-        (&entry["target"], &entry["who"]),
-        (&json!("audit"), &json!("anyone"))
-    );
-    assert_eq!(entry["session_id"], client.session);
+        .filter(|line| line.contains("generation_cancelled"));
+    let entries: Vec<Value> = entries
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(entries.len(), 2, "over HTTP, and over the socket: {log}");
+    for entry in entries {
+        assert_eq!(
+            (&entry["target"], &entry["who"]),
+            (&json!("audit"), &json!("anyone"))
+        );
+        assert_eq!(entry["session_id"], client.session);
+    }
 }
 
 #[tokio::test]

@@ -18,8 +18,8 @@ use super::refusal::Refused;
 pub const TARGET: &str = "audit";
 /// Entries of refusals in a minute.
 const REFUSALS: u32 = 60;
-/// Entries in a minute of what a client asks for over a socket.
-pub const ASKED: u32 = 60;
+/// Entries in a minute of what a client does over a socket.
+pub const OVER_A_SOCKET: u32 = 60;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// What a caller did.
@@ -31,13 +31,12 @@ pub enum Action {
     SessionDeleted,
     /// A client asked over its socket for the final result.
     FinalizeAsked,
-    /// A client asked over its socket to end requests.
-    CancelAsked,
     /// A client got a result over HTTP.
     ResultDownloaded,
     SessionReopened,
     /// Another session got its images.
     SessionRerun,
+    /// Over HTTP or a socket: requests have ended.
     GenerationCancelled,
     WorkerRestarted,
     /// A session was created with a webhook.
@@ -83,8 +82,8 @@ impl Audit {
             minute: Mutex::new(Minute::begin()),
             refused: register_int_counter_vec_with_registry!(
                 "pointstream_refused_callers_total",
-                "Requests and sockets that were refused because of their token, host or origin, and new \
-                 sessions above a limit, by reason.",
+                "Requests and sockets that were refused because of their token, host or origin, new \
+                 sessions above a limit, and sockets above a rate, by reason.",
                 &["reason"],
                 registry
             )?,

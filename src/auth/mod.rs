@@ -21,7 +21,7 @@ mod token_file;
 mod token_set;
 mod watch;
 
-pub use audit::{ASKED, Action, Audit, Minute, TARGET as AUDIT, Target};
+pub use audit::{Action, Audit, Minute, OVER_A_SOCKET, TARGET as AUDIT, Target};
 pub use authenticator::{Auth, AuthError};
 pub use caller::Caller;
 pub use commands::{TokenOptions, run};

@@ -17,7 +17,7 @@ use thiserror::Error;
 use warp::http::HeaderValue;
 
 use crate::api::{memory_wait, receive_time};
-use crate::rates::Pace;
+use crate::rates::{Pace, TooFast};
 
 /// A body that is being received.
 pub type Body = BoxStream<'static, Result<Bytes, warp::Error>>;
@@ -62,6 +62,8 @@ pub enum MultipartError {
     /// Other uploads held all the memory for too long.
     #[error("the server is busy with other uploads; try again later")]
     Busy,
+    #[error(transparent)]
+    TooFast(#[from] TooFast),
 }
 
 /// The boundary between the parts of a body of this content type.
@@ -120,7 +122,7 @@ impl<'a> Images<'a> {
         let Some(field) = field else {
             return Ok(None);
         };
-        self.progress.parsed().await;
+        self.progress.parsed().await?;
         let known = field.name().is_some_and(|name| FIELDS.contains(&name));
         if !known {
             let shown = field.name().unwrap_or_default().chars().take(100);
@@ -178,7 +180,7 @@ impl Image<'_> {
             false => MultipartError::Stalled,
         })??;
         *waited += since.elapsed();
-        self.progress.parsed().await;
+        self.progress.parsed().await?;
         Ok(chunk)
     }
 
@@ -282,10 +284,10 @@ impl Progress {
 
     /// The parser has returned a part or chunk. Waits until more may be read: not while the parser is
     /// waited for, since that is the client's time.
-    async fn parsed(&self) {
-        let bytes = self.unparsed.swap(0, Ordering::Relaxed);
-        if bytes > 0 {
-            self.pace.after_bytes(bytes).await;
+    async fn parsed(&self) -> Result<(), TooFast> {
+        match self.unparsed.swap(0, Ordering::Relaxed) {
+            0 => Ok(()),
+            bytes => self.pace.after_bytes(bytes).await,
         }
     }
 

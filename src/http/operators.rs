@@ -10,6 +10,8 @@ use warp::http::StatusCode;
 use warp::http::header::CONTENT_TYPE;
 use warp::reply::{Json, Reply, Response};
 
+use super::multipart::Body;
+use super::request_body;
 use crate::api::{ApiError, ErrorBody, Request};
 use crate::auth::{Action, Target};
 use crate::metrics;
@@ -256,13 +258,16 @@ impl FromStr for WorkerIndex {
     responses(
         (status = 200, description = "The worker restarts", body = Done),
         (status = 404, description = "The worker does not exist", body = ErrorBody),
+        (status = 408, description = "The body was not received in time", body = ErrorBody),
         (status = 409, description = "The worker is starting already", body = ErrorBody),
+        (status = 422, description = "A parameter or a body that there is none of", body = ErrorBody),
         (status = 429, description = "The worker was restarted a moment ago", body = ErrorBody),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn restart_worker(request: Request<WorkerIndex>) -> Result<Json, ApiError> {
-    let WorkerIndex(index) = request.target;
+pub async fn restart_worker(request: Request<(WorkerIndex, Body)>) -> Result<Json, ApiError> {
+    let (request, (WorkerIndex(index), body)) = request.take_target();
+    request_body::nothing(&request, body).await?;
     request.app.system.restart_worker(index).await?;
     request.did(Action::WorkerRestarted, Target::Worker(index));
     Ok(warp::reply::json(&Done {

@@ -181,9 +181,9 @@ pub async fn reconstruct(request: Request<Body>) -> Result<Response, ApiError> {
     };
     if answered.is_err() {
         let rest = async {
-            while let Some(Ok(piece)) = body.next().await {
-                pace.after_bytes(piece.len()).await;
-            }
+            while let Some(Ok(piece)) = body.next().await
+                && pace.after_bytes(piece.len()).await.is_ok()
+            {}
         };
         // After the timeout, the connection is closed all the same.
         let _ = tokio::time::timeout(LINGER, rest).await;
@@ -328,6 +328,7 @@ impl From<MultipartError> for ApiError {
                 (StatusCode::REQUEST_TIMEOUT, ErrorCode::SendsTooSlowly)
             }
             MultipartError::Busy => return Self::busy(ErrorCode::ServerBusy, error.to_string()),
+            MultipartError::TooFast(error) => return (*error).into(),
         };
         Self::new(status, code, error.to_string())
     }

@@ -12,7 +12,7 @@ use warp::{Filter, Rejection};
 
 use super::multipart::Body;
 use super::operators::WorkerIndex;
-use super::resource::{Route, fixed, get, get_and_head, post, resource};
+use super::resource::{Route, Target, fixed, get, get_and_head, post, resource};
 use super::webhooks::DeliveryNumber;
 use super::{
     docs, images, openapi, operators, pages, reconstruct, results, sessions, stats, templates,
@@ -86,7 +86,7 @@ fn for_all(app: &App) -> Route {
     let health = get(app, OPEN, fixed(warp::path!("healthz")), operators::healthz);
     let create =
         warp::path!("ws" / "session" / "create").and(warp::body::stream().map(in_one_type));
-    let session = warp::path!("ws" / "session" / String);
+    let session = with_body(warp::path!("ws" / "session" / String));
     let session_methods = resource(app, MANAGE, session)
         .on(&[Method::GET], sessions::show)
         .on(&[Method::DELETE], sessions::delete);
@@ -125,8 +125,10 @@ fn for_all(app: &App) -> Route {
 }
 
 fn for_operators(app: &App) -> Route {
-    let worker = warp::path!("actors" / "workers" / WorkerIndex / "restart");
-    let redeliver = warp::path!("webhooks" / "deliveries" / DeliveryNumber / "redeliver");
+    let worker = with_body(warp::path!("actors" / "workers" / WorkerIndex / "restart"));
+    let redeliver = with_body(warp::path!(
+        "webhooks" / "deliveries" / DeliveryNumber / "redeliver"
+    ));
     let dashboard = get_and_head(app, OPEN, fixed(warp::path!("dashboard")), pages::dashboard);
     any(
         dashboard,
@@ -162,13 +164,11 @@ fn for_clients(app: &App) -> Route {
     let generation = resource(
         app,
         USE,
-        warp::path!("ws" / "session" / String / "generation"),
+        with_body(warp::path!("ws" / "session" / String / "generation")),
     );
     let generation = generation.on(&[Method::DELETE], sessions::cancel);
-    let rerun = warp::path!("ws" / "session" / String / "rerun")
-        .and(warp::body::stream().map(in_one_type))
-        .map(|session, body| (session, body));
-    let reopen = warp::path!("ws" / "session" / String / "reopen");
+    let rerun = with_body(warp::path!("ws" / "session" / String / "rerun"));
+    let reopen = with_body(warp::path!("ws" / "session" / String / "reopen"));
     let thumbnail = warp::path!("ws" / "session" / String / "images" / String / "thumbnail")
         .map(|session, index| (session, index));
     let socket = warp::path!("ws" / "reconstruct" / String)
@@ -197,6 +197,12 @@ fn for_clients(app: &App) -> Route {
             get(app, USE.handler_refuses(), socket, ws::accept),
         ],
     )
+}
+
+/// What a path names, with the body of the request.
+fn with_body<P: Send + 'static>(path: impl Target<P>) -> impl Target<(P, Body)> {
+    path.and(warp::body::stream().map(in_one_type))
+        .map(|named, body| (named, body))
 }
 
 /// A body whose pieces have one type.

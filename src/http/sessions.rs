@@ -9,7 +9,7 @@ use warp::reply::Json;
 
 use super::multipart::Body;
 use super::operators::Done;
-use super::session_body::{self, NewSession};
+use super::request_body::{self, NewSession};
 use super::session_replies::{Created, List, Shown};
 use crate::api::{ApiError, ErrorBody, Query, Request, SESSION_PARAMETERS};
 use crate::app::App;
@@ -104,7 +104,7 @@ async fn webhook(
     query: &Query,
     body: Body,
 ) -> Result<Option<(Webhook, MadeWebhook)>, ApiError> {
-    let wanted = session_body::webhook_of(body, query, app.options.receive_timeout).await?;
+    let wanted = request_body::webhook_of(body, query, app.options.receive_timeout).await?;
     let made = wanted.map(|wanted| wanted.make(&app.options.webhooks));
     made.transpose().map_err(ApiError::from)
 }
@@ -130,10 +130,10 @@ fn created(request: &Request, session: &SessionSummary, webhook: Option<MadeWebh
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn show(request: Request<String>) -> Result<Json, ApiError> {
+pub async fn show(request: Request<(String, Body)>) -> Result<Json, ApiError> {
     request.query.only([])?;
     let whose = request.caller.managed();
-    let session = find(&request.app, &request.target, whose)
+    let session = find(&request.app, &request.target.0, whose)
         .await?
         .summary()
         .await?;
@@ -148,13 +148,16 @@ pub async fn show(request: Request<String>) -> Result<Json, ApiError> {
     responses(
         (status = 200, description = "The session has ended", body = Done),
         (status = 404, description = "The session does not exist", body = ErrorBody),
+        (status = 408, description = "The body was not received in time", body = ErrorBody),
+        (status = 422, description = "A parameter or a body that there is none of", body = ErrorBody),
         (status = 500, description = "The session has ended, but its files could not be removed yet", body = ErrorBody),
         (status = 503, description = "The session ends, but its files are not removed yet", body = ErrorBody),
     )
 )]
-pub async fn delete(request: Request<String>) -> Result<Json, ApiError> {
-    request.query.only([])?;
-    let id = parse_id(&request.target)?;
+pub async fn delete(request: Request<(String, Body)>) -> Result<Json, ApiError> {
+    let (request, (id, body)) = request.take_target();
+    request_body::nothing(&request, body).await?;
+    let id = parse_id(&id)?;
     let whose = request.caller.managed();
     let deleted = request.app.system.delete_session(id, whose).await;
     // With the other errors it ends, too, and its files are left for a while.
@@ -182,12 +185,15 @@ pub async fn delete(request: Request<String>) -> Result<Json, ApiError> {
     responses(
         (status = 200, description = "The requests have ended", body = Done),
         (status = 404, description = "The session does not exist, or has no requests", body = ErrorBody),
+        (status = 408, description = "The body was not received in time", body = ErrorBody),
+        (status = 422, description = "A parameter or a body that there is none of", body = ErrorBody),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn cancel(request: Request<String>) -> Result<Json, ApiError> {
-    request.query.only([])?;
-    let session = find(&request.app, &request.target, request.caller.own()).await?;
+pub async fn cancel(request: Request<(String, Body)>) -> Result<Json, ApiError> {
+    let (request, (id, body)) = request.take_target();
+    request_body::nothing(&request, body).await?;
+    let session = find(&request.app, &id, request.caller.own()).await?;
     match session.cancel().await? {
         0 => Err(ApiError::new(
             StatusCode::NOT_FOUND,
@@ -213,13 +219,16 @@ pub async fn cancel(request: Request<String>) -> Result<Json, ApiError> {
     responses(
         (status = 200, description = "The session is active", body = Done),
         (status = 404, description = "The session does not exist", body = ErrorBody),
+        (status = 408, description = "The body was not received in time", body = ErrorBody),
         (status = 409, description = "The session is not completed", body = ErrorBody),
+        (status = 422, description = "A parameter or a body that there is none of", body = ErrorBody),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn reopen(request: Request<String>) -> Result<Json, ApiError> {
-    request.query.only([])?;
-    let session = find(&request.app, &request.target, request.caller.own()).await?;
+pub async fn reopen(request: Request<(String, Body)>) -> Result<Json, ApiError> {
+    let (request, (id, body)) = request.take_target();
+    request_body::nothing(&request, body).await?;
+    let session = find(&request.app, &id, request.caller.own()).await?;
     session.reopen().await?.map_err(|error| {
         ApiError::new(
             StatusCode::CONFLICT,

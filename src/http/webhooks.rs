@@ -11,7 +11,9 @@ use warp::reply::Json;
 
 use pointstream_reconstruction::word_list;
 
+use super::multipart::Body;
 use super::operators::Done;
+use super::request_body;
 use super::time::unix_seconds;
 use crate::api::{ApiError, ErrorBody, Query, Request};
 use crate::auth::{Action, Target};
@@ -170,11 +172,14 @@ impl FromStr for DeliveryNumber {
     responses(
         (status = 200, description = "The message is tried again", body = Done),
         (status = 404, description = "The message does not exist", body = ErrorBody),
+        (status = 408, description = "The body was not received in time", body = ErrorBody),
+        (status = 422, description = "A parameter or a body that there is none of", body = ErrorBody),
         (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
     )
 )]
-pub async fn redeliver(request: Request<DeliveryNumber>) -> Result<Json, ApiError> {
-    let DeliveryNumber(number) = request.target;
+pub async fn redeliver(request: Request<(DeliveryNumber, Body)>) -> Result<Json, ApiError> {
+    let (request, (DeliveryNumber(number), body)) = request.take_target();
+    request_body::nothing(&request, body).await?;
     request.app.system.redeliver(number).await?;
     request.did(Action::WebhookRedelivered, Target::Delivery(number));
     Ok(warp::reply::json(&Done {

@@ -5,13 +5,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
 use thiserror::Error;
 
 use super::Limits;
 use crate::metrics::RateMetrics;
 
-/// A bucket is taken in at least so many parts.
+/// The longest pause before more is read. Shorter than the 20 s after which widespread clients give up a
+/// socket that does not answer their pings.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A body pays for its bytes in parts, of which so many fit the longest pause: that many bodies can wait
+/// for each other.
 const PARTS: u32 = 16;
 
 /// The client does something too often.
@@ -42,12 +48,15 @@ pub struct Buckets {
 impl Buckets {
     /// Full buckets. A text about a refusal says `whose` they are.
     pub(super) fn new(limits: Limits, whose: &'static str, metrics: RateMetrics) -> Self {
-        let bucket = |rate: Option<f64>, seconds: f64| rate.map(|rate| Bucket::new(rate, seconds));
+        let bucket =
+            |rate: Option<f64>, seconds, pause| rate.map(|rate| Bucket::new(rate, seconds, pause));
+        let sessions_per_second = limits.sessions_per_minute.map(|rate| rate / 60.0);
+        let kibibytes_per_second = limits.mib_per_second.map(|rate| rate * 1024.0);
         Self {
-            requests: bucket(limits.requests_per_second, 20.0),
-            sessions: bucket(limits.sessions_per_minute.map(|rate| rate / 60.0), 60.0),
-            messages: bucket(limits.messages_per_second, 10.0),
-            kibibytes: bucket(limits.mib_per_second.map(|rate| rate * 1024.0), 10.0),
+            requests: bucket(limits.requests_per_second, 20.0, Duration::ZERO),
+            sessions: bucket(sessions_per_second, 60.0, Duration::ZERO),
+            messages: bucket(limits.messages_per_second, 10.0, LONGEST_PAUSE),
+            kibibytes: bucket(kibibytes_per_second, 10.0, LONGEST_PAUSE),
             whose,
             metrics,
             since: Instant::now(),
@@ -67,7 +76,7 @@ impl Buckets {
     /// # Errors
     /// [`TooFast`] if there is none left.
     pub fn request(&self) -> Result<(), TooFast> {
-        self.take(self.requests.as_ref(), "requests")
+        self.take(self.requests.as_ref(), "requests", 1).map(drop)
     }
 
     /// Takes one new session.
@@ -75,51 +84,63 @@ impl Buckets {
     /// # Errors
     /// [`TooFast`] if there is none left.
     pub fn session(&self) -> Result<(), TooFast> {
-        self.take(self.sessions.as_ref(), "new sessions")
+        self.take(self.sessions.as_ref(), "new sessions", 1)
+            .map(drop)
     }
 
-    fn take(&self, bucket: Option<&Bucket>, what: &'static str) -> Result<(), TooFast> {
-        self.touch();
-        let Some(wait) = bucket.and_then(|bucket| bucket.take(NonZeroU32::MIN)) else {
-            return Ok(());
-        };
-        self.metrics.refused(what);
-        let seconds = wait.as_secs_f64().ceil().max(1.0) as u64;
-        Err(TooFast {
-            what,
-            whose: self.whose,
-            seconds,
-        })
-    }
-
-    /// Waits after a message of a socket until the next one may be read.
-    pub async fn after_message(&self, bytes: usize) {
-        self.wait(self.messages.as_ref(), "messages", 1).await;
-        self.after_bytes(bytes).await;
+    /// Takes a message of a socket. Returns how long to wait before the next one is read.
+    ///
+    /// # Errors
+    /// [`TooFast`] if that were too long. Nothing more is to be read from the socket then.
+    pub fn message(&self, bytes: usize) -> Result<Duration, TooFast> {
+        let pause = self.take(self.messages.as_ref(), "messages", 1)?;
+        let bytes = self.take(self.kibibytes.as_ref(), "bytes", kibibytes(bytes))?;
+        Ok(pause.max(bytes))
     }
 
     /// Waits after bytes of a body until the next ones may be read.
-    pub async fn after_bytes(&self, bytes: usize) {
-        let kibibytes = bytes.div_ceil(1024).max(1);
-        self.wait(self.kibibytes.as_ref(), "bytes", kibibytes).await;
+    ///
+    /// # Errors
+    /// [`TooFast`] if so many bodies are read at the same time that this one would wait for too long.
+    pub async fn after_bytes(&self, bytes: usize) -> Result<(), TooFast> {
+        let Some(bucket) = &self.kibibytes else {
+            return Ok(());
+        };
+        let mut left = kibibytes(bytes);
+        while left > 0 {
+            let part = left.min((bucket.credit / PARTS).max(1));
+            let pause = self.take(Some(bucket), "bytes", part)?;
+            tokio::time::sleep(pause).await;
+            left -= part;
+        }
+        Ok(())
     }
 
-    async fn wait(&self, bucket: Option<&Bucket>, what: &'static str, count: usize) {
+    /// Takes some. Returns how long to wait before the next are taken.
+    fn take(
+        &self,
+        bucket: Option<&Bucket>,
+        what: &'static str,
+        count: u32,
+    ) -> Result<Duration, TooFast> {
         self.touch();
         let Some(bucket) = bucket else {
-            return;
+            return Ok(Duration::ZERO);
         };
-        let mut left = u32::try_from(count).unwrap_or(u32::MAX);
-        // In parts: who needs a whole bucket would wait as long as others take a little of it.
-        let most = (bucket.size.get() / PARTS).max(1);
-        while let Some(part) = NonZeroU32::new(left.min(most)) {
-            match bucket.take(part) {
-                None => left -= part.get(),
-                Some(wait) => {
+        match bucket.take(count) {
+            Ok(pause) => {
+                if !pause.is_zero() {
                     self.metrics.paused(what);
-                    tokio::time::sleep(wait).await;
-                    self.touch();
                 }
+                Ok(pause)
+            }
+            Err(wait) => {
+                self.metrics.refused(what);
+                Err(TooFast {
+                    what,
+                    whose: self.whose,
+                    seconds: wait.as_secs_f64().ceil().max(1.0) as u64,
+                })
             }
         }
     }
@@ -137,7 +158,7 @@ impl Buckets {
             &self.messages,
             &self.kibibytes,
         ];
-        let times = all.into_iter().flatten().map(|bucket| bucket.fill_time);
+        let times = all.into_iter().flatten().map(Bucket::fill_time);
         times.max().unwrap_or_default()
     }
 
@@ -148,38 +169,63 @@ impl Buckets {
     }
 }
 
-/// A bucket that is filled at a steady rate.
+/// Each message and each piece of a body counts as one KiB at least.
+fn kibibytes(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1024).max(1)).unwrap_or(u32::MAX)
+}
+
+/// A bucket that is filled at a steady rate. Some may be taken before they are there: who takes them
+/// pauses until they are.
 #[derive(Debug)]
 struct Bucket {
-    limiter: DefaultDirectRateLimiter,
-    size: NonZeroU32,
-    /// From empty to full.
-    fill_time: Duration,
+    limiter: RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>,
+    /// What may be taken before it is there.
+    credit: u32,
+    /// The most that can be taken, with the credit.
+    most: NonZeroU32,
+    /// The time in which one more comes.
+    period: Duration,
 }
 
 impl Bucket {
-    /// A full bucket of what comes in so many seconds.
-    fn new(per_second: f64, seconds: f64) -> Self {
+    /// A full bucket of what comes in so many seconds; its credit is what comes in the longest pause.
+    fn new(per_second: f64, seconds: f64, pause: Duration) -> Self {
         // The library counts in nanoseconds.
         let period = Duration::from_secs_f64((1.0 / per_second).clamp(1e-9, 1e9));
-        let size = (per_second * seconds).clamp(1.0, f64::from(u32::MAX)) as u32;
-        let size = NonZeroU32::new(size).unwrap_or(NonZeroU32::MIN);
+        let half = f64::from(u32::MAX / 2);
+        let size = (per_second * seconds).clamp(1.0, half) as u32;
+        let credit = (per_second * pause.as_secs_f64()).min(half) as u32;
+        let most = NonZeroU32::new(size + credit).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::with_period(period)
             .unwrap_or(Quota::per_second(NonZeroU32::MAX))
-            .allow_burst(size);
+            .allow_burst(most);
         Self {
-            limiter: RateLimiter::direct(quota),
-            size,
-            fill_time: period.saturating_mul(size.get()),
+            limiter: RateLimiter::direct(quota).with_middleware(),
+            credit,
+            most,
+            period,
         }
     }
 
-    /// Takes some, or says how long to wait for them.
-    fn take(&self, count: NonZeroU32) -> Option<Duration> {
-        match self.limiter.check_n(count) {
-            Ok(Err(early)) => Some(early.wait_time_from(DefaultClock::default().now())),
+    /// From empty to full.
+    fn fill_time(&self) -> Duration {
+        self.period.saturating_mul(self.most.get())
+    }
+
+    /// Takes some, or all that the bucket can hold if that is less. Returns how long to pause afterwards.
+    ///
+    /// # Errors
+    /// If the pause were too long: the time until they can be taken.
+    fn take(&self, count: u32) -> Result<Duration, Duration> {
+        let count = NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
+        match self.limiter.check_n(count.min(self.most)) {
+            Ok(Ok(state)) => {
+                let missing = self.credit.saturating_sub(state.remaining_burst_capacity());
+                Ok(self.period.saturating_mul(missing))
+            }
+            Ok(Err(early)) => Err(early.wait_time_from(DefaultClock::default().now())),
             // The bucket is never asked for more than it holds.
-            Ok(Ok(())) | Err(_) => None,
+            Err(_) => Ok(Duration::ZERO),
         }
     }
 }
@@ -240,22 +286,53 @@ mod tests {
         assert!((2000..4000).contains(&most(&others)));
     }
 
-    #[tokio::test]
-    async fn more_than_a_bucket_holds_is_waited_for_in_parts() {
-        let exempt = buckets(|_| (), true);
-        exempt.after_message(usize::MAX).await;
+    #[test]
+    fn what_is_taken_on_credit_is_waited_for_and_no_more_can_be() {
+        // 100 at once, and 100 on credit.
+        let limited = buckets(|options| options.max_messages_per_second = Some(10.0), true);
+        for _ in 0..100 {
+            assert_eq!(limited.message(1), Ok(Duration::ZERO));
+        }
+        let mut longest = Duration::ZERO;
+        let refused = loop {
+            match limited.message(1) {
+                Ok(pause) => longest = longest.max(pause),
+                Err(refused) => break refused,
+            }
+        };
+        assert!(longest > LONGEST_PAUSE / 2 && longest <= LONGEST_PAUSE);
+        assert_eq!(
+            refused.to_string(),
+            "too many messages from this address; wait 1 s"
+        );
+        assert!(limited.metrics.pauses("messages") >= 90);
+        // A limit that allows less than one in the longest pause has no credit.
+        let slow = buckets(|options| options.max_messages_per_second = Some(0.05), true);
+        assert_eq!(slow.message(1), Ok(Duration::ZERO));
+        let refused = slow.message(1).expect_err("one in 20 s");
+        assert!((10..=20).contains(&refused.seconds), "{refused}");
+    }
+
+    #[test]
+    fn a_message_larger_than_the_bucket_needs_all_of_it() {
+        // 1000 MiB at once, and 1000 on credit.
         let limited = buckets(
             |options| options.max_upload_mb_per_second = Some(100.0),
             true,
         );
-        limited.after_bytes(900 << 20).await;
-        assert_eq!(exempt.metrics.pauses("bytes"), 0);
-        assert_eq!(
-            limited.metrics.pauses("bytes"),
-            0,
-            "a bucket holds 1000 MiB"
-        );
-        limited.after_bytes(120 << 20).await;
+        let pause = limited.message(usize::MAX).expect("it is full");
+        assert!(pause > LONGEST_PAUSE * 9 / 10 && pause <= LONGEST_PAUSE);
+        assert!(limited.message(1 << 30).is_err());
+        let unlimited = buckets(|_| (), true);
+        assert_eq!(unlimited.message(usize::MAX), Ok(Duration::ZERO));
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_at_the_rate_however_large_it_is() {
+        let limited = buckets(|options| options.max_upload_mb_per_second = Some(1e5), true);
+        // What comes in 10.1 s: what may come at once, and short pauses.
+        let read = limited.after_bytes(1_010_000 << 20).await;
+        read.expect("it is alone");
         assert!(limited.metrics.pauses("bytes") > 0);
     }
 }

@@ -1,8 +1,9 @@
 //! How often a client may do something.
 //!
 //! Each client has a bucket for each kind of thing. A bucket holds what may happen at once, and is filled
-//! at a steady rate. Requests above it are refused; a socket is read more slowly. A client is an address,
-//! and, where callers are asked who they are, also the owner of a token.
+//! at a steady rate. Requests above it are refused. A socket, or a body, is read more slowly, and refused if
+//! it would have to wait for more than 10 s. A client is an address, and, where callers are asked who they
+//! are, also the owner of a token.
 
 mod buckets;
 mod clients;
@@ -34,13 +35,13 @@ pub struct RateOptions {
     pub max_new_sessions_per_minute: Option<f64>,
 
     /// Messages that one address may send on all its sockets per second; 10 seconds' worth may come at
-    /// once. More are read later. Default: 200.
+    /// once. More are read later, and a socket that would wait for more than 10 s is closed. Default: 200.
     #[arg(long, env = "POINTSTREAM_MAX_MESSAGES_PER_SECOND", value_name = "COUNT",
           value_parser = above_zero)]
     pub max_messages_per_second: Option<f64>,
 
     /// MiB that one address may send in messages and photos per second; 10 seconds' worth may come at
-    /// once. More are read later. Default: 128.
+    /// once. More are read later, and what would wait for more than 10 s is refused. Default: 128.
     #[arg(long, env = "POINTSTREAM_MAX_UPLOAD_MB_PER_SECOND", value_name = "MIB",
           value_parser = above_zero)]
     pub max_upload_mb_per_second: Option<f64>,

@@ -1,6 +1,7 @@
 //! How quickly a caller may go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Buckets, TooFast};
 
@@ -25,18 +26,25 @@ impl Pace {
         self.all().try_for_each(Buckets::session)
     }
 
-    /// Waits after a message of a socket until the next one may be read.
-    pub async fn after_message(&self, bytes: usize) {
-        for buckets in self.all() {
-            buckets.after_message(bytes).await;
-        }
+    /// Takes a message of a socket. Returns how long to wait before the next one is read.
+    ///
+    /// # Errors
+    /// [`TooFast`] if that were too long. Nothing more is to be read from the socket then.
+    pub fn message(&self, bytes: usize) -> Result<Duration, TooFast> {
+        self.all().try_fold(Duration::ZERO, |pause, buckets| {
+            Ok(pause.max(buckets.message(bytes)?))
+        })
     }
 
     /// Waits after bytes of a body until the next ones may be read.
-    pub async fn after_bytes(&self, bytes: usize) {
+    ///
+    /// # Errors
+    /// [`TooFast`] if so many bodies are read at the same time that this one would wait for too long.
+    pub async fn after_bytes(&self, bytes: usize) -> Result<(), TooFast> {
         for buckets in self.all() {
-            buckets.after_bytes(bytes).await;
+            buckets.after_bytes(bytes).await?;
         }
+        Ok(())
     }
 
     fn all(&self) -> impl Iterator<Item = &Buckets> {

@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use super::receive_memory::ReceiveError;
 use crate::api::SESSION_NOT_FOUND;
 use crate::auth::Refusal;
+use crate::rates::TooFast;
 
 /// No valid token.
 const UNAUTHENTICATED: u16 = 4401;
@@ -157,6 +158,16 @@ impl From<ReceiveError> for Closing {
             ReceiveError::Busy => (CloseCode::Again, ErrorCode::ServerBusy),
         };
         Self::announced(code.into(), name, error.to_string())
+    }
+}
+
+impl From<TooFast> for Closing {
+    fn from(error: TooFast) -> Self {
+        Self::announced(
+            CloseCode::Again.into(),
+            ErrorCode::TooManyRequests,
+            error.to_string(),
+        )
     }
 }
 

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use pointstream_actors::{
-    BadMessageId, BadName, ClientMessage, ClientMessageKind, ImageUpload, MessageId, check_name,
+    BadMessageId, BadName, ClientMessage, ClientMessageKind, ImageUpload, MessageId, OnCancelled,
+    check_name,
 };
 use pointstream_reconstruction::model::{KnownCamera, KnownCameraError};
 use pointstream_reconstruction::word_list;
@@ -273,6 +274,7 @@ fn read(kind: Field<Cow<'_, str>>, text: &str) -> Result<ClientMessage, BadMessa
             let message: CancelMessage<'_> = serde_json::from_str(text)?;
             Ok(ClientMessage::Cancel {
                 id: id(message.id)?,
+                then: OnCancelled::default(),
             })
         }
         Some(ClientMessageKind::Map) => {

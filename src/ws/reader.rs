@@ -1,11 +1,12 @@
 //! The reading half of a socket.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::SplitStream;
 use pointstream_actors::{ClientMessage, Requests};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
@@ -27,8 +28,8 @@ const LARGE: usize = 256 << 10;
 pub enum ReadEnd {
     /// The network connection is closed.
     Gone,
-    /// The client sent invalid data: close the socket with this frame.
-    Unreadable(Closing),
+    /// The client sent what it may not, or nothing: close the socket with this frame.
+    Refused(Closing),
     /// The session ended, or the writer asked to stop.
     Stopped,
 }
@@ -50,7 +51,7 @@ pub struct Reader {
     /// In bytes.
     pub message_limit: usize,
     pub stop: CancellationToken,
-    /// Cancelled when the client disconnects or sends invalid data.
+    /// Cancelled when the client disconnects or is refused.
     pub stop_writing: CancellationToken,
     pub metrics: Arc<ServiceMetrics>,
 }
@@ -75,21 +76,26 @@ impl Reader {
         loop {
             let message = match self.next().await {
                 Err(Silent) => {
-                    return ReadEnd::Unreadable(Closing::silent(
-                        self.deliveries.pings().patience(),
-                    ));
+                    return ReadEnd::Refused(Closing::silent(self.deliveries.pings().patience()));
                 }
                 Ok(None) => return ReadEnd::Gone,
                 Ok(Some(Ok(message))) => message,
                 Ok(Some(Err(error))) => return self.failed(error),
             };
-            let (binary, bytes) = (message.is_binary(), message.len());
-            let message = match message {
+            let binary = message.is_binary();
+            let pause = match &message {
+                Message::Close(_) => Duration::ZERO,
+                message => match self.pace.message(message.len()) {
+                    Ok(pause) => pause,
+                    Err(error) => return ReadEnd::Refused(error.into()),
+                },
+            };
+            let mut message = match message {
                 Message::Text(text) => parse(text).await,
                 Message::Binary(bytes) => incoming::parse_binary(&bytes),
                 Message::Pong(payload) => {
                     self.deliveries.answered(&payload);
-                    self.pace.after_message(bytes).await;
+                    sleep(pause).await;
                     continue;
                 }
                 Message::Close(Some(frame)) if frame.code == CloseCode::Size => {
@@ -98,7 +104,7 @@ impl Reader {
                 }
                 // The library answers pings and close frames while it reads on.
                 _ => {
-                    self.pace.after_message(bytes).await;
+                    sleep(pause).await;
                     continue;
                 }
             };
@@ -109,12 +115,12 @@ impl Reader {
             let kind = message.kind();
             tracing::debug!(kind = <&str>::from(kind), binary, "message received");
             self.metrics.sockets.received(kind);
-            self.notes.message(&message);
+            self.notes.message(&mut message);
             if self.requests.send_holding(message, lease).await.is_err() {
                 return ReadEnd::Stopped;
             }
             // Its memory is the session's by now, so waiting keeps none from others.
-            self.pace.after_message(bytes).await;
+            sleep(pause).await;
         }
     }
 
@@ -138,13 +144,13 @@ impl Reader {
     fn failed(&self, error: Error) -> ReadEnd {
         match error {
             Error::Capacity(CapacityError::MessageTooLong { .. }) => {
-                ReadEnd::Unreadable(Closing::too_large(self.message_limit))
+                ReadEnd::Refused(Closing::too_large(self.message_limit))
             }
-            Error::Utf8(_) => ReadEnd::Unreadable(Closing::not_utf8()),
+            Error::Utf8(_) => ReadEnd::Refused(Closing::not_utf8()),
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => ReadEnd::Gone,
-            Error::Protocol(error) => ReadEnd::Unreadable(Closing::protocol(error.to_string())),
+            Error::Protocol(error) => ReadEnd::Refused(Closing::protocol(error.to_string())),
             Error::Io(error) if let Some(reason) = ReceiveError::of(&error) => {
-                ReadEnd::Unreadable(reason.into())
+                ReadEnd::Refused(reason.into())
             }
             error => {
                 tracing::debug!(%error, "cannot read from the client");

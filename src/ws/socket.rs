@@ -245,7 +245,11 @@ async fn pump(
         }
         (WriteEnd::Dropped, _) if is_there(app, id).await => Closing::too_slow(),
         (WriteEnd::Dropped, _) => CloseReason::Failed.into(),
-        (WriteEnd::Stopped, ReadEnd::Unreadable(closing)) => {
+        (WriteEnd::Stopped, ReadEnd::Refused(closing)) => {
+            if closing.error == ErrorCode::TooManyRequests {
+                let word = closing.error.into();
+                app.audit.turned_away(word, Some(&caller), from, ROUTE);
+            }
             app.system
                 .metrics()
                 .error(ErrorKind::Socket, Some(id), &closing.reason);

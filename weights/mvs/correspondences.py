@@ -49,7 +49,7 @@ def select_pairs(table: Correspondences, index: Tensor) -> Correspondences:
 
 def match_all(features: Features, capacity: int, stop: Tensor | None = None) -> Correspondences:
     """Correspondences of every candidate pair that has enough distinctive ones."""
-    return match_pairs(features, candidate_pairs(features), capacity, stop)
+    return match_pairs(features, candidate_pairs(features, stop=stop), capacity, stop)
 
 
 def match_pairs(

@@ -13,6 +13,9 @@ from weights.mvs.essential import decompose, five_point, sampson_squared
 from weights.mvs.geometry import cross_matrix, rays_of, rotation_from_vector, uniform_hash
 from weights.mvs.stopping import check
 
+SOLVED_TOGETHER = 2000
+"""Samples that are solved in one step, which nothing can interrupt."""
+
 
 class RelativePoses(NamedTuple):
     """Poses of the second frame of each of `P` pairs relative to the first."""
@@ -82,28 +85,34 @@ def ransac(
     focal: float,
     threshold: float,
     stop: Tensor | None = None,
+    solved_together: int = SOLVED_TOGETHER,
 ) -> tuple[Tensor, Tensor]:
     """Relative poses [P, 3, 3] and [P, 3] of every pair for one focal length, from samples
     [P, S, 5] of its correspondences."""
     pairs = table.first.size(0)
     scale = torch.tensor(focal, dtype=torch.float64, device=samples.device)
     rays1, rays2 = rays_of(table.points1, scale), rays_of(table.points2, scale)
-    row = torch.arange(pairs, device=samples.device)[:, None, None]
-    found, real = five_point(rays1[row, samples].flatten(0, 1), rays2[row, samples].flatten(0, 1))
-    found, real = found.reshape(pairs, -1, 3, 3), real.reshape(pairs, -1)
     matrices: list[Tensor] = []
-    for pair in range(pairs):
+    together = max(1, solved_together // samples.size(1))
+    for start in range(0, pairs, together):
         check(stop)
-        used = int(table.valid[pair].sum())
-        best, _ = best_matrices(
-            found[pair][real[pair]],
-            rays1[pair, :used],
-            rays2[pair, :used],
-            (threshold / focal) ** 2,
-        )
-        if best.size(0) == 0:
-            best = torch.zeros(1, 3, 3, dtype=torch.float64, device=samples.device)
-        matrices.append(best[0])
+        end = min(start + together, pairs)
+        row = torch.arange(start, end, device=samples.device)[:, None, None]
+        chosen = samples[start:end]
+        found, real = five_point(rays1[row, chosen].flatten(0, 1), rays2[row, chosen].flatten(0, 1))
+        found, real = found.reshape(end - start, -1, 3, 3), real.reshape(end - start, -1)
+        for pair in range(start, end):
+            check(stop)
+            used = int(table.valid[pair].sum())
+            best, _ = best_matrices(
+                found[pair - start][real[pair - start]],
+                rays1[pair, :used],
+                rays2[pair, :used],
+                (threshold / focal) ** 2,
+            )
+            if best.size(0) == 0:
+                best = torch.zeros(1, 3, 3, dtype=torch.float64, device=samples.device)
+            matrices.append(best[0])
     stacked = torch.stack(matrices)
     inverse = torch.tensor(
         [1.0 / focal, 1.0 / focal, 1.0], dtype=torch.float64, device=stacked.device

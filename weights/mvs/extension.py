@@ -194,7 +194,7 @@ def extend(
         if not bool(placed[i]):
             new.append(i)
     unpacked = unpack_features(features)
-    counts = shared_with(new, unpacked)
+    counts = shared_with(new, unpacked, stop=stop)
     shared = torch.zeros(frames, frames, dtype=torch.int64, device=features.device)
     for row, i in enumerate(new):
         shared[i] = counts[row]

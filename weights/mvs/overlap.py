@@ -9,6 +9,7 @@ from torch import Tensor
 
 from weights.mvs.descriptor import rolled
 from weights.mvs.features import Features
+from weights.mvs.stopping import check
 
 MATCH_ALL: int = 16
 """Up to so many frames all pairs are matched."""
@@ -33,7 +34,11 @@ def count_shared(one: Tensor, others: Tensor) -> Tensor:
 
 
 def shared_with(
-    rows: list[int], features: Features, strongest: int = STRONGEST, upright: int = UPRIGHT
+    rows: list[int],
+    features: Features,
+    strongest: int = STRONGEST,
+    upright: int = UPRIGHT,
+    stop: Tensor | None = None,
 ) -> Tensor:
     """Number of the strongest features that the frames `rows` share with each frame, int64
     [len(rows), N], 0 with themselves.
@@ -46,6 +51,7 @@ def shared_with(
         len(rows), descriptors.size(0), dtype=torch.int64, device=descriptors.device
     )
     for row, i in enumerate(rows):
+        check(stop)
         shared[row] = count_shared(descriptors[i], descriptors)
         shared[row, i] = 0
         if int(shared[row].max()) >= upright:
@@ -58,7 +64,10 @@ def shared_with(
 
 
 def shared_features(
-    features: Features, strongest: int = STRONGEST, upright: int = UPRIGHT
+    features: Features,
+    strongest: int = STRONGEST,
+    upright: int = UPRIGHT,
+    stop: Tensor | None = None,
 ) -> Tensor:
     """Number of the strongest features that two frames share, int64 [N, N], 0 on the diagonal.
 
@@ -69,10 +78,12 @@ def shared_features(
     frames = descriptors.size(0)
     shared = torch.zeros(frames, frames, dtype=torch.int64, device=descriptors.device)
     for i in range(frames - 1):
+        check(stop)
         counts = count_shared(descriptors[i], descriptors[i + 1 :])
         shared[i, i + 1 :] = counts
         shared[i + 1 :, i] = counts
     for i in range(frames):
+        check(stop)
         if int(shared[i].max()) >= upright:
             continue
         for turns in range(1, 4):
@@ -84,13 +95,16 @@ def shared_features(
 
 
 def candidate_pairs(
-    features: Features, match_all: int = MATCH_ALL, partners: int = PARTNERS
+    features: Features,
+    match_all: int = MATCH_ALL,
+    partners: int = PARTNERS,
+    stop: Tensor | None = None,
 ) -> list[tuple[int, int]]:
     """Pairs of frames to match, in ascending order."""
     frames = features.valid.size(0)
     chosen = torch.ones(frames, frames, dtype=torch.bool)
     if frames > match_all:
-        shared = shared_features(features).cpu()
+        shared = shared_features(features, stop=stop).cpu()
         best = torch.topk(shared, partners, dim=1)
         chosen = torch.zeros(frames, frames, dtype=torch.bool)
         chosen.scatter_(1, best.indices, best.values > 0)

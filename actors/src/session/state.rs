@@ -380,7 +380,7 @@ impl State {
             ClientMessage::Generate { incremental, .. } => {
                 self.request(envelope, RequestKind::Generate { incremental });
             }
-            ClientMessage::Cancel { .. } => self.cancel_for(envelope),
+            ClientMessage::Cancel { then, .. } => self.cancel_for(envelope, then),
             ClientMessage::Finalize { .. } => self.request(envelope, RequestKind::Finalize),
             ClientMessage::Map { .. } => {
                 let poses = SessionEvent::Poses {

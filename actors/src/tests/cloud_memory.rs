@@ -11,7 +11,7 @@ use super::watched_blobs::Access;
 use super::{Client, FakeModel, Fixture, config, settings};
 use crate::blobs::BlobName;
 use crate::jobs::contract::until;
-use crate::{AttachOptions, ClientMessage, Deltas, ErrorCode, SessionEvent, Whose};
+use crate::{AttachOptions, ClientMessage, Deltas, ErrorCode, OnCancelled, SessionEvent, Whose};
 
 const MIB: u64 = 1 << 20;
 
@@ -151,7 +151,10 @@ async fn the_memory_is_given_back_however_it_ends() {
     assert_eq!(held.used(), 0);
 
     let mut cancelling = held.exporting().await;
-    cancelling.send(ClientMessage::Cancel { id: None }).await;
+    let then = OnCancelled::default();
+    cancelling
+        .send(ClientMessage::Cancel { id: None, then })
+        .await;
     let answer = cancelling.next().await;
     assert!(matches!(answer, SessionEvent::Error { .. }), "{answer:?}");
     // What is computed already still takes its memory.

@@ -1,6 +1,7 @@
 //! Requests that clients take back, and sessions that they take up again.
 
 use super::State;
+use crate::client_message::OnCancelled;
 use crate::error_code::ErrorCode;
 use crate::errors::NotCompleted;
 use crate::ids::MessageId;
@@ -15,12 +16,13 @@ use crate::session_event::SessionEvent;
 
 impl State {
     /// A client takes back the requests with the identifier of its message, or all without one.
-    pub(super) fn cancel_for(&mut self, envelope: Envelope) {
-        if self.cancel(envelope.id.as_ref()) == 0 {
-            let message = "there is nothing to cancel: no such request waits or runs";
-            let code = ErrorCode::NothingToCancel;
-            self.clients.refuse(envelope, code, message);
+    pub(super) fn cancel_for(&mut self, envelope: Envelope, then: OnCancelled) {
+        if self.cancel(envelope.id.as_ref()) > 0 {
+            return then.call();
         }
+        let message = "there is nothing to cancel: no such request waits or runs";
+        let code = ErrorCode::NothingToCancel;
+        self.clients.refuse(envelope, code, message);
     }
 
     /// Ends the requests with this identifier, or all, and answers them. Returns how many. Everything
