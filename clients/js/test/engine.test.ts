@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
+import { deltasFor } from '../src/engine/open.js';
+import { InvalidResponseError } from '../src/errors.js';
 import {
   add,
   attach,
@@ -19,7 +21,7 @@ import {
   states,
   told,
   until,
-} from './fake-server';
+} from './fake-server.js';
 
 fakeServer();
 
@@ -49,13 +51,13 @@ test('finishing waits for the images, and the session accepts no more', async ()
 
 test('requests are taken back, also those that wait', async () => {
   const { session, socket } = await begin();
-  await session.cancel();
+  await session.cancelAll();
   add(session, 'a', 'b');
   await until(() => socket.sent.length === 2);
   session.ask('update');
   await until(() => socket.sent.length === 3);
   session.ask('finish');
-  await session.cancel();
+  await session.cancelAll();
   assert.deepEqual(
     rest.asked.filter((request) => request.startsWith('DELETE')),
     ['DELETE /ws/session/session/generation'],
@@ -73,7 +75,7 @@ test('a session runs again in one of its own, whose images are ready', async () 
   const { session } = await begin();
   rest.info.pending_images = 0;
   rest.images = [];
-  assert.equal(await session.resource.rerun({ window: '4' }), 'session');
+  assert.equal(await session.resource.rerun({ window: 4 }), 'session');
   assert.deepEqual(rest.asked.slice(1), [
     'POST /ws/session/session/rerun',
     'GET /ws/session/session',
@@ -294,7 +296,9 @@ test('a lost request is sent again even if REST fails for a while', async () => 
   await until(() => third.sent.includes('generate'));
 });
 
-test('refused connections are retried with increasing pauses', async () => {
+test('refused connections are retried with increasing pauses', async (context) => {
+  // Pauses are spread below these at random.
+  context.mock.method(Math, 'random', () => 1);
   const { socket } = await begin();
   const pauses: number[] = [];
   const timeout = globalThis.setTimeout;
@@ -339,4 +343,66 @@ test('a manual retry replaces an open socket only if it is silent', async (conte
   assert.equal(FakeSocket.opened.length, 2);
   assert.equal(socket.isClosed, true);
   assert.equal(told.at(-1), 'lost');
+});
+
+test('a session with voxels gets whole clouds', async () => {
+  rest.info.config = { voxel_size: 0.5 };
+  const { socket } = await begin();
+  assert.doesNotMatch(socket.url, /deltas/);
+  assert.equal(deltasFor({ voxel_size: 0 }), 'append');
+});
+
+/** Metadata of an update that has only what is new. */
+function update(number: number): object {
+  const append = { number, reset: true, images: [], frames: [], corrections: [], kept: [] };
+  return { num_frames: 2, session_id: '', glb_size_bytes: 0, append };
+}
+
+test('updates are confirmed, and a lost connection goes on after the last one', async () => {
+  const { session, socket } = await begin();
+  assert.match(socket.url, /deltas=append/);
+  assert.doesNotMatch(socket.url, /since=/);
+  session.ask('update');
+  await until(() => socket.sent.includes('generate'));
+  socket.say({
+    type: 'delta',
+    image_count: 2,
+    glb_base64: 'AAAA',
+    id: socket.id('generate'),
+    metadata: update(7),
+  });
+  await until(() => socket.sent.includes('received'));
+  assert.equal((socket.messages.at(-1) as unknown as { number: number }).number, 7);
+  rest.info.image_count = 2;
+  const before = FakeSocket.opened.length;
+  socket.drop();
+  const next = await nextSocket(before);
+  next.open(2);
+  assert.match(next.url, /since=7/);
+  await pong(next);
+});
+
+test('something that is no message ends the session', async () => {
+  const { session, socket } = await begin();
+  socket.say({ of: 'no type' });
+  assert.equal(told.at(-1), 'ended');
+  assert.ok(session.error instanceof InvalidResponseError);
+  assert.equal(socket.isClosed, true);
+});
+
+test('a request of another client that runs after a loss is waited for', async () => {
+  const { session, socket } = await begin();
+  session.ask('update');
+  await until(() => socket.sent.includes('generate'));
+  Object.assign(rest.info, { status: 'processing', requests: 1 });
+  const next = await reconnect(socket, 0);
+  await pong(next);
+  await until(() => told.at(-1) === 'open');
+  assert.deepEqual(next.sent, ['ping']);
+  Object.assign(rest.info, { status: 'active', requests: 0 });
+  await until(() => next.sent.length === 2);
+  next.say({ type: 'pong', session_id: 'session' });
+  await until(() => next.sent.length === 3);
+  assert.deepEqual(next.sent, ['ping', 'ping', 'generate']);
+  assert.equal(next.id('generate'), socket.id('generate'));
 });

@@ -3,18 +3,20 @@
  * image if it could not read enough of the message.
  */
 
+import type { Failure } from './messages.js';
+
 /** The close code of a message that is too large. */
 const TOO_LARGE = 1009;
 
 export class Blame {
   /** The server's last message, if it was an error. */
-  lastError = '';
+  lastError: Failure | undefined;
   /** Whether that error was already assigned to an image. */
   private assigned = false;
   private reason = '';
 
-  /** Records a message of the server; `error` is empty if it was not an error. */
-  received(error: string): void {
+  /** Records a message of the server; `error` is undefined if it was none. */
+  received(error: Failure | undefined): void {
     this.lastError = error;
     this.assigned = false;
   }
@@ -26,7 +28,7 @@ export class Blame {
 
   dropped(code: number): void {
     if (code === TOO_LARGE && !this.assigned) {
-      this.reason ||= this.lastError || 'its message is too large for the server';
+      this.reason ||= this.lastError?.message || 'its message is too large for the server';
     }
     this.assigned = false;
   }

@@ -2,7 +2,7 @@
 
 /**
  * Numbers with a random prefix, so that they differ from those of the session's other clients and
- * of earlier loads of this page.
+ * of earlier runs of this one.
  */
 export class Ids {
   private readonly prefix = Array.from(crypto.getRandomValues(new Uint8Array(6)), (byte) =>

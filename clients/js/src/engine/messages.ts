@@ -1,4 +1,6 @@
-/** Types of the WebSocket messages and of the session's REST responses. */
+/** Types of the WebSocket messages and of the session's REST responses, as docs/protocol.md has them. */
+
+import { InvalidResponseError } from '../errors.js';
 
 export type Matrix = number[][];
 
@@ -14,7 +16,8 @@ export interface FrameQuality {
 
 /** Whether a result can be relied on. */
 export interface Quality {
-  verdict: 'good' | 'partial' | 'failed';
+  /** `good`, `partial`, `failed`, or a later addition. */
+  verdict: string;
   reasons: string[];
   /** What to do about each of the reasons. */
   advice: string[];
@@ -31,6 +34,8 @@ export interface FramePose {
   name: string;
   /** Its chunk in the map; null without a map. */
   chunk: number | null;
+  /** Whether it could be placed; if not, both transforms are null. */
+  placed?: boolean;
   camera_to_glb: Matrix | null;
   /** From the coordinates of the frame's points to GLB coordinates. */
   points_to_glb: Matrix | null;
@@ -79,6 +84,8 @@ export interface Answer {
   image_count: number;
   /** The identifier of the answered request, if the server repeats it. */
   id?: string;
+  /** What `received` confirms. */
+  number?: number;
   metadata: Metadata;
   /** The scene as base64; missing in binary messages. */
   glb_base64?: string;
@@ -89,21 +96,54 @@ export interface Progress {
   stage: string;
   progress: number;
   message: string;
+  id?: string;
+}
+
+/** Where all frames are now. */
+export interface Poses {
+  type: 'poses';
+  frames: FramePose[];
+  /** Width and height that the intrinsics refer to; null before there is any pose. */
+  processed_size: [number, number] | null;
+  id?: string;
+}
+
+/** Something failed. */
+export interface Failure {
+  type: 'error';
+  message: string;
+  code?: string;
+  id?: string;
+  filename?: string;
+  result_url?: string;
+}
+
+/** The first message. */
+export interface Greeting {
+  type: 'connected';
+  session_id: string;
+  image_count: number;
+  max_images: number;
+  /** Whether results are binary messages; images may then be binary too. */
+  binary?: boolean;
+}
+
+/** An image is stored. */
+export interface Acknowledgement {
+  type: 'ack';
+  image_count: number;
+  session_id: string;
+  image_path: string;
+  id?: string;
 }
 
 export type ServerMessage =
-  | {
-      type: 'connected';
-      session_id: string;
-      image_count: number;
-      max_images: number;
-      /** Whether results are binary messages; images may then be binary too. */
-      binary?: boolean;
-    }
-  | { type: 'ack'; image_count: number; session_id: string; image_path: string; id?: string }
+  | Greeting
+  | Acknowledgement
   | Progress
   | Answer
-  | { type: 'error'; message: string; id?: string }
+  | Poses
+  | Failure
   | { type: 'pong'; session_id: string };
 
 export type Config = Record<string, string | number | boolean>;
@@ -146,12 +186,30 @@ export interface Created {
   session_token?: string;
   max_images: number;
   config: Config;
+  /** With the secret of the webhook if the server has made it. */
+  webhook?: { secret?: string };
 }
 
-/** Parses a message; undefined if it is not part of the protocol. */
+const KNOWN = ['connected', 'ack', 'progress', 'delta', 'complete', 'poses', 'error', 'pong'];
+
+/**
+ * Parses a message; undefined if this version does not know its type.
+ *
+ * @throws InvalidResponseError if it is no message at all.
+ */
 export function parseMessage(text: string): ServerMessage | undefined {
-  const message: unknown = JSON.parse(text);
-  const known = ['connected', 'ack', 'progress', 'delta', 'complete', 'error', 'pong'];
+  let message: unknown;
+  try {
+    message = JSON.parse(text);
+  } catch {
+    message = undefined;
+  }
   const type = message && typeof message === 'object' && 'type' in message ? message.type : '';
-  return known.includes(String(type)) ? (message as ServerMessage) : undefined;
+  if (typeof type !== 'string' || type === '') {
+    throw new InvalidResponseError(
+      'the server sent something that is no message of the protocol; ' +
+        'check that the address is that of a pointstream server',
+    );
+  }
+  return KNOWN.includes(type) ? (message as ServerMessage) : undefined;
 }

@@ -1,6 +1,6 @@
 /** Schedules the requests for point clouds, one at a time. */
 
-import type { Uploads } from './uploads';
+import type { Uploads } from './uploads.js';
 
 export type RequestKind = 'update' | 'finish';
 
@@ -9,10 +9,15 @@ const FEWEST_IMAGES = 2;
 /** Stages during which no large answer can be in transit. */
 const EARLY_STAGES = ['loading_model', 'inference'];
 
-/** A sent request. One of an earlier page load has no known identifier or kind. */
-export interface Pending {
-  kind: RequestKind;
-  id: string | undefined;
+/** A request, wanted or sent. */
+export interface Request {
+  readonly kind: RequestKind;
+  /** Undefined for one of an earlier client, whose identifier is not known. */
+  readonly id: string | undefined;
+  /** Whether the answer of an update is a `delta`. */
+  readonly incremental: boolean;
+  /** Whether it must not be made any more. */
+  cancelled: boolean;
 }
 
 export class Requests {
@@ -21,11 +26,11 @@ export class Requests {
   /** Whether a live source adds images, so that an empty queue does not mean the end. */
   live = false;
   /** The request sent and not yet answered. */
-  pending: Pending | undefined;
+  pending: Request | undefined;
   /** The stage of the pending request. */
   stage: string | undefined;
   /** The request to send after the waiting images. */
-  private wanted: RequestKind | undefined;
+  wanted: Request | undefined;
   /** Images sent since the last request. */
   private images = 0;
 
@@ -35,7 +40,7 @@ export class Requests {
 
   /** Whether the session is being finished. */
   get finishing(): boolean {
-    return this.wanted === 'finish' || this.pending?.kind === 'finish';
+    return this.wanted?.kind === 'finish' || this.pending?.kind === 'finish';
   }
 
   /** Whether a large answer may be in transit. */
@@ -44,35 +49,37 @@ export class Requests {
     return this.pending !== undefined && !early;
   }
 
-  want(kind: RequestKind): void {
-    if (this.wanted !== 'finish') {
-      this.wanted = kind;
+  want(request: Request): void {
+    if (this.wanted?.kind !== 'finish') {
+      this.wanted = request;
     }
   }
 
   /** Forgets the request that has not been sent. */
-  unwant(): void {
+  unwant(): Request | undefined {
+    const { wanted } = this;
     this.wanted = undefined;
+    return wanted;
   }
 
   imageSent(): void {
     this.images += 1;
   }
 
-  /** The request to send now, if any. */
+  /** The kind of the request to send now, if any. */
   due(uploads: Uploads): RequestKind | undefined {
     if (this.pending) {
       return undefined;
     }
     const { drained } = uploads;
-    if (this.wanted === 'finish') {
+    if (this.wanted?.kind === 'finish') {
       return drained ? 'finish' : undefined;
     }
-    return this.wanted === 'update' || this.updateIsDue(uploads, drained) ? 'update' : undefined;
+    return this.wanted || this.updateIsDue(uploads, drained) ? 'update' : undefined;
   }
 
-  sent(kind: RequestKind, id: string): void {
-    this.pending = { kind, id };
+  sent(request: Request): void {
+    this.pending = request;
     this.stage = undefined;
     this.wanted = undefined;
     this.images = 0;
@@ -92,17 +99,17 @@ export class Requests {
     return unknown || this.pending.id === id;
   }
 
-  /** Records that the pending request was answered. */
+  /** Records that the pending request was answered, or never will be. */
   settle(): void {
     this.pending = undefined;
   }
 
   /** Records that the pending request was lost, so that it is sent again. */
   again(): void {
-    if (this.pending) {
-      this.wanted ??= this.pending.kind;
-      this.pending = undefined;
+    if (this.pending?.id !== undefined) {
+      this.wanted ??= this.pending;
     }
+    this.pending = undefined;
   }
 
   clear(): void {

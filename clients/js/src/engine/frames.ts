@@ -5,6 +5,8 @@
  * 32-bit little-endian integer.
  */
 
+import { InvalidResponseError } from '../errors.js';
+
 const MAGIC = [0x50, 0x53, 0x42, 1];
 const PRELUDE = 8;
 
@@ -26,15 +28,15 @@ export interface Frame {
   bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** @throws Error if the data are not a binary message. */
+/** @throws InvalidResponseError if the data are not a binary message. */
 export function decodeFrame(data: ArrayBuffer): Frame {
   const view = new DataView(data);
   if (view.byteLength < PRELUDE || MAGIC.some((byte, index) => view.getUint8(index) !== byte)) {
-    throw new Error('the server sent a binary message of an unknown kind');
+    throw new InvalidResponseError('the server sent a binary message of an unknown kind');
   }
   const length = view.getUint32(MAGIC.length, true);
   if (PRELUDE + length > data.byteLength) {
-    throw new Error('the server sent a truncated binary message');
+    throw new InvalidResponseError('the server sent a truncated binary message');
   }
   return {
     header: new TextDecoder().decode(new Uint8Array(data, PRELUDE, length)),

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
 
-import { Connection } from '../src/protocol/connection';
-import { Server } from '../src/shared/api';
-import { FakeSocket } from './fake-server';
+import { Connection } from '../src/engine/connection.js';
+import { RETRY } from '../src/engine/retry.js';
+import { Server } from '../src/engine/server.js';
+import { GivenTokens } from '../src/engine/tokens.js';
+import { FakeSocket } from './fake-server.js';
 
 const SECOND = 1000;
 
@@ -11,15 +13,22 @@ const SECOND = 1000;
 function connect(): { connection: Connection; socket: FakeSocket; drops: number[] } {
   FakeSocket.opened = [];
   const drops: number[] = [];
-  const connection = new Connection(new Server('http://localhost'), 'session', false, {
-    onOpen: () => undefined,
-    onData: () => undefined,
-    onDrop: (_pause, code) => drops.push(code),
-    onEnd: () => undefined,
-    onRoom: () => undefined,
-    isAnswerDue: () => false,
-    parameters: () => ({}),
-  });
+  const server = new Server('http://localhost', { tokens: () => new GivenTokens(undefined) });
+  const connection = new Connection(
+    server,
+    'session',
+    { resume: false, retry: RETRY },
+    {
+      onOpen: () => undefined,
+      onData: () => undefined,
+      onDrop: ({ code }) => drops.push(code),
+      onEnd: () => undefined,
+      onRoom: () => undefined,
+      isAnswerDue: () => false,
+      isWaiting: () => false,
+      parameters: () => ({}),
+    },
+  );
   const [socket] = FakeSocket.opened;
   assert.ok(socket);
   socket.open();

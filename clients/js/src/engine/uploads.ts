@@ -6,38 +6,56 @@
  * the oldest image in transit until an acknowledgement shows that it belonged to a later one.
  */
 
-import { Ids } from './ids';
-import type { StoredImage } from './messages';
+import { ImageRefusedError, type PointstreamError, serverError } from '../errors.js';
+import { Ids } from './ids.js';
+import type { Matrix, StoredImage } from './messages.js';
 
 export type ImageState = 'preparing' | 'queued' | 'sent' | 'acknowledged' | 'refused';
 
 export interface Image {
-  /** The name sent to the server; unique within the session. */
+  /** Its name for people; unique within the session unless the client names images itself. */
   readonly name: string;
+  /** The name sent to the server; undefined if the server names it. */
+  readonly label: string | undefined;
+  /** Its camera, if known. */
+  readonly camera: KnownCamera | undefined;
   /** The identifier of its message. */
   readonly id: string;
   /** Its index among the images of the session, from 0; undefined until known. */
   index: number | undefined;
+  /** Its name on the server; undefined until known. */
+  path: string | undefined;
   state: ImageState;
-  /** Why it was refused. */
+  /** Why it was refused, for people; else empty. */
   reason: string;
+  /** Why it was refused. */
+  error: PointstreamError | undefined;
   /** The file, until it is acknowledged or refused. */
   data: Blob | undefined;
 }
 
-/** An image of the session that this page did not send. */
+/** The known camera of an image, as in the protocol. */
+export interface KnownCamera {
+  intrinsics: Matrix;
+  extrinsics: Matrix;
+}
+
+/** An image of the session that this client did not send. */
 export interface Other {
   name: string;
   index: number;
 }
 
-/** Maximum images in transit; below the server's default limit of unanswered messages. */
-const IN_FLIGHT = 8;
+/** Images in transit unless the client says otherwise; the server takes 16 unanswered messages. */
+export const IN_FLIGHT = 8;
+
+/** Stored images by the identifiers of their messages. */
+export type Places = Map<string, StoredImage>;
 
 export class Uploads {
   private readonly images: Image[] = [];
   private readonly names = new Set<string>();
-  /** Indices of named images that this page did not send. */
+  /** Indices of named images that this client did not send. */
   private readonly others = new Set<number>();
   /** The server's image count. */
   private stored = 0;
@@ -45,10 +63,14 @@ export class Uploads {
   /** Who waits until their images are acknowledged or refused. */
   private waiting: { images: Image[]; settled: () => void }[] = [];
 
-  /** @param changed called for every image whose state changes. */
+  /**
+   * @param changed called for every image whose state changes.
+   * @param inFlight the most images in transit.
+   */
   constructor(
     private readonly changed: (image: Image) => void,
     private readonly ids = new Ids(),
+    private readonly inFlight = IN_FLIGHT,
   ) {}
 
   /** Reserves names that the session already has. */
@@ -72,12 +94,37 @@ export class Uploads {
 
   /** Reserves a position in the queue for an image that is still being prepared. */
   reserve(name: string): Image {
+    const unique = uniqueName(name, this.names);
+    return this.add(unique, unique, undefined);
+  }
+
+  /** Puts an image into the queue with the name that the caller gives, if any. */
+  put(data: Blob, label: string | undefined, camera: KnownCamera | undefined): Image {
+    const image = this.add(label ?? '', label, camera);
+    this.ready(image, data);
+    return image;
+  }
+
+  /** Forgets an image that is acknowledged or refused. */
+  forget(image: Image): void {
+    const index = this.images.indexOf(image);
+    if (index >= 0) {
+      this.images.splice(index, 1);
+      this.forgotten += image.state === 'acknowledged' ? 1 : 0;
+    }
+  }
+
+  private add(name: string, label: string | undefined, camera: KnownCamera | undefined): Image {
     const image: Image = {
-      name: uniqueName(name, this.names),
+      name,
+      label,
+      camera,
       id: this.ids.next(),
       index: undefined,
+      path: undefined,
       state: 'preparing',
       reason: '',
+      error: undefined,
       data: undefined,
     };
     this.images.push(image);
@@ -112,8 +159,11 @@ export class Uploads {
     }
   }
 
-  refuse(image: Image, reason: string): void {
-    image.reason = reason;
+  /** @param why the error, or for people what is wrong. */
+  refuse(image: Image, why: PointstreamError | string): void {
+    const error = typeof why === 'string' ? new ImageRefusedError(why) : why;
+    image.reason = error.message;
+    image.error = error;
     image.data = undefined;
     this.set(image, 'refused');
   }
@@ -122,7 +172,7 @@ export class Uploads {
   next(): Image | undefined {
     const sent = this.in('sent').length;
     const head = this.images.find(({ state }) => state === 'preparing' || state === 'queued');
-    if (head?.state !== 'queued' || sent >= IN_FLIGHT) {
+    if (head?.state !== 'queued' || sent >= this.inFlight) {
       return undefined;
     }
     // Do not send an image beyond the limit, unless a refusal makes room.
@@ -140,8 +190,8 @@ export class Uploads {
       id === undefined ? image.name === name : image.id === id,
     );
     if (image && image.state !== 'acknowledged') {
-      const blamed = image.state === 'refused' ? image.reason : '';
-      this.store(image, stored - 1);
+      const blamed = image.state === 'refused' ? image.error : undefined;
+      this.store(image, stored - 1, name);
       if (blamed) {
         this.refused(blamed);
       }
@@ -150,10 +200,10 @@ export class Uploads {
   }
 
   /** Records a refusal. Returns whether it belongs to an image in transit. */
-  refused(reason: string, id?: string): boolean {
+  refused(why: PointstreamError | string, id?: string): boolean {
     const image = this.in('sent').find((image) => id === undefined || image.id === id);
     if (image) {
-      this.refuse(image, reason);
+      this.refuse(image, why);
       this.refuseBeyondLimit();
     }
     return image !== undefined;
@@ -171,19 +221,20 @@ export class Uploads {
    * processed everything it received. The others are queued again.
    *
    * @param stored the server's image count.
-   * @param places indices of the stored images by identifier. If undefined, the increase of the
-   * count gives the number that arrived.
+   * @param places the stored images by identifier. If undefined, the increase of the count gives the
+   * number that arrived.
    * @param blame reason to refuse the oldest image that did not arrive, if it ended the connection.
    */
-  reconnected(stored: number, places?: Map<string, number>, blame = ''): void {
-    let arrived = stored - this.in('acknowledged').length - this.foreign;
+  reconnected(stored: number, places?: Places, blame = ''): void {
+    let arrived = stored - this.in('acknowledged').length - this.forgotten - this.foreign;
     let unwanted = blame;
     for (const image of this.in('sent')) {
       if (places ? places.has(image.id) : arrived > 0) {
         arrived -= 1;
-        this.store(image, places?.get(image.id));
+        const place = places?.get(image.id);
+        this.store(image, place?.index, place?.image_path);
       } else if (unwanted) {
-        this.refuse(image, unwanted);
+        this.refuse(image, serverError(unwanted, { code: 'image_too_large' }));
         unwanted = '';
       } else {
         this.set(image, 'queued');
@@ -193,15 +244,15 @@ export class Uploads {
     this.refuseBeyondLimit();
   }
 
-  /** Number of images of the session that this page did not send. */
+  /** Number of images of the session that this client did not send. */
   foreign = 0;
+  /** Number of acknowledged images that are no longer listed. */
+  private forgotten = 0;
 
   /** Refuses all images that have not been sent. */
-  refuseWaiting(reason: string): void {
-    for (const image of this.images) {
-      if (image.state === 'preparing' || image.state === 'queued') {
-        this.refuse(image, reason);
-      }
+  refuseWaiting(why: PointstreamError): void {
+    for (const image of this.in('preparing', 'queued')) {
+      this.refuse(image, why);
     }
   }
 
@@ -219,16 +270,19 @@ export class Uploads {
     return this.stored >= this.limit;
   }
 
-  private store(image: Image, index: number | undefined): void {
+  private store(image: Image, index: number | undefined, path: string | undefined): void {
     image.index = index;
+    image.path = path;
     image.reason = '';
+    image.error = undefined;
     image.data = undefined;
     this.set(image, 'acknowledged');
   }
 
   private refuseBeyondLimit(): void {
     if (this.full && this.in('sent').length === 0) {
-      this.refuseWaiting(`the session already has its ${this.limit} images`);
+      const text = `the session already has its ${this.limit} images`;
+      this.refuseWaiting(serverError(text, { code: 'too_many_images' }));
     }
   }
 

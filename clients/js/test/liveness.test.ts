@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Liveness } from '../src/protocol/liveness';
+import { Liveness } from '../src/engine/liveness.js';
 
 test('an idle connection gets a ping, and is dropped without an answer', () => {
   const liveness = new Liveness(0);

@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { add, begin, fakeServer, pong, reconnect, rest, states, told, until } from './fake-server';
+import {
+  add,
+  begin,
+  fakeServer,
+  pong,
+  reconnect,
+  rest,
+  states,
+  told,
+  until,
+} from './fake-server.js';
 
 fakeServer();
 

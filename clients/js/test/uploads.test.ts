@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { type Image, Uploads } from '../src/protocol/uploads';
+import { type Image, Uploads } from '../src/engine/uploads.js';
 
 const FILE = new Blob(['picture']);
 
@@ -163,7 +163,7 @@ function listed(index: number, image_path: string, id: string | null = null) {
 test('images have the server’s indices, even if names repeat', () => {
   const { uploads, images } = sending('a', 'b', 'c', 'd');
   uploads.acknowledged('a', 2, images[0]?.id);
-  uploads.reconnected(4, new Map([[images[2]?.id ?? '', 3]]));
+  uploads.reconnected(4, new Map([[images[2]?.id ?? '', listed(3, 'c')]]));
   assert.deepEqual(
     images.map(({ index }) => index),
     [1, undefined, 3, undefined],

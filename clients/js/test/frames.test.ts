@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { decodeFrame, encodeFrame } from '../src/protocol/frames';
-import { parseMessage } from '../src/protocol/messages';
+import { decodeFrame, encodeFrame } from '../src/engine/frames.js';
+import { parseMessage } from '../src/engine/messages.js';
+import { InvalidResponseError } from '../src/errors.js';
 
 const FILE = Uint8Array.from([0, 255, 7]);
 
@@ -32,5 +33,10 @@ test('invalid frames are refused', async () => {
 test('messages of unknown types are ignored', () => {
   assert.equal(parseMessage('{"type":"ack","image_path":"a"}')?.type, 'ack');
   assert.equal(parseMessage('{"type":"news"}'), undefined);
-  assert.equal(parseMessage('[]'), undefined);
+});
+
+test('what is no message at all is an error', () => {
+  for (const text of ['[]', '{"of":"no type"}', '{"type":7}', 'null', 'hello']) {
+    assert.throws(() => parseMessage(text), InvalidResponseError, text);
+  }
 });

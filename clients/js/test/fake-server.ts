@@ -2,18 +2,20 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach } from 'node:test';
-import { decodeFrame } from '../src/protocol/frames';
-import type { Answer, Limits } from '../src/protocol/messages';
-import { attachSession, createSession } from '../src/protocol/open';
-import type { Session } from '../src/protocol/session';
-import { Server } from '../src/shared/api';
+import type { Engine } from '../src/engine/engine.js';
+import { type EngineEvents, SILENT } from '../src/engine/events.js';
+import { decodeFrame } from '../src/engine/frames.js';
+import type { Limits } from '../src/engine/messages.js';
+import { attachSession, createSession } from '../src/engine/open.js';
+import { Server } from '../src/engine/server.js';
+import { GivenTokens } from '../src/engine/tokens.js';
 
 const ID = 'session';
-const SERVER = new Server('http://localhost');
+const SERVER = new Server('http://localhost', { tokens: () => new GivenTokens(undefined) });
 export const FILE = new Blob(['picture']);
 const originals = { WebSocket: globalThis.WebSocket, fetch: globalThis.fetch };
 
-/** A message sent by the page. */
+/** A message of the client. */
 interface Sent {
   type: string;
   filename?: string;
@@ -31,7 +33,7 @@ export class FakeSocket {
   isClosed = false;
   onopen?: () => void;
   onmessage?: (event: { data: string }) => void;
-  onclose?: (event: { code: number }) => void;
+  onclose?: (event: { code: number; reason: string }) => void;
 
   constructor(readonly url: string) {
     FakeSocket.opened.push(this);
@@ -77,7 +79,7 @@ export class FakeSocket {
 
   drop(code = 1006): void {
     this.readyState = 3;
-    this.onclose?.({ code });
+    this.onclose?.({ code, reason: '' });
   }
 }
 
@@ -90,9 +92,9 @@ export const rest: {
   /** The requests so far, such as `GET /info`. */
   asked: string[];
 } = { info: {}, images: undefined, failures: 0, asked: [] };
-/** The events that the page received. */
+/** The events of the engine. */
 export let told: string[];
-let sessions: Session[];
+let sessions: Engine[];
 
 function respond(method: string, path: string): Response {
   rest.asked.push(`${method} ${path}`);
@@ -143,16 +145,13 @@ export function fakeServer(): void {
   });
 }
 
-function events() {
+function events(): EngineEvents {
   return {
-    onLink: (link: string) => told.push(link),
-    onImage: () => {},
-    onRequest: () => {},
-    onProgress: () => {},
-    onAnswer: ({ type }: Answer) => told.push(type),
-    onFailure: (message: string) => told.push(`failed: ${message}`),
-    onNote: (message: string) => told.push(`note: ${message}`),
-    onChange: () => {},
+    ...SILENT,
+    onLink: ({ state }) => told.push(state),
+    onAnswer: ({ type }) => told.push(type),
+    onFailure: ({ message }) => told.push(`failed: ${message}`),
+    onNote: ({ message }) => told.push(`note: ${message}`),
   };
 }
 
@@ -173,10 +172,12 @@ export async function attach() {
   const [socket] = FakeSocket.opened;
   assert.ok(socket);
   socket.open(Number(rest.info.image_count));
+  await pong(socket);
+  await until(() => told.includes('open'));
   return { ...found, socket };
 }
 
-export function add(session: Session, ...names: string[]): void {
+export function add(session: Engine, ...names: string[]): void {
   for (const name of names) {
     session.uploads.ready(session.uploads.reserve(name), FILE);
   }
@@ -190,7 +191,7 @@ export async function until(done: () => boolean): Promise<void> {
   }
 }
 
-export function states(session: Session): string {
+export function states(session: Engine): string {
   const all = session.uploads.in('preparing', 'queued', 'sent', 'acknowledged', 'refused');
   return all.map(({ state }) => state).join(' ');
 }
