@@ -405,7 +405,6 @@ export class Reconstruction {
         }
         this.showActions();
       },
-      onAck: () => {},
       onRequest: ({ kind }) => this.requested(kind),
       onProgress: (progress) => this.progress.step(progress),
       onAnswer: (answer, glb, last) => {

@@ -201,6 +201,14 @@ export class Connection {
         this.dropped(event.code, event.reason);
       }
     };
+    // Some runtimes do not say that a socket has closed which never was open.
+    socket.onerror = () => {
+      setTimeout(() => {
+        if (current() && !this.isOpen) {
+          this.dropped(1006, 'the server does not accept the connection');
+        }
+      });
+    };
   }
 
   private end(error: PointstreamError): void {

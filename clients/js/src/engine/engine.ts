@@ -1,7 +1,8 @@
 /** Keeps a session connected: sends images and requests, and what a lost connection has cost. */
 
 import {
-  type PointstreamError,
+  InvalidResponseError,
+  PointstreamError,
   reason,
   type ServerError,
   SessionCompletedError,
@@ -194,6 +195,7 @@ export class Engine {
   async cancelAll(): Promise<void> {
     const wanted = this.requests.unwant();
     if (wanted) {
+      wanted.cancelled = true;
       this.events.onFailure(cancelled(), wanted);
     }
     this.events.onChange();
@@ -295,7 +297,7 @@ export class Engine {
       return await encodeImage(image, file, this.binary, this.limits);
     } catch (error) {
       if (image.state === 'queued') {
-        this.uploads.refuse(image, error as PointstreamError);
+        this.uploads.refuse(image, asPointstreamError(error));
       }
       return undefined;
     }
@@ -324,7 +326,7 @@ export class Engine {
     } catch (error) {
       // Another connection would meet the same.
       this.connection.close();
-      this.end(error as PointstreamError);
+      this.end(asPointstreamError(error));
     }
   }
 
@@ -335,7 +337,9 @@ export class Engine {
     }
     const { message, glb } = incoming;
     this.expecting &&= message.type === 'connected';
-    this.correlates ||= 'id' in message && typeof message.id === 'string';
+    // A server with error codes repeats identifiers, too.
+    this.correlates ||= typeof (message as { id?: unknown }).id === 'string';
+    this.correlates ||= message.type === 'error' && message.code !== undefined;
     this.blame.received(message.type === 'error' ? message : undefined);
     switch (message.type) {
       case 'connected':
@@ -344,7 +348,6 @@ export class Engine {
       case 'ack':
         this.connection.answered();
         this.uploads.acknowledged(message.image_path, message.image_count, message.id);
-        this.events.onAck(message);
         break;
       case 'progress':
         this.requests.stage = message.stage;
@@ -353,6 +356,7 @@ export class Engine {
       case 'delta':
       case 'complete':
         this.answered(message, glb);
+        this.confirm(message);
         break;
       case 'poses':
         this.connection.answered();
@@ -374,7 +378,7 @@ export class Engine {
     const request = mine ? this.requests.pending : undefined;
     const last = answer.type === 'complete' && request?.kind === 'finish';
     if (last) {
-      this.state = 'completed';
+      this.complete();
     } else if (answer.type === 'complete' && request?.id === undefined) {
       // The result may answer a request of an earlier or another client.
       void this.lookWhetherOver();
@@ -385,25 +389,19 @@ export class Engine {
       this.requests.settle();
     }
     this.answers += 1;
-    this.deliver(answer, glb, last, request);
+    this.events.onAnswer(answer, glb, last, request);
+    const { append } = answer.metadata;
+    if (append && !this.isKnown(answer)) {
+      this.since = append.number;
+    }
     this.events.onChange();
   }
 
-  /** Passes a result on, and confirms it. */
-  private deliver(
-    answer: Answer,
-    glb: Uint8Array<ArrayBuffer>,
-    last: boolean,
-    request: Request | undefined,
-  ): void {
-    const { append } = answer.metadata;
-    this.events.onAnswer(answer, glb, last, request);
-    if (append && (this.since === undefined || append.number > this.since)) {
-      this.since = append.number;
-    }
-    const number = answer.number ?? append?.number;
-    if (number !== undefined) {
-      this.connection.send(JSON.stringify({ type: 'received', number }));
+  /** Tells the server that a result has arrived, and that an update was applied. */
+  private confirm({ number, metadata }: Answer): void {
+    const confirmed = number ?? metadata.append?.number;
+    if (confirmed !== undefined) {
+      this.connection.send(JSON.stringify({ type: 'received', number: confirmed }));
     }
   }
 
@@ -426,7 +424,7 @@ export class Engine {
       }
     } catch (error) {
       if (this.requests.pending === request) {
-        this.failed(error as PointstreamError);
+        this.failed(asPointstreamError(error));
       }
     }
     void this.pump();
@@ -629,4 +627,12 @@ function cancelled(): ServerError {
 
 function asError({ message, code, filename, result_url }: Failure): ServerError {
   return serverError(message, { code, filename, resultUrl: result_url });
+}
+
+/** An error of this package for what was thrown while a message was read or written. */
+function asPointstreamError(error: unknown): PointstreamError {
+  if (error instanceof PointstreamError) {
+    return error;
+  }
+  return new InvalidResponseError(`a message of the server is incomplete: ${reason(error)}`);
 }

@@ -1,7 +1,7 @@
 /** What an engine tells. */
 
 import type { PointstreamError } from '../errors.js';
-import type { Acknowledgement, Answer, Poses, Progress } from './messages.js';
+import type { Answer, Poses, Progress } from './messages.js';
 import type { Request } from './requests.js';
 import type { Image } from './uploads.js';
 
@@ -16,7 +16,6 @@ export type Link =
 export interface EngineEvents {
   onLink(link: Link): void;
   onImage(image: Image): void;
-  onAck(ack: Acknowledgement): void;
   /** A request was sent. */
   onRequest(request: Request): void;
   onProgress(progress: Progress): void;
@@ -45,7 +44,6 @@ export interface EngineEvents {
 export const SILENT: EngineEvents = {
   onLink() {},
   onImage() {},
-  onAck() {},
   onRequest() {},
   onProgress() {},
   onAnswer() {},

@@ -98,11 +98,9 @@ export class Uploads {
     return this.add(unique, unique, undefined);
   }
 
-  /** Puts an image into the queue with the name that the caller gives, if any. */
-  put(data: Blob, label: string | undefined, camera: KnownCamera | undefined): Image {
-    const image = this.add(label ?? '', label, camera);
-    this.ready(image, data);
-    return image;
+  /** The same with the name that the caller gives, if any, which may repeat. */
+  enter(label: string | undefined, camera: KnownCamera | undefined): Image {
+    return this.add(label ?? '', label, camera);
   }
 
   /** Forgets an image that is acknowledged or refused. */
