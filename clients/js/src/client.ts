@@ -1,9 +1,9 @@
 /** A server, and the sessions on it. */
 
 import type { Cloud } from './cloud.js';
-import type { EngineOptions } from './engine/engine.js';
 import type { Config, Limits } from './engine/messages.js';
 import { deltasFor, requestSession } from './engine/open.js';
+import type { EngineOptions } from './engine/options.js';
 import { checkRetry, RETRY, type Retry } from './engine/retry.js';
 import { type Query, Server } from './engine/server.js';
 import { GivenTokens } from './engine/tokens.js';

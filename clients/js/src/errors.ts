@@ -219,3 +219,11 @@ export function serverError(message: string, details: ErrorDetails = {}): Server
 export function reason(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** An error of this package for what was thrown while a message was read or written. */
+export function asPointstreamError(error: unknown): PointstreamError {
+  if (error instanceof PointstreamError) {
+    return error;
+  }
+  return new InvalidResponseError(`a message of the server is incomplete: ${reason(error)}`);
+}

@@ -3,9 +3,10 @@
 import { Answers } from './answers.js';
 import type { Client, SessionOptions } from './client.js';
 import { Cloud } from './cloud.js';
-import { type Beginning, Engine } from './engine/engine.js';
+import { Engine } from './engine/engine.js';
 import type { EngineEvents, Link } from './engine/events.js';
 import type { Answer, Poses as PosesMessage, SessionInfo, StoredImage } from './engine/messages.js';
+import type { Beginning } from './engine/options.js';
 import type { Request, RequestKind } from './engine/requests.js';
 import type { Server } from './engine/server.js';
 import type { Image as Upload } from './engine/uploads.js';

@@ -27,7 +27,7 @@ fakeServer();
 
 test('updates are requested between the images, one at a time', async () => {
   const { session, socket } = await begin();
-  session.requests.updateEvery = 2;
+  session.updateEvery(2, true, false);
   add(session, 'a', 'b', 'c', 'd');
   await until(() => socket.sent.length === 5);
   assert.deepEqual(socket.sent, ['a', 'b', 'generate', 'c', 'd']);
@@ -239,7 +239,7 @@ test('a session keeps its parameters', async () => {
 
 test('updates may be full results, which do not complete the session', async () => {
   const { session, socket } = await begin();
-  session.incremental = false;
+  session.updateEvery(0, false, false);
   add(session, 'a', 'b');
   await until(() => socket.sent.length === 2);
   session.ask('update');

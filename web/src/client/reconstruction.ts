@@ -490,13 +490,8 @@ export class Reconstruction {
   private applyWorkflow(): void {
     const input = element<HTMLInputElement>('update-every');
     const grow = element<HTMLInputElement>('workflow-grow').checked;
-    if (this.current) {
-      const { requests } = this.current;
-      this.current.incremental = grow;
-      requests.live = this.live;
-      requests.updateEvery = grow ? Math.max(1, Math.round(Number(input.value)) || 1) : 0;
-      this.current.settingsChanged();
-    }
+    const every = grow ? Math.max(1, Math.round(Number(input.value)) || 1) : 0;
+    this.current?.updateEvery(every, grow, this.live);
   }
 }
 

@@ -1,8 +1,8 @@
 /** Keeps a session connected: sends images and requests, and what a lost connection has cost. */
 
 import {
-  InvalidResponseError,
-  PointstreamError,
+  asPointstreamError,
+  type PointstreamError,
   reason,
   type ServerError,
   SessionCompletedError,
@@ -11,42 +11,18 @@ import {
 } from '../errors.js';
 import { Blame } from './blame.js';
 import { Connection, type Drop, meaning } from './connection.js';
-import { encodeImage, encodeRequest } from './encode.js';
 import { type EngineEvents, SILENT } from './events.js';
 import { Ids } from './ids.js';
 import { readMessage } from './inbox.js';
 import type { Answer, Config, Failure, Greeting, Limits, SessionInfo } from './messages.js';
+import { type Beginning, DEFAULTS, type EngineOptions } from './options.js';
 import { Recovery } from './recovery.js';
+import { Refusals, type Subject } from './refusals.js';
 import { type Request, type RequestKind, Requests } from './requests.js';
 import { SessionResource } from './resource.js';
-import { RETRY, type Retry } from './retry.js';
+import { Sender } from './sender.js';
 import type { Query, Server } from './server.js';
-import { type Image, IN_FLIGHT, Uploads } from './uploads.js';
-
-/** How a session is used over its socket. */
-export interface EngineOptions {
-  /** Images and results as bytes: a quarter smaller than in JSON, and less work for both sides. */
-  binary?: boolean;
-  /** `append`: each update has only what is new. `cumulative`: each has the whole cloud. */
-  deltas?: 'append' | 'cumulative';
-  /** The number of the last update that the caller has, which the next one continues. */
-  since?: number | undefined;
-  /** Images that are sent and not acknowledged. The server takes 16. */
-  maxInFlight?: number;
-  retry?: Retry;
-}
-
-/** Initial knowledge about a session. */
-export interface Beginning extends EngineOptions {
-  /** The session's parameters; undefined for older servers. */
-  config?: Config | undefined;
-  /** The server's limits. */
-  limits?: Limits;
-  /** Whether the session existed before: undelivered answers come first then. */
-  resume?: boolean;
-  /** The server's state of the session, if it existed before. */
-  info?: SessionInfo;
-}
+import { type Image, Uploads } from './uploads.js';
 
 export class Engine {
   readonly uploads: Uploads;
@@ -54,24 +30,22 @@ export class Engine {
   readonly config: Config | undefined;
   readonly limits: Limits;
   readonly requests = new Requests();
-  /** Whether updates that nobody asked for are requested as incremental. */
-  incremental = true;
   /** Number of answers received. */
   answers = 0;
 
   private readonly connection: Connection;
-  private readonly options: Required<Omit<EngineOptions, 'since'>>;
+  private readonly options: Required<Pick<EngineOptions, 'binary' | 'deltas'>>;
   private readonly resume: boolean;
   /** Whether the first connection to a session that existed before is yet to come. */
   private attaching: boolean;
   private readonly ids = new Ids();
   private readonly left = new AbortController();
+  private readonly sender: Sender;
+  private readonly refusals: Refusals;
   private readonly recovery: Recovery;
   private readonly blame = new Blame();
   private readonly maps = new Set<string>();
   private greeted = false;
-  /** Whether the server supports binary messages; older servers support only JSON. */
-  private binary = false;
   /** Whether the server repeats identifiers in its answers. */
   private correlates = false;
   private settling = false;
@@ -79,7 +53,6 @@ export class Engine {
   private expecting = false;
   /** Counts connections and drops, so that work started on an earlier one is cancelled. */
   private epoch = 0;
-  private sending = false;
   private answersSinceGreeting = 0;
   /** Number of the last update that has only what is new. */
   private since: number | undefined;
@@ -94,8 +67,8 @@ export class Engine {
     private events: EngineEvents,
   ) {
     const { config, limits = {}, info, resume = info !== undefined, since } = beginning;
-    const { binary = true, deltas = 'append', maxInFlight = IN_FLIGHT, retry = RETRY } = beginning;
-    this.options = { binary, deltas, maxInFlight, retry };
+    const { binary, deltas, maxInFlight, retry } = { ...DEFAULTS, ...beginning };
+    this.options = { binary, deltas };
     this.config = config;
     this.limits = limits;
     this.resume = resume;
@@ -106,6 +79,15 @@ export class Engine {
     if (info) {
       this.goOn(info);
     }
+    this.sender = new Sender(this.uploads, this.requests, this.ids, limits, {
+      canSend: () => this.canSend(),
+      send: (data) => this.connection.send(data),
+      onRequest: (request) => {
+        this.events.onRequest(request);
+        this.events.onChange();
+      },
+    });
+    this.refusals = new Refusals(this.uploads, this.requests, this.resource, this.blame);
     this.recovery = new Recovery(this.resource, this.uploads, this.requests, {
       send: (text) => this.connection.send(text),
       isCurrent: (epoch) => epoch === this.epoch && this.state !== 'ended',
@@ -123,7 +105,7 @@ export class Engine {
         onData: (data) => this.received(data),
         onDrop: (drop) => this.dropped(drop),
         onEnd: (error) => this.end(error),
-        onRoom: () => void this.pump(),
+        onRoom: () => this.pump(),
         isAnswerDue: () => this.expecting || this.requests.isAnswerDue,
         isWaiting: () => this.requests.pending !== undefined || this.uploads.in('sent').length > 0,
         parameters: () => this.parameters(),
@@ -161,11 +143,11 @@ export class Engine {
   }
 
   /** Requests a point cloud of all images so far. Returns the request, unless one to finish waits. */
-  ask(kind: RequestKind, incremental = this.incremental): Request {
-    const request = this.makeRequest(kind, incremental);
+  ask(kind: RequestKind, incremental = this.sender.incremental): Request {
+    const request = this.sender.make(kind, incremental);
     this.requests.want(request);
     this.events.onChange();
-    void this.pump();
+    this.pump();
     return request;
   }
 
@@ -204,9 +186,17 @@ export class Engine {
     }
   }
 
-  /** Applies changed settings for automatic updates. */
-  settingsChanged(): void {
-    void this.pump();
+  /**
+   * Sets when updates are requested that nobody asks for.
+   *
+   * @param every the number of images between them; 0 for none.
+   * @param live whether a live source adds images, so that an empty queue does not mean the end.
+   */
+  updateEvery(every: number, incremental: boolean, live: boolean): void {
+    this.requests.updateEvery = every;
+    this.requests.live = live;
+    this.sender.incremental = incremental;
+    this.pump();
   }
 
   /** A completed session was reopened. */
@@ -236,10 +226,6 @@ export class Engine {
     return { ...(binary ? { binary } : {}), ...update };
   }
 
-  private makeRequest(kind: RequestKind, incremental: boolean): Request {
-    return { kind, id: this.ids.next(), incremental, cancelled: false };
-  }
-
   /** Continues the work of an earlier client. */
   private goOn({ image_count, status, connections }: SessionInfo): void {
     this.uploads.foreign = image_count;
@@ -259,65 +245,17 @@ export class Engine {
   private imageChanged(image: Image): void {
     this.events.onImage(image);
     if (image.state === 'queued' || image.state === 'refused') {
-      void this.pump();
+      this.pump();
     }
   }
 
   /** Sends the images and requests that may be sent now. */
-  private async pump(): Promise<void> {
-    if (this.sending) {
-      return;
-    }
-    this.sending = true;
-    try {
-      while (this.canSend()) {
-        const image = this.uploads.next();
-        if (!image?.data) {
-          this.request();
-          break;
-        }
-        const message = await this.encode(image, image.data);
-        // The connection may have dropped, or the image been refused, in the meantime.
-        if (!message || !this.canSend() || image.state !== 'queued') {
-          continue;
-        }
-        this.connection.send(message);
-        this.requests.imageSent();
-        this.uploads.sent(image);
-        this.request();
-      }
-    } finally {
-      this.sending = false;
-    }
-  }
-
-  /** Encodes an image; if that fails, refuses the image and returns undefined. */
-  private async encode(image: Image, file: Blob): Promise<string | ArrayBuffer | undefined> {
-    try {
-      return await encodeImage(image, file, this.binary, this.limits);
-    } catch (error) {
-      if (image.state === 'queued') {
-        this.uploads.refuse(image, asPointstreamError(error));
-      }
-      return undefined;
-    }
+  private pump(): void {
+    void this.sender.pump();
   }
 
   private canSend(): boolean {
     return this.state === 'open' && this.greeted && !this.settling && this.connection.hasRoom();
-  }
-
-  /** Sends a request if one is due. */
-  private request(): void {
-    const kind = this.canSend() ? this.requests.due(this.uploads) : undefined;
-    if (!kind) {
-      return;
-    }
-    const request = this.requests.wanted ?? this.makeRequest(kind, this.incremental);
-    this.requests.sent(request);
-    this.connection.send(encodeRequest(request));
-    this.events.onRequest(request);
-    this.events.onChange();
   }
 
   private received(data: string | ArrayBuffer): void {
@@ -364,13 +302,13 @@ export class Engine {
         this.events.onPoses(message);
         break;
       case 'error':
-        void this.refused(message);
+        this.refused(message);
         break;
       case 'pong':
         this.recovery.pong();
         break;
     }
-    void this.pump();
+    this.pump();
   }
 
   private answered(answer: Answer, glb: Uint8Array<ArrayBuffer>): void {
@@ -427,7 +365,7 @@ export class Engine {
         this.failed(asPointstreamError(error));
       }
     }
-    void this.pump();
+    this.pump();
   }
 
   private async lookWhetherOver(): Promise<void> {
@@ -435,7 +373,7 @@ export class Engine {
       const { status } = await this.resource.info();
       if (status === 'completed') {
         this.complete();
-        void this.pump();
+        this.pump();
       }
     } catch {
       // The server will refuse the next message instead.
@@ -460,60 +398,48 @@ export class Engine {
     this.events.onChange();
   }
 
-  private async refused(failure: Failure): Promise<void> {
+  private refused(failure: Failure): void {
+    const { id } = failure;
+    const error = asError(failure);
     if (!this.greeted) {
       return;
     }
-    const { id } = failure;
-    const error = asError(failure);
     if (id !== undefined || this.correlates) {
-      this.refusedById(error, id);
-    } else {
-      await this.refusedByGuess(error);
+      this.settleRefusal(this.refusals.byId(error, id), error, id);
+      return;
     }
-    void this.pump();
+    const { epoch } = this;
+    void this.refusals
+      .byGuess(error, () => epoch === this.epoch)
+      .then((subject) => {
+        this.settleRefusal(subject, error, id);
+        this.pump();
+      });
   }
 
-  private refusedById(error: ServerError, id: string | undefined): void {
-    if (id !== undefined && this.uploads.refused(error, id)) {
+  private settleRefusal(
+    subject: Subject | undefined,
+    error: ServerError,
+    id: string | undefined,
+  ): void {
+    if (subject === 'image') {
       this.connection.answered();
-      return;
-    }
-    const mine = id !== undefined && this.requests.isAnsweredBy(id, true);
-    const request = mine ? this.requests.pending : undefined;
-    // `cancel` names the request as well: its error does not answer the request.
-    if (!request || error.code === 'nothing_to_cancel') {
+    } else if (subject === 'request') {
+      this.requestRefused(error);
+    } else if (subject === 'none') {
       this.maps.delete(id ?? '');
       this.events.onNote(error, id);
-      return;
     }
+  }
+
+  private requestRefused(error: ServerError): void {
+    const { pending } = this.requests;
     // A whole result in place of an update would leave out what came in between.
-    const update = this.options.deltas === 'append' && request.kind === 'update';
-    if (error.resultUrl !== undefined && !(update && request.incremental)) {
+    const update = this.options.deltas === 'append' && pending?.kind === 'update';
+    if (error.resultUrl !== undefined && !(update && pending.incremental)) {
       void this.fetch(error.resultUrl);
     } else {
       this.failed(error);
-    }
-  }
-
-  /** Assigns an error without identifier to an image in transit or to the request. */
-  private async refusedByGuess(error: ServerError): Promise<void> {
-    const { epoch } = this;
-    const images = this.uploads.in('sent').length > 0;
-    const { message } = error;
-    if (this.requests.pending && (!images || (await this.isRequestsError(message)))) {
-      if (epoch === this.epoch) {
-        this.failed(error);
-      }
-      return;
-    }
-    // After a drop, the reconnection determines the state of the images.
-    if (epoch === this.epoch) {
-      if (this.uploads.refused(error)) {
-        this.blame.assign();
-      } else {
-        this.events.onNote(error, undefined);
-      }
     }
   }
 
@@ -528,14 +454,6 @@ export class Engine {
     this.events.onChange();
   }
 
-  private async isRequestsError(message: string): Promise<boolean> {
-    try {
-      return (await this.resource.info()).error_message === message;
-    } catch {
-      return false;
-    }
-  }
-
   private opened(again: boolean): void {
     this.epoch += 1;
     this.greeted = false;
@@ -546,7 +464,8 @@ export class Engine {
 
   private greet({ image_count, max_images, binary }: Greeting): void {
     this.greeted = true;
-    this.binary = binary === true;
+    // Older servers support only JSON.
+    this.sender.binary = binary === true;
     this.answersSinceGreeting = 0;
     if (this.attaching) {
       // Images of an earlier client may have been stored since the session was queried.
@@ -581,7 +500,7 @@ export class Engine {
         this.connection.send(JSON.stringify({ type: 'map', id }));
       }
       this.established(stored, maxImages, true);
-      void this.pump();
+      this.pump();
       void this.recovery.follow(epoch).then(() => this.pump());
     }
   }
@@ -627,12 +546,4 @@ function cancelled(): ServerError {
 
 function asError({ message, code, filename, result_url }: Failure): ServerError {
   return serverError(message, { code, filename, resultUrl: result_url });
-}
-
-/** An error of this package for what was thrown while a message was read or written. */
-function asPointstreamError(error: unknown): PointstreamError {
-  if (error instanceof PointstreamError) {
-    return error;
-  }
-  return new InvalidResponseError(`a message of the server is incomplete: ${reason(error)}`);
 }

@@ -4,12 +4,12 @@
  */
 
 export { reason, ServerError, UnreachableError } from '../errors.js';
-export type { Beginning, EngineOptions } from './engine.js';
 export { Engine } from './engine.js';
 export type { EngineEvents, Link } from './events.js';
 export type * from './messages.js';
 export type { Found, OpenOptions } from './open.js';
 export { attachSession, createSession, deltasFor } from './open.js';
+export type { Beginning, EngineOptions } from './options.js';
 export type { Request, RequestKind } from './requests.js';
 export { SessionResource } from './resource.js';
 export type { Retry } from './retry.js';

@@ -1,9 +1,10 @@
 /** Creates a session, or attaches to an existing one. */
 
 import { InvalidResponseError } from '../errors.js';
-import { type Beginning, Engine } from './engine.js';
+import { Engine } from './engine.js';
 import type { EngineEvents } from './events.js';
 import type { Created, SessionInfo } from './messages.js';
+import type { Beginning } from './options.js';
 import { SessionResource } from './resource.js';
 import type { Query, Server } from './server.js';
 import type { Other } from './uploads.js';
