@@ -1,6 +1,6 @@
 #!/bin/sh
 # Checks the sources of the package, builds it, and runs its tests with a scripted server.
-# Needs Node.js 20 or newer.
+# Needs Node.js 20 or newer. With --build, only builds it.
 set -eu
 
 cd "$(dirname "$0")"
@@ -10,6 +10,9 @@ if [ ! -f node_modules/.package-lock.json ] ||
     touch node_modules/.package-lock.json
 fi
 
+if [ "${1:-}" = --build ]; then
+    exec node build.mjs
+fi
 node_modules/.bin/tsc
 node_modules/.bin/biome check --error-on-warnings .
 node build.mjs

@@ -2,7 +2,7 @@
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer as createHttpServer, request as httpRequest } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -43,13 +43,16 @@ export class Program {
     const settings = ['--host', '127.0.0.1', '--port', '0', '--device', 'cpu'];
     const places = ['--data-dir', join(folder, 'data'), '--model', join(ARCHIVES, `${model}.pt`)];
     const env = { ...environment(), POINTSTREAM_MODEL_STORE: join(folder, 'models') };
+    const log = join(folder, 'log');
+    const output = openSync(log, 'w');
     const child = spawn(PROGRAM, [...settings, ...places, ...options], {
       env,
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', output],
     });
+    closeSync(output);
     const program = new Program(child, folder);
     const ended = once(child, 'exit').then(([code]) => {
-      throw new Error(`the program ended with ${code}`);
+      throw new Error(`the program ended with ${code}:\n${readFileSync(log, 'utf8')}`);
     });
     ended.catch(() => undefined);
     program.url = await Promise.race([program.address(), ended]);
