@@ -8,7 +8,7 @@ import { checkRetry, RETRY, type Retry } from './engine/retry.js';
 import { type Query, Server } from './engine/server.js';
 import { GivenTokens } from './engine/tokens.js';
 import { IN_FLIGHT } from './engine/uploads.js';
-import { IncompatibleServerError, InvalidResponseError } from './errors.js';
+import { IncompatibleServerError, InvalidResponseError, PointstreamError } from './errors.js';
 import type { SessionEvent } from './events.js';
 import type { SessionParameters, Webhook } from './parameters.js';
 import { Session } from './session.js';
@@ -79,14 +79,15 @@ export class Client {
   private readonly maxResultBytes: number;
   private checked: Promise<ServerInfo> | undefined;
 
-  /** @throws TypeError if the address is not one like `http://127.0.0.1:8000`. */
+  /** @throws TypeError if the address is not one like `http://127.0.0.1:8000`, or the token none. */
   constructor(
     address: string | URL,
     { token, timeout = TIMEOUT, retry, maxResultBytes = LARGEST_RESULT }: ClientOptions = {},
   ) {
     this.retry = checkRetry({ ...RETRY, ...retry });
     this.maxResultBytes = maxResultBytes;
-    const options = { tokens: () => new GivenTokens(token), retry: this.retry };
+    const tokens = new GivenTokens(sendable(token));
+    const options = { tokens: () => tokens, retry: this.retry };
     this.server = new Server(plain(String(address)), { ...options, silence: 1000 * timeout });
   }
 
@@ -126,7 +127,7 @@ export class Client {
   ): Promise<Session> {
     const { limits } = await this.check();
     if (token !== undefined) {
-      this.server.tokens.keep(id, token);
+      this.server.tokens.keep(id, sendable(token));
     }
     return this.open(id, { ...options, keep }, { cloud, resume, limits });
   }
@@ -193,6 +194,9 @@ export class Client {
   }
 
   private async meet(): Promise<ServerInfo> {
+    if (typeof WebSocket === 'undefined') {
+      throw new PointstreamError('there is no WebSocket here: use Node.js 22 or newer');
+    }
     const info = await this.info();
     const { protocol_version: spoken } = info;
     if (typeof spoken !== 'string') {
@@ -218,6 +222,14 @@ function plain(address: string): string {
     throw new TypeError('the address must be like http://127.0.0.1:8000, without a query');
   }
   return address;
+}
+
+/** A token that can be sent as a part of a subprotocol. */
+function sendable(token: string | undefined): string | undefined {
+  if (token !== undefined && !/^[\w!#$%&'*+.^`|~-]+$/.test(token)) {
+    throw new TypeError('the token has characters that are in no token of a server');
+  }
+  return token;
 }
 
 function positive(maxInFlight: number): number {

@@ -24,6 +24,9 @@ import type { SessionParameters } from './parameters.js';
 import { Slots } from './slots.js';
 import { Subscription } from './subscription.js';
 
+/** Longest time until the server has written a file, in milliseconds. */
+const WRITING_MS = 1_800_000;
+
 export type ResultFormat = 'glb' | 'ply' | 'colmap' | 'npz' | 'nerfstudio' | 'json';
 
 export interface GenerateOptions {
@@ -201,7 +204,10 @@ export class Session {
 
   /** The newest result as a file. */
   result(format: ResultFormat = 'glb'): Promise<Blob> {
-    return this.engine.resource.file(format, { longest: this.opening.maxResultBytes });
+    const longest = this.opening.maxResultBytes;
+    const isThere = ['glb', 'npz', 'json'].includes(format);
+    const silence = isThere ? {} : { silence: WRITING_MS };
+    return this.engine.resource.file(format, { longest, ...silence });
   }
 
   /** Lets a completed session take images and requests again, in the same coordinates. */
@@ -232,6 +238,7 @@ export class Session {
     this.closed = true;
     this.engine.close();
     this.answers.rejectAll(closedError());
+    this.slots.end(closedError());
     for (const subscription of this.subscriptions) {
       subscription.end(undefined);
     }

@@ -85,6 +85,11 @@ test('slots are given in the order in which they were asked for', async () => {
   slots.give();
   await Promise.all(waiting);
   assert.deepEqual(order, [1, 2]);
+  await slots.take();
+  const late = slots.take();
+  slots.end(new Error('closed'));
+  await assert.rejects(late, /closed/);
+  await assert.rejects(slots.take(), /closed/);
 });
 
 test('delays double, are spread, and end', (context) => {
@@ -141,6 +146,7 @@ test('addresses and options that cannot work are refused at once', async () => {
   for (const address of ['http://me:x@a.test', 'http://a.test/?token=x', 'ftp://a.test']) {
     assert.throws(() => new Client(address), TypeError);
   }
+  assert.throws(() => new Client('http://a.test', { token: 'a b' }), TypeError);
   const client = new Client('http://a.test');
   const voxels = client.session({ voxel_size: 0.1 }, { deltas: 'append' });
   await assert.rejects(voxels, /voxel_size needs/);

@@ -15,13 +15,14 @@ import { type EngineEvents, SILENT } from './events.js';
 import { Ids } from './ids.js';
 import { readMessage } from './inbox.js';
 import type { Answer, Config, Failure, Greeting, Limits, SessionInfo } from './messages.js';
-import { type Beginning, DEFAULTS, type EngineOptions } from './options.js';
+import { type Beginning, DEFAULTS } from './options.js';
 import { Recovery } from './recovery.js';
 import { Refusals, type Subject } from './refusals.js';
 import { type Request, type RequestKind, Requests } from './requests.js';
 import { SessionResource } from './resource.js';
+import { Results } from './results.js';
 import { Sender } from './sender.js';
-import type { Query, Server } from './server.js';
+import type { Server } from './server.js';
 import { type Image, Uploads } from './uploads.js';
 
 export class Engine {
@@ -34,7 +35,6 @@ export class Engine {
   answers = 0;
 
   private readonly connection: Connection;
-  private readonly options: Required<Pick<EngineOptions, 'binary' | 'deltas'>>;
   private readonly resume: boolean;
   /** Whether the first connection to a session that existed before is yet to come. */
   private attaching: boolean;
@@ -42,6 +42,7 @@ export class Engine {
   private readonly left = new AbortController();
   private readonly sender: Sender;
   private readonly refusals: Refusals;
+  private readonly results: Results;
   private readonly recovery: Recovery;
   private readonly blame = new Blame();
   private readonly maps = new Set<string>();
@@ -54,8 +55,6 @@ export class Engine {
   /** Counts connections and drops, so that work started on an earlier one is cancelled. */
   private epoch = 0;
   private answersSinceGreeting = 0;
-  /** Number of the last update that has only what is new. */
-  private since: number | undefined;
   private state: 'open' | 'completed' | 'ended' = 'open';
   private ending: PointstreamError | undefined;
 
@@ -68,13 +67,12 @@ export class Engine {
   ) {
     const { config, limits = {}, info, resume = info !== undefined, since } = beginning;
     const { binary, deltas, maxInFlight, retry } = { ...DEFAULTS, ...beginning };
-    this.options = { binary, deltas };
     this.config = config;
     this.limits = limits;
     this.resume = resume;
     this.attaching = resume;
-    this.since = since;
     this.resource = new SessionResource(server, id);
+    this.results = new Results({ binary, deltas }, since, server, this.resource);
     this.uploads = new Uploads((image) => this.imageChanged(image), this.ids, maxInFlight);
     if (info) {
       this.goOn(info);
@@ -108,7 +106,7 @@ export class Engine {
         onRoom: () => this.pump(),
         isAnswerDue: () => this.expecting || this.requests.isAnswerDue,
         isWaiting: () => this.requests.pending !== undefined || this.uploads.in('sent').length > 0,
-        parameters: () => this.parameters(),
+        parameters: () => this.results.parameters(),
       },
     );
     events.onLink({ state: 'connecting' });
@@ -140,6 +138,11 @@ export class Engine {
   /** Why the session is gone; undefined if it is not, or was left. */
   get error(): PointstreamError | undefined {
     return this.ending;
+  }
+
+  /** Whether an update is one that was applied already, and was lost before it was confirmed. */
+  isKnown(answer: Answer): boolean {
+    return this.results.isKnown(answer);
   }
 
   /** Requests a point cloud of all images so far. Returns the request, unless one to finish waits. */
@@ -218,12 +221,6 @@ export class Engine {
     this.epoch += 1;
     this.connection.close();
     this.left.abort();
-  }
-
-  private parameters(): Query {
-    const { binary, deltas } = this.options;
-    const update = deltas === 'append' ? { deltas, since: this.since } : {};
-    return { ...(binary ? { binary } : {}), ...update };
   }
 
   /** Continues the work of an earlier client. */
@@ -328,24 +325,16 @@ export class Engine {
     }
     this.answers += 1;
     this.events.onAnswer(answer, glb, last, request);
-    const { append } = answer.metadata;
-    if (append && !this.isKnown(answer)) {
-      this.since = append.number;
-    }
+    this.results.applied(answer);
     this.events.onChange();
   }
 
   /** Tells the server that a result has arrived, and that an update was applied. */
-  private confirm({ number, metadata }: Answer): void {
-    const confirmed = number ?? metadata.append?.number;
-    if (confirmed !== undefined) {
-      this.connection.send(JSON.stringify({ type: 'received', number: confirmed }));
+  private confirm(answer: Answer): void {
+    const confirmation = this.results.confirmation(answer);
+    if (confirmation) {
+      this.connection.send(confirmation);
     }
-  }
-
-  /** Whether an update is one that was applied already, and was lost before it was confirmed. */
-  isKnown({ metadata: { append } }: Answer): boolean {
-    return append !== undefined && this.since !== undefined && append.number <= this.since;
   }
 
   /** Takes the newest result over HTTP as the answer to the pending request. */
@@ -355,10 +344,9 @@ export class Engine {
       return;
     }
     try {
-      const { answer, glb } = await this.resource.result(path && this.server.below(path));
-      const bytes = new Uint8Array(await glb.arrayBuffer());
+      const { answer, glb } = await this.results.fetch(request, path);
       if (this.requests.pending === request) {
-        this.answered({ ...answer, ...(request.id ? { id: request.id } : {}) }, bytes);
+        this.answered(answer, glb);
       }
     } catch (error) {
       if (this.requests.pending === request) {
@@ -434,9 +422,7 @@ export class Engine {
 
   private requestRefused(error: ServerError): void {
     const { pending } = this.requests;
-    // A whole result in place of an update would leave out what came in between.
-    const update = this.options.deltas === 'append' && pending?.kind === 'update';
-    if (error.resultUrl !== undefined && !(update && pending.incremental)) {
+    if (error.resultUrl !== undefined && pending && this.results.mayBeFetched(pending)) {
       void this.fetch(error.resultUrl);
     } else {
       this.failed(error);

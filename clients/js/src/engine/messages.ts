@@ -71,8 +71,16 @@ export interface Metadata {
   frames?: string[];
   unregistered_frames?: string[];
   num_points?: number;
+  confidence_threshold?: number;
   aligned?: boolean;
-  model?: string;
+  alignment?: Record<string, unknown>;
+  known_cameras?: boolean;
+  /** Unit of length: `relative` or `metric`. */
+  scale?: string;
+  scale_spread?: number | null;
+  still_frames?: string[];
+  model?: unknown;
+  options?: Record<string, unknown>;
   quality?: Quality;
   timings?: Record<string, number>;
   /** Only in updates that have what is new. */

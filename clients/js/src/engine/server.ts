@@ -84,9 +84,6 @@ export class Server {
 
   /** Opens a session's socket. A token goes beside the subprotocol: it never is in the address. */
   openSocket(session: string, query?: Query): WebSocket {
-    if (typeof WebSocket === 'undefined') {
-      throw new PointstreamError('there is no WebSocket here: use Node.js 22 or newer');
-    }
     const token = this.tokens.for(`/ws/reconstruct/${encodeURIComponent(session)}`);
     const protocols = token ? ['pointstream', `pointstream.bearer.${token}`] : [];
     return new WebSocket(this.socketUrl(session, query), protocols);

@@ -102,6 +102,68 @@ test('a cloud grows by updates, and equals the whole one', async () => {
   }
 });
 
+test('clouds of any compression are read, or another format is advised', async () => {
+  const client = new Client(flat.url);
+  const clouds: pointstream.Cloud[] = [];
+  for (const glb_compression of ['none', 'quantized', 'meshopt'] as const) {
+    const session = await client.session({ ...SMALL, glb_compression });
+    await session.uploadMany(pictures(2));
+    await session.generate();
+    const final = await session.finalize();
+    if (glb_compression === 'meshopt') {
+      assert.throws(() => final.cloud(), /'quantized'/);
+    } else {
+      clouds.push(final.cloud());
+      assert.equal(session.cloud.size, final.metadata.num_points);
+    }
+    await session.close();
+  }
+  const [plain, rounded] = clouds as [pointstream.Cloud, pointstream.Cloud];
+  assert.deepEqual(rounded.colors, plain.colors);
+  const [low, high] = [Math.min(...plain.positions), Math.max(...plain.positions)];
+  plain.positions.forEach((value, at) => {
+    const error = Math.abs(value - (rounded.positions[at] ?? Number.NaN));
+    assert.ok(error <= (high - low) / 65_535, `${at}: ${error}`);
+  });
+});
+
+test('known cameras are kept', async () => {
+  const program = await Program.start('posed');
+  try {
+    const session = await new Client(program.url).session(SMALL);
+    const intrinsics = [
+      [60, 0, 27.5],
+      [0, 60, 20.5],
+      [0, 0, 1],
+    ];
+    for (let level = 0; level < 3; level += 1) {
+      const extrinsics = [
+        [1, 0, 0, -level],
+        [0, 1, 0, 0],
+        [0, 0, 1, 0],
+        [0, 0, 0, 1],
+      ];
+      await session.upload({ data: photo(level), camera: { intrinsics, extrinsics } });
+    }
+    const result = await session.finalize();
+    assert.equal(result.metadata.known_cameras, true);
+    const centers = result.cloud().cameras.map(({ center }) => center[0]);
+    assert.ok(Math.abs((centers[1] ?? 0) - (centers[0] ?? 0) - 1) < 1e-4, `${centers}`);
+    assert.ok(Math.abs((centers[2] ?? 0) - (centers[1] ?? 0) - 1) < 1e-4, `${centers}`);
+    await session.close();
+  } finally {
+    await program.stop();
+  }
+});
+
+test('who waits to upload when the session is closed gets an error', async () => {
+  const session = await new Client(flat.url).session(SMALL, { maxInFlight: 1 });
+  const uploads = pictures(4).map((image) => session.upload(image));
+  const failed = Promise.all(uploads.map((one) => assert.rejects(one, pointstream.ClosedError)));
+  await session.close();
+  await failed;
+});
+
 test('a session is reopened, run again and taken up', async () => {
   const client = new Client(flat.url);
   const session = await client.session(SMALL);
