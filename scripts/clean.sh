@@ -3,5 +3,6 @@
 source "$(dirname "$0")/common.sh"
 
 rm -rf target .venv .libtorch .pytest_cache .ruff_cache
-rm -rf web/node_modules integration/{browser,glb,schemas}/node_modules integration/schemas/.venv
+rm -rf web/node_modules clients/js/{node_modules,dist}
+rm -rf integration/{browser,glb,schemas}/node_modules integration/schemas/.venv
 find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -49,17 +49,27 @@ check_python() {
 }
 
 test_client() {
-  say "The Python client with the program"
-  local archives=target/tmp/archives
   # The Rust tests write them, too.
+  local archives=$PWD/target/tmp/archives
   [ -d "$archives" ] || .venv/bin/python -m weights.tests.archives "$archives"
-  POINTSTREAM_TEST_BINARY=target/debug/pointstream POINTSTREAM_TEST_ARCHIVES=$archives \
-    .venv/bin/python -m pytest --numprocesses 2 --dist loadfile clients/python/tests
+  local -x POINTSTREAM_TEST_BINARY=$PWD/target/debug/pointstream
+  local -x POINTSTREAM_TEST_ARCHIVES=$archives
+
+  say "The Python client with the program"
+  .venv/bin/python -m pytest --numprocesses 2 --dist loadfile clients/python/tests
+
+  say "The TypeScript client with the program"
+  # Its examples use the built package.
+  clients/js/check.sh --build
+  (cd clients/js && node test/run.mjs test/real/*.test.ts)
 }
 
 check_pages() {
   say "The pages: checks, unit tests, and whether they match their sources"
   web/check.sh
+
+  say "The TypeScript client: checks, the package, tests with a scripted server"
+  clients/js/check.sh
 }
 
 check_licenses() {

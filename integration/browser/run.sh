@@ -26,6 +26,9 @@ if [ ! -f "$here/node_modules/.package-lock.json" ] ||
     touch "$here/node_modules/.package-lock.json"
 fi
 
+# A page of a test uses the built TypeScript client.
+"$here/../../clients/js/check.sh" --build
+
 cd "$here"
 if [ "${1:-}" = --screenshots ]; then
     POINTSTREAM_SCREENSHOTS=$(cd ../.. && pwd)/docs/images

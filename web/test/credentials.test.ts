@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import { ApiError, Server } from '../src/shared/api';
+import { ServerError } from 'pointstream/engine';
+import { Server } from '../src/shared/api';
 import { Credentials } from '../src/shared/credentials';
 
 const originals = { fetch: globalThis.fetch, WebSocket: globalThis.WebSocket };
@@ -54,7 +55,7 @@ test('without an answer of the user the request fails with the reason', async ()
   const server = new Server('http://localhost');
   Credentials.ask = async () => undefined;
   await assert.rejects(server.get('/stats'), (error) => {
-    assert.ok(error instanceof ApiError);
+    assert.ok(error instanceof ServerError);
     assert.equal(error.status, 401);
     return error.message === 'a token is needed';
   });

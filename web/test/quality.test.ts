@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-
+import type { FrameQuality, Metadata } from 'pointstream/engine';
 import { countUsed, faults } from '../src/client/quality';
-import type { FrameQuality, Metadata } from '../src/protocol/messages';
 import { poses } from '../src/viewer/cameras';
 
 const IDENTITY = [

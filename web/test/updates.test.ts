@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Append, FramePose, FrameQuality, Metadata } from 'pointstream/engine';
 import {
   BufferAttribute,
   BufferGeometry,
@@ -8,15 +9,10 @@ import {
   type ShaderMaterial,
   Vector3,
 } from 'three';
-
-import type { Append, FramePose, FrameQuality, Metadata } from '../src/protocol/messages';
-import { Updates } from '../src/protocol/updates';
+import { Updates } from '../src/client/updates';
 import { posesOf } from '../src/viewer/cameras';
 import { Followed } from '../src/viewer/followed';
 import { Parts } from '../src/viewer/parts';
-import { begin, FakeSocket, fakeServer, nextSocket, pong, rest, until } from './fake-server';
-
-fakeServer();
 
 function identity(x = 0): number[][] {
   return [
@@ -74,8 +70,7 @@ function metadata(append: Append, names: string[] = []): Metadata {
 }
 
 test('the lists of updates add up to those of all images', () => {
-  const updates = new Updates(true);
-  assert.deepEqual(updates.parameters(), { deltas: 'append' });
+  const updates = new Updates();
   const apply = (append: Append, names: string[]) => {
     const whole = updates.apply(metadata(append, names), append);
     return {
@@ -92,38 +87,7 @@ test('the lists of updates add up to those of all images', () => {
     names: ['a', 'b', 'c'],
     lost: [],
   });
-  assert.deepEqual(updates.parameters(), { deltas: 'append', since: '2' });
-  assert.deepEqual(JSON.parse(updates.confirmation()), { type: 'received', number: 2 });
   assert.deepEqual(apply(update(3, { reset: true, images: [0] }), ['a']).names, ['a']);
-});
-
-test('a session with voxels gets whole clouds', () => {
-  assert.deepEqual(Updates.of({ voxel_size: 0.5 }).parameters(), {});
-  assert.deepEqual(Updates.of({ voxel_size: 0 }).parameters(), { deltas: 'append' });
-});
-
-test('updates are confirmed, and a lost connection goes on after the last one', async () => {
-  const { session, socket } = await begin();
-  assert.match(socket.url, /deltas=append/);
-  assert.doesNotMatch(socket.url, /since=/);
-  session.ask('update');
-  await until(() => socket.sent.includes('generate'));
-  socket.say({
-    type: 'delta',
-    image_count: 2,
-    glb_base64: 'AAAA',
-    id: socket.id('generate'),
-    metadata: metadata(update(7, { reset: true })),
-  });
-  await until(() => socket.sent.includes('received'));
-  assert.equal((socket.messages.at(-1) as unknown as { number: number }).number, 7);
-  rest.info.image_count = 2;
-  const before = FakeSocket.opened.length;
-  socket.drop();
-  const next = await nextSocket(before);
-  next.open(2);
-  assert.match(next.url, /since=7/);
-  await pong(next);
 });
 
 test('frames are kept with their places until a reset', () => {

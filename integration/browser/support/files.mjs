@@ -3,7 +3,9 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { join, normalize } from 'node:path';
+import { extname, join, normalize } from 'node:path';
+
+const TYPES = { '.js': 'text/javascript', '.html': 'text/html; charset=utf-8' };
 
 /** Serves the files of a folder. */
 export async function serveFiles(folder) {
@@ -11,7 +13,7 @@ export async function serveFiles(folder) {
     const path = normalize(new URL(request.url, 'http://files').pathname);
     try {
       const body = await readFile(join(folder, path));
-      response.setHeader('Content-Type', 'text/html; charset=utf-8');
+      response.setHeader('Content-Type', TYPES[extname(path)] ?? 'application/octet-stream');
       response.end(body);
     } catch {
       response.statusCode = 404;

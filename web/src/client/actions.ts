@@ -1,6 +1,6 @@
 /** The buttons below the controls. */
 
-import type { Session } from '../protocol/session';
+import type { Engine } from 'pointstream/engine';
 import { element } from '../shared/dom';
 
 /**
@@ -8,7 +8,7 @@ import { element } from '../shared/dom';
  *
  * @param mayLeave whether the button for a new session is shown.
  */
-export function showActions(session: Session | undefined, mayLeave: boolean): void {
+export function showActions(session: Engine | undefined, mayLeave: boolean): void {
   const images = session
     ? session.uploads.foreign + session.uploads.in('queued', 'sent', 'acknowledged').length
     : 0;

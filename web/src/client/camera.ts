@@ -1,7 +1,7 @@
 /** The camera's panel. */
 
+import type { Engine } from 'pointstream/engine';
 import { Camera } from '../intake/camera';
-import type { Session } from '../protocol/session';
 import { reason } from '../shared/api';
 import { element, setText } from '../shared/dom';
 import { wholeNumber } from './form';
@@ -15,7 +15,7 @@ const QUEUE = 3;
 export function cameraControls(reconstruction: Reconstruction, intake: Intake): Camera {
   const button = element<HTMLButtonElement>('camera');
   const preview = element<HTMLVideoElement>('preview');
-  let session: Session | undefined;
+  let session: Engine | undefined;
   const show = () => {
     preview.hidden = !camera.isOn;
     setText(button, camera.isOn ? 'Stop the camera' : 'Start the camera');

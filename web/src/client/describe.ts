@@ -1,6 +1,6 @@
 /** Formats a result as a log line. */
 
-import type { Answer } from '../protocol/messages';
+import type { Answer } from 'pointstream/engine';
 import { bytes, duration, plural } from '../shared/format';
 
 /** `last` if this result completed the session. */

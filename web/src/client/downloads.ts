@@ -1,7 +1,7 @@
 /** The menu that saves the result in different formats. */
 
-import type { Session } from '../protocol/session';
-import { reason, type Server } from '../shared/api';
+import type { Engine, Server } from 'pointstream/engine';
+import { reason } from '../shared/api';
 import { create, element } from '../shared/dom';
 import { bytes } from '../shared/format';
 import { isServed } from './address';
@@ -43,7 +43,7 @@ export class Downloads {
   }
 
   /** Offers the newest result of a session. `glb` is its file; undefined if the page has only parts. */
-  offer({ server, id }: Session, glb: Blob | undefined): void {
+  offer({ server, id }: Engine, glb: Blob | undefined): void {
     URL.revokeObjectURL(this.url);
     this.url = glb ? URL.createObjectURL(glb) : '';
     const path = `/ws/session/${encodeURIComponent(id)}/result`;
@@ -59,7 +59,7 @@ export class Downloads {
       }
       anchor?.addEventListener('click', (event) => {
         // A link carries no token.
-        if (server.credentials.for(path)) {
+        if (server.tokens.for(path)) {
           event.preventDefault();
           void this.fetch(server, path, format, `${id}.${extension}`);
         }

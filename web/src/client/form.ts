@@ -1,6 +1,6 @@
 /** The form for the parameters of the next session. */
 
-import type { Config } from '../protocol/messages';
+import type { Config } from 'pointstream/engine';
 import { create, element } from '../shared/dom';
 import { type Field, fields, type ServerInfo } from './parameters';
 

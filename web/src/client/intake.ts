@@ -1,10 +1,9 @@
 /** Image sources: photos, video frames and camera frames. */
 
+import type { Engine, Image } from 'pointstream/engine';
 import { MARGIN, type Need, type Prepared, prepare } from '../intake/downscale';
 import { sortFiles, watchDrops } from '../intake/files';
 import { videoFrames } from '../intake/video';
-import type { Session } from '../protocol/session';
-import type { Image } from '../protocol/uploads';
 import { reason } from '../shared/api';
 import { element, setText } from '../shared/dom';
 import { count, plural } from '../shared/format';
@@ -51,7 +50,7 @@ export class Intake {
   constructor(private readonly reconstruction: Reconstruction) {}
 
   /** The size a session needs; undefined if images are sent unchanged. */
-  need(session: Session | undefined): Need | undefined {
+  need(session: Engine | undefined): Need | undefined {
     const smaller = element<HTMLInputElement>('downscale').checked;
     return smaller ? this.reconstruction.need(session) : undefined;
   }
@@ -72,7 +71,7 @@ export class Intake {
   }
 
   /** Hands a prepared image to its reserved upload. */
-  fill(session: Session, place: Image, { data, thumbnail, size }: Prepared): void {
+  fill(session: Engine, place: Image, { data, thumbnail, size }: Prepared): void {
     if (session.signal.aborted || place.state !== 'preparing') {
       return;
     }
@@ -87,7 +86,7 @@ export class Intake {
     }
   }
 
-  private async photo(session: Session, { file, place }: Photo): Promise<void> {
+  private async photo(session: Engine, { file, place }: Photo): Promise<void> {
     if (session.signal.aborted || place.state !== 'preparing') {
       return;
     }
@@ -98,7 +97,7 @@ export class Intake {
     }
   }
 
-  private async frames(session: Session, { file, places }: Film): Promise<void> {
+  private async frames(session: Engine, { file, places }: Film): Promise<void> {
     const waiting = () => places.filter(({ state }) => state === 'preparing');
     if (session.signal.aborted || waiting().length === 0) {
       return;
@@ -147,7 +146,7 @@ export class Intake {
 }
 
 /** Reserves uploads for the frames of a video, in order. */
-function film(session: Session, file: File): Film {
+function film(session: Engine, file: File): Film {
   const number = wholeNumber('frames');
   const stem = file.name.replace(/\.[^.]*$/, '');
   const digits = String(number).length;

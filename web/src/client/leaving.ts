@@ -1,6 +1,6 @@
 /** The dialog to keep or delete a session when leaving it. */
 
-import type { Session } from '../protocol/session';
+import type { Engine } from 'pointstream/engine';
 import { element, setText } from '../shared/dom';
 import { plural } from '../shared/format';
 
@@ -19,7 +19,7 @@ export class LeaveDialog {
   }
 
   /** Asks whether to keep the session; does not ask if the server no longer has it. */
-  async ask(session: Session): Promise<Choice> {
+  async ask(session: Engine): Promise<Choice> {
     if (session.isGone) {
       return 'keep';
     }
@@ -35,7 +35,7 @@ export class LeaveDialog {
     return CHOICES[`leave-${this.dialog.returnValue}`] ?? 'stay';
   }
 
-  private async describe(session: Session): Promise<void> {
+  private async describe(session: Engine): Promise<void> {
     try {
       const { image_count, connections = 1 } = await session.resource.info();
       const others = connections - 1;

@@ -1,6 +1,6 @@
 /** The session parameters of the protocol with their defaults and ranges. */
 
-import type { Limits } from '../protocol/messages';
+import type { Limits } from 'pointstream/engine';
 
 /** The response of `GET /info`. */
 export interface ServerInfo {

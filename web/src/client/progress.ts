@@ -1,6 +1,6 @@
 /** The progress bar of the current request. */
 
-import type { Progress } from '../protocol/messages';
+import type { Progress } from 'pointstream/engine';
 import { element, setText } from '../shared/dom';
 
 const STAGES: Record<string, string> = {

@@ -1,9 +1,9 @@
 /** The verdict on the newest result, beside it. */
 
-import type { Metadata, Quality } from '../protocol/messages';
+import type { Metadata, Quality } from 'pointstream/engine';
 import { create, element } from '../shared/dom';
 
-const TITLES: Record<Quality['verdict'], string> = {
+const TITLES: Record<string, string> = {
   good: 'Good result',
   partial: 'Some photos are missing, or parts are uncertain',
   failed: 'These photos give no point cloud',
@@ -20,7 +20,7 @@ export function showQuality(quality?: Quality): void {
   box.dataset.verdict = quality.verdict;
   const advice = create('ul');
   advice.append(...quality.advice.map((text) => create('li', '', text)));
-  box.append(create('p', '', TITLES[quality.verdict]), advice);
+  box.append(create('p', '', TITLES[quality.verdict] ?? quality.verdict), advice);
 }
 
 /** Log lines about the images that are left out or doubtful. */

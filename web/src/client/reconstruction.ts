@@ -1,12 +1,21 @@
 /** The page's current session: connects its events with the view, the log and the buttons. */
 
+import {
+  type Answer,
+  attachSession,
+  createSession,
+  type Engine,
+  type EngineEvents,
+  type Found,
+  type Limits,
+  type Link,
+  type Metadata,
+  type RequestKind,
+  type Retry,
+  ServerError,
+} from 'pointstream/engine';
 import type { Need } from '../intake/downscale';
-import type { Link, SessionEvents } from '../protocol/events';
-import type { Answer, Limits, Metadata } from '../protocol/messages';
-import { attachSession, createSession, type Found } from '../protocol/open';
-import type { RequestKind } from '../protocol/requests';
-import type { Session } from '../protocol/session';
-import { ApiError, reason, type Server } from '../shared/api';
+import { reason, type Server } from '../shared/api';
 import { Backoff } from '../shared/backoff';
 import { element, setText } from '../shared/dom';
 import { count, plural } from '../shared/format';
@@ -27,15 +36,18 @@ import { countUsed, faults, showQuality } from './quality';
 import { LINK_TEXTS, showStatus } from './status';
 import { StoredImages } from './stored';
 import { Thumbnails } from './thumbnails';
+import { Updates } from './updates';
 import { makeView, type View } from './view';
 
 /** Pauses between attempts to open the session named in the address. */
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 15_000;
+/** The page reconnects for as long as it is open. */
+const RETRY: Retry = { attempts: Number.POSITIVE_INFINITY, first: 0.5, longest: 15 };
 
 export class Reconstruction {
   /** The current session, if any. */
-  current: Session | undefined;
+  current: Engine | undefined;
   /** Called when parameters change. */
   onParameters: () => void = () => {};
 
@@ -47,7 +59,7 @@ export class Reconstruction {
   private asked: string | undefined;
   private readonly backoff = new Backoff(FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private readonly creating = new Once<Session | undefined>();
+  private readonly creating = new Once<Engine | undefined>();
   private readonly arriving = new Once<void>();
   private readonly moving = new Once<string>();
   private live = false;
@@ -100,7 +112,7 @@ export class Reconstruction {
   }
 
   /** The session to add images to; creates one if needed. Undefined if that fails. */
-  async session(): Promise<Session | undefined> {
+  async session(): Promise<Engine | undefined> {
     if (this.asked) {
       await this.arrive();
     }
@@ -119,7 +131,7 @@ export class Reconstruction {
   }
 
   /** The image size needed by a session's resolution, or by that of the next session. */
-  need(session: Session | undefined = this.current): Need {
+  need(session: Engine | undefined = this.current): Need {
     const value = (name: string) => session?.config?.[name] ?? this.form.value(name);
     return {
       resolution: Number(value('process_res')) || 504,
@@ -195,7 +207,7 @@ export class Reconstruction {
     }
   }
 
-  private async create(): Promise<Session | undefined> {
+  private async create(): Promise<Engine | undefined> {
     const { signal } = this.turn;
     if (!this.form.isBuilt && !(await this.meet())) {
       return undefined;
@@ -209,6 +221,7 @@ export class Reconstruction {
       const session = await createSession(this.server, parameters, this.events(), {
         limits,
         signal,
+        retry: RETRY,
       });
       this.use(session);
       // What nobody chose may be less than the usual: a token can have limits of its own.
@@ -227,7 +240,11 @@ export class Reconstruction {
     const { limits } = this;
     const { signal } = this.turn;
     try {
-      const found = await attachSession(this.server, id, this.events(), { limits, signal });
+      const found = await attachSession(this.server, id, this.events(), {
+        limits,
+        signal,
+        retry: RETRY,
+      });
       this.asked = undefined;
       this.backoff.reset();
       this.opened(found);
@@ -236,7 +253,7 @@ export class Reconstruction {
         return;
       }
       this.problem(reason(error));
-      if (error instanceof ApiError && error.status === 404) {
+      if (error instanceof ServerError && error.status === 404) {
         this.await(undefined);
         showStatus('none', 'no session');
         this.showActions();
@@ -256,7 +273,7 @@ export class Reconstruction {
     }
   }
 
-  private async fetchResult(session: Session): Promise<void> {
+  private async fetchResult(session: Engine): Promise<void> {
     try {
       const { answer, glb } = await session.resource.result();
       // An answer that arrived over the socket in the meantime is newer.
@@ -270,7 +287,7 @@ export class Reconstruction {
     }
   }
 
-  private use(session: Session): void {
+  private use(session: Engine): void {
     this.current = session;
     nameSession(session.id);
     this.applyWorkflow();
@@ -283,7 +300,7 @@ export class Reconstruction {
   /** Takes the session's requests back. */
   private async cancel(): Promise<void> {
     try {
-      await this.current?.cancel();
+      await this.current?.cancelAll();
     } catch (error) {
       this.problem(`the request goes on: ${reason(error)}`);
     }
@@ -306,7 +323,7 @@ export class Reconstruction {
   }
 
   /** Leaves the session for the one that an operation gives. */
-  private async move(operation: (session: Session) => Promise<string>): Promise<void> {
+  private async move(operation: (session: Engine) => Promise<string>): Promise<void> {
     const session = this.current;
     if (!session) {
       return;
@@ -377,9 +394,10 @@ export class Reconstruction {
     nameSession(session);
   }
 
-  private events(): SessionEvents {
+  private events(): EngineEvents {
+    const updates = new Updates();
     return {
-      onLink: (link, detail) => this.showLink(link, detail),
+      onLink: (link) => this.showLink(link),
       onImage: (image) => {
         this.thumbnails.show(image);
         if (image.state === 'refused') {
@@ -387,19 +405,29 @@ export class Reconstruction {
         }
         this.showActions();
       },
-      onRequest: (kind) => this.requested(kind),
+      onRequest: ({ kind }) => this.requested(kind),
       onProgress: (progress) => this.progress.step(progress),
       onAnswer: (answer, glb, last) => {
         this.progress.done();
-        if (this.current) {
-          this.result(this.current, answer, glb, last);
+        if (this.current && !this.current.isKnown(answer)) {
+          const file = new Blob([glb], { type: 'model/gltf-binary' });
+          this.result(
+            this.current,
+            { ...answer, metadata: updates.whole(answer.metadata) },
+            file,
+            last,
+          );
         }
       },
-      onFailure: (message) => {
-        this.progress.fail(message);
-        this.log.add(message, true);
+      onPoses: () => {},
+      onFailure: ({ message }, { cancelled }) => {
+        // What ended with the session, or was never sent, needs no word of its own.
+        if (!cancelled && !this.current?.isGone) {
+          this.progress.fail(message);
+          this.log.add(message, true);
+        }
       },
-      onNote: (message) => this.log.add(message, true),
+      onNote: ({ message }) => this.log.add(message, true),
       onChange: () => this.showActions(),
     };
   }
@@ -409,7 +437,7 @@ export class Reconstruction {
     this.log.add(kind === 'finish' ? 'asked to finish' : 'asked for an update');
   }
 
-  private result(session: Session, answer: Answer, glb: Blob, last: boolean): void {
+  private result(session: Engine, answer: Answer, glb: Blob, last: boolean): void {
     const { metadata } = answer;
     this.downloads.offer(session, metadata.append ? undefined : glb);
     this.log.add(describe(answer, glb, last));
@@ -421,12 +449,7 @@ export class Reconstruction {
     void this.stored.learn(session, metadata);
   }
 
-  private async draw(
-    session: Session,
-    glb: Blob,
-    metadata: Metadata,
-    last: boolean,
-  ): Promise<void> {
+  private async draw(session: Engine, glb: Blob, metadata: Metadata, last: boolean): Promise<void> {
     try {
       const points = await this.view?.show({ glb, metadata, last }, this.picture);
       if (points !== undefined && !session.signal.aborted) {
@@ -443,20 +466,20 @@ export class Reconstruction {
     }
   }
 
-  private showLink(link: Link, detail: string): void {
-    const text = LINK_TEXTS[link];
-    showStatus(link, detail && link === 'lost' ? `${text}, ${detail}` : text);
-    if (link === 'lost' || link === 'ended') {
-      this.log.add(`${LINK_TEXTS[link]}: ${detail}`, true);
-    } else if (this.dropped && link === 'open') {
-      this.log.add(detail);
+  private showLink(link: Link): void {
+    const text = LINK_TEXTS[link.state];
+    showStatus(link.state, link.state === 'lost' ? `${text}, ${pauseText(link.delay)}` : text);
+    if (link.state === 'lost') {
+      this.log.add(`${text}: ${pauseText(link.delay)}`, true);
+    } else if (link.state === 'ended') {
+      this.log.add(`${text}: ${link.meaning}`, true);
+      this.progress.hide();
+      this.notice.show(`The session has ended: ${link.meaning}.`);
+    } else if (this.dropped && link.state === 'open') {
+      this.log.add('reconnected; the session continues');
       this.notice.show('Reconnected. The session continues.');
     }
-    this.dropped = link === 'lost' || (this.dropped && link === 'connecting');
-    if (link === 'ended') {
-      this.progress.hide();
-      this.notice.show(`The session has ended: ${detail}.`);
-    }
+    this.dropped = link.state === 'lost' || (this.dropped && link.state === 'connecting');
     this.showActions();
   }
 
@@ -467,12 +490,11 @@ export class Reconstruction {
   private applyWorkflow(): void {
     const input = element<HTMLInputElement>('update-every');
     const grow = element<HTMLInputElement>('workflow-grow').checked;
-    if (this.current) {
-      const { requests } = this.current;
-      this.current.incremental = grow;
-      requests.live = this.live;
-      requests.updateEvery = grow ? Math.max(1, Math.round(Number(input.value)) || 1) : 0;
-      this.current.settingsChanged();
-    }
+    const every = grow ? Math.max(1, Math.round(Number(input.value)) || 1) : 0;
+    this.current?.updateEvery(every, grow, this.live);
   }
+}
+
+function pauseText(seconds: number): string {
+  return `reconnecting in ${Math.round(10 * seconds) / 10} s`;
 }

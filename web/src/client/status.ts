@@ -1,16 +1,16 @@
 /** The connection status, and the button to reconnect. */
 
-import type { Link } from '../protocol/events';
+import type { Link } from 'pointstream/engine';
 import { element, setText } from '../shared/dom';
 
-export const LINK_TEXTS: Record<Link, string> = {
+export const LINK_TEXTS: Record<Link['state'], string> = {
   connecting: 'connecting',
   open: 'connected',
   lost: 'connection lost',
   ended: 'session ended',
 };
 
-export function showStatus(link: Link | 'none', text: string): void {
+export function showStatus(link: Link['state'] | 'none', text: string): void {
   const pill = element('link');
   pill.dataset.link = link;
   setText(pill, text);

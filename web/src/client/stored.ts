@@ -1,8 +1,6 @@
 /** Thumbnails of images that this page did not send, fetched from the server. */
 
-import type { Metadata } from '../protocol/messages';
-import type { Session } from '../protocol/session';
-import type { Other } from '../protocol/uploads';
+import type { Engine, Metadata, Other } from 'pointstream/engine';
 import { create } from '../shared/dom';
 import { inParallel } from '../shared/parallel';
 import type { Thumbnails } from './thumbnails';
@@ -18,7 +16,7 @@ export class StoredImages {
   ) {}
 
   /** Lists the images and fetches their thumbnails. */
-  async list(session: Session, others: Other[]): Promise<void> {
+  async list(session: Engine, others: Other[]): Promise<void> {
     const { signal } = session;
     for (const { index, name } of others) {
       this.thumbnails.show({ name, index, state: 'acknowledged', reason: '' });
@@ -42,7 +40,7 @@ export class StoredImages {
   }
 
   /** Lists the images of others if a result has more images than the list. */
-  async learn(session: Session, { num_frames, frames, quality }: Metadata): Promise<void> {
+  async learn(session: Engine, { num_frames, frames, quality }: Metadata): Promise<void> {
     const count = quality?.frames.length ?? num_frames;
     const places = Array.from({ length: count }, (_, index) => index);
     if (places.every((index) => this.thumbnails.has(index))) {

@@ -1,6 +1,6 @@
 /** The list of images with their upload states. */
 
-import type { Image, ImageState } from '../protocol/uploads';
+import type { Image, ImageState } from 'pointstream/engine';
 import { create, element, setText } from '../shared/dom';
 import { count } from '../shared/format';
 

@@ -1,12 +1,11 @@
 /** Tokens for a server, kept for this tab alone. */
 
+import { sessionOf, type Tokens } from 'pointstream/engine';
+
 /** Asks the user for a token; undefined if the user gives none. */
 export type Ask = (why: string) => Promise<string | undefined>;
 
-/** A path of one session. Its token does not suffice to run it again, which creates another one. */
-const SESSION_PATH = /^\/ws\/(?:session|reconstruct)\/([^/?]+)(?!.*\/rerun$)/;
-
-export class Credentials {
+export class Credentials implements Tokens {
   /** Asks the user; unset where there is nobody to ask. */
   static ask: Ask | undefined;
 
@@ -28,8 +27,8 @@ export class Credentials {
 
   /** The token for a path: that of its session, if there is one. */
   for(path: string): string | undefined {
-    const [, session] = SESSION_PATH.exec(path) ?? [];
-    const own = session && read(this.sessionKey(decodeURIComponent(session)));
+    const session = sessionOf(path);
+    const own = session && read(this.sessionKey(session));
     return own || this.token;
   }
 
@@ -39,9 +38,9 @@ export class Credentials {
    * @returns whether there is another one.
    */
   async renew(path: string, refused: string | undefined, why: string): Promise<boolean> {
-    const [, session] = SESSION_PATH.exec(path) ?? [];
+    const session = sessionOf(path);
     if (session && refused && refused !== this.token) {
-      this.keep(decodeURIComponent(session), undefined);
+      this.keep(session, undefined);
     }
     if (this.for(path) !== refused) {
       // The user's own token, or one that was entered meanwhile.

@@ -1,7 +1,8 @@
 /** Formatting of numbers. */
 
+export { bytes } from 'pointstream/engine';
+
 const COUNT = new Intl.NumberFormat('en');
-const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
 /** 1234567 becomes `1,234,567`. */
 export function count(value: number): string {
@@ -11,17 +12,6 @@ export function count(value: number): string {
 /** `1 photo`, `2 photos`. */
 export function plural(value: number, noun: string): string {
   return `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
-}
-
-/** Bytes in the largest unit that keeps them at 1 or more. */
-export function bytes(value: number): string {
-  let unit = 0;
-  let rest = value;
-  while (rest >= 1024 && unit + 1 < UNITS.length) {
-    rest /= 1024;
-    unit += 1;
-  }
-  return `${unit > 0 && rest < 100 ? rest.toFixed(1) : Math.round(rest)} ${UNITS[unit]}`;
 }
 
 /** An age, in whole seconds below one minute. */

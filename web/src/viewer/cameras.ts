@@ -1,5 +1,7 @@
 /** The cameras of a result: one frustum each, textured with its image. */
 
+import type { FramePose, Matrix, Metadata } from 'pointstream/engine';
+import { uniqueNames } from 'pointstream/engine';
 import {
   BufferGeometry,
   CanvasTexture,
@@ -17,9 +19,6 @@ import {
   NoColorSpace,
   Vector3,
 } from 'three';
-
-import type { FramePose, Matrix, Metadata } from '../protocol/messages';
-import { uniqueNames } from '../protocol/uploads';
 
 /** Looks up the thumbnail of an image by its index in the session or its name. */
 export type Picture = (index: number, name: string) => HTMLCanvasElement | undefined;

@@ -1,6 +1,6 @@
 /** What the page has of a point cloud that grows by updates. */
 
-import type { Append, FramePose } from '../protocol/messages';
+import type { Append, FramePose } from 'pointstream/engine';
 
 export class Followed {
   /** The files since the last reset, with the points of the frames. */

@@ -1,5 +1,6 @@
 /** The 3D view of a point cloud and its cameras, redrawn only on changes. */
 
+import type { Append, Matrix, Metadata } from 'pointstream/engine';
 import {
   Color,
   ColorManagement,
@@ -14,8 +15,6 @@ import {
   WebGLRenderer,
 } from 'three';
 import { OrbitControls } from 'three/addons/controls/OrbitControls.js';
-
-import type { Append, Matrix, Metadata } from '../protocol/messages';
 import { PointBudget } from './budget';
 import { Cameras, matrix4, type Picture, type Pose, poses, posesOf } from './cameras';
 import { extent, keepOnGpu, pointMaterial, readParts } from './cloud';
