@@ -221,7 +221,8 @@ impl Bucket {
         match self.limiter.check_n(count.min(self.most)) {
             Ok(Ok(state)) => {
                 let missing = self.credit.saturating_sub(state.remaining_burst_capacity());
-                Ok(self.period.saturating_mul(missing))
+                // The period is rounded.
+                Ok(self.period.saturating_mul(missing).min(LONGEST_PAUSE))
             }
             Ok(Err(early)) => Err(early.wait_time_from(DefaultClock::default().now())),
             // The bucket is never asked for more than it holds.
