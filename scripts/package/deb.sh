@@ -41,7 +41,7 @@ cat >"$root/DEBIAN/control" <<CONTROL
 Package: $package
 Version: $version
 Architecture: $architecture
-Maintainer: The authors of pointstream <pointstream@localhost>
+Maintainer: The authors of pointstream <noreply@pointstream.invalid>
 Section: graphics
 Priority: optional
 Homepage: $(sed -n 's/^repository = "\(.*\)"/\1/p' Cargo.toml)
