@@ -10,9 +10,8 @@ command -v zstd >/dev/null || fail "zstd is needed for packages (Debian and Ubun
 variant=
 if with_cuda; then variant=-cuda; fi
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-# Files of the package get this time.
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
-export SOURCE_DATE_EPOCH
+# Files of the packages get this time. The build must not see it: it would begin anew for each commit.
+epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 
 name=pointstream-$version-linux-$(uname -m)$variant
 mkdir -p target/package
@@ -21,12 +20,12 @@ trap 'rm -rf "$scratch"' EXIT
 scripts/package/tree.sh "$scratch/$name"
 
 say "Writing target/package/$name.tar.zst"
-tar --create --directory "$scratch" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 \
-  --numeric-owner --use-compress-program "nice zstd -6 -T0 --quiet" \
+tar --create --directory "$scratch" --sort=name --mtime="@$epoch" --owner=0 --group=0 \
+  --numeric-owner --use-compress-program "zstd -6 -T0 --quiet" \
   --file "target/package/$name.tar.zst" "$name"
 
 if command -v dpkg-deb >/dev/null && command -v dpkg-shlibdeps >/dev/null; then
-  scripts/package/deb.sh "$scratch/$name" "$version" "$variant"
+  SOURCE_DATE_EPOCH=$epoch scripts/package/deb.sh "$scratch/$name" "$version" "$variant"
 else
   say "No Debian package: dpkg-deb and dpkg-shlibdeps are missing (apt install dpkg-dev)"
 fi

@@ -60,4 +60,4 @@ echo /etc/pointstream/pointstream.toml >"$root/DEBIAN/conffiles"
 (cd "$root" && find usr -type f -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
 chmod 644 "$root"/DEBIAN/{control,conffiles,md5sums}
 chmod 755 "$root" "$root/DEBIAN" "$root/etc"
-nice dpkg-deb --root-owner-group -Zzstd -z6 --build "$root" "$output" >/dev/null
+dpkg-deb --root-owner-group -Zzstd -z6 --build "$root" "$output" >/dev/null

@@ -27,11 +27,13 @@ until url=$(sed -n 's/^listening on //p' stdout) && [ -n "$url" ]; do
 done
 photos=()
 for photo in photos/*.jpg; do photos+=(-F "images=@$photo"); done
-curl --silent --show-error --fail --retry 60 --retry-delay 1 --retry-all-errors --output /dev/null "$url/readyz"
+# It loads its model first.
+curl --silent --fail --retry 60 --retry-delay 1 --retry-all-errors --output /dev/null "$url/readyz"
 curl --silent --show-error --fail --dump-header headers --output served.glb "${photos[@]}" "$url/reconstruct"
 [ "$(head -c 4 served.glb)" = glTF ] || fail "the server's result is no GLB file"
 grep -qi '^x-quality: good' headers || fail "the server's verdict is not good: $(cat headers)"
-curl --silent --show-error --fail "$url/" | grep -qi '<title>' || fail "there is no page"
+curl --silent --show-error --fail --output page.html "$url/"
+grep -q '<title>pointstream' page.html || fail "there is no page"
 
 # Code that runs is in the package or belongs to the system.
 foreign=$(awk '$2 ~ /x/ && $6 ~ /^\// { $1 = $2 = $3 = $4 = $5 = ""; print substr($0, 6) }' "/proc/$server/maps" |
