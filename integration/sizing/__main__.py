@@ -59,7 +59,6 @@ class Figures:
     photos: int
     size: tuple[int, int]
     cpu_seconds: float
-    wall_seconds: float
     peak_bytes: int
     disk_bytes: int
     points: int
@@ -69,8 +68,8 @@ class Figures:
         megapixels = self.photos * self.size[0] * self.size[1] / 1e6
         return (
             f"| {self.photos} at {self.size[0]}x{self.size[1]} | {megapixels:.2f} "
-            f"| {self.cpu_seconds:.1f} s | {self.wall_seconds:.1f} s "
-            f"| {self.peak_bytes / 1e6:.0f} MB | {self.disk_bytes / 1e6:.1f} MB | {self.points} |"
+            f"| {self.cpu_seconds:.1f} s | {self.peak_bytes / 1e6:.0f} MB "
+            f"| {self.disk_bytes / 1e6:.1f} MB | {self.points} |"
         )
 
 
@@ -84,7 +83,7 @@ async def reconstruct(server: Server, photos: list[Photo], resolution: int) -> F
         await socket.recv()
         for photo in photos:
             await upload_one(socket, photo)
-        seconds, _ = await generate(socket)
+        await generate(socket)
     after = Need.of(server)
     result = server.rest("GET", f"/ws/session/{session}/result?format=json")
     metadata = result["metadata"]
@@ -94,7 +93,6 @@ async def reconstruct(server: Server, photos: list[Photo], resolution: int) -> F
         len(photos),
         (width, height),
         after.cpu_seconds - before.cpu_seconds,
-        seconds,
         after.peak_bytes,
         after.disk_bytes - before.disk_bytes - originals,
         metadata["num_points"],
@@ -114,10 +112,10 @@ def main() -> None:
     if len(paths) < max(options.photos):
         parser.error(f"{options.folder} has {len(paths)} photos; {max(options.photos)} are needed")
     photos = [Photo(path.name, path.read_bytes()) for path in paths]
-    print("| photos | megapixels | CPU time | request | memory, peak | disk | points |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print("| photos | megapixels | CPU time | memory, peak | disk | points |")
+    print("| --- | --- | --- | --- | --- | --- |")
     with Server(["--model", options.model], options.server) as server:
-        print(f"| none | | | | {Need.of(server).peak_bytes / 1e6:.0f} MB | | |", flush=True)
+        print(f"| none | | | {Need.of(server).peak_bytes / 1e6:.0f} MB | | |", flush=True)
     for count in options.photos:
         for resolution in options.process_res:
             with Server(["--model", options.model], options.server) as server:
