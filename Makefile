@@ -1,7 +1,7 @@
 # Each target calls one script or module.
 .DEFAULT_GOAL := help
-.PHONY: help setup serve models local-certificate test schemas notices deny bench soak load kills durability fuzz sanitize compare evaluate \
-	sample-scene golden model lock clean
+.PHONY: help setup serve models local-certificate package check-package install docs test schemas notices deny bench \
+	sizing soak load kills durability fuzz sanitize compare evaluate sample-scene golden model lock clean
 
 # Arguments for the program behind a target: make serve ARGS="--port 9000"
 ARGS ?=
@@ -21,6 +21,18 @@ models: ## Manage the models in the store: ARGS="fetch da3-small"
 local-certificate: ## Make a certificate for HTTPS in the local network, for more names: ARGS="scan.lan"
 	@scripts/local-certificate.sh $(ARGS)
 
+package: ## Make an archive that runs elsewhere, and a Debian package, in target/package/.
+	@scripts/package.sh $(ARGS)
+
+check-package: ## Try a package without this checkout: ARGS=target/package/NAME.tar.zst
+	@scripts/package/check.sh $(ARGS)
+
+install: ## Build and install the program: PREFIX=/usr/local DESTDIR=
+	@scripts/install.sh $(ARGS)
+
+docs: ## Build the site of the documents in target/site/, and check its links.
+	@scripts/docs.sh $(ARGS)
+
 test: ## Run formatters, linters and all tests, or some steps: ARGS="build_rust test_rust"
 	@scripts/test.sh $(ARGS)
 
@@ -35,6 +47,9 @@ deny: ## Check advisories, licences, duplicates and sources of crates (needs car
 
 bench: ## Measure stages, latency, messages and the official network, or: ARGS="stream"
 	@scripts/bench.sh $(ARGS)
+
+sizing: ## Measure time, memory and disk of reconstructions: ARGS="--photos 8 --process-res 504"
+	@scripts/sizing.sh $(ARGS)
 
 soak: ## Let mixed clients use one server for an hour, and see what grows: ARGS="--minutes 60"
 	@scripts/soak.sh $(ARGS)

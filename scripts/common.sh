@@ -69,6 +69,23 @@ pointstream() {
   cargo run --quiet --release --locked --bin pointstream -- "$@"
 }
 
+# has_gpu: whether the NVIDIA driver is loaded. The last path is WSL's.
+has_gpu() {
+  [ -e /proc/driver/nvidia/version ] || [ -e /dev/nvidiactl ] ||
+    [ -e /usr/lib/wsl/lib/libcuda.so.1 ]
+}
+
+# with_cuda: whether the CUDA libraries are wanted. WITH_CUDA=1 wants them on a machine without an
+# NVIDIA GPU, 0 never does.
+with_cuda() {
+  case "${WITH_CUDA:-auto}" in
+    auto) has_gpu ;;
+    1) true ;;
+    0) false ;;
+    *) fail "WITH_CUDA must be 0 or 1, but it is '$WITH_CUDA'." ;;
+  esac
+}
+
 need_compiler() {
   command -v "${CXX:-c++}" >/dev/null && command -v cc >/dev/null ||
     fail "a C and C++ compiler is needed (Debian and Ubuntu: apt install build-essential)."

@@ -17,6 +17,8 @@ lock cuda --no-deps
 lock models --constraint libtorch.txt --constraint cuda.txt
 lock test --constraint models.txt
 lock oracle --no-deps
+lock docs --constraint test.txt
+lock package --no-deps
 # The generator of Python clients needs a newer Python.
 python=3.11
 lock ../integration/schemas/requirements

@@ -2,11 +2,12 @@
 
 `python scripts/notices.py FOLDER` writes `third-party.spdx.json` (SPDX 2.3, for programs) and
 `THIRD_PARTY_NOTICES.txt` (the licence texts). They cover the linked crates, the npm packages in the
-pages, and the Python packages of requirements/libtorch.in, but not those of cuda.in and models.in,
-which only some machines install. A licence that deny.toml does not allow is an error. Needs cargo,
-Node.js, web/node_modules and .venv. The same packages give the same files.
+pages, and the Python packages of requirements/libtorch.in; with `--cuda` those of cuda.in, too.
+What models.in names is part of no package. A licence that deny.toml does not allow is an error.
+Needs cargo, Node.js, web/node_modules and .venv. The same packages give the same files.
 """
 
+import argparse
 import importlib.metadata
 import json
 import re
@@ -22,7 +23,7 @@ LICENSE_FILE = re.compile(r"(licen[cs]e|copying|notice|unlicense)", re.IGNORECAS
 # Build dependencies whose content becomes part of the program: Swagger UI, Apache-2.0.
 EMBEDDED = {"utoipa-swagger-ui-vendored"}
 # NVIDIA's packages state their licence in a file and have no SPDX identifier.
-UNLISTED = {"nvidia-cuda-runtime", "nvidia-cuda-cupti"}
+UNLISTED = re.compile("nvidia-")
 
 
 @dataclass
@@ -89,9 +90,9 @@ def pages() -> Iterator[Package]:
         yield Package("npm", name, package["version"], package["license"], texts_in(folder))
 
 
-def libtorch() -> Iterator[Package]:
-    """The Python packages that contain libtorch, which the program loads."""
-    pinned = (ROOT / "requirements/libtorch.in").read_text("utf-8")
+def libraries(requirements: str) -> Iterator[Package]:
+    """The Python packages that contain libraries which the program loads: libtorch and CUDA."""
+    pinned = (ROOT / "requirements" / requirements).read_text("utf-8")
     for name in re.findall(r"^([\w-]+)==", pinned, re.MULTILINE):
         distribution = importlib.metadata.distribution(name)
         metadata = distribution.metadata
@@ -129,7 +130,7 @@ def document(packages: list[Package]) -> dict[str, Any]:
             "versionInfo": package.version,
             "downloadLocation": "NOASSERTION",
             "licenseConcluded": "NOASSERTION",
-            "licenseDeclared": package.license if package.name not in UNLISTED else "NOASSERTION",
+            "licenseDeclared": "NOASSERTION" if UNLISTED.match(package.name) else package.license,
             "copyrightText": "NOASSERTION",
             "externalRefs": [
                 {
@@ -176,15 +177,21 @@ def notices(packages: list[Package]) -> str:
 
 def main() -> None:
     """Writes both files."""
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description="Writes the licence notices.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--cuda", action="store_true", help="with the packages of cuda.in")
+    arguments = parser.parse_args()
+    folder: Path = arguments.folder
     deny = (ROOT / "deny.toml").read_text("utf-8")
     allowed = set(re.findall(r'"([^"]+)"', re.search(r"allow = \[(.*?)\]", deny, re.S)[1]))
-    found = [*crates(), *pages(), *libtorch()]
+    found = [*crates(), *pages(), *libraries("libtorch.in")]
+    if arguments.cuda:
+        found.extend(libraries("cuda.in"))
     packages = sorted(found, key=lambda package: package.purl)
     refused = [
         f"{package.name} {package.version}: {package.license}"
         for package in packages
-        if package.name not in UNLISTED and not is_allowed(package.license, allowed)
+        if not UNLISTED.match(package.name) and not is_allowed(package.license, allowed)
     ]
     if refused:
         sys.exit("\n".join(["licences that deny.toml does not allow:", *refused]))

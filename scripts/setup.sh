@@ -1,30 +1,30 @@
 #!/usr/bin/env bash
-# Usage: scripts/setup.sh [--with-model-tools | --with-python-tools]
+# Usage: scripts/setup.sh [--with-model-tools] [--with-python-tools] [--with-docs-tools]
+#   [--with-package-tools]
 #
 # Creates .venv with libtorch from the locked requirements, and the link .libtorch that
 # .cargo/config.toml names. --with-model-tools also installs the packages for fetching models,
-# --with-python-tools those of the project's Python code and tests. Installed requirements are
+# --with-python-tools those of the project's Python code and tests, --with-docs-tools those of the
+# documents' site, --with-package-tools those of scripts/package.sh. Installed requirements are
 # skipped, so a second run is fast.
 #
 # WITH_CUDA=1 installs the CUDA libraries on a machine without an NVIDIA GPU, 0 never does.
 source "$(dirname "$0")/common.sh"
 
-case "${1:-}" in
-  "") tools= ;;
-  --with-model-tools) tools="models" ;;
-  --with-python-tools) tools="test" ;;
-  *) fail "unknown option '$1'; known are --with-model-tools and --with-python-tools." ;;
-esac
+tools=()
+for option in "$@"; do
+  case "$option" in
+    --with-model-tools) tools+=(models) ;;
+    --with-python-tools) tools+=(test) ;;
+    --with-docs-tools) tools+=(docs) ;;
+    --with-package-tools) tools+=(package) ;;
+    *) fail "unknown option '$option'; the first lines of scripts/setup.sh name the known ones." ;;
+  esac
+done
 
 [ "$(uname -s)" = Linux ] || fail "pointstream runs on Linux only; this system is $(uname -s)."
 need_rust
 need_compiler
-
-# has_gpu: whether the NVIDIA driver is loaded. The last path is WSL's.
-has_gpu() {
-  [ -e /proc/driver/nvidia/version ] || [ -e /dev/nvidiactl ] ||
-    [ -e /usr/lib/wsl/lib/libcuda.so.1 ]
-}
 
 # install NAME [PIP OPTION...]: installs requirements/NAME.txt, unless the same file was installed
 # before. A copy in the virtual environment records that.
@@ -48,14 +48,11 @@ if ! .venv/bin/python -c "" 2>/dev/null; then
 fi
 
 install libtorch --no-deps
-case "${WITH_CUDA:-auto}" in
-  auto) if has_gpu; then install cuda --no-deps; fi ;;
-  1) install cuda --no-deps ;;
-  0) ;;
-  *) fail "WITH_CUDA must be 0 or 1, but it is '$WITH_CUDA'." ;;
-esac
-if [ -n "$tools" ]; then install "$tools"; fi
-if [ "$tools" = test ]; then install oracle --no-deps --ignore-requires-python; fi
+if with_cuda; then install cuda --no-deps; fi
+for name in "${tools[@]}"; do
+  install "$name"
+  if [ "$name" = test ]; then install oracle --no-deps --ignore-requires-python; fi
+done
 
 # A relative link, so that the checkout can be moved.
 for torch in .venv/lib/python3.*/site-packages/torch; do

@@ -30,7 +30,7 @@ lint_rust() {
 }
 
 check_python() {
-  scripts/setup.sh --with-python-tools
+  scripts/setup.sh --with-python-tools --with-docs-tools
 
   say "Formatting and lints of Python, spelling, shell scripts"
   .venv/bin/ruff format --check
@@ -40,6 +40,10 @@ check_python() {
   if [ -x .venv/bin/shellcheck ]; then
     git ls-files -z | xargs -0 grep -lE '^#!.*(sh|bash)$' | xargs .venv/bin/shellcheck
   fi
+
+  say "Documents and their links, files for deployment"
+  scripts/docs.sh
+  scripts/check-deploy.sh
 
   say "Python tests"
   # Networks this small gain nothing from several threads. Tests in one file share their fixtures.
@@ -88,6 +92,12 @@ check_glb() {
   integration/glb/run.sh
 }
 
+check_package() {
+  say "The program without this checkout"
+  PROGRAM=target/debug/pointstream WITH_CUDA=0 scripts/package/tree.sh target/package/dev
+  scripts/package/check.sh target/package/dev
+}
+
 check_schemas() {
   say "The descriptions of both interfaces: linters and code generators"
   integration/schemas/run.sh
@@ -115,6 +125,6 @@ together build_rust check_python check_pages
 # Tests of the running program have time limits. They leave a core idle much of the time, which
 # goes to the lints.
 together test_rust lint_rust
-together check_glb check_schemas check_licenses test_client
+together check_glb check_schemas check_licenses check_package test_client
 test_browser
 say "All checks passed"

@@ -320,12 +320,9 @@ fn announce(app: &App, scheme: Scheme, address: SocketAddr) {
         };
         let _ = writeln!(
             io::stderr(),
-            "\nTry it from another terminal:\n  \
-             {token}curl {header}-X POST {url}/ws/session/create\n  \
-             .venv/bin/python -m pip install -r examples/requirements.txt\n  \
-             .venv/bin/python examples/websocket_client.py --server {url} \
-             --images examples/sample_scene/*.jpg\n\
-             See README.md and docs/protocol.md for more.\n"
+            "\nTry it: open {url}/ in a browser, or use another terminal:\n  \
+             {token}curl {header}-F images=@a.jpg -F images=@b.jpg -o scene.glb {url}/reconstruct\n\
+             docs/quick-start.md and docs/protocol.md say more.\n"
         );
     }
 }

@@ -74,11 +74,11 @@ async fn tokens_need_a_file_that_can_be_trusted() {
 
 #[tokio::test]
 async fn the_first_steps_show_where_a_token_goes() {
-    let shown = async |server: &Server| server.logged("See README.md").await;
-    let header = "curl -H \"Authorization: Bearer $POINTSTREAM_TOKEN\" -X POST";
+    let shown = async |server: &Server| server.logged("docs/quick-start.md").await;
+    let header = "curl -H \"Authorization: Bearer $POINTSTREAM_TOKEN\" -F images=";
     let open = shown(&Server::start(&[]).await).await;
     assert!(
-        open.contains("curl -X POST") && !open.contains("TOKEN"),
+        open.contains("curl -F images=") && !open.contains("TOKEN"),
         "{open}"
     );
     let tokens = Tokens::new();

@@ -381,6 +381,8 @@ fn write_marker(folder: &Path, marker: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()?;
     // A new folder has to be found, too.
     folder.parent().map_or(Ok(()), |above| {
+        let here = above.as_os_str().is_empty();
+        let above = if here { Path::new(".") } else { above };
         File::open(above).and_then(|above| above.sync_all())
     })
 }

@@ -16,6 +16,14 @@ fn put(blobs: &dyn Blobs, session: SessionId, number: u64, bytes: usize) -> io::
 }
 
 #[test]
+fn a_folder_may_be_named_without_a_path() {
+    let here = std::env::current_dir().expect("a current folder");
+    let folder = tempfile::tempdir_in(here).expect("a temporary folder");
+    let name = folder.path().file_name().expect("a name");
+    open(Path::new(name), DiskLimits::NONE).expect("usable");
+}
+
+#[test]
 fn what_takes_too_much_space_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let limits = DiskLimits {

@@ -1,0 +1,1 @@
+"""What a reconstruction needs: time, memory and disk."""
