@@ -63,7 +63,7 @@ kills: ## Kill the server under load at random moments, and see what is lost: AR
 durability: ## Measure acknowledgements with and without waiting for the disk: ARGS="--clients 4"
 	@scripts/durability.sh $(ARGS)
 
-fuzz: ## Try parsers with changed and generated inputs for a minute each, or: ARGS="--seconds 600 images"
+fuzz: ## Try parsers with inputs guided by coverage for a minute each, or: ARGS="--seconds 600 images"
 	@scripts/fuzz.sh $(ARGS)
 
 sanitize: ## Run unit tests with the sanitizers of nightly Rust, or one: ARGS="address"

@@ -1,7 +1,7 @@
 //! Inputs that are known to matter, and what they are made of.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Inputs of one parser.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +28,23 @@ impl Corpus {
             fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
         });
         Self::of(inputs)
+    }
+
+    /// The folder for what earlier runs have found, by the name of a property.
+    pub(crate) fn folder_of(name: &str) -> PathBuf {
+        let folder = name.to_lowercase().replace(' ', "-");
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("corpus")
+            .join(folder)
+    }
+
+    /// What earlier runs have found; nothing if there is no folder for it.
+    pub(crate) fn found(name: &str) -> Vec<Vec<u8>> {
+        let folder = Self::folder_of(name);
+        match folder.is_dir() {
+            true => Self::read(&folder).inputs,
+            false => Vec::new(),
+        }
     }
 
     /// These inputs.

@@ -14,13 +14,14 @@ use crate::mutate::mutated;
 /// Bytes from which an input is made.
 const RANDOM_BYTES: u32 = 4096;
 
-/// Tries a property with the inputs of a corpus, with all that they begin with if they are short, and with
-/// mutations of them until the time is over. `ARBTEST_BUDGET_MS` sets the time; 100 ms without it.
+/// Tries a property with the inputs of a corpus, with all that they begin with if they are short, with those
+/// that earlier runs have found, and with mutations of all until the time is over. `ARBTEST_BUDGET_MS` sets the time; 100 ms without it.
 ///
 /// # Panics
 /// If the property does. The input is then in a file.
 pub fn fuzz(name: &str, corpus: &Corpus, mut property: impl FnMut(&[u8])) {
     let count = Count::new(name);
+    let found = Corpus::found(name);
     let mut attempt = |input: &[u8]| {
         let _kept = Kept { name, input };
         count.timed(|| property(input));
@@ -31,8 +32,10 @@ pub fn fuzz(name: &str, corpus: &Corpus, mut property: impl FnMut(&[u8])) {
             (0..input.len()).for_each(|end| attempt(&input[..end]));
         }
     }
+    found.iter().for_each(|input| attempt(input));
+    let corpus = corpus.clone().and(found);
     arbtest(|random| {
-        attempt(&mutated(corpus, random)?);
+        attempt(&mutated(&corpus, random)?);
         Ok(())
     })
     .size_max(RANDOM_BYTES)
@@ -50,6 +53,12 @@ pub fn fuzz_values<T: Debug>(
     mut property: impl FnMut(&T),
 ) {
     let count = Count::new(name);
+    for bytes in Corpus::found(name) {
+        if let Ok(value) = make(&mut Unstructured::new(&bytes)) {
+            let value = Shown(value);
+            count.timed(|| property(&value.0));
+        }
+    }
     arbtest(|random| {
         let value = Shown(make(random)?);
         count.timed(|| property(&value.0));
