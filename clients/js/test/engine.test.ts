@@ -261,6 +261,18 @@ test('a client that attaches during finalizing learns that the session is comple
   assert.deepEqual(told, ['connecting', 'open', 'complete']);
 });
 
+test('a request of an earlier client that was answered elsewhere is not waited for', async () => {
+  Object.assign(rest.info, { status: 'processing', requests: 1, connections: 0, image_count: 2 });
+  const { session, socket } = await attach();
+  assert.equal(session.busy, true);
+  const before = socket.sent.length;
+  Object.assign(rest.info, { status: 'active', requests: 0 });
+  await until(() => socket.sent.length > before);
+  socket.say({ type: 'pong', session_id: 'session' });
+  await until(() => !session.busy);
+  assert.ok(!socket.sent.includes('generate'), 'it is not made again');
+});
+
 test('a full result requested by an earlier client does not complete the session', async () => {
   Object.assign(rest.info, { status: 'processing', requests: 1, connections: 0, image_count: 2 });
   const { session, socket } = await attach();
