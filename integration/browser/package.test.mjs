@@ -24,6 +24,8 @@ before(async () => {
   const readme = await readFile(join(PACKAGE, 'README.md'), 'utf8');
   const [, page] = /```html\n(.*?)```/s.exec(readme);
   await writeFile(join(folder, 'page.html'), page.replace('http://127.0.0.1:8000', server.base));
+  // Browsers ask for it.
+  await writeFile(join(folder, 'favicon.ico'), '');
   // run.sh builds it.
   await symlink(join(PACKAGE, 'dist'), join(folder, 'pointstream'));
   files = await serveFiles(folder);

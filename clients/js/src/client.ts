@@ -120,7 +120,11 @@ export class Client {
     return this.create(`/ws/session/${encodeURIComponent(id)}/rerun`, parameters, options);
   }
 
-  /** Connects to a session that exists already, for example of a program that has ended. */
+  /**
+   * Connects to a session that exists already, for example of a program that has ended.
+   *
+   * Answers that nobody has received come before it is connected: `onEvent` gets them.
+   */
   async attach(
     id: string,
     { token, cloud, resume = true, keep = true, ...options }: AttachOptions = {},

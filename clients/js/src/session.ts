@@ -309,13 +309,16 @@ export class Session {
     try {
       signal?.throwIfAborted();
       await this.checkOpen();
-      const request = this.engine.ask(kind, incremental);
-      stop = () => this.engine.withdraw(request);
-      signal?.addEventListener('abort', stop);
-      return await this.answers.to<Result>(request.id as string);
-    } catch (error) {
       signal?.throwIfAborted();
-      throw error;
+      const request = this.engine.ask(kind, incremental);
+      const answer = this.answers.to<Result>(request.id as string);
+      stop = () => {
+        // Who stops to wait need not wait for the server's answer to that, either.
+        this.answers.reject(request.id, signal?.reason);
+        this.engine.withdraw(request);
+      };
+      signal?.addEventListener('abort', stop);
+      return await answer;
     } finally {
       signal?.removeEventListener('abort', stop);
       this.turn.give();

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import * as pointstream from '../src/index.js';
 import {
   type Ack,
@@ -43,11 +43,14 @@ const OPTIONS: Record<string, string> = {
 };
 
 const files = readdirSync(FOLDER).filter((name) => name.endsWith('.json'));
-for (const name of files.sort()) {
-  test(`scenario ${name}`, { timeout: PATIENCE }, async () => {
-    await play(JSON.parse(readFileSync(join(FOLDER, name), 'utf8')));
-  });
-}
+// They wait more than they compute.
+describe('scenarios', { concurrency: 8 }, () => {
+  for (const name of files.sort()) {
+    test(name, { timeout: PATIENCE }, async () => {
+      await play(JSON.parse(readFileSync(join(FOLDER, name), 'utf8')));
+    });
+  }
+});
 
 test('every kind of step is tried', () => {
   const kinds = new Set<string>();

@@ -75,14 +75,14 @@ test('after a drop the list of stored images determines what arrived', async () 
   assert.equal(states(session), 'sent acknowledged acknowledged');
 });
 
-test('the page waits for images that are still being stored', async () => {
+test('the client waits for images that are still being stored', async () => {
   const { session, socket } = await begin();
   add(session, 'a', 'b');
   await until(() => socket.sent.length === 2);
   rest.info.pending_images = 2;
   rest.images = [];
   const next = await reconnect(socket, 0);
-  // Longer than the page waits for the count of an older server.
+  // Longer than the client waits for the count of an older server.
   await new Promise((resolve) => setTimeout(resolve, 1500));
   assert.deepEqual(next.sent, []);
   Object.assign(rest.info, { pending_images: 0, image_count: 2 });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { deltasFor } from '../src/engine/open.js';
-import { InvalidResponseError } from '../src/errors.js';
+import { AuthenticationError, InvalidResponseError } from '../src/errors.js';
 import {
   add,
   attach,
@@ -141,7 +141,7 @@ test('a second drop during the recovery from the first is handled', async () => 
   assert.deepEqual(third.sent, ['ping', 'a']);
 });
 
-test('the page does not reconnect to a deleted session', async () => {
+test('the client does not reconnect to a deleted session', async () => {
   const { session, socket } = await begin();
   add(session, 'a');
   await until(() => socket.sent.length === 1);
@@ -218,7 +218,7 @@ test('an image added to a full session does not block finishing', async () => {
   await until(() => socket.sent.includes('finalize'));
 });
 
-test('a session sends no events after the page has left it', async () => {
+test('a session sends no events after it was left', async () => {
   const { session, socket } = await begin();
   add(session, 'a');
   await until(() => socket.sent.length === 1);
@@ -250,18 +250,30 @@ test('updates may be full results, which do not complete the session', async () 
   assert.equal(session.isOver, false);
 });
 
-test('a page that attaches during finalizing learns that the session is completed', async () => {
+test('a client that attaches during finalizing learns that the session is completed', async () => {
   Object.assign(rest.info, { status: 'processing', requests: 1, connections: 0, image_count: 2 });
   const { session, socket } = await attach();
   assert.equal(session.busy, true);
   Object.assign(rest.info, { status: 'completed', requests: 0 });
-  socket.answer('complete', 'of-the-earlier-page');
+  socket.answer('complete', 'of-the-earlier-client');
   await until(() => session.isOver);
   assert.equal(session.busy, false);
   assert.deepEqual(told, ['connecting', 'open', 'complete']);
 });
 
-test('a full result requested by an earlier page does not complete the session', async () => {
+test('a request of an earlier client that was answered elsewhere is not waited for', async () => {
+  Object.assign(rest.info, { status: 'processing', requests: 1, connections: 0, image_count: 2 });
+  const { session, socket } = await attach();
+  assert.equal(session.busy, true);
+  const before = socket.sent.length;
+  Object.assign(rest.info, { status: 'active', requests: 0 });
+  await until(() => socket.sent.length > before);
+  socket.say({ type: 'pong', session_id: 'session' });
+  await until(() => !session.busy);
+  assert.ok(!socket.sent.includes('generate'), 'it is not made again');
+});
+
+test('a full result requested by an earlier client does not complete the session', async () => {
   Object.assign(rest.info, { status: 'processing', requests: 1, connections: 0, image_count: 2 });
   const { session, socket } = await attach();
   Object.assign(rest.info, { status: 'active', requests: 0 });
@@ -405,4 +417,12 @@ test('a request of another client that runs after a loss is waited for', async (
   await until(() => next.sent.length === 3);
   assert.deepEqual(next.sent, ['ping', 'ping', 'generate']);
   assert.equal(next.id('generate'), socket.id('generate'));
+});
+
+test('a refused token that cannot be replaced ends the session', async () => {
+  const { session, socket } = await begin();
+  socket.drop(4401);
+  assert.deepEqual(told.slice(-1), ['ended']);
+  assert.ok(!told.includes('lost'));
+  assert.ok(session.error instanceof AuthenticationError);
 });

@@ -33,6 +33,8 @@ try {
       '--enable-source-maps',
       '--disable-warning=ExperimentalWarning',
       ...options,
+      // A test that fails may leave a session open, which would go on for ever.
+      '--test-force-exit',
       '--test',
       ...files,
     ],

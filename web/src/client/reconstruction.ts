@@ -1,7 +1,6 @@
 /** The page's current session: connects its events with the view, the log and the buttons. */
 
 import {
-  type Answer,
   attachSession,
   createSession,
   type Engine,
@@ -9,7 +8,6 @@ import {
   type Found,
   type Limits,
   type Link,
-  type Metadata,
   type RequestKind,
   type Retry,
   ServerError,
@@ -17,27 +15,22 @@ import {
 import type { Need } from '../intake/downscale';
 import { reason, type Server } from '../shared/api';
 import { Backoff } from '../shared/backoff';
-import { element, setText } from '../shared/dom';
-import { count, plural } from '../shared/format';
+import { element } from '../shared/dom';
+import { plural } from '../shared/format';
 import { Notice } from '../shared/notice';
 import { Once } from '../shared/once';
 import { SignIn } from '../shared/sign-in';
-import type { Picture } from '../viewer/cameras';
 import { showActions } from './actions';
 import { initialServer, isServed, namedSession, nameSession, offerChoice } from './address';
-import { describe } from './describe';
-import { Downloads } from './downloads';
 import { ParameterForm } from './form';
 import { LeaveDialog } from './leaving';
 import { Log } from './log';
 import type { ServerInfo } from './parameters';
 import { ProgressBar } from './progress';
-import { countUsed, faults, showQuality } from './quality';
+import { Results } from './results';
 import { LINK_TEXTS, showStatus } from './status';
-import { StoredImages } from './stored';
 import { Thumbnails } from './thumbnails';
 import { Updates } from './updates';
-import { makeView, type View } from './view';
 
 /** Pauses between attempts to open the session named in the address. */
 const FIRST_PAUSE_MS = 1000;
@@ -68,14 +61,9 @@ export class Reconstruction {
   private readonly notice = new Notice();
   private readonly progress = new ProgressBar();
   private readonly thumbnails = new Thumbnails();
-  private readonly downloads = new Downloads((why) => this.problem(why));
   private readonly leaving = new LeaveDialog();
   private readonly form = new ParameterForm(() => this.onParameters());
-  private readonly view: View | undefined = makeView((message) => this.problem(message));
-  private readonly picture: Picture = (index, name) => this.thumbnails.picture(index, name);
-  private readonly stored = new StoredImages(this.thumbnails, () =>
-    this.view?.showPictures(this.picture),
-  );
+  private readonly results = new Results(this.log, this.thumbnails, (why) => this.problem(why));
 
   /** Connects the page's buttons and opens the session named in the address. */
   async start(): Promise<void> {
@@ -266,24 +254,10 @@ export class Reconstruction {
     this.form.fill({ ...info.config, max_images: info.max_images });
     this.log.add(`the session has ${plural(info.image_count, 'image')}`);
     if (images) {
-      void this.stored.list(session, images);
+      this.results.list(session, images);
     }
     if (info.has_result) {
-      void this.fetchResult(session);
-    }
-  }
-
-  private async fetchResult(session: Engine): Promise<void> {
-    try {
-      const { answer, glb } = await session.resource.result();
-      // An answer that arrived over the socket in the meantime is newer.
-      if (!session.signal.aborted && session.answers === 0) {
-        this.result(session, answer, glb, session.isOver);
-      }
-    } catch (error) {
-      if (!session.signal.aborted) {
-        this.problem(`the result could not be fetched: ${reason(error)}`);
-      }
+      void this.results.fetch(session);
     }
   }
 
@@ -376,12 +350,9 @@ export class Reconstruction {
     this.dropped = false;
     this.await(undefined);
     this.thumbnails.clear();
-    this.downloads.clear();
+    this.results.clear();
     this.progress.hide();
     this.notice.hide();
-    this.view?.clear();
-    setText(element('facts'), '');
-    showQuality();
     element('welcome').hidden = false;
     showStatus('none', 'no session');
     this.showActions();
@@ -411,12 +382,8 @@ export class Reconstruction {
         this.progress.done();
         if (this.current && !this.current.isKnown(answer)) {
           const file = new Blob([glb], { type: 'model/gltf-binary' });
-          this.result(
-            this.current,
-            { ...answer, metadata: updates.whole(answer.metadata) },
-            file,
-            last,
-          );
+          const metadata = updates.whole(answer.metadata);
+          this.results.show(this.current, { ...answer, metadata }, file, last);
         }
       },
       onPoses: () => {},
@@ -435,35 +402,6 @@ export class Reconstruction {
   private requested(kind: RequestKind): void {
     this.progress.begin();
     this.log.add(kind === 'finish' ? 'asked to finish' : 'asked for an update');
-  }
-
-  private result(session: Engine, answer: Answer, glb: Blob, last: boolean): void {
-    const { metadata } = answer;
-    this.downloads.offer(session, metadata.append ? undefined : glb);
-    this.log.add(describe(answer, glb, last));
-    for (const fault of faults(metadata)) {
-      this.log.add(fault);
-    }
-    showQuality(metadata.quality);
-    void this.draw(session, glb, metadata, last);
-    void this.stored.learn(session, metadata);
-  }
-
-  private async draw(session: Engine, glb: Blob, metadata: Metadata, last: boolean): Promise<void> {
-    try {
-      const points = await this.view?.show({ glb, metadata, last }, this.picture);
-      if (points !== undefined && !session.signal.aborted) {
-        const facts = [`${count(points)} points`, plural(countUsed(metadata), 'camera')];
-        if (metadata.quality) {
-          facts.push(metadata.quality.verdict);
-        }
-        setText(element('facts'), facts.join(' · '));
-      }
-    } catch (error) {
-      if (!session.signal.aborted) {
-        this.problem(`the point cloud cannot be shown: ${reason(error)}`);
-      }
-    }
   }
 
   private showLink(link: Link): void {

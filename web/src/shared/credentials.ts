@@ -8,6 +8,7 @@ export type Ask = (why: string) => Promise<string | undefined>;
 export class Credentials implements Tokens {
   /** Asks the user; unset where there is nobody to ask. */
   static ask: Ask | undefined;
+  readonly isRenewable = true;
 
   constructor(private readonly server: string) {}
 

@@ -218,7 +218,8 @@ export class Connection {
 
   private dropped(code: number, why = ''): void {
     this.socket = undefined;
-    if (FINAL_CODES.has(code)) {
+    const refused = code === UNAUTHENTICATED;
+    if (FINAL_CODES.has(code) || (refused && !this.server.tokens.isRenewable)) {
       this.end(closing(code, why));
       return;
     }
@@ -239,7 +240,7 @@ export class Connection {
       return;
     }
     this.events.onDrop({ code, reason: why, attempt: this.attempts, delay });
-    if (code === UNAUTHENTICATED) {
+    if (refused) {
       void this.openWithAnotherToken(delay, closing(code, why));
       return;
     }

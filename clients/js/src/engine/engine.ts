@@ -487,8 +487,15 @@ export class Engine {
       }
       this.established(stored, maxImages, true);
       this.pump();
-      void this.recovery.follow(epoch).then(() => this.pump());
+      void this.follow(epoch);
     }
+  }
+
+  /** Waits for what still runs, which may be the request of another client. */
+  private async follow(epoch: number): Promise<void> {
+    await this.recovery.follow(epoch);
+    this.events.onChange();
+    this.pump();
   }
 
   private established(imageCount: number, maxImages: number, resumed: boolean): void {

@@ -94,7 +94,7 @@ export class Requests {
     if (!this.pending) {
       return false;
     }
-    // The identifier of an earlier page's request is not known here.
+    // The identifier of an earlier client's request is not known here.
     const unknown = this.pending.id === undefined || (!correlates && id === undefined);
     return unknown || this.pending.id === id;
   }

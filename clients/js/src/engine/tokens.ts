@@ -5,6 +5,8 @@ export interface Tokens {
   for(path: string): string | undefined;
   /** Keeps the token of one session. */
   keep(session: string, token: string | undefined): void;
+  /** Whether there may be another token after the server refused one. */
+  readonly isRenewable: boolean;
   /**
    * Finds another token after the server refused one for a path.
    *
@@ -25,6 +27,7 @@ export function sessionOf(path: string): string | undefined {
 
 /** The token of a client, and those of its sessions. */
 export class GivenTokens implements Tokens {
+  readonly isRenewable = false;
   private readonly sessions = new Map<string, string>();
 
   constructor(private readonly token: string | undefined) {}
