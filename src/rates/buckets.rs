@@ -110,7 +110,10 @@ impl Buckets {
         while left > 0 {
             let part = left.min((bucket.credit / PARTS).max(1));
             let pause = self.take(Some(bucket), "bytes", part)?;
-            tokio::time::sleep(pause).await;
+            // Even the shortest sleep lasts until the next tick of the timer.
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
             left -= part;
         }
         Ok(())
