@@ -19,7 +19,7 @@ async fn start() -> Server {
     Server::with_model("extending", &[]).await
 }
 
-/// A running server with a model that takes half a second for each frame.
+/// A running server with a model that takes a quarter of a second for each frame.
 async fn start_slow() -> Server {
     Server::with_model("slow_extending", &[]).await
 }

@@ -7,12 +7,12 @@ on all of them, a run of `endless.pt` with more than two frames goes on until it
 one of `long.pt` with more than 24,
 `stuck.pt` returns one depth for dark frames, and the metadata of `hungry.pt` state
 a need of 4 GB per pair of frames. `extending.pt` places new frames among placed ones, by their
-colours; `slow_extending.pt` takes half a second for each frame; `overlapping.pt` places only frames
-that are near placed ones. `windowed.pt` cannot extend: each of its runs has a world of its own;
-those of `drifting.pt` bend, too, and `slow_windowed.pt` takes half a second for each frame.
-`islands.pt` extends a map like `extending.pt`, but not across a gap. `da3_tiny.pt` is Depth
-Anything 3 with random weights. `adjusting.pt` extends and adjusts frames together,
-`slow_adjusting.pt` takes half a second for each of them. Each of the others violates one
+colours; `slow_extending.pt` takes a quarter of a second for each frame; `overlapping.pt` places
+only frames that are near placed ones. `windowed.pt` cannot extend: each of its runs has a world of
+its own; those of `drifting.pt` bend, too, and `slow_windowed.pt` takes a quarter of a second for
+each frame. `islands.pt` extends a map like `extending.pt`, but not across a gap. `da3_tiny.pt` is
+Depth Anything 3 with random weights. `adjusting.pt` extends and adjusts frames together,
+`slow_adjusting.pt` takes a quarter of a second for each of them. Each of the others violates one
 rule.
 """
 
@@ -41,8 +41,8 @@ METADATA = Metadata(
     precision="fp32",
     fuse=True,
 )
-SLOW_PRODUCTS = 200
-"""512 x 512 matrix products per frame: 54 GFLOP, about half a second on one or two cores."""
+SLOW_PRODUCTS = 100
+"""512 x 512 matrix products per frame: 27 GFLOP, about a quarter of a second on two cores."""
 
 
 class FlatModel(nn.Module):
