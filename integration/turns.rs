@@ -107,6 +107,12 @@ async fn a_run_over_many_images_makes_way_for_a_neighbour() {
     long.send(json!({"type": "cancel", "id": "long"})).await;
     let answer = long.answer().await.message;
     assert_eq!(answer["code"], "cancelled", "{answer}");
+    let metrics = server.get("/metrics").await.text();
+    let made_way = metrics.lines().find_map(|line| {
+        let value = line.strip_prefix("pointstream_jobs_made_way_total ")?;
+        value.parse::<u32>().ok()
+    });
+    assert!(made_way >= Some(1), "{made_way:?}");
 }
 
 #[tokio::test]
@@ -114,6 +120,11 @@ async fn a_final_run_that_makes_way_is_answered_from_the_map() {
     let server = Server::with_model("long", &["--long-turn", "1"]).await;
     let mut long = long_request(&server, "", "finalize").await;
     short_request(&server).await;
-    let complete = long.result("complete").await.message;
-    assert_eq!(complete["metadata"]["num_frames"], 26, "{complete}");
+    let complete = long.result("complete").await;
+    assert_eq!(complete.metadata()["num_frames"], 26);
+    let shares: Vec<_> = complete
+        .progress()
+        .map(|progress| progress["progress"].as_f64())
+        .collect();
+    assert!(shares.is_sorted(), "progress falls: {shares:?}");
 }

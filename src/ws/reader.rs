@@ -87,7 +87,11 @@ impl Reader {
                 Message::Close(_) => Duration::ZERO,
                 message => match self.pace.message(message.len()) {
                     Ok(pause) => pause,
-                    Err(error) => return ReadEnd::Refused(error.into()),
+                    Err(error) => {
+                        // Its memory is not held while the socket closes.
+                        drop(self.meter.finish());
+                        return ReadEnd::Refused(error.into());
+                    }
                 },
             };
             let mut message = match message {

@@ -274,6 +274,7 @@ fn specs_and_events_serialise() {
     );
     let events = [
         JobEvent::Accepted,
+        JobEvent::Waiting,
         JobEvent::Progress(JobProgress::Encoded { done: 1, total: 2 }),
         JobEvent::Progress(JobProgress::Model(Step::Dense { done: 1, total: 2 })),
         JobEvent::Done(JobDone {

@@ -15,6 +15,8 @@ use crate::blobs::BlobKey;
 pub(crate) enum JobEvent {
     /// A worker has started it.
     Accepted,
+    /// It waits again: its worker has failed, or it made way for others.
+    Waiting,
     Progress(JobProgress),
     Done(JobDone),
     Failed(JobFailure),

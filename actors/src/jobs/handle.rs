@@ -72,7 +72,7 @@ impl JobHandle {
             match self.next().await {
                 Some(JobEvent::Done(done)) => return Ok(done),
                 Some(JobEvent::Failed(failure)) => return Err(failure),
-                Some(JobEvent::Accepted | JobEvent::Progress(_)) => {}
+                Some(JobEvent::Accepted | JobEvent::Waiting | JobEvent::Progress(_)) => {}
                 None => return Err(JobFailure::Cancelled),
             }
         }

@@ -1,7 +1,7 @@
 //! Jobs that one worker does together.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::job::Job;
 use super::queue::Queue;
@@ -51,10 +51,10 @@ impl Batch {
         self.jobs().map(|job| job.spec.frames.len()).sum()
     }
 
-    /// The job, if it may make way for others after running for so long.
-    pub fn may_make_way(&self, busy: Duration) -> Option<&Job> {
+    /// The job, if it may make way for others now.
+    pub fn may_make_way(&self) -> Option<&Job> {
         let job = Some(&self.first).filter(|_| self.others.is_empty());
-        job.filter(|job| job.turn.may_end(&job.spec, busy))
+        job.filter(|job| job.turn.may_end(&job.spec))
     }
 
     /// Counts an attempt of each job.
@@ -79,7 +79,7 @@ impl Batch {
             .map(|job| TaskJob {
                 spec: job.spec.clone(),
                 reporter: job.sender().reporter().clone(),
-                turn_over: job.turn.over().clone(),
+                turn: job.turn.clock().clone(),
                 queued: job.submitted.elapsed().as_secs_f64(),
             })
             .collect()

@@ -135,7 +135,9 @@ impl Queue {
 
     /// Whether one of the jobs that fit would be taken before a job that runs, if that waited again.
     pub fn precedes(&self, running: &Job, now: Instant, fits: impl Fn(&Job) -> bool) -> bool {
-        let rank = self.rank(running, now);
+        let (priority, client, session) = self.rank(running, now);
+        // It has had a turn, even if that is forgotten.
+        let rank = (priority, client.or(Some(0)), session.or(Some(0)));
         let mut waiting = self.jobs.iter();
         waiting.any(|job| !job.is_cancelled() && fits(job) && self.rank(job, now) < rank)
     }

@@ -203,7 +203,7 @@ impl Slot {
     /// The job that it runs, if that may make way for others now.
     pub fn may_make_way(&self) -> Option<&Job> {
         match &self.phase {
-            Phase::Busy(batch, since) => batch.may_make_way(since.elapsed()),
+            Phase::Busy(batch, _) => batch.may_make_way(),
             _ => None,
         }
     }

@@ -17,7 +17,7 @@ use super::{DeviceMemory, EncodedFrames, PoolArgs, PoolMessage};
 use crate::blobs::{Blobs, remove_in_background};
 use crate::error_kind::ErrorKind;
 use crate::errors::RestartError;
-use crate::jobs::{DispatcherStatus, JobDone, JobFailure};
+use crate::jobs::{DispatcherStatus, JobDone, JobEvent, JobFailure};
 use crate::mailbox::{Mailbox, answer};
 use crate::metrics::Metrics;
 use crate::report::ActorReport;
@@ -151,7 +151,7 @@ impl State {
 
     /// The next job, of a client for whom not too many run.
     fn take(&mut self, now: Instant) -> Option<Job> {
-        let fits = fits(&self.slots, self.settings.max_jobs_of_creator);
+        let fits = fits(self.slots.iter(), self.settings.max_jobs_of_creator);
         self.queue.take(now, fits)
     }
 
@@ -161,16 +161,23 @@ impl State {
         if self.slots.iter().any(|slot| slot.is_idle()) {
             return;
         }
-        let long: Vec<_> = self.slots.iter().filter_map(Slot::may_make_way).collect();
-        if long.iter().any(|job| job.turn.is_over()) {
+        let long = self.slots.iter().enumerate();
+        let long: Vec<_> = long
+            .filter_map(|(index, slot)| Some((index, slot.may_make_way()?)))
+            .collect();
+        if long.iter().any(|(_, job)| job.turn.is_over()) {
             return;
         }
         let now = Instant::now();
-        let due = |job: &&&Job| {
-            let fits = fits(&self.slots, self.settings.max_jobs_of_creator);
+        let due = |(index, job): &&(usize, &Job)| {
+            // As if it had made way.
+            let others = self.slots.iter().enumerate();
+            let others = others.filter(|(other, _)| other != index);
+            let others = others.map(|(_, slot)| slot);
+            let fits = fits(others, self.settings.max_jobs_of_creator);
             self.queue.precedes(job, now, fits)
         };
-        if let Some(job) = long.iter().find(due) {
+        if let Some((_, job)) = long.iter().find(due) {
             tracing::info!(
                 session_id = %job.spec.session,
                 frames = job.spec.frames.len(),
@@ -218,7 +225,15 @@ impl State {
             return self.end(job, Err(JobFailure::ShuttingDown));
         }
         job.attempts = job.attempts.saturating_sub(1);
-        job.turn = job.turn.next();
+        self.wait_again(job);
+    }
+
+    /// Puts a job back that a worker had started.
+    fn wait_again(&mut self, mut job: Job) {
+        if job.turn.is_over() {
+            job.turn = job.turn.next();
+        }
+        job.sender().reporter().report(JobEvent::Waiting);
         self.queue.put_back(job);
     }
 
@@ -274,7 +289,7 @@ impl State {
 
     fn retry(&mut self, job: Job, reason: &str) {
         if job.attempts < MAX_ATTEMPTS {
-            self.queue.put_back(job);
+            self.wait_again(job);
         } else {
             self.end(job, Err(JobFailure::WorkerDied(reason.to_owned())));
         }
@@ -383,12 +398,16 @@ impl State {
     }
 }
 
-/// Whether a job's client has fewer jobs that run than it may have.
-fn fits(slots: &[Slot], limit: Option<usize>) -> impl Fn(&Job) -> bool {
+/// Whether a job's client has fewer jobs that run in these slots than it may have.
+fn fits<'a>(
+    slots: impl Iterator<Item = &'a Slot> + Clone,
+    limit: Option<usize>,
+) -> impl Fn(&Job) -> bool {
     move |job| {
         let limited = job.spec.creator.as_ref().zip(limit);
         limited.is_none_or(|(creator, limit)| {
-            slots.iter().filter(|slot| slot.works_for(creator)).count() < limit
+            let mine = slots.clone().filter(|slot| slot.works_for(creator));
+            mine.count() < limit
         })
     }
 }

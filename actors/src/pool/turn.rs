@@ -1,6 +1,7 @@
 //! How long a job may have a worker while others wait.
 
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -13,8 +14,16 @@ const SHORT: usize = 24;
 /// A long job's turn. After it the job makes way if another one is due; it begins again later, with
 /// twice the time, so that it comes to its end however many wait.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(crate) struct Turn {
     length: Duration,
+    clock: TurnClock,
+}
+
+/// The part of a turn that the worker's thread has. Clones belong to the same turn.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TurnClock {
+    /// When the job began to compute: waiting for memory is no part of its turn.
+    began: Arc<OnceLock<Instant>>,
     /// Cancelled when the job is to make way.
     over: CancellationToken,
 }
@@ -23,30 +32,44 @@ impl Turn {
     pub fn new(length: Duration) -> Self {
         Self {
             length,
-            over: CancellationToken::new(),
+            clock: TurnClock::default(),
         }
     }
 
-    /// Whether a job that has run for so long may be told to make way.
-    pub fn may_end(&self, spec: &JobSpec, busy: Duration) -> bool {
-        spec.kind != JobKind::Encode && spec.frames.len() > SHORT && busy >= self.length
+    /// Whether the job may be told to make way now.
+    pub fn may_end(&self, spec: &JobSpec) -> bool {
+        let is_long = spec.kind != JobKind::Encode && spec.frames.len() > SHORT;
+        let began = self.clock.began.get();
+        is_long && began.is_some_and(|began| began.elapsed() >= self.length)
     }
 
+    /// Tells the job to make way.
     pub fn end(&self) {
-        self.over.cancel();
+        self.clock.over.cancel();
     }
 
     pub fn is_over(&self) -> bool {
-        self.over.is_cancelled()
+        self.clock.over.is_cancelled()
     }
 
-    /// Is cancelled when the job is to make way.
-    pub fn over(&self) -> &CancellationToken {
-        &self.over
+    pub fn clock(&self) -> &TurnClock {
+        &self.clock
     }
 
     /// The turn after this one.
     pub fn next(&self) -> Self {
         Self::new(self.length.saturating_mul(2))
+    }
+}
+
+impl TurnClock {
+    /// The job begins to compute.
+    pub fn begin(&self) {
+        self.began.get_or_init(Instant::now);
+    }
+
+    /// Is cancelled when the job is to make way.
+    pub fn over(&self) -> &CancellationToken {
+        &self.over
     }
 }

@@ -41,7 +41,7 @@ pub(super) struct Adjusting {
 struct Running {
     number: u64,
     priority: JobPriority,
-    /// Whether a worker has started it.
+    /// Whether a worker has started it, and it does not wait again.
     accepted: bool,
     /// Placed frames and chunks of the map.
     placed: usize,
@@ -136,7 +136,9 @@ impl Adjusting {
             _cancel: job.cancel_guard(),
         });
         let mailbox = self.context.mailbox.clone();
-        let accepted = move || mailbox.notify(SessionMessage::AdjustmentAccepted { number });
+        let accepted = move |accepted| {
+            mailbox.notify(SessionMessage::AdjustmentAccepted { number, accepted });
+        };
         let work = work.corrections(job, accepted);
         self.context
             .mailbox
@@ -146,10 +148,12 @@ impl Adjusting {
             });
     }
 
-    /// A worker has started an adjustment.
-    pub fn accepted(&mut self, number: u64) {
-        if let Some(running) = &mut self.running {
-            running.accepted |= running.number == number;
+    /// A worker has started an adjustment, or it waits again.
+    pub fn accepted(&mut self, number: u64, accepted: bool) {
+        if let Some(running) = &mut self.running
+            && running.number == number
+        {
+            running.accepted = accepted;
         }
     }
 
@@ -237,11 +241,12 @@ impl Work {
     async fn corrections(
         self,
         mut job: JobHandle,
-        accepted: impl Fn(),
+        accepted: impl Fn(bool),
     ) -> Result<Corrections, JobFailure> {
         loop {
             match job.next().await {
-                Some(JobEvent::Accepted) => accepted(),
+                Some(JobEvent::Accepted) => accepted(true),
+                Some(JobEvent::Waiting) => accepted(false),
                 Some(JobEvent::Progress(_)) => {}
                 Some(JobEvent::Done(done)) => {
                     let mut corrections = Corrections::default();

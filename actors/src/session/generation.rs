@@ -218,6 +218,7 @@ pub(super) async fn follow(
     loop {
         match job.next().await {
             Some(JobEvent::Accepted) => report(progress::accepted()),
+            Some(JobEvent::Waiting) => report(progress::waiting()),
             Some(JobEvent::Progress(step)) => report(progress::of_job(step)),
             Some(JobEvent::Done(done)) => return Ok(done),
             Some(JobEvent::Failed(JobFailure::Shortage(shortage))) => {

@@ -45,7 +45,7 @@ struct RunningWindow {
     priority: JobPriority,
     /// New frames.
     frames: usize,
-    /// Whether a worker has started it.
+    /// Whether a worker has started it, and it does not wait again.
     accepted: bool,
     /// Share of the window that is done.
     fraction: f32,
@@ -312,7 +312,7 @@ impl Mapping {
         if let Some(running) = &mut self.running
             && running.number == number
         {
-            running.accepted |= progress.fraction > 0.0 || progress.stage > Stage::LoadingModel;
+            running.accepted = progress.fraction > 0.0 || progress.stage > Stage::LoadingModel;
             running.fraction = running.fraction.max(progress.fraction);
         }
     }

@@ -75,9 +75,10 @@ pub(crate) enum SessionMessage {
         number: u64,
         outcome: Result<WindowOutcome, GenerationError>,
     },
-    /// A worker has started an adjustment of the map.
+    /// A worker has started an adjustment of the map, or it waits again.
     AdjustmentAccepted {
         number: u64,
+        accepted: bool,
     },
     /// An adjustment of the map has ended.
     AdjustmentEnded {

@@ -33,6 +33,8 @@ pub(super) struct Request {
     /// Uploads with a smaller number are part of the request.
     pub before: u64,
     pub asked: Instant,
+    /// The furthest progress that was shown: it may run more than once.
+    shown: (Stage, f32),
 }
 
 impl Request {
@@ -45,6 +47,7 @@ impl Request {
             kind: record.kind,
             before: record.before,
             asked: Instant::now(),
+            shown: (Stage::LoadingModel, 0.0),
         }
     }
 }
@@ -60,9 +63,6 @@ pub(crate) enum RequestKind {
 struct Running {
     request: Request,
     number: u64,
-    /// The furthest stage and fraction that were shown.
-    stage: Stage,
-    fraction: f32,
     /// Cancels the job when it is dropped.
     _cancel: Option<DropGuard>,
 }
@@ -150,8 +150,6 @@ impl Requests {
         self.running = Some(Running {
             request,
             number: self.next,
-            stage: Stage::LoadingModel,
-            fraction: 0.0,
             _cancel: cancel,
         });
         self.next += 1;
@@ -163,18 +161,19 @@ impl Requests {
         Some((running.number, &running.request))
     }
 
-    /// Progress of the running request. Stage and fraction never decrease,
-    /// also if a job is retried. None for progress of an earlier request.
+    /// Progress of the running request. Stage and fraction never decrease, also if a job is retried, or
+    /// the request is started again. None for progress of an earlier request.
     pub fn progress(&mut self, number: u64, progress: Progress) -> Option<Progress> {
         let running = self.running.as_mut()?;
         if running.number != number {
             return None;
         }
-        running.stage = running.stage.max(progress.stage);
-        running.fraction = running.fraction.max(progress.fraction);
+        let (stage, fraction) = running.request.shown;
+        let (stage, fraction) = (stage.max(progress.stage), fraction.max(progress.fraction));
+        running.request.shown = (stage, fraction);
         Some(Progress {
-            stage: running.stage,
-            fraction: running.fraction,
+            stage,
+            fraction,
             message: progress.message,
         })
     }

@@ -223,7 +223,9 @@ impl State {
             SessionMessage::WindowEnded { number, outcome } => {
                 self.window_ended(number, outcome);
             }
-            SessionMessage::AdjustmentAccepted { number } => self.adjusting.accepted(number),
+            SessionMessage::AdjustmentAccepted { number, accepted } => {
+                self.adjusting.accepted(number, accepted);
+            }
             SessionMessage::AdjustmentEnded { number, outcome } => {
                 self.adjustment_ended(number, outcome);
             }

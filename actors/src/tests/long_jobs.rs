@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use super::FakeModel;
 use super::contract::Local;
 use crate::ids::SessionId;
 use crate::jobs::contract::{self, spec};
-use crate::jobs::{JobFailure, JobHandle, JobKind, JobSpec};
+use crate::jobs::{JobEvent, JobFailure, JobHandle, JobKind, JobSpec};
 
 /// Numbers of frames of a job that may be told to make way.
 const LONG: [u64; 25] = [1; 25];
@@ -57,6 +59,43 @@ async fn a_divisible_job_is_given_back() {
         .await
         .expect("the long one makes way");
     assert_eq!(contract::end(running).await, Err(JobFailure::MadeWay));
+}
+
+#[tokio::test]
+async fn its_submitter_is_told_that_it_waits_again() {
+    let (local, endless) = local(1).await;
+    let (long, short) = (local.subject.session(1), local.subject.session(1));
+    let mut running = submit(&local, long, false);
+    contract::until(|| endless.load(Ordering::SeqCst) == 0).await;
+    let waiting = local.subject.submit(short, JobKind::Reconstruct, &[1]);
+    contract::end(waiting)
+        .await
+        .expect("the long one makes way");
+    let mut events = Vec::new();
+    while let Some(event) = running.next().await {
+        events.push(event);
+    }
+    let again = events.iter().position(|event| *event == JobEvent::Waiting);
+    let again = again.expect("it waits again");
+    assert!(events[..again].contains(&JobEvent::Accepted));
+    assert!(events[again..].contains(&JobEvent::Accepted));
+}
+
+#[tokio::test]
+async fn a_worker_that_is_lost_while_its_job_makes_way_costs_one_attempt() {
+    let (local, endless) = local(1).await;
+    let (long, short) = (local.subject.session(1), local.subject.session(1));
+    let running = submit(&local, long, false);
+    contract::until(|| endless.load(Ordering::SeqCst) == 0).await;
+    let (reply, restarted) = oneshot::channel();
+    local.dispatcher.restart_worker(0, reply);
+    let waiting = local.subject.submit(short, JobKind::Reconstruct, &[1]);
+    restarted
+        .await
+        .expect("the pool lives")
+        .expect("it is the first restart");
+    contract::end(waiting).await.expect("it has its turn");
+    contract::end(running).await.expect("it is done afterwards");
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use self::watch::Watch;
 use super::device_memory::Promise;
+use super::turn::TurnClock;
 use super::{DeviceMemory, EncodedFrames};
 use crate::blobs::{BlobKey, BlobName, Blobs, remove_in_background};
 use crate::error_kind::ErrorKind;
@@ -50,8 +51,7 @@ pub(crate) struct Task {
 pub(crate) struct TaskJob {
     pub spec: Arc<JobSpec>,
     pub reporter: JobReporter,
-    /// Cancelled when it is to make way for others.
-    pub turn_over: CancellationToken,
+    pub turn: TurnClock,
     /// How long it waited for the worker, in seconds.
     pub queued: f64,
 }
@@ -112,7 +112,7 @@ impl Task {
             [job] => Some(Watch::start(
                 job.reporter.cancelled().clone(),
                 abandoned.clone(),
-                job.turn_over.clone(),
+                job.turn.over().clone(),
             )),
             _ => None,
         };
@@ -179,7 +179,7 @@ impl TaskJob {
         let ended = [
             self.reporter.cancelled(),
             &context.abandoned,
-            &self.turn_over,
+            self.turn.over(),
         ];
         if ended.into_iter().any(CancellationToken::is_cancelled) {
             Err(JobFailure::Cancelled)
@@ -215,7 +215,7 @@ impl TaskJob {
         }
     }
 
-    /// Waits until the job is promised the memory that it needs.
+    /// Waits until the job is promised the memory that it needs. Its turn begins then.
     fn promise(
         &self,
         model: &dyn Model,
@@ -223,7 +223,9 @@ impl TaskJob {
         work: Workload,
     ) -> Result<Promise, JobFailure> {
         let wanted = || self.check(context).is_ok();
-        Ok(context.memory.take(model, work, wanted)?)
+        let promise = context.memory.take(model, work, wanted)?;
+        self.turn.begin();
+        Ok(promise)
     }
 
     fn reconstruct(&self, model: &dyn Model, context: &TaskContext) -> Result<JobDone, Stopped> {
