@@ -40,7 +40,7 @@ struct Turns<K> {
 /// A job that was not accepted, and why.
 #[derive(Debug)]
 pub(super) struct Refused {
-    pub job: Job,
+    pub job: Box<Job>,
     pub failure: JobFailure,
 }
 
@@ -82,7 +82,10 @@ impl Queue {
             self.jobs.push(job);
             return Ok(());
         };
-        Err(Refused { job, failure })
+        Err(Refused {
+            job: Box::new(job),
+            failure,
+        })
     }
 
     /// Length of the queue up to which a job is accepted. Work ahead of time leaves room for what

@@ -113,11 +113,14 @@ impl State {
             self.no_worker()
         };
         let accepted = match refusal {
-            Some(failure) => Err(Refused { job, failure }),
+            Some(failure) => Err(Refused {
+                job: Box::new(job),
+                failure,
+            }),
             None => self.queue.push(job),
         };
         if let Err(Refused { job, failure }) = accepted {
-            self.end(job, Err(failure));
+            self.end(*job, Err(failure));
         }
     }
 
