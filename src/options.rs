@@ -234,8 +234,8 @@ pub struct ServeOptions {
           value_parser = seconds)]
     pub job_timeout: Duration,
 
-    /// Seconds that a job of more than 24 images may keep a worker while others wait; then it makes way,
-    /// and begins again later with twice the time.
+    /// Seconds that a job of more than 24 images may keep a worker while others wait. Then it makes way: it
+    /// begins again later with twice the time, or a final result comes from the map.
     #[arg(long, env = "POINTSTREAM_LONG_TURN", value_name = "SECONDS", default_value = "5",
           value_parser = seconds)]
     pub long_turn: Duration,

@@ -230,29 +230,6 @@ class StuckModel(FlatModel):
         return fused
 
 
-class EndlessModel(FlatModel):
-    """A run of more than two frames goes on until it is stopped."""
-
-    stop: Tensor | None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stop = None
-
-    @torch.jit.export
-    def watch(self, flag: Tensor) -> Tensor:
-        """Keep the flag."""
-        self.stop = flag
-        return flag
-
-    @torch.jit.export
-    def relate(self, features: Tensor, size: Tensor) -> Tensor:
-        """The state of a frame is its image."""
-        while features.size(0) > 2:
-            check(self.stop)
-        return features
-
-
 class ExtendingModel(FlatModel):
     """Places new frames among placed ones. The content of a frame decides where it is.
 
@@ -335,12 +312,13 @@ class ExtendingModel(FlatModel):
 
 
 class LongModel(ExtendingModel):
-    """A run of more than 24 frames goes on until it is stopped."""
+    """A run of more frames than `most` goes on until it is stopped."""
 
     stop: Tensor | None
 
-    def __init__(self, products: int) -> None:
-        super().__init__(products)
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
         self.stop = None
 
     @torch.jit.export
@@ -352,7 +330,7 @@ class LongModel(ExtendingModel):
     @torch.jit.export
     def relate(self, features: Tensor, size: Tensor) -> Tensor:
         """The state of a frame is its image and a channel for its given camera."""
-        while features.size(0) > 24:
+        while features.size(0) > self.most:
             check(self.stop)
         return torch.nn.functional.pad(features, [0, 0, 0, 0, 0, 1])
 
@@ -556,8 +534,6 @@ def write_all(folder: Path) -> None:
     reporting = dataclasses.replace(METADATA, name="reporting", report=True)
     for name, model in (("reporting", ReportingModel()), ("misreporting", MisreportingModel())):
         save_archive(torch.jit.script(model.eval()), reporting, folder / f"{name}.pt")
-    endless = dataclasses.replace(METADATA, name="endless", watch=True)
-    save_archive(torch.jit.script(EndlessModel().eval()), endless, folder / "endless.pt")
     stuck = dataclasses.replace(METADATA, name="stuck")
     save_archive(torch.jit.script(StuckModel().eval()), stuck, folder / "stuck.pt")
     distorted = dataclasses.replace(METADATA, name="distorted", align=True, distortion=True)
@@ -566,8 +542,9 @@ def write_all(folder: Path) -> None:
     for name, products in (("extending", 0), ("slow_extending", SLOW_PRODUCTS)):
         model = torch.jit.script(ExtendingModel(products).eval())
         save_archive(model, extending, folder / f"{name}.pt")
-    long = dataclasses.replace(extending, name="long", watch=True)
-    save_archive(torch.jit.script(LongModel(0).eval()), long, folder / "long.pt")
+    for name, most in (("endless", 2), ("long", 24)):
+        long = dataclasses.replace(extending, name=name, watch=True)
+        save_archive(torch.jit.script(LongModel(most).eval()), long, folder / f"{name}.pt")
     described = dataclasses.replace(extending, name="overlapping", describe=True)
     save_archive(torch.jit.script(OverlappingModel().eval()), described, folder / "overlapping.pt")
     adjusting = dataclasses.replace(extending, name="adjusting", adjust=True)

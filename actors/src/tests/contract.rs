@@ -94,13 +94,13 @@ impl Local {
 }
 
 /// Controls a model whose calls of `encode` wait until `hold` is dropped.
-struct Held {
-    hold: Sender<()>,
+pub(super) struct Held {
+    pub hold: Sender<()>,
     entered: UnboundedReceiver<usize>,
 }
 
 impl Held {
-    fn model() -> (FakeModel, Self) {
+    pub fn model() -> (FakeModel, Self) {
         let (hold, gate) = mpsc::channel();
         let (sender, entered) = unbounded_channel();
         let model = FakeModel {
@@ -113,7 +113,7 @@ impl Held {
     }
 
     /// Waits until a call has begun. Returns its number of frames.
-    async fn running(&mut self) -> usize {
+    pub async fn running(&mut self) -> usize {
         self.entered.recv().await.expect("the model lives")
     }
 }

@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use prometheus::TextEncoder;
 use tokio::sync::oneshot;
 
 use super::FakeModel;
-use super::contract::Local;
+use super::contract::{Held, Local};
 use crate::ids::SessionId;
 use crate::jobs::contract::{self, spec};
 use crate::jobs::{JobEvent, JobFailure, JobHandle, JobKind, JobSpec};
 
 /// Numbers of frames of a job that may be told to make way.
 const LONG: [u64; 25] = [1; 25];
+
+const TURN: Duration = Duration::from_millis(50);
 
 /// One worker, whose next runs go on until they are stopped.
 async fn local(endless: u32) -> (Local, Arc<AtomicU32>) {
@@ -22,8 +25,7 @@ async fn local(endless: u32) -> (Local, Arc<AtomicU32>) {
         ..FakeModel::new()
     };
     let left = model.endless.clone();
-    let turn = Duration::from_millis(50);
-    let local = Local::with(model, |settings| settings.long_turn = turn).await;
+    let local = Local::with(model, |settings| settings.long_turn = TURN).await;
     (local, left)
 }
 
@@ -32,6 +34,17 @@ fn submit(local: &Local, session: SessionId, divisible: bool) -> JobHandle {
         divisible,
         ..spec(session, JobKind::Reconstruct, &LONG)
     })
+}
+
+/// How often jobs have made way.
+fn made_way(local: &Local) -> u32 {
+    let families = local.metrics.registry().gather();
+    let text = TextEncoder::new().encode_to_string(&families);
+    let text = text.expect("valid metrics");
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix("pointstream_jobs_made_way_total "));
+    value.expect("it is counted").parse().expect("a number")
 }
 
 #[tokio::test]
@@ -46,6 +59,7 @@ async fn a_long_job_makes_way_and_begins_again() {
         .expect("the long one makes way");
     contract::end(running).await.expect("it is done afterwards");
     assert_eq!(local.metrics.totals().worker_restarts, 0);
+    assert_eq!(made_way(&local), 1);
 }
 
 #[tokio::test]
@@ -82,20 +96,27 @@ async fn its_submitter_is_told_that_it_waits_again() {
 }
 
 #[tokio::test]
-async fn a_worker_that_is_lost_while_its_job_makes_way_costs_one_attempt() {
-    let (local, endless) = local(1).await;
+async fn a_job_whose_worker_is_lost_while_it_makes_way_has_a_whole_turn_again() {
+    // It does not look at the flag that ends it.
+    let (model, mut held) = Held::model();
+    let local = Local::with(model, |settings| settings.long_turn = TURN).await;
     let (long, short) = (local.subject.session(1), local.subject.session(1));
     let running = submit(&local, long, false);
-    contract::until(|| endless.load(Ordering::SeqCst) == 0).await;
+    held.running().await;
+    let waiting = local.subject.submit(short, JobKind::Reconstruct, &[1]);
+    // The pool looks once a second.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
     let (reply, restarted) = oneshot::channel();
     local.dispatcher.restart_worker(0, reply);
-    let waiting = local.subject.submit(short, JobKind::Reconstruct, &[1]);
     restarted
         .await
         .expect("the pool lives")
         .expect("it is the first restart");
+    drop(held.hold);
     contract::end(waiting).await.expect("it has its turn");
     contract::end(running).await.expect("it is done afterwards");
+    // A turn that is over already would end at once.
+    assert_eq!(made_way(&local), 0);
 }
 
 #[tokio::test]
