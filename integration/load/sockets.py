@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 MASK = b"\x12\x34\x56\x78"
 TEXT = 0x81
 CLOSE = 0x88
+PING_FRAME, PONG_FRAME = 0x89, 0x8A
 SHORT, LONG = 126, 127
 CONNECTING = 32
 """Handshakes of a process at the same time."""
@@ -66,23 +67,27 @@ class Socket(asyncio.Protocol):
                 self.transport.abort()
                 return
             self.open, self.buffer = True, rest
-        while (message := self._next()) is not None:
-            if self.waiting:
-                self.waiting.popleft().set_result(message)
+        while (received := self._next()) is not None:
+            opcode, payload = received
+            if opcode == PING_FRAME:
+                # The server drops a client that does not answer.
+                self.transport.write(frame(payload, PONG_FRAME))
+            elif opcode == TEXT and self.waiting:
+                self.waiting.popleft().set_result(payload.decode(errors="replace"))
 
-    def _next(self) -> str | None:
-        """The next whole frame; the server's answers to pings and images are one frame."""
+    def _next(self) -> tuple[int, bytes] | None:
+        """The first byte and the payload of the next whole frame. No answer has more than one."""
         if len(self.buffer) < 2:
             return None
-        size, begin = self.buffer[1], 2
+        opcode, size, begin = self.buffer[0], self.buffer[1], 2
         if size == SHORT:
             begin = 4
             size = int.from_bytes(self.buffer[2:4], "big")
         if len(self.buffer) < begin + size:
             return None
-        message = self.buffer[begin : begin + size]
+        payload = self.buffer[begin : begin + size]
         self.buffer = self.buffer[begin + size :]
-        return message.decode(errors="replace")
+        return opcode, payload
 
     def connection_lost(self, error: Exception | None) -> None:
         self.ended = True
