@@ -122,6 +122,47 @@ async fn a_damaged_session_is_named() {
 }
 
 #[tokio::test]
+async fn what_is_not_damaged_is_not_called_so() {
+    let (folder, session) = stored().await;
+    let sessions = folder.path().join("sessions");
+    // Created, and never acknowledged.
+    let bare = "11111111-2222-4333-8444-555555555555";
+    fs::create_dir(sessions.join(bare)).expect("created");
+    let cut_off = sessions.join(format!("{bare}.x.import"));
+    fs::create_dir(&cut_off).expect("created");
+    let checked = data(&[path("check"), folder.path()]).await.done();
+    assert!(checked.contains(&format!("{bare}: has ended")), "{checked}");
+    assert!(checked.contains("an import that was cut off"), "{checked}");
+    let archive_path = folder.path().join("session.tar");
+    let exported = data(&[path("export"), folder.path(), path(bare), &archive_path]).await;
+    exported.refused(&["has ended"]);
+    data(&[path("export"), folder.path(), path(&session), &archive_path])
+        .await
+        .done();
+    fs::remove_dir_all(sessions.join(&session)).expect("there");
+    data(&[path("import"), folder.path(), &archive_path])
+        .await
+        .done();
+    assert!(!cut_off.exists());
+
+    // Where SQLite has the number of the application's format.
+    let journal = sessions.join(&session).join("journal.sqlite");
+    let mut content = fs::read(&journal).expect("there");
+    content[60..64].copy_from_slice(&1000_u32.to_be_bytes());
+    fs::write(&journal, content).expect("written");
+    let checked = data(&[path("check"), folder.path()]).await;
+    checked.refused(&["1 of the sessions cannot be read now"]);
+    let server = Server::start_in(folder, &[]).await;
+    let folder = server.kill();
+    assert!(
+        sessions.join(&session).is_dir(),
+        "it waits for a newer program"
+    );
+    assert!(!sessions.join(bare).exists());
+    drop(folder);
+}
+
+#[tokio::test]
 async fn an_archive_of_something_else_is_refused() {
     let (folder, _) = stored().await;
     let archive_path = folder.path().join("other.tar");

@@ -1,6 +1,6 @@
 //! Data directories of other formats: those of earlier ones are opened, those of later ones are left alone.
 //!
-//! `integration/frozen/*.tar` are directories that programs have left, one for each format.
+//! `integration/frozen/*.tar` are directories that programs have left, two for each format.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,22 +16,27 @@ use crate::support::server::{Server, new_data_dir, refused_start, session_files}
 /// Where SQLite has the version that a program gave its file (<https://www.sqlite.org/fileformat.html>).
 const VERSION: std::ops::Range<usize> = 60..64;
 
-/// The frozen directories, the one of the newest format last.
-fn frozen() -> Vec<PathBuf> {
+/// The end of the names of directories with a completed map.
+const MAP: &str = "-map";
+
+/// The frozen directories whose names end like this, the one of the newest format last.
+fn frozen(end: &str) -> Vec<PathBuf> {
     let folder = repository().join("integration/frozen");
     let entries = fs::read_dir(folder).expect("it is there");
     let mut found: Vec<_> = entries
         .map(|entry| entry.expect("readable").path())
-        .filter(|path| path.extension().is_some_and(|of| of == "tar"))
+        .filter(|path| number(path, end).is_some())
         .collect();
-    let number = |path: &PathBuf| {
-        let name = path.file_stem().expect("a name").to_string_lossy();
-        let number = name.strip_prefix("format-").expect("its format");
-        number.parse::<u32>().expect("a number")
-    };
-    found.sort_by_key(number);
+    found.sort_by_key(|path| number(path, end));
     assert!(!found.is_empty(), "there is at least one format");
     found
+}
+
+/// The format of a frozen directory whose name ends like this.
+fn number(path: &Path, end: &str) -> Option<u32> {
+    let name = path.file_name()?.to_str()?;
+    let name = name.strip_prefix("format-")?.strip_suffix(".tar")?;
+    name.strip_suffix(end)?.parse().ok()
 }
 
 fn unpacked(archive: &Path) -> TempDir {
@@ -67,7 +72,7 @@ async fn server_on(data: TempDir) -> Server {
 
 #[tokio::test]
 async fn the_data_of_every_earlier_format_is_used() {
-    for path in frozen() {
+    for path in frozen("") {
         let data = unpacked(&path);
         let session = only_session(data.path());
         let server = server_on(data).await;
@@ -104,13 +109,52 @@ async fn the_data_of_every_earlier_format_is_used() {
 }
 
 #[tokio::test]
+async fn the_maps_and_webhooks_of_every_earlier_format_are_used() {
+    for path in frozen(MAP) {
+        let data = unpacked(&path);
+        let session = only_session(data.path());
+        let server = server_on(data).await;
+        let show = format!("/ws/session/{session}");
+        let info = server.info(&session).await;
+        assert_eq!(info["image_count"], 10, "{}: {info}", path.display());
+        let before = server.get(&format!("{show}/result")).await;
+        assert_eq!((before.status, &before.body[..4]), (200, &b"glTF"[..]));
+        let ply = server.get(&format!("{show}/result?format=ply")).await;
+        assert_eq!((ply.status, &ply.body[..3]), (200, &b"ply"[..]));
+
+        let list = server.get("/webhooks/deliveries").await.json();
+        let messages = list["deliveries"].as_array().expect("a list").iter();
+        let events: Vec<_> = messages
+            .filter(|message| message["session_id"] == session.as_str())
+            .map(|message| message["event"].clone())
+            .collect();
+        assert_eq!(events, ["result.made"], "{list}");
+
+        // The map goes on.
+        let reopened = server.post(&format!("{show}/reopen")).await;
+        assert_eq!(reopened.status, 200, "{}", reopened.text());
+        let mut client = Client::connect(&server, &session).await;
+        for index in 0..2 {
+            client
+                .upload(&format!("new-{index}.png"), &photo(index))
+                .await;
+        }
+        client.generate(true).await;
+        let result = client.result("delta").await;
+        assert_eq!(result.metadata()["num_frames"], 12);
+        let deleted = server.delete(&show).await;
+        assert_eq!(deleted.status, 200, "{}", deleted.text());
+    }
+}
+
+#[tokio::test]
 async fn there_is_frozen_data_of_the_format_that_is_written() {
     let mut server = Server::start(&[]).await;
     server.session("").await;
     server.terminate();
     server.ended().await;
     let fresh = server.kill();
-    let newest = frozen().pop().expect("at least one");
+    let newest = frozen("").pop().expect("at least one");
     let known = unpacked(&newest);
     let marker = |data: &TempDir| fs::read_to_string(data.path().join("pointstream-data"));
     let advice =
@@ -119,11 +163,16 @@ async fn there_is_frozen_data_of_the_format_that_is_written() {
     assert_eq!(markers[0], markers[1], "{advice}");
     let versions = [&fresh, &known].map(|data| version(&journal(data.path())));
     assert_eq!(versions[0], versions[1], "{advice}");
+    assert_eq!(
+        number(&newest, ""),
+        frozen(MAP).pop().and_then(|path| number(&path, MAP)),
+        "{advice}"
+    );
 }
 
 #[tokio::test]
 async fn a_session_of_a_later_format_is_left_as_it_is() {
-    let data = unpacked(&frozen().pop().expect("at least one"));
+    let data = unpacked(&frozen("").pop().expect("at least one"));
     let session = only_session(data.path());
     let journal = journal(data.path());
     let before = session_files(data.path());
@@ -162,7 +211,7 @@ async fn a_session_of_a_later_format_is_left_as_it_is() {
 
 #[tokio::test]
 async fn a_data_directory_of_a_later_format_is_refused() {
-    let data = unpacked(&frozen().pop().expect("at least one"));
+    let data = unpacked(&frozen("").pop().expect("at least one"));
     fs::write(data.path().join("pointstream-data"), "99").expect("writable");
     let before = session_files(data.path());
     let folder = data.path().to_str().expect("a plain name");

@@ -99,6 +99,26 @@ async fn other_parameters_need_no_upload() {
 }
 
 #[tokio::test]
+async fn images_that_cannot_be_used_again_are_counted() {
+    let server = Server::start(&[]).await;
+    let mut client = server.client("").await;
+    for index in 0..3 {
+        client.upload(&format!("{index}.png"), &photo(index)).await;
+    }
+    let damaged = server.session_folder(&client.session).join("2.image");
+    let length = std::fs::metadata(&damaged).expect("it is stored").len();
+    let zeros = vec![0; usize::try_from(length).expect("small")];
+    std::fs::write(&damaged, zeros).expect("written");
+    let created = rerun(&server, &client.session, "process_res=112").await;
+    assert_eq!(created["image_count"], 2);
+    assert_eq!(created["images_left_out"], 1);
+    let session = created["session_id"].as_str().expect("an identifier");
+    assert_eq!(server.info(session).await["image_count"], 2);
+    let created = rerun(&server, &client.session, "num_max_points=50").await;
+    assert_eq!(created["images_left_out"], 0, "its frame is still there");
+}
+
+#[tokio::test]
 async fn a_request_waits_for_the_images() {
     let server = Server::start(&[]).await;
     let mut client = server.client("").await;

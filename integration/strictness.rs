@@ -4,6 +4,7 @@
 use crate::support::pictures::photo;
 use crate::support::rest::{FORM, form, request_with};
 use crate::support::server::Server;
+use serde_json::json;
 
 #[tokio::test]
 async fn unknown_parameters_are_refused_with_what_is_meant() {
@@ -96,6 +97,14 @@ async fn bodies_that_nobody_reads_are_refused() {
         }
         assert_eq!(send("strict=false", body).await.status, 200, "{body}");
     }
+    // The client would wait for messages in vain.
+    let cut = r#"{"webhook": {"url": "https://example.org/hook"}"#;
+    let reply = send("strict=false", cut).await;
+    assert_eq!(
+        (reply.status, &reply.json()["code"]),
+        (422, &json!("invalid_parameter"))
+    );
+    assert!(reply.detail().contains("webhook"), "{}", reply.detail());
     // Libraries that always send a body send one of these.
     for body in ["", "{}", "null", " \n"] {
         assert_eq!(send("max_images=3", body).await.status, 200, "{body:?}");

@@ -7,11 +7,15 @@ use std::path::{Component, Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use pointstream_actors::{
-    DataFolder, DataFolderError, OutboxCounts, OutboxError, SessionId, StoredSession,
+    DataFolder, DataFolderError, OutboxCounts, OutboxError, SessionId, SessionProblem,
+    StoredSession,
 };
 use thiserror::Error;
 
 use crate::logging::LogOptions;
+
+/// The end of the names of folders into which archives are unpacked.
+const UNFINISHED: &str = ".import";
 
 /// The options of `pointstream data`.
 #[derive(Debug, Args)]
@@ -28,7 +32,7 @@ pub struct DataOptions {
 enum DataCommand {
     /// Reads all sessions of a data directory and checks their files.
     ///
-    /// The exit status is 1 if a session is damaged.
+    /// The exit status is 1 if a session is damaged, or cannot be read by this version.
     Check {
         /// The data directory.
         data_dir: PathBuf,
@@ -62,8 +66,15 @@ pub enum DataError {
     Io { path: PathBuf, source: io::Error },
     #[error("{0} of the sessions are damaged")]
     Damaged(usize),
-    #[error("the session {session} is damaged: {problem}")]
-    Session { session: SessionId, problem: String },
+    #[error("{0} of the sessions cannot be read now")]
+    Unreadable(usize),
+    #[error("the session {session} cannot be used: {problem}")]
+    Session {
+        session: SessionId,
+        problem: SessionProblem,
+    },
+    #[error("the session {0} has ended")]
+    Over(SessionId),
     #[error("the session {0} is there already")]
     Exists(SessionId),
     #[error("{0} is not the archive of one session: {1}")]
@@ -85,13 +96,20 @@ pub fn run(options: DataOptions) -> Result<(), DataError> {
 
 fn check(data_dir: &Path) -> Result<(), DataError> {
     let folder = DataFolder::open(data_dir)?;
-    let mut damaged = 0;
+    let (mut damaged, mut unreadable) = (0, 0);
     for session in folder.sessions().map_err(at(data_dir))? {
         match folder.check(session) {
-            Ok(stored) => say(&describe(&stored)),
-            Err(problem) => {
+            Ok(Some(stored)) => say(&describe(&stored)),
+            Ok(None) => say(&format!(
+                "{session}: has ended; the next server removes its files"
+            )),
+            Err(problem) if problem.is_damage() => {
                 damaged += 1;
                 say(&format!("{session}: damaged: {problem}"));
+            }
+            Err(problem) => {
+                unreadable += 1;
+                say(&format!("{session}: {problem}"));
             }
         }
     }
@@ -99,16 +117,31 @@ fn check(data_dir: &Path) -> Result<(), DataError> {
         damaged += 1;
         say(&format!("{}: set aside by a server", path.display()));
     }
+    let sessions = folder.sessions_folder();
+    for path in unfinished(sessions).map_err(at(sessions))? {
+        say(&format!(
+            "{}: left by an import that was cut off; the next import removes it",
+            path.display()
+        ));
+    }
     if let Some(outbox) = folder.check_outbox()? {
         let OutboxCounts { waiting, finished } = outbox;
         say(&format!(
             "webhooks: {waiting} messages wait, {finished} are delivered or given up"
         ));
     }
-    match damaged {
-        0 => Ok(()),
-        damaged => Err(DataError::Damaged(damaged)),
+    match (damaged, unreadable) {
+        (0, 0) => Ok(()),
+        (0, unreadable) => Err(DataError::Unreadable(unreadable)),
+        (damaged, _) => Err(DataError::Damaged(damaged)),
     }
+}
+
+/// Checks a session that is to go on elsewhere.
+fn sound(folder: &DataFolder, session: SessionId) -> Result<StoredSession, DataError> {
+    let stored = folder.check(session);
+    let stored = stored.map_err(|problem| DataError::Session { session, problem })?;
+    stored.ok_or(DataError::Over(session))
 }
 
 fn describe(stored: &StoredSession) -> String {
@@ -128,8 +161,7 @@ fn describe(stored: &StoredSession) -> String {
 
 fn export(data_dir: &Path, session: SessionId, archive: &Path) -> Result<(), DataError> {
     let folder = DataFolder::open(data_dir)?;
-    let problem = |problem| DataError::Session { session, problem };
-    folder.check(session).map_err(problem)?;
+    sound(&folder, session)?;
     let fail = at(archive);
     // For this user alone, as the data directory is.
     let mut options = File::options();
@@ -157,23 +189,61 @@ fn import(data_dir: &Path, archive: &Path) -> Result<(), DataError> {
     if target.exists() {
         return Err(DataError::Exists(session));
     }
-    let sessions = target.parent().unwrap_or(data_dir);
-    let file = File::open(archive).map_err(at(archive))?;
-    let unpacked = tar::Archive::new(BufReader::new(file)).unpack(sessions);
-    let checked = unpacked.map_err(|error| error.to_string());
-    let checked = checked.and_then(|()| folder.check(session));
-    match checked {
+    let sessions = folder.sessions_folder();
+    for path in unfinished(sessions).map_err(at(sessions))? {
+        fs::remove_dir_all(&path).map_err(at(&path))?;
+    }
+    unpack(archive, session, sessions)?;
+    let kept = sound(&folder, session).and_then(|stored| {
+        // A session of this name may have been here before.
+        folder.forget_webhooks(session)?;
+        Ok(stored)
+    });
+    match kept {
         Ok(stored) => {
-            // A session of this name may have been here before.
-            folder.forget_webhooks(session)?;
             say(&describe(&stored));
             Ok(())
         }
-        Err(problem) => match fs::remove_dir_all(&target) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(&target)(error)),
-            _ => Err(DataError::Session { session, problem }),
-        },
+        Err(problem) => {
+            fs::remove_dir_all(&target).map_err(at(&target))?;
+            Err(problem)
+        }
     }
+}
+
+/// Unpacks an archive of one session into the folder of the sessions: whole and on the disk, or not at all.
+fn unpack(archive: &Path, session: SessionId, sessions: &Path) -> Result<(), DataError> {
+    // No server looks into it.
+    let staging = tempfile::Builder::new()
+        .prefix(&format!("{session}."))
+        .suffix(UNFINISHED)
+        .tempdir_in(sessions)
+        .map_err(at(sessions))?;
+    let file = File::open(archive).map_err(at(archive))?;
+    tar::Archive::new(BufReader::new(file))
+        .unpack(staging.path())
+        .map_err(at(archive))?;
+    let unpacked = staging.path().join(session.to_string());
+    let moved = sync(&unpacked)
+        .and_then(|()| fs::rename(&unpacked, sessions.join(session.to_string())))
+        .and_then(|()| File::open(sessions)?.sync_all());
+    moved.map_err(at(sessions))
+}
+
+/// Waits until a folder and its files are on the disk.
+fn sync(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        File::open(entry?.path())?.sync_all()?;
+    }
+    File::open(folder)?.sync_all()
+}
+
+/// What is left of imports that were cut off.
+fn unfinished(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+    let entries: io::Result<Vec<_>> = entries.collect();
+    let is_unfinished = |path: &PathBuf| path.to_string_lossy().ends_with(UNFINISHED);
+    Ok(entries?.into_iter().filter(is_unfinished).collect())
 }
 
 /// The session of an archive, which has nothing but the files of its folder.

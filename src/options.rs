@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use pointstream_actors::{Courier, DiskLimits, Durability, Settings};
-use pointstream_inference::{ResolvedModel, machine_memory};
+use pointstream_inference::{ResolvedModel, free_memory, machine_memory};
 use pointstream_reconstruction::image::DecodeLimits;
 use pointstream_reconstruction::model::{Device, FramesPerCall};
 
@@ -387,6 +387,7 @@ impl ServeOptions {
             job_memory_bytes: self
                 .job_memory_mb
                 .map_or_else(|| machine_memory().unwrap_or(u64::MAX), mib),
+            free_memory,
             feature_cache_bytes: self.feature_cache_mb.saturating_mul(1 << 20),
             job_timeout: self.job_timeout,
             long_turn: self.long_turn,

@@ -153,6 +153,7 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
     let metrics = ServiceMetrics::new(system.metrics().registry(), system.model())
         .map_err(StartError::from)?;
     let audit = Audit::new(system.metrics().registry()).map_err(StartError::from)?;
+    warn_of_low_rates(&options);
     let rates = Arc::new(Rates::new(&options.rates, metrics.rates.clone()));
     let app = App {
         system,
@@ -240,6 +241,20 @@ fn client_limits(options: &ServeOptions, open_files: Option<OpenFiles>) -> Limit
         all,
         of_address: of_address.unwrap_or(all.div_ceil(DEFAULT_PART_OF_ADDRESS)),
         of_this_machine: of_address.unwrap_or(all),
+    }
+}
+
+/// Tells the operator of rates under which honest clients are cut off now and then.
+fn warn_of_low_rates(options: &ServeOptions) {
+    let message = options.message_limit();
+    for low in options.rates.too_low_for(message) {
+        tracing::warn!(
+            "{} {} is low for messages of up to {message} bytes: sockets that send messages of more than {} \
+             MiB one after another are closed with 1013 now and then; raise it, or lower --max-message-bytes",
+            low.option,
+            low.rate,
+            low.fitting
+        );
     }
 }
 

@@ -13,7 +13,7 @@ use crate::ids::SessionId;
 use crate::journal::{Durability, Journals};
 use crate::metrics::Metrics;
 use crate::outbox::{self, OutboxCounts, OutboxError};
-use crate::session::restore::check;
+use crate::session::restore::{RestoreError, check};
 
 /// A data directory that no server uses. All methods block.
 #[derive(Debug)]
@@ -34,6 +34,18 @@ pub struct StoredSession {
     pub requests: usize,
     pub has_result: bool,
     pub is_completed: bool,
+}
+
+/// Why a stored session cannot be used.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct SessionProblem(#[from] RestoreError);
+
+impl SessionProblem {
+    /// Whether its content is wrong. Otherwise another version of the program, or another time, may read it.
+    pub fn is_damage(&self) -> bool {
+        self.0.is_damage()
+    }
 }
 
 /// A data directory cannot be used by a tool.
@@ -94,21 +106,21 @@ impl DataFolder {
         Ok(found)
     }
 
-    /// Reads a session and checks its files.
+    /// Reads a session and checks its files. `None` if it has ended or was never created: the next server
+    /// removes it.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn check(&self, session: SessionId) -> Result<StoredSession, String> {
-        let ledger = check(&self.journals, self.blobs.as_ref(), session);
-        let ledger = ledger.map_err(|error| error.to_string())?;
-        Ok(StoredSession {
+    pub fn check(&self, session: SessionId) -> Result<Option<StoredSession>, SessionProblem> {
+        let ledger = check(&self.journals, self.blobs.as_ref(), session)?;
+        Ok(ledger.map(|ledger| StoredSession {
             id: session,
             created_at: ledger.created_at(),
             images: ledger.image_count(),
             requests: ledger.requests().len(),
             has_result: ledger.result().is_some(),
             is_completed: ledger.is_completed(),
-        })
+        }))
     }
 
     /// Checks the outbox of webhooks, and counts its messages. `None` if there is none.
@@ -126,6 +138,11 @@ impl DataFolder {
     /// If the outbox cannot be used.
     pub fn forget_webhooks(&self, session: SessionId) -> Result<(), OutboxError> {
         outbox::forget(&self.path, session)
+    }
+
+    /// The folder with the folders of the sessions.
+    pub fn sessions_folder(&self) -> &Path {
+        &self.sessions
     }
 
     /// The folder with the files of a session.

@@ -63,7 +63,7 @@ pub use client_message::{
     BadName, ClientMessage, ClientMessageKind, ImageUpload, MAX_NAME_BYTES, OnCancelled, check_name,
 };
 pub use creator::{Creator, Whose};
-pub use data_folder::{DataFolder, DataFolderError, StoredSession};
+pub use data_folder::{DataFolder, DataFolderError, SessionProblem, StoredSession};
 pub use error_code::ErrorCode;
 pub use error_kind::ErrorKind;
 pub use errors::{

@@ -51,6 +51,8 @@ pub struct Settings {
     pub decode_memory_bytes: usize,
     /// The most memory that jobs of the model on the CPU may take together, in bytes, if it is free.
     pub job_memory_bytes: u64,
+    /// Tells how many bytes of main memory are free, `None` if unknown.
+    pub free_memory: fn() -> Option<u64>,
     /// Frames that a model encodes, or estimates the depth of, in one call.
     pub frames_per_call: FramesPerCall,
     /// Jobs that may wait for a worker, over all sessions.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 /// Where the system mounts control groups.
 const GROUPS: &str = "/sys/fs/cgroup";
 
-/// Free memory in bytes, `None` if unknown.
-pub(crate) fn free() -> Option<u64> {
+/// Free memory of the machine, or of the control group, in bytes; `None` if unknown.
+pub fn free() -> Option<u64> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
     let free = amount(&meminfo, "MemAvailable:")?.checked_mul(1024)?;
     let groups = groups(Path::new(GROUPS), &own_groups());

@@ -14,5 +14,5 @@ mod torchscript;
 
 pub use archive::ResolvedModel;
 pub use devices::resolve_devices;
-pub use host_memory::machine_memory;
+pub use host_memory::{free as free_memory, machine_memory};
 pub use torchscript::TorchScriptModel;

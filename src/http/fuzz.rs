@@ -1,10 +1,17 @@
-//! Fuzzing of what requests say about the files that they want.
+//! Fuzzing of what requests say about the files that they want, and of their bodies.
 
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream;
 use pointstream_fuzzing::{Corpus, fuzz};
 use warp::http::StatusCode;
 use warp::http::header::{HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
 use super::download::{Wanted, decided};
+use super::request_body::webhook_of;
+use crate::api::Query;
 
 /// The bytes that a valid range means, by RFC 9110, section 14.1.2.
 fn meant(range: &str, length: u128) -> Option<(u128, u128)> {
@@ -87,6 +94,38 @@ fn conditions() {
                     assert!(error.detail().contains("has changed"), "{}", error.detail());
                 }
             }
+        }
+    });
+}
+
+#[test]
+fn bodies() {
+    let corpus = Corpus::of([
+        r#"{"webhook": {"url": "https://a.test", "events": ["result.made"]}}"#,
+        r#"{"webhook": null}"#,
+        r#"{"process_res": 504}"#,
+        "null",
+        " ",
+        "[1]",
+    ]);
+    let words = ["\"webhook\"", ":", "{", "}", "null", "\\u0077", "[[[[[[[["];
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    fuzz("bodies of requests", &corpus.with_words(words), |input| {
+        let read = |strict: &str| {
+            let query = Query::from(vec![("strict".to_owned(), strict.to_owned())]);
+            // In two pieces.
+            let (first, second) = input.split_at(input.len() / 2);
+            let pieces = [first, second].map(|piece| Ok(Bytes::copy_from_slice(piece)));
+            let body = stream::iter(pieces).boxed();
+            runtime.block_on(webhook_of(body, &query, Duration::from_secs(60)))
+        };
+        match (read("true"), read("false")) {
+            (Ok(strict), Ok(loose)) => assert_eq!(strict.is_some(), loose.is_some()),
+            (Ok(_), Err(error)) => panic!("only strict=false is refused: {}", error.detail()),
+            (Err(error), _) => assert!(!error.detail().is_empty()),
         }
     });
 }

@@ -112,17 +112,19 @@ impl<'a> Images<'a> {
         }
     }
 
-    /// The next image, or none after the last.
+    /// The next image, or none after the last. Waits first for what was read to be paid, which holds no
+    /// image: the last one is the session's.
     ///
     /// # Errors
     /// [`MultipartError`]; nothing can be read afterwards.
     pub async fn next(&mut self) -> Result<Option<Image<'a>>, MultipartError> {
+        self.progress.pay().await?;
         let next = tokio::time::timeout(self.timeout, self.multipart.next_field());
         let field = next.await.map_err(|_| MultipartError::Stalled)??;
         let Some(field) = field else {
             return Ok(None);
         };
-        self.progress.parsed().await?;
+        self.progress.parsed();
         let known = field.name().is_some_and(|name| FIELDS.contains(&name));
         if !known {
             let shown = field.name().unwrap_or_default().chars().take(100);
@@ -180,7 +182,7 @@ impl Image<'_> {
             false => MultipartError::Stalled,
         })??;
         *waited += since.elapsed();
-        self.progress.parsed().await?;
+        self.progress.parsed();
         Ok(chunk)
     }
 
@@ -270,6 +272,8 @@ struct Progress {
     received: AtomicUsize,
     /// Since it last returned a part or chunk.
     unparsed: AtomicUsize,
+    /// Since they were last paid.
+    unpaid: AtomicUsize,
     pace: Pace,
 }
 
@@ -278,14 +282,19 @@ impl Progress {
         Self {
             received: AtomicUsize::new(0),
             unparsed: AtomicUsize::new(0),
+            unpaid: AtomicUsize::new(0),
             pace,
         }
     }
 
-    /// The parser has returned a part or chunk. Waits until more may be read: not while the parser is
-    /// waited for, since that is the client's time.
-    async fn parsed(&self) -> Result<(), TooFast> {
-        match self.unparsed.swap(0, Ordering::Relaxed) {
+    /// The parser has returned a part or chunk.
+    fn parsed(&self) {
+        self.unparsed.store(0, Ordering::Relaxed);
+    }
+
+    /// Waits until more may be read.
+    async fn pay(&self) -> Result<(), TooFast> {
+        match self.unpaid.swap(0, Ordering::Relaxed) {
             0 => Ok(()),
             bytes => self.pace.after_bytes(bytes).await,
         }
@@ -294,6 +303,7 @@ impl Progress {
     /// The parser gets so many bytes more. Returns how many it has not parsed.
     fn give(&self, bytes: usize) -> usize {
         self.received.fetch_add(bytes, Ordering::Relaxed);
+        self.unpaid.fetch_add(bytes, Ordering::Relaxed);
         self.unparsed.fetch_add(bytes, Ordering::Relaxed) + bytes
     }
 }

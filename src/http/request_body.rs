@@ -32,7 +32,8 @@ pub struct NewSession {
 }
 
 /// Reads the webhook of a body. Anything else in it is refused, unless the client sends `strict=false`;
-/// an empty body, `null` or an empty object says nothing.
+/// an empty body, `null` or an empty object says nothing. A body that cannot be read but seems to have a
+/// webhook is always refused: the client would wait for messages in vain.
 ///
 /// # Errors
 /// 422 that says where parameters belong, or what is wrong with the webhook, and 408 if the body does not
@@ -43,8 +44,17 @@ pub async fn webhook_of(
     timeout: Duration,
 ) -> Result<Option<WantedWebhook>, ApiError> {
     let strict = query.is_strict()?;
-    let mut fields = match fields_of(body, timeout).await? {
+    let text = text_of(body, timeout).await?;
+    let mut fields = match fields_of(&text) {
         Some(fields) => fields,
+        None if text
+            .windows(WEBHOOK.len())
+            .any(|part| part == WEBHOOK.as_bytes()) =>
+        {
+            return Err(ApiError::invalid(format!(
+                "the body seems to have a {WEBHOOK}, but is no JSON object of at most {LOOKED_AT} bytes"
+            )));
+        }
         None if !strict => Map::new(),
         None => return Err(unexpected("", &SESSION_PARAMETERS)),
     };
@@ -65,7 +75,8 @@ pub async fn nothing<P>(request: &Request<P>, body: Body) -> Result<(), ApiError
     if !request.query.is_strict()? {
         return Ok(());
     }
-    match fields_of(body, request.app.options.receive_timeout).await? {
+    let text = text_of(body, request.app.options.receive_timeout).await?;
+    match fields_of(&text) {
         None => Err(unexpected("", &[])),
         Some(fields) => match fields.keys().next() {
             Some(name) => Err(unexpected(name, &[])),
@@ -74,23 +85,28 @@ pub async fn nothing<P>(request: &Request<P>, body: Body) -> Result<(), ApiError
     }
 }
 
-/// The fields of a body, or none if it is no JSON object. An empty body and `null` have no fields.
-async fn fields_of(body: Body, timeout: Duration) -> Result<Option<Map<String, Value>>, ApiError> {
-    let Ok(text) = tokio::time::timeout(timeout, read(body)).await else {
-        return Err(ApiError::new(
+/// The beginning of a body.
+async fn text_of(body: Body, timeout: Duration) -> Result<Vec<u8>, ApiError> {
+    let text = tokio::time::timeout(timeout, read(body)).await;
+    text.map_err(|_| {
+        ApiError::new(
             StatusCode::REQUEST_TIMEOUT,
             ErrorCode::SendsTooSlowly,
             "the body of the request did not come in time; this request needs none",
-        ));
-    };
+        )
+    })
+}
+
+/// The fields of a body, or none if it is no JSON object. An empty body and `null` have no fields.
+fn fields_of(text: &[u8]) -> Option<Map<String, Value>> {
     if text.trim_ascii().is_empty() {
-        return Ok(Some(Map::new()));
+        return Some(Map::new());
     }
-    Ok(match serde_json::from_slice(&text) {
+    match serde_json::from_slice(text) {
         Ok(Value::Null) => Some(Map::new()),
         Ok(Value::Object(fields)) => Some(fields),
         _ => None,
-    })
+    }
 }
 
 async fn read(mut body: Body) -> Vec<u8> {

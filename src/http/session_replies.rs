@@ -86,6 +86,14 @@ pub struct Created<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     webhook: Option<MadeWebhook>,
+    /// Images that the session has of another one; missing unless it is run again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    image_count: Option<u32>,
+    /// Images of the other one that could not be used or stored; missing unless it is run again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    images_left_out: Option<u32>,
 }
 
 impl<'a> Created<'a> {
@@ -102,6 +110,18 @@ impl<'a> Created<'a> {
             max_images: session.config.max_images,
             config: Config::from(&session.config),
             webhook,
+            image_count: None,
+            images_left_out: None,
+        }
+    }
+
+    /// The session has the images of another one, which had so many.
+    pub fn with_images_of_another(self, session: &SessionSummary, images: u32) -> Self {
+        let count = session.image_count;
+        Self {
+            image_count: Some(count),
+            images_left_out: Some(images.saturating_sub(count)),
+            ..self
         }
     }
 }

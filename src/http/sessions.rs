@@ -13,7 +13,7 @@ use super::request_body::{self, NewSession};
 use super::session_replies::{Created, List, Shown};
 use crate::api::{ApiError, ErrorBody, Query, Request, SESSION_PARAMETERS};
 use crate::app::App;
-use crate::auth::{Action, Target};
+use crate::auth::{Action, Secret, Target};
 use crate::webhooks::MadeWebhook;
 
 /// Creates a session.
@@ -47,7 +47,12 @@ async fn try_create(request: &Request, body: Body) -> Result<Json, ApiError> {
     let owned = app.system.create_session(config, creator, webhook).await?;
     let session = owned.handle().summary().await?;
     owned.keep().await?;
-    Ok(created(request, &session, told))
+    let token = announce(request, &session, told.is_some());
+    Ok(warp::reply::json(&Created::new(
+        &session,
+        token.as_ref(),
+        told,
+    )))
 }
 
 /// Creates a session with the images of another one, without an upload. Parameters that are missing
@@ -92,10 +97,13 @@ async fn try_rerun(request: &Request, id: &str, body: Body) -> Result<Json, ApiE
     // If the client disconnects before it knows the session, the session ends.
     let owned = app.system.create_session(config, creator, webhook).await?;
     owned.handle().take_over(&other).await?;
-    let session = owned.handle().summary().await?;
-    owned.keep().await?;
+    // From then on the images count that could be used.
+    let session = owned.keep().await?.summary().await?;
     request.did(Action::SessionRerun, Target::Session(other.id()));
-    Ok(created(request, &session, told))
+    let token = announce(request, &session, told.is_some());
+    let created = Created::new(&session, token.as_ref(), told);
+    let created = created.with_images_of_another(&session, summary.image_count);
+    Ok(warp::reply::json(&created))
 }
 
 /// The webhook that a client wants for its new session, and what the client is told of it.
@@ -109,14 +117,13 @@ async fn webhook(
     made.transpose().map_err(ApiError::from)
 }
 
-/// Tells the client of its new session.
-fn created(request: &Request, session: &SessionSummary, webhook: Option<MadeWebhook>) -> Json {
+/// Notes a new session; returns the token that the client gets for it.
+fn announce(request: &Request, session: &SessionSummary, has_webhook: bool) -> Option<Secret> {
     request.did(Action::SessionCreated, Target::Session(session.id));
-    if webhook.is_some() {
+    if has_webhook {
         request.did(Action::WebhookAdded, Target::Session(session.id));
     }
-    let token = request.app.auth.session_token(&request.caller, session.id);
-    warp::reply::json(&Created::new(session, token.as_ref(), webhook))
+    request.app.auth.session_token(&request.caller, session.id)
 }
 
 /// Shows a session.

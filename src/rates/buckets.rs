@@ -10,12 +10,9 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use thiserror::Error;
 
-use super::Limits;
+use super::{LONGEST_PAUSE, Limits};
 use crate::metrics::RateMetrics;
 
-/// The longest pause before more is read. Shorter than the 20 s after which widespread clients give up a
-/// socket that does not answer their pings.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A body pays for its bytes in parts, of which so many fit the longest pause: that many bodies can wait
 /// for each other.
 const PARTS: u32 = 16;

@@ -141,6 +141,23 @@ mod tests {
     }
 
     #[test]
+    fn rates_that_are_low_for_the_largest_message_are_told() {
+        let low = |arguments: &[&str], message| {
+            let options = rates(arguments).options;
+            let low: Vec<_> = options.too_low_for(message).collect();
+            low
+        };
+        assert_eq!(low(&[], 64 << 20), []);
+        let arguments = ["--max-upload-mb-per-second", "2"];
+        assert_eq!(low(&arguments, 20 << 20), []);
+        let found = low(&arguments, (20 << 20) + 1);
+        assert_eq!((found[0].rate, found[0].fitting), (2.0, 20.0));
+        let arguments = ["--max-upload-mb-per-second-per-token", "1"];
+        let found = low(&arguments, 64 << 20);
+        assert_eq!(found[0].option, arguments[0]);
+    }
+
+    #[test]
     fn this_machine_has_no_limit_among_many_clients() {
         let mut rates = rates(&[]);
         rates.addresses.most = 0;

@@ -10,12 +10,18 @@ mod clients;
 mod pace;
 mod table;
 
+use std::time::Duration;
+
 use clap::Args;
 
 pub use self::buckets::{Buckets, TooFast};
 pub use self::clients::Rates;
 pub use self::pace::Pace;
 use crate::values::above_zero;
+
+/// The longest pause before more is read. Shorter than the 20 s after which widespread clients give up a
+/// socket that does not answer their pings.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// The rates that one client may reach. Without a choice, this machine has no limit: a proxy may be
 /// there.
@@ -66,6 +72,16 @@ pub struct RateOptions {
     pub max_upload_mb_per_second_per_token: Option<f64>,
 }
 
+/// A rate at which the largest message alone takes longer than a socket may wait.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LowRate {
+    pub option: &'static str,
+    /// MiB per second.
+    pub rate: f64,
+    /// The largest message that never has to wait for too long, in MiB.
+    pub fitting: f64,
+}
+
 /// How much of each kind may happen; no limit of those that are missing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Limits {
@@ -94,6 +110,31 @@ impl RateOptions {
             messages_per_second: self.max_messages_per_second,
             mib_per_second: self.max_upload_mb_per_second,
         }
+    }
+
+    /// Rates that are too low for messages of so many bytes. A socket that sends one after another is
+    /// closed now and then, and has to wait before it goes on.
+    pub fn too_low_for(&self, message: usize) -> impl Iterator<Item = LowRate> {
+        let rates = [
+            (
+                "--max-upload-mb-per-second",
+                self.of_address().mib_per_second,
+            ),
+            (
+                "--max-upload-mb-per-second-per-token",
+                self.of_owner().mib_per_second,
+            ),
+        ];
+        let message = message as f64 / f64::from(1 << 20);
+        rates.into_iter().filter_map(move |(option, rate)| {
+            let rate = rate?;
+            let fitting = rate * LONGEST_PAUSE.as_secs_f64();
+            (fitting < message).then_some(LowRate {
+                option,
+                rate,
+                fitting,
+            })
+        })
     }
 
     /// Of the owner of a token. Its requests are counted only by address.

@@ -9,7 +9,7 @@ use clap::Args;
 use pointstream_actors::{
     ConfigLimits, DiskLimits, Durability, ResultFormat, SessionConfig, Settings,
 };
-use pointstream_inference::{ResolvedModel, machine_memory};
+use pointstream_inference::{ResolvedModel, free_memory, machine_memory};
 use pointstream_reconstruction::formats::glb::GlbCompression;
 use pointstream_reconstruction::image::{DecodeLimits, ProcessResMethod};
 use pointstream_reconstruction::model::{Device, FramesPerCall};
@@ -235,6 +235,7 @@ impl ReconstructOptions {
             upload_buffer_bytes: UPLOAD_BYTES,
             decode_memory_bytes: default_decode_memory(machine_memory()),
             job_memory_bytes: machine_memory().unwrap_or(u64::MAX),
+            free_memory,
             feature_cache_bytes: FEATURE_BYTES,
             job_timeout: NO_TIMEOUT,
             // Nobody else waits.

@@ -4,6 +4,8 @@
 mod addresses;
 mod body;
 mod courier;
+#[cfg(test)]
+mod fuzz;
 mod options;
 mod post;
 mod request;

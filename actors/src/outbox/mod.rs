@@ -109,4 +109,6 @@ impl Actor for OutboxActor {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ fn webhook(host: &str) -> Webhook {
     }
 }
 
-fn subscription(session: SessionId, host: &str, owner: &str) -> Subscription {
+pub(super) fn subscription(session: SessionId, host: &str, owner: &str) -> Subscription {
     Subscription {
         session,
         owner: Some(owner.into()),
@@ -30,7 +30,7 @@ fn subscription(session: SessionId, host: &str, owner: &str) -> Subscription {
     }
 }
 
-fn made(session: SessionId, request: u64) -> Event {
+pub(super) fn made(session: SessionId, request: u64) -> Event {
     let content = EventContent::ResultMade {
         request,
         id: None,
@@ -44,7 +44,7 @@ fn made(session: SessionId, request: u64) -> Event {
     }
 }
 
-fn ended(session: SessionId) -> Event {
+pub(super) fn ended(session: SessionId) -> Event {
     let reason = CloseReason::Deleted;
     Event {
         session,

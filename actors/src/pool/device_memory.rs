@@ -27,6 +27,8 @@ pub(crate) struct DeviceMemory {
     changed: Condvar,
     /// The most that jobs on the CPU may take together, in bytes.
     limit: u64,
+    /// Free main memory in bytes, `None` if unknown.
+    free: fn() -> Option<u64>,
     metrics: Arc<Metrics>,
 }
 
@@ -84,13 +86,15 @@ pub(crate) enum NoMemory {
 
 impl DeviceMemory {
     /// `limit` is the most that jobs on the CPU may take together, in bytes.
-    pub fn new(limit: u64, metrics: Arc<Metrics>) -> Arc<Self> {
+    /// `free` tells how many bytes of main memory are free, `None` if unknown.
+    pub fn new(limit: u64, free: fn() -> Option<u64>, metrics: Arc<Metrics>) -> Arc<Self> {
         let bytes = usize::try_from(limit).unwrap_or(usize::MAX);
         metrics.memory.jobs.limit(bytes);
         Arc::new(Self {
             promises: Mutex::default(),
             changed: Condvar::new(),
             limit,
+            free,
             metrics,
         })
     }
@@ -161,7 +165,7 @@ impl DeviceMemory {
         let on_cpu = promises.on(Device::Cpu);
         let for_cloud = match device {
             Device::Cpu => available,
-            Device::Cuda(_) => Some(self.limit.saturating_sub(on_cpu)),
+            Device::Cuda(_) => Some(self.main_memory((self.free)()).saturating_sub(on_cpu)),
         };
         let cloud =
             need_of_cloud(work, for_cloud).map_err(|shortage| NoMemory::of(shortage, on_cpu))?;
@@ -192,21 +196,26 @@ impl DeviceMemory {
     }
 
     /// Bytes that are there for the jobs of a model's device, `None` if unknown.
+    fn available(&self, model: &dyn Model) -> Option<u64> {
+        let free = model.free_memory();
+        match model.device() {
+            Device::Cpu => Some(self.main_memory(free)),
+            Device::Cuda(_) => free,
+        }
+    }
+
+    /// Bytes of main memory that are there for jobs and clouds, if so many are free.
     ///
     /// What a job was promised counts as used from its start on, whether it has taken it or not. Uploads
     /// and decoding have budgets of their own, which may fill while the jobs run.
-    fn available(&self, model: &dyn Model) -> Option<u64> {
-        let free = model.free_memory();
-        if model.device() != Device::Cpu {
-            return free;
-        }
+    fn main_memory(&self, free: Option<u64>) -> u64 {
         let MemoryMetrics {
             uploads, decoding, ..
         } = &self.metrics.memory;
         let uploads = uploads.in_use();
         let beside = uploads.limit.saturating_sub(uploads.used) + decoding.in_use().limit;
         let free = free.map(|free| free.saturating_sub(beside));
-        Some(free.map_or(self.limit, |free| free.min(self.limit)))
+        free.map_or(self.limit, |free| free.min(self.limit))
     }
 
     fn on_cpu(&self, device: Device, count: impl Fn(&BudgetMetrics, usize), bytes: u64) {

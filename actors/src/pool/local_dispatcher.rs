@@ -32,7 +32,8 @@ impl LocalDispatcher {
     pub fn new(settings: Arc<Settings>, blobs: Arc<dyn Blobs>, metrics: Arc<Metrics>) -> Self {
         let features = metrics.memory.features.clone();
         let encoded = EncodedFrames::new(MemoryBudget::new(settings.feature_cache_bytes, features));
-        let memory = DeviceMemory::new(settings.job_memory_bytes, metrics.clone());
+        let limit = settings.job_memory_bytes;
+        let memory = DeviceMemory::new(limit, settings.free_memory, metrics.clone());
         Self {
             args: PoolArgs {
                 settings,

@@ -168,11 +168,14 @@ impl State {
         let long: Vec<_> = long
             .filter_map(|(index, slot)| Some((index, slot.may_make_way()?)))
             .collect();
-        if long.iter().any(|(_, job)| job.turn.is_over()) {
+        if long.iter().any(|(_, job)| job.turn.is_ending()) {
             return;
         }
         let now = Instant::now();
         let due = |(index, job): &&(usize, &Job)| {
+            if job.turn.is_over() {
+                return false;
+            }
             // As if it had made way.
             let others = self.slots.iter().enumerate();
             let others = others.filter(|(other, _)| other != index);

@@ -11,12 +11,18 @@ use crate::jobs::{JobKind, JobSpec};
 /// the service have no longer ones but whole runs and adjustments.
 const SHORT: usize = 24;
 
+/// A job that was told to make way and computes on for longer than this cannot stop. Another one may be told
+/// then.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A long job's turn. After it the job makes way if another one is due; it begins again later, with
 /// twice the time, so that it comes to its end however many wait.
 #[derive(Debug)]
 pub(crate) struct Turn {
     length: Duration,
     clock: TurnClock,
+    /// When the job was told to make way.
+    told: OnceLock<Instant>,
 }
 
 /// The part of a turn that the worker's thread has. Clones belong to the same turn.
@@ -33,6 +39,7 @@ impl Turn {
         Self {
             length,
             clock: TurnClock::default(),
+            told: OnceLock::new(),
         }
     }
 
@@ -45,11 +52,19 @@ impl Turn {
 
     /// Tells the job to make way.
     pub fn end(&self) {
+        self.told.get_or_init(Instant::now);
         self.clock.over.cancel();
     }
 
+    /// Whether the job was told to make way.
     pub fn is_over(&self) -> bool {
         self.clock.over.is_cancelled()
+    }
+
+    /// Whether the job was told to make way, and is about to.
+    pub fn is_ending(&self) -> bool {
+        let told = self.told.get();
+        told.is_some_and(|told| told.elapsed() < STOP_PATIENCE)
     }
 
     pub fn clock(&self) -> &TurnClock {

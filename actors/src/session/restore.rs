@@ -195,16 +195,22 @@ pub(crate) fn events(journals: &Journals, session: SessionId) -> Result<Vec<Even
     Ok(replay(records.all)?.had)
 }
 
-/// Reads what a session has, and checks its files. Nothing is changed. Blocks.
+/// Reads what a session has, and checks its files. `None` if it does not go on. Nothing is changed. Blocks.
 pub(crate) fn check(
     journals: &Journals,
     blobs: &dyn Blobs,
     session: SessionId,
-) -> Result<Ledger, RestoreError> {
-    let (_, records) = journals.open(session)?;
+) -> Result<Option<Ledger>, RestoreError> {
+    let records = match journals.open(session) {
+        Err(JournalError::NoBeginning) if journals.is_bare(session)? => return Ok(None),
+        opened => opened?.1,
+    };
     let Replayed { ledger, map, .. } = replay(records.all)?;
+    if !ledger.is_kept() || ledger.has_ended() {
+        return Ok(None);
+    }
     blobs.check_session(session, &expected_files(&ledger, map.as_deref()))?;
-    Ok(ledger)
+    Ok(Some(ledger))
 }
 
 /// A ledger, and the map that its newest result was made of.

@@ -120,6 +120,33 @@ async fn a_job_whose_worker_is_lost_while_it_makes_way_has_a_whole_turn_again() 
 }
 
 #[tokio::test]
+async fn another_one_makes_way_if_the_first_cannot_stop() {
+    let (model, mut held) = Held::model();
+    let model = FakeModel {
+        endless: Arc::new(AtomicU32::new(1)),
+        ..model
+    };
+    let endless = model.endless.clone();
+    let local = Local::with(model, |settings| {
+        settings.long_turn = TURN;
+        settings.workers_per_device = 2;
+    })
+    .await;
+    let session = || local.subject.session(1);
+    let stuck = submit(&local, session(), false);
+    held.running().await;
+    let running = submit(&local, session(), false);
+    contract::until(|| endless.load(Ordering::SeqCst) == 0).await;
+    let waiting = local.subject.submit(session(), JobKind::Reconstruct, &[1]);
+    contract::end(waiting)
+        .await
+        .expect("the second one makes way");
+    drop(held.hold);
+    contract::end(stuck).await.expect("it is done afterwards");
+    contract::end(running).await.expect("it is done, too");
+}
+
+#[tokio::test]
 async fn a_session_does_not_interrupt_itself() {
     let (local, endless) = local(1).await;
     let (one, other) = (local.subject.session(1), local.subject.session(1));

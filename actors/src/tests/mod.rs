@@ -152,6 +152,7 @@ fn settings(folder: &Path, model: FakeModel, workers: usize) -> Settings {
         upload_buffer_bytes: 8 << 20,
         decode_memory_bytes: 32 << 20,
         job_memory_bytes: u64::MAX,
+        free_memory: || None,
         feature_cache_bytes: 8 << 20,
         job_timeout: Duration::from_secs(60),
         long_turn: Duration::from_secs(60),

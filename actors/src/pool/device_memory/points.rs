@@ -8,6 +8,14 @@ use pointstream_reconstruction::model::Device;
 use super::{CHECK_INTERVAL, DeviceMemory, Promise};
 use crate::jobs::{CloudTooLarge, Held};
 
+/// Why a cloud gets no memory now.
+enum NoPoints {
+    /// Jobs run or come before it.
+    Busy,
+    /// No job runs, and there are only so many bytes.
+    Short { available: u64 },
+}
+
 /// A place among those who wait for memory, given up when it is dropped.
 struct Place {
     memory: Arc<DeviceMemory>,
@@ -21,18 +29,21 @@ impl DeviceMemory {
     /// [`CloudTooLarge`] if it would not fit even if no job ran.
     pub async fn take_for_points(self: Arc<Self>, points: usize) -> Result<Held, CloudTooLarge> {
         let needed = MAP_POINT_NEED.saturating_mul(points as u64);
+        let too_large = |limit| CloudTooLarge {
+            points,
+            needed,
+            limit,
+            fitting: limit / MAP_POINT_NEED,
+        };
         if needed > self.limit {
-            return Err(CloudTooLarge {
-                points,
-                needed,
-                limit: self.limit,
-                fitting: self.limit / MAP_POINT_NEED,
-            });
+            return Err(too_large(self.limit));
         }
         let place = Place::last(self);
         loop {
-            if let Some(promise) = place.promise(needed) {
-                return Ok(Held::new(promise));
+            match place.promise(needed) {
+                Ok(promise) => return Ok(Held::new(promise)),
+                Err(NoPoints::Busy) => {}
+                Err(NoPoints::Short { available }) => return Err(too_large(available)),
             }
             tokio::time::sleep(CHECK_INTERVAL).await;
         }
@@ -50,17 +61,23 @@ impl Place {
     }
 
     /// The promise, if it is this one's turn and so much is free.
-    fn promise(&self, bytes: u64) -> Option<Promise> {
+    fn promise(&self, bytes: u64) -> Result<Promise, NoPoints> {
         let memory = &self.memory;
         let mut promises = memory.lock();
-        let is_first = promises.waiting.front() == Some(&self.ticket);
-        let fits = promises.on(Device::Cpu).saturating_add(bytes) <= memory.limit;
-        if !(is_first && fits) {
-            return None;
+        if promises.waiting.front() != Some(&self.ticket) {
+            return Err(NoPoints::Busy);
+        }
+        let available = memory.main_memory((memory.free)());
+        let promised = promises.on(Device::Cpu);
+        if promised.saturating_add(bytes) > available {
+            return Err(match promised {
+                0 => NoPoints::Short { available },
+                _ => NoPoints::Busy,
+            });
         }
         promises.add(Device::Cpu, bytes);
         memory.on_cpu(Device::Cpu, |jobs, bytes| jobs.taken(bytes), bytes);
-        Some(Promise {
+        Ok(Promise {
             memory: memory.clone(),
             parts: vec![(Device::Cpu, bytes)],
             cloud: bytes,
@@ -87,7 +104,7 @@ mod tests {
     #[tokio::test]
     async fn clouds_without_a_job_wait_for_each_other_in_their_order() {
         let metrics = Metrics::new().expect("valid metrics");
-        let memory = DeviceMemory::new(10 * MAP_POINT_NEED, metrics.clone());
+        let memory = DeviceMemory::new(10 * MAP_POINT_NEED, || None, metrics.clone());
         let used = || metrics.job_memory().used / MAP_POINT_NEED;
         let too_large = memory.clone().take_for_points(11).await;
         let too_large = too_large.expect_err("it never fits");
@@ -117,5 +134,22 @@ mod tests {
         drop(large);
         assert!(memory.lock().waiting.is_empty());
         assert_eq!(used(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_cloud_for_which_too_little_is_free_is_refused_unless_a_job_may_give_some_back() {
+        let metrics = Metrics::new().expect("valid metrics");
+        let free = || Some(10 * MAP_POINT_NEED);
+        let memory = DeviceMemory::new(u64::MAX, free, metrics);
+        let too_large = memory.clone().take_for_points(11).await;
+        let too_large = too_large.expect_err("so much is not free");
+        assert_eq!((too_large.points, too_large.fitting), (11, 10));
+        let first = memory.clone().take_for_points(6).await.expect("free");
+        let mut second = tokio::spawn(memory.clone().take_for_points(6));
+        let early = tokio::time::timeout(3 * CHECK_INTERVAL, &mut second).await;
+        assert!(early.is_err(), "the first one may use it all");
+        drop(first);
+        second.await.expect("no panic").expect("it fits now");
+        assert!(memory.lock().waiting.is_empty());
     }
 }

@@ -27,7 +27,7 @@ fn frames(frames: usize) -> Workload {
 
 fn memory(limit: u64) -> Arc<DeviceMemory> {
     let metrics = Metrics::new().expect("valid metrics");
-    DeviceMemory::new(limit * MIB, metrics)
+    DeviceMemory::new(limit * MIB, || None, metrics)
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn what_uploads_and_decoding_may_take_is_not_promised() {
     metrics.memory.uploads.limit(3 << 20);
     metrics.memory.uploads.taken(1 << 20);
     metrics.memory.decoding.limit(2 << 20);
-    let memory = DeviceMemory::new(100 * MIB, metrics);
+    let memory = DeviceMemory::new(100 * MIB, || None, metrics);
     assert!(memory.try_take(&model(10), frames(7)).is_err());
     assert!(memory.try_take(&model(10), frames(6)).is_ok());
 }
@@ -171,7 +171,7 @@ fn a_model_that_needs_little_is_promised_what_its_cloud_needs() {
     assert_eq!(memory.metrics.job_memory().used, cloud(3) as u64);
     drop(promise);
     let limit = cloud(3) as u64 - 1;
-    let memory = DeviceMemory::new(limit, Metrics::new().expect("valid metrics"));
+    let memory = DeviceMemory::new(limit, || None, Metrics::new().expect("valid metrics"));
     let refused = memory.try_take(&little, frames(3)).err();
     let Some(NoMemory::Shortage(shortage)) = refused else {
         panic!("it is refused, but the outcome is {refused:?}")
@@ -187,7 +187,7 @@ fn the_cloud_of_a_model_on_a_gpu_is_promised_main_memory() {
     };
     // For one cloud.
     let limit = cloud(5) as u64 * 3 / 2;
-    let memory = DeviceMemory::new(limit, Metrics::new().expect("valid metrics"));
+    let memory = DeviceMemory::new(limit, || None, Metrics::new().expect("valid metrics"));
     let used = || memory.metrics.job_memory().used;
     let first = memory.try_take(&gpu, frames(5)).expect("free");
     assert_eq!(used(), cloud(5) as u64);
