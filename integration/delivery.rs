@@ -6,7 +6,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::support::client::{Client, Socket, open_limited};
+use crate::support::client::{Client, Socket, open, open_limited};
 use crate::support::pictures::sized;
 use crate::support::relay::Relay;
 use crate::support::server::Server;
@@ -187,6 +187,71 @@ async fn a_client_can_say_that_it_has_a_result() {
     assert_eq!(complete.message["number"], 2);
     client.send(json!({"type": "received", "number": 2})).await;
     client.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn answers_that_nobody_confirms_are_not_given_up() {
+    let server = Server::start(&[]).await;
+    let mut client = server.client("").await;
+    let session = client.session.clone();
+    client.upload("a.png", &sized(112, 84)).await;
+    client.upload("b.png", &sized(112, 84)).await;
+    // It reads nothing, so it answers no pings. More than a connection holds.
+    const COUNT: u64 = 8;
+    for number in 1..=COUNT {
+        client
+            .send(json!({"type": "generate", "incremental": true}))
+            .await;
+        until("a result", async || {
+            let path = format!("/ws/session/{session}/result?format=json");
+            let newest = server.get(&path).await;
+            (newest.status == 200 && newest.json()["number"] == number).then_some(())
+        })
+        .await;
+    }
+    client.vanish();
+    no_connections(&server, &session).await;
+    let mut again = Client::resume(&server, &session).await;
+    for number in 1..=COUNT {
+        let delta = again.expect("delta").await;
+        assert_eq!(delta["number"], number);
+    }
+    again.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_on_without_confirming_is_told_why_it_is_cut_off() {
+    let server = Server::start(&["--ping-interval", "0.5"]).await;
+    let mut client = server.client("").await;
+    let session = client.session.clone();
+    client.upload("a.png", &sized(112, 84)).await;
+    client.upload("b.png", &sized(112, 84)).await;
+    client.vanish();
+    let mut socket = open(&server.socket(&session)).await.expect("it opens");
+    let mut send = async |message: Value| socket.send(Message::text(message.to_string())).await;
+    for _ in 0..6 {
+        send(json!({"type": "generate", "incremental": true}))
+            .await
+            .expect("it is open");
+    }
+    // It reads nothing, but it talks, so it is not taken for gone.
+    until("the end of the connection", async || {
+        let _ = send(json!({"type": "ping"})).await;
+        (server.info(&session).await["connections"] == 0).then_some(())
+    })
+    .await;
+    let mut last = None;
+    while let Some(Ok(message)) = within("the end", socket.next()).await {
+        match message {
+            Message::Text(text) => last = serde_json::from_str::<Value>(&text).ok(),
+            Message::Close(Some(frame)) => assert_eq!(u16::from(frame.code), 1008),
+            _ => {}
+        }
+    }
+    let error = last.expect("an error");
+    assert_eq!(error["code"], "no_answer", "{error}");
+    let text = error["message"].as_str().expect("a text");
+    assert!(text.contains("not confirmed"), "{text}");
 }
 
 #[tokio::test]

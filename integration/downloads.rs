@@ -11,12 +11,16 @@ use crate::support::server::Server;
 use crate::support::until;
 
 /// Formats, their media types, and the suffixes of their file names.
-const FORMATS: [(&str, &str, &str); 5] = [
+const FORMATS: [(&str, &str, &str); 9] = [
     ("glb", "model/gltf-binary", "glb"),
     ("ply", "application/octet-stream", "ply"),
     ("colmap", "application/zip", "colmap.zip"),
     ("npz", "application/octet-stream", "npz"),
     ("nerfstudio", "application/zip", "nerfstudio.zip"),
+    ("las", "application/vnd.las", "las"),
+    ("laz", "application/vnd.laszip", "laz"),
+    ("xyz", "application/octet-stream", "xyz"),
+    ("csv", "text/csv; charset=utf-8; header=present", "csv"),
 ];
 
 fn path(session: &str, format: &str) -> String {

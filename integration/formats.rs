@@ -16,12 +16,16 @@ use crate::support::within;
 use crate::workflows;
 
 /// Formats, and the suffixes of their file names after `result`.
-const FORMATS: [(&str, &str); 6] = [
+const FORMATS: [(&str, &str); 10] = [
     ("glb", "glb"),
     ("ply", "ply"),
     ("colmap", "colmap.zip"),
     ("npz", "npz"),
     ("nerfstudio", "nerfstudio.zip"),
+    ("las", "las"),
+    ("laz", "laz"),
+    ("xyz", "xyz"),
+    ("csv", "csv"),
     ("json", "json"),
 ];
 

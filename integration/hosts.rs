@@ -134,7 +134,7 @@ async fn names_that_other_options_give_are_allowed() {
     assert_eq!(status(&listened, LIST, "localhost").await, 200);
 
     // Whether a proxy passes the host on or not.
-    let public = Server::start(&["--public-url", "https://Scan.example.org/"]).await;
+    let public = Server::start(&["--public-url", "https://Scan.example.org/", "--insecure"]).await;
     let own = "https://scan.example.org";
     assert_eq!(page(&public, "scan.example.org", own).await, 200);
     assert_eq!(page(&public, "127.0.0.1:8000", own).await, 200);

@@ -64,7 +64,13 @@ async fn pages_of_other_origins() {
 #[tokio::test]
 async fn a_page_learns_why_its_request_was_turned_away() {
     const PAGE: &str = "https://app.example";
-    let options = ["--cors-origins", PAGE, "--trusted-proxies", "127.0.0.1"];
+    let options = [
+        "--cors-origins",
+        PAGE,
+        "--trusted-proxies",
+        "127.0.0.1",
+        "--insecure",
+    ];
     let ask = async |server: &Server, client: &str, host: &str, origin: &str| {
         let headers = [
             ("Host", host),

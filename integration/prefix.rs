@@ -88,7 +88,12 @@ async fn everything_is_below_the_prefix() {
 
 #[tokio::test]
 async fn links_to_results_have_the_prefix() {
-    let server = Server::start(&["--public-url", "https://example.org/pointstream"]).await;
+    let server = Server::start(&[
+        "--public-url",
+        "https://example.org/pointstream",
+        "--insecure",
+    ])
+    .await;
     let url = format!(
         "{}/pointstream/reconstruct?async=true&process_res=56",
         server.base()
@@ -117,7 +122,7 @@ async fn links_to_results_have_the_prefix() {
 #[tokio::test]
 async fn a_trusted_proxy_may_say_what_it_removed() {
     let header = [("X-Forwarded-Prefix", "/b")];
-    let server = Server::start(&["--trusted-proxies", "127.0.0.1"]).await;
+    let server = Server::start(&["--trusted-proxies", "127.0.0.1", "--insecure"]).await;
     assert_eq!(servers(&get(&server, "/openapi.json", &header).await), "/b");
     assert_eq!(servers(&get(&server, "/openapi.json", &[]).await), "/");
     let wrong = [("X-Forwarded-Prefix", "//evil.example")];

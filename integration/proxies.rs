@@ -19,8 +19,14 @@ async fn create(server: &Server, headers: &[(&str, &str)]) -> u16 {
 #[tokio::test]
 async fn sessions_count_for_the_client_behind_the_proxy() {
     let one = ["--max-sessions-per-address", "1"];
-    let server =
-        Server::start(&[&one[..], &["--trusted-proxies", "127.0.0.1,10.0.0.0/8"]].concat()).await;
+    let server = Server::start(
+        &[
+            &one[..],
+            &["--trusted-proxies", "127.0.0.1,10.0.0.0/8", "--insecure"],
+        ]
+        .concat(),
+    )
+    .await;
     for (name, value, status) in [
         ("X-Forwarded-For", "192.0.2.1", 200),
         ("X-Forwarded-For", "192.0.2.1", 429),
@@ -75,6 +81,7 @@ async fn sessions_count_for_the_client_behind_the_proxy() {
 #[tokio::test]
 async fn connections_count_for_the_client_behind_the_proxy() {
     let options = [
+        "--insecure",
         "--trusted-proxies",
         "127.0.0.0/8",
         "--max-clients-per-address",
@@ -116,7 +123,14 @@ async fn the_own_origin_is_what_the_trusted_proxy_says() {
     let page = async |server: &Server, origin: &str| {
         create(server, &[&told[..], &[("Origin", origin)]].concat()).await
     };
-    let server = Server::start(&[&named[..], &["--trusted-proxies", "127.0.0.1"]].concat()).await;
+    let server = Server::start(
+        &[
+            &named[..],
+            &["--trusted-proxies", "127.0.0.1", "--insecure"],
+        ]
+        .concat(),
+    )
+    .await;
     assert_eq!(page(&server, "https://scan.example.org").await, 200);
     assert_eq!(page(&server, "http://scan.example.org").await, 403);
     assert_eq!(page(&server, "https://other.example").await, 403);
@@ -146,7 +160,7 @@ async fn the_own_origin_is_what_the_trusted_proxy_says() {
 
 #[tokio::test]
 async fn logs_name_the_client() {
-    let server = Server::start(&["--trusted-proxies", "127.0.0.1"]).await;
+    let server = Server::start(&["--trusted-proxies", "127.0.0.1", "--insecure"]).await;
     create(&server, &[("X-Forwarded-For", "192.0.2.77")]).await;
     server.logged("192.0.2.77").await;
     let (_, log) = refused_start(&["--trusted-proxies", "proxy.example"]).await;

@@ -14,7 +14,7 @@ use crate::support::tokens::{Tokens, create, with_token};
 
 #[tokio::test]
 async fn requests_above_the_rate_are_refused_for_a_while() {
-    let proxy = ["--trusted-proxies", "127.0.0.1"];
+    let proxy = ["--trusted-proxies", "127.0.0.1", "--insecure"];
     let rate = ["--max-requests-per-second", "0.1"];
     let server = Server::start(&[&proxy[..], &rate].concat()).await;
     let ask = async |client: &str| {
@@ -57,6 +57,7 @@ async fn requests_that_are_refused_count_too() {
     let options = [
         "--max-requests-per-second",
         "0.1",
+        "--insecure",
         "--trusted-proxies",
         "127.0.0.1",
     ];

@@ -63,7 +63,13 @@ impl Site {
         let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = free.local_addr().expect("an address").port();
         let url = format!("https://scan.test:{port}/pointstream");
-        let options = ["--public-url", &url, "--trusted-proxies", "127.0.0.1"];
+        let options = [
+            "--public-url",
+            &url,
+            "--trusted-proxies",
+            "127.0.0.1",
+            "--insecure",
+        ];
         let limit = ["--max-sessions-per-address", "2"];
         Self {
             server: Server::start(&[&options[..], &limit].concat()).await,

@@ -483,7 +483,7 @@ async fn the_operator_is_told_of_all_sessions_and_replaces_its_secret() {
     let options = ["--webhook-url", &url, "--webhook-secret-file", file];
     let options = [
         &options[..],
-        &["--public-url", "https://scan.example.org/p"],
+        &["--public-url", "https://scan.example.org/p", "--insecure"],
     ]
     .concat();
     // Sessions of before are told of from now on.

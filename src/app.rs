@@ -28,6 +28,11 @@ pub struct App {
 }
 
 impl App {
+    /// The audit log, if callers are asked who they are.
+    pub fn asked_audit(&self) -> Option<Arc<Audit>> {
+        self.auth.asks().then(|| self.audit.clone())
+    }
+
     /// How quickly a caller from an address with these rates may go.
     pub fn pace(&self, address: Arc<Buckets>, caller: &Caller) -> Pace {
         let owner = caller.owner();

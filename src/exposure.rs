@@ -32,6 +32,34 @@ pub enum Exposed {
     Plain(SocketAddr),
 }
 
+/// The server does not start: by its options, a reverse proxy lets strangers use it.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error(
+    "{0} says that others reach the server through a reverse proxy, where everyone may do everything; ask for \
+     tokens with --auth tokens --tokens-file FILE (pointstream token --tokens-file FILE add NAME makes it), or \
+     say with --insecure that the proxy keeps strangers out"
+)]
+pub struct Shown(&'static str);
+
+/// Checks the options of reverse proxies: whether people reach the server under a name of their own, and
+/// whether proxies are trusted.
+///
+/// # Errors
+/// [`Shown`] if nobody is asked who they are.
+pub fn check_proxies(
+    (is_public, has_proxies): (bool, bool),
+    protection: Protection,
+) -> Result<(), Shown> {
+    if protection.asks || protection.elsewhere {
+        return Ok(());
+    }
+    match (is_public, has_proxies) {
+        (true, _) => Err(Shown("--public-url")),
+        (false, true) => Err(Shown("--trusted-proxies")),
+        (false, false) => Ok(()),
+    }
+}
+
 /// Checks an address before the server accepts connections on it.
 ///
 /// # Errors
@@ -89,5 +117,20 @@ mod tests {
             }
             assert!(checked(address, (true, true), false), "{address}");
         }
+    }
+
+    #[test]
+    fn a_reverse_proxy_lets_others_in() {
+        let protection = |asks, elsewhere| Protection {
+            asks,
+            encrypts: false,
+            elsewhere,
+        };
+        for proxies in [(true, false), (false, true), (true, true)] {
+            assert!(check_proxies(proxies, protection(false, false)).is_err());
+            assert!(check_proxies(proxies, protection(true, false)).is_ok());
+            assert!(check_proxies(proxies, protection(false, true)).is_ok());
+        }
+        assert!(check_proxies((false, false), protection(false, false)).is_ok());
     }
 }

@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::auth::{Audit, Auth, AuthError};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::entrance::Scheme;
-use crate::exposure::{self, Exposed, Protection};
+use crate::exposure::{self, Exposed, Protection, Shown};
 use crate::http::{Door, Server};
 use crate::logging::LogFormat;
 use crate::metrics::ServiceMetrics;
@@ -64,6 +64,8 @@ pub enum ServiceError {
     /// Strangers could use it.
     #[error(transparent)]
     Exposed(#[from] Exposed),
+    #[error(transparent)]
+    Shown(#[from] Shown),
     /// It cannot tell who its callers are.
     #[error(transparent)]
     Auth(#[from] AuthError),
@@ -124,6 +126,10 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
             elsewhere: options.auth.insecure,
         };
         exposure::check(server.address(), protection)?;
+        let is_public = options.public_url.as_ref();
+        let is_public = is_public.is_some_and(|url| !url.authority.is_of_this_machine());
+        let has_proxies = !options.trusted_proxies.are_none();
+        exposure::check_proxies((is_public, has_proxies), protection)?;
     }
     let (address, scheme) = (server.address(), server.scheme());
     let (devices, model, data_dir) = {

@@ -3,10 +3,9 @@
 use thiserror::Error;
 use tokio::task::JoinError;
 
-use crate::ids::SessionId;
-use crate::turns::{Share, Shares};
+use crate::turns::{Owner, Share, Shares};
 
-/// A bound on how much blocking work runs at the same time. Sessions take turns at the slots, so that
+/// A bound on how much blocking work runs at the same time. Clients, and the sessions of each, take turns at the slots, so that
 /// one with much work does not hold up the others. Clones share the slots.
 #[derive(Debug, Clone)]
 pub(crate) struct BlockingPool {
@@ -62,24 +61,24 @@ impl BlockingPool {
         }
     }
 
-    /// Waits for a slot and does the work, which is a session's.
+    /// Waits for a slot and does the work, which has an owner.
     ///
     /// # Errors
     /// [`WorkFailed`] if it panicked.
     pub async fn run<T: Send + 'static>(
         &self,
-        session: SessionId,
+        owner: impl Into<Owner>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, WorkFailed> {
-        self.slot(session).await?.run(work).await
+        self.slot(owner).await?.run(work).await
     }
 
-    /// Waits for a slot for a session. Dropping the future gives the place in the queue up.
+    /// Waits for a slot for its owner. Dropping the future gives the place in the queue up.
     ///
     /// # Errors
     /// [`WorkFailed`] if the program ends.
-    pub async fn slot(&self, session: SessionId) -> Result<BlockingSlot, WorkFailed> {
-        match self.slots.take(session, 1).await {
+    pub async fn slot(&self, owner: impl Into<Owner>) -> Result<BlockingSlot, WorkFailed> {
+        match self.slots.take(owner, 1).await {
             Some(share) => Ok(BlockingSlot { _share: share }),
             None => Err(WorkFailed::program_ends()),
         }
@@ -120,6 +119,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::ids::SessionId;
 
     /// The order in which work of these sessions runs in one slot, if it waits for the first.
     async fn order(sessions: &[u128]) -> Vec<u128> {

@@ -1,11 +1,10 @@
-//! Memory for decoding images, shared by all sessions.
+//! Memory for decoding images, shared by all clients.
 
 use crate::blocking::WorkFailed;
-use crate::ids::SessionId;
 use crate::metrics::BudgetMetrics;
-use crate::turns::{Share, Shares};
+use crate::turns::{Owner, Share, Shares};
 
-/// The memory for decoding. Sessions take turns at it. Clones share it.
+/// The memory for decoding. Clients, and the sessions of each, take turns at it. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct DecodeMemory {
     shares: Shares,
@@ -40,8 +39,8 @@ impl DecodeMemory {
     ///
     /// # Errors
     /// [`WorkFailed`] if the program ends.
-    pub async fn take(&self, session: SessionId, bytes: usize) -> Result<DecodeLease, WorkFailed> {
-        match self.shares.take(session, bytes).await {
+    pub async fn take(&self, owner: Owner, bytes: usize) -> Result<DecodeLease, WorkFailed> {
+        match self.shares.take(owner, bytes).await {
             Some(share) => {
                 self.metrics.taken(share.amount());
                 let metrics = self.metrics.clone();

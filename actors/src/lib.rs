@@ -35,6 +35,7 @@ mod handle;
 mod ids;
 mod jobs;
 mod journal;
+mod log_rate;
 mod mailbox;
 mod memory;
 mod metrics;

@@ -277,6 +277,17 @@ impl System {
             .map_err(std::io::Error::other)?
     }
 
+    /// Brings the metrics of the disk up to date.
+    ///
+    /// # Errors
+    /// If the system does not tell how much is free.
+    pub async fn measure_disk(&self) -> std::io::Result<()> {
+        let blobs = self.blobs.clone();
+        tokio::task::spawn_blocking(move || blobs.measure_space())
+            .await
+            .map_err(std::io::Error::other)?
+    }
+
     /// Kills a worker and starts it again. Its job runs again, as if it had not begun.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Something that there is so much of, shared by sessions that take turns.
+//! Something that there is so much of, shared by clients and their sessions, which take turns.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,10 +6,37 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use crate::ids::SessionId;
+use crate::jobs::Client;
 
-/// An amount that sessions take shares of, one session after another, so that one that wants much does not
-/// hold up the others. Nobody is overtaken: while the next share does not fit, all wait. Clones share
-/// it.
+/// Whose work something is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owner {
+    client: Client,
+    session: SessionId,
+}
+
+impl Owner {
+    /// A session of a creator, if it has one.
+    pub fn new(creator: Option<Arc<str>>, session: SessionId) -> Self {
+        let client = creator.map_or(Client::Session(session), Client::Creator);
+        Self { client, session }
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl From<SessionId> for Owner {
+    /// A session that counts alone.
+    fn from(session: SessionId) -> Self {
+        Self::new(None, session)
+    }
+}
+
+/// An amount that clients take shares of, one client after another, and of each client one session after
+/// another, so that one that wants much does not hold up the others. Nobody is overtaken: while the next
+/// share does not fit, all wait. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Shares {
     turns: Arc<Mutex<Turns>>,
@@ -18,9 +45,12 @@ pub(crate) struct Shares {
 #[derive(Debug)]
 struct Turns {
     free: usize,
-    /// The sessions that wait, in the order of their turns, with what waits for each.
-    waiting: VecDeque<(SessionId, VecDeque<Waiter>)>,
+    /// Of each client the sessions, and of each session what waits.
+    waiting: Round<Client, Round<SessionId, VecDeque<Waiter>>>,
 }
+
+/// Those that wait, in the order of their turns.
+type Round<K, V> = VecDeque<(K, V)>;
 
 #[derive(Debug)]
 struct Waiter {
@@ -29,33 +59,68 @@ struct Waiter {
 }
 
 impl Turns {
-    fn add(&mut self, session: SessionId, waiter: Waiter) {
-        let known = self.waiting.iter_mut().find(|(known, _)| *known == session);
-        match known {
-            Some((_, waiters)) => waiters.push_back(waiter),
-            None => self.waiting.push_back((session, VecDeque::from([waiter]))),
-        }
+    fn add(&mut self, owner: Owner, waiter: Waiter) {
+        let sessions = entry(&mut self.waiting, owner.client);
+        entry(sessions, owner.session).push_back(waiter);
     }
 
-    /// Takes the next one that still waits, if there is enough for it; its session waits for its next
-    /// turn.
+    /// Takes the next one that still waits, if there is enough for it; its client and its session wait for
+    /// their next turns.
     fn next(&mut self) -> Option<Waiter> {
-        while let Some((session, mut waiters)) = self.waiting.pop_front() {
-            waiters.retain(|waiter| !waiter.share.is_closed());
-            if waiters.front().is_some_and(|next| next.amount > self.free) {
-                self.waiting.push_front((session, waiters));
-                return None;
-            }
-            let next = waiters.pop_front();
-            if !waiters.is_empty() {
-                self.waiting.push_back((session, waiters));
-            }
-            if next.is_some() {
-                return next;
+        while let Some((client, mut sessions)) = self.waiting.pop_front() {
+            let next = next_of(&mut sessions, self.free);
+            match next {
+                Next::None => {}
+                Next::TooLarge => {
+                    self.waiting.push_front((client, sessions));
+                    return None;
+                }
+                Next::Waiter(waiter) => {
+                    if !sessions.is_empty() {
+                        self.waiting.push_back((client, sessions));
+                    }
+                    return Some(waiter);
+                }
             }
         }
         None
     }
+}
+
+/// What is next of a client.
+enum Next {
+    None,
+    /// There is too little for it.
+    TooLarge,
+    Waiter(Waiter),
+}
+
+fn next_of(sessions: &mut Round<SessionId, VecDeque<Waiter>>, free: usize) -> Next {
+    while let Some((session, mut waiters)) = sessions.pop_front() {
+        waiters.retain(|waiter| !waiter.share.is_closed());
+        if waiters.front().is_some_and(|next| next.amount > free) {
+            sessions.push_front((session, waiters));
+            return Next::TooLarge;
+        }
+        let next = waiters.pop_front();
+        if !waiters.is_empty() {
+            sessions.push_back((session, waiters));
+        }
+        if let Some(next) = next {
+            return Next::Waiter(next);
+        }
+    }
+    Next::None
+}
+
+/// The value of a key, which is added at the end if it is not there.
+fn entry<K: PartialEq, V: Default>(round: &mut Round<K, V>, key: K) -> &mut V {
+    let index = round.iter().position(|(known, _)| *known == key);
+    let index = index.unwrap_or_else(|| {
+        round.push_back((key, V::default()));
+        round.len() - 1
+    });
+    &mut round[index].1
 }
 
 impl Shares {
@@ -71,13 +136,13 @@ impl Shares {
 
     /// Waits for a share, of no more than there is altogether. Dropping the future gives the place in the
     /// queue up. `None` if the program ends.
-    pub async fn take(&self, session: SessionId, amount: usize) -> Option<Share> {
+    pub async fn take(&self, owner: impl Into<Owner>, amount: usize) -> Option<Share> {
         let (waiter, share) = oneshot::channel();
         let waiting = Waiter {
             amount,
             share: waiter,
         };
-        self.lock().add(session, waiting);
+        self.lock().add(owner.into(), waiting);
         self.serve();
         share.await.ok()
     }
@@ -152,6 +217,35 @@ mod tests {
     async fn small_shares_do_not_overtake_a_large_one() {
         assert_eq!(order(&[(1, 2), (2, 3), (3, 1)]).await, [1, 2, 3]);
         assert_eq!(order(&[(1, 2), (1, 1), (2, 3), (3, 1)]).await, [1, 2, 3, 1]);
+    }
+
+    #[tokio::test]
+    async fn many_sessions_of_one_client_do_not_hold_up_another() {
+        let shares = Shares::new(1);
+        let first = shares.take(SessionId::from_u128(0), 1).await;
+        let got = Arc::new(Mutex::new(Vec::new()));
+        let mut waiting = Vec::new();
+        let sessions = (1..=5).map(|session| ("many", session));
+        for (creator, session) in sessions
+            .clone()
+            .chain(sessions)
+            .chain([("one", 9), ("one", 9)])
+        {
+            let (shares, got) = (shares.clone(), got.clone());
+            let owner = Owner::new(Some(creator.into()), SessionId::from_u128(session));
+            waiting.push(tokio::spawn(async move {
+                let share = shares.take(owner, 1).await;
+                got.lock().expect("no panic").push(session);
+                drop(share);
+            }));
+            tokio::task::yield_now().await;
+        }
+        drop(first);
+        for waiting in waiting {
+            waiting.await.expect("no panic");
+        }
+        let got = got.lock().expect("no panic").clone();
+        assert_eq!(got, [1, 9, 2, 9, 3, 4, 5, 1, 2, 3, 4, 5]);
     }
 
     #[tokio::test]

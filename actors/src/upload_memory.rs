@@ -6,12 +6,17 @@
 //! Uploads that hold nothing yet begin in the order in which they came.
 //!
 //! Small uploads have a part of the memory for themselves, so that they do not wait for large ones.
+//!
+//! The uploads of one client, all its sessions together, claim at most half of each part, unless it has
+//! only one: however slowly they come, others go on. Uploads that wait for others of their own client let
+//! those of other clients pass.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::jobs::Client;
 use crate::metrics::BudgetMetrics;
 
 /// Largest claim of a small upload in bytes, if there is memory enough.
@@ -36,6 +41,8 @@ pub struct UploadMemory {
     large: Arc<Bank>,
     /// Largest claim of a small upload.
     most_small: usize,
+    /// Whose uploads begin here; nobody's have no part.
+    client: Option<Client>,
     metrics: BudgetMetrics,
 }
 
@@ -56,7 +63,16 @@ impl UploadMemory {
             small: Arc::new(Bank::new(small)),
             large: Arc::new(Bank::new(bytes - small)),
             most_small: (small / SMALL_CLAIM_PART).min(SMALL),
+            client: None,
             metrics,
+        }
+    }
+
+    /// The same memory for the uploads of a client.
+    pub(crate) fn of(&self, client: &Client) -> Self {
+        Self {
+            client: Some(client.clone()),
+            ..self.clone()
         }
     }
 
@@ -98,12 +114,15 @@ impl UploadLease {
             let bank = &self.memory.small;
             let account = self
                 .small
-                .get_or_insert_with(|| Account::open(bank, most_small));
+                .get_or_insert_with(|| Account::open(bank, &self.memory.client, most_small));
             return account.poll_grow(context, bytes, &self.memory.metrics);
         }
         let bank = &self.memory.large;
         let most = most.unwrap_or(limit).max(bytes);
-        let account = self.large.get_or_insert_with(|| Account::open(bank, most));
+        let client = &self.memory.client;
+        let account = self
+            .large
+            .get_or_insert_with(|| Account::open(bank, client, most));
         std::task::ready!(account.poll_grow(context, bytes, &self.memory.metrics));
         if let Some(small) = self.small.take() {
             small.close(&self.memory.metrics);
@@ -167,11 +186,14 @@ struct Bank {
 struct State {
     /// By their age, the oldest first.
     claims: BTreeMap<u64, Claim>,
+    /// What the uploads of each client that have begun claim together.
+    claimed: HashMap<Client, usize>,
     next: u64,
     turns: u64,
 }
 
 struct Claim {
+    client: Option<Client>,
     held: usize,
     /// It never holds more.
     most: usize,
@@ -179,6 +201,28 @@ struct Claim {
     wanted: Option<(usize, Waker)>,
     /// How many uploads have begun while it waited to grow.
     overtaken: u32,
+}
+
+impl Claim {
+    /// What counts for its client: nothing until it has begun.
+    fn claimed(&self) -> usize {
+        if self.held == 0 { 0 } else { self.most }
+    }
+}
+
+impl State {
+    /// The uploads of a client claim so much less together.
+    fn claims_less(&mut self, client: Option<Client>, bytes: usize) {
+        let Some(client) = client else {
+            return;
+        };
+        if let Some(claimed) = self.claimed.get_mut(&client) {
+            *claimed = claimed.saturating_sub(bytes);
+            if *claimed == 0 {
+                self.claimed.remove(&client);
+            }
+        }
+    }
 }
 
 /// What the uploads that wait have got.
@@ -223,12 +267,29 @@ impl Bank {
             }
         }
         for (_, id) in beginning {
+            if !self.has_part(state, id) {
+                continue;
+            }
             // Later ones must not take what the first one waits for.
             if !self.begin(state, id, &mut given) {
                 break;
             }
         }
         given
+    }
+
+    /// Whether an upload that begins is within its client's part, beside those that have begun.
+    fn has_part(&self, state: &State, id: u64) -> bool {
+        let Some(claim) = state.claims.get(&id) else {
+            return false;
+        };
+        let Some(client) = &claim.client else {
+            return true;
+        };
+        match state.claimed.get(client) {
+            None => true,
+            Some(claimed) => claimed.saturating_add(claim.most) <= self.total / 2,
+        }
     }
 
     /// Lets an upload begin if it may.
@@ -250,10 +311,12 @@ impl Bank {
         true
     }
 
-    /// Whether another upload waits to begin before this one.
-    fn must_queue(state: &State, id: u64) -> bool {
+    /// Whether another upload waits to begin before this one, and not for those of its own client.
+    fn must_queue(&self, state: &State, id: u64) -> bool {
         let mut earlier = state.claims.range(..id);
-        earlier.any(|(_, claim)| claim.held == 0 && claim.wanted.is_some())
+        earlier.any(|(id, claim)| {
+            claim.held == 0 && claim.wanted.is_some() && self.has_part(state, *id)
+        })
     }
 
     /// Gives an upload what it waits for, if all can end afterwards.
@@ -275,10 +338,14 @@ impl Bank {
             return false;
         }
         claim.overtaken = 0;
+        let begun = (before == 0).then(|| claim.client.clone().zip(Some(claim.most)));
         given
             .wakers
             .extend(claim.wanted.take().map(|(_, waker)| waker));
         given.bytes += wanted - before;
+        if let Some((client, most)) = begun.flatten() {
+            *state.claimed.entry(client).or_default() += most;
+        }
         state.turns = state.turns.wrapping_add(1);
         true
     }
@@ -313,11 +380,12 @@ struct Account {
 }
 
 impl Account {
-    fn open(bank: &Arc<Bank>, most: usize) -> Self {
+    fn open(bank: &Arc<Bank>, client: &Option<Client>, most: usize) -> Self {
         let mut state = bank.lock();
         let id = state.next;
         state.next += 1;
         let claim = Claim {
+            client: client.clone(),
             held: 0,
             most: most.min(bank.total),
             wanted: None,
@@ -360,7 +428,8 @@ impl Account {
         // What one upload gets lets no other one have more, so that only this one is looked at.
         let served = match begins {
             true => {
-                !Bank::must_queue(&state, self.id)
+                self.bank.has_part(&state, self.id)
+                    && !self.bank.must_queue(&state, self.id)
                     && self.bank.begin(&mut state, self.id, &mut given)
             }
             false => self.bank.grant(&mut state, self.id, &mut given),
@@ -379,16 +448,22 @@ impl Account {
             return;
         };
         let back = claim.held.saturating_sub(bytes);
+        let before = claim.claimed();
         claim.held -= back;
         claim.most = claim.held;
         claim.wanted = None;
+        let (client, after) = (claim.client.clone(), claim.claimed());
+        state.claims_less(client, before - after);
         self.take_back(state, back, metrics);
     }
 
     fn close(self, metrics: &BudgetMetrics) {
         let mut state = self.bank.lock();
         let claim = state.claims.remove(&self.id);
-        let back = claim.map_or(0, |claim| claim.held);
+        let back = claim.as_ref().map_or(0, |claim| claim.held);
+        if let Some(claim) = claim {
+            state.claims_less(claim.client.clone(), claim.claimed());
+        }
         self.take_back(state, back, metrics);
     }
 

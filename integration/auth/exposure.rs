@@ -27,6 +27,12 @@ async fn nobody_listens_for_strangers_without_asking_who_they_are() {
     refused(&["--host", "::"], &advice).await;
     refused(&["--operator-listen", "0.0.0.0:0"], &advice).await;
 
+    // A proxy on this machine lets others in.
+    let advice = ["--auth tokens", "--insecure", "--public-url"];
+    refused(&["--public-url", "https://scan.example.org"], &advice).await;
+    refused(&["--trusted-proxies", "10.0.0.0/8"], &["--insecure"]).await;
+    Server::start(&["--public-url", "http://localhost:8000/p"]).await;
+
     let tokens = Tokens::new();
     let user = tokens.add("user", "create,use").await;
     let file = tokens.file();
@@ -59,6 +65,11 @@ async fn tokens_need_a_file_that_can_be_trusted() {
         &["--tokens-file", "pointstream token"],
     )
     .await;
+    // Who gives one believes that tokens are asked for.
+    let advice = ["--tokens-file", "add --auth tokens"];
+    refused(&["--tokens-file", "/nonexistent.json"], &advice).await;
+    let advice = ["--jwt-issuer", "--auth none", "add --auth jwt"];
+    refused(&["--jwt-issuer", "https://id.example.org"], &advice).await;
     let tokens = Tokens::new();
     let file = tokens.file();
     let path = file.to_str().expect("a plain name");

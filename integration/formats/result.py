@@ -40,6 +40,12 @@ class Result:
         return self.arrays["points"][:, 0]
 
     @property
+    def confidence(self) -> NDArray[np.float32]:
+        """The confidence of each point."""
+        frames = self.arrays["confidence"].reshape(len(self.arrays["depth"]), -1)
+        return frames[tuple(self.arrays["points"].T)]
+
+    @property
     def size(self) -> tuple[int, int]:
         """Width and height of the frames."""
         _, height, width = self.arrays["depth"].shape

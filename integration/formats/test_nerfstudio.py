@@ -38,8 +38,22 @@ def test_has_the_keys_and_files_of_the_loader(
         assert (frame["w"], frame["h"]) == result.size
         assert Image.open(folder / frame["file_path"]).size == result.size
     files = sorted(path.name for path in folder.iterdir())
-    assert files == ["images", transforms["ply_file_path"], "transforms.json"]
+    assert files == ["depth", "images", transforms["ply_file_path"], "transforms.json"]
     assert len(list((folder / "images").iterdir())) == len(names)
+    assert len(list((folder / "depth").iterdir())) == len(names)
+
+
+def test_depth_is_that_of_the_arrays_in_the_unit_of_the_glb(
+    result: Result, folder: Path, transforms: dict[str, Any]
+) -> None:
+    """By nerfstudio's loader: a NumPy file times 0.001. Unknown depth is 0."""
+    scale = np.cbrt(np.linalg.det(result.arrays["world_to_glb"][:3, :3]))
+    for index, frame in zip(result.registered, transforms["frames"], strict=True):
+        depth = np.load(folder / frame["depth_file_path"]) * 1e-3
+        known = result.arrays["confidence"][index] >= np.float32(1.05)
+        assert (depth[~known] == 0).all()
+        expected = result.arrays["depth"][index][known] * scale
+        np.testing.assert_allclose(depth[known], expected, rtol=1e-5)
 
 
 def test_points_are_those_of_the_ply(

@@ -295,6 +295,7 @@ impl Reply for ApiError {
             code: self.code,
         });
         let mut response = warp::reply::with_status(body, self.status).into_response();
+        response.extensions_mut().insert(self.code);
         if let Some(Ok(allow)) = self.allow.map(HeaderValue::try_from) {
             response.headers_mut().insert(ALLOW, allow);
         }

@@ -3,6 +3,7 @@
 //! Its entries have the target `audit`. Those of refusals are bounded, so that nobody can fill the log
 //! by being refused; the metric `pointstream_refused_callers_total` counts all.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,11 +14,14 @@ use strum::IntoStaticStr;
 
 use super::caller::Caller;
 use super::refusal::Refused;
+use crate::places::network;
 
 /// The target of its entries.
 pub const TARGET: &str = "audit";
-/// Entries of refusals in a minute.
-const REFUSALS: u32 = 60;
+/// Entries of one address in a minute, of refusals and of what it may do as often as it likes.
+const OF_ADDRESS: u32 = 60;
+/// Entries of all addresses in a minute.
+const OF_ALL: u32 = 600;
 /// Entries in a minute of what a client does over a socket.
 pub const OVER_A_SOCKET: u32 = 60;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -46,7 +50,9 @@ pub enum Action {
 
 /// Writes the audit log.
 pub struct Audit {
-    minute: Mutex<Minute>,
+    refusals: Mutex<Entries>,
+    /// Opened sockets and fetched results.
+    frequent: Mutex<Entries>,
     refused: IntCounterVec,
 }
 
@@ -74,16 +80,63 @@ impl Minute {
     }
 }
 
+/// The entries of a kind since a moment, for at most a minute.
+struct Entries {
+    since: Instant,
+    written: u32,
+    /// At most as many addresses as there are entries.
+    of_address: HashMap<IpAddr, u32>,
+}
+
+/// Whether something has an entry.
+#[derive(Debug, PartialEq, Eq)]
+enum Entry {
+    Written,
+    /// The next ones of this minute are not written, of this address or of all.
+    Last(&'static str),
+    Counted,
+}
+
+impl Entries {
+    fn begin() -> Self {
+        Self {
+            since: Instant::now(),
+            written: 0,
+            of_address: HashMap::new(),
+        }
+    }
+
+    fn count(&mut self, from: IpAddr) -> Entry {
+        if self.since.elapsed() >= MINUTE {
+            *self = Self::begin();
+        }
+        let of_address = self.of_address.get(&from).copied().unwrap_or(0);
+        if of_address >= OF_ADDRESS || self.written >= OF_ALL {
+            return Entry::Counted;
+        }
+        self.written += 1;
+        self.of_address.insert(from, of_address + 1);
+        if self.written == OF_ALL {
+            Entry::Last("of all addresses")
+        } else if of_address + 1 == OF_ADDRESS {
+            Entry::Last("of this address")
+        } else {
+            Entry::Written
+        }
+    }
+}
+
 impl Audit {
     /// # Errors
     /// If there is another metric with the same name.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         Ok(Self {
-            minute: Mutex::new(Minute::begin()),
+            refusals: Mutex::new(Entries::begin()),
+            frequent: Mutex::new(Entries::begin()),
             refused: register_int_counter_vec_with_registry!(
                 "pointstream_refused_callers_total",
-                "Requests and sockets that were refused because of their token, host or origin, new \
-                 sessions above a limit, and sockets above a rate, by reason.",
+                "Requests and sockets that were refused because of their token, host, origin or rate, that asked \
+                 for sessions they may not have, and new sessions above a limit, by reason.",
                 &["reason"],
                 registry
             )?,
@@ -92,6 +145,13 @@ impl Audit {
 
     /// A caller did something, with a session, a worker or a message of a webhook.
     pub fn done(&self, action: Action, caller: &Caller, from: IpAddr, target: Target) {
+        let mut entry = Entry::Written;
+        if matches!(action, Action::SessionOpened | Action::ResultDownloaded) {
+            entry = count(&self.frequent, from);
+        }
+        if entry == Entry::Counted {
+            return;
+        }
         let action: &str = action.into();
         let (session_id, worker, delivery) = match target {
             Target::Session(id) => (Some(id), None, None),
@@ -108,6 +168,14 @@ impl Audit {
             delivery,
             "done"
         );
+        if let Entry::Last(whose) = entry {
+            tracing::info!(
+                target: TARGET,
+                action,
+                %from,
+                "more opened sockets and fetched results {whose} in this minute are not written"
+            );
+        }
     }
 
     /// A caller was refused at a route, which is a template: text of a client is not logged.
@@ -125,8 +193,8 @@ impl Audit {
         route: &str,
     ) {
         self.refused.with_label_values(&[reason]).inc();
-        let number = self.count();
-        if number > REFUSALS {
+        let entry = count(&self.refusals, from);
+        if entry == Entry::Counted {
             return;
         }
         tracing::warn!(
@@ -138,20 +206,20 @@ impl Audit {
             route,
             "refused"
         );
-        if number == REFUSALS {
+        if let Entry::Last(whose) = entry {
             tracing::warn!(
                 target: TARGET,
                 action = "refused",
-                "more refusals of this minute are only counted, in pointstream_refused_callers_total"
+                %from,
+                "more refusals {whose} in this minute are only counted, in pointstream_refused_callers_total"
             );
         }
     }
+}
 
-    /// Counts a refusal; returns its number in this minute.
-    fn count(&self) -> u32 {
-        let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
-        minute.count()
-    }
+fn count(entries: &Mutex<Entries>, from: IpAddr) -> Entry {
+    let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
+    entries.count(network(from))
 }
 
 /// What an action was done to.
@@ -161,4 +229,35 @@ pub enum Target {
     Worker(usize),
     /// A message of a webhook, by its number.
     Delivery(u64),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(number: u32) -> IpAddr {
+        IpAddr::from(number.to_be_bytes())
+    }
+
+    #[test]
+    fn one_address_hides_nothing_of_others() {
+        let mut entries = Entries::begin();
+        let found: Vec<_> = (0..1000).map(|_| entries.count(address(1))).collect();
+        let written = found.iter().filter(|entry| **entry == Entry::Written);
+        assert_eq!(written.count(), 59);
+        assert_eq!(found[59], Entry::Last("of this address"));
+        assert_eq!(entries.count(address(2)), Entry::Written);
+    }
+
+    #[test]
+    fn many_addresses_do_not_fill_the_log() {
+        let mut entries = Entries::begin();
+        let found: Vec<_> = (0..5000)
+            .map(|number| entries.count(address(number)))
+            .collect();
+        let written = found.iter().filter(|entry| **entry == Entry::Written);
+        assert_eq!(written.count(), 599);
+        assert_eq!(found[599], Entry::Last("of all addresses"));
+        assert_eq!(entries.of_address.len(), 600);
+    }
 }

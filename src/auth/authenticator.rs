@@ -33,6 +33,14 @@ pub enum AuthError {
         "cannot read the tokens: {0}; pointstream token --tokens-file FILE add NAME makes such a file"
     )]
     Tokens(#[from] TokenFileError),
+    #[error(
+        "{option} is given, but --auth {method} does not use it: add --auth {wanted}, or leave it out"
+    )]
+    Unused {
+        option: &'static str,
+        method: AuthMethod,
+        wanted: AuthMethod,
+    },
     #[error("--auth jwt needs --jwt-jwks URL|FILE, --jwt-issuer NAME and --jwt-audience NAME")]
     NoIssuer,
     #[error(transparent)]
@@ -66,6 +74,14 @@ impl Auth {
         max_sessions: usize,
         stop: CancellationToken,
     ) -> Result<Self, AuthError> {
+        if let Some((option, wanted)) = options.unused() {
+            let method = options.auth;
+            return Err(AuthError::Unused {
+                option,
+                method,
+                wanted,
+            });
+        }
         let method = match options.auth {
             AuthMethod::None => Method::None,
             AuthMethod::Tokens => {

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
+use strum::Display;
 
 use super::jwt::KeySource;
 
 /// How callers show who they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Display)]
+#[strum(serialize_all = "lowercase")]
 pub enum AuthMethod {
     /// Nobody is asked: whoever reaches the port may do everything.
     None,
@@ -56,4 +58,29 @@ pub struct AuthOptions {
     /// File to which the audit log is appended, as JSON. Default: it is a part of the log.
     #[arg(long, env = "POINTSTREAM_AUDIT_LOG", value_name = "FILE")]
     pub audit_log: Option<PathBuf>,
+}
+
+impl AuthOptions {
+    /// An option that the method does not use, and the method that does. Its operator may believe that
+    /// callers are asked.
+    pub fn unused(&self) -> Option<(&'static str, AuthMethod)> {
+        let given = [
+            (
+                "--tokens-file",
+                self.tokens_file.is_some(),
+                AuthMethod::Tokens,
+            ),
+            ("--jwt-jwks", self.jwt_jwks.is_some(), AuthMethod::Jwt),
+            ("--jwt-issuer", self.jwt_issuer.is_some(), AuthMethod::Jwt),
+            (
+                "--jwt-audience",
+                self.jwt_audience.is_some(),
+                AuthMethod::Jwt,
+            ),
+        ];
+        let unused = |(option, is_given, wanted): (_, bool, AuthMethod)| {
+            (is_given && wanted != self.auth).then_some((option, wanted))
+        };
+        given.into_iter().find_map(unused)
+    }
 }

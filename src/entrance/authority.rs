@@ -57,6 +57,14 @@ fn parse(text: &str) -> Option<Authority> {
 }
 
 impl Authority {
+    /// Whether only this machine can be meant.
+    pub fn is_of_this_machine(&self) -> bool {
+        match &self.host {
+            Host::Address(address) => address.is_loopback(),
+            Host::Name(name) => name == "localhost",
+        }
+    }
+
     /// The same without the port that the scheme has anyway.
     pub fn without_default_port(self, scheme: Scheme) -> Self {
         let port = self.port.filter(|port| *port != scheme.port());

@@ -97,8 +97,12 @@ where
                 let metrics = &self.app.metrics.http;
                 metrics.answered(method.as_str(), route, status, begun.elapsed());
                 tracing::debug!(%method, path = request.uri().path(), status, "turned away");
-                let foreign = [ErrorCode::HostNotAllowed, ErrorCode::OriginNotAllowed];
-                if let Some(code) = code.filter(|code| foreign.contains(code))
+                let noted = [
+                    ErrorCode::HostNotAllowed,
+                    ErrorCode::OriginNotAllowed,
+                    ErrorCode::TooManyRequests,
+                ];
+                if let Some(code) = code.filter(|code| noted.contains(code))
                     && let Some(client) = self.entrance.client(&request)
                 {
                     let audit = &self.app.audit;

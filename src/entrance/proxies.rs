@@ -88,6 +88,11 @@ fn canonical(network: IpNet) -> IpNet {
 }
 
 impl TrustedProxies {
+    /// Whether no proxy is trusted.
+    pub fn are_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether a trusted proxy has this address.
     pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

@@ -218,6 +218,9 @@ pub async fn actors(request: Request) -> Result<Json, ApiError> {
     ))
 )]
 pub async fn metrics(request: Request) -> Result<Response, ApiError> {
+    if let Err(error) = request.app.system.measure_disk().await {
+        tracing::warn!(%error, "cannot measure the disk");
+    }
     let figures = request.app.metrics;
     // Blocks: reads files in /proc.
     let rendered = tokio::task::spawn_blocking(move || figures.render())

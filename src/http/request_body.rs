@@ -59,7 +59,8 @@ pub async fn webhook_of(
         None => return Err(unexpected("", &SESSION_PARAMETERS)),
     };
     let webhook = fields.remove(WEBHOOK).filter(|value| !value.is_null());
-    if let Some(name) = fields.keys().next().filter(|_| strict) {
+    let is_wrong = |name: &&String| strict || nearest(name, [WEBHOOK]).is_some();
+    if let Some(name) = fields.keys().find(is_wrong) {
         return Err(unexpected(name, &SESSION_PARAMETERS));
     }
     let webhook = webhook.map(serde_json::from_value).transpose();
@@ -88,11 +89,18 @@ pub async fn nothing<P>(request: &Request<P>, body: Body) -> Result<(), ApiError
 /// The beginning of a body.
 async fn text_of(body: Body, timeout: Duration) -> Result<Vec<u8>, ApiError> {
     let text = tokio::time::timeout(timeout, read(body)).await;
-    text.map_err(|_| {
+    let text = text.map_err(|_| {
         ApiError::new(
             StatusCode::REQUEST_TIMEOUT,
             ErrorCode::SendsTooSlowly,
             "the body of the request did not come in time; this request needs none",
+        )
+    })?;
+    text.map_err(|error| {
+        ApiError::new(
+            StatusCode::BAD_REQUEST,
+            ErrorCode::InvalidForm,
+            format!("the body of the request cannot be read: {error}"),
         )
     })
 }
@@ -109,14 +117,14 @@ fn fields_of(text: &[u8]) -> Option<Map<String, Value>> {
     }
 }
 
-async fn read(mut body: Body) -> Vec<u8> {
+async fn read(mut body: Body) -> Result<Vec<u8>, warp::Error> {
     let mut text = Vec::new();
     while text.len() < LOOKED_AT
-        && let Some(Ok(piece)) = body.next().await
+        && let Some(piece) = body.next().await
     {
-        text.extend_from_slice(&piece);
+        text.extend_from_slice(&piece?);
     }
-    text
+    Ok(text)
 }
 
 /// The body has a field of this name, or is no object, where the URL can have these parameters.
@@ -124,6 +132,9 @@ fn unexpected(name: &str, known: &[&str]) -> ApiError {
     let name: String = name.chars().take(100).collect();
     let example = nearest(&name, known.iter().copied()).or(known.first().copied());
     let advice = match example {
+        Some(_) if nearest(&name, [WEBHOOK]).is_some() => {
+            format!("is {WEBHOOK:?} meant? That is the only field")
+        }
         Some(example) => format!(
             "parameters belong in the URL, such as ?{example}=... (strict=false ignores the body, but \
              for \"{WEBHOOK}\")"

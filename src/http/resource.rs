@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use pointstream_actors::ErrorCode;
 use warp::filters::BoxedFilter;
 use warp::http::Method;
 use warp::http::header::HeaderMap;
@@ -136,7 +137,9 @@ impl<P: Send + 'static> Resource<P> {
                                 return ApiError::from(&refused.refusal).into_response();
                             }
                         };
-                        handler(Request {
+                        let (audit, from) = (app.asked_audit(), arrival.client);
+                        let who = caller.clone();
+                        let answer = handler(Request {
                             app,
                             target,
                             method,
@@ -146,7 +149,16 @@ impl<P: Send + 'static> Resource<P> {
                             caller,
                             refused,
                         })
-                        .await
+                        .await;
+                        // Who tries identifiers of others leaves a trace.
+                        if let Some(audit) = audit
+                            && answer.extensions().get() == Some(&ErrorCode::SessionNotFound)
+                        {
+                            let route = template_of(path.as_str());
+                            let word = ErrorCode::SessionNotFound.into();
+                            audit.turned_away(word, Some(&who), from, route);
+                        }
+                        answer
                     }
                     .boxed()
                 },

@@ -104,6 +104,17 @@ impl Closing {
         )
     }
 
+    /// The client takes answers and confirms none.
+    pub fn unconfirmed() -> Self {
+        Self::announced(
+            CloseCode::Policy.into(),
+            ErrorCode::NoAnswer,
+            "several answers are not confirmed; answer the pings that follow them, or send \"received\"; \
+             connect again with resume=true for the answers"
+                .to_owned(),
+        )
+    }
+
     pub fn not_utf8() -> Self {
         Self::announced(
             CloseCode::Invalid.into(),

@@ -1,9 +1,11 @@
 //! Answers that were written to a client and are not known to have arrived.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pointstream_actors::{Delivery, SessionEvent};
+use tokio::sync::Notify;
 
 use super::pings::{Ping, Pings};
 
@@ -14,6 +16,8 @@ pub struct Deliveries {
     /// Answers that are held at the same time.
     limit: usize,
     state: Arc<Mutex<State>>,
+    /// Notified when answers have arrived.
+    arrived: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -40,6 +44,7 @@ impl Deliveries {
             pings,
             limit,
             state: Arc::default(),
+            arrived: Arc::default(),
         }
     }
 
@@ -47,26 +52,34 @@ impl Deliveries {
         &self.pings
     }
 
-    /// Holds an answer that is written now. Send the returned ping after its last byte.
-    ///
-    /// A client that answers no pings has seen the oldest if it goes on asking.
+    /// Waits until one more answer may be held.
+    pub async fn room(&self) {
+        loop {
+            let mut arrived = pin!(self.arrived.notified());
+            // From here on no notification is missed.
+            arrived.as_mut().enable();
+            if self.with(|state| state.held.len()) < self.limit {
+                return;
+            }
+            arrived.await;
+        }
+    }
+
+    /// Holds an answer that is written now, for which there is [room](Self::room). Send the returned ping
+    /// after its last byte.
     pub fn hold(&self, delivery: Delivery) -> Ping {
         let ping = self.pings.next();
         let (number, bytes) = match &delivery.event {
             SessionEvent::Result { answer, number, .. } => (Some(*number), answer.glb.len()),
             _ => (None, 0),
         };
-        let oldest = self.with(|state| {
-            state.held.push_back(Held {
-                ping,
-                number,
-                bytes,
-                delivery,
-            });
-            let is_full = state.held.len() > self.limit;
-            is_full.then(|| state.held.pop_front()).flatten()
-        });
-        confirm(oldest);
+        let held = Held {
+            ping,
+            number,
+            bytes,
+            delivery,
+        };
+        self.with(|state| state.held.push_back(held));
         ping
     }
 
@@ -79,7 +92,7 @@ impl Deliveries {
             let count = state.held.partition_point(|held| held.ping <= answered);
             state.held.drain(..count).collect::<Vec<_>>()
         });
-        confirm(arrived);
+        self.confirm(arrived);
     }
 
     /// The client says that it has got the result with this number, and so all before it.
@@ -90,7 +103,7 @@ impl Deliveries {
             let count = index.map_or(0, |index| index + 1);
             state.held.drain(..count).collect::<Vec<_>>()
         });
-        confirm(arrived);
+        self.confirm(arrived);
     }
 
     /// The client ends the connection because a message was too large for it.
@@ -113,14 +126,15 @@ impl Deliveries {
         }
     }
 
+    /// The client has got these.
+    fn confirm(&self, arrived: Vec<Held>) {
+        for held in arrived {
+            held.delivery.confirm();
+        }
+        self.arrived.notify_waiters();
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// The client has got these.
-fn confirm(arrived: impl IntoIterator<Item = Held>) {
-    for held in arrived {
-        held.delivery.confirm();
     }
 }

@@ -64,6 +64,7 @@ pub async fn serve(
             return Box::pin(refuse(socket, &Closing::refused(&refused.refusal))).await;
         }
     };
+    let who = caller.clone();
     match Box::pin(attach(app, id, query, (caller, prefix))).await {
         Ok(attached) => {
             let target = Target::Session(attached.form.session_id);
@@ -73,7 +74,13 @@ pub async fn serve(
             Box::pin(pump(app, socket, attached, (from, needs, pace))).await;
         }
         Err(closing) => {
-            tracing::info!(code = closing.code, reason = %closing.reason, "client refused");
+            tracing::debug!(code = closing.code, reason = %closing.reason, "client refused");
+            let noted = [ErrorCode::SessionNotFound, ErrorCode::TooManyConnections];
+            if let Some(audit) = app.asked_audit()
+                && noted.contains(&closing.error)
+            {
+                audit.turned_away(closing.error.into(), Some(&who), from, ROUTE);
+            }
             app.system
                 .metrics()
                 .error(ErrorKind::Socket, id, &closing.reason);
@@ -237,6 +244,7 @@ async fn pump(
         }
         (WriteEnd::Lost, _) | (WriteEnd::Stopped, ReadEnd::Gone | ReadEnd::Stopped) => return,
         (WriteEnd::SessionEnded(reason), _) => reason.into(),
+        (WriteEnd::Unconfirmed, _) => Closing::unconfirmed(),
         (WriteEnd::Unreadable(error), _) => {
             tracing::error!(%error, "a result cannot be read to its end");
             let metrics = app.system.metrics();

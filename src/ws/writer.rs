@@ -26,6 +26,8 @@ pub enum WriteEnd {
     Dropped,
     /// Writing to the client failed.
     Lost,
+    /// The client has not confirmed the answers before this one.
+    Unconfirmed,
     /// A result could not be read to its end, when a part of it had been sent.
     Unreadable(io::Error),
     /// The reader asked to stop.
@@ -88,6 +90,16 @@ pub async fn write(
             delivery.confirm();
             continue;
         };
+        if delivery.awaits_receipt() {
+            // A client that only receives slowly has time for it.
+            let deadline = pings.deadline(Instant::now());
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return WriteEnd::Stopped,
+                () = deliveries.room() => {}
+                () = sleep_until(deadline) => return WriteEnd::Unconfirmed,
+            }
+        }
         // The answer to a request is held until the client has it, also if writing fails.
         let (written, ping) = match delivery.awaits_receipt() {
             true => (None, Some(deliveries.hold(delivery))),

@@ -342,6 +342,10 @@ impl Blobs for DataDir {
     fn check_space(&self) -> io::Result<()> {
         self.disk.check_free()
     }
+
+    fn measure_space(&self) -> io::Result<()> {
+        self.disk.measure().map(drop)
+    }
 }
 
 /// Size of a file in bytes, 0 if there is none.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use strum::IntoStaticStr;
 use thiserror::Error;
 
 use crate::ids::SessionId;
@@ -34,7 +35,8 @@ impl DiskLimits {
 }
 
 /// A file is not stored, since there would be too little space afterwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 enum NoSpace {
     #[error("the session has used all of its {0} bytes of disk space; begin another session")]
     Session(u64),
@@ -82,7 +84,6 @@ struct Share {
 
 impl DiskAccount {
     pub fn new(folder: PathBuf, limits: DiskLimits, metrics: DiskMetrics) -> Self {
-        metrics.used(0, limits.all);
         Self {
             folder: Arc::new(folder),
             limits,
@@ -97,7 +98,10 @@ impl DiskAccount {
     /// If the session, or all of them, would use more than they may, or the disk is nearly full.
     pub fn replace(&self, session: SessionId, old: u64, new: u64) -> io::Result<()> {
         if new > old {
-            self.check_free()?;
+            let free = self.measure()?;
+            if free < self.limits.reserve {
+                return Err(self.refused(NoSpace::Disk));
+            }
         }
         let mut used = self.lock();
         let all = sum(used.values());
@@ -110,16 +114,16 @@ impl DiskAccount {
         };
         let after = |before: u64| before.saturating_sub(old).saturating_add(new);
         if new > old && after(of_session) > self.limits.session {
-            return Err(NoSpace::Session(self.limits.session).into());
+            return Err(self.refused(NoSpace::Session(self.limits.session)));
         }
         if new > old && after(of_client) > self.limits.client {
-            return Err(NoSpace::Client(self.limits.client).into());
+            return Err(self.refused(NoSpace::Client(self.limits.client)));
         }
         if new > old && after(all) > self.limits.all {
-            return Err(NoSpace::All(self.limits.all).into());
+            return Err(self.refused(NoSpace::All(self.limits.all)));
         }
         used.entry(session).or_default().bytes = after(of_session);
-        self.metrics.used(after(all), self.limits.all);
+        self.metrics.used(after(all));
         Ok(())
     }
 
@@ -132,14 +136,14 @@ impl DiskAccount {
     pub fn restored(&self, session: SessionId, bytes: u64) {
         let mut used = self.lock();
         used.entry(session).or_default().bytes = bytes;
-        self.metrics.used(sum(used.values()), self.limits.all);
+        self.metrics.used(sum(used.values()));
     }
 
     /// The session has no files any more.
     pub fn forget(&self, session: SessionId) {
         let mut used = self.lock();
         used.remove(&session);
-        self.metrics.used(sum(used.values()), self.limits.all);
+        self.metrics.used(sum(used.values()));
     }
 
     /// Fails if the disk has less free space than it should.
@@ -147,13 +151,29 @@ impl DiskAccount {
     /// # Errors
     /// Also if the system does not tell.
     pub fn check_free(&self) -> io::Result<()> {
-        let found = rustix::fs::statvfs(self.folder.as_path())?;
-        let free = found.f_bavail.saturating_mul(found.f_frsize);
-        self.metrics.free(free);
-        match free < self.limits.reserve {
+        match self.measure()? < self.limits.reserve {
             true => Err(NoSpace::Disk.into()),
             false => Ok(()),
         }
+    }
+
+    /// Looks how many bytes of the disk are free.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub fn measure(&self) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(self.folder.as_path())?;
+        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        let left = self.limits.all.saturating_sub(sum(self.lock().values()));
+        let available = free.saturating_sub(self.limits.reserve).min(left);
+        self.metrics.free(free, available);
+        Ok(free)
+    }
+
+    /// Counts a file that is not stored.
+    fn refused(&self, why: NoSpace) -> io::Error {
+        self.metrics.refused((&why).into());
+        why.into()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Share>> {

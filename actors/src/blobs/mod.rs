@@ -84,6 +84,9 @@ pub(crate) trait Blobs: Send + Sync + fmt::Debug {
 
     /// Fails if there is too little space for more blobs.
     fn check_space(&self) -> io::Result<()>;
+
+    /// Brings the metrics of the space up to date.
+    fn measure_space(&self) -> io::Result<()>;
 }
 
 impl dyn Blobs + '_ {

@@ -34,7 +34,7 @@ pub(crate) trait Dispatcher: Send + Sync {
     fn forget_maps(&self, session: SessionId);
 
     /// Promises memory for a cloud of so many points that is made without a job, beside what jobs are promised.
-    /// The future waits until it is there.
+    /// The future waits until it is there, for as long as a job may take.
     fn hold(&self, points: usize) -> Holding;
 
     /// Whether jobs can run.
@@ -42,7 +42,16 @@ pub(crate) trait Dispatcher: Send + Sync {
 }
 
 /// The wait for memory. Dropping it gives the place in the queue up.
-pub(crate) type Holding = Pin<Box<dyn Future<Output = Result<Held, CloudTooLarge>> + Send>>;
+pub(crate) type Holding = Pin<Box<dyn Future<Output = Result<Held, HoldFailed>> + Send>>;
+
+/// Why there is no memory for a point cloud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum HoldFailed {
+    #[error(transparent)]
+    TooLarge(#[from] CloudTooLarge),
+    #[error("a point cloud waited {0} s for memory that others hold; try again later")]
+    TimedOut(u64),
+}
 
 /// A point cloud would not fit into memory even if nothing else were in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

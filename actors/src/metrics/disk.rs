@@ -1,6 +1,9 @@
 //! Figures of the disk.
 
-use prometheus::{IntGauge, Registry, register_int_gauge_with_registry};
+use prometheus::{
+    IntCounterVec, IntGauge, Registry, register_int_counter_vec_with_registry,
+    register_int_gauge_with_registry,
+};
 
 /// The gauges of the sessions' disk space; clones share them.
 #[derive(Debug, Clone)]
@@ -9,6 +12,7 @@ pub(crate) struct DiskMetrics {
     limit: IntGauge,
     free: IntGauge,
     left: IntGauge,
+    refused: IntCounterVec,
 }
 
 impl DiskMetrics {
@@ -21,12 +25,12 @@ impl DiskMetrics {
             )?,
             limit: register_int_gauge_with_registry!(
                 "pointstream_disk_limit_bytes",
-                "Disk space that the files of all sessions may take.",
+                "Disk space that the files of all sessions may take: --max-disk-mb, or less if the disk has less.",
                 registry
             )?,
             free: register_int_gauge_with_registry!(
                 "pointstream_disk_free_bytes",
-                "Free space on the disk of the sessions' files, when the server last looked.",
+                "Free space on the disk of the sessions' files.",
                 registry
             )?,
             left: register_int_gauge_with_registry!(
@@ -34,18 +38,32 @@ impl DiskMetrics {
                 "Disk space that the files of all sessions may still take.",
                 registry
             )?,
+            refused: register_int_counter_vec_with_registry!(
+                "pointstream_disk_refusals_total",
+                "Files that were not written because a session, a client, all sessions or the disk had no \
+                 space for them.",
+                &["whose"],
+                registry
+            )?,
         })
     }
 
-    /// All sessions use so many bytes of so many.
-    pub fn used(&self, bytes: u64, limit: u64) {
+    /// All sessions use so many bytes.
+    pub fn used(&self, bytes: u64) {
         self.used.set(signed(bytes));
-        self.limit.set(signed(limit));
-        self.left.set(signed(limit.saturating_sub(bytes)));
     }
 
-    pub fn free(&self, bytes: u64) {
+    /// The disk has so many free bytes, of which sessions may take `available`.
+    pub fn free(&self, bytes: u64, available: u64) {
         self.free.set(signed(bytes));
+        self.left.set(signed(available));
+        self.limit
+            .set(self.used.get().saturating_add(signed(available)));
+    }
+
+    /// There was no space for a file, of what this word says.
+    pub fn refused(&self, whose: &str) {
+        self.refused.with_label_values(&[whose]).inc();
     }
 }
 

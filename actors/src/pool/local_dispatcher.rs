@@ -12,7 +12,7 @@ use crate::actor_status::ActorStatus;
 use crate::blobs::{BlobKey, Blobs};
 use crate::errors::RestartError;
 use crate::ids::SessionId;
-use crate::jobs::{Dispatcher, DispatcherStatus, Holding, JobHandle, JobSpec};
+use crate::jobs::{Dispatcher, DispatcherStatus, HoldFailed, Holding, JobHandle, JobSpec};
 use crate::mailbox::{Mailbox, Reply, answer};
 use crate::memory::MemoryBudget;
 use crate::metrics::Metrics;
@@ -116,7 +116,14 @@ impl Dispatcher for LocalDispatcher {
     }
 
     fn hold(&self, points: usize) -> Holding {
-        Box::pin(self.args.memory.clone().take_for_points(points))
+        let taken = self.args.memory.clone().take_for_points(points);
+        let longest = self.args.settings.job_timeout;
+        Box::pin(async move {
+            match tokio::time::timeout(longest, taken).await {
+                Ok(taken) => Ok(taken?),
+                Err(_) => Err(HoldFailed::TimedOut(longest.as_secs())),
+            }
+        })
     }
 
     fn encode_ahead_limit(&self, size: FrameSize) -> usize {

@@ -18,6 +18,8 @@ use crate::mailbox::{Reply, answer};
 use crate::session_config::SessionConfig;
 use crate::upload_memory::UploadMemory;
 
+/// Images that are made anew at the same time. Others may upload meanwhile.
+const AT_ONCE: usize = 4;
 /// No client has this number.
 const NOBODY: ClientId = 0;
 
@@ -84,7 +86,7 @@ impl StoredImages {
             let same_frames = self.preparation == FramePreparation::of(&config);
             let linking = context.clone();
             let (session, images) = (self.session, self.images);
-            let linked = context.computing.run(context.id, move || {
+            let linked = context.computing.run(context.owner(), move || {
                 for (image, &number) in images.iter().zip(&numbers) {
                     link(&linking, session, BlobName::Original, image.number, number)?;
                     if same_frames {
@@ -101,6 +103,7 @@ impl StoredImages {
                 }
             };
             answer(reply, Ok(()));
+            let turns = Arc::new(Semaphore::new(AT_ONCE));
             for (image, number) in linked.0.into_iter().zip(linked.1) {
                 if same_frames {
                     let outcome = Ok(StoredImage {
@@ -126,8 +129,18 @@ impl StoredImages {
                 // The file is read into memory, as that of an upload is.
                 let size = usize::try_from(image.bytes).unwrap_or(usize::MAX);
                 let mut lease = memory.lease();
-                lease.grow(size, Some(size), size).await;
-                image_store::store(&context, &config, number, source, Some(lease));
+                let begin = async {
+                    let turn = turns.clone().acquire_owned().await;
+                    lease.grow(size, Some(size), size).await;
+                    turn
+                };
+                let turn = tokio::select! {
+                    biased;
+                    // Nobody wants the others any more.
+                    () = context.ended.cancelled() => return,
+                    turn = begin => turn,
+                };
+                image_store::store(&context, &config, number, source, (lease, turn));
             }
         });
     }

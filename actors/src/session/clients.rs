@@ -1,6 +1,7 @@
 //! The attached clients of a session, and its undelivered answers.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::LazyLock;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -11,9 +12,13 @@ use crate::error_code::ErrorCode;
 use crate::error_kind::ErrorKind;
 use crate::errors::AttachError;
 use crate::ids::ClientId;
+use crate::log_rate::LogRate;
 use crate::session_event::{CloseReason, SessionEvent};
 use crate::settings::Settings;
 use crate::upload_memory::UploadMemory;
+
+/// Lines about clients that come and go, of all sessions; more in a minute are not logged.
+static LINES: LazyLock<LogRate> = LazyLock::new(|| LogRate::new(600));
 
 /// Answers that wait for a client, for each request that may run or wait.
 const OWED_PER_REQUEST: usize = 4;
@@ -59,6 +64,7 @@ impl Clients {
         upload_memory: UploadMemory,
         undelivered: Vec<SessionEvent>,
     ) -> Self {
+        let upload_memory = upload_memory.of(context.owner().client());
         Self {
             context,
             upload_memory,
@@ -107,7 +113,9 @@ impl Clients {
                 resumes: resume,
             },
         );
-        tracing::info!(client = id, resume, "client connected");
+        if LINES.allows() {
+            tracing::info!(client = id, resume, "client connected");
+        }
         self.send(id, connected, None);
         let requests = Requests::new(
             self.context.mailbox.clone(),
@@ -121,7 +129,7 @@ impl Clients {
     /// Detaches a client. Returns whether it was attached.
     pub fn detach(&mut self, client: ClientId) -> bool {
         let detached = self.attached.remove(&client).is_some();
-        if detached {
+        if detached && LINES.allows() {
             tracing::info!(client, "client disconnected");
         }
         detached

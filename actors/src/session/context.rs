@@ -15,6 +15,7 @@ use crate::session::ledger::Image;
 use crate::session::message::SessionMessage;
 use crate::session::room::Room;
 use crate::settings::Settings;
+use crate::turns::Owner;
 
 /// The immutable context that all parts of a session share.
 #[derive(Clone)]
@@ -44,6 +45,11 @@ impl Context {
         }
     }
 
+    /// Whose work the session's is.
+    pub fn owner(&self) -> Owner {
+        Owner::new(self.creator.clone(), self.id)
+    }
+
     /// An image as a job takes it.
     pub fn job_frame(&self, image: &Image) -> JobFrame {
         JobFrame {
@@ -59,10 +65,10 @@ impl Context {
     /// Removes blobs in the background.
     pub fn remove(&self, names: impl IntoIterator<Item = BlobName>) {
         let keys: Vec<_> = names.into_iter().map(|name| self.key(name)).collect();
-        let (blobs, computing, id) = (self.blobs.clone(), self.computing.clone(), self.id);
+        let (blobs, computing, owner) = (self.blobs.clone(), self.computing.clone(), self.owner());
         tokio::spawn(async move {
             let remove = move || keys.iter().for_each(|key| blobs.remove_or_warn(key));
-            if let Err(error) = computing.run(id, remove).await {
+            if let Err(error) = computing.run(owner, remove).await {
                 tracing::warn!(%error, "cannot remove files; they stay until their session ends");
             }
         });

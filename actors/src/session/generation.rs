@@ -155,20 +155,20 @@ impl Generation {
         self.report(progress::waiting());
         let done = self.predict(job).await?;
         self.report(progress::exporting(self.frames.len()));
-        let (computing, id) = (self.context.computing.clone(), self.context.id);
+        let (computing, owner) = (self.context.computing.clone(), self.context.owner());
         computing
-            .run(id, move || self.make_point_cloud(&done))
+            .run(owner, move || self.make_point_cloud(&done))
             .await?
     }
 
     /// Makes a point cloud of the map.
     pub async fn run_on_map(self, map: Arc<StoredMap>) -> Result<Generated, GenerationError> {
         self.report(progress::exporting(self.frames.len()));
-        let (computing, id) = (self.context.computing.clone(), self.context.id);
+        let (computing, owner) = (self.context.computing.clone(), self.context.owner());
         let held = self.context.dispatcher.hold(self.most_points(&map.map));
         let held = held.await?;
         computing
-            .run(id, move || {
+            .run(owner, move || {
                 let made = self.make_point_cloud_of_map(map);
                 drop(held);
                 made

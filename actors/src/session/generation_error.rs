@@ -11,7 +11,7 @@ use super::memory_advice::MemoryAdvice;
 use crate::blocking::WorkFailed;
 use crate::error_code::ErrorCode;
 use crate::frames::FrameError;
-use crate::jobs::{CloudTooLarge, JobFailure};
+use crate::jobs::{HoldFailed, JobFailure};
 
 /// Why a request has no point cloud.
 #[derive(Debug, Error)]
@@ -23,7 +23,7 @@ pub(crate) enum GenerationError {
     Memory(MemoryAdvice),
     /// There is too little memory for the point cloud of a map.
     #[error("out of memory: {0}")]
-    CloudTooLarge(#[from] CloudTooLarge),
+    NoMemory(#[from] HoldFailed),
     #[error("the model's output cannot be read: {0}")]
     ReadPrediction(#[source] std::io::Error),
     /// The blob of the prediction is not a prediction.
@@ -50,7 +50,7 @@ impl GenerationError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Job(failure) => code_of_job(failure),
-            Self::Memory(_) | Self::CloudTooLarge(_) => ErrorCode::OutOfMemory,
+            Self::Memory(_) | Self::NoMemory(_) => ErrorCode::OutOfMemory,
             Self::Store(_) | Self::Npz(_) => ErrorCode::of_files(self),
             Self::ReadPrediction(_) | Self::Prediction(_) | Self::Points(_) | Self::Frame(_) => {
                 ErrorCode::StorageFailed

@@ -18,12 +18,11 @@ use crate::blocking::WorkFailed;
 use crate::client_message::ImageUpload;
 use crate::frames::frame_file;
 use crate::session_config::SessionConfig;
-use crate::upload_memory::UploadLease;
 
 /// Stores an image in the background. The session is notified by
 /// [`SessionMessage::UploadSettled`].
 ///
-/// `memory` is what the image's file takes; it is returned once the image is stored. What decoding takes
+/// `memory` holds what the image's file takes; it is dropped once the image is stored. What decoding takes
 /// is taken from the memory for it before, and returned with it. An image whose turn
 /// to be decoded comes after the end of the session is dropped. One that is too many by then, since those before
 /// it fill the session, is refused without being decoded.
@@ -32,7 +31,7 @@ pub(super) fn store(
     config: &SessionConfig,
     number: u64,
     image: ImageSource,
-    memory: Option<UploadLease>,
+    memory: impl Send + 'static,
 ) {
     let preparation = Preparation {
         limits: context.settings.image_limits,
@@ -47,7 +46,7 @@ pub(super) fn store(
         // The memory comes before the slot: who waits for it must not hold up others at the slots.
         let turn = async {
             let most = job.decoding.limit();
-            let reading = job.computing.slot(job.id).await?;
+            let reading = job.computing.slot(job.owner()).await?;
             let opening = job.clone();
             let need = reading.run(move || {
                 let image = image.open(&opening, number)?;
@@ -55,8 +54,8 @@ pub(super) fn store(
                 Ok::<_, ImageError>((image, preparation, need))
             });
             let (image, preparation, need) = need.await??;
-            let lease = job.decoding.take(job.id, need).await?;
-            let slot = job.computing.slot(job.id).await?;
+            let lease = job.decoding.take(job.owner(), need).await?;
+            let slot = job.computing.slot(job.owner()).await?;
             Ok::<_, ImageError>((image, preparation, lease, slot))
         };
         let (image, preparation, lease, slot) = tokio::select! {

@@ -165,13 +165,15 @@ impl MapWindow {
         report: impl Fn(Progress),
     ) -> Result<WindowOutcome, GenerationError> {
         let done = follow(job, &self.context, &self.config, report).await?;
-        let (computing, id) = (self.context.computing.clone(), self.context.id);
+        let (computing, owner) = (self.context.computing.clone(), self.context.owner());
         if matches!(self.content, Content::Join { .. }) {
-            let join = computing.run(id, move || self.join(&done)).await??;
+            let join = computing.run(owner, move || self.join(&done)).await??;
             return Ok(WindowOutcome::Joined(join));
         }
         let places = self.places(&done);
-        let chunk = computing.run(id, move || self.make_chunk(&done)).await??;
+        let chunk = computing
+            .run(owner, move || self.make_chunk(&done))
+            .await??;
         Ok(WindowOutcome::Chunk(Box::new(chunk), places))
     }
 

@@ -232,7 +232,7 @@ async fn write(
     cancelled: CancellationToken,
 ) -> Result<BlobView, ResultFileError> {
     let limit = context.settings.job_timeout;
-    let slot = tokio::time::timeout(limit, context.result_files.slot(context.id))
+    let slot = tokio::time::timeout(limit, context.result_files.slot(context.owner()))
         .await
         .map_err(|_| Unanswered::Busy)??;
     let id = (result.number(), format);

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use image::RgbImage;
 use pointstream_reconstruction::cloud::{FrameCloud, World};
 use pointstream_reconstruction::formats::colmap::write_colmap;
+use pointstream_reconstruction::formats::las::{Compression, write_las};
 use pointstream_reconstruction::formats::nerfstudio::write_nerfstudio;
 use pointstream_reconstruction::formats::npz::{NpzReader, write_npz};
 use pointstream_reconstruction::formats::ply::write_ply;
+use pointstream_reconstruction::formats::text::{Columns, write_text};
 use pointstream_reconstruction::formats::{
     Cameras, FrameData, Reconstruction, ResultFormat, WriteError,
 };
@@ -179,6 +181,10 @@ impl StoredResult {
             ResultFormat::Colmap => file = write_colmap(&reconstruction, file)?,
             ResultFormat::Nerfstudio => file = write_nerfstudio(&reconstruction, file)?,
             ResultFormat::Npz => file = write_npz(&reconstruction, file)?,
+            ResultFormat::Las => file = write_las(&reconstruction, Compression::Las, file)?,
+            ResultFormat::Laz => file = write_las(&reconstruction, Compression::Laz, file)?,
+            ResultFormat::Xyz => write_text(&reconstruction, Columns::Xyz, &mut file)?,
+            ResultFormat::Csv => write_text(&reconstruction, Columns::Csv, &mut file)?,
             ResultFormat::Glb => {}
         }
         let draft = file.into_inner().map_err(IntoInnerError::into_error)?;

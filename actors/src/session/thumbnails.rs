@@ -26,12 +26,12 @@ pub(super) fn request(context: &Context, image: Option<&Image>, mut reply: Thumb
     };
     let (frame, context) = (context.job_frame(image), context.clone());
     let work = async move {
-        let (computing, id) = (context.computing.clone(), context.id);
+        let (computing, owner) = (context.computing.clone(), context.owner());
         let made = tokio::select! {
             biased;
             // The caller stopped waiting, so the work need not wait for a slot.
             () = reply.closed() => return,
-            made = computing.run(id, move || thumbnail(&context, &frame)) => made,
+            made = computing.run(owner, move || thumbnail(&context, &frame)) => made,
         };
         let made = made.unwrap_or_else(|failed| Err(ThumbnailError::Internal(failed.to_string())));
         answer(reply, made.map(Some));

@@ -95,4 +95,8 @@ impl<F: Fn(Access<'_>) -> io::Result<()> + Send + Sync> Blobs for WatchedBlobs<F
     fn check_space(&self) -> io::Result<()> {
         self.blobs.check_space()
     }
+
+    fn measure_space(&self) -> io::Result<()> {
+        self.blobs.measure_space()
+    }
 }

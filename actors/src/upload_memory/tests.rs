@@ -155,3 +155,37 @@ fn more_than_there_is_counts_as_all() {
     assert!(grows(&mut lease, usize::MAX, usize::MAX));
     assert_eq!(lease.bytes(), 7 * MIB);
 }
+
+#[test]
+fn uploads_of_one_client_leave_room_for_others() {
+    let (all, metrics) = memory(64 * MIB);
+    let client = |name: &str| all.of(&Client::Creator(name.into()));
+    let (many, one) = (client("many"), client("one"));
+    for size in [MIB, 4 * MIB] {
+        let mut held: Vec<UploadLease> = (0..200).map(|_| many.lease()).collect();
+        // All of the first bytes come, and no more.
+        let begun = held
+            .iter_mut()
+            .filter_map(|lease| grows(lease, 1 << 18, size).then_some(()))
+            .count();
+        let part = if size == MIB { 4 * MIB } else { 28 * MIB };
+        assert_eq!(begun, part / size);
+        // Those that wait do not hold up another client, which has a part of its own.
+        let mut others: Vec<UploadLease> = (0..3).map(|_| one.lease()).collect();
+        assert!(others.iter_mut().all(|lease| grows(lease, size, size)));
+        // When one ends, the next one of the same client begins.
+        let ended = held.remove(0);
+        let waiting = held.iter().filter(|lease| lease.bytes() == 0).count();
+        drop(ended);
+        let left = held.iter().filter(|lease| lease.bytes() == 0).count();
+        assert_eq!(left + 1, waiting);
+        drop(others);
+        drop(held);
+        assert_eq!(metrics.upload_memory().used, 0);
+    }
+    // One upload alone may claim all.
+    let mut large = many.lease();
+    assert!(grows(&mut large, 56 * MIB, 56 * MIB));
+    let states = [&all.small, &all.large].map(|bank| bank.lock().claimed.len());
+    assert_eq!(states, [0, 1]);
+}

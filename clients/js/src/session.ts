@@ -27,7 +27,17 @@ import { Subscription } from './subscription.js';
 /** Longest time until the server has written a file, in milliseconds. */
 const WRITING_MS = 1_800_000;
 
-export type ResultFormat = 'glb' | 'ply' | 'colmap' | 'npz' | 'nerfstudio' | 'json';
+export type ResultFormat =
+  | 'glb'
+  | 'ply'
+  | 'colmap'
+  | 'npz'
+  | 'nerfstudio'
+  | 'las'
+  | 'laz'
+  | 'xyz'
+  | 'csv'
+  | 'json';
 
 export interface GenerateOptions {
   /** Whether the answer is an update; otherwise it is a whole result. */

@@ -37,8 +37,16 @@ pub enum ResultFormat {
     Colmap,
     /// Arrays for NumPy: depth, confidence and cameras.
     Npz,
-    /// A zip file of `transforms.json` with the images and points.
+    /// A zip file of `transforms.json` with the images, depth maps and points.
     Nerfstudio,
+    /// LAS: points with colour and confidence.
+    Las,
+    /// LAZ: the same, compressed.
+    Laz,
+    /// Text: points with colour.
+    Xyz,
+    /// Comma-separated values: points with colour and confidence.
+    Csv,
 }
 
 /// No format has this name.
@@ -62,6 +70,10 @@ impl ResultFormat {
             Self::Colmap => "colmap.zip",
             Self::Npz => "npz",
             Self::Nerfstudio => "nerfstudio.zip",
+            Self::Las => "las",
+            Self::Laz => "laz",
+            Self::Xyz => "xyz",
+            Self::Csv => "csv",
         }
     }
 
@@ -71,12 +83,15 @@ impl ResultFormat {
         formats.map(|format| format!(".{}", format.extension()))
     }
 
-    /// The media type. PLY and NPZ have no registered one.
+    /// The media type. PLY, NPZ and XYZ have no registered one.
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Glb => "model/gltf-binary",
-            Self::Ply | Self::Npz => "application/octet-stream",
+            Self::Ply | Self::Npz | Self::Xyz => "application/octet-stream",
             Self::Colmap | Self::Nerfstudio => "application/zip",
+            Self::Las => "application/vnd.las",
+            Self::Laz => "application/vnd.laszip",
+            Self::Csv => "text/csv; charset=utf-8; header=present",
         }
     }
 
@@ -105,7 +120,7 @@ mod tests {
         let error = "obj".parse::<ResultFormat>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "there is no format \"obj\"; use glb, ply, colmap, npz or nerfstudio"
+            "there is no format \"obj\"; use glb, ply, colmap, npz, nerfstudio, las, laz, xyz or csv"
         );
     }
 

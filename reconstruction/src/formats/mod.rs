@@ -9,10 +9,12 @@ pub mod colmap;
 mod file_names;
 mod format;
 pub mod glb;
+pub mod las;
 pub mod nerfstudio;
 pub mod npz;
 pub mod ply;
 mod reconstruction;
+pub mod text;
 
 pub use format::{ResultFormat, UnknownFormat};
 pub use reconstruction::{Cameras, FrameData, PlacedFrame, Point, Reconstruction, WriteError};

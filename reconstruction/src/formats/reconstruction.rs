@@ -125,6 +125,8 @@ pub enum WriteError {
     Write(#[from] io::Error),
     #[error("the archive could not be written: {0}")]
     Zip(#[from] zip::result::ZipError),
+    #[error("the LAS file could not be written: {0}")]
+    Las(#[from] las::Error),
     #[error("an image could not be written: {0}")]
     Image(#[from] ::image::ImageError),
     #[error("the description could not be written: {0}")]

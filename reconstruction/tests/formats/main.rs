@@ -1,13 +1,15 @@
-//! PLY, COLMAP, NPZ and nerfstudio files, parsed by the tests themselves.
+//! Files of all formats but GLB, parsed by the tests themselves or by the library that wrote them.
 
 #[path = "../common/mod.rs"]
 mod common;
 
 mod colmap;
+mod las;
 mod nerfstudio;
 mod npz;
 mod ply;
 mod sample;
+mod text;
 
 use std::io::{self, Cursor};
 

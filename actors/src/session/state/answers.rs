@@ -154,12 +154,12 @@ impl State {
             number,
             known,
         };
-        let (computing, id) = (self.context.computing.clone(), self.context.id);
+        let (computing, owner) = (self.context.computing.clone(), self.context.owner());
         let held = self.context.dispatcher.hold(update.most_points());
         let work = async move {
             let held = held.await?;
             computing
-                .run(id, move || {
+                .run(owner, move || {
                     let made = update.make().map(Box::new);
                     drop(held);
                     made

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
     from .client import Client
 
-ResultFormat: TypeAlias = Literal["glb", "ply", "colmap", "npz", "nerfstudio", "json"]
+ResultFormat: TypeAlias = Literal[
+    "glb", "ply", "colmap", "npz", "nerfstudio", "las", "laz", "xyz", "csv", "json"
+]
 
 # The formats of results, by the extensions of files.
 FORMATS: dict[str, ResultFormat] = {
@@ -40,6 +42,10 @@ FORMATS: dict[str, ResultFormat] = {
     ".npz": "npz",
     ".colmap.zip": "colmap",
     ".nerfstudio.zip": "nerfstudio",
+    ".las": "las",
+    ".laz": "laz",
+    ".xyz": "xyz",
+    ".csv": "csv",
     ".json": "json",
 }
 
@@ -258,7 +264,7 @@ class Session:
         return (await self._remote.send("GET", f"/images/{index}/thumbnail")).body
 
     async def result(self, format: ResultFormat = "glb") -> bytes:
-        """The newest result as a file: `glb`, `ply`, `colmap`, `npz`, `nerfstudio` or `json`."""
+        """The newest result as a file in one of the formats of `ResultFormat`."""
         return await self._remote.result(format)
 
     async def download(

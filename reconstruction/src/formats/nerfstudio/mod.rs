@@ -1,11 +1,16 @@
 //! A zip file for nerfstudio (<https://docs.nerf.studio/quickstart/data_conventions.html>):
-//! `transforms.json`, the images of the registered frames, and the point cloud as `points.ply`.
+//! `transforms.json`, the images of the registered frames, their depth as NumPy files, and the point
+//! cloud as `points.ply`.
 //!
 //! `transform_matrix` maps camera to GLB coordinates, with OpenGL camera axes (x right, y up, z
 //! backward). No transform was applied, so there is no `applied_transform`. Pixel corners are at
 //! integers: the centre of the top left pixel is (0.5, 0.5), half a pixel more than in the
 //! intrinsics of the metadata. With distortion in any frame, `camera_model` is `OPENCV`. The unit of
 //! length is that of the GLB.
+//!
+//! Depth is z in camera coordinates, as a float of each pixel in thousandths of the GLB's unit, since
+//! nerfstudio multiplies it by `depth_unit_scale_factor`, 1e-3 by default. Where it is not known it is
+//! 0, which nerfstudio's losses leave out.
 
 use std::io::{Seek, Write};
 
@@ -13,12 +18,15 @@ use serde::Serialize;
 
 use super::archive::{Archive, Packing};
 use super::file_names::file_names;
+use super::npz::npy::{self, Element as _};
 use super::ply;
 use super::reconstruction::{PIXEL_CENTRE, PlacedFrame, Reconstruction, WriteError};
-use crate::cloud::{axes_flip, rows};
+use crate::cloud::{KNOWN_CONFIDENCE, axes_flip, rows};
 use crate::geometry::{Distortion, FrameSize};
 
 const POINTS: &str = "points.ply";
+/// Depth of one GLB unit.
+const DEPTH_OF_UNIT: f64 = 1000.0;
 
 #[derive(Serialize)]
 struct Transforms<'a> {
@@ -30,6 +38,7 @@ struct Transforms<'a> {
 #[derive(Serialize)]
 struct Frame<'a> {
     file_path: String,
+    depth_file_path: String,
     /// The client's name for the image; nerfstudio ignores it.
     original_name: &'a str,
     w: u32,
@@ -97,7 +106,38 @@ pub fn write_nerfstudio<W: Write + Seek>(
         archive.entry(POINTS, Packing::Stored, bytes)?,
     )?;
     archive.images(reconstruction, &names)?;
+    for (frame, name) in reconstruction.placed().zip(&names) {
+        let depth = depth_file(reconstruction, &frame)?;
+        archive
+            .entry(&depth_path(name), Packing::Deflated, depth.len() as u64)?
+            .write_all(&depth)?;
+    }
     archive.finish()
+}
+
+/// The path of an image's depth.
+fn depth_path(name: &str) -> String {
+    format!("depth/{}.npy", name.strip_suffix(".png").unwrap_or(name))
+}
+
+/// The depth of a frame as a NumPy file of its height and width.
+fn depth_file(reconstruction: &Reconstruction, frame: &PlacedFrame) -> Result<Vec<u8>, WriteError> {
+    let size = reconstruction.image_size();
+    let factor = reconstruction.cameras.world_to_glb().scaling() * DEPTH_OF_UNIT;
+    let read = |values: std::io::Result<Vec<f32>>| values.map_err(WriteError::Read);
+    let depth = read(reconstruction.frames.depth(frame.index))?;
+    let confidence = read(reconstruction.frames.confidence(frame.index))?;
+    let mut file = npy::header(f32::DESCR, &[size.rows(), size.columns()]);
+    for (depth, confidence) in depth.into_iter().zip(confidence) {
+        let known = confidence >= KNOWN_CONFIDENCE;
+        let value = if known {
+            (f64::from(depth) * factor) as f32
+        } else {
+            0.0
+        };
+        file.extend_from_slice(&value.to_le_bytes());
+    }
+    Ok(file)
 }
 
 fn describe<'a>(
@@ -109,6 +149,7 @@ fn describe<'a>(
     let intrinsics = &frame.camera.intrinsics;
     Frame {
         file_path: format!("images/{name}"),
+        depth_file_path: depth_path(name),
         original_name: &frame.camera.name,
         w: size.width,
         h: size.height,

@@ -16,7 +16,7 @@
 //! The other formats of a result of one run of the model are written from this file
 //! ([`NpzReader`]). A result of a [map](crate::map) is written from its chunks ([`write_npz`]).
 
-mod npy;
+pub(super) mod npy;
 mod reader;
 mod writer;
 
