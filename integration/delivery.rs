@@ -240,18 +240,21 @@ async fn a_client_that_goes_on_without_confirming_is_told_why_it_is_cut_off() {
         (server.info(&session).await["connections"] == 0).then_some(())
     })
     .await;
-    let mut last = None;
-    while let Some(Ok(message)) = within("the end", socket.next()).await {
-        match message {
-            Message::Text(text) => last = serde_json::from_str::<Value>(&text).ok(),
-            Message::Close(Some(frame)) => assert_eq!(u16::from(frame.code), 1008),
-            _ => {}
-        }
-    }
-    let error = last.expect("an error");
-    assert_eq!(error["code"], "no_answer", "{error}");
-    let text = error["message"].as_str().expect("a text");
-    assert!(text.contains("not confirmed"), "{text}");
+    // As it is: the library would answer pings, which the server does not take any more.
+    let mut rest = Vec::new();
+    let read = tokio::io::copy(socket.get_mut(), &mut rest);
+    within("the end", read).await.expect("no reset");
+    let close = rest
+        .windows(4)
+        .rposition(|part| part[0] == 0x88 && part[2..] == 1008_u16.to_be_bytes());
+    let close = close.expect("it is closed with 1008");
+    let said = String::from_utf8_lossy(&rest[..close]);
+    let error = said.rfind(r#""code":"no_answer""#).expect("an error");
+    assert!(
+        said[error..].contains("not confirmed"),
+        "{}",
+        &said[error..]
+    );
 }
 
 #[tokio::test]

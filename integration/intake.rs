@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use crate::support::client::{Client, Closed};
 use crate::support::pictures::{noise, photo};
 use crate::support::server::Server;
+use crate::support::tokens::{Tokens, create};
 use crate::support::until;
 
 /// The first fragment of a text message.
@@ -193,6 +194,36 @@ async fn small_images_do_not_wait_for_large_ones() {
     let mut neighbour = server.client("").await;
     neighbour.upload("small.png", &small).await;
     for client in large {
+        client.vanish();
+    }
+}
+
+#[tokio::test]
+async fn unfinished_messages_of_one_client_leave_room_for_others() {
+    let tokens = Tokens::new();
+    let (many, other) = (
+        tokens.add("many", "create,use").await,
+        tokens.add("other", "create,use").await,
+    );
+    // Of which small messages have 1 MiB.
+    let options = ["--upload-buffer-mb=8", "--max-message-bytes=7340032"];
+    let server = tokens.server(&options).await;
+    let mut unfinished = Vec::new();
+    for _ in 0..3 {
+        let (session, token) = create(&server, &many).await;
+        for _ in 0..4 {
+            let mut client = Client::with_token(&server, &session, &token).await;
+            client
+                .try_send_raw(beginning(200_000))
+                .await
+                .expect("there is room");
+            unfinished.push(client);
+        }
+    }
+    let (session, token) = create(&server, &other).await;
+    let mut neighbour = Client::with_token(&server, &session, &token).await;
+    neighbour.upload("small.png", &noise(200, 200)).await;
+    for client in unfinished {
         client.vanish();
     }
 }

@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::support::client::Client;
 use crate::support::pictures::{photo, sized};
 use crate::support::server::Server;
+use crate::support::tokens::{Tokens, create, with_token};
 
 #[tokio::test]
 async fn many_large_pictures_do_not_hold_up_a_neighbour() {
@@ -25,6 +26,43 @@ async fn many_large_pictures_do_not_hold_up_a_neighbour() {
     );
     for _ in 0..PICTURES {
         busy.expect("ack").await;
+    }
+}
+
+#[tokio::test]
+async fn many_sessions_of_one_client_do_not_hold_up_another() {
+    const SESSIONS: usize = 8;
+    const PICTURES: usize = 4;
+    let tokens = Tokens::new();
+    let (busy, other) = (
+        tokens.add("busy", "create,use").await,
+        tokens.add("other", "create,use").await,
+    );
+    let server = tokens.server(&[]).await;
+    let (session, token) = create(&server, &other).await;
+    let mut neighbour = Client::with_token(&server, &session, &token).await;
+    let picture = sized(4000, 4000);
+    let mut clients = Vec::new();
+    for _ in 0..SESSIONS {
+        let (session, token) = create(&server, &busy).await;
+        let mut client = Client::with_token(&server, &session, &token).await;
+        for index in 0..PICTURES {
+            client.send_image(&format!("{index}.png"), &picture).await;
+        }
+        clients.push(client);
+    }
+    neighbour.upload("0.png", &photo(0)).await;
+    let mut decoded = 0;
+    for client in &clients {
+        let path = format!("/ws/session/{}", client.session);
+        let info = with_token(&server, &busy, "GET", &path).await.json();
+        decoded += info["image_count"].as_u64().expect("a number");
+    }
+    // An image waits for a turn three times. A session at a time, eight would come before it each time.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    assert!(decoded <= 4 * cores + 4, "{decoded} pictures came first");
+    for client in clients {
+        client.vanish();
     }
 }
 

@@ -239,8 +239,13 @@ async fn a_session_whose_files_stay_has_ended_and_is_there() {
     let entries = entries(&tokens);
     let found = entries.iter().skip(1);
     let found = found.map(|entry| json!([entry["action"], entry["session_id"]]));
-    let expected = [json!(["session_deleted", session])];
+    // Who asks for a session that is not there leaves a trace without its identifier.
+    let expected = [
+        json!(["session_deleted", session]),
+        json!(["refused", null]),
+    ];
     assert_eq!(found.collect::<Vec<_>>(), expected);
+    assert_eq!(entries[2]["reason"], "session_not_found");
 }
 
 #[tokio::test]

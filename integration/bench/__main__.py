@@ -1,7 +1,8 @@
 """Measure one run by stage: `python -m integration.bench [--json]`; `make bench` builds first.
 
 `make bench ARGS="stream ..."` measures a long stream of images instead, see `stream`, and
-`make bench ARGS="neighbours ..."` short requests beside a long one.
+`make bench ARGS="neighbours ..."` short requests beside a long one, and
+`make bench ARGS="builds ..."` two builds of the program with the same clients.
 
 All figures come from the same run on the same machine, and the bare model and the service
 alternate, so that their ratios are meaningful even on a shared machine.
@@ -21,6 +22,7 @@ import torch
 
 from . import compare
 from .bare_model import BareModel, embedded
+from .builds import main as measure_builds
 from .neighbours import main as measure_neighbours
 from .report import Report, summarize
 from .service import ROOT, Measurement, Photo, Server
@@ -85,7 +87,11 @@ def measure_stages(server: Server, photos: list[Photo], options: argparse.Namesp
 
 def main() -> None:
     """Run the command."""
-    parts = {"stream": measure_stream, "neighbours": measure_neighbours}
+    parts = {
+        "stream": measure_stream,
+        "neighbours": measure_neighbours,
+        "builds": measure_builds,
+    }
     if part := parts.get("".join(sys.argv[1:2])):
         part(sys.argv[2:])
         return

@@ -2,7 +2,8 @@
 
 A session asks for a final result of many photos. Meanwhile others, of a few photos each, ask for a
 point cloud at the same moment. Prints the longest wait of these as a multiple of the time that one
-window of photos takes alone, and what the long request takes alone and beside them.
+window of photos takes alone, and what the long request takes alone and beside them. Ends with
+status 1 if the longest wait is more than two windows.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from .service import CLIENT_OPTIONS, ROOT, Photo, Server, receive, upload_one
 
 WINDOW = 24
+MOST_WINDOWS = 2.0
+"""The longest that a short request may wait."""
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -53,9 +56,10 @@ class Session:
         self._socket: ClientConnection | None = None
 
     async def upload(self, photos: list[Photo]) -> None:
-        """Connect and send the photos."""
-        self._socket = await connect(self._address, **CLIENT_OPTIONS)
-        await receive(self._socket, "connected")
+        """Connect, unless that is done, and send the photos."""
+        if self._socket is None:
+            self._socket = await connect(self._address, **CLIENT_OPTIONS)
+            await receive(self._socket, "connected")
         for photo in photos:
             await upload_one(self._socket, photo)
 
@@ -77,8 +81,9 @@ class Session:
         await asyncio.to_thread(self._server.rest, "DELETE", self._path)
 
 
-async def measure(server: Server, photos: list[Photo], options: argparse.Namespace) -> str:
-    """One window alone, the long request alone, and all together."""
+async def measure(server: Server, photos: list[Photo], options: argparse.Namespace) -> bool:
+    """One window alone, the long request alone, and all together. Returns whether the short ones
+    wait no longer than they may."""
     common = {"process_res": options.process_res}
     large = {**common, "finalize_mode": options.mode, "max_images": options.large}
 
@@ -107,15 +112,17 @@ async def measure(server: Server, photos: list[Photo], options: argparse.Namespa
     long_beside = await running
     for session in (long, *others):
         await session.close()
-    return "\n".join(
-        (
-            f"one window of {WINDOW} photos, alone: {window:.1f} s",
-            f"short requests beside the long one: {waits[0]:.1f} to {waits[-1]:.1f} s,"
-            f" the last after {waits[-1] / window:.1f} windows",
-            f"long request of {options.large} photos: {long_alone:.1f} s alone,"
-            f" {long_beside:.1f} s beside them",
-        )
+    windows = waits[-1] / window
+    print(f"one window of {WINDOW} photos, alone: {window:.1f} s")
+    print(
+        f"short requests beside the long one: {waits[0]:.1f} to {waits[-1]:.1f} s,"
+        f" the last after {windows:.1f} windows"
     )
+    print(
+        f"long request of {options.large} photos: {long_alone:.1f} s alone,"
+        f" {long_beside:.1f} s beside them"
+    )
+    return windows <= MOST_WINDOWS
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -128,4 +135,6 @@ def main(arguments: list[str] | None = None) -> None:
     photos = [Photo(path.name, path.read_bytes()) for path in paths[:needed]]
     arguments = ["--device", "cpu", "--model", options.model]
     with Server(arguments, options.binary) as server:
-        print(asyncio.run(measure(server, photos, options)))
+        within = asyncio.run(measure(server, photos, options))
+    if not within:
+        sys.exit(f"error: short requests wait for more than {MOST_WINDOWS:.0f} windows")

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
+use self::key_set::KeySet;
 use self::keys::Keys;
 pub use self::source::{KeySource, KeysError};
 use super::caller::{Allowance, Caller, Proof};
@@ -42,9 +43,34 @@ pub struct Jwt {
 struct Claims {
     sub: String,
     exp: u64,
-    /// Words, separated by spaces (RFC 8693, section 4.2).
     #[serde(default)]
-    scope: String,
+    scope: Words,
+    /// The name of the same in tokens of some issuers.
+    #[serde(default)]
+    scp: Words,
+}
+
+/// Words, separated by spaces (RFC 8693, section 4.2), or a list of them, as some issuers write it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Words {
+    Text(String),
+    List(Vec<String>),
+}
+
+impl Default for Words {
+    fn default() -> Self {
+        Self::List(Vec::new())
+    }
+}
+
+impl Words {
+    fn has(&self, word: &str) -> bool {
+        match self {
+            Self::Text(text) => text.split(' ').any(|other| other == word),
+            Self::List(words) => words.iter().any(|other| other == word),
+        }
+    }
 }
 
 impl Jwt {
@@ -79,14 +105,31 @@ impl Jwt {
             self.keys.refresh().await;
             keys = self.keys.current();
         }
-        let key = keys.find(id).ok_or(Refusal::Unknown)?;
-        if !key.algorithms.contains(&header.alg) {
-            return Err(Refusal::Unknown);
+        let mut decoded = self.claims(secret, &keys, header.alg, id);
+        if matches!(&decoded, Err(ErrorKind::InvalidSignature)) {
+            // The issuer may have another key of the same name, or without one.
+            self.keys.refresh().await;
+            decoded = self.claims(secret, &self.keys.current(), header.alg, id);
         }
-        let validation = self.validation(header.alg);
-        let decoded = decode::<Claims>(secret.reveal(), &key.key, &validation);
-        let claims = decoded.map_err(|error| refusal(error.kind()))?.claims;
+        let claims = decoded.map_err(|kind| refusal(&kind))?;
         self.accepted(&claims)
+    }
+
+    fn claims(
+        &self,
+        secret: &Secret,
+        keys: &KeySet,
+        algorithm: Algorithm,
+        id: Option<&str>,
+    ) -> Result<Claims, ErrorKind> {
+        let key = keys.find(id).ok_or(ErrorKind::InvalidKeyFormat)?;
+        if !key.algorithms.contains(&algorithm) {
+            return Err(ErrorKind::InvalidAlgorithm);
+        }
+        let validation = self.validation(algorithm);
+        let decoded = decode::<Claims>(secret.reveal(), &key.key, &validation);
+        let decoded = decoded.map_err(jsonwebtoken::errors::Error::into_kind)?;
+        Ok(decoded.claims)
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
@@ -110,7 +153,7 @@ impl Jwt {
         let expires = expires.and_then(|time| time.checked_add(LEEWAY.try_into().ok()?));
         Ok(Caller::named(
             format!("{OWNER}{subject}").into(),
-            scopes(&claims.scope),
+            scopes(claims),
             Allowance {
                 max_sessions: Some(self.max_sessions),
                 max_points: None,
@@ -122,10 +165,13 @@ impl Jwt {
     }
 }
 
-/// The known scopes among words.
-fn scopes(words: &str) -> Scopes {
+/// The known scopes among the words of a token.
+fn scopes(claims: &Claims) -> Scopes {
     use strum::VariantArray as _;
-    let is_named = |scope: &&Scope| words.split(' ').any(|word| word == scope.to_string());
+    let is_named = |scope: &&Scope| {
+        let name = scope.to_string();
+        claims.scope.has(&name) || claims.scp.has(&name)
+    };
     Scope::VARIANTS.iter().filter(is_named).copied().collect()
 }
 
@@ -134,6 +180,8 @@ fn refusal(kind: &ErrorKind) -> Refusal {
     let reason = match kind {
         ErrorKind::ExpiredSignature => return Refusal::Expired,
         ErrorKind::InvalidSignature => "wrong signature",
+        ErrorKind::InvalidKeyFormat => "no such key",
+        ErrorKind::InvalidAlgorithm => "another algorithm than the key's",
         ErrorKind::InvalidIssuer => "another issuer",
         ErrorKind::InvalidAudience => "another audience",
         ErrorKind::ImmatureSignature => "not valid yet",
@@ -150,8 +198,18 @@ mod tests {
 
     #[test]
     fn only_known_scopes_count() {
-        let found = scopes("openid create  use profile Operate pointstream:operate");
-        assert_eq!(found, Scopes::from([Scope::Create, Scope::Use]));
-        assert!(scopes("").is_empty());
+        let found = |claims: &str| {
+            let claims = format!(r#"{{"sub": "a", "exp": 1{claims}}}"#);
+            let claims: Claims = serde_json::from_str(&claims).expect("claims");
+            scopes(&claims)
+        };
+        let words = r#", "scope": "openid create  use profile Operate pointstream:operate""#;
+        let both = Scopes::from([Scope::Create, Scope::Use]);
+        assert_eq!(found(words), both);
+        assert_eq!(found(r#", "scope": ["use", "create use", "create"]"#), both);
+        assert_eq!(found(r#", "scp": "create use""#), both);
+        assert_eq!(found(r#", "scp": ["create"], "scope": "use""#), both);
+        assert!(found("").is_empty());
+        assert!(found(r#", "scope": """#).is_empty());
     }
 }

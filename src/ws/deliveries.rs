@@ -83,6 +83,17 @@ impl Deliveries {
         ping
     }
 
+    /// Keeps an answer that is not written any more, to be given back behind those that were.
+    pub fn leave(&self, delivery: Delivery) {
+        let held = Held {
+            ping: self.pings.next(),
+            number: None,
+            bytes: 0,
+            delivery,
+        };
+        self.with(|state| state.held.push_back(held));
+    }
+
     /// The client has answered a ping with this payload.
     pub fn answered(&self, payload: &[u8]) {
         let Some(answered) = self.pings.answered(payload) else {

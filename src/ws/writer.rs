@@ -93,11 +93,15 @@ pub async fn write(
         if delivery.awaits_receipt() {
             // A client that only receives slowly has time for it.
             let deadline = pings.deadline(Instant::now());
-            tokio::select! {
+            let ended = tokio::select! {
                 biased;
-                () = stop.cancelled() => return WriteEnd::Stopped,
-                () = deliveries.room() => {}
-                () = sleep_until(deadline) => return WriteEnd::Unconfirmed,
+                () = stop.cancelled() => Some(WriteEnd::Stopped),
+                () = deliveries.room() => None,
+                () = sleep_until(deadline) => Some(WriteEnd::Unconfirmed),
+            };
+            if let Some(ended) = ended {
+                deliveries.leave(delivery);
+                return ended;
             }
         }
         // The answer to a request is held until the client has it, also if writing fails.

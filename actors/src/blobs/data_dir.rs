@@ -17,7 +17,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -202,6 +202,13 @@ impl DataDir {
         Ok(())
     }
 
+    /// A file that was found has lost a name.
+    fn unlinked(&self, found: &Option<Metadata>) {
+        if let Some(found) = found {
+            self.disk.unlinked(found);
+        }
+    }
+
     /// Makes the names of a folder's files durable.
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         match self.durability {
@@ -241,6 +248,8 @@ impl Blobs for DataDir {
             match file.and_then(|file| file.sync_data()) {
                 // Something that is no file has nothing to make durable.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                // Images stay as long as their session. Others may have been replaced already.
+                synced if matches!(name, BlobName::Original(_) | BlobName::Prepared(_)) => synced?,
                 synced => ignore_missing(synced)?,
             }
         }
@@ -291,12 +300,14 @@ impl Blobs for DataDir {
     fn put(&self, draft: Draft) -> io::Result<()> {
         let Draft { key, file, path } = draft;
         let target = self.path(&key);
-        let (old, new) = (size(&target), file.metadata()?.len());
+        let found = fs::metadata(&target).ok();
+        let (old, new) = (length(&found), file.metadata()?.len());
         self.disk.replace(key.session, old, new)?;
         if let Err(error) = path.persist(target) {
             self.disk.replace(key.session, new, old)?;
             return Err(error.into());
         }
+        self.unlinked(&found);
         Ok(())
     }
 
@@ -317,14 +328,18 @@ impl Blobs for DataDir {
     }
 
     fn view(&self, key: &BlobKey) -> io::Result<BlobView> {
-        BlobView::of_file(File::open(self.path(key))?, self.readers.clone())
+        let file = File::open(self.path(key))?;
+        BlobView::of_file(file, self.readers.clone(), |found| {
+            Some(self.disk.opened(key.session, found))
+        })
     }
 
     fn remove(&self, key: &BlobKey) -> io::Result<()> {
         let path = self.path(key);
-        let old = size(&path);
+        let found = fs::metadata(&path).ok();
         ignore_missing(fs::remove_file(path))?;
-        self.disk.replace(key.session, old, 0)
+        self.unlinked(&found);
+        self.disk.replace(key.session, length(&found), 0)
     }
 
     fn remove_session(&self, session: SessionId) -> io::Result<()> {
@@ -334,8 +349,12 @@ impl Blobs for DataDir {
         // attempt may have renamed it already.
         ignore_missing(fs::rename(&folder, &removed))?;
         self.sync_folder(&self.sessions)?;
+        // If it is not there, an earlier attempt has removed it.
+        let files = fs::read_dir(&removed).into_iter().flatten().flatten();
+        let found: Vec<_> = files.map(|entry| entry.metadata().ok()).collect();
         ignore_missing(fs::remove_dir_all(&removed))?;
         self.disk.forget(session);
+        found.iter().for_each(|found| self.unlinked(found));
         Ok(())
     }
 
@@ -349,8 +368,8 @@ impl Blobs for DataDir {
 }
 
 /// Size of a file in bytes, 0 if there is none.
-fn size(path: &Path) -> u64 {
-    fs::metadata(path).map_or(0, |found| found.len())
+fn length(found: &Option<Metadata>) -> u64 {
+    found.as_ref().map_or(0, Metadata::len)
 }
 
 /// Whether a folder without the marker has anything but the lock of a server that starts.

@@ -1,7 +1,9 @@
 //! How much disk space the sessions use, and how much they may.
 
 use std::collections::HashMap;
+use std::fs::Metadata;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -70,8 +72,59 @@ pub(crate) struct DiskAccount {
     /// A folder on the disk.
     folder: Arc<PathBuf>,
     limits: DiskLimits,
-    used: Arc<Mutex<HashMap<SessionId, Share>>>,
+    used: Arc<Mutex<Used>>,
     metrics: DiskMetrics,
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    sessions: HashMap<SessionId, Share>,
+    open: HashMap<Inode, Open>,
+}
+
+/// A file, whatever its names.
+type Inode = (u64, u64);
+
+/// A file that is open. It takes space until it is closed, also without a name.
+#[derive(Debug)]
+struct Open {
+    bytes: u64,
+    creator: Option<Arc<str>>,
+    count: usize,
+    /// It has lost its last name, so that no session counts it.
+    is_removed: bool,
+}
+
+/// Counts an open file until it is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    account: DiskAccount,
+    inode: Inode,
+}
+
+impl Used {
+    /// Bytes of all sessions, and of removed files that are still open.
+    fn all(&self) -> u64 {
+        let sessions = self.sessions.values().map(|share| share.bytes);
+        total(sessions.chain(self.removed().map(|open| open.bytes)))
+    }
+
+    /// The same of the sessions of one creator.
+    fn of_client(&self, creator: &Arc<str>) -> u64 {
+        let of_client = |other: &Option<Arc<str>>| other.as_ref() == Some(creator);
+        let sessions = self.sessions.values();
+        let sessions = sessions.filter(|share| of_client(&share.creator));
+        let removed = self.removed().filter(|open| of_client(&open.creator));
+        total(
+            sessions
+                .map(|share| share.bytes)
+                .chain(removed.map(|open| open.bytes)),
+        )
+    }
+
+    fn removed(&self) -> impl Iterator<Item = &Open> {
+        self.open.values().filter(|open| open.is_removed)
+    }
 }
 
 /// What a session uses.
@@ -104,14 +157,11 @@ impl DiskAccount {
             }
         }
         let mut used = self.lock();
-        let all = sum(used.values());
-        let share = used.get(&session);
+        let all = used.all();
+        let share = used.sessions.get(&session);
         let of_session = share.map_or(0, |share| share.bytes);
         let creator = share.and_then(|share| share.creator.clone());
-        let of_client = match &creator {
-            Some(_) => sum(used.values().filter(|share| share.creator == creator)),
-            None => of_session,
-        };
+        let of_client = creator.map_or(of_session, |creator| used.of_client(&creator));
         let after = |before: u64| before.saturating_sub(old).saturating_add(new);
         if new > old && after(of_session) > self.limits.session {
             return Err(self.refused(NoSpace::Session(self.limits.session)));
@@ -122,28 +172,29 @@ impl DiskAccount {
         if new > old && after(all) > self.limits.all {
             return Err(self.refused(NoSpace::All(self.limits.all)));
         }
-        used.entry(session).or_default().bytes = after(of_session);
+        used.sessions.entry(session).or_default().bytes = after(of_session);
         self.metrics.used(after(all));
         Ok(())
     }
 
     /// The session counts for its creator from now on.
     pub fn charge(&self, session: SessionId, creator: Option<Arc<str>>) {
-        self.lock().entry(session).or_default().creator = creator;
+        let mut used = self.lock();
+        used.sessions.entry(session).or_default().creator = creator;
     }
 
     /// A session has these files since an earlier process.
     pub fn restored(&self, session: SessionId, bytes: u64) {
         let mut used = self.lock();
-        used.entry(session).or_default().bytes = bytes;
-        self.metrics.used(sum(used.values()));
+        used.sessions.entry(session).or_default().bytes = bytes;
+        self.metrics.used(used.all());
     }
 
     /// The session has no files any more.
     pub fn forget(&self, session: SessionId) {
         let mut used = self.lock();
-        used.remove(&session);
-        self.metrics.used(sum(used.values()));
+        used.sessions.remove(&session);
+        self.metrics.used(used.all());
     }
 
     /// Fails if the disk has less free space than it should.
@@ -164,7 +215,7 @@ impl DiskAccount {
     pub fn measure(&self) -> io::Result<u64> {
         let found = rustix::fs::statvfs(self.folder.as_path())?;
         let free = found.f_bavail.saturating_mul(found.f_frsize);
-        let left = self.limits.all.saturating_sub(sum(self.lock().values()));
+        let left = self.limits.all.saturating_sub(self.lock().all());
         let available = free.saturating_sub(self.limits.reserve).min(left);
         self.metrics.free(free, available);
         Ok(free)
@@ -176,12 +227,61 @@ impl DiskAccount {
         why.into()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Share>> {
+    /// A file of a session is open from now on, until what is returned is dropped.
+    pub fn opened(&self, session: SessionId, file: &Metadata) -> OpenFile {
+        let inode = inode(file);
+        let mut used = self.lock();
+        let share = used.sessions.get(&session);
+        let creator = share.and_then(|share| share.creator.clone());
+        let open = used.open.entry(inode).or_insert(Open {
+            bytes: file.len(),
+            creator,
+            count: 0,
+            is_removed: false,
+        });
+        open.count += 1;
+        drop(used);
+        OpenFile {
+            account: self.clone(),
+            inode,
+        }
+    }
+
+    /// A file that was so before has lost a name. If that was the last one, it counts as long as it is open.
+    pub fn unlinked(&self, file: &Metadata) {
+        if file.nlink() > 1 {
+            return;
+        }
+        let mut used = self.lock();
+        if let Some(open) = used.open.get_mut(&inode(file)) {
+            open.is_removed = true;
+            self.metrics.used(used.all());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Used> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn sum<'a>(shares: impl Iterator<Item = &'a Share>) -> u64 {
-    let bytes = shares.map(|share| share.bytes);
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        let mut used = self.account.lock();
+        let Some(open) = used.open.get_mut(&self.inode) else {
+            return;
+        };
+        open.count -= 1;
+        if open.count == 0 {
+            used.open.remove(&self.inode);
+            self.account.metrics.used(used.all());
+        }
+    }
+}
+
+fn inode(file: &Metadata) -> Inode {
+    (file.dev(), file.ino())
+}
+
+fn total(bytes: impl Iterator<Item = u64>) -> u64 {
     bytes.fold(0, u64::saturating_add)
 }

@@ -3,7 +3,7 @@
 //! Files are read and not mapped. If somebody else makes a file shorter, or the disk fails, reading is
 //! an error; with a mapped file the process would be killed.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::mem;
 use std::ops::Range;
@@ -12,6 +12,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use positioned_io::{ReadAt, Size};
 use tokio::sync::Semaphore;
+
+use super::disk::OpenFile;
 
 /// Bytes that stay on disk. A view of a file stays valid when the blob is removed or replaced. Clones
 /// share the open file.
@@ -25,6 +27,8 @@ pub struct BlobView {
 enum Source {
     File {
         file: Arc<File>,
+        /// Counts the file as long as it is open.
+        _counted: Option<Arc<OpenFile>>,
         /// Bounds how many threads read for clients at the same time.
         readers: Arc<Semaphore>,
     },
@@ -33,12 +37,19 @@ enum Source {
 
 impl BlobView {
     /// The file as it is now.
-    pub(crate) fn of_file(file: File, readers: Arc<Semaphore>) -> io::Result<Self> {
-        let range = 0..file.metadata()?.len();
-        let file = Arc::new(file);
+    pub(crate) fn of_file(
+        file: File,
+        readers: Arc<Semaphore>,
+        opened: impl FnOnce(&Metadata) -> Option<OpenFile>,
+    ) -> io::Result<Self> {
+        let found = file.metadata()?;
         Ok(Self {
-            source: Source::File { file, readers },
-            range,
+            source: Source::File {
+                file: Arc::new(file),
+                _counted: opened(&found).map(Arc::new),
+                readers,
+            },
+            range: 0..found.len(),
         })
     }
 
@@ -196,7 +207,7 @@ impl Pieces {
         let piece = self.rest.slice(0..self.size);
         let rest = self.rest.slice(self.size..usize::MAX);
         self.rest = Bytes::new().into();
-        let Source::File { file, readers } = piece.source else {
+        let Source::File { file, readers, .. } = piece.source else {
             self.rest = rest;
             return Ok(piece.in_memory());
         };
@@ -283,7 +294,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), content).expect("written");
         let open = File::open(file.path()).expect("there");
-        let view = BlobView::of_file(open, Arc::new(Semaphore::new(1)));
+        let view = BlobView::of_file(open, Arc::new(Semaphore::new(1)), |_| None);
         (view.expect("readable"), file)
     }
 

@@ -101,6 +101,54 @@ fn the_sessions_of_a_client_share_its_space() {
 }
 
 #[test]
+fn a_removed_file_takes_space_until_nobody_reads_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let limits = DiskLimits {
+        client: 100,
+        ..DiskLimits::NONE
+    };
+    let data_dir = open(folder.path(), limits).expect("usable");
+    let [one, two] = [(); 2].map(|()| SessionId::new_v4());
+    for session in [one, two] {
+        data_dir.create_session(session).expect("a new session");
+        data_dir.charge(session, Some("a".into()));
+    }
+    let key = |session, number| BlobKey {
+        session,
+        name: BlobName::Original(number),
+    };
+    for number in 1..=3 {
+        put(&data_dir, one, number, 20).expect("there is room");
+    }
+    let views = [1, 2, 3].map(|number| data_dir.view(&key(one, number)).expect("there"));
+    let part = views[0].slice(0..5);
+    // One is removed, one is replaced, and the last one goes with its session.
+    data_dir.remove(&key(one, 1)).expect("removed");
+    put(&data_dir, one, 2, 10).expect("there is room");
+    put(&data_dir, two, 1, 31).expect_err("too much");
+    put(&data_dir, two, 1, 30).expect("there is room");
+    data_dir.remove_session(one).expect("removed");
+    put(&data_dir, two, 2, 11).expect_err("too much");
+    drop(views);
+    put(&data_dir, two, 2, 51).expect_err("a part of one is read");
+    put(&data_dir, two, 2, 50).expect("there is room");
+    drop(part);
+    put(&data_dir, two, 3, 20).expect("there is room");
+    // A file with another name is still counted there.
+    data_dir.create_session(one).expect("a new session");
+    data_dir.charge(one, Some("a".into()));
+    data_dir
+        .link(&key(two, 1), &key(one, 1))
+        .expect_err("too much");
+    data_dir.remove(&key(two, 2)).expect("removed");
+    data_dir.link(&key(two, 1), &key(one, 1)).expect("linked");
+    let view = data_dir.view(&key(two, 1)).expect("there");
+    data_dir.remove(&key(two, 1)).expect("removed");
+    put(&data_dir, two, 1, 50).expect("it has another name");
+    drop(view);
+}
+
+#[test]
 fn a_disk_that_is_nearly_full_takes_no_more() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let limits = DiskLimits {
