@@ -98,7 +98,7 @@ test('the other formats can be saved', async () => {
 test('compressed results are drawn as well', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await chooseResolution(page, 112);
-  await page.getByLabel('Compression').selectOption('meshopt');
+  await page.getByLabel('Size of the saved file').selectOption('meshopt');
   await page.getByText('All at once').click();
   await page.locator('#photos').setInputFiles(photos(2));
   await stored(page, 2);

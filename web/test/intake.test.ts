@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { sendSize } from '../src/intake/downscale';
 import { cameraExif } from '../src/intake/exif';
-import { sortFiles } from '../src/intake/files';
+import { kindsOf, sortFiles } from '../src/intake/files';
 import { frameTimes } from '../src/intake/video';
 
 const need = (method: string) => ({ resolution: 500, method });
@@ -33,11 +33,18 @@ test('photos are sorted by name in natural order, and videos are separate', () =
     file('walk.mov', ''),
     file('b9.jpg'),
     file('x', 'video/webm'),
+    file('.hidden.jpg'),
+    file('IMG_1.HEIC', ''),
+    file('notes.txt', 'text/plain'),
+    file('drawing.svg', 'image/svg+xml'),
+    file('LICENSE', ''),
+    file('more.TXT', ''),
   ]);
   assert.deepEqual(
     sorted.photos.map(({ name }) => name),
-    ['b9.jpg', 'b10.jpg'],
+    ['b9.jpg', 'b10.jpg', 'IMG_1.HEIC'],
   );
+  assert.equal(kindsOf(sorted.others), '2 TXT, 1 SVG, 1 without an ending');
   assert.deepEqual(
     sorted.videos.map(({ name }) => name),
     ['walk.mov', 'x'],

@@ -94,6 +94,15 @@ export class Downloads {
     }
   }
 
+  /** Withdraws the files that the server writes: it no longer has the session. */
+  keepOwn(): void {
+    if (this.url) {
+      this.list.replaceChildren(...[...this.list.children].slice(0, 1));
+    } else {
+      this.clear();
+    }
+  }
+
   clear(): void {
     URL.revokeObjectURL(this.url);
     this.url = '';

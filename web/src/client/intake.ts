@@ -2,7 +2,7 @@
 
 import type { Engine, Image } from 'pointstream/engine';
 import { MARGIN, type Need, type Prepared, prepare } from '../intake/downscale';
-import { sortFiles, watchDrops } from '../intake/files';
+import { type Chosen, folderFiles, kindsOf, sortFiles, watchDrops } from '../intake/files';
 import { videoFrames } from '../intake/video';
 import { reason } from '../shared/api';
 import { element, setText } from '../shared/dom';
@@ -29,17 +29,19 @@ interface Film {
 /** Connects the page's inputs with the reconstruction. */
 export function connectIntake(reconstruction: Reconstruction): { stopCamera(): void } {
   const intake = new Intake(reconstruction);
-  const take = (files: File[]) => void intake.take(files);
+  const take = (chosen: Chosen) => void intake.take(chosen);
   watchDrops(document.body, take);
-  for (const id of ['photos', 'video']) {
+  for (const id of ['photos', 'video', 'folder']) {
     const input = element<HTMLInputElement>(id);
     input.addEventListener('change', () => {
-      const files = [...(input.files ?? [])];
+      const list = input.files ?? new DataTransfer().files;
+      const chosen = id === 'folder' ? folderFiles(list) : { files: [...list], folder: '' };
       // Reset, so that the same file can be chosen again.
       input.value = '';
-      take(files);
+      take(chosen);
     });
   }
+  element('choose-folder').addEventListener('click', () => element('folder').click());
   const camera = cameraControls(reconstruction, intake);
   showHint(reconstruction);
   return { stopCamera: () => camera.stop() };
@@ -56,12 +58,14 @@ export class Intake {
   }
 
   /** Adds photos and videos. Reserves all uploads at once, so that finishing waits for them. */
-  async take(files: File[]): Promise<void> {
-    const session = files.length > 0 ? await this.reconstruction.session() : undefined;
+  async take({ files }: Chosen): Promise<void> {
+    const { photos, videos, others } = sortFiles(files);
+    this.sayWhatIsLeftOut(others);
+    const wanted = photos.length + videos.length > 0;
+    const session = wanted ? await this.reconstruction.session() : undefined;
     if (!session) {
       return;
     }
-    const { photos, videos } = sortFiles(files);
     const pictures = photos.map((file) => ({ file, place: session.uploads.reserve(file.name) }));
     const films = videos.map((file) => film(session, file));
     await inParallel(pictures, AT_ONCE, (photo) => this.photo(session, photo));
@@ -132,6 +136,18 @@ export class Intake {
     }
     for (const place of waiting()) {
       session.uploads.refuse(place, why);
+    }
+  }
+
+  /** Files that are neither photos nor videos, beside the sources until the next choice. */
+  private sayWhatIsLeftOut(others: File[]): void {
+    const note = element('left-out');
+    note.hidden = others.length === 0;
+    if (!note.hidden) {
+      const none = others.length === 1 ? 'is no photo or video' : 'are no photos or videos';
+      const text = `${plural(others.length, 'file')} left out that ${none}: ${kindsOf(others)}`;
+      setText(note, text);
+      this.reconstruction.note(text);
     }
   }
 

@@ -28,7 +28,7 @@ import { Log } from './log';
 import type { ServerInfo } from './parameters';
 import { ProgressBar } from './progress';
 import { Results } from './results';
-import { LINK_TEXTS, showStatus } from './status';
+import { LinkStatus, showStatus } from './status';
 import { Thumbnails } from './thumbnails';
 import { Updates } from './updates';
 
@@ -56,9 +56,9 @@ export class Reconstruction {
   private readonly arriving = new Once<void>();
   private readonly moving = new Once<string>();
   private live = false;
-  private dropped = false;
   private readonly log = new Log();
   private readonly notice = new Notice();
+  private readonly status = new LinkStatus(this.log, this.notice);
   private readonly progress = new ProgressBar();
   private readonly thumbnails = new Thumbnails();
   private readonly leaving = new LeaveDialog();
@@ -104,11 +104,12 @@ export class Reconstruction {
     if (this.asked) {
       await this.arrive();
     }
-    if (this.current && !this.current.takesWork) {
-      const over = this.current.isOver;
-      this.problem(
-        over ? 'this session has ended; start a new one' : 'the session is being finished',
-      );
+    if (this.current?.isOver) {
+      // The server keeps it: the images begin a new one.
+      this.log.add('these images begin a new session');
+      this.leave();
+    } else if (this.current && !this.current.takesWork) {
+      this.problem('the final result is being made; add images when it is there, or press Stop');
       return undefined;
     }
     if (this.current || this.asked) {
@@ -243,7 +244,7 @@ export class Reconstruction {
       this.problem(reason(error));
       if (error instanceof ServerError && error.status === 404) {
         this.await(undefined);
-        showStatus('none', 'no session');
+        this.status.reset();
         this.showActions();
       }
     }
@@ -258,6 +259,8 @@ export class Reconstruction {
     }
     if (info.has_result) {
       void this.results.fetch(session);
+    } else if (info.error_message) {
+      this.results.fail(info.error_message);
     }
   }
 
@@ -347,14 +350,13 @@ export class Reconstruction {
     clearTimeout(this.timer);
     this.current?.close();
     this.current = undefined;
-    this.dropped = false;
     this.await(undefined);
     this.thumbnails.clear();
     this.results.clear();
     this.progress.hide();
     this.notice.hide();
     element('welcome').hidden = false;
-    showStatus('none', 'no session');
+    this.status.reset();
     this.showActions();
     this.onParameters();
   }
@@ -391,6 +393,7 @@ export class Reconstruction {
         // What ended with the session, or was never sent, needs no word of its own.
         if (!cancelled && !this.current?.isGone) {
           this.progress.fail(message);
+          this.results.fail(message);
           this.log.add(message, true);
         }
       },
@@ -405,19 +408,11 @@ export class Reconstruction {
   }
 
   private showLink(link: Link): void {
-    const text = LINK_TEXTS[link.state];
-    showStatus(link.state, link.state === 'lost' ? `${text}, ${pauseText(link.delay)}` : text);
-    if (link.state === 'lost') {
-      this.log.add(`${text}: ${pauseText(link.delay)}`, true);
-    } else if (link.state === 'ended') {
-      this.log.add(`${text}: ${link.meaning}`, true);
+    this.status.show(link);
+    if (link.state === 'ended') {
       this.progress.hide();
-      this.notice.show(`The session has ended: ${link.meaning}.`);
-    } else if (this.dropped && link.state === 'open') {
-      this.log.add('reconnected; the session continues');
-      this.notice.show('Reconnected. The session continues.');
+      this.results.gone();
     }
-    this.dropped = link.state === 'lost' || (this.dropped && link.state === 'connecting');
     this.showActions();
   }
 
@@ -431,8 +426,4 @@ export class Reconstruction {
     const every = grow ? Math.max(1, Math.round(Number(input.value)) || 1) : 0;
     this.current?.updateEvery(every, grow, this.live);
   }
-}
-
-function pauseText(seconds: number): string {
-  return `reconnecting in ${Math.round(10 * seconds) / 10} s`;
 }

@@ -1,8 +1,9 @@
 /** The list of images with their upload states. */
 
-import type { Image, ImageState } from 'pointstream/engine';
+import type { FrameQuality, Image, ImageState } from 'pointstream/engine';
 import { create, element, setText } from '../shared/dom';
 import { count } from '../shared/format';
+import { inWords } from './reasons';
 
 const LABELS: Record<ImageState, string> = {
   preparing: 'preparing',
@@ -11,6 +12,9 @@ const LABELS: Record<ImageState, string> = {
   acknowledged: 'stored',
   refused: 'refused',
 };
+/** What an image does for the newest result. */
+const USES = { used: 'in the cloud', doubtful: 'in, doubtful', left: 'left out' };
+type Use = keyof typeof USES;
 
 interface Tile {
   item: HTMLLIElement;
@@ -27,6 +31,8 @@ export class Thumbnails {
   private readonly tiles = new Map<string, Tile>();
   /** Tiles by the index of their image in the session, where known. */
   private readonly places = new Map<number, Tile>();
+  /** What the newest result says of the images, by their index. */
+  private judged: FrameQuality[] = [];
 
   show(image: Shown): void {
     const tile = this.tile(image.name);
@@ -36,6 +42,16 @@ export class Thumbnails {
     tile.item.dataset.state = image.state;
     setText(tile.state, LABELS[image.state]);
     setText(tile.why, image.state === 'refused' ? image.reason : '');
+    this.mark(tile, this.judged[image.index ?? -1]);
+    this.count();
+  }
+
+  /** Shows what each image does for the newest result, in the order of the session's images. */
+  judge(images: FrameQuality[]): void {
+    this.judged = images;
+    for (const [index, tile] of this.places) {
+      this.mark(tile, images[index]);
+    }
     this.count();
   }
 
@@ -58,6 +74,7 @@ export class Thumbnails {
   }
 
   clear(): void {
+    this.judged = [];
     this.tiles.clear();
     this.places.clear();
     this.list.replaceChildren();
@@ -69,6 +86,16 @@ export class Thumbnails {
     const tile = this.tiles.get(name);
     const placed = [...this.places.values()].some((other) => other === tile);
     return tile?.item.dataset.state === 'acknowledged' && !placed ? tile : undefined;
+  }
+
+  private mark({ item, state, why }: Tile, image: FrameQuality | undefined): void {
+    if (image) {
+      const { used, reason } = image;
+      const use: Use = used ? (reason === null ? 'used' : 'doubtful') : 'left';
+      item.dataset.use = use;
+      setText(state, USES[use]);
+      setText(why, reason === null ? '' : inWords(reason));
+    }
   }
 
   private tile(name: string): Tile {
@@ -100,6 +127,10 @@ export class Thumbnails {
     }
     if (of('refused') > 0) {
       parts.push(`${count(of('refused'))} refused`);
+    }
+    const left = [...this.tiles.values()].filter(({ item }) => item.dataset.use === 'left');
+    if (left.length > 0) {
+      parts.push(`${count(left.length)} left out`);
     }
     setText(this.counts, parts.join(', '));
   }
