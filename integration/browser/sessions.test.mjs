@@ -57,22 +57,53 @@ test('a completed session is reopened, and run again with other parameters', asy
   await server.stop();
 });
 
-test('a request is taken back', async () => {
+test('a request says what it does and for how long, and is taken back', async () => {
   const server = await startServer('--model', archive('slow'));
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await chooseResolution(page, 112);
   await page.getByText('All at once').click();
-  await page.locator('#photos').setInputFiles(photos(3));
-  await stored(page, 3);
-  assert.equal(await button(page, 'Stop').isVisible(), false);
+  await page.locator('#photos').setInputFiles(photos(8));
+  await stored(page, 8);
+  const cancel = button(page, 'Cancel');
+  assert.equal(await cancel.isVisible(), false);
   await button(page, 'Update').click();
-  await button(page, 'Stop').click();
-  await button(page, 'Stop').waitFor({ state: 'hidden' });
+  await page.locator('#stage', { hasText: /^Looking at the photos · .*\d %$/ }).waitFor();
+  await page.locator('#times', { hasText: /^[1-9]\d* s/ }).waitFor();
+  await cancel.click();
+  await page.locator('#progress').waitFor({ state: 'hidden' });
+  await logged(page, 'the request was taken back');
+  assert.equal(await page.locator('#no-cloud').isVisible(), false);
   const { body } = await server.json(`/ws/session/${sessionOf(page)}`);
   assert.equal(body.has_result, false);
   assert.equal(body.status, 'active');
   assert.equal(await button(page, 'Update').isEnabled(), true);
   well();
   await page.close();
+  await server.stop();
+});
+
+test('a request behind others says that it waits for its turn', async () => {
+  const server = await startServer('--model', archive('endless'));
+  const long = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(long.page, 56);
+  await long.page.getByText('All at once').click();
+  await long.page.locator('#photos').setInputFiles(photos(3));
+  await stored(long.page, 3);
+  await button(long.page, 'Finish').click();
+  await long.page.locator('#progress[data-stage="inference"]').waitFor();
+  const other = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(other.page, 56);
+  await other.page.getByText('All at once').click();
+  await other.page.locator('#photos').setInputFiles(photos(2));
+  await stored(other.page, 2);
+  await button(other.page, 'Finish').click();
+  await other.page.locator('#stage', { hasText: 'Waiting for its turn' }).waitFor();
+  await button(other.page, 'Cancel').click();
+  await other.page.locator('#progress').waitFor({ state: 'hidden' });
+  assert.equal(await button(other.page, 'Finish').isEnabled(), true);
+  long.well();
+  other.well();
+  await long.page.close();
+  await other.page.close();
   await server.stop();
 });

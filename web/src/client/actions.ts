@@ -18,7 +18,6 @@ export function showActions(session: Engine | undefined, mayLeave: boolean): voi
   const over = Boolean(session?.isOver);
   element('update').hidden = over;
   element('finish').hidden = over;
-  element('stop').hidden = over || !session?.busy;
   const completed = over && !session?.isGone;
   element('reopen').hidden = !completed;
   element('rerun').hidden = !completed;

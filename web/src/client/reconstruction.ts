@@ -82,7 +82,7 @@ export class Reconstruction {
     element('dashboard').hidden = !isServed();
     element('update').addEventListener('click', () => this.current?.ask('update'));
     element('finish').addEventListener('click', () => this.current?.ask('finish'));
-    element('stop').addEventListener('click', () => void this.cancel());
+    element('cancel').addEventListener('click', () => void this.cancel());
     element('reopen').addEventListener('click', () => void this.reopen());
     element('rerun').addEventListener('click', () => void this.rerun());
     element('new').addEventListener('click', () => void this.begin());
@@ -109,7 +109,9 @@ export class Reconstruction {
       this.log.add('these images begin a new session');
       this.leave();
     } else if (this.current && !this.current.takesWork) {
-      this.problem('the final result is being made; add images when it is there, or press Stop');
+      this.problem(
+        'the final result is being made; add images when it is there, or press “Cancel”',
+      );
       return undefined;
     }
     if (this.current || this.asked) {
@@ -254,6 +256,9 @@ export class Reconstruction {
     this.use(session);
     this.form.fill({ ...info.config, max_images: info.max_images });
     this.log.add(`the session has ${plural(info.image_count, 'image')}`);
+    if (session.busy) {
+      this.progress.begin();
+    }
     if (images) {
       this.results.list(session, images);
     }
@@ -389,14 +394,7 @@ export class Reconstruction {
         }
       },
       onPoses: () => {},
-      onFailure: ({ message }, { cancelled }) => {
-        // What ended with the session, or was never sent, needs no word of its own.
-        if (!cancelled && !this.current?.isGone) {
-          this.progress.fail(message);
-          this.results.fail(message);
-          this.log.add(message, true);
-        }
-      },
+      onFailure: (error, request) => this.failed(error, request.cancelled),
       onNote: ({ message }) => this.log.add(message, true),
       onChange: () => this.showActions(),
     };
@@ -405,6 +403,20 @@ export class Reconstruction {
   private requested(kind: RequestKind): void {
     this.progress.begin();
     this.log.add(kind === 'finish' ? 'asked to finish' : 'asked for an update');
+  }
+
+  private failed(error: Error, cancelled: boolean): void {
+    const { message } = error;
+    const code = error instanceof ServerError ? error.code : undefined;
+    if (cancelled || code === 'cancelled') {
+      this.progress.hide();
+      this.log.add('the request was taken back');
+    } else if (!this.current?.isGone) {
+      // What ended with the session needs no word of its own.
+      this.progress.fail(message);
+      this.results.fail(message);
+      this.log.add(message, true);
+    }
   }
 
   private showLink(link: Link): void {
@@ -418,6 +430,7 @@ export class Reconstruction {
 
   private showActions(): void {
     showActions(this.current, Boolean(this.current ?? this.asked));
+    this.progress.follow(this.current);
   }
 
   private applyWorkflow(): void {
