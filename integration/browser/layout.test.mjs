@@ -58,7 +58,7 @@ test('on a phone everything is reachable, and nothing is wider than the screen',
     await page.getByLabel('Frames to take').tap();
     await page.locator('#save > summary').tap();
     for (const name of ['GLB', 'nerfstudio']) {
-      const { x, y, width, height } = await page.getByRole('link', { name }).boundingBox();
+      const { x, y, width, height } = await page.getByRole('button', { name }).boundingBox();
       assert.ok(x >= 0 && x + width <= 390 && y >= 0 && y + height <= 844, `${name} is outside`);
     }
     await page.keyboard.press('Escape');
@@ -111,7 +111,7 @@ test('photos can be chosen, reconstructed and saved with the keyboard', async ()
     await logged(page, 'final result, 3 images');
     await press(page, '#save > summary', 'Enter');
     const download = page.waitForEvent('download');
-    await press(page, '#formats a', 'Enter');
+    await press(page, '#formats button', 'Enter');
     assert.match((await download).suggestedFilename(), /\.glb$/);
     await press(page, '#new', 'Enter');
     await page.locator('#leave-keep:focus').waitFor();

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
 import { openPage } from './support/page.mjs';
-import { chooseResolution, logged, photos, sessionOf, stored } from './support/scene.mjs';
+import { chooseResolution, logged, photos, SCENE, sessionOf, stored } from './support/scene.mjs';
 import { archive, startServer } from './support/server.mjs';
 
 let browser;
@@ -105,5 +105,55 @@ test('a request behind others says that it waits for its turn', async () => {
   other.well();
   await long.page.close();
   await other.page.close();
+  await server.stop();
+});
+
+test('sessions are listed with their names, also after a restart of the server', async () => {
+  const server = await startServer('--model', archive('flat'));
+  const { page, well } = await openPage(browser.context, `${server.base}/`, {
+    allowed: [/ERR_CONNECTION_REFUSED|WebSocket connection/],
+  });
+  assert.equal(await page.locator('#sessions-card').isVisible(), false);
+  await chooseResolution(page, 56);
+  await page.getByText('All at once').click();
+  const chosen = page.waitForEvent('filechooser');
+  await button(page, 'Choose a folder').click();
+  await (await chosen).setFiles(SCENE);
+  await stored(page, 8);
+  assert.equal(await page.getByLabel('Name of this one').inputValue(), 'sample_scene');
+  const first = sessionOf(page);
+  await button(page, 'New session').click();
+  await button(page, 'Keep it').click();
+  await page.locator('#photos').setInputFiles(photos(2));
+  await stored(page, 2);
+  const second = sessionOf(page);
+  await page.getByLabel('Name of this one').fill('Kitchen');
+  await page.getByLabel('Name of this one').press('Enter');
+  await page.locator('.session', { hasText: /^Kitchen\s*2 photos, / }).waitFor();
+
+  await server.restart();
+  await page.goto(`${server.base}/`);
+  const listed = page.locator('.session');
+  await listed.filter({ hasText: /^sample_scene\s*8 photos, / }).waitFor();
+  assert.equal(await listed.count(), 2);
+  const pictures = await page
+    .locator('.session img')
+    .evaluateAll((images) => images.map(({ naturalWidth }) => naturalWidth));
+  assert.deepEqual(pictures, [96, 96]);
+  const kept = await page.evaluate(() => JSON.stringify(localStorage));
+  assert.doesNotMatch(kept, /token/i);
+
+  await listed.filter({ hasText: 'sample_scene' }).click();
+  await page.locator('.thumbnail').nth(7).waitFor();
+  assert.equal(sessionOf(page), first);
+  assert.equal(await page.locator('.session[aria-current="true"]').count(), 1);
+
+  // What the server no longer has is not listed any more.
+  await fetch(`${server.base}/ws/session/${second}`, { method: 'DELETE' });
+  await page.reload();
+  await page.locator('.session', { hasText: 'Kitchen' }).waitFor({ state: 'detached' });
+  await listed.filter({ hasText: 'sample_scene' }).waitFor();
+  well();
+  await page.close();
   await server.stop();
 });

@@ -58,7 +58,7 @@ export class Intake {
   }
 
   /** Adds photos and videos. Reserves all uploads at once, so that finishing waits for them. */
-  async take({ files }: Chosen): Promise<void> {
+  async take({ files, folder }: Chosen): Promise<void> {
     const { photos, videos, others } = sortFiles(files);
     this.sayWhatIsLeftOut(others);
     const wanted = photos.length + videos.length > 0;
@@ -66,6 +66,9 @@ export class Intake {
     if (!session) {
       return;
     }
+    this.reconstruction.suggest(
+      folder || (photos.length === 0 ? stemOf(videos[0]?.name ?? '') : ''),
+    );
     const pictures = photos.map((file) => ({ file, place: session.uploads.reserve(file.name) }));
     const films = videos.map((file) => film(session, file));
     await inParallel(pictures, AT_ONCE, (photo) => this.photo(session, photo));
@@ -161,10 +164,14 @@ export class Intake {
   }
 }
 
+function stemOf(name: string): string {
+  return name.replace(/\.[^.]*$/, '');
+}
+
 /** Reserves uploads for the frames of a video, in order. */
 function film(session: Engine, file: File): Film {
   const number = wholeNumber('frames');
-  const stem = file.name.replace(/\.[^.]*$/, '');
+  const stem = stemOf(file.name);
   const digits = String(number).length;
   const name = (index: number) => `${stem}_${String(index + 1).padStart(digits, '0')}.jpg`;
   const places = Array.from({ length: number }, (_, index) => session.uploads.reserve(name(index)));

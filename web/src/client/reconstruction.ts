@@ -23,11 +23,12 @@ import { SignIn } from '../shared/sign-in';
 import { showActions } from './actions';
 import { initialServer, isServed, namedSession, nameSession, offerChoice } from './address';
 import { ParameterForm } from './form';
-import { LeaveDialog } from './leaving';
 import { Log } from './log';
+import { Operations } from './operations';
 import type { ServerInfo } from './parameters';
 import { ProgressBar } from './progress';
 import { Results } from './results';
+import { Sessions } from './sessions';
 import { LinkStatus, showStatus } from './status';
 import { Thumbnails } from './thumbnails';
 import { Updates } from './updates';
@@ -54,16 +55,21 @@ export class Reconstruction {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly creating = new Once<Engine | undefined>();
   private readonly arriving = new Once<void>();
-  private readonly moving = new Once<string>();
   private live = false;
   private readonly log = new Log();
   private readonly notice = new Notice();
   private readonly status = new LinkStatus(this.log, this.notice);
   private readonly progress = new ProgressBar();
   private readonly thumbnails = new Thumbnails();
-  private readonly leaving = new LeaveDialog();
   private readonly form = new ParameterForm(() => this.onParameters());
-  private readonly results = new Results(this.log, this.thumbnails, (why) => this.problem(why));
+  private readonly operations = new Operations(this, this.form, this.log);
+  private readonly sessions = new Sessions((id) => void this.operations.open(id));
+  private readonly results = new Results(
+    this.log,
+    this.thumbnails,
+    () => this.sessions.fileName,
+    (why) => this.problem(why),
+  );
 
   /** Connects the page's buttons and opens the session named in the address. */
   async start(): Promise<void> {
@@ -80,12 +86,7 @@ export class Reconstruction {
       () => void this.arrive(),
     );
     element('dashboard').hidden = !isServed();
-    element('update').addEventListener('click', () => this.current?.ask('update'));
-    element('finish').addEventListener('click', () => this.current?.ask('finish'));
-    element('cancel').addEventListener('click', () => void this.cancel());
-    element('reopen').addEventListener('click', () => void this.reopen());
-    element('rerun').addEventListener('click', () => void this.rerun());
-    element('new').addEventListener('click', () => void this.begin());
+    this.operations.connect();
     element('retry').addEventListener('click', () => this.retry());
     globalThis.addEventListener('online', () => {
       if (this.asked) {
@@ -140,6 +141,15 @@ export class Reconstruction {
     this.applyWorkflow();
   }
 
+  deleted({ server, id }: Engine): void {
+    this.sessions.forget(server, id);
+  }
+
+  /** Names the session after a folder or a video, unless it has a name. */
+  suggest(name: string): void {
+    this.sessions.suggest(name);
+  }
+
   note(message: string): void {
     this.log.add(message);
   }
@@ -188,6 +198,7 @@ export class Reconstruction {
         this.form.build(info);
       }
       this.log.add(`server ${server.base}`);
+      void this.sessions.check(server);
       this.notice.hide();
       return true;
     } catch (error) {
@@ -245,6 +256,7 @@ export class Reconstruction {
       }
       this.problem(reason(error));
       if (error instanceof ServerError && error.status === 404) {
+        this.sessions.forget(this.server, id);
         this.await(undefined);
         this.status.reset();
         this.showActions();
@@ -272,6 +284,7 @@ export class Reconstruction {
   private use(session: Engine): void {
     this.current = session;
     nameSession(session.id);
+    this.sessions.use(session);
     this.applyWorkflow();
     this.showActions();
     element('welcome').hidden = true;
@@ -279,75 +292,15 @@ export class Reconstruction {
     this.onParameters();
   }
 
-  /** Takes the session's requests back. */
-  private async cancel(): Promise<void> {
-    try {
-      await this.current?.cancelAll();
-    } catch (error) {
-      this.problem(`the request goes on: ${reason(error)}`);
-    }
-  }
-
-  /** Goes on with the completed session. */
-  private async reopen(): Promise<void> {
-    await this.move(async (session) => {
-      await session.resource.reopen();
-      return session.id;
-    });
-  }
-
-  /** Goes to a new session with the same images, and with what was changed in the form since. */
-  private async rerun(): Promise<void> {
-    const parameters = this.form.changes();
-    if (parameters) {
-      await this.move((session) => session.resource.rerun(parameters));
-    }
-  }
-
-  /** Leaves the session for the one that an operation gives. */
-  private async move(operation: (session: Engine) => Promise<string>): Promise<void> {
-    const session = this.current;
-    if (!session) {
-      return;
-    }
-    try {
-      const id = await this.moving.do(() => operation(session));
-      if (session === this.current) {
-        this.leave();
-        this.await(id);
-        await this.arrive();
-      }
-    } catch (error) {
-      if (session === this.current) {
-        this.problem(reason(error));
-      }
-    }
-  }
-
-  /** Starts over, after the user has chosen to keep or delete the old session. */
-  private async begin(): Promise<void> {
-    const session = this.current;
-    if (!session) {
-      this.leave();
-      return;
-    }
-    const choice = await this.leaving.ask(session);
-    if (choice === 'stay' || session !== this.current) {
-      return;
-    }
+  /** Leaves the session for another one. */
+  async go(id: string): Promise<void> {
     this.leave();
-    if (choice === 'delete') {
-      try {
-        await session.resource.delete();
-        this.log.add(`session ${session.id} was deleted`);
-      } catch (error) {
-        this.problem(`the session was not deleted: ${reason(error)}`);
-      }
-    }
+    this.await(id);
+    await this.arrive();
   }
 
   /** Leaves the session; the server keeps it until it expires. */
-  private leave(): void {
+  leave(): void {
     this.turn.abort();
     this.turn = new AbortController();
     this.creating.forget();
@@ -355,6 +308,7 @@ export class Reconstruction {
     clearTimeout(this.timer);
     this.current?.close();
     this.current = undefined;
+    this.sessions.leave();
     this.await(undefined);
     this.thumbnails.clear();
     this.results.clear();
@@ -424,6 +378,7 @@ export class Reconstruction {
     if (link.state === 'ended') {
       this.progress.hide();
       this.results.gone();
+      this.sessions.gone(link.error);
     }
     this.showActions();
   }
@@ -431,6 +386,7 @@ export class Reconstruction {
   private showActions(): void {
     showActions(this.current, Boolean(this.current ?? this.asked));
     this.progress.follow(this.current);
+    this.sessions.note(this.thumbnails.first());
   }
 
   private applyWorkflow(): void {

@@ -14,7 +14,7 @@ import type { Thumbnails } from './thumbnails';
 import { makeView, type View } from './view';
 
 export class Results {
-  private readonly downloads = new Downloads((why) => this.problem(why));
+  private readonly downloads: Downloads;
   private readonly view: View | undefined = makeView((message) => this.problem(message));
   private readonly picture: Picture = (index, name) => this.thumbnails.picture(index, name);
   private readonly stored: StoredImages;
@@ -24,8 +24,10 @@ export class Results {
   constructor(
     private readonly log: Log,
     private readonly thumbnails: Thumbnails,
+    fileName: () => string,
     private readonly problem: (message: string) => void,
   ) {
+    this.downloads = new Downloads(fileName, problem);
     this.stored = new StoredImages(thumbnails, () => this.view?.showPictures(this.picture));
   }
 
@@ -57,7 +59,7 @@ export class Results {
       // There is nothing to save.
       this.downloads.clear();
     } else {
-      this.downloads.offer(session, metadata.append ? undefined : glb);
+      this.downloads.offer(session, metadata, metadata.append ? undefined : glb);
     }
     this.log.add(describe(answer, glb, last));
     for (const fault of faults(metadata)) {

@@ -73,6 +73,12 @@ export class Thumbnails {
     return (this.places.get(index) ?? this.unplaced(name))?.picture;
   }
 
+  /** The first thumbnail, if there is one. */
+  first(): HTMLCanvasElement | undefined {
+    const found = [...this.tiles.values()].find(({ picture }) => picture);
+    return found?.picture;
+  }
+
   clear(): void {
     this.judged = [];
     this.tiles.clear();
