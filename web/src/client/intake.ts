@@ -11,6 +11,7 @@ import { inParallel } from '../shared/parallel';
 import { cameraControls } from './camera';
 import { wholeNumber } from './form';
 import type { Reconstruction } from './reconstruction';
+import { offerSample } from './sample';
 
 /** Number of photos to prepare in parallel. */
 const AT_ONCE = 3;
@@ -42,6 +43,11 @@ export function connectIntake(reconstruction: Reconstruction): { stopCamera(): v
     });
   }
   element('choose-folder').addEventListener('click', () => element('folder').click());
+  offerSample(
+    () => reconstruction.server,
+    (files, folder) => intake.take({ files, folder }),
+    (message) => reconstruction.problem(message),
+  );
   const camera = cameraControls(reconstruction, intake);
   showHint(reconstruction);
   return { stopCamera: () => camera.stop() };

@@ -45,7 +45,7 @@ export class Reconstruction {
   /** Called when parameters change. */
   onParameters: () => void = () => {};
 
-  private server: Server = initialServer();
+  server: Server = initialServer();
   private limits: Limits = {};
   /** Aborted when the page leaves the current session. */
   private turn = new AbortController();
