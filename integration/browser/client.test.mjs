@@ -33,8 +33,10 @@ test('dropped photos give a growing point cloud and a valid file', async () => {
   await stored(page, 4);
   await page.locator('#progress').waitFor();
   await logged(page, 'update, 2 images');
-  // The first cloud sets the view.
+  // The first cloud sets the view, and whoever moves it keeps it.
   await page.locator('#facts', { hasText: '2 cameras' }).waitFor();
+  await page.locator('#view canvas').press('+');
+  await page.locator('#view canvas[data-points]').waitFor();
   const view = await page.locator('#view canvas').getAttribute('data-view');
   await logged(page, 'update, 4 images');
   await page.locator('#facts', { hasText: '4 cameras' }).waitFor();

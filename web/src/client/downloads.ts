@@ -4,6 +4,7 @@ import type { Engine, Metadata } from 'pointstream/engine';
 import { reason } from '../shared/api';
 import { create, element, setText } from '../shared/dom';
 import { bytes } from '../shared/format';
+import { saveFile } from '../shared/save';
 
 interface Format {
   format: string;
@@ -48,8 +49,6 @@ const AT_ONCE = ['glb', 'npz'];
 const PLY_POINT = 19;
 /** Longest time in milliseconds until the server has written a file. */
 const WRITING_MS = 1_800_000;
-/** How long a file is kept for the browser to save it, in milliseconds. */
-const KEPT_MS = 60_000;
 
 interface Item {
   format: Format;
@@ -172,13 +171,13 @@ export class Downloads {
     const name = `${this.fileName()}.${file}`;
     if (format === 'glb' && this.glb) {
       this.menu.open = false;
-      keep(this.glb, name);
+      saveFile(this.glb, name);
       return;
     }
     this.say(format, 'being written …');
     try {
       const blob = await session.resource.file(format, { silence: WRITING_MS });
-      keep(blob, name);
+      saveFile(blob, name);
       this.say(format, bytes(blob.size));
       this.menu.open = false;
     } catch (error) {
@@ -192,13 +191,4 @@ function entry(button: HTMLButtonElement): HTMLLIElement {
   const item = create('li');
   item.append(button);
   return item;
-}
-
-/** Lets the browser save a file. */
-function keep(blob: Blob, name: string): void {
-  const anchor = create('a');
-  anchor.href = URL.createObjectURL(blob);
-  anchor.download = name;
-  anchor.click();
-  setTimeout(() => URL.revokeObjectURL(anchor.href), KEPT_MS);
 }

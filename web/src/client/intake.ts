@@ -83,12 +83,13 @@ export class Intake {
     }
   }
 
-  /** Hands a prepared image to its reserved upload. */
-  fill(session: Engine, place: Image, { data, thumbnail, size }: Prepared): void {
+  /** Hands a prepared image to its reserved upload. `original` is the photo that it was made of. */
+  fill(session: Engine, place: Image, prepared: Prepared, original = prepared.data): void {
+    const { data, thumbnail, size } = prepared;
     if (session.signal.aborted || place.state !== 'preparing') {
       return;
     }
-    this.reconstruction.setPicture(place.name, thumbnail);
+    this.reconstruction.setPicture(place.name, thumbnail, original);
     const pixels = size.width * size.height;
     const { max_image_pixels = Number.POSITIVE_INFINITY } = session.limits;
     if (pixels > max_image_pixels) {
@@ -104,7 +105,7 @@ export class Intake {
       return;
     }
     try {
-      this.fill(session, place, await prepare(file, this.need(session)));
+      this.fill(session, place, await prepare(file, this.need(session)), file);
     } catch (error) {
       session.uploads.refuse(place, reason(error));
     }

@@ -131,8 +131,10 @@ export class Reconstruction {
     };
   }
 
-  setPicture(name: string, picture: HTMLCanvasElement): void {
+  /** Shows an image, and keeps its photo for the view. */
+  setPicture(name: string, picture: HTMLCanvasElement, photo: Blob): void {
     this.thumbnails.setPicture(name, picture);
+    this.thumbnails.setPhoto(name, photo);
   }
 
   /** Sets whether the camera is on. */

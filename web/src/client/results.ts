@@ -4,7 +4,7 @@ import type { Answer, Engine, Metadata, Other } from 'pointstream/engine';
 import { reason } from '../shared/api';
 import { element, setText } from '../shared/dom';
 import { plural } from '../shared/format';
-import type { Picture } from '../viewer/cameras';
+import type { Picture, Pose } from '../viewer/cameras';
 import { describe } from './describe';
 import { Downloads } from './downloads';
 import type { Log } from './log';
@@ -15,7 +15,7 @@ import { makeView, type View } from './view';
 
 export class Results {
   private readonly downloads: Downloads;
-  private readonly view: View | undefined = makeView((message) => this.problem(message));
+  private readonly view: View | undefined;
   private readonly picture: Picture = (index, name) => this.thumbnails.picture(index, name);
   private readonly stored: StoredImages;
   /** Whether the session has a result. */
@@ -28,6 +28,9 @@ export class Results {
     private readonly problem: (message: string) => void,
   ) {
     this.downloads = new Downloads(fileName, problem);
+    const photo = async ({ index, name }: Pose) => this.thumbnails.photo(index, name);
+    this.view = makeView({ fileName, photo, problem });
+    thumbnails.onLook = (index) => this.view?.look(index);
     this.stored = new StoredImages(thumbnails, () => this.view?.showPictures(this.picture));
   }
 
@@ -93,8 +96,9 @@ export class Results {
 
   private async draw(session: Engine, glb: Blob, metadata: Metadata, last: boolean): Promise<void> {
     try {
-      const points = await this.view?.show({ glb, metadata, last }, this.picture);
+      const points = await this.view?.show(session, { glb, metadata, last }, this.picture);
       if (points !== undefined && !session.signal.aborted) {
+        this.thumbnails.offerLooks(this.view?.indices ?? []);
         setText(element('facts'), isEmpty(metadata) ? '' : facts(points, metadata));
       }
     } catch (error) {

@@ -20,12 +20,17 @@ interface Tile {
   item: HTMLLIElement;
   state: HTMLElement;
   why: HTMLElement;
+  look: HTMLButtonElement;
+  /** The photo itself, if this page has sent it. */
+  photo: Blob | undefined;
   picture: HTMLCanvasElement | undefined;
 }
 
 type Shown = Pick<Image, 'name' | 'index' | 'state' | 'reason'>;
 
 export class Thumbnails {
+  /** Called with the index of the image whose camera was chosen. */
+  onLook: (index: number) => void = () => {};
   private readonly list = element('thumbnails');
   private readonly counts = element('counts');
   private readonly tiles = new Map<string, Tile>();
@@ -53,6 +58,28 @@ export class Thumbnails {
       this.mark(tile, images[index]);
     }
     this.count();
+  }
+
+  /** Keeps a photo that this page sends, to show it beside its camera. */
+  setPhoto(name: string, photo: Blob): void {
+    this.tile(name).photo = photo;
+  }
+
+  /** The photo of an image; its thumbnail if this page did not send it. */
+  async photo(index: number, name: string): Promise<Blob | undefined> {
+    const tile = this.places.get(index) ?? this.unplaced(name);
+    const { photo, picture } = tile ?? {};
+    return (
+      photo ?? (picture && new Promise((done) => picture.toBlob((blob) => done(blob ?? undefined))))
+    );
+  }
+
+  /** Offers to look through the cameras of these images. */
+  offerLooks(indices: number[]): void {
+    const shown = new Set(indices);
+    for (const [index, { look }] of this.places) {
+      look.hidden = !shown.has(index);
+    }
   }
 
   setPicture(name: string, picture: HTMLCanvasElement): void {
@@ -94,6 +121,14 @@ export class Thumbnails {
     return tile?.item.dataset.state === 'acknowledged' && !placed ? tile : undefined;
   }
 
+  private lookThrough(look: HTMLButtonElement): void {
+    for (const [index, tile] of this.places) {
+      if (tile.look === look) {
+        this.onLook(index);
+      }
+    }
+  }
+
   private mark({ item, state, why }: Tile, image: FrameQuality | undefined): void {
     if (image) {
       const { used, reason } = image;
@@ -114,9 +149,17 @@ export class Thumbnails {
         item,
         state: create('span', 'state'),
         why: create('span', 'why'),
+        look: create('button', 'look'),
+        photo: undefined,
         picture: undefined,
       };
-      item.append(tile.state, label, tile.why);
+      const { look, state, why } = tile;
+      look.type = 'button';
+      look.hidden = true;
+      look.title = 'Look through this camera';
+      look.setAttribute('aria-label', `Look through the camera of ${name}`);
+      look.addEventListener('click', () => this.lookThrough(look));
+      item.append(look, state, label, why);
       this.tiles.set(name, tile);
       this.list.append(item);
     }
