@@ -4,8 +4,8 @@ import type { Engine, Metadata } from 'pointstream/engine';
 import { reason } from '../shared/api';
 import { element } from '../shared/dom';
 import { saveFile } from '../shared/save';
-import type { Picture } from '../viewer/cameras';
-import { metresOf, type Shown, Viewer } from '../viewer/viewer';
+import { metresOf, type Picture } from '../viewer/cameras';
+import { type Shown, Viewer } from '../viewer/viewer';
 import { Filter } from './filter';
 import { controlView } from './keyboard';
 import { Measure } from './measure';
@@ -88,8 +88,18 @@ export class View {
     const cameras = element<HTMLInputElement>('cameras');
     const pictures = element<HTMLInputElement>('pictures');
     const size = element<HTMLInputElement>('point-size');
-    element('fit').addEventListener('click', () => viewer.fit());
-    element('reset').addEventListener('click', () => viewer.reset());
+    const leave = (act: () => void) => () => {
+      this.through.hide();
+      act();
+    };
+    element('fit').addEventListener(
+      'click',
+      leave(() => viewer.fit()),
+    );
+    element('reset').addEventListener(
+      'click',
+      leave(() => viewer.reset()),
+    );
     element('capture').addEventListener('click', () => void this.capture());
     cameras.addEventListener('change', () => viewer.setCameras(cameras.checked));
     pictures.addEventListener('change', () => viewer.setPictures(pictures.checked));

@@ -277,6 +277,12 @@ function pictureMesh(pose: Pose, depth: number, canvas: HTMLCanvasElement) {
   return new Mesh(geometry, material);
 }
 
+/** Metres per unit of the scene, if its model knows them. */
+export function metresOf({ scale, world_to_glb }: Metadata): number | undefined {
+  const factor = world_to_glb && matrix4(world_to_glb).getMaxScaleOnAxis();
+  return scale === 'metric' && factor ? 1 / factor : undefined;
+}
+
 export function matrix4(rows: Matrix): Matrix4 {
   return new Matrix4().fromArray(rows.flat()).transpose();
 }

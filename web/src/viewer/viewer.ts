@@ -409,9 +409,3 @@ export class Viewer {
     this.canvas.dataset.textures = String(memory.textures);
   }
 }
-
-/** Metres per unit of the scene, if its model knows them. */
-export function metresOf({ scale, world_to_glb }: Metadata): number | undefined {
-  const factor = world_to_glb && matrix4(world_to_glb).getMaxScaleOnAxis();
-  return scale === 'metric' && factor ? 1 / factor : undefined;
-}
