@@ -87,7 +87,8 @@ async fn ask(server: &Server, method: &str, path: &str, session: &str) -> Reply 
         .replace("{session_id}", session)
         .replace("{index}", "0")
         .replace("{number}", "1")
-        .replace("{file}", "index.html");
+        .replace("{file}", "index.html")
+        .replace("{photo}", "000.jpg");
     let url = format!("{}{path}", server.base());
     rest::request(&method.to_uppercase(), &url, &[]).await
 }

@@ -27,6 +27,7 @@ async fn everything_is_below_the_prefix() {
     for path in [
         "/",
         "/dashboard",
+        "/sample/000.jpg",
         "/healthz",
         "/ws/sessions",
         "/docs/",

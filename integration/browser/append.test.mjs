@@ -84,7 +84,8 @@ test('a long stream grows by its new frames, also after a lost connection', asyn
   const view = await canvas.getAttribute('data-view');
   await grow(8, 12);
   await complete();
-  assert.equal(await canvas.getAttribute('data-view'), view, 'the view does not move');
+  await canvas.and(page.locator('[data-gliding="false"]')).waitFor();
+  assert.notEqual(await canvas.getAttribute('data-view'), view, 'the larger scene is framed');
   assert.equal(updates.at(-1).reset, false);
   assert.deepEqual(
     updates.at(-1).frames.map(({ image }) => image),
@@ -95,8 +96,13 @@ test('a long stream grows by its new frames, also after a lost connection', asyn
   proxy.cut();
   await resumed;
   await logged(page, 'reconnected');
+  await canvas.focus();
+  await page.keyboard.press('ArrowLeft');
+  await canvas.and(page.locator(`:not([data-view="${view}"])`)).waitFor();
+  const own = await canvas.getAttribute('data-view');
   await grow(12, 16);
   await complete();
+  assert.equal(await canvas.getAttribute('data-view'), own, 'a view that was chosen stays');
   assert.equal(updates.at(-1).reset, false);
   assert.equal(updates.at(-1).frames.length, 4);
   // An image that is out of view has none.

@@ -33,8 +33,10 @@ test('dropped photos give a growing point cloud and a valid file', async () => {
   await stored(page, 4);
   await page.locator('#progress').waitFor();
   await logged(page, 'update, 2 images');
-  // The first cloud sets the view.
+  // The first cloud sets the view, and whoever moves it keeps it.
   await page.locator('#facts', { hasText: '2 cameras' }).waitFor();
+  await page.locator('#view canvas').press('+');
+  await page.locator('#view canvas[data-points]').waitFor();
   const view = await page.locator('#view canvas').getAttribute('data-view');
   await logged(page, 'update, 4 images');
   await page.locator('#facts', { hasText: '4 cameras' }).waitFor();
@@ -57,9 +59,9 @@ test('dropped photos give a growing point cloud and a valid file', async () => {
   await page.locator('#save > summary').click();
   const [download] = await Promise.all([
     page.waitForEvent('download'),
-    page.getByRole('link', { name: 'GLB' }).click(),
+    page.getByRole('button', { name: 'GLB' }).click(),
   ]);
-  assert.equal(download.suggestedFilename(), `${sessionOf(page)}.glb`);
+  assert.match(download.suggestedFilename(), /^pointstream-\d{4}-\d\d-\d\d-\d{4}\.glb$/);
   const file = new Uint8Array(await readFile(await download.path()));
   const { issues, info } = await validateBytes(file);
   assert.equal(issues.numErrors + issues.numWarnings, 0, JSON.stringify(issues.messages));
@@ -74,22 +76,31 @@ test('the other formats can be saved', async () => {
   await chooseResolution(page, 112);
   await page.locator('#photos').setInputFiles(photos(3));
   await logged(page, 'update, 3 images');
-  const session = sessionOf(page);
-  for (const [name, ending] of [
-    ['PLY', 'ply'],
-    ['COLMAP', 'zip'],
-    ['NPZ', 'npz'],
-    ['nerfstudio', 'zip'],
+  await page.getByLabel('Name of this one').fill('The garden: 1/2');
+  for (const [name, ending, size] of [
+    ['GLB', 'glb', /, [\d.]+ [KM]iB$/],
+    ['NPZ', 'npz', /, [\d.]+ [KM]iB$/],
+    ['PLY', 'ply', /, about [\d.]+ [KM]iB$/],
+    ['COLMAP', 'colmap.zip', /images and points$/],
+    ['nerfstudio', 'nerfstudio.zip', /with the images$/],
   ]) {
     await page.locator('#save > summary').click();
-    const [download] = await Promise.all([
-      page.waitForEvent('download'),
-      page.getByRole('link', { name }).click(),
-    ]);
+    const button = page.getByRole('button', { name });
+    const said = button.locator('small', { hasText: size });
+    await said.waitFor();
+    const about = await said.innerText();
+    const [download] = await Promise.all([page.waitForEvent('download'), button.click()]);
     const suggested = download.suggestedFilename();
-    assert.ok(suggested.startsWith(session) && suggested.endsWith(`.${ending}`), suggested);
+    assert.match(suggested, /^The-garden-1-2-\d{4}-\d\d-\d\d\./);
+    assert.ok(suggested.endsWith(`.${ending}`), suggested);
     const bytes = await readFile(await download.path());
     assert.ok(bytes.length > 1000, `${name}: ${bytes.length} bytes`);
+    const [, number, unit] = /([\d.]+) ([KM])iB$/.exec(about) ?? [];
+    if (number) {
+      const expected = Number(number) * (unit === 'K' ? 1024 : 1024 ** 2);
+      assert.ok(Math.abs(expected / bytes.length - 1) < 0.02, `${about}: ${bytes.length} bytes`);
+    }
+    await page.locator('#save:not([open])').waitFor();
   }
   well();
   await page.close();
@@ -98,7 +109,7 @@ test('the other formats can be saved', async () => {
 test('compressed results are drawn as well', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await chooseResolution(page, 112);
-  await page.getByLabel('Compression').selectOption('meshopt');
+  await page.getByLabel('Size of the saved file').selectOption('meshopt');
   await page.getByText('All at once').click();
   await page.locator('#photos').setInputFiles(photos(2));
   await stored(page, 2);

@@ -37,7 +37,8 @@ test('a session appears, shows its progress, can be opened and deleted', async (
   await page.bringToFront();
   const row = page.locator(`tr[data-session="${session}"]`);
   await row.waitFor();
-  assert.equal(await row.locator('td').nth(2).innerText(), '3');
+  // The figures may be of a moment before the last image.
+  await row.locator('td').nth(2).getByText('3', { exact: true }).waitFor();
   assert.match(await row.locator('td').nth(3).innerText(), /KiB/);
   assert.equal(await row.locator('td').nth(4).innerText(), '1');
   const tree = page.locator('#actors');

@@ -46,23 +46,27 @@ test('a server that refuses the page is distinguished from a missing one', async
   await strict.stop();
 });
 
-test('a format that cannot be saved does not replace the page', async () => {
+test('files are saved under their name, and none is offered of a deleted session', async () => {
   const address = `${files.base}${PAGE}?server=${encodeURIComponent(server.base)}`;
-  const { page } = await openPage(browser.context, address);
+  const { page, well } = await openPage(browser.context, address);
   await chooseResolution(page, 112);
   await page.locator('#photos').setInputFiles(photos(3));
   await logged(page, 'update, 3 images');
-  await fetch(`${server.base}/ws/session/${sessionOf(page)}`, { method: 'DELETE' });
+  await page.getByLabel('Name of this one').fill('Yard');
   const before = page.url();
   await page.locator('#save > summary').click();
-  const [other] = await Promise.all([
-    page.waitForEvent('popup'),
-    page.getByRole('link', { name: 'PLY' }).click(),
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: 'PLY' }).click(),
   ]);
-  await other.getByText('detail').waitFor();
+  assert.match(download.suggestedFilename(), /^Yard-\d{4}-\d\d-\d\d\.ply$/);
   assert.equal(page.url(), before);
+
+  await fetch(`${server.base}/ws/session/${sessionOf(page)}`, { method: 'DELETE' });
+  await page.locator('#save').waitFor({ state: 'hidden' });
   assert.ok(await page.locator('#facts').innerText());
-  await other.close();
+  assert.equal(await page.locator('.session', { hasText: 'Yard' }).count(), 0);
+  well();
   await page.close();
 });
 

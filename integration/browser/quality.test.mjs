@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
 import { openPage } from './support/page.mjs';
 import { plain } from './support/pictures.mjs';
-import { chooseResolution, logged, photos } from './support/scene.mjs';
+import { chooseResolution, logged, photos, stored } from './support/scene.mjs';
 import { archive, startServer } from './support/server.mjs';
 
 let server;
@@ -40,7 +40,16 @@ test('the verdict and the advice stand beside the result', async () => {
   await page.locator('#facts', { hasText: /2 cameras · partial/ }).waitFor();
   await quality.getByText('the camera turned but did not move').waitFor();
   assert.equal(await quality.getAttribute('data-verdict'), 'partial');
-  await logged(page, 'blue.png is left out: rotation only');
+  await logged(page, 'blue.png is left out: the camera only turned');
+  assert.deepEqual(await badges(page), [
+    { name: '000.jpg', use: 'used', text: 'in the cloud' },
+    { name: '001.jpg', use: 'used', text: 'in the cloud' },
+    { name: 'blue.png', use: 'left', text: 'left out the camera only turned' },
+  ]);
+  assert.equal(await page.locator('#counts').innerText(), '3 of 3 stored, 1 left out');
+  await page.reload();
+  await page.locator('.thumbnail[data-use="left"]').waitFor();
+  assert.equal((await badges(page))[2].text, 'left out the camera only turned');
 
   await page.getByRole('button', { name: 'New session' }).click();
   await page.getByRole('button', { name: 'Delete it' }).click();
@@ -48,3 +57,63 @@ test('the verdict and the advice stand beside the result', async () => {
   well();
   await page.close();
 });
+
+test('without points there is advice in place of a cloud, and nothing to save', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 112);
+  await page.getByLabel('Images between two updates').fill('3');
+  const panel = page.locator('#no-cloud');
+  const save = page.locator('#save');
+  const blue = await Promise.all(
+    [150, 170, 190].map((level) => plain(page, `${level}.png`, `rgb(0, 0, ${level})`)),
+  );
+  await page.locator('#photos').setInputFiles(blue);
+  await panel.getByText('These photos give no point cloud').waitFor();
+  await panel.getByText('The camera turned but did not move').waitFor();
+  assert.equal(await save.isVisible(), false);
+  assert.equal(await page.locator('#facts').innerText(), '');
+  assert.equal(await page.locator('.thumbnail[data-use="left"]').count(), 3);
+
+  await page.reload();
+  await panel.getByText('These photos give no point cloud').waitFor();
+  assert.equal(await save.isVisible(), false);
+
+  await page.locator('#photos').setInputFiles(photos(4));
+  await page.locator('#facts', { hasText: '4 cameras' }).waitFor();
+  assert.equal(await panel.isVisible(), false);
+  assert.equal(await save.isVisible(), true);
+  well();
+  await page.close();
+});
+
+test('a request that fails says why in place of a cloud', async () => {
+  const failing = await startServer('--model', archive('raises_on_black'));
+  const { page, well } = await openPage(browser.context, `${failing.base}/`);
+  await chooseResolution(page, 112);
+  await page.getByText('All at once').click();
+  // The model of this server fails if the first image is black.
+  await page.locator('#photos').setInputFiles(await plain(page, 'black.png', 'rgb(0, 0, 0)'));
+  await stored(page, 1);
+  await page.getByRole('button', { name: 'Update' }).click();
+  const panel = page.locator('#no-cloud');
+  await panel.getByText('The point cloud could not be made').waitFor();
+  const why = await panel.locator('li').innerText();
+  assert.match(why, /^The model .*\.$/);
+  assert.equal(await page.locator('#save').isVisible(), false);
+  await page.reload();
+  await panel.getByText(why).waitFor();
+  well();
+  await page.close();
+  await failing.stop();
+});
+
+/** What the thumbnails say of their images. */
+function badges(page) {
+  return page.locator('.thumbnail').evaluateAll((items) =>
+    items.map((item) => {
+      const text = (part) => item.querySelector(part).textContent;
+      const said = `${text('.state')} ${text('.why')}`.trim();
+      return { name: text('.name'), use: item.dataset.use, text: said };
+    }),
+  );
+}

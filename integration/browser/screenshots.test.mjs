@@ -1,4 +1,4 @@
-// Screenshots of the pages for the README. Every run takes them into a temporary folder. If
+// Screenshots of the pages for the README and the guide. Every run takes them into a temporary folder. If
 // POINTSTREAM_SCREENSHOTS names a folder (run.sh --screenshots: docs/images), they are taken there,
 // of a larger scene.
 
@@ -60,7 +60,9 @@ test('screenshots of the pages can be taken', async (context) => {
     await client.page.locator('#progress').waitFor({ state: 'hidden' });
     const scene = join(folder, 'client.jpg');
     await client.page.screenshot({ path: scene, ...JPEG });
-    for (const path of [overview, scene]) {
+    const failure = join(folder, 'failed.jpg');
+    await fail(light.context, server.base, failure);
+    for (const path of [overview, scene, failure]) {
       const { width, height, colors } = await look(client.page, await readFile(path));
       assert.equal(width, 1280, path);
       assert.ok(height >= 760, `${path} is ${height} pixels high`);
@@ -74,6 +76,33 @@ test('screenshots of the pages can be taken', async (context) => {
     await server.stop();
   }
 });
+
+/** Takes a picture of what the page says of photos that give no point cloud: copies of one. */
+async function fail(context, base, path) {
+  const { page, well } = await openPage(context, `${base}/`);
+  await chooseResolution(page, RESOLUTION);
+  await page.locator('#parameters > summary').click();
+  await page.getByText('All at once').click();
+  const [photo] = photos(1);
+  const buffer = await readFile(photo);
+  const copies = ['hall.jpg', 'hall (2).jpg', 'hall (3).jpg'].map((name) => {
+    return { name, mimeType: 'image/jpeg', buffer };
+  });
+  await page.locator('#photos').setInputFiles(copies);
+  await page.locator('.thumbnail[data-state="acknowledged"]').nth(2).waitFor();
+  await page.getByRole('button', { name: 'Finish' }).click();
+  await page.locator('#no-cloud').waitFor();
+  await page.locator('#progress').waitFor({ state: 'hidden' });
+  assert.equal(await page.locator('#save').isVisible(), false);
+  await page.mouse.move(0, 0);
+  await page.evaluate(() => {
+    document.activeElement?.blur();
+    document.querySelector('#thumbnails').scrollIntoView({ block: 'center' });
+  });
+  await page.screenshot({ path, ...JPEG });
+  well();
+  await page.close();
+}
 
 /** Size and number of colours of a screenshot. */
 function look(page, picture) {

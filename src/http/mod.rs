@@ -15,6 +15,7 @@ mod request_body;
 mod resource;
 mod results;
 mod routes;
+mod sample;
 mod server;
 mod session_replies;
 mod sessions;

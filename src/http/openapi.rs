@@ -17,7 +17,9 @@ use utoipa::{OpenApi, PartialSchema, ToSchema};
 use warp::reply::Json;
 
 use super::results::Format;
-use super::{docs, images, operators, pages, reconstruct, results, sessions, stats, webhooks};
+use super::{
+    docs, images, operators, pages, reconstruct, results, sample, sessions, stats, webhooks,
+};
 use crate::api::STRICT;
 use crate::api::schemas::{File, name_variants};
 use crate::api::{ErrorBody, Query, Request};
@@ -76,6 +78,7 @@ const SECURITY_SCHEME: &str = "token";
         docs::file,
         pages::client,
         pages::dashboard,
+        sample::photo,
     ),
     components(schemas(DeltasKind)),
 )]

@@ -15,8 +15,8 @@ use super::operators::WorkerIndex;
 use super::resource::{Route, Target, fixed, get, get_and_head, post, resource};
 use super::webhooks::DeliveryNumber;
 use super::{
-    docs, images, openapi, operators, pages, reconstruct, results, sessions, stats, templates,
-    webhooks,
+    docs, images, openapi, operators, pages, reconstruct, results, sample, sessions, stats,
+    templates, webhooks,
 };
 use crate::api::{ApiError, ClientSlot};
 use crate::app::App;
@@ -180,6 +180,7 @@ fn for_clients(app: &App) -> Route {
     any(
         get_and_head(app, OPEN, fixed(warp::path::end()), pages::client),
         [
+            get_and_head(app, OPEN, warp::path!("sample" / String), sample::photo),
             get_and_head(app, USE, result, results::fetch),
             get(app, USE, images, images::list_images),
             generation.route(),

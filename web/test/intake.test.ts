@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { sendSize } from '../src/intake/downscale';
-import { sortFiles } from '../src/intake/files';
+import { cameraExif } from '../src/intake/exif';
+import { kindsOf, sortFiles } from '../src/intake/files';
 import { frameTimes } from '../src/intake/video';
 
 const need = (method: string) => ({ resolution: 500, method });
@@ -32,11 +33,18 @@ test('photos are sorted by name in natural order, and videos are separate', () =
     file('walk.mov', ''),
     file('b9.jpg'),
     file('x', 'video/webm'),
+    file('.hidden.jpg'),
+    file('IMG_1.HEIC', ''),
+    file('notes.txt', 'text/plain'),
+    file('drawing.svg', 'image/svg+xml'),
+    file('LICENSE', ''),
+    file('more.TXT', ''),
   ]);
   assert.deepEqual(
     sorted.photos.map(({ name }) => name),
-    ['b9.jpg', 'b10.jpg'],
+    ['b9.jpg', 'b10.jpg', 'IMG_1.HEIC'],
   );
+  assert.equal(kindsOf(sorted.others), '2 TXT, 1 SVG, 1 without an ending');
   assert.deepEqual(
     sorted.videos.map(({ name }) => name),
     ['walk.mov', 'x'],
@@ -45,4 +53,77 @@ test('photos are sorted by name in natural order, and videos are separate', () =
 
 test('frame times are the middles of equal parts of the video', () => {
   assert.deepEqual(frameTimes(8, 4), [1, 3, 5, 7]);
+});
+
+const shown = { width: 4000, height: 3000 };
+
+/** A JPEG file of these segments, each with its marker. */
+function jpeg(...segments: [number, number[]][]): Uint8Array {
+  const bytes = segments.flatMap(([marker, content]) => {
+    const length = content.length + 2;
+    return [0xff, marker, length >> 8, length & 0xff, ...content];
+  });
+  return Uint8Array.from([0xff, 0xd8, ...bytes, 0xff, 0xda, 0, 2]);
+}
+
+/** The content of an EXIF segment: one directory with these entries of type SHORT, little-endian. */
+function exif(...entries: [number, number][]): number[] {
+  const short = (value: number) => [value & 0xff, value >> 8];
+  const list = entries.flatMap(([tag, value]) => [
+    ...short(tag),
+    ...short(3),
+    ...[1, 0, 0, 0],
+    ...short(value),
+    ...[0, 0],
+  ]);
+  const signature = [0x45, 0x78, 0x69, 0x66, 0, 0];
+  return [
+    ...signature,
+    0x49,
+    0x49,
+    42,
+    0,
+    8,
+    0,
+    0,
+    0,
+    ...short(entries.length),
+    ...list,
+    0,
+    0,
+    0,
+    0,
+  ];
+}
+
+test('EXIF without a camera, damaged or missing gives none', () => {
+  assert.equal(cameraExif(jpeg([0xe0, [1, 2, 3]]), shown), undefined);
+  assert.equal(cameraExif(jpeg([0xe1, exif([0x0112, 6])]), shown), undefined);
+  assert.equal(cameraExif(jpeg([0xe1, exif([0x010f, 6]).slice(0, 12)]), shown), undefined);
+  assert.equal(cameraExif(Uint8Array.from([0x89, 0x50, 0x4e, 0x47, 0, 0]), shown), undefined);
+  assert.equal(cameraExif(Uint8Array.from([0xff, 0xd8, 0xff]), shown), undefined);
+  const whole = jpeg([0xe1, exif([0x010f, 6], [0x8769, 8])]);
+  for (let length = 0; length < whole.length; length += 1) {
+    cameraExif(whole.slice(0, length), shown);
+  }
+});
+
+test('the size of the original stands in a copy whose EXIF names none', () => {
+  const found = cameraExif(jpeg([0xe0, [0]], [0xe1, exif([0x010f, 6])]), shown);
+  assert.ok(found);
+  const view = new DataView(found.buffer);
+  assert.equal(view.getUint16(2, true), 42);
+  const values = new Map<number, number>();
+  const read = (at: number) => {
+    for (let index = 0; index < view.getUint16(at, true); index += 1) {
+      const place = at + 2 + 12 * index;
+      values.set(view.getUint16(place, true), view.getUint32(place + 8, true));
+    }
+  };
+  read(8);
+  read(values.get(0x8769) ?? 0);
+  assert.equal(values.get(0x010f), 6);
+  assert.equal(values.get(0xa002), 4000);
+  assert.equal(values.get(0xa003), 3000);
+  assert.equal(values.has(0x0112), false);
 });

@@ -58,12 +58,12 @@ test('cameras belong to the images that the model got', () => {
 test('images are counted and blamed', () => {
   assert.equal(countUsed(METADATA), 2);
   assert.deepEqual(faults(METADATA), [
-    'banner.jpg is left out: odd shape',
+    'banner.jpg is left out: another shape',
     'b.jpg is doubtful: blurred',
-    'c.jpg is left out: not connected',
+    'c.jpg is left out: shows nothing of the others',
   ]);
   const { quality, ...older } = METADATA;
   assert.ok(quality);
   assert.equal(countUsed(older), 1);
-  assert.deepEqual(faults(older), ['could not be registered: banner.jpg, c.jpg']);
+  assert.deepEqual(faults(older), ['could not be placed: banner.jpg, c.jpg']);
 });

@@ -124,16 +124,17 @@ test('frames are kept with their places until a reset', () => {
   assert.deepEqual([...followed.kept], []);
 });
 
+function part(count: number) {
+  const geometry = new BufferGeometry();
+  const positions = Float32Array.from({ length: 3 * count }, (_, index) => index % 3);
+  geometry.setAttribute('position', new BufferAttribute(positions, 3));
+  const points = new Points(geometry, undefined as unknown as ShaderMaterial);
+  // Stored in steps of a tenth.
+  return { points, grid: new Matrix4().makeScale(0.1, 0.1, 0.1) };
+}
+
 test('parts are moved, cut and drawn evenly', () => {
-  const material = undefined as unknown as ShaderMaterial;
-  const part = (count: number) => {
-    const geometry = new BufferGeometry();
-    const positions = Float32Array.from({ length: 3 * count }, (_, index) => index % 3);
-    geometry.setAttribute('position', new BufferAttribute(positions, 3));
-    // Stored in steps of a tenth.
-    return { points: new Points(geometry, material), grid: new Matrix4().makeScale(0.1, 0.1, 0.1) };
-  };
-  const parts = new Parts();
+  const parts = new Parts(() => true);
   const [large, small] = [part(1000), part(100)];
   parts.add(1, large, new Matrix4());
   parts.add(2, small, new Matrix4().makeTranslation(3, 0, 0));
@@ -154,4 +155,32 @@ test('parts are moved, cut and drawn evenly', () => {
   assert.ok(sample.some((point) => point.distanceTo(new Vector3(0, 7.1, 0.2)) < 1e-6));
   parts.clear();
   assert.equal(parts.count, 0);
+});
+
+test('a corrected part glides to its place', () => {
+  const parts = new Parts(() => false);
+  const moving = part(10);
+  parts.add(1, moving, new Matrix4());
+  const turned = new Matrix4().makeRotationZ(Math.PI / 2).setPosition(4, 0, 0);
+  parts.move(1, turned);
+  const now = () => new Vector3(0, 1, 2).applyMatrix4(moving.points.matrix);
+  const [start, end] = [new Vector3(0, 0.1, 0.2), new Vector3(3.9, 0, 0.2)];
+  assert.ok(now().distanceTo(start) < 1e-6, 'it does not jump');
+  assert.ok(
+    parts.sample().some((point) => point.distanceTo(end) < 1e-6),
+    'the extent is that of the place it goes to',
+  );
+  assert.equal(parts.step(1000), true);
+  assert.ok(now().distanceTo(start) < 1e-6);
+  assert.equal(parts.step(1350), true);
+  const half = now();
+  assert.ok(half.x > 1.5 && half.x < 2.5, `${half.x}`);
+  // Another correction on the way begins where the part is.
+  parts.move(1, new Matrix4());
+  assert.equal(parts.step(1400), true);
+  assert.ok(now().distanceTo(half) < 1e-6);
+  assert.equal(parts.step(3000), false);
+  assert.ok(now().distanceTo(start) < 1e-6);
+  parts.move(1, new Matrix4());
+  assert.equal(parts.step(4000), false, 'the same place is no move');
 });

@@ -11,6 +11,9 @@ import {
 import { PointBudget } from '../src/viewer/budget';
 import { poses } from '../src/viewer/cameras';
 import { keepOnGpu } from '../src/viewer/cloud';
+import { plyConfidence } from '../src/viewer/ply';
+import { depthOf } from '../src/viewer/points';
+import { Ruler } from '../src/viewer/ruler';
 import { shuffle } from '../src/viewer/shuffle';
 
 const MILLION = 1_000_000;
@@ -135,4 +138,43 @@ test('the corners of a distorted image are where its lens saw them', () => {
   assert.ok(Math.abs(x * factor - 0.5) < 1e-9 && Math.abs(y * factor - 0.3) < 1e-9);
   assert.equal(z, 1);
   assert.ok(x > 0.5);
+});
+
+test('a depth is read from the bytes that the GPU writes', () => {
+  // As the shader packs it, rounded to bytes.
+  const packed = (depth: number) => {
+    const parts = [1, 255, 65025, 16581375].map((factor) => (depth * factor) % 1);
+    const bytes = parts.map((part, index) => part - (parts[index + 1] ?? 0) / 255);
+    return Uint8Array.from(bytes.map((value) => Math.round(255 * value)));
+  };
+  for (const depth of [0, 0.25, 0.5, 0.9734567, 0.999999]) {
+    assert.ok(Math.abs(depthOf(packed(depth)) - depth) < 1e-7, `${depth}`);
+  }
+  assert.ok(depthOf(Uint8Array.from([255, 255, 255, 255])) >= 1, 'nothing');
+});
+
+test('a ruler has two ends', () => {
+  const ruler = new Ruler();
+  ruler.add(new Vector3(1, 0, 0));
+  assert.equal(ruler.length, undefined);
+  ruler.add(new Vector3(4, 4, 0));
+  assert.equal(ruler.length, 5);
+  ruler.add(new Vector3());
+  assert.deepEqual([ruler.count, ruler.length], [1, undefined]);
+  ruler.clear();
+  assert.equal(ruler.group.children.length, 0);
+});
+
+test('confidences are read from a PLY file', () => {
+  const header =
+    'ply\nformat binary_little_endian 1.0\nelement vertex 2\nproperty float x\n' +
+    'property uchar red\nproperty float confidence\nend_header\n';
+  const file = new Uint8Array(header.length + 18);
+  file.set(new TextEncoder().encode(header));
+  const view = new DataView(file.buffer, header.length);
+  view.setFloat32(5, 1.5, true);
+  view.setFloat32(14, 7, true);
+  assert.deepEqual([...plyConfidence(file.buffer)], [1.5, 7]);
+  assert.throws(() => plyConfidence(file.slice(0, -1).buffer), /not a PLY/);
+  assert.throws(() => plyConfidence(new ArrayBuffer(3)), /not a PLY/);
 });

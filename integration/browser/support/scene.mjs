@@ -4,11 +4,12 @@ import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { REPOSITORY } from './server.mjs';
 
+/** The folder with the photos, and two files that are none. */
+export const SCENE = join(REPOSITORY, 'examples/sample_scene');
+
 /** Paths of the first photos. */
 export function photos(number) {
-  return Array.from({ length: number }, (_, index) =>
-    join(REPOSITORY, 'examples/sample_scene', `00${index}.jpg`),
-  );
+  return Array.from({ length: number }, (_, index) => join(SCENE, `00${index}.jpg`));
 }
 
 /** Sets a small resolution, so that sessions are fast. */
@@ -42,19 +43,20 @@ export function sessionOf(page) {
   return new URL(page.url()).searchParams.get('session');
 }
 
-/** Drops files on the page. */
+/** Drops files on the page. The browser knows photos by their type, and others by their names. */
 export async function drop(page, paths) {
   const files = await Promise.all(
     paths.map(async (path) => ({
       name: basename(path),
+      type: path.endsWith('.jpg') ? 'image/jpeg' : '',
       data: (await readFile(path)).toString('base64'),
     })),
   );
   const transfer = await page.evaluateHandle((files) => {
     const transfer = new DataTransfer();
-    for (const { name, data } of files) {
+    for (const { name, type, data } of files) {
       const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
-      transfer.items.add(new File([bytes], name, { type: 'image/jpeg' }));
+      transfer.items.add(new File([bytes], name, { type }));
     }
     return transfer;
   }, files);

@@ -16,10 +16,29 @@ export function archive(name) {
   return join(process.env.POINTSTREAM_TEST_ARCHIVES ?? '', `${name}.pt`);
 }
 
-/** Starts the program; `base` is its address, and `stop` ends it. */
+/** Starts the program; `base` is its address, `restart` starts it again there, `stop` ends it. */
 export async function startServer(...options) {
   const data = await mkdtemp(join(tmpdir(), 'pointstream-data-'));
-  const settings = ['--port', '0', '--data-dir', data, '--device', 'cpu', ...options];
+  let { base, kill } = await launch('0', data, options);
+  return {
+    base,
+    async restart() {
+      await kill();
+      ({ base, kill } = await launch(new URL(base).port, data, options));
+    },
+    async json(path) {
+      const response = await fetch(`${base}${path}`);
+      return { status: response.status, body: await response.json() };
+    },
+    async stop() {
+      await kill();
+      await rm(data, { recursive: true, force: true });
+    },
+  };
+}
+
+async function launch(port, data, options) {
+  const settings = ['--port', port, '--data-dir', data, '--device', 'cpu', ...options];
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('POINTSTREAM_')),
   );
@@ -31,14 +50,9 @@ export async function startServer(...options) {
   ]);
   return {
     base,
-    async json(path) {
-      const response = await fetch(`${base}${path}`);
-      return { status: response.status, body: await response.json() };
-    },
-    async stop() {
+    async kill() {
       server.kill('SIGKILL');
       await ended;
-      await rm(data, { recursive: true, force: true });
     },
   };
 }

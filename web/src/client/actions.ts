@@ -1,7 +1,7 @@
 /** The buttons below the controls. */
 
 import type { Engine } from 'pointstream/engine';
-import { element } from '../shared/dom';
+import { element, setText } from '../shared/dom';
 
 /**
  * Enables the buttons of the possible requests.
@@ -18,10 +18,19 @@ export function showActions(session: Engine | undefined, mayLeave: boolean): voi
   const over = Boolean(session?.isOver);
   element('update').hidden = over;
   element('finish').hidden = over;
-  element('stop').hidden = over || !session?.busy;
   const completed = over && !session?.isGone;
   element('reopen').hidden = !completed;
   element('rerun').hidden = !completed;
   element('new').hidden = !mayLeave;
   element('new').classList.toggle('primary', over);
+  // What becomes of more images.
+  const next = element('next');
+  next.hidden = !over;
+  setText(
+    next,
+    completed
+      ? 'This session is finished. More images begin a new one; “Reopen” lets this one take them.'
+      : 'This session has ended. More images begin a new one.',
+  );
+  element('view').dataset.drop = over ? 'Drop to begin a new session' : 'Drop to add images';
 }

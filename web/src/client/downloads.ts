@@ -1,37 +1,98 @@
 /** The menu that saves the result in different formats. */
 
-import type { Engine, Server } from 'pointstream/engine';
+import type { Engine, Metadata } from 'pointstream/engine';
 import { reason } from '../shared/api';
-import { create, element } from '../shared/dom';
+import { create, element, setText } from '../shared/dom';
 import { bytes } from '../shared/format';
-import { isServed } from './address';
+import { saveFile } from '../shared/save';
 
+interface Format {
+  format: string;
+  /** The ending of its files. */
+  file: string;
+  name: string;
+  purpose: string;
+}
+
+const GLB: Format = { format: 'glb', file: 'glb', name: 'GLB', purpose: 'for any glTF viewer' };
 /** Formats that the server exports; the page often has the GLB. */
-const FORMATS = [
-  { format: 'ply', file: 'ply', name: 'PLY', for: 'point cloud with colour and confidence' },
-  { format: 'colmap', file: 'zip', name: 'COLMAP', for: 'cameras, images and points' },
-  { format: 'npz', file: 'npz', name: 'NPZ', for: 'depth, confidence and cameras for NumPy' },
+const FORMATS: Format[] = [
+  GLB,
+  {
+    format: 'ply',
+    file: 'ply',
+    name: 'PLY',
+    purpose: 'point cloud with colour and confidence',
+  },
+  {
+    format: 'laz',
+    file: 'laz',
+    name: 'LAZ',
+    purpose: 'points for programs of surveying and maps',
+  },
+  {
+    format: 'csv',
+    file: 'csv',
+    name: 'CSV',
+    purpose: 'points for tables and scripts',
+  },
+  {
+    format: 'colmap',
+    file: 'colmap.zip',
+    name: 'COLMAP',
+    purpose: 'cameras, images and points',
+  },
+  {
+    format: 'npz',
+    file: 'npz',
+    name: 'NPZ',
+    purpose: 'depth, confidence and cameras for NumPy',
+  },
   {
     format: 'nerfstudio',
-    file: 'zip',
+    file: 'nerfstudio.zip',
     name: 'nerfstudio',
-    for: 'transforms.json with the images',
+    purpose: 'transforms.json with images and depth',
   },
 ];
+/** Formats that the server has at once; asking for the size of others would make it write them. */
+const AT_ONCE = ['glb', 'npz'];
+/** Bytes of a point in a PLY file: place, colour and confidence. */
+const PLY_POINT = 19;
 /** Longest time in milliseconds until the server has written a file. */
 const WRITING_MS = 1_800_000;
+
+interface Item {
+  format: Format;
+  button: HTMLButtonElement;
+  note: HTMLElement;
+}
 
 export class Downloads {
   private readonly menu = element<HTMLDetailsElement>('save');
   private readonly list = element('formats');
-  private url = '';
+  private items: Item[] = [];
+  private session: Engine | undefined;
+  private glb: Blob | undefined;
+  private sized = false;
 
-  /** @param failed called with the reason if a file cannot be fetched. */
-  constructor(private readonly failed: (why: string) => void) {
+  /**
+   * @param fileName gives the name of a file without its ending.
+   * @param failed called with the reason if a file cannot be fetched.
+   */
+  constructor(
+    private readonly fileName: () => string,
+    private readonly failed: (why: string) => void,
+  ) {
     // Like other menus, it closes on a click elsewhere.
     document.addEventListener('click', ({ target }) => {
-      if (!(target instanceof Node && this.menu.querySelector('summary')?.contains(target))) {
+      if (!(target instanceof Node && this.menu.contains(target))) {
         this.menu.open = false;
+      }
+    });
+    this.menu.addEventListener('toggle', () => {
+      if (this.menu.open) {
+        void this.measure();
       }
     });
     this.menu.addEventListener('keydown', ({ key }) => {
@@ -43,70 +104,103 @@ export class Downloads {
   }
 
   /** Offers the newest result of a session. `glb` is its file; undefined if the page has only parts. */
-  offer({ server, id }: Engine, glb: Blob | undefined): void {
-    URL.revokeObjectURL(this.url);
-    this.url = glb ? URL.createObjectURL(glb) : '';
-    const path = `/ws/session/${encodeURIComponent(id)}/result`;
-    const exported = (name: string, purpose: string, format: string, extension: string) => {
-      const item = link(name, purpose, server.url(path, { format }));
-      const anchor = item.querySelector('a');
-      anchor?.setAttribute('download', '');
-      if (anchor && !isServed()) {
-        // For another origin the response headers decide whether the browser saves the file. An
-        // error response must not replace this page.
-        anchor.target = '_blank';
-        anchor.rel = 'noopener';
-      }
-      anchor?.addEventListener('click', (event) => {
-        // A link carries no token.
-        if (server.tokens.for(path)) {
-          event.preventDefault();
-          void this.fetch(server, path, format, `${id}.${extension}`);
-        }
-      });
-      return item;
-    };
-    const viewers = 'for any glTF viewer';
-    let own: HTMLLIElement;
+  offer(session: Engine, { num_points }: Metadata, glb: Blob | undefined): void {
+    this.session = session;
+    this.glb = glb;
+    this.sized = false;
+    this.items = FORMATS.map((format) => this.item(format));
     if (glb) {
-      own = link('GLB', `${viewers}, ${bytes(glb.size)}`, this.url);
-      own.querySelector('a')?.setAttribute('download', `${id}.glb`);
-    } else {
-      own = exported('GLB', viewers, 'glb', 'glb');
+      this.say('glb', bytes(glb.size));
     }
-    const others = FORMATS.map(({ format, file, name, for: purpose }) =>
-      exported(name, purpose, format, file),
-    );
-    this.list.replaceChildren(own, ...others);
+    if (num_points !== undefined) {
+      this.say('ply', `about ${bytes(PLY_POINT * num_points)}`);
+    }
+    this.list.replaceChildren(...this.items.map(({ button }) => entry(button)));
     this.menu.hidden = false;
   }
 
-  private async fetch(server: Server, path: string, format: string, name: string): Promise<void> {
-    try {
-      const { blob } = await server.getFile(path, { format }, WRITING_MS);
-      const anchor = create('a');
-      anchor.href = URL.createObjectURL(blob);
-      anchor.download = name;
-      anchor.click();
-      setTimeout(() => URL.revokeObjectURL(anchor.href), 60_000);
-    } catch (error) {
-      this.failed(reason(error));
+  /** Withdraws the files that the server writes: it no longer has the session. */
+  keepOwn(): void {
+    if (!this.glb) {
+      this.clear();
+      return;
     }
+    this.sized = true;
+    this.items = this.items.filter(({ format }) => format === GLB);
+    this.list.replaceChildren(...this.items.map(({ button }) => entry(button)));
   }
 
   clear(): void {
-    URL.revokeObjectURL(this.url);
-    this.url = '';
+    this.session = undefined;
+    this.glb = undefined;
     this.menu.hidden = true;
     this.menu.open = false;
   }
+
+  private item(format: Format): Item {
+    const button = create('button', '', format.name);
+    button.type = 'button';
+    const note = create('small', '', format.purpose);
+    button.append(note);
+    button.addEventListener('click', () => void this.save(format));
+    return { format, button, note };
+  }
+
+  private say(format: string, text: string): void {
+    const item = this.items.find((item) => item.format.format === format);
+    if (item) {
+      setText(item.note, `${item.format.purpose}, ${text}`);
+    }
+  }
+
+  /** Asks for the sizes of the files that the server has. */
+  private async measure(): Promise<void> {
+    const { session } = this;
+    if (!session || this.sized) {
+      return;
+    }
+    this.sized = true;
+    for (const format of AT_ONCE) {
+      if (format === 'glb' && this.glb) {
+        continue;
+      }
+      try {
+        const size = await session.resource.size(format);
+        if (size !== undefined && session === this.session) {
+          this.say(format, bytes(size));
+        }
+      } catch {
+        // It is offered without its size.
+      }
+    }
+  }
+
+  private async save({ format, file }: Format): Promise<void> {
+    const { session } = this;
+    if (!session) {
+      return;
+    }
+    const name = `${this.fileName()}.${file}`;
+    if (format === 'glb' && this.glb) {
+      this.menu.open = false;
+      saveFile(this.glb, name);
+      return;
+    }
+    this.say(format, 'being written …');
+    try {
+      const blob = await session.resource.file(format, { silence: WRITING_MS });
+      saveFile(blob, name);
+      this.say(format, bytes(blob.size));
+      this.menu.open = false;
+    } catch (error) {
+      this.say(format, 'not saved');
+      this.failed(reason(error));
+    }
+  }
 }
 
-function link(name: string, purpose: string, href: string): HTMLLIElement {
+function entry(button: HTMLButtonElement): HTMLLIElement {
   const item = create('li');
-  const anchor = create('a', '', name);
-  anchor.href = href;
-  anchor.append(create('small', '', purpose));
-  item.append(anchor);
+  item.append(button);
   return item;
 }

@@ -82,13 +82,13 @@ export class ParameterForm {
     const control = makeControl(field);
     control.id = `parameter-${field.name}`;
     control.name = field.name;
-    control.title = field.help;
     const label = create('label', '', field.label);
     label.htmlFor = control.id;
-    label.title = field.help;
-    if (field.min !== undefined && field.max !== undefined) {
-      control.title += ` (${field.min} to ${field.max})`;
-    }
+    const { min, max } = field;
+    const range = min !== undefined && max !== undefined ? `, ${min} to ${max}` : '';
+    // Programs and the documents call it by its name in the protocol.
+    control.title = `${field.help}${range} (${field.name})`;
+    label.title = control.title;
     const row = create('div', 'row');
     row.append(label, control);
     const standard = read(control);
@@ -100,7 +100,7 @@ export class ParameterForm {
 function makeControl({ value, options, min, max, step }: Field): Control {
   if (options) {
     const select = create('select');
-    select.append(...options.map((option) => new Option(option, option)));
+    select.append(...Object.entries(options).map(([option, label]) => new Option(label, option)));
     select.value = String(value);
     return select;
   }

@@ -2,7 +2,7 @@
 
 import type { Engine, Image } from 'pointstream/engine';
 import { MARGIN, type Need, type Prepared, prepare } from '../intake/downscale';
-import { sortFiles, watchDrops } from '../intake/files';
+import { type Chosen, folderFiles, kindsOf, sortFiles, watchDrops } from '../intake/files';
 import { videoFrames } from '../intake/video';
 import { reason } from '../shared/api';
 import { element, setText } from '../shared/dom';
@@ -11,6 +11,7 @@ import { inParallel } from '../shared/parallel';
 import { cameraControls } from './camera';
 import { wholeNumber } from './form';
 import type { Reconstruction } from './reconstruction';
+import { offerSample } from './sample';
 
 /** Number of photos to prepare in parallel. */
 const AT_ONCE = 3;
@@ -29,17 +30,24 @@ interface Film {
 /** Connects the page's inputs with the reconstruction. */
 export function connectIntake(reconstruction: Reconstruction): { stopCamera(): void } {
   const intake = new Intake(reconstruction);
-  const take = (files: File[]) => void intake.take(files);
+  const take = (chosen: Chosen) => void intake.take(chosen);
   watchDrops(document.body, take);
-  for (const id of ['photos', 'video']) {
+  for (const id of ['photos', 'video', 'folder']) {
     const input = element<HTMLInputElement>(id);
     input.addEventListener('change', () => {
-      const files = [...(input.files ?? [])];
+      const list = input.files ?? new DataTransfer().files;
+      const chosen = id === 'folder' ? folderFiles(list) : { files: [...list], folder: '' };
       // Reset, so that the same file can be chosen again.
       input.value = '';
-      take(files);
+      take(chosen);
     });
   }
+  element('choose-folder').addEventListener('click', () => element('folder').click());
+  offerSample(
+    () => reconstruction.server,
+    (files, folder) => intake.take({ files, folder }),
+    (message) => reconstruction.problem(message),
+  );
   const camera = cameraControls(reconstruction, intake);
   showHint(reconstruction);
   return { stopCamera: () => camera.stop() };
@@ -56,12 +64,17 @@ export class Intake {
   }
 
   /** Adds photos and videos. Reserves all uploads at once, so that finishing waits for them. */
-  async take(files: File[]): Promise<void> {
-    const session = files.length > 0 ? await this.reconstruction.session() : undefined;
+  async take({ files, folder }: Chosen): Promise<void> {
+    const { photos, videos, others } = sortFiles(files);
+    this.sayWhatIsLeftOut(others);
+    const wanted = photos.length + videos.length > 0;
+    const session = wanted ? await this.reconstruction.session() : undefined;
     if (!session) {
       return;
     }
-    const { photos, videos } = sortFiles(files);
+    this.reconstruction.suggest(
+      folder || (photos.length === 0 ? stemOf(videos[0]?.name ?? '') : ''),
+    );
     const pictures = photos.map((file) => ({ file, place: session.uploads.reserve(file.name) }));
     const films = videos.map((file) => film(session, file));
     await inParallel(pictures, AT_ONCE, (photo) => this.photo(session, photo));
@@ -70,12 +83,13 @@ export class Intake {
     }
   }
 
-  /** Hands a prepared image to its reserved upload. */
-  fill(session: Engine, place: Image, { data, thumbnail, size }: Prepared): void {
+  /** Hands a prepared image to its reserved upload. `original` is the photo that it was made of. */
+  fill(session: Engine, place: Image, prepared: Prepared, original = prepared.data): void {
+    const { data, thumbnail, size } = prepared;
     if (session.signal.aborted || place.state !== 'preparing') {
       return;
     }
-    this.reconstruction.setPicture(place.name, thumbnail);
+    this.reconstruction.setPicture(place.name, thumbnail, original);
     const pixels = size.width * size.height;
     const { max_image_pixels = Number.POSITIVE_INFINITY } = session.limits;
     if (pixels > max_image_pixels) {
@@ -91,7 +105,7 @@ export class Intake {
       return;
     }
     try {
-      this.fill(session, place, await prepare(file, this.need(session)));
+      this.fill(session, place, await prepare(file, this.need(session)), file);
     } catch (error) {
       session.uploads.refuse(place, reason(error));
     }
@@ -135,6 +149,18 @@ export class Intake {
     }
   }
 
+  /** Files that are neither photos nor videos, beside the sources until the next choice. */
+  private sayWhatIsLeftOut(others: File[]): void {
+    const note = element('left-out');
+    note.hidden = others.length === 0;
+    if (!note.hidden) {
+      const none = others.length === 1 ? 'is no photo or video' : 'are no photos or videos';
+      const text = `${plural(others.length, 'file')} left out that ${none}: ${kindsOf(others)}`;
+      setText(note, text);
+      this.reconstruction.note(text);
+    }
+  }
+
   private sayWhatIsMissing(file: File, places: Image[]): void {
     const refused = places.filter(({ state }) => state === 'refused').length;
     if (refused > 0) {
@@ -145,10 +171,14 @@ export class Intake {
   }
 }
 
+function stemOf(name: string): string {
+  return name.replace(/\.[^.]*$/, '');
+}
+
 /** Reserves uploads for the frames of a video, in order. */
 function film(session: Engine, file: File): Film {
   const number = wholeNumber('frames');
-  const stem = file.name.replace(/\.[^.]*$/, '');
+  const stem = stemOf(file.name);
   const digits = String(number).length;
   const name = (index: number) => `${stem}_${String(index + 1).padStart(digits, '0')}.jpg`;
   const places = Array.from({ length: number }, (_, index) => session.uploads.reserve(name(index)));

@@ -15,6 +15,7 @@ export interface ServerInfo {
 }
 
 export interface Field {
+  /** Its name in the protocol. */
   name: string;
   label: string;
   help: string;
@@ -22,7 +23,8 @@ export interface Field {
   min?: number;
   max?: number;
   step?: number | 'any';
-  options?: string[];
+  /** Values with what they mean. */
+  options?: Record<string, string>;
 }
 
 /** The parameters of a session; a default above the server's limit becomes that limit. */
@@ -31,8 +33,8 @@ export function fields({ limits }: ServerInfo): Field[] {
   return [
     {
       name: 'process_res',
-      label: 'Resolution',
-      help: 'pixels of the processed images; less is faster',
+      label: 'Resolution in pixels',
+      help: 'of the photos that are looked at: more shows finer detail, less is faster',
       value: within(504, limits.max_process_res),
       min: limits.min_process_res,
       max: limits.max_process_res,
@@ -40,15 +42,20 @@ export function fields({ limits }: ServerInfo): Field[] {
     },
     {
       name: 'process_res_method',
-      label: 'Method',
-      help: 'whether the longer (upper) or the shorter side (lower) has the resolution',
+      label: 'That is the size of',
+      help: 'which side of a photo has that resolution, and whether its edges are cut off to fit',
       value: 'upper_bound_resize',
-      options: ['upper_bound_resize', 'upper_bound_crop', 'lower_bound_resize', 'lower_bound_crop'],
+      options: {
+        upper_bound_resize: 'the longer side',
+        upper_bound_crop: 'the longer side, trimmed',
+        lower_bound_resize: 'the shorter side',
+        lower_bound_crop: 'the shorter side, trimmed',
+      },
     },
     {
       name: 'conf_thresh_percentile',
-      label: 'Least confident, %',
-      help: 'share of the least confident pixels to drop',
+      label: 'Uncertain points to leave out',
+      help: 'so many of a hundred, the least certain ones: 0 keeps all',
       value: '10',
       min: 0,
       max: 100,
@@ -57,7 +64,7 @@ export function fields({ limits }: ServerInfo): Field[] {
     {
       name: 'num_max_points',
       label: 'Most points',
-      help: 'more points are sampled at random',
+      help: 'of more, some are chosen at random',
       value: within(10_000_000, limits.num_max_points),
       min: 1,
       max: limits.num_max_points,
@@ -66,7 +73,7 @@ export function fields({ limits }: ServerInfo): Field[] {
     {
       name: 'max_images',
       label: 'Most images',
-      help: 'maximum number of images in the session',
+      help: 'that the session takes',
       value: within(100, limits.max_images),
       min: 1,
       max: limits.max_images,
@@ -74,32 +81,32 @@ export function fields({ limits }: ServerInfo): Field[] {
     },
     {
       name: 'show_cameras',
-      label: 'Cameras in the file',
-      help: 'also draws them in the GLB',
+      label: 'Cameras in the saved file',
+      help: 'draws where the photos were taken, for other viewers',
       value: true,
     },
     {
       name: 'filter_edges',
       label: 'Remove flying points',
-      help: 'drops pixels at depth discontinuities',
+      help: 'those between a near and a far thing',
       value: false,
     },
     {
       name: 'filter_black_bg',
       label: 'Remove black background',
-      help: 'drops pixels that are nearly black',
+      help: 'for things before black: removes what is nearly black',
       value: false,
     },
     {
       name: 'filter_white_bg',
       label: 'Remove white background',
-      help: 'drops pixels that are nearly white',
+      help: 'for things before white: removes what is nearly white',
       value: false,
     },
     {
       name: 'voxel_size',
-      label: 'Voxel size',
-      help: 'keeps the most confident point of each voxel; 0 keeps all; in the scene’s unit',
+      label: 'Spacing of points',
+      help: 'keeps the most certain point of each cube of this size, in the unit of the scene; 0 keeps all',
       value: '0',
       min: 0,
       max: 1_000_000,
@@ -107,10 +114,14 @@ export function fields({ limits }: ServerInfo): Field[] {
     },
     {
       name: 'glb_compression',
-      label: 'Compression',
-      help: 'of the GLB: 16-bit positions (quantized), or also compressed (meshopt)',
+      label: 'Size of the saved file',
+      help: 'a smaller GLB file; not every viewer reads the smallest',
       value: 'none',
-      options: ['none', 'quantized', 'meshopt'],
+      options: {
+        none: 'exact',
+        quantized: 'smaller, rounded',
+        meshopt: 'smallest, packed',
+      },
     },
   ];
 }

@@ -23,12 +23,13 @@ import { SignIn } from '../shared/sign-in';
 import { showActions } from './actions';
 import { initialServer, isServed, namedSession, nameSession, offerChoice } from './address';
 import { ParameterForm } from './form';
-import { LeaveDialog } from './leaving';
 import { Log } from './log';
+import { Operations } from './operations';
 import type { ServerInfo } from './parameters';
 import { ProgressBar } from './progress';
 import { Results } from './results';
-import { LINK_TEXTS, showStatus } from './status';
+import { Sessions } from './sessions';
+import { LinkStatus, showStatus } from './status';
 import { Thumbnails } from './thumbnails';
 import { Updates } from './updates';
 
@@ -44,7 +45,7 @@ export class Reconstruction {
   /** Called when parameters change. */
   onParameters: () => void = () => {};
 
-  private server: Server = initialServer();
+  server: Server = initialServer();
   private limits: Limits = {};
   /** Aborted when the page leaves the current session. */
   private turn = new AbortController();
@@ -54,16 +55,21 @@ export class Reconstruction {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly creating = new Once<Engine | undefined>();
   private readonly arriving = new Once<void>();
-  private readonly moving = new Once<string>();
   private live = false;
-  private dropped = false;
   private readonly log = new Log();
   private readonly notice = new Notice();
+  private readonly status = new LinkStatus(this.log, this.notice);
   private readonly progress = new ProgressBar();
   private readonly thumbnails = new Thumbnails();
-  private readonly leaving = new LeaveDialog();
   private readonly form = new ParameterForm(() => this.onParameters());
-  private readonly results = new Results(this.log, this.thumbnails, (why) => this.problem(why));
+  private readonly operations = new Operations(this, this.form, this.log);
+  private readonly sessions = new Sessions((id) => void this.operations.open(id));
+  private readonly results = new Results(
+    this.log,
+    this.thumbnails,
+    () => this.sessions.fileName,
+    (why) => this.problem(why),
+  );
 
   /** Connects the page's buttons and opens the session named in the address. */
   async start(): Promise<void> {
@@ -80,12 +86,7 @@ export class Reconstruction {
       () => void this.arrive(),
     );
     element('dashboard').hidden = !isServed();
-    element('update').addEventListener('click', () => this.current?.ask('update'));
-    element('finish').addEventListener('click', () => this.current?.ask('finish'));
-    element('stop').addEventListener('click', () => void this.cancel());
-    element('reopen').addEventListener('click', () => void this.reopen());
-    element('rerun').addEventListener('click', () => void this.rerun());
-    element('new').addEventListener('click', () => void this.begin());
+    this.operations.connect();
     element('retry').addEventListener('click', () => this.retry());
     globalThis.addEventListener('online', () => {
       if (this.asked) {
@@ -104,10 +105,13 @@ export class Reconstruction {
     if (this.asked) {
       await this.arrive();
     }
-    if (this.current && !this.current.takesWork) {
-      const over = this.current.isOver;
+    if (this.current?.isOver) {
+      // The server keeps it: the images begin a new one.
+      this.log.add('these images begin a new session');
+      this.leave();
+    } else if (this.current && !this.current.takesWork) {
       this.problem(
-        over ? 'this session has ended; start a new one' : 'the session is being finished',
+        'the final result is being made; add images when it is there, or press “Cancel”',
       );
       return undefined;
     }
@@ -127,14 +131,25 @@ export class Reconstruction {
     };
   }
 
-  setPicture(name: string, picture: HTMLCanvasElement): void {
+  /** Shows an image, and keeps its photo for the view. */
+  setPicture(name: string, picture: HTMLCanvasElement, photo: Blob): void {
     this.thumbnails.setPicture(name, picture);
+    this.thumbnails.setPhoto(name, photo);
   }
 
   /** Sets whether the camera is on. */
   setLive(live: boolean): void {
     this.live = live;
     this.applyWorkflow();
+  }
+
+  deleted({ server, id }: Engine): void {
+    this.sessions.forget(server, id);
+  }
+
+  /** Names the session after a folder or a video, unless it has a name. */
+  suggest(name: string): void {
+    this.sessions.suggest(name);
   }
 
   note(message: string): void {
@@ -185,6 +200,7 @@ export class Reconstruction {
         this.form.build(info);
       }
       this.log.add(`server ${server.base}`);
+      void this.sessions.check(server);
       this.notice.hide();
       return true;
     } catch (error) {
@@ -242,8 +258,9 @@ export class Reconstruction {
       }
       this.problem(reason(error));
       if (error instanceof ServerError && error.status === 404) {
+        this.sessions.forget(this.server, id);
         this.await(undefined);
-        showStatus('none', 'no session');
+        this.status.reset();
         this.showActions();
       }
     }
@@ -253,17 +270,23 @@ export class Reconstruction {
     this.use(session);
     this.form.fill({ ...info.config, max_images: info.max_images });
     this.log.add(`the session has ${plural(info.image_count, 'image')}`);
+    if (session.busy) {
+      this.progress.begin();
+    }
     if (images) {
       this.results.list(session, images);
     }
     if (info.has_result) {
       void this.results.fetch(session);
+    } else if (info.error_message) {
+      this.results.fail(info.error_message);
     }
   }
 
   private use(session: Engine): void {
     this.current = session;
     nameSession(session.id);
+    this.sessions.use(session);
     this.applyWorkflow();
     this.showActions();
     element('welcome').hidden = true;
@@ -271,75 +294,15 @@ export class Reconstruction {
     this.onParameters();
   }
 
-  /** Takes the session's requests back. */
-  private async cancel(): Promise<void> {
-    try {
-      await this.current?.cancelAll();
-    } catch (error) {
-      this.problem(`the request goes on: ${reason(error)}`);
-    }
-  }
-
-  /** Goes on with the completed session. */
-  private async reopen(): Promise<void> {
-    await this.move(async (session) => {
-      await session.resource.reopen();
-      return session.id;
-    });
-  }
-
-  /** Goes to a new session with the same images, and with what was changed in the form since. */
-  private async rerun(): Promise<void> {
-    const parameters = this.form.changes();
-    if (parameters) {
-      await this.move((session) => session.resource.rerun(parameters));
-    }
-  }
-
-  /** Leaves the session for the one that an operation gives. */
-  private async move(operation: (session: Engine) => Promise<string>): Promise<void> {
-    const session = this.current;
-    if (!session) {
-      return;
-    }
-    try {
-      const id = await this.moving.do(() => operation(session));
-      if (session === this.current) {
-        this.leave();
-        this.await(id);
-        await this.arrive();
-      }
-    } catch (error) {
-      if (session === this.current) {
-        this.problem(reason(error));
-      }
-    }
-  }
-
-  /** Starts over, after the user has chosen to keep or delete the old session. */
-  private async begin(): Promise<void> {
-    const session = this.current;
-    if (!session) {
-      this.leave();
-      return;
-    }
-    const choice = await this.leaving.ask(session);
-    if (choice === 'stay' || session !== this.current) {
-      return;
-    }
+  /** Leaves the session for another one. */
+  async go(id: string): Promise<void> {
     this.leave();
-    if (choice === 'delete') {
-      try {
-        await session.resource.delete();
-        this.log.add(`session ${session.id} was deleted`);
-      } catch (error) {
-        this.problem(`the session was not deleted: ${reason(error)}`);
-      }
-    }
+    this.await(id);
+    await this.arrive();
   }
 
   /** Leaves the session; the server keeps it until it expires. */
-  private leave(): void {
+  leave(): void {
     this.turn.abort();
     this.turn = new AbortController();
     this.creating.forget();
@@ -347,14 +310,14 @@ export class Reconstruction {
     clearTimeout(this.timer);
     this.current?.close();
     this.current = undefined;
-    this.dropped = false;
+    this.sessions.leave();
     this.await(undefined);
     this.thumbnails.clear();
     this.results.clear();
     this.progress.hide();
     this.notice.hide();
     element('welcome').hidden = false;
-    showStatus('none', 'no session');
+    this.status.reset();
     this.showActions();
     this.onParameters();
   }
@@ -387,13 +350,7 @@ export class Reconstruction {
         }
       },
       onPoses: () => {},
-      onFailure: ({ message }, { cancelled }) => {
-        // What ended with the session, or was never sent, needs no word of its own.
-        if (!cancelled && !this.current?.isGone) {
-          this.progress.fail(message);
-          this.log.add(message, true);
-        }
-      },
+      onFailure: (error, request) => this.failed(error, request.cancelled),
       onNote: ({ message }) => this.log.add(message, true),
       onChange: () => this.showActions(),
     };
@@ -404,25 +361,34 @@ export class Reconstruction {
     this.log.add(kind === 'finish' ? 'asked to finish' : 'asked for an update');
   }
 
-  private showLink(link: Link): void {
-    const text = LINK_TEXTS[link.state];
-    showStatus(link.state, link.state === 'lost' ? `${text}, ${pauseText(link.delay)}` : text);
-    if (link.state === 'lost') {
-      this.log.add(`${text}: ${pauseText(link.delay)}`, true);
-    } else if (link.state === 'ended') {
-      this.log.add(`${text}: ${link.meaning}`, true);
+  private failed(error: Error, cancelled: boolean): void {
+    const { message } = error;
+    const code = error instanceof ServerError ? error.code : undefined;
+    if (cancelled || code === 'cancelled') {
       this.progress.hide();
-      this.notice.show(`The session has ended: ${link.meaning}.`);
-    } else if (this.dropped && link.state === 'open') {
-      this.log.add('reconnected; the session continues');
-      this.notice.show('Reconnected. The session continues.');
+      this.log.add('the request was taken back');
+    } else if (!this.current?.isGone) {
+      // What ended with the session needs no word of its own.
+      this.progress.fail(message);
+      this.results.fail(message);
+      this.log.add(message, true);
     }
-    this.dropped = link.state === 'lost' || (this.dropped && link.state === 'connecting');
+  }
+
+  private showLink(link: Link): void {
+    this.status.show(link);
+    if (link.state === 'ended') {
+      this.progress.hide();
+      this.results.gone();
+      this.sessions.gone(link.error);
+    }
     this.showActions();
   }
 
   private showActions(): void {
     showActions(this.current, Boolean(this.current ?? this.asked));
+    this.progress.follow(this.current);
+    this.sessions.note(this.thumbnails.first());
   }
 
   private applyWorkflow(): void {
@@ -431,8 +397,4 @@ export class Reconstruction {
     const every = grow ? Math.max(1, Math.round(Number(input.value)) || 1) : 0;
     this.current?.updateEvery(every, grow, this.live);
   }
-}
-
-function pauseText(seconds: number): string {
-  return `reconnecting in ${Math.round(10 * seconds) / 10} s`;
 }

@@ -3,27 +3,34 @@
 import type { Answer, Engine, Metadata, Other } from 'pointstream/engine';
 import { reason } from '../shared/api';
 import { element, setText } from '../shared/dom';
-import { count, plural } from '../shared/format';
-import type { Picture } from '../viewer/cameras';
+import { plural } from '../shared/format';
+import type { Picture, Pose } from '../viewer/cameras';
 import { describe } from './describe';
 import { Downloads } from './downloads';
 import type { Log } from './log';
-import { countUsed, faults, showQuality } from './quality';
+import { countUsed, faults, isEmpty, showFailure, showQuality } from './quality';
 import { StoredImages } from './stored';
 import type { Thumbnails } from './thumbnails';
 import { makeView, type View } from './view';
 
 export class Results {
-  private readonly downloads = new Downloads((why) => this.problem(why));
-  private readonly view: View | undefined = makeView((message) => this.problem(message));
+  private readonly downloads: Downloads;
+  private readonly view: View | undefined;
   private readonly picture: Picture = (index, name) => this.thumbnails.picture(index, name);
   private readonly stored: StoredImages;
+  /** Whether the session has a result. */
+  private any = false;
 
   constructor(
     private readonly log: Log,
     private readonly thumbnails: Thumbnails,
+    fileName: () => string,
     private readonly problem: (message: string) => void,
   ) {
+    this.downloads = new Downloads(fileName, problem);
+    const photo = async ({ index, name }: Pose) => this.thumbnails.photo(index, name);
+    this.view = makeView({ fileName, photo, problem });
+    thumbnails.onLook = (index) => this.view?.look(index);
     this.stored = new StoredImages(thumbnails, () => this.view?.showPictures(this.picture));
   }
 
@@ -50,17 +57,37 @@ export class Results {
   /** @param last whether this result completed the session. */
   show(session: Engine, answer: Answer, glb: Blob, last: boolean): void {
     const { metadata } = answer;
-    this.downloads.offer(session, metadata.append ? undefined : glb);
+    this.any = true;
+    if (isEmpty(metadata)) {
+      // There is nothing to save.
+      this.downloads.clear();
+    } else {
+      this.downloads.offer(session, metadata, metadata.append ? undefined : glb);
+    }
     this.log.add(describe(answer, glb, last));
     for (const fault of faults(metadata)) {
       this.log.add(fault);
     }
-    showQuality(metadata.quality);
+    showQuality(metadata);
+    this.thumbnails.judge(metadata.quality?.frames ?? []);
     void this.draw(session, glb, metadata, last);
     void this.stored.learn(session, metadata);
   }
 
+  /** Says why a request gave nothing, unless an earlier result is shown. */
+  fail(message: string): void {
+    if (!this.any) {
+      showFailure(message);
+    }
+  }
+
+  /** The server no longer has the session: only what the page has can be saved. */
+  gone(): void {
+    this.downloads.keepOwn();
+  }
+
   clear(): void {
+    this.any = false;
     this.downloads.clear();
     this.view?.clear();
     setText(element('facts'), '');
@@ -69,13 +96,10 @@ export class Results {
 
   private async draw(session: Engine, glb: Blob, metadata: Metadata, last: boolean): Promise<void> {
     try {
-      const points = await this.view?.show({ glb, metadata, last }, this.picture);
+      const points = await this.view?.show(session, { glb, metadata, last }, this.picture);
       if (points !== undefined && !session.signal.aborted) {
-        const facts = [`${count(points)} points`, plural(countUsed(metadata), 'camera')];
-        if (metadata.quality) {
-          facts.push(metadata.quality.verdict);
-        }
-        setText(element('facts'), facts.join(' · '));
+        this.thumbnails.offerLooks(this.view?.indices ?? []);
+        setText(element('facts'), isEmpty(metadata) ? '' : facts(points, metadata));
       }
     } catch (error) {
       if (!session.signal.aborted) {
@@ -83,4 +107,10 @@ export class Results {
       }
     }
   }
+}
+
+function facts(points: number, metadata: Metadata): string {
+  const { verdict } = metadata.quality ?? {};
+  const parts = [plural(points, 'point'), plural(countUsed(metadata), 'camera'), verdict];
+  return parts.filter(Boolean).join(' · ');
 }

@@ -1,8 +1,9 @@
 /** The list of images with their upload states. */
 
-import type { Image, ImageState } from 'pointstream/engine';
+import type { FrameQuality, Image, ImageState } from 'pointstream/engine';
 import { create, element, setText } from '../shared/dom';
 import { count } from '../shared/format';
+import { inWords } from './reasons';
 
 const LABELS: Record<ImageState, string> = {
   preparing: 'preparing',
@@ -11,22 +12,32 @@ const LABELS: Record<ImageState, string> = {
   acknowledged: 'stored',
   refused: 'refused',
 };
+/** What an image does for the newest result. */
+const USES = { used: 'in the cloud', doubtful: 'in, doubtful', left: 'left out' };
+type Use = keyof typeof USES;
 
 interface Tile {
   item: HTMLLIElement;
   state: HTMLElement;
   why: HTMLElement;
+  look: HTMLButtonElement;
+  /** The photo itself, if this page has sent it. */
+  photo: Blob | undefined;
   picture: HTMLCanvasElement | undefined;
 }
 
 type Shown = Pick<Image, 'name' | 'index' | 'state' | 'reason'>;
 
 export class Thumbnails {
+  /** Called with the index of the image whose camera was chosen. */
+  onLook: (index: number) => void = () => {};
   private readonly list = element('thumbnails');
   private readonly counts = element('counts');
   private readonly tiles = new Map<string, Tile>();
   /** Tiles by the index of their image in the session, where known. */
   private readonly places = new Map<number, Tile>();
+  /** What the newest result says of the images, by their index. */
+  private judged: FrameQuality[] = [];
 
   show(image: Shown): void {
     const tile = this.tile(image.name);
@@ -36,7 +47,39 @@ export class Thumbnails {
     tile.item.dataset.state = image.state;
     setText(tile.state, LABELS[image.state]);
     setText(tile.why, image.state === 'refused' ? image.reason : '');
+    this.mark(tile, this.judged[image.index ?? -1]);
     this.count();
+  }
+
+  /** Shows what each image does for the newest result, in the order of the session's images. */
+  judge(images: FrameQuality[]): void {
+    this.judged = images;
+    for (const [index, tile] of this.places) {
+      this.mark(tile, images[index]);
+    }
+    this.count();
+  }
+
+  /** Keeps a photo that this page sends, to show it beside its camera. */
+  setPhoto(name: string, photo: Blob): void {
+    this.tile(name).photo = photo;
+  }
+
+  /** The photo of an image; its thumbnail if this page did not send it. */
+  async photo(index: number, name: string): Promise<Blob | undefined> {
+    const tile = this.places.get(index) ?? this.unplaced(name);
+    const { photo, picture } = tile ?? {};
+    return (
+      photo ?? (picture && new Promise((done) => picture.toBlob((blob) => done(blob ?? undefined))))
+    );
+  }
+
+  /** Offers to look through the cameras of these images. */
+  offerLooks(indices: number[]): void {
+    const shown = new Set(indices);
+    for (const [index, { look }] of this.places) {
+      look.hidden = !shown.has(index);
+    }
   }
 
   setPicture(name: string, picture: HTMLCanvasElement): void {
@@ -57,7 +100,14 @@ export class Thumbnails {
     return (this.places.get(index) ?? this.unplaced(name))?.picture;
   }
 
+  /** The first thumbnail, if there is one. */
+  first(): HTMLCanvasElement | undefined {
+    const found = [...this.tiles.values()].find(({ picture }) => picture);
+    return found?.picture;
+  }
+
   clear(): void {
+    this.judged = [];
     this.tiles.clear();
     this.places.clear();
     this.list.replaceChildren();
@@ -71,6 +121,24 @@ export class Thumbnails {
     return tile?.item.dataset.state === 'acknowledged' && !placed ? tile : undefined;
   }
 
+  private lookThrough(look: HTMLButtonElement): void {
+    for (const [index, tile] of this.places) {
+      if (tile.look === look) {
+        this.onLook(index);
+      }
+    }
+  }
+
+  private mark({ item, state, why }: Tile, image: FrameQuality | undefined): void {
+    if (image) {
+      const { used, reason } = image;
+      const use: Use = used ? (reason === null ? 'used' : 'doubtful') : 'left';
+      item.dataset.use = use;
+      setText(state, USES[use]);
+      setText(why, reason === null ? '' : inWords(reason));
+    }
+  }
+
   private tile(name: string): Tile {
     let tile = this.tiles.get(name);
     if (!tile) {
@@ -81,9 +149,17 @@ export class Thumbnails {
         item,
         state: create('span', 'state'),
         why: create('span', 'why'),
+        look: create('button', 'look'),
+        photo: undefined,
         picture: undefined,
       };
-      item.append(tile.state, label, tile.why);
+      const { look, state, why } = tile;
+      look.type = 'button';
+      look.hidden = true;
+      look.title = 'Look through this camera';
+      look.setAttribute('aria-label', `Look through the camera of ${name}`);
+      look.addEventListener('click', () => this.lookThrough(look));
+      item.append(look, state, label, why);
       this.tiles.set(name, tile);
       this.list.append(item);
     }
@@ -100,6 +176,10 @@ export class Thumbnails {
     }
     if (of('refused') > 0) {
       parts.push(`${count(of('refused'))} refused`);
+    }
+    const left = [...this.tiles.values()].filter(({ item }) => item.dataset.use === 'left');
+    if (left.length > 0) {
+      parts.push(`${count(left.length)} left out`);
     }
     setText(this.counts, parts.join(', '));
   }

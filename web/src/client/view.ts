@@ -1,36 +1,138 @@
-/** The view and its buttons. */
+/** The view, its buttons and its tools. */
 
+import type { Engine, Metadata } from 'pointstream/engine';
 import { reason } from '../shared/api';
 import { element } from '../shared/dom';
-import { Viewer } from '../viewer/viewer';
+import { saveFile } from '../shared/save';
+import { metresOf, type Picture } from '../viewer/cameras';
+import { type Shown, Viewer } from '../viewer/viewer';
+import { Filter } from './filter';
 import { controlView } from './keyboard';
+import { Measure } from './measure';
+import { type Photo, Through } from './through';
 
-export type View = Pick<Viewer, 'show' | 'showPictures' | 'clear'>;
+/** What the view needs of the page. */
+export interface Surroundings {
+  /** The name of saved files without an ending. */
+  fileName(): string;
+  photo: Photo;
+  problem(message: string): void;
+}
 
 /** Creates the view; reports a problem and returns undefined without WebGL. */
-export function makeView(problem: (message: string) => void): View | undefined {
+export function makeView(page: Surroundings): View | undefined {
   try {
-    return connect(new Viewer(element('view')));
+    return new View(new Viewer(element('view')), page);
   } catch (error) {
-    problem(reason(error));
+    page.problem(reason(error));
     return undefined;
   }
 }
 
-function connect(viewer: Viewer): Viewer {
-  const cameras = element<HTMLInputElement>('cameras');
-  const pictures = element<HTMLInputElement>('pictures');
-  const size = element<HTMLInputElement>('point-size');
-  element('fit').addEventListener('click', () => viewer.fit());
-  element('reset').addEventListener('click', () => viewer.reset());
-  cameras.addEventListener('change', () => viewer.setCameras(cameras.checked));
-  pictures.addEventListener('change', () => viewer.setPictures(pictures.checked));
-  size.addEventListener('input', () => viewer.setPointSize(Number(size.value)));
-  controlView(viewer);
-  const dark = matchMedia('(prefers-color-scheme: dark)');
-  const paint = () =>
-    viewer.setBackground(getComputedStyle(document.documentElement).getPropertyValue('--view'));
-  dark.addEventListener('change', paint);
-  paint();
-  return viewer;
+export class View {
+  private readonly measure: Measure;
+  private readonly filter: Filter;
+  private readonly through: Through;
+
+  constructor(
+    private readonly viewer: Viewer,
+    private readonly page: Surroundings,
+  ) {
+    this.measure = new Measure(viewer);
+    this.filter = new Filter(viewer);
+    this.through = new Through(viewer, () => !this.measure.isOn, page.photo);
+    this.connect();
+    controlView(viewer);
+  }
+
+  /** Shows a result. Returns the number of points, or undefined if a newer one came meanwhile. */
+  async show(session: Engine, shown: Shown, picture: Picture): Promise<number | undefined> {
+    const points = await this.viewer.show(shown, picture);
+    if (points !== undefined && !session.signal.aborted) {
+      this.offer(session, shown.metadata);
+    }
+    return points;
+  }
+
+  /** Indices of the images whose cameras are shown. */
+  get indices(): number[] {
+    return this.viewer.poses.map(({ index }) => index);
+  }
+
+  /** Looks through the camera of an image. */
+  look(index: number): void {
+    this.through.look(index);
+  }
+
+  showPictures(picture: Picture): void {
+    this.viewer.showPictures(picture);
+  }
+
+  clear(): void {
+    this.through.hide();
+    this.filter.clear();
+    this.measure.forget();
+    this.viewer.clear();
+  }
+
+  private offer(session: Engine, metadata: Metadata): void {
+    this.filter.offer(session, metadata);
+    const metres = metresOf(metadata);
+    if (metres !== undefined) {
+      this.measure.metric(metres);
+    }
+  }
+
+  private connect(): void {
+    const { viewer } = this;
+    const cameras = element<HTMLInputElement>('cameras');
+    const pictures = element<HTMLInputElement>('pictures');
+    const size = element<HTMLInputElement>('point-size');
+    const leave = (act: () => void) => () => {
+      this.through.hide();
+      act();
+    };
+    element('fit').addEventListener(
+      'click',
+      leave(() => viewer.fit()),
+    );
+    element('reset').addEventListener(
+      'click',
+      leave(() => viewer.reset()),
+    );
+    element('capture').addEventListener('click', () => void this.capture());
+    cameras.addEventListener('change', () => viewer.setCameras(cameras.checked));
+    pictures.addEventListener('change', () => viewer.setPictures(pictures.checked));
+    size.addEventListener('input', () => viewer.setPointSize(Number(size.value)));
+    this.connectFullScreen();
+    const dark = matchMedia('(prefers-color-scheme: dark)');
+    const paint = () =>
+      viewer.setBackground(getComputedStyle(document.documentElement).getPropertyValue('--view'));
+    dark.addEventListener('change', paint);
+    paint();
+  }
+
+  private connectFullScreen(): void {
+    const button = element('full-screen');
+    const host = element('view');
+    // Phones of some makers have it for videos alone.
+    button.hidden = !document.fullscreenEnabled;
+    button.addEventListener('click', () => {
+      const change = document.fullscreenElement
+        ? document.exitFullscreen()
+        : host.requestFullscreen();
+      change.catch((error: unknown) => this.page.problem(reason(error)));
+    });
+    document.addEventListener('fullscreenchange', () => {
+      button.setAttribute('aria-pressed', String(document.fullscreenElement === host));
+    });
+  }
+
+  private async capture(): Promise<void> {
+    try {
+      saveFile(await this.viewer.capture(), `${this.page.fileName()}.png`);
+    } catch (error) {
+      this.page.problem(`the picture could not be made: ${reason(error)}`);
+    }
+  }
 }

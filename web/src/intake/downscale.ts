@@ -1,5 +1,7 @@
 /** Converts images to the size and file type that the server needs. */
 
+import { withCamera } from './exif';
+
 /** File types that the server accepts. */
 const SERVED_TYPES = new Set(['image/jpeg', 'image/png', 'image/webp']);
 /** Accepted file types with an alpha channel. */
@@ -46,7 +48,8 @@ export interface Prepared {
  * Prepares an image for sending; without `need` it keeps its size. The browser decodes and encodes
  * in the background, so several images can be prepared in parallel.
  *
- * Images with transparent pixels are sent unchanged: the server uses the stored colours of those
+ * A smaller copy is upright and says of its camera what the original says. Images with transparent
+ * pixels are sent unchanged: the server uses the stored colours of those
  * pixels, which a canvas would lose.
  *
  * @throws Error if neither the browser nor the server can read the image.
@@ -69,7 +72,7 @@ export async function prepare(file: Blob, need: Need | undefined): Promise<Prepa
     if (ALPHA_TYPES.has(file.type) && isTransparent(canvas)) {
       return { data: file, thumbnail, size, changed: false };
     }
-    const data = await encode(canvas);
+    const data = await withCamera(await encode(canvas), file, size);
     return { data, thumbnail, size: smaller ?? size, changed: true };
   } finally {
     bitmap.close();

@@ -17,6 +17,8 @@ import {
   Mesh,
   MeshBasicMaterial,
   NoColorSpace,
+  type PerspectiveCamera,
+  Ray,
   Vector3,
 } from 'three';
 
@@ -145,10 +147,14 @@ export class Cameras {
   readonly group = new Group();
   private pictures: Mesh<BufferGeometry, MeshBasicMaterial>[] = [];
   private withPictures = true;
+  private poses: Pose[] = [];
+  private depth = 1;
 
   /** Replaces the cameras. `depth` is the depth of the frustums. */
   show(poses: Pose[], depth: number, picture: Picture): void {
     this.clear();
+    this.poses = poses;
+    this.depth = depth;
     if (poses.length > 0) {
       this.group.add(frustums(poses, depth));
     }
@@ -159,6 +165,29 @@ export class Cameras {
       }
     }
     this.setPictures(this.withPictures);
+  }
+
+  /** The camera whose image is at a place of the view, from -1 to 1; the nearest, if it is shown. */
+  at(across: number, up: number, view: PerspectiveCamera): Pose | undefined {
+    if (!this.group.visible) {
+      return undefined;
+    }
+    const seen = new Vector3(across, up, 0.5).unproject(view);
+    const ray = new Ray(view.position.clone(), seen.sub(view.position).normalize());
+    let nearest: Pose | undefined;
+    let shortest = Number.POSITIVE_INFINITY;
+    for (const pose of this.poses) {
+      const [a, b, c, d] = corners(pose, this.depth) as [Vector3, Vector3, Vector3, Vector3];
+      const hit =
+        ray.intersectTriangle(a, b, c, false, new Vector3()) ??
+        ray.intersectTriangle(a, c, d, false, new Vector3());
+      const distance = hit?.distanceTo(ray.origin) ?? Number.POSITIVE_INFINITY;
+      if (distance < shortest) {
+        shortest = distance;
+        nearest = pose;
+      }
+    }
+    return nearest;
   }
 
   setPictures(visible: boolean): void {
@@ -175,6 +204,7 @@ export class Cameras {
   }
 
   clear(): void {
+    this.poses = [];
     for (const mesh of this.pictures) {
       mesh.material.map?.dispose();
       mesh.material.dispose();
@@ -245,6 +275,12 @@ function pictureMesh(pose: Pose, depth: number, canvas: HTMLCanvasElement) {
     depthWrite: false,
   });
   return new Mesh(geometry, material);
+}
+
+/** Metres per unit of the scene, if its model knows them. */
+export function metresOf({ scale, world_to_glb }: Metadata): number | undefined {
+  const factor = world_to_glb && matrix4(world_to_glb).getMaxScaleOnAxis();
+  return scale === 'metric' && factor ? 1 / factor : undefined;
 }
 
 export function matrix4(rows: Matrix): Matrix4 {

@@ -2,13 +2,14 @@
 
 import {
   Box3,
-  type BufferGeometry,
+  BufferAttribute,
+  BufferGeometry,
   InterleavedBufferAttribute,
   Matrix4,
   type Mesh,
   type Object3D,
   Points,
-  ShaderMaterial,
+  type ShaderMaterial,
   Sphere,
   Vector3,
 } from 'three';
@@ -20,35 +21,6 @@ import { shuffle } from './shuffle';
 
 /** Share of points on each side to ignore as outliers in the extent. */
 const OUTLIERS = 0.02;
-
-/**
- * Draws points as discs with a size in world units, at least about one pixel. Colours are the sRGB
- * bytes of the images and reach the screen unchanged.
- */
-export function pointMaterial(): ShaderMaterial {
-  return new ShaderMaterial({
-    uniforms: { size: { value: 0 }, smallest: { value: 1 }, pixels: { value: 1 } },
-    vertexShader: `
-      uniform float size;
-      uniform float smallest;
-      uniform float pixels;
-      attribute vec4 color;
-      varying vec3 shade;
-      void main() {
-        shade = color.rgb;
-        vec4 seen = modelViewMatrix * vec4(position, 1.0);
-        gl_Position = projectionMatrix * seen;
-        gl_PointSize = max(smallest, size * pixels * projectionMatrix[1][1] / gl_Position.w);
-      }`,
-    fragmentShader: `
-      varying vec3 shade;
-      void main() {
-        vec2 offset = gl_PointCoord - 0.5;
-        if (dot(offset, offset) > 0.25) discard;
-        gl_FragColor = vec4(shade, 1.0);
-      }`,
-  });
-}
 
 /**
  * The points of a GLB: of each frame by its number, or of the whole result. With `mixed` they are
@@ -80,6 +52,22 @@ export async function readParts(
   return found;
 }
 
+/**
+ * Adds how certain each point is to a whole result. The values are in the order of the file; the points
+ * were mixed, and the values are mixed in the same way.
+ */
+export async function addConfidence(
+  geometry: BufferGeometry,
+  values: Float32Array<ArrayBuffer>,
+): Promise<void> {
+  const mixed = new BufferGeometry();
+  // The order depends on the number of points alone.
+  mixed.setAttribute('position', new BufferAttribute(values.slice(), 1));
+  await shuffle(mixed);
+  geometry.setAttribute('confidence', mixed.getAttribute('position'));
+  keepOnGpu(geometry);
+}
+
 /** The number of a node's part, and the part. Frames are placed by the metadata, not by their node. */
 function partOf(node: Object3D, points: PartPoints): [number, Part] {
   const own = frameOf(node);
@@ -108,15 +96,20 @@ export function keepOnGpu({ attributes }: BufferGeometry): void {
   }
 }
 
-/** The bounding sphere of most points and all cameras; outliers do not affect it. */
+/** The bounding sphere of most points and all cameras. */
 export function extent(points: Vector3[], cameras: Vector3[]): Sphere {
-  const axis = (of: (point: Vector3) => number) => middle(points.map(of));
-  const [x, y, z] = [axis((point) => point.x), axis((point) => point.y), axis((point) => point.z)];
-  const box = new Box3(new Vector3(x[0], y[0], z[0]), new Vector3(x[1], y[1], z[1]));
+  const box = extentBox(points);
   for (const camera of cameras) {
     box.expandByPoint(camera);
   }
   return box.getBoundingSphere(new Sphere());
+}
+
+/** The box around most points; outliers do not affect it. */
+export function extentBox(points: Vector3[]): Box3 {
+  const axis = (of: (point: Vector3) => number) => middle(points.map(of));
+  const [x, y, z] = [axis((point) => point.x), axis((point) => point.y), axis((point) => point.z)];
+  return new Box3(new Vector3(x[0], y[0], z[0]), new Vector3(x[1], y[1], z[1]));
 }
 
 type Range = [number, number];

@@ -3,11 +3,13 @@
 import {
   type BufferGeometry,
   Group,
-  type Matrix4,
+  Matrix4,
   type Points,
+  Quaternion,
   type ShaderMaterial,
   Vector3,
 } from 'three';
+import { eased, isCalm } from './motion';
 
 /** Points that measure the extent of the cloud. */
 const SAMPLE = 20_000;
@@ -26,17 +28,32 @@ export interface Part {
   grid: Matrix4;
 }
 
+/** How long a part glides to its new place. */
+const GLIDE_MS = 700;
+
 interface Placed extends Part {
+  /** Where it is, or glides to. */
+  place: Matrix4;
+  glide: Glide | undefined;
   /** Number of its first points that are shown. */
   count: number;
   /** Some of its points in its own coordinates. */
   sample: Vector3[];
 }
 
+/** A way from one place to another. */
+interface Glide {
+  from: Matrix4;
+  begun: number | undefined;
+}
+
 /** The shown points. */
 export class Parts {
   readonly group = new Group();
   private readonly parts = new Map<number, Placed>();
+
+  /** @param calm whether parts are moved at once. */
+  constructor(private readonly calm = isCalm) {}
 
   /** Number of points. */
   get count(): number {
@@ -57,19 +74,47 @@ export class Parts {
     for (let index = 0; index < position.count; index += step) {
       sample.push(new Vector3().fromBufferAttribute(position, index).applyMatrix4(part.grid));
     }
-    this.parts.set(number, { ...part, count: position.count, sample });
+    const { count } = position;
+    this.parts.set(number, { ...part, count, sample, place, glide: undefined });
     points.matrixAutoUpdate = false;
-    this.move(number, place);
+    put(part, place);
     this.group.add(points);
   }
 
-  /** Places a part. */
+  geometry(number: number): BufferGeometry | undefined {
+    return this.parts.get(number)?.points.geometry;
+  }
+
+  /** Moves a part to a corrected place. It glides there, so that eyes can follow. */
   move(number: number, place: Matrix4): void {
     const part = this.parts.get(number);
-    if (part) {
-      part.points.matrix.multiplyMatrices(place, part.grid);
-      part.points.matrixWorldNeedsUpdate = true;
+    if (!part || part.place.equals(place)) {
+      return;
     }
+    const shown = part.points.matrix.clone().multiply(part.grid.clone().invert());
+    part.place = place;
+    part.glide = this.calm() ? undefined : { from: shown, begun: undefined };
+    put(part, part.glide ? shown : place);
+  }
+
+  /** Goes on with all moves. Returns whether a part is still on its way. */
+  step(time: number): boolean {
+    let moving = false;
+    for (const part of this.parts.values()) {
+      const { glide, place } = part;
+      if (glide) {
+        glide.begun ??= time;
+        const share = (time - glide.begun) / GLIDE_MS;
+        if (share >= 1) {
+          part.glide = undefined;
+          put(part, place);
+        } else {
+          moving = true;
+          put(part, between(glide.from, place, eased(share)));
+        }
+      }
+    }
+    return moving;
   }
 
   /** Shows only the first points of a part. */
@@ -93,8 +138,7 @@ export class Parts {
     const all = [...this.parts.values()];
     const total = all.reduce((sum, { sample }) => sum + sample.length, 0);
     const step = Math.max(1, Math.floor(total / SAMPLE));
-    return all.flatMap(({ points, grid, sample }) => {
-      const place = points.matrix.clone().multiply(grid.clone().invert());
+    return all.flatMap(({ place, sample }) => {
       const some = sample.filter((_, index) => index % step === 0);
       return some.map((point) => point.clone().applyMatrix4(place));
     });
@@ -107,4 +151,24 @@ export class Parts {
     this.parts.clear();
     this.group.clear();
   }
+}
+
+function put({ points, grid }: Part, place: Matrix4): void {
+  points.matrix.multiplyMatrices(place, grid);
+  points.matrixWorldNeedsUpdate = true;
+}
+
+/** A place on the way from one to another, both similarities. */
+function between(from: Matrix4, to: Matrix4, share: number): Matrix4 {
+  const apart = (matrix: Matrix4) => {
+    const [position, turn, scale] = [new Vector3(), new Quaternion(), new Vector3()];
+    matrix.decompose(position, turn, scale);
+    return { position, turn, scale };
+  };
+  const [one, other] = [apart(from), apart(to)];
+  return new Matrix4().compose(
+    one.position.lerp(other.position, share),
+    one.turn.slerp(other.turn, share),
+    one.scale.lerp(other.scale, share),
+  );
 }

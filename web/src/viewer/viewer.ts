@@ -6,35 +6,30 @@ import {
   ColorManagement,
   LinearSRGBColorSpace,
   Matrix4,
-  PerspectiveCamera,
   Scene,
-  type ShaderMaterial,
   Sphere,
-  Spherical,
   Vector3,
   WebGLRenderer,
 } from 'three';
-import { OrbitControls } from 'three/addons/controls/OrbitControls.js';
-import { PointBudget } from './budget';
 import { Cameras, matrix4, type Picture, type Pose, poses, posesOf } from './cameras';
-import { extent, keepOnGpu, pointMaterial, readParts } from './cloud';
+import { addConfidence, extent, extentBox, keepOnGpu, readParts } from './cloud';
+import { Crop, type Part as CropPart } from './crop';
 import { Followed } from './followed';
-import { type Part, Parts } from './parts';
+import { Motion } from './motion';
+import { Pacing } from './pacing';
+import { type Part, Parts, WHOLE } from './parts';
+import { Picker } from './picking';
+import { pointMaterial, pointUniforms } from './points';
+import { Ruler } from './ruler';
 
-const FIELD_OF_VIEW = 50;
 /** Maximum device pixel ratio; more costs time without visible benefit. */
 const MOST_PIXELS = 2;
 /** Diameter of a point of size 1, relative to the mean spacing of points that cover the scene. */
 const POINT_SHARE = 1.3;
 /** Depth of a frustum relative to the scene's radius. */
 const FRUSTUM_SHARE = 0.09;
-/** Initial viewing direction: slightly above and beside the first camera. */
-const FIRST_DIRECTION = new Vector3(0.35, 0.3, 1).normalize();
-/** Factor of the fitting distance: scenes rarely fill their bounding sphere. */
-const FIT_MARGIN = 0.76;
-/** The view is at rest after this time and this number of frames without movement. */
-const REST_MS = 200;
-const REST_FRAMES = 3;
+/** The scene has grown if it reaches so far beyond what the view was framed for. */
+const GROWN = 1.1;
 
 // All colours are sRGB, like the images, and reach the screen unchanged.
 ColorManagement.enabled = false;
@@ -47,30 +42,29 @@ export interface Shown {
   last: boolean;
 }
 
-/** A frame drawn while the view moved. */
-interface Moving {
-  time: number;
-  drawn: number;
-}
-
 /** The view cannot be shown. */
 export class NoWebGlError extends Error {}
 
 export class Viewer {
+  readonly motion: Motion;
+  readonly ruler = new Ruler();
+  readonly cameras = new Cameras();
   private readonly renderer: WebGLRenderer;
   private readonly scene = new Scene();
-  private readonly camera = new PerspectiveCamera(FIELD_OF_VIEW, 1, 0.01, 1000);
-  private readonly controls: OrbitControls;
-  private readonly material: ShaderMaterial = pointMaterial();
-  private readonly cameras = new Cameras();
+  private readonly uniforms = pointUniforms();
+  private readonly material = pointMaterial(this.uniforms);
   private readonly parts = new Parts();
+  private readonly picker: Picker;
   /** The frames of the session's updates, also while a whole result is shown. */
   private readonly followed = new Followed();
-  /** The scene's bounding sphere. The first result fixes sizes, so that they do not jump. */
+  /** The scene's bounding sphere, and the one that the view was framed for, whose size is the unit. */
   private sphere = new Sphere(new Vector3(), 1);
+  private framed: Sphere | undefined;
   private unit = 1;
-  private framed = false;
   private pointSize = 2;
+  private readonly crop = new Crop(this.uniforms);
+  /** How certain the points of a whole result are, if that is known. */
+  private confidence: Float32Array<ArrayBuffer> | undefined;
   private scheduled = false;
   private generation = 0;
   /** Counts the sessions that were shown. */
@@ -81,14 +75,7 @@ export class Viewer {
   private source: Shown | undefined;
   private picture: Picture = () => undefined;
   private placed: Pose[] = [];
-  private readonly budget = new PointBudget();
-  /** Whether a pointer or the wheel is moving the view. */
-  private held = false;
-  /** Whether the view moved since the last frame, and the last frame with a movement. */
-  private moved = false;
-  private movedAt = Number.NEGATIVE_INFINITY;
-  private stillFrames = REST_FRAMES;
-  private previous: Moving | undefined;
+  private readonly pacing = new Pacing();
 
   /** @throws NoWebGlError if the browser has no WebGL 2. */
   constructor(private readonly host: HTMLElement) {
@@ -102,21 +89,9 @@ export class Viewer {
     canvas.tabIndex = 0;
     canvas.setAttribute('role', 'img');
     host.prepend(canvas);
-    this.controls = new OrbitControls(this.camera, canvas);
-    this.controls.zoomToCursor = true;
-    this.controls.addEventListener('start', () => {
-      this.held = true;
-    });
-    this.controls.addEventListener('end', () => {
-      this.held = false;
-    });
-    this.controls.addEventListener('change', () => {
-      if (this.held) {
-        this.moved = true;
-      }
-      this.draw();
-    });
-    this.scene.add(this.cameras.group, this.parts.group);
+    this.motion = new Motion(canvas, () => this.draw());
+    this.picker = new Picker(this.renderer, this.uniforms);
+    this.scene.add(this.cameras.group, this.parts.group, this.ruler.group, this.crop.group);
     this.reset();
     new ResizeObserver(() => this.resize()).observe(host);
     canvas.addEventListener('webglcontextlost', () => this.parts.clear());
@@ -163,6 +138,8 @@ export class Viewer {
     const { append } = metadata;
     const continues = this.source?.metadata.append !== undefined;
     this.source = shown;
+    this.confidence = undefined;
+    this.uniforms.least.value = 0;
     if (append) {
       this.followed.apply(append, glb);
       if (append.reset) {
@@ -193,6 +170,10 @@ export class Viewer {
       this.parts.add(number, part, place(poses.get(number)?.points_to_glb));
       keepOnGpu(part.points.geometry);
     }
+    const whole = read.get(WHOLE);
+    if (whole && this.confidence) {
+      void addConfidence(whole.points.geometry, this.confidence);
+    }
     if (this.source?.metadata.append) {
       for (const [number, { points_to_glb }] of poses) {
         this.parts.move(number, place(points_to_glb));
@@ -221,14 +202,28 @@ export class Viewer {
         this.placed.map(({ center }) => center),
       );
     }
-    if (!this.framed && this.count > 0) {
-      this.framed = true;
-      this.unit = this.sphere.radius || 1;
-      this.reset();
+    if (this.count > 0) {
+      this.frame();
     }
     this.cameras.show(this.placed, this.unit * FRUSTUM_SHARE, this.picture);
     this.setPointSize(this.pointSize);
     this.canvas.setAttribute('aria-label', `Point cloud of ${this.count} points`);
+  }
+
+  /** Frames the first scene, and one that has grown unless somebody has moved the view. */
+  private frame(): void {
+    const { framed, sphere } = this;
+    const reach = framed && framed.center.distanceTo(sphere.center) + sphere.radius;
+    if (framed && (this.motion.touched || (reach ?? 0) <= GROWN * framed.radius)) {
+      return;
+    }
+    this.framed = sphere.clone();
+    this.unit = sphere.radius || 1;
+    if (framed) {
+      this.motion.glide(sphere);
+    } else {
+      this.reset();
+    }
   }
 
   /** Adds thumbnails that arrived after the cameras. */
@@ -247,29 +242,27 @@ export class Viewer {
     this.placed = [];
     this.parts.clear();
     this.cameras.clear();
-    this.framed = false;
+    this.framed = undefined;
     this.sphere = new Sphere(new Vector3(), 1);
+    this.ruler.clear();
+    this.setCrop(undefined);
     this.reset();
   }
 
   /** Fits all points in the view, keeping its direction. */
   fit(): void {
-    const direction = this.camera.position.clone().sub(this.controls.target).normalize();
-    this.look(direction);
+    this.motion.fit(this.sphere);
   }
 
   /** Fits all points in the view from the initial direction. */
   reset(): void {
-    this.look(FIRST_DIRECTION);
+    this.motion.reset(this.sphere);
   }
 
   setPointSize(size: number): void {
     this.pointSize = size;
-    const { uniforms } = this.material;
-    if (uniforms.size && uniforms.smallest) {
-      uniforms.size.value = (size * this.unit * POINT_SHARE) / Math.sqrt(this.count || 1);
-      uniforms.smallest.value = (0.6 + 0.4 * size) * this.renderer.getPixelRatio();
-    }
+    this.uniforms.size.value = (size * this.unit * POINT_SHARE) / Math.sqrt(this.count || 1);
+    this.uniforms.smallest.value = (0.6 + 0.4 * size) * this.renderer.getPixelRatio();
     this.draw();
   }
 
@@ -288,52 +281,58 @@ export class Viewer {
     this.draw();
   }
 
-  /** Orbits around the target, in radians. */
-  orbit(right: number, up: number): void {
-    this.moved = true;
-    const offset = this.camera.position.clone().sub(this.controls.target);
-    const around = new Spherical().setFromVector3(offset);
-    around.theta -= right;
-    around.phi -= up;
-    offset.setFromSpherical(around.makeSafe());
-    this.camera.position.copy(this.controls.target).add(offset);
-    this.turned();
+  /** How certain each point of the shown whole result is, in the order of its files. */
+  async setConfidence(values: Float32Array<ArrayBuffer>): Promise<void> {
+    const geometry = this.parts.geometry(WHOLE);
+    if (geometry?.getAttribute('position').count === values.length) {
+      this.confidence = values;
+      await addConfidence(geometry, values);
+    }
   }
 
-  /** Pans the view, in shares of its height. */
-  pan(right: number, up: number): void {
-    this.moved = true;
-    const distance = this.camera.position.distanceTo(this.controls.target);
-    const height = 2 * distance * Math.tan(((FIELD_OF_VIEW / 2) * Math.PI) / 180);
-    const step = new Vector3(right * height, up * height, 0).applyQuaternion(
-      this.camera.quaternion,
-    );
-    this.camera.position.add(step);
-    this.controls.target.add(step);
-    this.turned();
-  }
-
-  /** Moves towards the target (factor below 1) or away from it. */
-  zoom(factor: number): void {
-    this.moved = true;
-    const { target } = this.controls;
-    this.camera.position.sub(target).multiplyScalar(factor).add(target);
-    this.turned();
-  }
-
-  private turned(): void {
-    this.camera.lookAt(this.controls.target);
-    this.controls.update();
+  /** Hides points that are less certain. */
+  setLeast(confidence: number): void {
+    this.uniforms.least.value = confidence;
     this.draw();
   }
 
-  private look(direction: Vector3): void {
-    const half = ((FIELD_OF_VIEW / 2) * Math.PI) / 180;
-    const narrow = Math.min(half, Math.atan(Math.tan(half) * this.camera.aspect));
-    const distance = (FIT_MARGIN * (this.sphere.radius || 1)) / Math.sin(narrow);
-    this.controls.target.copy(this.sphere.center);
-    this.camera.position.copy(this.sphere.center).addScaledVector(direction, distance);
-    this.turned();
+  /** Limits the points to a part of the scene's box; undefined for all. */
+  setCrop(part: CropPart | undefined): void {
+    this.crop.set(part, extentBox(this.parts.sample()));
+    this.draw();
+  }
+
+  /** The point at a place of the canvas, if there is one. */
+  pick(x: number, y: number): Vector3 | undefined {
+    this.parts.draw(this.count);
+    return this.picker.pick(this.parts.group, this.motion.camera, x, y);
+  }
+
+  /** The camera at a place of the canvas, if cameras are shown and one is there. */
+  cameraAt(x: number, y: number): Pose | undefined {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    const [across, up] = [(2 * x) / width - 1, 1 - (2 * y) / height];
+    return this.cameras.at(across, up, this.motion.camera);
+  }
+
+  /** The shown cameras. */
+  get poses(): Pose[] {
+    return this.placed;
+  }
+
+  /** How far the middle of the scene is before a camera. */
+  depthFrom({ center }: Pose): number {
+    return Math.max(center.distanceTo(this.sphere.center), 0.1 * this.unit);
+  }
+
+  /** The view as a PNG file. */
+  async capture(): Promise<Blob> {
+    // The canvas has its pixels until the browser has shown them.
+    this.parts.draw(this.count);
+    this.renderer.render(this.scene, this.motion.camera);
+    return new Promise((done, fail) => {
+      this.canvas.toBlob((blob) => (blob ? done(blob) : fail(new Error('no memory for it'))));
+    });
   }
 
   private get count(): number {
@@ -360,21 +359,18 @@ export class Viewer {
   private resize(): void {
     const { clientWidth: width, clientHeight: height } = this.host;
     if (width > 0 && height > 0) {
-      this.camera.aspect = width / height;
-      this.camera.updateProjectionMatrix();
+      this.motion.camera.aspect = width / height;
+      this.motion.camera.updateProjectionMatrix();
       this.renderer.setPixelRatio(Math.min(devicePixelRatio, MOST_PIXELS));
       this.renderer.setSize(width, height);
-      const { uniforms } = this.material;
-      if (uniforms.pixels) {
-        // Half the height in pixels corresponds to 1 in the projection.
-        uniforms.pixels.value = (height * this.renderer.getPixelRatio()) / 2;
-      }
+      // Half the height in pixels corresponds to 1 in the projection.
+      this.uniforms.pixels.value = (height * this.renderer.getPixelRatio()) / 2;
       this.setPointSize(this.pointSize);
     }
   }
 
   /** Schedules a redraw with the next animation frame. */
-  private draw(): void {
+  draw(): void {
     if (!this.scheduled) {
       this.scheduled = true;
       requestAnimationFrame((time) => this.render(time));
@@ -383,44 +379,29 @@ export class Viewer {
 
   private render(time: number): void {
     this.scheduled = false;
-    const drawn = this.choosePoints(time);
+    const flying = this.motion.step(time);
+    const gliding = this.parts.step(time);
+    const { camera, moved } = this.motion;
+    this.motion.moved = false;
+    const { drawn, again } = this.pacing.choose(time, moved || gliding, this.count);
+    if (again || flying || gliding) {
+      this.draw();
+    }
     this.parts.draw(drawn);
-    const distance = this.camera.position.distanceTo(this.sphere.center);
-    this.camera.near = Math.max(distance - 20 * this.unit, distance * 1e-3, this.unit * 1e-3);
-    this.camera.far = distance + 50 * this.unit;
-    this.camera.updateProjectionMatrix();
-    this.renderer.render(this.scene, this.camera);
-    this.report(drawn);
-  }
-
-  /**
-   * Draws a limited number of points while the view moves, and all of them at rest. While it moves,
-   * frames follow one another, so the time between frames is the frame time.
-   */
-  private choosePoints(time: number): number {
-    this.stillFrames += 1;
-    if (this.moved) {
-      this.moved = false;
-      this.movedAt = time;
-      this.stillFrames = 0;
-    }
-    if (time - this.movedAt > REST_MS && this.stillFrames >= REST_FRAMES) {
-      this.previous = undefined;
-      return this.count;
-    }
-    if (this.previous) {
-      this.budget.measure(time - this.previous.time, this.previous.drawn);
-    }
-    const drawn = this.budget.of(this.count);
-    this.previous = { time, drawn };
-    this.draw();
-    return drawn;
+    const distance = camera.position.distanceTo(this.sphere.center);
+    camera.near = Math.max(distance - 20 * this.unit, distance * 1e-3, this.unit * 1e-3);
+    camera.far = distance + 50 * this.unit;
+    camera.updateProjectionMatrix();
+    this.renderer.render(this.scene, camera);
+    this.report(drawn, flying || gliding);
   }
 
   /** Publishes the view and the GPU's contents as attributes, for the tests. */
-  private report(drawn: number): void {
+  private report(drawn: number, gliding: boolean): void {
     const { memory } = this.renderer.info;
-    const view = [...this.camera.position.toArray(), ...this.controls.target.toArray()];
+    const { camera, controls } = this.motion;
+    const view = [...camera.position.toArray(), ...controls.target.toArray()];
+    this.canvas.dataset.gliding = String(gliding);
     this.canvas.dataset.view = view.map((value) => value.toFixed(4)).join(' ');
     this.canvas.dataset.points = String(this.count);
     this.canvas.dataset.drawn = String(drawn);

@@ -88,6 +88,11 @@ export class SessionResource {
     return (await this.server.getFile(`${this.path}/images/${index}/thumbnail`)).blob;
   }
 
+  /** Bytes of the newest result in a format, which the server may have to write first. */
+  size(format: string): Promise<number | undefined> {
+    return this.server.size(`${this.path}/result`, { format });
+  }
+
   /** The newest result in a format. */
   async file(format: string, options: { silence?: number; longest?: number } = {}): Promise<Blob> {
     const query = { format };

@@ -22,10 +22,11 @@ const NEVER_AGAIN: Retry = { attempts: 0, first: 1, longest: 1 };
 
 export type Query = Record<string, string | number | boolean | null | undefined>;
 
-/** A file with its `ETag`, if any. */
+/** A file with its `ETag` and its length, if the server says them. */
 export interface Tagged {
   blob: Blob;
   tag: string | null;
+  length: number | undefined;
 }
 
 export interface ServerOptions {
@@ -107,6 +108,11 @@ export class Server {
     return (await this.send('HEAD', path, { query })).tag;
   }
 
+  /** The bytes that `getFile` would return; undefined if the server does not say. */
+  async size(path: string, query?: Query): Promise<number | undefined> {
+    return (await this.send('HEAD', path, { query })).length;
+  }
+
   async post<T>(path: string, query?: Query, body?: object): Promise<T> {
     return parsed<T>(await this.send('POST', path, { query, body }));
   }
@@ -171,7 +177,9 @@ export class Server {
           ? error
           : new UnreachableError(`the response of ${this.base} was interrupted`);
       });
-      return { blob, tag: response.headers.get('ETag') };
+      const length = response.headers.get('Content-Length');
+      const known = length === null ? undefined : Number(length);
+      return { blob, tag: response.headers.get('ETag'), length: known };
     } finally {
       silence.end();
     }
