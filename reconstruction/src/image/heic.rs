@@ -339,3 +339,14 @@ fn damaged(error: Error) -> ImageError {
     let format = ImageFormatHint::Name(Format::Heic.to_string());
     ImageError::Decoding(DecodingError::new(format, error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_decoder_is_a_damaged_file() {
+        let error = caught::<()>(|| panic!("as if it were the decoder")).unwrap_err();
+        assert!(matches!(error, DecodeError::Damaged { .. }), "{error}");
+    }
+}

@@ -14,6 +14,7 @@ import numpy as np
 import pillow_heif
 from make import P3, colour_profile, seen
 from PIL import Image, ImageCms
+from PIL.TiffImagePlugin import IFDRational
 
 HERE = Path(__file__).parent
 # The quality of the coder. All files have to be small.
@@ -31,7 +32,7 @@ def exif(orientation: int = 1) -> bytes:
     tags[0x0112] = orientation
     tags[0x010F], tags[0x0110] = "Maker", "M1"
     camera = tags.get_ifd(0x8769)
-    camera[0x920A], camera[0xA405] = 4.2, 26
+    camera[0x920A], camera[0xA405] = IFDRational(42, 10), 26
     return tags.tobytes()
 
 
