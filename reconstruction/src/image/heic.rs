@@ -34,7 +34,7 @@ mod sequence;
 /// Tiles of phones have so many pixels along each side. Those at the right and bottom edge stick out.
 const TILE: u32 = 512;
 /// How often each pixel may be decoded: once for each slice of a picture.
-const MAX_SLICES: u64 = 8;
+const MAX_SLICES: u64 = 4;
 /// Primaries of Display P3 (ITU-T H.273).
 const P3: u16 = 12;
 /// Curves like that of sRGB, or none (ITU-T H.273).

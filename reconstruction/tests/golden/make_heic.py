@@ -1,7 +1,9 @@
-"""Make the HEIC files of the image tests: `python make_heic.py`, with pillow-heif 1.8 (not in `requirements/`).
+"""Make the HEIC files of the image tests: `python make_heic.py`.
 
-The files show a crop of `sources/landscape.png`. The results are written to `heic/`: each NAME.heic, and
-NAME.heic.expected.png with the pixels that the picture had before it was coded, upright and in sRGB.
+It needs pillow-heif 1.8, which is not in `requirements/`. The files show a crop of
+`sources/landscape.png`. They are written to `heic/`: NAME.heic, and NAME.heic.expected.png with
+the pixels that the picture had before it was coded, upright and in sRGB. Large pictures in small
+files, to measure the memory for decoding them, are written to `heic-large/`.
 """
 
 import io
@@ -72,7 +74,9 @@ def coded(file: bytes) -> tuple[bytes, bytes]:
     return part(file, b"meta", b"iprp", b"ipco", b"hvcC"), file[start : start + length]
 
 
-def tiles_of(pictures: list[Image.Image], columns: int, size: tuple[int, int], kept: list[bytes]) -> bytes:
+def tiles_of(
+    pictures: list[Image.Image], columns: int, size: tuple[int, int], kept: list[bytes]
+) -> bytes:
     """Return a file with a grid of pictures, as phones write it, and further properties of it."""
     parts = []
     for picture in pictures:
@@ -84,7 +88,8 @@ def tiles_of(pictures: list[Image.Image], columns: int, size: tuple[int, int], k
     grid = bytes([0, 0, count // columns - 1, columns - 1]) + struct.pack(">HH", *size)
     infos = [full(b"infe", 2, struct.pack(">HH", 1, 0) + b"grid\0")]
     infos += [
-        full(b"infe", 2, struct.pack(">HH", item, 0) + b"hvc1\0", flags=1) for item in range(2, count + 2)
+        full(b"infe", 2, struct.pack(">HH", item, 0) + b"hvc1\0", flags=1)
+        for item in range(2, count + 2)
     ]
     tile = pictures[0].size
     properties = [full(b"ispe", 0, struct.pack(">II", *size)), *kept]
@@ -116,7 +121,7 @@ def tiles_of(pictures: list[Image.Image], columns: int, size: tuple[int, int], k
 
 
 def grid(picture: Image.Image, side: int, kept: list[bytes]) -> bytes:
-    """Return a file with tiles of a picture, of so many pixels along each side; the last ones stick out."""
+    """Return a file with square tiles of a picture; the last ones stick out."""
     width, height = picture.size
     pixels = np.asarray(picture)
     right, below = -width % side, -height % side
@@ -180,7 +185,9 @@ def write_all(folder: Path) -> None:
     whole = source.crop((0, 0, 150, 101))
     (folder / "grid.heic").write_bytes(grid(whole, 64, []))
     expect("grid", whole)
-    (folder / "grid-turned.heic").write_bytes(grid(whole, 64, [box(b"irot", b"\x03"), box(b"imir", b"\0")]))
+    (folder / "grid-turned.heic").write_bytes(
+        grid(whole, 64, [box(b"irot", b"\x03"), box(b"imir", b"\0")])
+    )
     turned = whole.transpose(Image.Transpose.ROTATE_270)
     expect("grid-turned", turned.transpose(Image.Transpose.FLIP_TOP_BOTTOM))
 
