@@ -22,7 +22,7 @@ use moxcms::ColorProfile;
 use crate::geometry::FrameSize;
 
 use self::entries::Entries;
-use self::picture::{Picture, Work, properties};
+use self::picture::{Picture, Work, is_in_one_part, properties};
 use super::colour::MAX_PROFILE;
 use super::decode::{DecodeError, DecodeLimits, check_pixels};
 use super::format::Format;
@@ -182,6 +182,9 @@ impl<'a> Still<'a> {
     /// The EXIF data of the picture. Data that cannot be read count as missing.
     fn exif(&self) -> Option<Vec<u8>> {
         let item = self.context.exif_item(self.context.meta.primary)?;
+        if !is_in_one_part(&self.context, item) {
+            return None;
+        }
         let data = self.context.item_data(item).ok()?;
         metadata::exif_tiff(&data).ok().map(<[u8]>::to_vec)
     }

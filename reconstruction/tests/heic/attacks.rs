@@ -228,6 +228,29 @@ fn lists_of_the_container_are_bounded() {
     assert!(is_damaged(&repeated, "too many properties"), "{repeated}");
 }
 
+/// Parts are put together, which takes memory for several times their length.
+#[test]
+fn a_grid_is_stored_in_one_part() {
+    let mut places = vec![0x44, 0, 0, 2];
+    for (item, parts) in [(1_u16, 1_u16), (2, 3)] {
+        let numbers = [item, 0, 0, parts];
+        places.extend(numbers.iter().flat_map(|number| number.to_be_bytes()));
+        places.extend(
+            [0_u32.to_be_bytes(), 400_000_u32.to_be_bytes()]
+                .concat()
+                .repeat(parts.into()),
+        );
+    }
+    let container = Container {
+        grid: Some((2, 2, 128, 128)),
+        places: Some(places),
+        data: vec![0; 1 << 20],
+        ..small()
+    };
+    let error = refused(&container);
+    assert!(is_feature(&error, "several parts"), "{error}");
+}
+
 /// Each turn takes time for all pixels.
 #[test]
 fn a_picture_is_turned_once() {

@@ -53,6 +53,10 @@ impl Picture {
     /// # Errors
     /// If it is damaged, or no picture that can be decoded.
     pub fn open<'a>(context: &Context<'a>, item: u32) -> Result<(Self, ItemProps<'a>)> {
+        let is_grid = context.meta.item(item).is_some_and(|item| item.is_grid());
+        if is_grid && !is_in_one_part(context, item) {
+            return Err(Error::Unsupported("a grid that is stored in several parts"));
+        }
         let (grid, tiles) = match context.grid(item)? {
             Some((grid, tiles)) => (Some(grid), tiles),
             None => (None, vec![item]),
@@ -190,6 +194,12 @@ impl Picture {
         }
         Ok(frame)
     }
+}
+
+/// Whether the data of an item need not be put together, which takes memory for several times their length.
+pub(super) fn is_in_one_part(context: &Context<'_>, item: u32) -> bool {
+    let place = context.meta.location(item);
+    place.is_some_and(|place| place.extents.len() == 1)
 }
 
 /// The properties of an item.
