@@ -163,7 +163,7 @@ async fn what_cannot_work_is_said_in_a_sentence() {
     let cases: &[(&[&str], &[&str])] = &[
         (&["missing"], &["missing", "No such file"]),
         (&["photos", "missing.jpg"], &["missing.jpg"]),
-        (&["empty"], &["empty", "JPEG, PNG or WebP"]),
+        (&["empty"], &["empty", "JPEG, PNG, WebP or HEIC"]),
         (&["cut.png"], &["cut.png", "truncated"]),
         (
             &["photos", "cut.png", "--strict"],

@@ -97,6 +97,32 @@ async fn a_thumbnail_is_the_image_as_it_is_processed_and_small() {
     }
 }
 
+/// The whole picture, not its first tile, turned as the file asks for.
+#[tokio::test]
+async fn photos_of_phones_are_images() {
+    const LYING: &[u8] = include_bytes!("../reconstruction/tests/golden/heic/grid.heic");
+    const TURNED: &[u8] = include_bytes!("../reconstruction/tests/golden/heic/grid-turned.heic");
+    const COLOURS: &[u8] = include_bytes!("../reconstruction/tests/golden/heic/half-chroma.heic");
+    let server = Server::start(&[]).await;
+    let mut client = server.client("process_res=504").await;
+    client.upload("IMG_1.HEIC", LYING).await;
+    client.upload("IMG_2.HEIC", TURNED).await;
+    let images = format!("/ws/session/{}/images", client.session);
+    let listed = server.get(&images).await.json();
+    let side = |index: usize, side: &str| listed["images"][index][side].as_f64().expect("pixels");
+    for (index, ratio) in [(0, 150.0 / 101.0), (1, 101.0 / 150.0)] {
+        let found = side(index, "width") / side(index, "height");
+        assert!((found / ratio - 1.0).abs() < 0.03, "{listed}");
+    }
+    client.send_image("camera.HEIC", COLOURS).await;
+    client
+        .expect_error(&["HEIC", "4:2:0", "export it as JPEG"])
+        .await;
+    client.send_image("cut.HEIC", &LYING[..9000]).await;
+    client.expect_error(&["HEIC file is truncated"]).await;
+    client.upload("IMG_1.HEIC", LYING).await;
+}
+
 #[tokio::test]
 async fn a_thumbnail_need_not_be_sent_twice() {
     let server = Server::start(&[]).await;

@@ -39,7 +39,7 @@ pub fn check_name(name: &str) -> Result<(), BadName> {
 /// An image that a client adds to its session.
 #[derive(Debug)]
 pub struct ImageUpload {
-    /// The encoded image (JPEG, PNG or WebP).
+    /// The encoded image (JPEG, PNG, WebP or HEIC).
     pub bytes: Bytes,
     /// The client's label for it.
     pub name: Option<String>,

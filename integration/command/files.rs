@@ -7,8 +7,10 @@ use crate::cutouts::cutout;
 use crate::support::glb;
 use crate::support::pictures::{colored_image, photo};
 
-/// An iPhone's photo begins so, and ffmpeg takes it for a video.
-const HEIC: &[u8] = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf\0\0\0\x08meta";
+/// ffmpeg takes such a photo for a video.
+const AVIF: &[u8] = b"\0\0\0\x1cftypavif\0\0\0\0mif1avifmiaf\0\0\0\x08meta";
+/// A phone's photo, of 150x101 pixels in tiles of 64x64.
+const HEIC: &[u8] = include_bytes!("../../reconstruction/tests/golden/heic/grid.heic");
 const ISOM: &[u8] = b"\0\0\0\x14ftypisom\0\0\0\0";
 
 fn text(bytes: &[u8]) -> String {
@@ -30,7 +32,7 @@ fn write(desk: &Desk, name: &str, content: &[u8]) {
 async fn bad_files_among_others_are_skipped_and_named() {
     let desk = desk();
     write(&desk, "photos/cut.png", &photo(1)[..100]);
-    write(&desk, "IMG_1.HEIC", HEIC);
+    write(&desk, "IMG_1.HEIC", &HEIC[..9000]);
     write(&desk, "walk.mp4", ISOM);
     std::fs::create_dir(desk.path("empty")).expect("writable");
     let inputs = ["photos", "IMG_1.HEIC", "walk.mp4", "empty"];
@@ -45,9 +47,9 @@ async fn bad_files_among_others_are_skipped_and_named() {
     assert_eq!(skipped.len(), 4, "{said}");
     for words in [
         "warning: photos/cut.png: The PNG file is truncated",
-        "warning: IMG_1.HEIC is HEIC, which is not read; export it as JPEG",
-        "warning: walk.mp4 is no JPEG, PNG or WebP image",
-        "warning: there are no photos (JPEG, PNG or WebP) in the folder empty",
+        "warning: IMG_1.HEIC: The HEIC file is truncated",
+        "warning: walk.mp4 is no JPEG, PNG, WebP or HEIC image",
+        "warning: there are no photos (JPEG, PNG, WebP or HEIC) in the folder empty",
     ] {
         assert!(
             skipped.iter().any(|line| line.starts_with(words)),
@@ -69,9 +71,9 @@ async fn bad_files_among_others_are_skipped_and_named() {
 async fn still_pictures_are_never_read_as_videos() {
     let desk = desk();
     for (name, content, kind) in [
-        ("a.heic", HEIC, "HEIC"),
-        ("b.mov", HEIC, "HEIC"),
-        ("c.avif", &b"\0\0\0\x18ftypavif\0\0\0\0mif1avif"[..], "AVIF"),
+        ("a.avif", AVIF, "AVIF"),
+        ("b.mov", AVIF, "AVIF"),
+        ("c.heic", AVIF, "AVIF"),
         ("d.gif", b"GIF89a\x01\0\x01\0", "GIF"),
         ("e.tiff", b"II*\0\x08\0\0\0", "TIFF"),
         ("f.dng", b"MM\0*\0\0\0\x08", "TIFF"),
@@ -81,6 +83,22 @@ async fn still_pictures_are_never_read_as_videos() {
         let expected = format!("{name} is {kind}, which is not read; export it as JPEG");
         assert!(said.contains(&expected), "{said}");
     }
+}
+
+#[tokio::test]
+async fn photos_of_phones_are_read_as_they_are() {
+    let desk = Desk::new();
+    std::fs::create_dir(desk.path("phone")).expect("writable");
+    for name in ["phone/IMG_1.HEIC", "phone/IMG_2.HEIC", "IMG_3.mov"] {
+        write(&desk, name, HEIC);
+    }
+    let output = desk.run(&["phone", "IMG_3.mov", "--json"]).await;
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let frames = report["metadata"]["frames"].as_array().expect("a list");
+    assert_eq!(frames.len(), 3, "{report}");
+    assert_eq!(report["skipped"], serde_json::json!([]));
 }
 
 #[tokio::test]

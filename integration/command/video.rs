@@ -263,6 +263,6 @@ async fn what_ffmpeg_cannot_read_is_said() {
     for (file, reason) in cases {
         let said = desk.refusal(&[file]).await;
         assert!(said.contains(file) && said.contains(reason), "{said}");
-        assert!(said.contains("no JPEG, PNG or WebP image"), "{said}");
+        assert!(said.contains("no JPEG, PNG, WebP or HEIC image"), "{said}");
     }
 }

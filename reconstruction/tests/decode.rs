@@ -265,7 +265,7 @@ fn errors_name_unsupported_formats() {
     for (name, format) in [("photo.gif", "GIF"), ("photo.bmp", "BMP")] {
         let error = decode_default(&file(name)).unwrap_err();
         assert!(matches!(error, DecodeError::UnsupportedFormat(found) if found == format));
-        assert!(error.to_string().contains("JPEG, PNG or WebP"));
+        assert!(error.to_string().contains("JPEG, PNG, WebP or HEIC"));
     }
     let mut arithmetic = file("baseline.jpg");
     let frame = position(&arithmetic, b"\xff\xc0\x00\x11");

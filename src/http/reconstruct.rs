@@ -69,7 +69,7 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
     reason = "only describes what `multipart` reads as a stream"
 )]
 struct Photos {
-    /// Image files (JPEG, PNG or WebP).
+    /// Image files (JPEG, PNG, WebP or HEIC).
     #[schema(value_type = Vec<String>, format = Binary)]
     images: Vec<Vec<u8>>,
 }

@@ -18,15 +18,15 @@ pub enum ReconstructError {
     #[error("cannot read {path}: {source}")]
     Unreadable { path: PathBuf, source: io::Error },
     #[error(
-        "there are no photos (JPEG, PNG or WebP) in the folder {0}; --recursive looks into its folders, too"
+        "there are no photos (JPEG, PNG, WebP or HEIC) in the folder {0}; --recursive looks into its folders, too"
     )]
     EmptyFolder(PathBuf),
     /// A photo cannot be used.
     #[error("{path}: {reason}")]
     Photo { path: PathBuf, reason: String },
-    /// A still picture of a format that is not decoded. It must not be taken for a video: ffmpeg would read the
-    /// first tile of an iPhone's photo.
-    #[error("{path} is {kind}, which is not read; {}", advice(kind))]
+    /// A still picture of a format that is not decoded. It must not be taken for a video: ffmpeg would read a part
+    /// of some.
+    #[error("{path} is {kind}, which is not read; export it as JPEG or PNG")]
     Still { path: PathBuf, kind: String },
     /// Nothing is left of the inputs. What is wrong with each was written already.
     #[error("none of the photos can be used")]
@@ -40,12 +40,14 @@ pub enum ReconstructError {
     Terminal,
     /// The file may be a video, but ffmpeg is not installed.
     #[error(
-        "{0} is no JPEG, PNG or WebP image; if it is a video, install ffmpeg, which reads its \
+        "{0} is no JPEG, PNG, WebP or HEIC image; if it is a video, install ffmpeg, which reads its \
          frames, and try again"
     )]
     NoFfmpeg(PathBuf),
     /// The file is neither an image nor a video that ffmpeg reads.
-    #[error("{path} is no JPEG, PNG or WebP image, and ffmpeg cannot read it as a video: {reason}")]
+    #[error(
+        "{path} is no JPEG, PNG, WebP or HEIC image, and ffmpeg cannot read it as a video: {reason}"
+    )]
     Video {
         path: PathBuf,
         /// ffmpeg's message.
@@ -120,16 +122,6 @@ impl ReconstructError {
             path: path.to_owned(),
             source,
         }
-    }
-}
-
-/// What to do with a still picture.
-fn advice(kind: &str) -> &'static str {
-    match kind {
-        "HEIC" => {
-            "export it as JPEG (an iPhone takes JPEG if Settings, Camera, Formats is Most Compatible)"
-        }
-        _ => "export it as JPEG or PNG",
     }
 }
 

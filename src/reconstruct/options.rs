@@ -41,7 +41,7 @@ const FEATURE_BYTES: usize = 4 << 30;
 /// them.
 #[derive(Debug, Args)]
 pub struct ReconstructOptions {
-    /// Photos (JPEG, PNG, WebP), folders of photos, and videos. They are sorted by the numbers in
+    /// Photos (JPEG, PNG, WebP, HEIC), folders of photos, and videos. They are sorted by the numbers in
     /// their names: 2.jpg comes before 10.jpg. Of a folder all photos are taken, whatever their names.
     #[arg(required = true, value_name = "PHOTOS")]
     pub inputs: Vec<PathBuf>,

@@ -26,7 +26,7 @@ const SHOWN: usize = 100;
 /// Adds an image.
 #[derive(Deserialize, ToSchema)]
 pub struct ImageMessage<'a> {
-    /// An image file (JPEG, PNG or WebP) as base64, or a data URL of one.
+    /// An image file (JPEG, PNG, WebP or HEIC) as base64, or a data URL of one.
     #[serde(borrow, default)]
     #[schema(value_type = String, required)]
     data: Field<Cow<'a, str>>,

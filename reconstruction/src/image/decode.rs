@@ -14,6 +14,7 @@ use crate::geometry::FrameSize;
 
 use super::exif::CameraTags;
 use super::format::{Detected, Format, detect};
+use super::heic::HeicDecoder;
 use super::hidden::HiddenPixels;
 use super::need::{Header, png_limit};
 use super::{colour, jpeg, png, unread, webp};
@@ -60,10 +61,10 @@ pub enum DecodeError {
         limit: u64,
     },
     /// The content has a known format that is not supported.
-    #[error("the file is {0}, which is not supported; send JPEG, PNG or WebP")]
+    #[error("the file is {0}, which is not supported; send JPEG, PNG, WebP or HEIC")]
     UnsupportedFormat(&'static str),
     /// The content has no known format.
-    #[error("the bytes are not an image; send JPEG, PNG or WebP")]
+    #[error("the bytes are not an image; send JPEG, PNG, WebP or HEIC")]
     UnknownFormat,
     /// The file ends before the image does.
     #[error("the {0} file is truncated: it ends before the image is complete")]
@@ -77,6 +78,9 @@ pub enum DecodeError {
     /// The decoder does not know a feature that the file uses.
     #[error("the {format} file uses a feature that is not supported: {source}")]
     UnsupportedFeature { format: Format, source: ImageError },
+    /// The decoder of HEIC files does not know a feature that the file uses.
+    #[error("the HEIC file uses a feature that is not supported: {0}; export it as JPEG")]
+    HeicFeature(&'static str),
     /// The file violates its format.
     #[error("the {format} file is damaged: {source}")]
     Damaged { format: Format, source: ImageError },
@@ -99,12 +103,12 @@ pub struct Photo {
     pub camera: CameraTags,
 }
 
-/// Decodes a JPEG, PNG or WebP file to upright 8-bit RGB. The content decides on the format.
+/// Decodes a JPEG, PNG, WebP or HEIC file to upright 8-bit RGB. The content decides on the format.
 ///
-/// - The orientation in the metadata (EXIF) is applied.
+/// - The orientation in the metadata (EXIF) is applied; of a HEIC file that of its container.
 /// - Grey and palette images become RGB.
 /// - Pixels that are less than half opaque lose their colours; others keep those that are stored.
-/// - Of 16 bits per channel the upper 8 are kept.
+/// - Of 16 bits per channel the upper 8 are kept, of 10 the nearest 8.
 /// - Colours are converted to sRGB by the file's profile (ICC) if it is one of RGB; else they are taken
 ///   as sRGB.
 /// - Metadata that cannot be read count as missing.
@@ -149,6 +153,10 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Photo, DecodeError>
                 check_pixels(size, &limits.limits)?;
             }
             pixels(WebPDecoder::new(reader), format, limits, None)
+        }
+        Format::Heic => {
+            let decoder = HeicDecoder::new(bytes, &limits.limits)?;
+            pixels(Ok(decoder), format, limits, None)
         }
     }
 }
@@ -196,7 +204,12 @@ fn pixels<D: ImageDecoder>(
     // Unreadable metadata does not make the pixels unusable.
     let found = decoder.exif_metadata().unwrap_or(None);
     let exif = found.as_deref().or(exif);
-    let orientation = exif.and_then(Orientation::from_exif_chunk);
+    let orientation = match format {
+        // The container says how to turn the picture, which its decoder has done. What EXIF says is for
+        // information only (ISO/IEC 23008-12, A.2), and many writers leave it as the camera wrote it.
+        Format::Heic => None,
+        Format::Jpeg | Format::Png | Format::WebP => exif.and_then(Orientation::from_exif_chunk),
+    };
     let profile = decoder.icc_profile().unwrap_or(None);
     let image = DynamicImage::from_decoder(decoder).map_err(failed)?;
     let hidden = HiddenPixels::of(&image);

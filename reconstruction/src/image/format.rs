@@ -11,6 +11,8 @@ pub enum Format {
     Png,
     /// WebP: lossy and lossless. Of an animation the first picture is used.
     WebP,
+    /// HEIC: one coded picture or a grid of tiles; of 8 or 10 bits, with or without alpha.
+    Heic,
 }
 
 impl fmt::Display for Format {
@@ -19,6 +21,7 @@ impl fmt::Display for Format {
             Self::Jpeg => "JPEG",
             Self::Png => "PNG",
             Self::WebP => "WebP",
+            Self::Heic => "HEIC",
         })
     }
 }
@@ -65,7 +68,7 @@ pub fn detect(bytes: &[u8]) -> Detected {
         [a, b, c, d, b'f', b't', b'y', b'p', ..] => {
             let length = u32::from_be_bytes([*a, *b, *c, *d]);
             let end = usize::try_from(length).map_or(bytes.len(), |end| end.min(bytes.len()));
-            still_of_brands(bytes.get(8..end).unwrap_or_default()).map_or(Video, Unsupported)
+            still_of_brands(bytes.get(8..end).unwrap_or_default()).unwrap_or(Video)
         }
         [0x1a, 0x45, 0xdf, 0xa3, ..] => Video,
         [
@@ -99,17 +102,22 @@ pub fn detect(bytes: &[u8]) -> Detected {
 }
 
 /// The still picture that a file with these brands has: the main one, four bytes of version, and others. A
-/// file of a still picture has one of its brands among them, a video has none.
-fn still_of_brands(brands: &[u8]) -> Option<&'static str> {
+/// file of a still picture has one of its brands among them, a video has none. Brands of the container say
+/// nothing about how the picture is coded.
+fn still_of_brands(brands: &[u8]) -> Option<Detected> {
     let (brands, _) = brands.as_chunks::<4>();
-    brands.iter().find_map(|brand| match brand {
-        b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1" => {
-            Some("HEIC")
+    let mut still = None;
+    for brand in brands {
+        match brand {
+            b"avif" | b"avis" => return Some(Detected::Unsupported("AVIF")),
+            b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1" => {
+                still = still.or(Some(Detected::Supported(Format::Heic)));
+            }
+            b"crx " => still = still.or(Some(Detected::Unsupported("a raw photo"))),
+            _ => {}
         }
-        b"avif" | b"avis" => Some("AVIF"),
-        b"crx " => Some("a raw photo"),
-        _ => None,
-    })
+    }
+    still
 }
 
 #[cfg(test)]
@@ -118,19 +126,23 @@ mod tests {
 
     #[test]
     fn signatures_give_the_format() {
-        let cases: [(&[u8], Detected); 13] = [
+        let cases: [(&[u8], Detected); 14] = [
             (b"\xff\xd8\xff\xe0", Detected::Supported(Format::Jpeg)),
             (b"\x89PNG\r\n\x1a\n..", Detected::Supported(Format::Png)),
             (b"RIFF\0\0\0\0WEBPVP8 ", Detected::Supported(Format::WebP)),
             (b"RIFF\0\0\0\0WAVEfmt ", Detected::Unknown),
             (b"GIF89a", Detected::Unsupported("GIF")),
-            (b"\0\0\0\x18ftypheic", Detected::Unsupported("HEIC")),
+            (b"\0\0\0\x18ftypheic", Detected::Supported(Format::Heic)),
             (
                 b"\0\0\0\x1cftypMiHB\0\0\0\0mif1heicmiaf",
-                Detected::Unsupported("HEIC"),
+                Detected::Supported(Format::Heic),
             ),
             (
                 b"\0\0\0\x14ftypavif\0\0\0\0mif1",
+                Detected::Unsupported("AVIF"),
+            ),
+            (
+                b"\0\0\0\x18ftypmif1\0\0\0\0heicavif",
                 Detected::Unsupported("AVIF"),
             ),
             (b"\0\0\0\x18ftypisom", Detected::Video),

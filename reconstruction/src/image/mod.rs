@@ -1,7 +1,7 @@
 //! From the bytes of an uploaded file to the pixels that a model takes as input.
 //!
-//! 1. [`decode`] decodes a JPEG, PNG or WebP file to RGB, within limits on bytes and pixels, and reads
-//!    what it says about its camera;
+//! 1. [`decode`] decodes a JPEG, PNG, WebP or HEIC file to RGB, within limits on bytes and pixels, and
+//!    reads what it says about its camera;
 //! 2. [`preprocess`] resizes it to the processing resolution and to multiples of the patch size;
 //! 3. [`center_crop`] crops the frames of one reconstruction to their [`CommonSize`].
 //!
@@ -14,6 +14,7 @@ mod colour;
 mod decode;
 mod exif;
 mod format;
+mod heic;
 mod hidden;
 mod jpeg;
 mod need;

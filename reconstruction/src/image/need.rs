@@ -4,6 +4,7 @@ use crate::geometry::FrameSize;
 
 use super::decode::{DecodeError, DecodeLimits, check_file, check_pixels};
 use super::format::Format;
+use super::heic::Still;
 use super::{jpeg, png, unread, webp};
 
 /// Bytes of a decoded pixel.
@@ -22,7 +23,7 @@ const PROFILE: u64 = 4 << 20;
 /// What the header of a file says, before it is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodingNeed {
-    /// Size of the image as stored; upright it may be turned.
+    /// Size of the image as stored; upright it may be turned. That of a HEIC file is turned and cropped.
     pub size: FrameSize,
     /// The most memory that [`decode`](super::decode) takes beside the file, in bytes. For a damaged WebP
     /// file the decoder may ask for 16 MiB more for a moment, which it does not use.
@@ -82,6 +83,8 @@ fn has_profile(bytes: &[u8], format: Format) -> bool {
         Format::Jpeg => unread::has_profile(bytes),
         Format::Png => png::has_profile(bytes),
         Format::WebP => webp::has_profile(bytes),
+        // Its header has counted the profile.
+        Format::Heic => false,
     }
 }
 
@@ -98,7 +101,8 @@ impl Header {
     /// Reads it; `None` if it is damaged.
     ///
     /// # Errors
-    /// If the image has too many pixels. What lies behind its size is not read then.
+    /// If the image has too many pixels. What lies behind its size is not read then. Of a HEIC file also if
+    /// the header is damaged.
     pub fn read(
         bytes: &[u8],
         format: Format,
@@ -108,6 +112,7 @@ impl Header {
             Format::Jpeg => jpeg::frame(bytes).map(Self::of_jpeg),
             Format::Png => Png::read(bytes).map(|png| png.header()),
             Format::WebP => webp::picture(bytes).map(|(size, kind)| Self::of_webp(size, kind)),
+            Format::Heic => Some(Self::of_heic(&Still::read(bytes, limits)?)),
         };
         let Some(header) = header else {
             return Ok(None);
@@ -115,7 +120,7 @@ impl Header {
         check_pixels(header.size, limits)?;
         let tables = match format {
             Format::WebP => webp::table_bytes(bytes),
-            Format::Jpeg | Format::Png => Some(0),
+            Format::Jpeg | Format::Png | Format::Heic => Some(0),
         };
         Ok(tables.map(|tables| Self {
             bytes: header.bytes.saturating_add(tables),
@@ -156,6 +161,19 @@ impl Header {
             size,
             bytes: per_pixel * pixels + TABLES,
             alpha: kind != webp::Kind::Lossy,
+        }
+    }
+
+    fn of_heic(still: &Still<'_>) -> Self {
+        let pixels = still.size.pixels();
+        // With alpha: all channels, those that are kept, and what is hidden.
+        let alpha = still.has_alpha();
+        let converted = if alpha { 4 + RGB + HIDDEN } else { TURNED } * pixels;
+        let colours = if still.has_profile() { COLOURS } else { 0 };
+        Self {
+            size: still.size,
+            bytes: still.bytes.max(converted) + colours + TABLES,
+            alpha,
         }
     }
 }

@@ -97,7 +97,8 @@ mod tests {
         }
         write("._img1.png", b"\0\x05\x16\x07");
         write(".DS_Store", b"\0");
-        write("img4.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic");
+        write("img4.jpg", b"\0\0\0\x18ftypavif\0\0\0\0mif1avif");
+        write("img5.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic");
         write("notes.txt", b"words");
         write("walk.mov", b"\0\0\0\x14ftypqt  \0\0\0\0");
         fs::create_dir(folder.path().join("b.jpg")).expect("writable");
@@ -111,7 +112,10 @@ mod tests {
         let folder = folder();
         let (photos, left_out) = photos_in(folder.path(), false).expect("readable");
         let names: Vec<_> = photos.iter().map(|photo| photo.name.as_str()).collect();
-        assert_eq!(names, ["img1.png", "img2", "img3.heic", "img10.JPG"]);
+        assert_eq!(
+            names,
+            ["img1.png", "img2", "img3.heic", "img5.jpg", "img10.JPG"]
+        );
         let left: Vec<_> = left_out
             .iter()
             .map(|left| {
@@ -123,7 +127,7 @@ mod tests {
             left,
             [
                 "b.jpg: it is a folder; --recursive looks into it",
-                "img4.jpg: it is HEIC; export it as JPEG or PNG",
+                "img4.jpg: it is AVIF; export it as JPEG or PNG",
                 "notes.txt: it is no photo",
                 "walk.mov: it is a video; name it to take its frames",
             ]
@@ -142,6 +146,7 @@ mod tests {
             "img10.JPG",
             "img2",
             "img3.heic",
+            "img5.jpg",
         ];
         assert_eq!(names, expected);
         let up = left_out.iter().find(|left| left.path.ends_with("up"));

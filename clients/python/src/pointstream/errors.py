@@ -104,7 +104,7 @@ class SessionEndedError(ServerError):
 class ImageRefusedError(ServerError):
     """An image cannot be used. The session goes on without it."""
 
-    advice = "send a JPEG, PNG or WebP file within the limits of client.info()"
+    advice = "send a JPEG, PNG, WebP or HEIC file within the limits of client.info()"
 
 
 class RequestCancelledError(ServerError):
