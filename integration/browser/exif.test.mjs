@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { startChromium } from './support/chromium.mjs';
 import { CAMERA, PLACE, phonePhoto } from './support/exif.mjs';
 import { openPage } from './support/page.mjs';
@@ -58,6 +59,19 @@ test('a smaller copy is upright and has the focal length of the original, but no
     // 26 mm on film, whose diagonal is 43.27 mm; that of the images is 140 pixels.
     assert.ok(Math.abs(focal - (26 / 43.2666) * 140) < 0.1, `${focal} pixels`);
   }
+  well();
+  await page.close();
+});
+
+test('a HEIC photo goes to the server as it is', async () => {
+  const { page, well } = await openPage(browser.context, server.base);
+  await chooseResolution(page, 112);
+  await page.getByText('All at once').click();
+  const folder = new URL('../../reconstruction/tests/golden/heic-large/', import.meta.url);
+  await page.locator('#photos').setInputFiles(fileURLToPath(new URL('grid.heic', folder)));
+  await stored(page, 1);
+  const { body } = await server.json(`/ws/session/${sessionOf(page)}/images`);
+  assert.equal(body.images.length, 1);
   well();
   await page.close();
 });

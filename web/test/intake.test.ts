@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { sendSize } from '../src/intake/downscale';
 import { cameraExif } from '../src/intake/exif';
 import { kindsOf, sortFiles } from '../src/intake/files';
+import { isHeic } from '../src/intake/heic';
 import { frameTimes } from '../src/intake/video';
 
 const need = (method: string) => ({ resolution: 500, method });
@@ -126,4 +127,16 @@ test('the size of the original stands in a copy whose EXIF names none', () => {
   assert.equal(values.get(0xa002), 4000);
   assert.equal(values.get(0xa003), 3000);
   assert.equal(values.has(0x0112), false);
+});
+
+test('HEIC files are known by their brands', async () => {
+  const file = (length: number, brands: string) =>
+    new Blob([Uint8Array.of(0, 0, 0, length), `ftyp${brands}`]);
+  assert.equal(await isHeic(file(24, 'heic\0\0\0\0mif1heic')), true);
+  assert.equal(await isHeic(file(24, 'mif1\0\0\0\0miafheix')), true);
+  assert.equal(await isHeic(file(24, 'avif\0\0\0\0mif1miaf')), false);
+  assert.equal(await isHeic(file(16, 'qt  \0\0\0\0heic')), false, 'behind the box');
+  assert.equal(await isHeic(file(24, 'isom\0\0\0\0iso2mp41')), false);
+  assert.equal(await isHeic(new Blob(['heic'])), false);
+  assert.equal(await isHeic(new Blob([])), false);
 });

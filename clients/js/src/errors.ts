@@ -107,7 +107,7 @@ export class SessionEndedError extends ServerError {
 /** An image cannot be used. The session goes on without it. */
 export class ImageRefusedError extends ServerError {
   override get advice(): string {
-    return 'send a JPEG, PNG or WebP file within the limits of client.info()';
+    return 'send a JPEG, HEIC, PNG or WebP file within the limits of client.info()';
   }
 }
 

@@ -1,6 +1,7 @@
 /** Converts images to the size and file type that the server needs. */
 
 import { withCamera } from './exif';
+import { isHeic } from './heic';
 
 /** File types that the server accepts. */
 const SERVED_TYPES = new Set(['image/jpeg', 'image/png', 'image/webp']);
@@ -50,7 +51,7 @@ export interface Prepared {
  *
  * A smaller copy is upright and says of its camera what the original says. Images with transparent
  * pixels are sent unchanged: the server uses the stored colours of those
- * pixels, which a canvas would lose.
+ * pixels, which a canvas would lose. So are HEIC photos that the browser cannot read.
  *
  * @throws Error if neither the browser nor the server can read the image.
  */
@@ -59,6 +60,15 @@ export async function prepare(file: Blob, need: Need | undefined): Promise<Prepa
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: 'from-image' });
   } catch {
+    if (await isHeic(file)) {
+      // Its size is not known here; the server checks it.
+      return {
+        data: file,
+        thumbnail: named('HEIC'),
+        size: { width: 0, height: 0 },
+        changed: false,
+      };
+    }
     throw new Error('the browser cannot read this file as an image');
   }
   try {
@@ -102,6 +112,24 @@ function draw(source: CanvasImageSource, size: Size): HTMLCanvasElement {
   canvas.width = size.width;
   canvas.height = size.height;
   scale(canvas.getContext('2d'), source, size);
+  return canvas;
+}
+
+/** A word in place of a picture that the browser cannot show. */
+function named(word: string): HTMLCanvasElement {
+  const canvas = document.createElement('canvas');
+  canvas.width = THUMBNAIL;
+  canvas.height = (THUMBNAIL * 3) / 4;
+  const context = canvas.getContext('2d');
+  if (context) {
+    context.fillStyle = '#888';
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.fillStyle = '#fff';
+    context.font = `${THUMBNAIL / 5}px sans-serif`;
+    context.textAlign = 'center';
+    context.textBaseline = 'middle';
+    context.fillText(word, canvas.width / 2, canvas.height / 2);
+  }
   return canvas;
 }
 
