@@ -4,6 +4,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_tungstenite::MaybeTlsStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -67,6 +68,32 @@ async fn clients_that_are_gone_do_not_hold_places() {
         }
     }
     assert_eq!(code, Some(1008));
+}
+
+/// Connects a client that reads, and so answers pings.
+async fn listening(server: &Server, session: &str) -> JoinHandle<()> {
+    let mut socket = open(&server.socket(session)).await.expect("it opens");
+    let first = within("the greeting", socket.next()).await;
+    let first = first.expect("it is open").expect("it is open").to_string();
+    assert!(first.contains(r#""type":"connected""#), "{first}");
+    tokio::spawn(socket.for_each(|_| async {}))
+}
+
+#[tokio::test]
+async fn a_newcomer_takes_the_place_of_a_client_that_is_gone() {
+    // Whose sockets would look open for 40 s.
+    let server = Server::start(&["--max-connections", "3"]).await;
+    let session = server.session("").await;
+    let mut there = vec![listening(&server, &session).await];
+    let gone = open(&server.socket(&session)).await.expect("it opens");
+    let gone_too = open(&server.socket(&session)).await.expect("it opens");
+    for _ in 0..2 {
+        there.push(listening(&server, &session).await);
+    }
+    let (_, refused) = Client::refused(&server.socket(&session)).await;
+    assert_eq!(refused.code, Some(4429), "all of them answer");
+    assert!(there.iter().all(|one| !one.is_finished()));
+    drop((gone, gone_too));
 }
 
 #[tokio::test]

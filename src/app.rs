@@ -9,6 +9,7 @@ use crate::auth::{Audit, Auth, Caller};
 use crate::metrics::ServiceMetrics;
 use crate::options::ServeOptions;
 use crate::rates::{Buckets, Pace, Rates};
+use crate::ws::Presences;
 
 /// The running service. Clones are cheap and share everything.
 #[derive(Clone)]
@@ -25,6 +26,8 @@ pub struct App {
     pub rates: Arc<Rates>,
     /// The tasks that serve open WebSockets.
     pub sockets: TaskTracker,
+    /// Which clients of sessions are still there.
+    pub presences: Presences,
 }
 
 impl App {

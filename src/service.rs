@@ -29,6 +29,7 @@ use crate::rates::Rates;
 use crate::signals::Signals;
 use crate::tls::{Tls, TlsError};
 use crate::webhooks::{WebhookCourier, WebhookOptionsError};
+use crate::ws::Presences;
 
 /// Time for sockets and requests to close after the actors have stopped.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -169,6 +170,7 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
         audit: Arc::new(audit),
         metrics: Arc::new(metrics),
         sockets: TaskTracker::new(),
+        presences: Presences::default(),
     };
     let serving = {
         let (app, stop) = (app.clone(), stop.clone());

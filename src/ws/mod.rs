@@ -16,6 +16,7 @@ mod incoming;
 mod notes;
 pub mod outgoing;
 mod pings;
+mod presence;
 mod reader;
 mod receive_memory;
 mod socket;
@@ -23,3 +24,4 @@ mod writer;
 
 pub use asyncapi::document;
 pub use handshake::{__path_accept, SocketRequest, accept};
+pub use presence::Presences;

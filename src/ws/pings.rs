@@ -101,6 +101,11 @@ impl Pings {
         });
     }
 
+    /// Bytes that the client may not have yet: an answer to a ping comes behind them.
+    pub fn on_the_way(&self) -> u64 {
+        self.with(|state| state.written - state.arrived)
+    }
+
     /// When a client is gone that was heard of at `heard`. A client that still receives what was
     /// written has time for it, at the least speed that a client may have.
     pub fn deadline(&self, heard: Instant) -> Instant {

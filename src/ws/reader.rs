@@ -16,6 +16,7 @@ use super::close::Closing;
 use super::deliveries::Deliveries;
 use super::incoming;
 use super::notes::Notes;
+use super::presence::{Presence, TIME_TO_ANSWER};
 use super::receive_memory::{ReceiveError, ReceiveMeter, Socket};
 use crate::metrics::ServiceMetrics;
 use crate::rates::Pace;
@@ -48,6 +49,8 @@ pub struct Reader {
     /// How quickly the client may send.
     pub pace: Pace,
     pub notes: Notes,
+    /// Whether another client needs to know that this one is there.
+    pub presence: Presence,
     /// In bytes.
     pub message_limit: usize,
     pub stop: CancellationToken,
@@ -59,10 +62,11 @@ pub struct Reader {
 impl Reader {
     /// Reads until the client or the session ends; returns why, and the stream.
     pub async fn run(mut self) -> (ReadEnd, SplitStream<Socket>) {
-        let stop = self.stop.clone();
+        let (stop, gone) = (self.stop.clone(), self.presence.gone().clone());
         let ending = tokio::select! {
             biased;
             () = stop.cancelled() => ReadEnd::Stopped,
+            () = gone.cancelled() => ReadEnd::Refused(Closing::silent(TIME_TO_ANSWER)),
             ending = self.read() => ending,
         };
         // If the session has ended, it tells the writer itself.
@@ -74,7 +78,10 @@ impl Reader {
 
     async fn read(&mut self) -> ReadEnd {
         loop {
-            let message = match self.next().await {
+            self.presence.reads(true);
+            let message = self.next().await;
+            self.presence.reads(false);
+            let message = match message {
                 Err(Silent) => {
                     return ReadEnd::Refused(Closing::silent(self.deliveries.pings().patience()));
                 }

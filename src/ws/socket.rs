@@ -41,6 +41,9 @@ const PARAMETERS: [&str; 4] = ["resume", "binary", "deltas", "since"];
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The route, for the audit log.
 const ROUTE: &str = "/ws/reconstruct/{session_id}";
+/// How often, and after which time, a place is asked for that is about to be free.
+const PLACE_TRIES: u32 = 20;
+const PLACE_PAUSE: Duration = Duration::from_millis(50);
 /// How long a client may take to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -128,7 +131,20 @@ async fn attach(
     let id = id.ok_or_else(Closing::session_not_found)?;
     let session = app.system.session(id, caller.own()).await;
     let session = session.map_err(Closing::from)?;
-    match session.attach(options).await {
+    let mut attached = session.attach(options).await;
+    if matches!(attached, Err(AttachError::TooManyConnections { .. }))
+        && app.presences.end_silent(id).await > 0
+    {
+        // Their sockets tell the session that they have ended.
+        for _ in 0..PLACE_TRIES {
+            attached = session.attach(options).await;
+            if !matches!(attached, Err(AttachError::TooManyConnections { .. })) {
+                break;
+            }
+            tokio::time::sleep(PLACE_PAUSE).await;
+        }
+    }
+    match attached {
         Ok((requests, events)) => Ok(Attached {
             caller,
             requests,
@@ -168,10 +184,9 @@ async fn pump(
     meter.begin(requests.memory().clone(), app.options.message_limit());
     let _open = app.metrics.sockets.opened();
     let (mut sink, stream) = socket.split();
-    let deliveries = Deliveries::new(
-        Pings::new(app.options.ping_interval),
-        app.options.max_pending_requests + 1,
-    );
+    let pings = Pings::new(app.options.ping_interval);
+    let listed = app.presences.add(id, meter.clone(), pings.clone());
+    let deliveries = Deliveries::new(pings, app.options.max_pending_requests + 1);
     let stop_reading = CancellationToken::new();
     let stop_writing = CancellationToken::new();
     let reader = Reader {
@@ -181,6 +196,7 @@ async fn pump(
         deliveries: deliveries.clone(),
         pace,
         notes: Notes::new(app.audit.clone(), caller.clone(), from, id),
+        presence: listed.presence().clone(),
         message_limit: app.options.message_limit(),
         stop: stop_reading.clone(),
         stop_writing: stop_writing.clone(),
@@ -196,7 +212,7 @@ async fn pump(
             &form,
             &mut events,
             &deliveries,
-            &stop_writing,
+            (listed.presence(), &stop_writing),
         );
         let mut writing = pin!(writing);
         let mut losing = Box::pin(app.auth.lost(&caller, needs));

@@ -14,6 +14,7 @@ use super::deliveries::Deliveries;
 use super::fragments::Fragments;
 use super::outgoing::{self, Form, SentKind, ServerMessageKind};
 use super::pings::Pings;
+use super::presence::Presence;
 use super::receive_memory::Socket;
 use crate::metrics::ServiceMetrics;
 
@@ -42,7 +43,7 @@ pub async fn write(
     form: &Form,
     events: &mut Events,
     deliveries: &Deliveries,
-    stop: &CancellationToken,
+    (presence, stop): (&Presence, &CancellationToken),
 ) -> WriteEnd {
     let pings = deliveries.pings();
     let mut ping_at = Instant::now() + pings.interval();
@@ -50,11 +51,12 @@ pub async fn write(
         let delivery = tokio::select! {
             biased;
             () = stop.cancelled() => return WriteEnd::Stopped,
-            () = sleep_until(ping_at) => {
+            () = ping_is_due(ping_at, presence) => {
                 if let Err(error) = sink.send(Message::Ping(pings.next().payload())).await {
                     tracing::debug!(%error, "cannot write to the client");
                     return WriteEnd::Lost;
                 }
+                presence.pinged();
                 ping_at = Instant::now() + pings.interval();
                 continue;
             }
@@ -130,6 +132,14 @@ pub async fn write(
         if let Some(delivery) = written {
             delivery.confirm();
         }
+    }
+}
+
+/// Waits until it is time for a ping, or somebody asks whether the client is there.
+async fn ping_is_due(at: Instant, presence: &Presence) {
+    tokio::select! {
+        () = sleep_until(at) => {}
+        () = presence.asked() => {}
     }
 }
 
