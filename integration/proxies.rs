@@ -166,3 +166,17 @@ async fn logs_name_the_client() {
     let (_, log) = refused_start(&["--trusted-proxies", "proxy.example"]).await;
     assert!(log.contains("is not an address or network"), "{log}");
 }
+
+#[tokio::test]
+async fn a_proxy_that_is_not_named_is_told() {
+    let server = Server::start(&[]).await;
+    let reply = ask(
+        &server,
+        "GET /healthz HTTP/1.1",
+        &[("Host", "localhost"), ("X-Forwarded-For", "192.0.2.1")],
+    );
+    assert_eq!(reply.await.status, 200);
+    server
+        .logged("add --trusted-proxies 127.0.0.1 if it is a reverse proxy")
+        .await;
+}

@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Once;
 
 use ipnet::IpNet;
 use thiserror::Error;
@@ -87,6 +88,9 @@ fn canonical(network: IpNet) -> IpNet {
     }
 }
 
+/// Whether the operator was told of a proxy that is not named.
+static UNNAMED: Once = Once::new();
+
 impl TrustedProxies {
     /// Whether no proxy is trusted.
     pub fn are_none(&self) -> bool {
@@ -112,6 +116,15 @@ impl TrustedProxies {
             prefix: None,
         };
         if !self.contain(peer) {
+            if peer.is_loopback() && headers.contains_key(&FOR) {
+                UNNAMED.call_once(|| {
+                    tracing::warn!(
+                        "a program on this machine says for whom it asks (X-Forwarded-For), but --trusted-proxies \
+                         does not name it: all its clients count as this machine, which has no limits of an \
+                         address; add --trusted-proxies {peer} if it is a reverse proxy"
+                    );
+                });
+            }
             return Ok(found);
         }
         let listed = values(headers, &FOR);
