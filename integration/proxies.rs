@@ -1,6 +1,7 @@
 //! What reverse proxies say of a client is believed only from trusted ones.
 
 use crate::support::raw::{self, HANDSHAKE, Heard};
+use crate::support::rest;
 use crate::support::server::{Server, refused_start};
 use crate::support::until;
 
@@ -170,12 +171,9 @@ async fn logs_name_the_client() {
 #[tokio::test]
 async fn a_proxy_that_is_not_named_is_told() {
     let server = Server::start(&[]).await;
-    let reply = ask(
-        &server,
-        "GET /healthz HTTP/1.1",
-        &[("Host", "localhost"), ("X-Forwarded-For", "192.0.2.1")],
-    );
-    assert_eq!(reply.await.status, 200);
+    let url = format!("{}/healthz", server.base());
+    let reply = rest::request("GET", &url, &[("X-Forwarded-For", "192.0.2.1")]).await;
+    assert_eq!(reply.status, 200);
     server
         .logged("add --trusted-proxies 127.0.0.1 if it is a reverse proxy")
         .await;

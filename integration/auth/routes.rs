@@ -38,7 +38,8 @@ async fn operations(server: &Server, session: &str) -> Vec<Operation> {
                     .replace("{session_id}", session)
                     .replace("{index}", "0")
                     .replace("{number}", "1")
-                    .replace("{file}", "index.html"),
+                    .replace("{file}", "index.html")
+                    .replace("{photo}", "000.jpg"),
                 scopes: scopes.collect(),
             });
         }

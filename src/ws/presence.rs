@@ -39,7 +39,8 @@ struct State {
     asked: Notify,
     /// Whether the ping was sent that was asked for last.
     is_pinged: AtomicBool,
-    gone: CancellationToken,
+    is_gone: AtomicBool,
+    stop_reading: CancellationToken,
 }
 
 /// Takes a socket off the list when it is dropped.
@@ -50,15 +51,22 @@ pub struct Listed {
 }
 
 impl Presences {
-    /// Lists a socket that is connected to a session.
-    pub fn add(&self, session: SessionId, meter: ReceiveMeter, pings: Pings) -> Listed {
+    /// Lists a socket that is connected to a session. `stop_reading` is cancelled when its client is gone.
+    pub fn add(
+        &self,
+        session: SessionId,
+        meter: ReceiveMeter,
+        pings: Pings,
+        stop_reading: CancellationToken,
+    ) -> Listed {
         let presence = Presence(Arc::new(State {
             meter,
             pings,
             is_read: AtomicBool::new(true),
             asked: Notify::new(),
             is_pinged: AtomicBool::new(false),
-            gone: CancellationToken::new(),
+            is_gone: AtomicBool::new(false),
+            stop_reading,
         }));
         self.lock()
             .entry(session)
@@ -78,7 +86,7 @@ impl Presences {
         asked.iter().for_each(Presence::ask);
         tokio::time::sleep(TIME_TO_ANSWER).await;
         let silent = asked.iter().filter(|one| one.is_silent(since));
-        silent.inspect(|one| one.0.gone.cancel()).count()
+        silent.inspect(|one| one.end()).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Vec<Presence>>> {
@@ -102,9 +110,14 @@ impl Presence {
         self.0.asked.notified().await;
     }
 
-    /// Is cancelled when the client has not answered.
-    pub fn gone(&self) -> &CancellationToken {
-        &self.0.gone
+    fn end(&self) {
+        self.0.is_gone.store(true, Ordering::Relaxed);
+        self.0.stop_reading.cancel();
+    }
+
+    /// Whether the client has not answered.
+    pub fn is_gone(&self) -> bool {
+        self.0.is_gone.load(Ordering::Relaxed)
     }
 
     /// The server begins or ends to wait for the client's bytes.

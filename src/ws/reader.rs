@@ -62,11 +62,13 @@ pub struct Reader {
 impl Reader {
     /// Reads until the client or the session ends; returns why, and the stream.
     pub async fn run(mut self) -> (ReadEnd, SplitStream<Socket>) {
-        let (stop, gone) = (self.stop.clone(), self.presence.gone().clone());
+        let stop = self.stop.clone();
         let ending = tokio::select! {
             biased;
-            () = stop.cancelled() => ReadEnd::Stopped,
-            () = gone.cancelled() => ReadEnd::Refused(Closing::silent(TIME_TO_ANSWER)),
+            () = stop.cancelled() => match self.presence.is_gone() {
+                true => ReadEnd::Refused(Closing::silent(TIME_TO_ANSWER)),
+                false => ReadEnd::Stopped,
+            },
             ending = self.read() => ending,
         };
         // If the session has ended, it tells the writer itself.

@@ -167,12 +167,14 @@ async fn attach(
 }
 
 /// Runs both sides of the socket until one ends, then closes it.
-async fn pump(
+///
+/// What is only needed at the beginning is done before there is a future, which would hold it to its end.
+fn pump(
     app: &App,
     socket: Socket,
     attached: Attached,
     (from, needs, pace): (IpAddr, Needs, Pace),
-) {
+) -> impl Future<Output = ()> {
     let Attached {
         caller,
         requests,
@@ -182,12 +184,13 @@ async fn pump(
     let id = form.session_id;
     let meter = socket.get_ref().meter().clone();
     meter.begin(requests.memory().clone(), app.options.message_limit());
-    let _open = app.metrics.sockets.opened();
+    let open = app.metrics.sockets.opened();
     let (mut sink, stream) = socket.split();
     let pings = Pings::new(app.options.ping_interval);
-    let listed = app.presences.add(id, meter.clone(), pings.clone());
-    let deliveries = Deliveries::new(pings, app.options.max_pending_requests + 1);
     let stop_reading = CancellationToken::new();
+    let presences = &app.presences;
+    let listed = presences.add(id, meter.clone(), pings.clone(), stop_reading.clone());
+    let deliveries = Deliveries::new(pings, app.options.max_pending_requests + 1);
     let stop_writing = CancellationToken::new();
     let reader = Reader {
         stream,
@@ -204,84 +207,88 @@ async fn pump(
     };
     let reader = tokio::spawn(reader.run().instrument(tracing::Span::current()));
     let mut reader = AbortOnDropHandle::new(reader);
-    let mut lost = None;
-    let written = {
-        let writing = write(
-            &app.metrics,
-            &mut sink,
-            &form,
-            &mut events,
-            &deliveries,
-            (listed.presence(), &stop_writing),
-        );
-        let mut writing = pin!(writing);
-        let mut losing = Box::pin(app.auth.lost(&caller, needs));
-        tokio::select! {
-            written = &mut writing => written,
-            refusal = &mut losing => {
-                lost = Some(refusal);
+    async move {
+        // Both tell that the socket is there.
+        let _there = (open, &listed);
+        let mut lost = None;
+        let written = {
+            let writing = write(
+                &app.metrics,
+                &mut sink,
+                &form,
+                &mut events,
+                &deliveries,
+                (listed.presence(), &stop_writing),
+            );
+            let mut writing = pin!(writing);
+            let mut losing = Box::pin(app.auth.lost(&caller, needs));
+            tokio::select! {
+                written = &mut writing => written,
+                refusal = &mut losing => {
+                    lost = Some(refusal);
+                    stop_reading.cancel();
+                    stop_writing.cancel();
+                    // The message that is being written is written to its end.
+                    writing.await
+                }
+            }
+        };
+        // What the client sent before a failure may say why it went.
+        let last_words = match written {
+            WriteEnd::Lost => LAST_WORDS,
+            _ => Duration::ZERO,
+        };
+        let joined = match tokio::time::timeout(last_words, &mut reader).await {
+            Ok(joined) => joined,
+            Err(_) => {
                 stop_reading.cancel();
-                stop_writing.cancel();
-                // The message that is being written is written to its end.
-                writing.await
+                reader.await
             }
-        }
-    };
-    // What the client sent before a failure may say why it went.
-    let last_words = match written {
-        WriteEnd::Lost => LAST_WORDS,
-        _ => Duration::ZERO,
-    };
-    let joined = match tokio::time::timeout(last_words, &mut reader).await {
-        Ok(joined) => joined,
-        Err(_) => {
-            stop_reading.cancel();
-            reader.await
-        }
-    };
-    let (read, stream) = match joined {
-        Ok(ended) => ended,
-        Err(error) => {
-            tracing::error!(%error, "defect: the task that reads a socket panicked; its client is disconnected");
-            return;
-        }
-    };
-    // In the order of the answers: those that were written, then those that were not.
-    deliveries.give_back();
-    drop(events);
-    let closing = match (written, read) {
-        (WriteEnd::Stopped, _) if let Some(refusal) = lost => {
-            let refused = Refused {
-                refusal,
-                caller: Some(caller),
-            };
-            app.audit.refused(&refused, from, ROUTE);
-            Closing::refused(&refused.refusal)
-        }
-        (WriteEnd::Lost, _) | (WriteEnd::Stopped, ReadEnd::Gone | ReadEnd::Stopped) => return,
-        (WriteEnd::SessionEnded(reason), _) => reason.into(),
-        (WriteEnd::Unconfirmed, _) => Closing::unconfirmed(),
-        (WriteEnd::Unreadable(error), _) => {
-            tracing::error!(%error, "a result cannot be read to its end");
-            let metrics = app.system.metrics();
-            metrics.error(ErrorKind::Storage, Some(id), &error.to_string());
-            Closing::unreadable()
-        }
-        (WriteEnd::Dropped, _) if is_there(app, id).await => Closing::too_slow(),
-        (WriteEnd::Dropped, _) => CloseReason::Failed.into(),
-        (WriteEnd::Stopped, ReadEnd::Refused(closing)) => {
-            if closing.error == ErrorCode::TooManyRequests {
-                let word = closing.error.into();
-                app.audit.turned_away(word, Some(&caller), from, ROUTE);
+        };
+        let (read, stream) = match joined {
+            Ok(ended) => ended,
+            Err(error) => {
+                tracing::error!(%error, "defect: the task that reads a socket panicked; its client is disconnected");
+                return;
             }
-            app.system
-                .metrics()
-                .error(ErrorKind::Socket, Some(id), &closing.reason);
-            closing
-        }
-    };
-    tracing::debug!(code = closing.code, reason = %closing.reason, "closing the socket");
-    Box::pin(end(sink, stream, &closing)).await;
+        };
+        // In the order of the answers: those that were written, then those that were not.
+        deliveries.give_back();
+        drop(events);
+        let closing = match (written, read) {
+            (WriteEnd::Stopped, _) if let Some(refusal) = lost => {
+                let refused = Refused {
+                    refusal,
+                    caller: Some(caller),
+                };
+                app.audit.refused(&refused, from, ROUTE);
+                Closing::refused(&refused.refusal)
+            }
+            (WriteEnd::Lost, _) | (WriteEnd::Stopped, ReadEnd::Gone | ReadEnd::Stopped) => return,
+            (WriteEnd::SessionEnded(reason), _) => reason.into(),
+            (WriteEnd::Unconfirmed, _) => Closing::unconfirmed(),
+            (WriteEnd::Unreadable(error), _) => {
+                tracing::error!(%error, "a result cannot be read to its end");
+                let metrics = app.system.metrics();
+                metrics.error(ErrorKind::Storage, Some(id), &error.to_string());
+                Closing::unreadable()
+            }
+            (WriteEnd::Dropped, _) if is_there(app, id).await => Closing::too_slow(),
+            (WriteEnd::Dropped, _) => CloseReason::Failed.into(),
+            (WriteEnd::Stopped, ReadEnd::Refused(closing)) => {
+                if closing.error == ErrorCode::TooManyRequests {
+                    let word = closing.error.into();
+                    app.audit.turned_away(word, Some(&caller), from, ROUTE);
+                }
+                app.system
+                    .metrics()
+                    .error(ErrorKind::Socket, Some(id), &closing.reason);
+                closing
+            }
+        };
+        tracing::debug!(code = closing.code, reason = %closing.reason, "closing the socket");
+        Box::pin(end(sink, stream, &closing)).await;
+    }
 }
 
 /// Whether a session goes on.

@@ -69,6 +69,12 @@ pub async fn write(
             delivery.confirm();
             return WriteEnd::SessionEnded(reason);
         }
+        if delivery.awaits_receipt()
+            && let Some(ended) = Box::pin(no_room(deliveries, stop)).await
+        {
+            deliveries.leave(delivery);
+            return ended;
+        }
         let message = match outgoing::message(&delivery.event, form) {
             Ok(message) => message,
             Err(error) => {
@@ -92,20 +98,6 @@ pub async fn write(
             delivery.confirm();
             continue;
         };
-        if delivery.awaits_receipt() {
-            // A client that only receives slowly has time for it.
-            let deadline = pings.deadline(Instant::now());
-            let ended = tokio::select! {
-                biased;
-                () = stop.cancelled() => Some(WriteEnd::Stopped),
-                () = deliveries.room() => None,
-                () = sleep_until(deadline) => Some(WriteEnd::Unconfirmed),
-            };
-            if let Some(ended) = ended {
-                deliveries.leave(delivery);
-                return ended;
-            }
-        }
         // The answer to a request is held until the client has it, also if writing fails.
         let (written, ping) = match delivery.awaits_receipt() {
             true => (None, Some(deliveries.hold(delivery))),
@@ -132,6 +124,18 @@ pub async fn write(
         if let Some(delivery) = written {
             delivery.confirm();
         }
+    }
+}
+
+/// Waits until one more answer may be held. Returns why there is none more.
+async fn no_room(deliveries: &Deliveries, stop: &CancellationToken) -> Option<WriteEnd> {
+    // A client that only receives slowly has time for it.
+    let deadline = deliveries.pings().deadline(Instant::now());
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Some(WriteEnd::Stopped),
+        () = deliveries.room() => None,
+        () = sleep_until(deadline) => Some(WriteEnd::Unconfirmed),
     }
 }
 
