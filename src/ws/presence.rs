@@ -17,11 +17,12 @@ use tokio_util::sync::CancellationToken;
 use super::pings::Pings;
 use super::receive_memory::ReceiveMeter;
 
-/// How long a client has for its answer: several round trips of a slow network.
-pub const TIME_TO_ANSWER: Duration = Duration::from_secs(3);
+/// How long a client has for its answer: several round trips of a slow network, and more for a program that is
+/// busy with something else.
+pub const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
 
 /// Bytes that a client has within that time. Who still receives more is not asked.
-const SOON: u64 = 48 << 10;
+const SOON: u64 = 80 << 10;
 
 /// The connected sockets of all sessions. Clones share them.
 #[derive(Clone, Default)]
