@@ -36,8 +36,13 @@ test('the camera sends every n-th frame and requests updates', async () => {
   assert.ok(full.share > empty.share + 0.1, `${full.share} of the view is not background`);
   await page.getByRole('button', { name: 'Stop the camera' }).click();
   await page.locator('#preview').waitFor({ state: 'hidden' });
-  const sent = await page.locator('.thumbnail').count();
-  await stored(page, sent);
+  // The last frame may still be on its way to the thumbnails and to the server.
+  let sent = -1;
+  while (sent !== (await page.locator('.thumbnail').count())) {
+    sent = await page.locator('.thumbnail').count();
+    await stored(page, sent);
+    await page.waitForTimeout(500);
+  }
   const { body } = await server.json(`/ws/session/${sessionOf(page)}`);
   assert.equal(body.image_count, sent);
   assert.deepEqual((await page.locator('.thumbnail .name').allInnerTexts()).slice(0, 2), [

@@ -82,7 +82,9 @@ test('the other formats can be saved', async () => {
     ['NPZ', 'npz', /, [\d.]+ [KM]iB$/],
     ['PLY', 'ply', /, about [\d.]+ [KM]iB$/],
     ['COLMAP', 'colmap.zip', /images and points$/],
-    ['nerfstudio', 'nerfstudio.zip', /with the images$/],
+    ['nerfstudio', 'nerfstudio.zip', /images and depth$/],
+    ['LAZ', 'laz', /surveying and maps$/],
+    ['CSV', 'csv', /tables and scripts$/],
   ]) {
     await page.locator('#save > summary').click();
     const button = page.getByRole('button', { name });
