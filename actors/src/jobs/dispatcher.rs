@@ -47,7 +47,7 @@ pub(crate) type Holding = Pin<Box<dyn Future<Output = Result<Held, HoldFailed>> 
 /// Why there is no memory for a point cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum HoldFailed {
-    #[error(transparent)]
+    #[error("out of memory: {0}")]
     TooLarge(#[from] CloudTooLarge),
     #[error("a point cloud waited {0} s for memory that others hold; try again later")]
     TimedOut(u64),

@@ -21,8 +21,8 @@ pub(crate) enum GenerationError {
     /// There is too little memory, so the model was not run.
     #[error("out of memory: {0}")]
     Memory(MemoryAdvice),
-    /// There is too little memory for the point cloud of a map.
-    #[error("out of memory: {0}")]
+    /// There is too little memory for a point cloud that is made without a job.
+    #[error(transparent)]
     NoMemory(#[from] HoldFailed),
     #[error("the model's output cannot be read: {0}")]
     ReadPrediction(#[source] std::io::Error),
@@ -50,7 +50,8 @@ impl GenerationError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Job(failure) => code_of_job(failure),
-            Self::Memory(_) | Self::NoMemory(_) => ErrorCode::OutOfMemory,
+            Self::Memory(_) | Self::NoMemory(HoldFailed::TooLarge(_)) => ErrorCode::OutOfMemory,
+            Self::NoMemory(HoldFailed::TimedOut(_)) => ErrorCode::Timeout,
             Self::Store(_) | Self::Npz(_) => ErrorCode::of_files(self),
             Self::ReadPrediction(_) | Self::Prediction(_) | Self::Points(_) | Self::Frame(_) => {
                 ErrorCode::StorageFailed
@@ -88,5 +89,29 @@ fn code_of_job(failure: &JobFailure) -> ErrorCode {
 impl From<WorkFailed> for GenerationError {
     fn from(failed: WorkFailed) -> Self {
         Self::Internal(failed.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::CloudTooLarge;
+
+    #[test]
+    fn a_wait_for_memory_is_not_a_lack_of_it() {
+        let waited = GenerationError::from(HoldFailed::TimedOut(3));
+        assert_eq!(waited.code(), ErrorCode::Timeout);
+        assert!(!waited.to_string().contains("out of memory"), "{waited}");
+        let too_large = GenerationError::from(HoldFailed::TooLarge(CloudTooLarge {
+            points: 10,
+            needed: 100,
+            limit: 50,
+            fitting: 5,
+        }));
+        assert_eq!(too_large.code(), ErrorCode::OutOfMemory);
+        assert!(
+            too_large.to_string().starts_with("out of memory: "),
+            "{too_large}"
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use pointstream_reconstruction::cloud::MAP_POINT_NEED;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
@@ -12,7 +13,7 @@ use tokio::sync::oneshot;
 use super::{FakeModel, settings};
 use crate::blobs::{Blobs, DataDir, DiskLimits};
 use crate::jobs::contract::{self, Subject};
-use crate::jobs::{JobFailure, JobKind};
+use crate::jobs::{Dispatcher as _, HoldFailed, JobFailure, JobKind};
 use crate::journal::Durability;
 use crate::metrics::Metrics;
 use crate::pool::LocalDispatcher;
@@ -324,4 +325,18 @@ async fn a_job_that_takes_too_long_ends_and_the_next_one_runs() {
     drop(held.hold);
     let next = subject.submit(session, JobKind::Reconstruct, &[1]);
     contract::end(next).await.expect("reconstructed");
+}
+
+#[tokio::test]
+async fn a_point_cloud_waits_for_memory_as_long_as_a_job_may_take() {
+    let local = Local::with(FakeModel::new(), |settings| {
+        settings.job_memory_bytes = 3 * MAP_POINT_NEED;
+        settings.job_timeout = Duration::from_secs(1);
+    });
+    let dispatcher = local.await.dispatcher;
+    let first = dispatcher.hold(2).await.expect("free");
+    let second = dispatcher.hold(2).await;
+    assert_eq!(second.err(), Some(HoldFailed::TimedOut(1)));
+    drop(first);
+    dispatcher.hold(2).await.expect("free again");
 }
