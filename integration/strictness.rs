@@ -2,6 +2,7 @@
 //! way of the original server.
 
 use crate::support::pictures::photo;
+use crate::support::raw;
 use crate::support::rest::{FORM, form, request_with};
 use crate::support::server::Server;
 use serde_json::json;
@@ -105,6 +106,16 @@ async fn bodies_that_nobody_reads_are_refused() {
         (422, &json!("invalid_parameter"))
     );
     assert!(reply.detail().contains("webhook"), "{}", reply.detail());
+    let misspelt = r#"{"webhooks": {"url": "https://example.org/hook"}}"#;
+    for query in ["", "strict=false"] {
+        let reply = send(query, misspelt).await;
+        assert_eq!(
+            (reply.status, &reply.json()["code"]),
+            (422, &json!("unexpected_body")),
+            "{query}"
+        );
+        assert!(reply.detail().contains("\"webhook\""), "{}", reply.detail());
+    }
     // Libraries that always send a body send one of these.
     for body in ["", "{}", "null", " \n"] {
         assert_eq!(send("max_images=3", body).await.status, 200, "{body:?}");
@@ -114,6 +125,27 @@ async fn bodies_that_nobody_reads_are_refused() {
     let parts = form(&[("images", Some("0.png"), &photo(0))]);
     let reply = request_with("POST", &url, &[("Content-Type", FORM)], parts).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_no_empty_one() {
+    let server = Server::start(&[]).await;
+    let show = format!("/ws/session/{}", server.session("").await);
+    let host = raw::address(&server).to_string();
+    let headers = [
+        ("Host", host.as_str()),
+        ("Transfer-Encoding", "chunked"),
+        ("Connection", "close"),
+    ];
+    for target in ["POST /ws/session/create", &format!("DELETE {show}")] {
+        let line = format!("{target} HTTP/1.1");
+        let mut heard = raw::ask_with(&server, &line, &headers, "no size\r\n").await;
+        let body = heard.body().await;
+        assert_eq!(heard.status, 400, "{target}: {body}");
+        assert!(body.contains("\"invalid_form\""), "{target}: {body}");
+    }
+    let sessions = server.get("/ws/sessions").await.json();
+    assert_eq!(sessions["stats"]["total_sessions"], 1, "{sessions}");
 }
 
 #[tokio::test]

@@ -46,11 +46,17 @@ impl Heard {
 
 /// Sends a request line and headers on a connection of its own; returns what came back.
 pub async fn ask(server: &Server, line: &str, headers: &[(&str, &str)]) -> Heard {
+    ask_with(server, line, headers, "").await
+}
+
+/// The same with a body, as it is written on the wire.
+pub async fn ask_with(server: &Server, line: &str, headers: &[(&str, &str)], body: &str) -> Heard {
     let mut text = format!("{line}\r\n");
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
     text.push_str("\r\n");
+    text.push_str(body);
     let mut connection = TcpStream::connect(address(server)).await.expect("accepted");
     connection.write_all(text.as_bytes()).await.expect("sent");
     let mut head = Vec::new();

@@ -260,6 +260,7 @@ impl FromStr for WorkerIndex {
     params(("index" = usize, Path, description = "The worker's number, from 0")),
     responses(
         (status = 200, description = "The worker restarts", body = Done),
+        (status = 400, description = "The body breaks off", body = ErrorBody),
         (status = 404, description = "The worker does not exist", body = ErrorBody),
         (status = 408, description = "The body was not received in time", body = ErrorBody),
         (status = 409, description = "The worker is starting already", body = ErrorBody),

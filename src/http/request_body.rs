@@ -36,8 +36,8 @@ pub struct NewSession {
 /// webhook is always refused: the client would wait for messages in vain.
 ///
 /// # Errors
-/// 422 that says where parameters belong, or what is wrong with the webhook, and 408 if the body does not
-/// come in time.
+/// 422 that says where parameters belong, or what is wrong with the webhook; 400 if the body breaks off, and
+/// 408 if it does not come in time.
 pub async fn webhook_of(
     body: Body,
     query: &Query,
@@ -70,7 +70,7 @@ pub async fn webhook_of(
 /// Refuses parameters and a body of a request that has none, unless the client sends `strict=false`.
 ///
 /// # Errors
-/// 422 that says what there is too much of, and 408 if the body does not come in time.
+/// 422 that says what there is too much of; 400 if the body breaks off, and 408 if it does not come in time.
 pub async fn nothing<P>(request: &Request<P>, body: Body) -> Result<(), ApiError> {
     request.query.only([])?;
     if !request.query.is_strict()? {

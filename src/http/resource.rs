@@ -137,8 +137,8 @@ impl<P: Send + 'static> Resource<P> {
                                 return ApiError::from(&refused.refusal).into_response();
                             }
                         };
-                        let (audit, from) = (app.asked_audit(), arrival.client);
-                        let who = caller.clone();
+                        let from = arrival.client;
+                        let audit = app.asked_audit().map(|audit| (audit, caller.clone()));
                         let answer = handler(Request {
                             app,
                             target,
@@ -151,7 +151,7 @@ impl<P: Send + 'static> Resource<P> {
                         })
                         .await;
                         // Who tries identifiers of others leaves a trace.
-                        if let Some(audit) = audit
+                        if let Some((audit, who)) = audit
                             && answer.extensions().get() == Some(&ErrorCode::SessionNotFound)
                         {
                             let route = template_of(path.as_str());

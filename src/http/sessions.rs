@@ -23,6 +23,7 @@ use crate::webhooks::MadeWebhook;
     request_body = Option<NewSession>,
     responses(
         (status = 200, description = "The session", body = Created),
+        (status = 400, description = "The body breaks off", body = ErrorBody),
         (status = 408, description = "The body was not received in time", body = ErrorBody),
         (status = 422, description = "A parameter is invalid", body = ErrorBody),
         (status = 429, description = "The address or the owner of the token has as many sessions as it may have, or creates them too quickly", body = ErrorBody),
@@ -65,6 +66,7 @@ async fn try_create(request: &Request, body: Body) -> Result<Json, ApiError> {
     request_body = Option<NewSession>,
     responses(
         (status = 200, description = "The new session", body = Created),
+        (status = 400, description = "The body breaks off", body = ErrorBody),
         (status = 404, description = "The session does not exist", body = ErrorBody),
         (status = 408, description = "The body was not received in time", body = ErrorBody),
         (status = 422, description = "A parameter is invalid", body = ErrorBody),
@@ -154,6 +156,7 @@ pub async fn show(request: Request<(String, Body)>) -> Result<Json, ApiError> {
     params(("session_id" = uuid::Uuid, Path, description = "The session")),
     responses(
         (status = 200, description = "The session has ended", body = Done),
+        (status = 400, description = "The body breaks off", body = ErrorBody),
         (status = 404, description = "The session does not exist", body = ErrorBody),
         (status = 408, description = "The body was not received in time", body = ErrorBody),
         (status = 422, description = "A parameter or a body that there is none of", body = ErrorBody),
@@ -191,6 +194,7 @@ pub async fn delete(request: Request<(String, Body)>) -> Result<Json, ApiError> 
     params(("session_id" = uuid::Uuid, Path, description = "The session")),
     responses(
         (status = 200, description = "The requests have ended", body = Done),
+        (status = 400, description = "The body breaks off", body = ErrorBody),
         (status = 404, description = "The session does not exist, or has no requests", body = ErrorBody),
         (status = 408, description = "The body was not received in time", body = ErrorBody),
         (status = 422, description = "A parameter or a body that there is none of", body = ErrorBody),
@@ -225,6 +229,7 @@ pub async fn cancel(request: Request<(String, Body)>) -> Result<Json, ApiError> 
     params(("session_id" = uuid::Uuid, Path, description = "The session")),
     responses(
         (status = 200, description = "The session is active", body = Done),
+        (status = 400, description = "The body breaks off", body = ErrorBody),
         (status = 404, description = "The session does not exist", body = ErrorBody),
         (status = 408, description = "The body was not received in time", body = ErrorBody),
         (status = 409, description = "The session is not completed", body = ErrorBody),

@@ -171,6 +171,7 @@ impl FromStr for DeliveryNumber {
     params(("number" = u64, Path, description = "The number of the message")),
     responses(
         (status = 200, description = "The message is tried again", body = Done),
+        (status = 400, description = "The body breaks off", body = ErrorBody),
         (status = 404, description = "The message does not exist", body = ErrorBody),
         (status = 408, description = "The body was not received in time", body = ErrorBody),
         (status = 422, description = "A parameter or a body that there is none of", body = ErrorBody),
