@@ -227,3 +227,27 @@ async fn a_local_certificate_serves_the_example_client() {
     assert!(output.status.success(), "{complaints}");
     assert!(folder.path().join("scene.glb").exists());
 }
+
+/// Whether the health check of the image finds a server on a port.
+async fn is_healthy(port: u16) -> bool {
+    let mut check = Command::new(repository().join("deploy/healthy.sh"));
+    check.arg(port.to_string()).stderr(Stdio::null());
+    within("the check", check.status())
+        .await
+        .expect("it runs")
+        .success()
+}
+
+#[tokio::test]
+async fn the_check_of_the_image_finds_servers_with_and_without_a_certificate() {
+    let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = free.local_addr().expect("an address").port();
+    drop(free);
+    assert!(!is_healthy(port).await, "nobody listens");
+    let encrypted = Certificate::new().server(&[]).await;
+    for server in [encrypted, Server::start(&[]).await] {
+        let (_, port) = server.base().rsplit_once(':').expect("a port");
+        let port = port.parse().expect("a number");
+        assert!(is_healthy(port).await, "{}", server.base());
+    }
+}

@@ -42,18 +42,17 @@ pub enum Exposed {
 pub struct Shown(&'static str);
 
 /// Checks the options of reverse proxies: whether people reach the server under a name of their own, and
-/// whether proxies are trusted.
+/// whether proxies are trusted. A server is guarded if callers are asked who they are, or the operator says
+/// that something else protects it (`--insecure`).
 ///
 /// # Errors
-/// [`Shown`] if nobody is asked who they are.
+/// [`Shown`] if it is not.
 pub fn check_proxies(
     (is_public, has_proxies): (bool, bool),
-    protection: Protection,
+    is_guarded: bool,
 ) -> Result<(), Shown> {
-    if protection.asks || protection.elsewhere {
-        return Ok(());
-    }
     match (is_public, has_proxies) {
+        _ if is_guarded => Ok(()),
         (true, _) => Err(Shown("--public-url")),
         (false, true) => Err(Shown("--trusted-proxies")),
         (false, false) => Ok(()),
@@ -121,16 +120,10 @@ mod tests {
 
     #[test]
     fn a_reverse_proxy_lets_others_in() {
-        let protection = |asks, elsewhere| Protection {
-            asks,
-            encrypts: false,
-            elsewhere,
-        };
         for proxies in [(true, false), (false, true), (true, true)] {
-            assert!(check_proxies(proxies, protection(false, false)).is_err());
-            assert!(check_proxies(proxies, protection(true, false)).is_ok());
-            assert!(check_proxies(proxies, protection(false, true)).is_ok());
+            assert!(check_proxies(proxies, false).is_err());
+            assert!(check_proxies(proxies, true).is_ok());
         }
-        assert!(check_proxies((false, false), protection(false, false)).is_ok());
+        assert!(check_proxies((false, false), false).is_ok());
     }
 }

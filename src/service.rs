@@ -127,11 +127,12 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
             elsewhere: options.auth.insecure,
         };
         exposure::check(server.address(), protection)?;
-        let is_public = options.public_url.as_ref();
-        let is_public = is_public.is_some_and(|url| !url.authority.is_of_this_machine());
-        let has_proxies = !options.trusted_proxies.are_none();
-        exposure::check_proxies((is_public, has_proxies), protection)?;
     }
+    let is_public = options.public_url.as_ref();
+    let is_public = is_public.is_some_and(|url| !url.authority.is_of_this_machine());
+    let has_proxies = !options.trusted_proxies.are_none();
+    let is_guarded = auth.asks() || options.auth.insecure;
+    exposure::check_proxies((is_public, has_proxies), is_guarded)?;
     let (address, scheme) = (server.address(), server.scheme());
     let (devices, model, data_dir) = {
         let mut prepared = pin!(prepare(options.clone(), address, stop.clone()));

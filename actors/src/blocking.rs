@@ -5,8 +5,8 @@ use tokio::task::JoinError;
 
 use crate::turns::{Owner, Share, Shares};
 
-/// A bound on how much blocking work runs at the same time. Clients, and the sessions of each, take turns at the slots, so that
-/// one with much work does not hold up the others. Clones share the slots.
+/// A bound on how much blocking work runs at the same time. Clients, and the sessions of each, take turns at
+/// the slots, so that one with much work does not hold up the others. Clones share the slots.
 #[derive(Debug, Clone)]
 pub(crate) struct BlockingPool {
     slots: Shares,

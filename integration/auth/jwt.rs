@@ -161,6 +161,18 @@ async fn new_keys_are_fetched_once_a_minute_at_most() {
 }
 
 #[tokio::test]
+async fn a_key_may_take_the_place_of_another_one_of_its_name() {
+    let (old, new) = (Key::elliptic("one"), Key::elliptic("one"));
+    let issuer = Issuer::start(&[&old]).await;
+    let server = server(&issuer.url, &[]).await;
+    assert_eq!(status(&server, &old.sign(&claims("a", "use"))).await, 200);
+    issuer.publish(&[&new]);
+    assert_eq!(status(&server, &new.sign(&claims("a", "use"))).await, 200);
+    assert_eq!(issuer.requests(), 2);
+    assert_eq!(status(&server, &old.sign(&claims("a", "use"))).await, 401);
+}
+
+#[tokio::test]
 async fn sockets_end_with_their_token() {
     let key = Key::elliptic("one");
     let issuer = Issuer::start(&[&key]).await;

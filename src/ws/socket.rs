@@ -67,9 +67,10 @@ pub async fn serve(
             return Box::pin(refuse(socket, &Closing::refused(&refused.refusal))).await;
         }
     };
-    let who = caller.clone();
+    let audit = app.asked_audit().map(|audit| (audit, caller.clone()));
     match Box::pin(attach(app, id, query, (caller, prefix))).await {
         Ok(attached) => {
+            drop(audit);
             let target = Target::Session(attached.form.session_id);
             app.audit
                 .done(Action::SessionOpened, &attached.caller, from, target);
@@ -79,7 +80,7 @@ pub async fn serve(
         Err(closing) => {
             tracing::debug!(code = closing.code, reason = %closing.reason, "client refused");
             let noted = [ErrorCode::SessionNotFound, ErrorCode::TooManyConnections];
-            if let Some(audit) = app.asked_audit()
+            if let Some((audit, who)) = audit
                 && noted.contains(&closing.error)
             {
                 audit.turned_away(closing.error.into(), Some(&who), from, ROUTE);

@@ -150,11 +150,8 @@ impl DiskAccount {
     /// # Errors
     /// If the session, or all of them, would use more than they may, or the disk is nearly full.
     pub fn replace(&self, session: SessionId, old: u64, new: u64) -> io::Result<()> {
-        if new > old {
-            let free = self.measure()?;
-            if free < self.limits.reserve {
-                return Err(self.refused(NoSpace::Disk));
-            }
+        if new > old && self.measure()? < self.limits.reserve {
+            return Err(self.refused(NoSpace::Disk));
         }
         let mut used = self.lock();
         let all = used.all();
