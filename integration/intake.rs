@@ -123,6 +123,73 @@ async fn more_uploads_than_fit_all_get_through() {
     }
 }
 
+/// Sends messages on many sockets at once, and again on each. Returns how much more memory the process
+/// takes at most, and afterwards while the sockets stay open, in bytes.
+async fn memory_of(messages: &[Message], sockets: usize) -> (u64, u64) {
+    let buffer = format!("--upload-buffer-mb={}", UPLOADS >> 20);
+    let server = Server::start(&[&buffer, "--max-message-bytes=29000000"]).await;
+    // Warm up all allocations before measuring.
+    let mut other = server.client("").await;
+    other.upload("0.png", &photo(0)).await;
+    let before = server.resident_bytes();
+    let mut senders = JoinSet::new();
+    for _ in 0..sockets {
+        let mut client = server.client("").await;
+        let messages = messages.to_vec();
+        senders.spawn(async move {
+            for _ in 0..2 {
+                for message in &messages {
+                    client.send_raw(message.clone()).await;
+                }
+                client.expect("error").await;
+            }
+            client
+        });
+    }
+    let clients = senders.join_all().await;
+    let most = server.peak_resident_bytes() - before;
+    // Freed memory goes back to the system now and then.
+    let mut after = u64::MAX;
+    for _ in 0..300 {
+        after = server.resident_bytes().saturating_sub(before).min(after);
+        if after < 8 << 20 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    drop(clients);
+    (most, after)
+}
+
+/// The memory for uploads in the next test, in bytes.
+const UPLOADS: u64 = 64 << 20;
+
+#[tokio::test]
+async fn large_messages_take_what_they_claim_and_leave_nothing() {
+    // No image, in the longest form: lines of base64 whose ends are escapes.
+    let line = "A".repeat(76) + "\\r\\n";
+    let text = format!(r#"{{"type": "image", "data": "{}"}}"#, line.repeat(350_000));
+    let bytes = text.len() as u64;
+    assert_eq!(bytes >> 20, 26);
+    let halves = text.as_bytes().split_at(text.len() / 2);
+    let half = |bytes: &[u8], kind, last| {
+        Message::Frame(Frame::message(bytes.to_vec(), OpCode::Data(kind), last))
+    };
+    for messages in [
+        vec![Message::text(&text)],
+        vec![Message::binary(text.clone().into_bytes())],
+        vec![
+            half(halves.0, Data::Text, false),
+            half(halves.1, Data::Continue, true),
+        ],
+    ] {
+        let (most, after) = memory_of(&messages, 6).await;
+        assert!(most < UPLOADS * 3 / 2, "{most} bytes more for uploads");
+        // The sockets together hold less than half of one message.
+        assert!(after < bytes / 2, "{after} bytes stay");
+    }
+}
+
 #[tokio::test]
 async fn a_message_without_end_holds_nothing_of_others() {
     let server = Server::start(&["--upload-buffer-mb=8", "--max-message-bytes=6000000"]).await;

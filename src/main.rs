@@ -22,6 +22,7 @@ mod one_shot;
 mod open_files;
 mod options;
 mod origins;
+mod payload;
 mod places;
 mod rates;
 mod reconstruct;

@@ -67,8 +67,8 @@ impl Requests {
         self.send_holding(message, None).await
     }
 
-    /// The same for a message whose memory is already counted, if there is a lease. The part of it
-    /// that an image needs is kept until the image is stored.
+    /// The same for a message whose memory is already counted, if there is a lease. That of an image
+    /// is kept until the image is stored.
     ///
     /// # Errors
     /// [`SessionNotFound`] if the session has ended.
@@ -83,7 +83,9 @@ impl Requests {
             _ => 0,
         };
         if let Some(lease) = &mut lease {
-            lease.settle(size);
+            // An image may hold more than its bytes: all of the message that it came in.
+            let held = if size > 0 { lease.bytes() } else { 0 };
+            lease.settle(held);
         }
         let permit = shared
             .unanswered

@@ -17,6 +17,7 @@ use thiserror::Error;
 use warp::http::HeaderValue;
 
 use crate::api::{memory_wait, receive_time};
+use crate::payload::Payload;
 use crate::rates::{Pace, TooFast};
 
 /// A body that is being received.
@@ -195,12 +196,12 @@ impl Image<'_> {
         max_bytes: usize,
         memory: &UploadMemory,
     ) -> Result<(Bytes, UploadLease), MultipartError> {
-        let mut bytes = Vec::new();
+        let mut bytes = Payload::default();
         let mut waited = Duration::ZERO;
         let mut lease = memory.lease();
         let most = self.largest.map(|largest| largest.min(max_bytes));
-        while let Some(chunk) = self.chunk(bytes.len(), &mut waited).await? {
-            let size = bytes.len() + chunk.len();
+        while let Some(chunk) = self.chunk(bytes.as_ref().len(), &mut waited).await? {
+            let size = bytes.as_ref().len() + chunk.len();
             if size > max_bytes {
                 return Err(MultipartError::TooLarge {
                     name: self.shown(),
@@ -208,21 +209,14 @@ impl Image<'_> {
                 });
             }
             grow(&mut lease, size, most, max_bytes, (memory, self.timeout)).await?;
-            append(&mut bytes, &chunk, lease.bytes());
+            bytes.reserve(chunk.len(), most.unwrap_or(max_bytes));
+            bytes.push(&chunk);
         }
-        if bytes.is_empty() {
+        if bytes.as_ref().is_empty() {
             return Err(MultipartError::Empty(self.shown()));
         }
         Ok((bytes.into(), lease))
     }
-}
-
-/// Appends a chunk; the capacity grows to `leased` bytes at most. A vector that grows by itself may
-/// take twice its length.
-fn append(bytes: &mut Vec<u8>, chunk: &[u8], leased: usize) {
-    let most = leased.max(bytes.len() + chunk.len());
-    bytes.reserve_exact(most - bytes.len());
-    bytes.extend_from_slice(chunk);
 }
 
 /// Takes memory until the lease covers `size` bytes. Fails if no upload gets any for too long.

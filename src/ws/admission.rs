@@ -74,8 +74,12 @@ async fn first_token(socket: &mut Socket) -> Result<Secret, Refusal> {
         let message = socket.next().await.ok_or(Refusal::NoToken)?;
         match message.map_err(|error| unreadable(&error))? {
             Message::Text(text) => {
-                socket.get_ref().meter().finish();
-                return token(&text).ok_or(Refusal::NotAuth);
+                let payload = socket.get_ref().meter().finish().payload;
+                let text = match &payload {
+                    Some(payload) => str::from_utf8(payload.as_ref()).unwrap_or_default(),
+                    None => &text,
+                };
+                return token(text).ok_or(Refusal::NotAuth);
             }
             // The library answers these.
             Message::Ping(_) | Message::Pong(_) => {}

@@ -29,10 +29,6 @@ pub enum Field<T> {
 }
 
 impl<T> Field<T> {
-    pub fn is_missing(&self) -> bool {
-        matches!(self, Self::Missing)
-    }
-
     /// The value, if there is one of the right type.
     pub fn value(&self) -> Option<&T> {
         match self {

@@ -113,7 +113,8 @@ pub async fn accept(request: Request<SocketRequest>) -> Result<Response, ApiErro
         match on_upgrade.await {
             Ok(upgraded) => {
                 let timeout = app_of_task.options.receive_timeout;
-                let io = MeteredStream::new(TokioIo::new(upgraded), timeout);
+                let limit = app_of_task.options.message_limit();
+                let io = MeteredStream::new(TokioIo::new(upgraded), limit, timeout);
                 // Apart, so that an open socket does not hold its memory.
                 let socket =
                     Box::pin(Socket::from_raw_socket(io, Role::Server, Some(config))).await;

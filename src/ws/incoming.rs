@@ -1,6 +1,8 @@
 //! Messages from clients: their JSON format, and their conversion to requests of a session.
 
 use std::borrow::Cow;
+use std::ops::Range;
+use std::str::Utf8Error;
 
 use bytes::Bytes;
 use pointstream_actors::{
@@ -10,6 +12,7 @@ use pointstream_actors::{
 use pointstream_reconstruction::model::{KnownCamera, KnownCameraError};
 use pointstream_reconstruction::word_list;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use strum::VariantArray;
 use thiserror::Error;
 use utoipa::ToSchema;
@@ -17,6 +20,7 @@ use utoipa::ToSchema;
 use super::binary::{self, BadBinary};
 use super::field::{Field, Matrix, Nothing, WrongType};
 use super::image_data::{self, ImageDataError};
+use crate::payload::Payload;
 
 /// Longest header of a binary message in bytes. The longest name fits, however it is escaped.
 const MAX_HEADER: usize = 128 << 10;
@@ -29,7 +33,7 @@ pub struct ImageMessage<'a> {
     /// An image file (JPEG, PNG, WebP or HEIC) as base64, or a data URL of one.
     #[serde(borrow, default)]
     #[schema(value_type = String, required)]
-    data: Field<Cow<'a, str>>,
+    data: Option<&'a RawValue>,
     /// The client's name of the image; only a label.
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, max_length = 1024)]
@@ -123,6 +127,8 @@ fn list_of_kinds() -> String {
 enum BadMessage {
     #[error("message is not valid JSON: {0}")]
     NotJson(String),
+    #[error("message is not valid UTF-8: {0}")]
+    NotUtf8(#[from] Utf8Error),
     #[error("message must be a JSON object, but it is {0}")]
     NotAnObject(&'static str),
     #[error(transparent)]
@@ -131,6 +137,11 @@ enum BadMessage {
     ImageData(#[from] ImageDataError),
     #[error("message has no \"type\"; known types are {}", list_of_kinds())]
     NoType,
+    #[error(
+        "a string of {0} bytes has escapes; only \"data\" may be that long, all else has at most {MAX_HEADER} \
+         bytes"
+    )]
+    LongString(usize),
     #[error("unknown type {0:?}; known types are {known}", known = list_of_kinds())]
     UnknownType(String),
     #[error("image message has no \"data\"; it holds the image file as base64")]
@@ -173,12 +184,18 @@ impl From<serde_json::Error> for BadMessage {
 /// Reads a text message. Text outside the protocol gives an invalid message: the
 /// session answers it with an error, in the order of the messages.
 ///
-/// Takes time in proportion to the length of the text.
-pub fn parse(text: &str) -> ClientMessage {
-    match Labels::read(text) {
-        Ok(labels) => labels.or_invalid(|kind| read(kind, text)),
+/// Takes time in proportion to the length of the text, and hardly more memory than the text has: an image
+/// is decoded in its place.
+///
+/// # Errors
+/// If the text is not valid UTF-8, which the protocol of WebSockets refuses.
+pub fn parse(payload: Payload) -> Result<ClientMessage, Utf8Error> {
+    let text = str::from_utf8(payload.as_ref())?;
+    let labels = check_strings(text).and_then(|()| Labels::read(text));
+    Ok(match labels {
+        Ok(labels) => labels.or_invalid(|kind| read(kind, payload)),
         Err(error) => invalid(error.to_string()),
-    }
+    })
 }
 
 /// Reads a binary message: a header, which is short, and an image's bytes, which are not copied.
@@ -207,83 +224,162 @@ pub fn invalid(reason: String) -> ClientMessage {
 
 /// The fields that identify a message. They are read first, so that the answer to an invalid
 /// message can repeat them.
-#[derive(Deserialize)]
-struct Labels<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Field<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    id: Field<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    filename: Field<Cow<'a, str>>,
+struct Labels {
+    kind: Result<Option<Kind>, WrongType>,
+    id: Option<MessageId>,
+    filename: Option<String>,
 }
 
-impl<'a> Labels<'a> {
-    fn read(text: &'a str) -> Result<Self, BadMessage> {
-        if text.trim_start().starts_with('{') {
-            return Ok(serde_json::from_str(text)?);
+/// The type of a message.
+enum Kind {
+    Known(ClientMessageKind),
+    /// The beginning of what is none.
+    Unknown(String),
+}
+
+impl Labels {
+    fn read(text: &str) -> Result<Self, BadMessage> {
+        #[derive(Deserialize)]
+        struct Fields<'a> {
+            #[serde(borrow, default, rename = "type")]
+            kind: Field<Cow<'a, str>>,
+            #[serde(borrow, default)]
+            id: Field<Cow<'a, str>>,
+            #[serde(borrow, default)]
+            filename: Field<Cow<'a, str>>,
         }
-        let other: Field<Nothing> = serde_json::from_str(text)?;
-        Err(BadMessage::NotAnObject(match other {
-            Field::Wrong(kind) => kind,
-            Field::Missing | Field::Value(Nothing) => "null",
-        }))
+
+        if !text.trim_start().starts_with('{') {
+            let other: Field<Nothing> = serde_json::from_str(text)?;
+            return Err(BadMessage::NotAnObject(match other {
+                Field::Wrong(kind) => kind,
+                Field::Missing | Field::Value(Nothing) => "null",
+            }));
+        }
+        let fields: Fields<'_> = serde_json::from_str(text)?;
+        let filename = fields.filename.value();
+        let filename = filename.filter(|name| check_name(name).is_ok());
+        Ok(Self {
+            id: fields.id.value().and_then(|id| MessageId::new(id).ok()),
+            filename: filename.map(|name| name.clone().into_owned()),
+            kind: fields
+                .kind
+                .get("type")
+                .map(|word| word.as_deref().map(Kind::of)),
+        })
     }
 
     /// The message of this type, or an invalid one with the labels that are valid.
     fn or_invalid(
         self,
-        read: impl FnOnce(Field<Cow<'a, str>>) -> Result<ClientMessage, BadMessage>,
+        read: impl FnOnce(Result<Option<Kind>, WrongType>) -> Result<ClientMessage, BadMessage>,
     ) -> ClientMessage {
-        let image: &str = ClientMessageKind::Image.into();
-        let named = self.kind.value().is_some_and(|kind| kind == image);
-        let filename = self.filename.value().filter(|_| named);
-        let filename = filename.filter(|name| check_name(name).is_ok());
-        let id = self.id.value().and_then(|id| MessageId::new(id).ok());
+        let is_image = matches!(self.kind, Ok(Some(Kind::Known(ClientMessageKind::Image))));
         read(self.kind).unwrap_or_else(|error| ClientMessage::Invalid {
             reason: error.to_string(),
-            id,
-            filename: filename.map(|name| name.clone().into_owned()),
+            id: self.id,
+            filename: self.filename.filter(|_| is_image),
         })
     }
 }
 
-fn read(kind: Field<Cow<'_, str>>, text: &str) -> Result<ClientMessage, BadMessage> {
-    let word = kind.get("type")?.ok_or(BadMessage::NoType)?;
-    let kind = known_kinds().find(|kind| word == <&str>::from(kind));
-    match kind {
-        Some(ClientMessageKind::Image) => {
-            let mut message: ImageMessage<'_> = serde_json::from_str(text)?;
-            let data = std::mem::take(&mut message.data).get("data")?;
-            let data = data.ok_or(BadMessage::NoData)?;
-            image(message, || Ok(image_data::decode(&data)?.into()))
+impl Kind {
+    fn of(word: &str) -> Self {
+        match known_kinds().find(|kind| word == <&str>::from(kind)) {
+            Some(kind) => Self::Known(kind),
+            None => Self::Unknown(word.chars().take(SHOWN).collect()),
         }
-        Some(ClientMessageKind::Generate) => {
+    }
+}
+
+/// Refuses long strings with escapes but that of `data`: to be read, they would have to be copied.
+///
+/// # Errors
+/// [`BadMessage::LongString`]
+fn check_strings(text: &str) -> Result<(), BadMessage> {
+    if text.len() <= MAX_HEADER {
+        return Ok(());
+    }
+    let bytes = text.as_bytes();
+    let mut quote = memchr::memchr(b'"', bytes);
+    while let Some(place) = quote {
+        let start = place + 1;
+        let (mut end, mut has_escapes) = (start, false);
+        loop {
+            let found = bytes
+                .get(end..)
+                .and_then(|rest| memchr::memchr2(b'"', b'\\', rest));
+            let Some(length) = found else {
+                // Not valid JSON.
+                return Ok(());
+            };
+            end += length;
+            if bytes[end] == b'"' {
+                break;
+            }
+            has_escapes = true;
+            // What a backslash is before belongs to it.
+            end += 2;
+        }
+        if has_escapes && end - start > MAX_HEADER && !is_value_of_data(&text[..place]) {
+            return Err(BadMessage::LongString(end - start));
+        }
+        let after = end + 1;
+        quote = memchr::memchr(b'"', &bytes[after..]).map(|length| after + length);
+    }
+    Ok(())
+}
+
+/// Whether what comes after this is the value of `data`.
+fn is_value_of_data(before: &str) -> bool {
+    let key = before.trim_end().strip_suffix(':');
+    key.is_some_and(|key| key.trim_end().ends_with("\"data\""))
+}
+
+fn read(
+    kind: Result<Option<Kind>, WrongType>,
+    payload: Payload,
+) -> Result<ClientMessage, BadMessage> {
+    let text = str::from_utf8(payload.as_ref())?;
+    let kind = match kind?.ok_or(BadMessage::NoType)? {
+        Kind::Known(kind) => kind,
+        Kind::Unknown(word) => return Err(BadMessage::UnknownType(word)),
+    };
+    match kind {
+        ClientMessageKind::Image => {
+            let message: ImageMessage<'_> = serde_json::from_str(text)?;
+            let data = range_of_data(message.data, text)?;
+            let image = image(message)?;
+            let bytes = image_data::decode(payload, data)?.into();
+            Ok(ClientMessage::Image(ImageUpload { bytes, ..image }))
+        }
+        ClientMessageKind::Generate => {
             let message: GenerateMessage<'_> = serde_json::from_str(text)?;
             Ok(ClientMessage::Generate {
                 incremental: message.incremental.get("incremental")?.unwrap_or(false),
                 id: id(message.id)?,
             })
         }
-        Some(ClientMessageKind::Finalize) => {
+        ClientMessageKind::Finalize => {
             let message: FinalizeMessage<'_> = serde_json::from_str(text)?;
             Ok(ClientMessage::Finalize {
                 id: id(message.id)?,
             })
         }
-        Some(ClientMessageKind::Cancel) => {
+        ClientMessageKind::Cancel => {
             let message: CancelMessage<'_> = serde_json::from_str(text)?;
             Ok(ClientMessage::Cancel {
                 id: id(message.id)?,
                 then: OnCancelled::default(),
             })
         }
-        Some(ClientMessageKind::Map) => {
+        ClientMessageKind::Map => {
             let message: MapMessage<'_> = serde_json::from_str(text)?;
             Ok(ClientMessage::Map {
                 id: id(message.id)?,
             })
         }
-        Some(ClientMessageKind::Received) => {
+        ClientMessageKind::Received => {
             let message: ReceivedMessage<'_> = serde_json::from_str(text)?;
             let number = message.number.get("number")?;
             Ok(ClientMessage::Received {
@@ -293,55 +389,65 @@ fn read(kind: Field<Cow<'_, str>>, text: &str) -> Result<ClientMessage, BadMessa
                 id: id(message.id)?,
             })
         }
-        Some(ClientMessageKind::Ping) => Ok(ClientMessage::Ping),
-        Some(ClientMessageKind::Invalid) | None => {
-            let shown = word.chars().take(SHOWN).collect();
-            Err(BadMessage::UnknownType(shown))
-        }
+        ClientMessageKind::Ping => Ok(ClientMessage::Ping),
+        // No word names it.
+        ClientMessageKind::Invalid => Err(BadMessage::NoType),
     }
 }
 
 fn read_binary(
-    kind: Field<Cow<'_, str>>,
+    kind: Result<Option<Kind>, WrongType>,
     header: &str,
     payload: Bytes,
 ) -> Result<ClientMessage, BadMessage> {
-    let kind = kind.get("type").map_err(in_header)?;
-    let word = kind.ok_or(BadMessage::NoBinaryType)?;
-    if word != <&str>::from(ClientMessageKind::Image) {
-        let shown = word.chars().take(SHOWN).collect();
-        return Err(BadMessage::NotBinary(shown));
+    match kind.map_err(in_header)?.ok_or(BadMessage::NoBinaryType)? {
+        Kind::Known(ClientMessageKind::Image) => {}
+        Kind::Known(other) => return Err(BadMessage::NotBinary(<&str>::from(other).to_owned())),
+        Kind::Unknown(word) => return Err(BadMessage::NotBinary(word)),
     }
     let message: ImageMessage<'_> = serde_json::from_str(header).map_err(in_header)?;
-    if !message.data.is_missing() {
+    if message.data.is_some() {
         return Err(BadMessage::DataInHeader);
     }
-    image(message, || match payload.is_empty() {
-        true => Err(BadMessage::NoPayload),
-        false => Ok(payload),
-    })
+    let image = image(message)?;
+    if payload.is_empty() {
+        return Err(BadMessage::NoPayload);
+    }
+    Ok(ClientMessage::Image(ImageUpload {
+        bytes: payload,
+        ..image
+    }))
+}
+
+/// Where the value of `data` is in the message, without its quotes.
+fn range_of_data(data: Option<&RawValue>, text: &str) -> Result<Range<usize>, BadMessage> {
+    let value = data.ok_or(BadMessage::NoData)?.get();
+    if !value.starts_with('"') {
+        let other: Field<Cow<'_, str>> = serde_json::from_str(value)?;
+        other.get("data")?;
+        return Err(BadMessage::NoData);
+    }
+    // It is a part of the text.
+    let start = value.as_ptr().addr().saturating_sub(text.as_ptr().addr());
+    Ok(start + 1..(start + value.len()).saturating_sub(1))
 }
 
 fn in_header(error: impl Into<BadMessage>) -> BadMessage {
     BadMessage::Header(Box::new(error.into()))
 }
 
-/// An image. Its bytes are asked for after all other fields were found valid: decoding them takes
-/// the most time.
-fn image(
-    message: ImageMessage<'_>,
-    bytes: impl FnOnce() -> Result<Bytes, BadMessage>,
-) -> Result<ClientMessage, BadMessage> {
+/// An image without its bytes: decoding them takes the most time, so that all else is checked before.
+fn image(message: ImageMessage<'_>) -> Result<ImageUpload, BadMessage> {
     let camera = camera(message.intrinsics, message.extrinsics)?;
     let name = message.filename.get("filename")?;
     name.as_deref().map(check_name).transpose()?;
     let id = id(message.id)?;
-    Ok(ClientMessage::Image(ImageUpload {
-        bytes: bytes()?,
+    Ok(ImageUpload {
+        bytes: Bytes::new(),
         name: name.map(Cow::into_owned),
         camera,
         id,
-    }))
+    })
 }
 
 /// The number of a result. Numbers of JSON are exact up to 2^53.

@@ -7,7 +7,7 @@ mod close;
 mod deliveries;
 mod field;
 mod fragments;
-mod frame_scan;
+mod frame_split;
 #[cfg(test)]
 mod fuzz;
 mod handshake;

@@ -1,15 +1,17 @@
 //! The reading half of a socket.
 
+use std::str::Utf8Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::SplitStream;
 use pointstream_actors::{ClientMessage, Requests};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
 
 use super::close::Closing;
@@ -17,8 +19,9 @@ use super::deliveries::Deliveries;
 use super::incoming;
 use super::notes::Notes;
 use super::presence::{Presence, TIME_TO_ANSWER};
-use super::receive_memory::{ReceiveError, ReceiveMeter, Socket};
+use super::receive_memory::{Complete, ReceiveError, ReceiveMeter, Socket};
 use crate::metrics::ServiceMetrics;
+use crate::payload::Payload;
 use crate::rates::Pace;
 
 /// Messages from this size in bytes on are parsed on a thread for blocking work.
@@ -92,20 +95,33 @@ impl Reader {
                 Ok(Some(Err(error))) => return self.failed(error),
             };
             let binary = message.is_binary();
+            let Complete { payload, lease } = match message {
+                Message::Text(_) | Message::Binary(_) => self.meter.finish(),
+                _ => Complete::default(),
+            };
             let pause = match &message {
                 Message::Close(_) => Duration::ZERO,
-                message => match self.pace.message(message.len()) {
-                    Ok(pause) => pause,
-                    Err(error) => {
-                        // Its memory is not held while the socket closes.
-                        drop(self.meter.finish());
-                        return ReadEnd::Refused(error.into());
+                message => {
+                    let length = payload
+                        .as_ref()
+                        .map_or(message.len(), |payload| payload.as_ref().len());
+                    match self.pace.message(length) {
+                        Ok(pause) => pause,
+                        Err(error) => return ReadEnd::Refused(error.into()),
                     }
-                },
+                }
             };
             let mut message = match message {
-                Message::Text(text) => parse(text).await,
-                Message::Binary(bytes) => incoming::parse_binary(&bytes),
+                Message::Text(text) => {
+                    let payload = payload.unwrap_or_else(|| Vec::from(Bytes::from(text)).into());
+                    match parse(payload).await {
+                        Ok(message) => message,
+                        Err(_) => return ReadEnd::Refused(Closing::not_utf8()),
+                    }
+                }
+                Message::Binary(bytes) => {
+                    incoming::parse_binary(&payload.map_or(bytes, Bytes::from))
+                }
                 Message::Pong(payload) => {
                     self.deliveries.answered(&payload);
                     wait(pause).await;
@@ -124,7 +140,6 @@ impl Reader {
             if let ClientMessage::Received { number, .. } = &message {
                 self.deliveries.received(*number);
             }
-            let lease = self.meter.finish();
             let kind = message.kind();
             tracing::debug!(kind = <&str>::from(kind), binary, "message received");
             self.metrics.sockets.received(kind);
@@ -174,14 +189,15 @@ impl Reader {
 }
 
 /// Parses a text message; a large one on a thread where it does not delay other clients.
-async fn parse(text: Utf8Bytes) -> ClientMessage {
-    if text.len() < LARGE {
-        return incoming::parse(&text);
+async fn parse(payload: Payload) -> Result<ClientMessage, Utf8Error> {
+    if payload.as_ref().len() < LARGE {
+        return incoming::parse(payload);
     }
-    tokio::task::spawn_blocking(move || incoming::parse(&text))
+    tokio::task::spawn_blocking(move || incoming::parse(payload))
         .await
         .unwrap_or_else(|_| {
-            incoming::invalid("internal error; the server's log says more".to_owned())
+            let reason = "internal error; the server's log says more";
+            Ok(incoming::invalid(reason.to_owned()))
         })
 }
 

@@ -1,9 +1,9 @@
 //! Memory and time of messages that are being received.
 //!
-//! The WebSocket library buffers a message until it is complete. Its bytes are counted here, in the
-//! stream below the library: a large message takes upload memory before its bytes are read. The head
-//! of a frame says how many come, so a message in one frame claims what it needs; one in several frames
-//! may claim as much as a message may have.
+//! A message is held until it is complete. Its bytes are counted here, in the stream below the WebSocket
+//! library: a large message takes upload memory before its bytes are read. The head of a frame says how
+//! many come, so a message in one frame claims what it needs; one in several frames may claim as much as a
+//! message may have.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use pointstream_actors::{UploadLease, UploadMemory};
@@ -21,8 +22,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::WebSocketStream;
 
-use super::frame_scan::{FrameScan, Part};
+use super::frame_split::{FrameSplit, Part};
 use crate::api::{memory_wait, receive_time};
+use crate::payload::Payload;
 
 /// A client's WebSocket.
 pub type Socket = WebSocketStream<MeteredStream<TokioIo<Upgraded>>>;
@@ -81,8 +83,8 @@ struct Account {
     current: Option<Incoming>,
     /// Bytes that came before there was a source.
     early: usize,
-    /// What complete messages hold that the reader has not taken yet, the oldest first.
-    complete: VecDeque<Option<UploadLease>>,
+    /// Complete messages that the reader has not taken yet, the oldest first.
+    complete: VecDeque<Complete>,
     /// When the client's last bytes came.
     heard: Option<Instant>,
     /// Whether the client's bytes have to wait for memory.
@@ -95,6 +97,15 @@ struct Source {
     memory: UploadMemory,
     /// Largest message in bytes.
     limit: usize,
+}
+
+/// What a complete message holds.
+#[derive(Debug, Default)]
+pub struct Complete {
+    /// The payload, if the library does not have it.
+    pub payload: Option<Payload>,
+    /// The memory for it, if it is large.
+    pub lease: Option<UploadLease>,
 }
 
 /// A message that is being received.
@@ -132,9 +143,9 @@ impl Account {
                     message.received += bytes;
                 }
             }
-            Part::End => {
+            Part::End(payload) => {
                 let lease = self.current.take().and_then(|message| message.lease);
-                self.complete.push_back(lease);
+                self.complete.push_back(Complete { payload, lease });
             }
         }
     }
@@ -189,9 +200,9 @@ impl ReceiveMeter {
         self.with(|account| account.source = Some(Source { memory, limit }));
     }
 
-    /// The memory that the oldest complete message holds, if it is large. Call it once for each message.
-    pub fn finish(&self) -> Option<UploadLease> {
-        self.with(|account| account.complete.pop_front().flatten())
+    /// The oldest complete message. Call it once for each text and binary message of the library.
+    pub fn finish(&self) -> Complete {
+        self.with(|account| account.complete.pop_front().unwrap_or_default())
     }
 
     /// When the client was last heard of: its last bytes came, or they had to wait here.
@@ -211,7 +222,9 @@ impl ReceiveMeter {
 pub struct MeteredStream<S> {
     inner: S,
     meter: ReceiveMeter,
-    scan: FrameScan,
+    frames: FrameSplit,
+    /// Bytes for the library that it has not read yet.
+    ready: Bytes,
     /// Longest wait for the next bytes of a large message.
     timeout: Duration,
     wait: Option<Wait>,
@@ -232,12 +245,13 @@ enum WaitFor {
 }
 
 impl<S> MeteredStream<S> {
-    /// Nothing is counted before [`ReceiveMeter::begin`].
-    pub fn new(inner: S, timeout: Duration) -> Self {
+    /// For messages of at most `limit` bytes. Nothing is counted before [`ReceiveMeter::begin`].
+    pub fn new(inner: S, limit: usize, timeout: Duration) -> Self {
         Self {
             inner,
             meter: ReceiveMeter::default(),
-            scan: FrameScan::default(),
+            frames: FrameSplit::new(limit),
+            ready: Bytes::new(),
             timeout,
             wait: None,
         }
@@ -248,7 +262,7 @@ impl<S> MeteredStream<S> {
     }
 
     /// Pending until the deadline, then an error.
-    fn wait_for_memory(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn wait_for_memory<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         let turns = self.meter.with(|account| {
             let source = account.source.as_ref();
             source.map_or(0, |source| source.memory.turns())
@@ -269,7 +283,7 @@ impl<S> MeteredStream<S> {
         }
     }
 
-    fn wait_for_client(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn wait_for_client<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         let left = self.meter.with(|account| {
             let message = account
                 .current
@@ -309,7 +323,7 @@ impl<S> MeteredStream<S> {
     }
 }
 
-fn fail(error: ReceiveError) -> Poll<io::Result<()>> {
+fn fail<T>(error: ReceiveError) -> Poll<io::Result<T>> {
     Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, error)))
 }
 
@@ -323,6 +337,47 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MeteredStream<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> MeteredStream<S> {
+    /// Reads what comes next, with `buffer` as a place for it. Whether anything came: not at the end.
+    fn poll_frames(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<bool>> {
+        let memory = self.meter.with(|account| {
+            let memory = account.poll_memory(context);
+            account.waits_for_memory = memory.is_pending();
+            memory
+        });
+        if memory.is_pending() {
+            return self.wait_for_memory(context);
+        }
+        if let Some(WaitFor::Memory(_)) = self.wait.as_ref().map(|wait| wait.for_what) {
+            self.wait = None;
+        }
+        let before = buffer.filled().len();
+        let Poll::Ready(read) = Pin::new(&mut self.inner).poll_read(context, buffer) else {
+            return self.wait_for_client(context);
+        };
+        self.resumed();
+        let received = &buffer.filled()[before..];
+        let came = !received.is_empty();
+        let mut frames = Vec::new();
+        let wrong = self.meter.with(|account| {
+            account.heard = Some(Instant::now());
+            self.frames
+                .split(received, &mut frames, |part| account.found(part));
+            account.wrong(received.len())
+        });
+        buffer.set_filled(before);
+        self.ready = frames.into();
+        match wrong {
+            Some(error) => fail(error),
+            None => Poll::Ready(read.map(|()| came)),
+        }
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for MeteredStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -330,34 +385,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for MeteredStream<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let memory = this.meter.with(|account| {
-            let memory = account.poll_memory(context);
-            account.waits_for_memory = memory.is_pending();
-            memory
-        });
-        if memory.is_pending() {
-            return this.wait_for_memory(context);
-        }
-        if let Some(WaitFor::Memory(_)) = this.wait.as_ref().map(|wait| wait.for_what) {
-            this.wait = None;
-        }
-        let before = buffer.filled().len();
-        match Pin::new(&mut this.inner).poll_read(context, buffer) {
-            Poll::Pending => this.wait_for_client(context),
-            Poll::Ready(read) => {
-                this.resumed();
-                let wrong = this.meter.with(|account| {
-                    account.heard = Some(Instant::now());
-                    let received = &buffer.filled()[before..];
-                    this.scan.scan(received, |part| account.found(part));
-                    account.wrong(received.len())
-                });
-                match wrong {
-                    Some(error) => fail(error),
-                    None => Poll::Ready(read),
-                }
+        while this.ready.is_empty() {
+            if !ready!(this.poll_frames(context, buffer))? {
+                return Poll::Ready(Ok(()));
             }
         }
+        let some = this.ready.len().min(buffer.remaining());
+        buffer.put_slice(&this.ready.split_to(some));
+        if this.ready.is_empty() {
+            // An empty rest would keep the memory of the whole.
+            this.ready = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -26,24 +26,6 @@ pub(super) async fn read(
 }
 
 #[test]
-fn an_image_fits_into_the_memory_that_was_taken_for_it() {
-    let mut bytes = Vec::new();
-    for chunk in [&[1; 1000][..], &[2; 300_000], &[3; 65_536]]
-        .iter()
-        .cycle()
-        .take(60)
-    {
-        let leased = (bytes.len() + chunk.len()).next_multiple_of(1 << 20);
-        append(&mut bytes, chunk, leased);
-        assert!(bytes.capacity() <= leased, "{} bytes", bytes.len());
-    }
-    assert_eq!(bytes.len(), 20 * 366_536);
-    // The limit of an image may be larger than the budget of all uploads.
-    append(&mut bytes, &[4; 500_000], 1 << 20);
-    assert!(bytes.ends_with(&[4; 500_000]));
-}
-
-#[test]
 fn other_content_types_are_refused() {
     let boundary = |text| boundary(Some(&HeaderValue::from_static(text)));
     assert_eq!(

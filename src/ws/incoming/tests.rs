@@ -1,6 +1,12 @@
+use base64::Engine as _;
 use pointstream_actors::MAX_NAME_BYTES;
 
 use super::*;
+
+fn parse(text: impl Into<String>) -> ClientMessage {
+    let payload = text.into().into_bytes().into();
+    super::parse(payload).expect("valid UTF-8")
+}
 
 fn reason(text: &str) -> String {
     match parse(text) {
@@ -320,4 +326,49 @@ fn a_name_with_a_control_character_is_refused() {
             "{reason}"
         );
     }
+}
+
+#[test]
+fn an_image_is_decoded_in_the_place_of_its_text() {
+    let file = [7; 300_000];
+    let data = base64::prelude::BASE64_STANDARD.encode(file);
+    let text = format!(r#"{{"type": "image", "id": "7", "data": "{data}", "filename": "a.png"}}"#);
+    let place = text.as_ptr();
+    match parse(text) {
+        ClientMessage::Image(image) => {
+            assert_eq!(image.bytes, file[..]);
+            assert_eq!(image.bytes.as_ptr(), place);
+            assert_eq!(image.name.as_deref(), Some("a.png"));
+        }
+        other => panic!("{other:?} should be an image"),
+    }
+}
+
+#[test]
+fn only_data_is_long_and_has_escapes() {
+    let long = r"\n".repeat(MAX_HEADER);
+    for text in [
+        format!(r#"{{"type": "ping", "id": "{long}"}}"#),
+        format!(r#"{{"type": "ping", "{long}": 1}}"#),
+        format!(r#"{{"type": "ping", "a\"data\"": "{long}"}}"#),
+        format!(r#"["{long}"]"#),
+    ] {
+        let reason = reason(&text);
+        assert!(
+            reason.starts_with("a string of 262144 bytes has escapes; only \"data\""),
+            "{reason}"
+        );
+    }
+    let (bytes, _) = image_of(&format!(
+        r#"{{"type": "image", "data" : "{long}aGVsbG8="}}"#
+    ));
+    assert_eq!(bytes, b"hello"[..]);
+    // Without escapes nothing is copied.
+    let plain = "n".repeat(2 * MAX_HEADER);
+    assert!(reason(&format!(r#"{{"type": "image", "id": "{plain}"}}"#)).contains("no \"data\""));
+}
+
+#[test]
+fn what_is_no_utf_8_is_refused() {
+    assert!(super::parse(b"{\"type\": \"ping\xc3\x28\"}".to_vec().into()).is_err());
 }

@@ -1,0 +1,442 @@
+//! Where messages begin and end in the bytes that a client sends, and the bytes of long messages.
+//!
+//! The WebSocket library makes room for a whole frame, and a socket keeps that room for its next frames,
+//! however long nothing comes. A message of several frames it puts together in a buffer that it copies to
+//! one of twice the size whenever it is full. So it gets the payload of neither: they are collected here, in
+//! the memory that they need, and the library gets the same frames without payload.
+
+use std::io::Cursor;
+
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+use crate::payload::Payload;
+
+/// Longest head of a frame in bytes, as clients send it.
+const MAX_HEAD: usize = 14;
+/// Longest payload in bytes that the library gets.
+const SHORT: u64 = 16 << 10;
+
+/// What bytes of a client are.
+#[derive(Debug)]
+pub enum Part {
+    /// The head of a frame of a message.
+    Head {
+        /// Whether the message begins with it.
+        begins: bool,
+        /// Bytes of the message in this frame.
+        bytes: usize,
+        /// Whether it is the last frame of the message.
+        last: bool,
+    },
+    /// So many bytes of a message.
+    Payload(usize),
+    /// A message is complete: its payload, if the library has none.
+    End(Option<Payload>),
+}
+
+/// Follows the frames in a stream of bytes (RFC 6455, section 5.2). What is too large or wrong is left for
+/// the library to report.
+#[derive(Debug)]
+pub struct FrameSplit {
+    /// Largest message in bytes.
+    limit: usize,
+    /// The bytes of a head that is not complete yet.
+    head: Vec<u8>,
+    kind: Kind,
+    /// Bytes of the current frame that are still to come.
+    left: u64,
+    /// Whether no message is in progress, or its last frame is.
+    last: bool,
+    /// The payload of the current message so far, if the library does not get it.
+    collected: Payload,
+    /// The library refuses what came.
+    refused: bool,
+}
+
+/// What the library gets of the current frame.
+#[derive(Debug)]
+enum Kind {
+    /// All of it. It is none of a message, and may come between those of one.
+    Control,
+    /// All of it. It is a message.
+    Message,
+    /// Its head, when its payload is collected.
+    Collected {
+        head: FrameHeader,
+        /// Bytes of the message before it.
+        before: usize,
+    },
+}
+
+impl FrameSplit {
+    /// For messages of at most `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            head: Vec::new(),
+            kind: Kind::Control,
+            left: 0,
+            last: true,
+            collected: Payload::default(),
+            refused: false,
+        }
+    }
+
+    /// Appends to `out` what the library gets of these bytes. Calls `found` for each part of them as the
+    /// client sent them. The bytes of a head are held back until it is complete.
+    pub fn split(&mut self, mut bytes: &[u8], out: &mut Vec<u8>, mut found: impl FnMut(Part)) {
+        while !bytes.is_empty() && !self.refused {
+            if self.left == 0 {
+                self.head.push(bytes[0]);
+                bytes = &bytes[1..];
+                self.begin(out, &mut found);
+            } else {
+                let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+                let (payload, rest) = bytes.split_at(bytes.len().min(left));
+                bytes = rest;
+                self.add(payload, out, &mut found);
+            }
+        }
+        out.extend_from_slice(bytes);
+    }
+
+    /// Begins a frame if its head is complete.
+    fn begin(&mut self, out: &mut Vec<u8>, found: &mut impl FnMut(Part)) {
+        let (head, length) = match FrameHeader::parse(&mut Cursor::new(&self.head)) {
+            Ok(Some(head)) => head,
+            Ok(None) if self.head.len() < MAX_HEAD => return,
+            Ok(None) | Err(_) => {
+                self.refused = true;
+                out.append(&mut self.head);
+                return;
+            }
+        };
+        self.left = length;
+        if matches!(head.opcode, OpCode::Control(_)) {
+            self.kind = Kind::Control;
+            out.append(&mut self.head);
+            return;
+        }
+        let begins = head.opcode != OpCode::Data(Data::Continue);
+        let bytes = usize::try_from(length).unwrap_or(usize::MAX);
+        found(Part::Head {
+            begins,
+            bytes,
+            last: head.is_final,
+        });
+        if begins && self.last && head.is_final && length <= SHORT {
+            self.kind = Kind::Message;
+            out.append(&mut self.head);
+        } else {
+            self.head.clear();
+            self.collect(head, bytes, begins, out);
+        }
+        if length == 0 && !self.refused {
+            self.end(out, found);
+        }
+    }
+
+    /// Begins to collect a frame, or lets the library refuse it before its payload comes.
+    fn collect(&mut self, head: FrameHeader, bytes: usize, begins: bool, out: &mut Vec<u8>) {
+        let before = self.collected.as_ref().len();
+        let is_wrong = begins != self.last || !is_good(&head);
+        if is_wrong || bytes > self.limit.saturating_sub(before) {
+            self.refused = true;
+            let bytes = if is_wrong { 0 } else { self.limit as u64 + 1 };
+            write_head(&head, bytes, out);
+            return;
+        }
+        self.last = head.is_final;
+        let most = if self.last { 0 } else { self.limit };
+        self.collected.reserve(bytes, most);
+        self.kind = Kind::Collected { head, before };
+    }
+
+    /// Adds payload to the current frame.
+    fn add(&mut self, payload: &[u8], out: &mut Vec<u8>, found: &mut impl FnMut(Part)) {
+        self.left -= payload.len() as u64;
+        match &self.kind {
+            Kind::Control | Kind::Message => out.extend_from_slice(payload),
+            Kind::Collected { head, before } => {
+                let mask = head.mask.unwrap_or_default();
+                let start = self.collected.as_ref().len();
+                self.collected.push(payload);
+                unmask(&mut self.collected.as_mut()[start..], mask, start - before);
+            }
+        }
+        if !matches!(self.kind, Kind::Control) {
+            found(Part::Payload(payload.len()));
+        }
+        if self.left == 0 {
+            self.end(out, found);
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>, found: &mut impl FnMut(Part)) {
+        match &self.kind {
+            Kind::Control => {}
+            Kind::Message => found(Part::End(None)),
+            Kind::Collected { head, .. } => {
+                write_head(head, 0, out);
+                if self.last {
+                    found(Part::End(Some(std::mem::take(&mut self.collected))));
+                }
+            }
+        }
+    }
+}
+
+/// Undoes the mask of bytes that are at this place of their frame (RFC 6455, section 5.3).
+fn unmask(bytes: &mut [u8], mut mask: [u8; 4], place: usize) {
+    mask.rotate_left(place % 4);
+    let (words, rest) = bytes.as_chunks_mut::<4>();
+    for word in words {
+        *word = (u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(mask)).to_ne_bytes();
+    }
+    for (byte, mask) in rest.iter_mut().zip(mask) {
+        *byte ^= mask;
+    }
+}
+
+/// Whether a frame of a message may have this head.
+fn is_good(head: &FrameHeader) -> bool {
+    let is_known = !matches!(head.opcode, OpCode::Data(Data::Reserved(_)));
+    is_known && head.mask.is_some() && !(head.rsv1 || head.rsv2 || head.rsv3)
+}
+
+fn write_head(head: &FrameHeader, length: u64, out: &mut Vec<u8>) {
+    // Writing to memory does not fail.
+    _ = head.format(length, out);
+}
+
+#[cfg(test)]
+pub mod tests {
+    use std::io::{self, Read, Write};
+
+    use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
+    use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+    use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
+
+    use super::*;
+
+    const LIMIT: usize = 1 << 20;
+    const TEXT: OpCode = OpCode::Data(Data::Text);
+    const BINARY: OpCode = OpCode::Data(Data::Binary);
+    const MORE: OpCode = OpCode::Data(Data::Continue);
+    const PING: OpCode = OpCode::Control(Control::Ping);
+
+    /// With a period that is no multiple of a mask's, so that a wrong mask is seen.
+    fn payload(length: usize) -> Vec<u8> {
+        (b'a'..=b'z').cycle().take(length).collect()
+    }
+
+    fn bytes(length: usize, opcode: OpCode, last: bool) -> Vec<u8> {
+        let payload = payload(length);
+        let mut frame = match opcode {
+            OpCode::Data(_) => Frame::message(payload, opcode, last),
+            OpCode::Control(_) => Frame::ping(payload),
+        };
+        frame.header_mut().mask = Some([1, 2, 3, 4]);
+        let mut bytes = Vec::new();
+        frame.format(&mut bytes).expect("memory is writable");
+        bytes
+    }
+
+    /// A part, with bytes that can be compared.
+    #[derive(Debug, Clone, PartialEq)]
+    pub enum Found {
+        Head(bool, usize, bool),
+        Payload(usize),
+        End(Option<Vec<u8>>),
+    }
+
+    /// The parts of a stream that comes in these pieces, with the payload added up between the others, and
+    /// what the library gets.
+    pub fn split_all<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Found>, Vec<u8>) {
+        let mut split = FrameSplit::new(LIMIT);
+        let mut found: Vec<Found> = Vec::new();
+        let mut out = Vec::new();
+        for piece in pieces {
+            split.split(piece, &mut out, |part| match (part, found.last_mut()) {
+                (Part::Payload(more), Some(Found::Payload(sum))) => *sum += more,
+                (Part::Payload(some), _) => found.push(Found::Payload(some)),
+                (
+                    Part::Head {
+                        begins,
+                        bytes,
+                        last,
+                    },
+                    _,
+                ) => found.push(Found::Head(begins, bytes, last)),
+                (Part::End(payload), _) => {
+                    let payload = payload.map(|payload| payload.as_ref().to_vec());
+                    found.push(Found::End(payload));
+                }
+            });
+        }
+        (found, out)
+    }
+
+    fn split(stream: &[u8], step: usize) -> (Vec<Found>, Vec<u8>) {
+        split_all(stream.chunks(step))
+    }
+
+    /// Payload bytes of each frame.
+    fn lengths(mut stream: &[u8]) -> Vec<u64> {
+        let mut lengths = Vec::new();
+        while !stream.is_empty() {
+            let mut cursor = Cursor::new(stream);
+            let head = FrameHeader::parse(&mut cursor).expect("valid");
+            let (_, length) = head.expect("complete");
+            stream = &stream[(cursor.position() + length) as usize..];
+            lengths.push(length);
+        }
+        lengths
+    }
+
+    /// What a client sends; nobody reads what it is sent.
+    struct Sent<'a>(&'a [u8]);
+
+    impl Read for Sent<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+
+    impl Write for Sent<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The messages that the library reads before the first error, with the payloads that it did not get, and
+    /// whether the error is that a text is no UTF-8.
+    pub fn messages(stream: &[u8], found: &[Found]) -> (Vec<Message>, bool) {
+        let config = WebSocketConfig::default().max_message_size(Some(LIMIT));
+        let config = config.max_frame_size(Some(LIMIT));
+        let mut socket = WebSocket::from_raw_socket(Sent(stream), Role::Server, Some(config));
+        let mut collected = found.iter().filter_map(|part| match part {
+            Found::End(payload) => Some(payload.clone()),
+            _ => None,
+        });
+        let mut messages = Vec::new();
+        loop {
+            let message = match socket.read() {
+                Ok(message) => message,
+                Err(error) => return (messages, matches!(error, Error::Utf8(_))),
+            };
+            let is_data = message.is_text() || message.is_binary();
+            let payload = is_data.then(|| collected.next().flatten()).flatten();
+            messages.push(match payload {
+                Some(payload) if message.is_binary() => Message::binary(payload),
+                Some(payload) => match String::from_utf8(payload) {
+                    Ok(text) => Message::text(text),
+                    // The reader refuses it.
+                    Err(_) => return (messages, true),
+                },
+                None => message,
+            });
+        }
+    }
+
+    fn stream() -> Vec<u8> {
+        let mut stream = bytes(5, TEXT, true);
+        stream.extend(bytes(70_000, BINARY, false));
+        stream.extend(bytes(3, PING, true));
+        stream.extend(bytes(0, MORE, false));
+        stream.extend(bytes(200, MORE, true));
+        stream.extend(bytes(0, TEXT, true));
+        stream
+    }
+
+    #[test]
+    fn messages_are_found_however_their_bytes_are_cut() {
+        let head = Found::Head;
+        let payload = |lengths: &[usize]| {
+            let payloads = lengths.iter().map(|length| payload(*length));
+            Some(payloads.collect::<Vec<_>>().concat())
+        };
+        let expected = [
+            head(true, 5, true),
+            Found::Payload(5),
+            Found::End(None),
+            head(true, 70_000, false),
+            Found::Payload(70_000),
+            head(false, 0, false),
+            head(false, 200, true),
+            Found::Payload(200),
+            Found::End(payload(&[70_000, 200])),
+            head(true, 0, true),
+            Found::End(None),
+        ];
+        for step in [1, 2, 7, 1000, 1 << 20] {
+            let (found, out) = split(&stream(), step);
+            assert_eq!(found, expected, "{step} bytes at a time");
+            assert_eq!(lengths(&out), [5, 0, 3, 0, 0, 0], "{step} bytes at a time");
+        }
+    }
+
+    #[test]
+    fn the_messages_stay_the_same() {
+        let mut stream = stream();
+        for length in [SHORT as usize, SHORT as usize + 1, LIMIT] {
+            stream.extend(bytes(length, TEXT, true));
+            stream.extend(bytes(length, BINARY, true));
+            stream.extend(bytes(3, PING, true));
+        }
+        for step in [1, 1000, 1 << 20] {
+            let (found, out) = split(&stream, step);
+            let (read, _) = messages(&out, &found);
+            assert_eq!(read.len(), 4 + 9);
+            assert!(read == messages(&stream, &[]).0, "{step} bytes at a time");
+            assert!(lengths(&out).iter().all(|length| *length <= SHORT));
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_or_wrong_is_refused_by_its_head() {
+        let frame = bytes(LIMIT, BINARY, true);
+        let after = |before: Vec<u8>, frame: &[u8]| [&before, frame].concat();
+        let mut reserved = frame.clone();
+        reserved[0] |= 0x40;
+        let mut unmasked = frame.clone();
+        unmasked[1] &= 0x7f;
+        let (too_large, wrong) = (true, false);
+        let cases = [
+            (bytes(LIMIT + 1, BINARY, true), too_large),
+            (
+                after(bytes(1, TEXT, false), &bytes(LIMIT, MORE, true)),
+                too_large,
+            ),
+            (after(bytes(1, BINARY, false), &frame), wrong),
+            (bytes(LIMIT, MORE, true), wrong),
+            (reserved, wrong),
+            (unmasked, wrong),
+        ];
+        for (stream, is_too_large) in cases {
+            let heads = &stream[..stream.len() - LIMIT];
+            let (_, out) = split(heads, 1000);
+            let config = WebSocketConfig::default().max_frame_size(Some(LIMIT));
+            let mut socket = WebSocket::from_raw_socket(Sent(&out), Role::Server, Some(config));
+            let error = socket.read().expect_err("refused");
+            match is_too_large {
+                true => assert!(matches!(error, Error::Capacity(_)), "{error}"),
+                false => assert!(matches!(error, Error::Protocol(_)), "{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_frame_is_left_to_the_library() {
+        // Opcode 3 is reserved.
+        let mut stream = vec![0x83, 0x80, 0, 0, 0, 0];
+        stream.extend(bytes(5, TEXT, true));
+        assert_eq!(split(&stream, 1), (Vec::new(), stream));
+    }
+}
