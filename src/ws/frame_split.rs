@@ -50,6 +50,8 @@ pub struct FrameSplit {
     last: bool,
     /// The payload of the current message so far, if the library does not get it.
     collected: Payload,
+    /// Bytes of it that are valid UTF-8, if it is a text.
+    text: Option<usize>,
     /// The library refuses what came.
     refused: bool,
 }
@@ -79,6 +81,7 @@ impl FrameSplit {
             left: 0,
             last: true,
             collected: Payload::default(),
+            text: None,
             refused: false,
         }
     }
@@ -147,6 +150,9 @@ impl FrameSplit {
             write_head(&head, bytes, out);
             return;
         }
+        if begins {
+            self.text = (head.opcode == OpCode::Data(Data::Text)).then_some(0);
+        }
         self.last = head.is_final;
         let most = if self.last { 0 } else { self.limit };
         self.collected.reserve(bytes, most);
@@ -165,12 +171,45 @@ impl FrameSplit {
                 unmask(&mut self.collected.as_mut()[start..], mask, start - before);
             }
         }
+        if !self.is_text_valid() {
+            self.refuse_text(out);
+            return;
+        }
         if !matches!(self.kind, Kind::Control) {
             found(Part::Payload(payload.len()));
         }
         if self.left == 0 {
             self.end(out, found);
         }
+    }
+
+    /// Whether no byte so far makes a text invalid; a character may be incomplete.
+    fn is_text_valid(&mut self) -> bool {
+        let (Kind::Collected { .. }, Some(valid)) = (&self.kind, &mut self.text) else {
+            return true;
+        };
+        let rest = self.collected.as_ref().get(*valid..).unwrap_or_default();
+        match str::from_utf8(rest) {
+            Ok(text) => {
+                *valid += text.len();
+                true
+            }
+            Err(error) => {
+                *valid += error.valid_up_to();
+                error.error_len().is_none()
+            }
+        }
+    }
+
+    /// Lets the library refuse the text, without waiting for its end.
+    fn refuse_text(&mut self, out: &mut Vec<u8>) {
+        const INVALID: u8 = 0xff;
+        if let Kind::Collected { head, .. } = &self.kind {
+            write_head(head, 1, out);
+            let [mask, ..] = head.mask.unwrap_or_default();
+            out.push(INVALID ^ mask);
+        }
+        self.refused = true;
     }
 
     fn end(&mut self, out: &mut Vec<u8>, found: &mut impl FnMut(Part)) {
@@ -430,6 +469,28 @@ pub mod tests {
                 false => assert!(matches!(error, Error::Protocol(_)), "{error}"),
             }
         }
+    }
+
+    #[test]
+    fn a_text_that_is_no_utf_8_is_refused_before_its_end() {
+        let mut text = bytes(100_000, TEXT, true);
+        let whole = text.len();
+        // Masked with 1, 2, 3 or 4, it is a byte that begins no character.
+        text[50_000] = 0xff;
+        let (found, out) = split(&text[..whole - 40_000], 1000);
+        assert!(!found.iter().any(|part| matches!(part, Found::End(_))));
+        assert_eq!(messages(&out, &found), (Vec::new(), true));
+        // A character may be cut.
+        let character = "\u{20ac}".repeat(10_000).into_bytes();
+        let mut frame = Frame::message(character, TEXT, true);
+        frame.header_mut().mask = Some([1, 2, 3, 4]);
+        let mut stream = Vec::new();
+        frame.format(&mut stream).expect("memory is writable");
+        let (found, out) = split(&stream, 1000);
+        assert_eq!(
+            messages(&out, &found).0,
+            [Message::text("\u{20ac}".repeat(10_000))]
+        );
     }
 
     #[test]

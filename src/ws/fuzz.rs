@@ -275,18 +275,12 @@ fn frames() {
         let heads = whole.iter().filter(|part| matches!(part, Found::Head(..)));
         let ends = whole.iter().filter(|part| matches!(part, Found::End(_)));
         assert!(ends.count() <= heads.count());
-        // However the bytes are cut, they are the same.
-        for step in [1, 5, 64] {
+        let (read, is_not_utf8) = messages_in(&frames, &whole);
+        assert_eq!(read, messages_in(stream, &[]).0);
+        // However the bytes are cut, they are the same. A text that is no UTF-8 is refused when that is seen.
+        for step in [1, 5, 64].into_iter().filter(|_| !is_not_utf8) {
             let cut = split_all(stream.chunks(step));
             assert_eq!(cut, (whole.clone(), frames.clone()));
         }
-        // The library finds sooner that the first frames of a text are no UTF-8.
-        let (sent, is_not_utf8) = messages_in(stream, &[]);
-        let (read, _) = messages_in(&frames, &whole);
-        assert!(read.starts_with(&sent), "{read:?}, not {sent:?}");
-        assert!(
-            is_not_utf8 || read.len() == sent.len(),
-            "{read:?}, not {sent:?}"
-        );
     });
 }
