@@ -30,13 +30,13 @@ impl Payload {
         match &mut self.0 {
             Room::Own { memory, .. } if length <= memory.len() => {}
             Room::Heap(bytes) if length <= SHORT => bytes.reserve(more),
-            _ => self.move_to(length.max(most)),
+            _ => self.move_to(length, most),
         }
     }
 
-    fn move_to(&mut self, room: usize) {
+    fn move_to(&mut self, room: usize, most: usize) {
         let bytes = self.as_ref();
-        self.0 = match MmapMut::map_anon(room) {
+        self.0 = match MmapMut::map_anon(room.max(most)) {
             Ok(mut memory) => {
                 memory[..bytes.len()].copy_from_slice(bytes);
                 Room::Own {

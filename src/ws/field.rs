@@ -9,7 +9,7 @@ use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAcces
 use thiserror::Error;
 
 /// A field has a value of the wrong type.
-#[derive(Debug, Error, PartialEq)]
+#[derive(Debug, Clone, Error, PartialEq)]
 #[error("\"{field}\" must be {expected}, but it is {found}")]
 pub struct WrongType {
     field: &'static str,

@@ -127,8 +127,6 @@ fn list_of_kinds() -> String {
 enum BadMessage {
     #[error("message is not valid JSON: {0}")]
     NotJson(String),
-    #[error("message is not valid UTF-8: {0}")]
-    NotUtf8(#[from] Utf8Error),
     #[error("message must be a JSON object, but it is {0}")]
     NotAnObject(&'static str),
     #[error(transparent)]
@@ -191,11 +189,29 @@ impl From<serde_json::Error> for BadMessage {
 /// If the text is not valid UTF-8, which the protocol of WebSockets refuses.
 pub fn parse(payload: Payload) -> Result<ClientMessage, Utf8Error> {
     let text = str::from_utf8(payload.as_ref())?;
-    let labels = check_strings(text).and_then(|()| Labels::read(text));
-    Ok(match labels {
-        Ok(labels) => labels.or_invalid(|kind| read(kind, payload)),
-        Err(error) => invalid(error.to_string()),
-    })
+    let labels = match check_strings(text).and_then(|()| Labels::read(text)) {
+        Ok(labels) => labels,
+        Err(error) => return Ok(invalid(error.to_string())),
+    };
+    let read = match read(labels.kind.clone(), text) {
+        Ok(Read::Image(image, data)) => image_data::decode(payload, data)
+            .map(|bytes| with_bytes(image, bytes.into()))
+            .map_err(BadMessage::from),
+        Ok(Read::Other(message)) => Ok(message),
+        Err(error) => Err(error),
+    };
+    Ok(read.unwrap_or_else(|error| labels.invalid(&error)))
+}
+
+/// What a text message is.
+enum Read {
+    /// An image without its bytes, and where its data is in the text.
+    Image(ImageUpload, Range<usize>),
+    Other(ClientMessage),
+}
+
+fn with_bytes(image: ImageUpload, bytes: Bytes) -> ClientMessage {
+    ClientMessage::Image(ImageUpload { bytes, ..image })
 }
 
 /// Reads a binary message: a header, which is short, and an image's bytes, which are not copied.
@@ -206,9 +222,8 @@ pub fn parse_binary(message: &Bytes) -> ClientMessage {
         Ok((labels, header, payload))
     };
     match read() {
-        Ok((labels, header, payload)) => {
-            labels.or_invalid(|kind| read_binary(kind, header, payload))
-        }
+        Ok((labels, header, payload)) => read_binary(labels.kind.clone(), header, payload)
+            .unwrap_or_else(|error| labels.invalid(&error)),
         Err::<_, BadMessage>(error) => invalid(error.to_string()),
     }
 }
@@ -231,6 +246,7 @@ struct Labels {
 }
 
 /// The type of a message.
+#[derive(Clone)]
 enum Kind {
     Known(ClientMessageKind),
     /// The beginning of what is none.
@@ -269,17 +285,14 @@ impl Labels {
         })
     }
 
-    /// The message of this type, or an invalid one with the labels that are valid.
-    fn or_invalid(
-        self,
-        read: impl FnOnce(Result<Option<Kind>, WrongType>) -> Result<ClientMessage, BadMessage>,
-    ) -> ClientMessage {
+    /// An invalid message with the labels that are valid.
+    fn invalid(self, error: &BadMessage) -> ClientMessage {
         let is_image = matches!(self.kind, Ok(Some(Kind::Known(ClientMessageKind::Image))));
-        read(self.kind).unwrap_or_else(|error| ClientMessage::Invalid {
+        ClientMessage::Invalid {
             reason: error.to_string(),
             id: self.id,
             filename: self.filename.filter(|_| is_image),
-        })
+        }
     }
 }
 
@@ -336,63 +349,57 @@ fn is_value_of_data(before: &str) -> bool {
     key.is_some_and(|key| key.trim_end().ends_with("\"data\""))
 }
 
-fn read(
-    kind: Result<Option<Kind>, WrongType>,
-    payload: Payload,
-) -> Result<ClientMessage, BadMessage> {
-    let text = str::from_utf8(payload.as_ref())?;
+fn read(kind: Result<Option<Kind>, WrongType>, text: &str) -> Result<Read, BadMessage> {
     let kind = match kind?.ok_or(BadMessage::NoType)? {
         Kind::Known(kind) => kind,
         Kind::Unknown(word) => return Err(BadMessage::UnknownType(word)),
     };
-    match kind {
+    Ok(Read::Other(match kind {
         ClientMessageKind::Image => {
             let message: ImageMessage<'_> = serde_json::from_str(text)?;
             let data = range_of_data(message.data, text)?;
-            let image = image(message)?;
-            let bytes = image_data::decode(payload, data)?.into();
-            Ok(ClientMessage::Image(ImageUpload { bytes, ..image }))
+            return Ok(Read::Image(image(message)?, data));
         }
         ClientMessageKind::Generate => {
             let message: GenerateMessage<'_> = serde_json::from_str(text)?;
-            Ok(ClientMessage::Generate {
+            ClientMessage::Generate {
                 incremental: message.incremental.get("incremental")?.unwrap_or(false),
                 id: id(message.id)?,
-            })
+            }
         }
         ClientMessageKind::Finalize => {
             let message: FinalizeMessage<'_> = serde_json::from_str(text)?;
-            Ok(ClientMessage::Finalize {
+            ClientMessage::Finalize {
                 id: id(message.id)?,
-            })
+            }
         }
         ClientMessageKind::Cancel => {
             let message: CancelMessage<'_> = serde_json::from_str(text)?;
-            Ok(ClientMessage::Cancel {
+            ClientMessage::Cancel {
                 id: id(message.id)?,
                 then: OnCancelled::default(),
-            })
+            }
         }
         ClientMessageKind::Map => {
             let message: MapMessage<'_> = serde_json::from_str(text)?;
-            Ok(ClientMessage::Map {
+            ClientMessage::Map {
                 id: id(message.id)?,
-            })
+            }
         }
         ClientMessageKind::Received => {
             let message: ReceivedMessage<'_> = serde_json::from_str(text)?;
             let number = message.number.get("number")?;
-            Ok(ClientMessage::Received {
+            ClientMessage::Received {
                 number: number
                     .and_then(result_number)
                     .ok_or(BadMessage::BadNumber)?,
                 id: id(message.id)?,
-            })
+            }
         }
-        ClientMessageKind::Ping => Ok(ClientMessage::Ping),
+        ClientMessageKind::Ping => ClientMessage::Ping,
         // No word names it.
-        ClientMessageKind::Invalid => Err(BadMessage::NoType),
-    }
+        ClientMessageKind::Invalid => return Err(BadMessage::NoType),
+    }))
 }
 
 fn read_binary(
@@ -413,10 +420,7 @@ fn read_binary(
     if payload.is_empty() {
         return Err(BadMessage::NoPayload);
     }
-    Ok(ClientMessage::Image(ImageUpload {
-        bytes: payload,
-        ..image
-    }))
+    Ok(with_bytes(image, payload))
 }
 
 /// Where the value of `data` is in the message, without its quotes.
