@@ -88,10 +88,10 @@ test('a session appears, shows its progress, can be opened and deleted', async (
 });
 
 test('running jobs are shown', async () => {
-  const slow = await startServer('--model', archive('slow'));
-  const { page, well } = await openPage(browser.context, `${slow.base}/dashboard`);
+  const busy = await startServer('--model', archive('endless'));
+  const { page, well } = await openPage(browser.context, `${busy.base}/dashboard`);
   await page.locator('#workers tr').waitFor();
-  const sessions = [await reconstruct(slow), await reconstruct(slow)];
+  const sessions = [await reconstruct(busy), await reconstruct(busy)];
   const [first, second] = sessions.map((id) => page.locator(`tr[data-session="${id}"] td`));
   const worker = page.locator('#workers tr td');
   // The first job runs, and the jobs of the second session wait.
@@ -115,12 +115,12 @@ test('running jobs are shown', async () => {
   const fact = (name) => page.locator('#memory dt', { hasText: name }).locator('+ dd');
   assert.match(await fact('Resident memory').innerText(), /^[\d.]+ [MG]iB$/);
   assert.match(await fact('Upload buffer').innerText(), / of 512 MiB$/);
-  await fetch(`${slow.base}/actors/workers/0/restart`, { method: 'POST' });
+  await fetch(`${busy.base}/actors/workers/0/restart`, { method: 'POST' });
   await worker.nth(6).getByText('1', { exact: true }).waitFor();
   assert.equal(await fact('Worker restarts').innerText(), '1');
   well();
   await page.close();
-  await slow.stop();
+  await busy.stop();
 });
 
 /** Starts an asynchronous reconstruction and returns its session. */

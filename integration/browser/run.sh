@@ -42,4 +42,4 @@ trap 'rm -rf "$archives"' EXIT
 export POINTSTREAM_TEST_ARCHIVES="$archives"
 
 # One at a time: each test uses one core for the model and another for rendering.
-node --test --test-concurrency=1 "$@"
+node --test --test-concurrency=1 --test-timeout=300000 "$@"

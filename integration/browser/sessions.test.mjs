@@ -58,7 +58,7 @@ test('a completed session is reopened, and run again with other parameters', asy
 });
 
 test('a request says what it does and for how long, and is taken back', async () => {
-  const server = await startServer('--model', archive('slow'));
+  const server = await startServer('--model', archive('endless'));
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await chooseResolution(page, 112);
   await page.getByText('All at once').click();

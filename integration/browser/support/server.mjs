@@ -16,6 +16,14 @@ export function archive(name) {
   return join(process.env.POINTSTREAM_TEST_ARCHIVES ?? '', `${name}.pt`);
 }
 
+// What a failed test leaves running ends with the tests and does not hold them up.
+const running = new Set();
+process.on('exit', () => {
+  for (const server of running) {
+    server.kill('SIGKILL');
+  }
+});
+
 /** Starts the program; `base` is its address, `restart` starts it again there, `stop` ends it. */
 export async function startServer(...options) {
   const data = await mkdtemp(join(tmpdir(), 'pointstream-data-'));
@@ -43,14 +51,18 @@ async function launch(port, data, options) {
     Object.entries(process.env).filter(([name]) => !name.startsWith('POINTSTREAM_')),
   );
   const server = spawn(PROGRAM, settings, { env, stdio: ['ignore', 'pipe', 'inherit'] });
-  const ended = once(server, 'exit');
+  running.add(server);
+  const ended = once(server, 'exit').finally(() => running.delete(server));
   const base = await Promise.race([
     address(server),
     ended.then(([code]) => Promise.reject(new Error(`the program ended with ${code}`))),
   ]);
+  server.unref();
+  server.stdout.unref();
   return {
     base,
     async kill() {
+      server.ref();
       server.kill('SIGKILL');
       await ended;
     },
