@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::support::client::Client;
 use crate::support::pictures::photo;
 use crate::support::raw::address;
 use crate::support::server::Server;
@@ -43,10 +44,24 @@ async fn cost(server: &Server, path: &str) -> u64 {
     server.resident_bytes().saturating_sub(before) / READERS as u64
 }
 
+/// The same, with a new image before each reader, so that no two lists are the same.
+async fn cost_of_versions(server: &Server, client: &mut Client, path: &str) -> u64 {
+    let before = server.resident_bytes();
+    let mut readers = Vec::new();
+    for index in 0..READERS {
+        client.upload("more", &photo(index as u32)).await;
+        readers.push(unread(server, path).await);
+    }
+    server.resident_bytes().saturating_sub(before) / READERS as u64
+}
+
 #[tokio::test]
 async fn readers_that_do_not_read_lists_take_little_memory() {
     let server = Server::start(&["--durability", "none"]).await;
-    let query = format!("max_images={IMAGES}&process_res=28&finalize_mode=whole");
+    let query = format!(
+        "max_images={}&process_res=28&finalize_mode=whole",
+        IMAGES + READERS
+    );
     let mut client = server.client(&query).await;
     // JSON writes each quote with two bytes.
     let name = |index: usize| format!("{index}{}", "\"".repeat(1000));
@@ -66,6 +81,11 @@ async fn readers_that_do_not_read_lists_take_little_memory() {
     assert!(listed.body.len() as u64 > 3 * EACH);
     let each = cost(&server, &path).await;
     assert!(each <= EACH, "{each} bytes for each reader of the images");
+    let each = cost_of_versions(&server, &mut client, &path).await;
+    assert!(
+        each <= EACH,
+        "{each} bytes for each reader of a list of its own"
+    );
 
     client.send(json!({"type": "finalize"})).await;
     client.result("complete").await;

@@ -38,6 +38,9 @@ impl Payload {
         let bytes = self.as_ref();
         self.0 = match MmapMut::map_anon(room.max(most)) {
             Ok(mut memory) => {
+                if most <= room {
+                    prefer_large_pages(&memory);
+                }
                 memory[..bytes.len()].copy_from_slice(bytes);
                 Room::Own {
                     length: bytes.len(),
@@ -52,6 +55,25 @@ impl Payload {
                 Room::Heap(heap)
             }
         };
+    }
+
+    /// A place for the next bytes, if they are in memory of their own and [`Self::reserve`] has made room
+    /// for them. Call [`Self::filled`] when some are there.
+    pub fn place(&mut self, most: usize) -> Option<&mut [u8]> {
+        match &mut self.0 {
+            Room::Own { memory, length } if *length < memory.len() => {
+                let end = length.saturating_add(most).min(memory.len());
+                Some(&mut memory[*length..end])
+            }
+            _ => None,
+        }
+    }
+
+    /// So many bytes are at the place.
+    pub fn filled(&mut self, bytes: usize) {
+        if let Room::Own { memory, length } = &mut self.0 {
+            *length = length.saturating_add(bytes).min(memory.len());
+        }
     }
 
     /// Adds bytes, for which [`Self::reserve`] has made room.
@@ -120,6 +142,15 @@ impl From<Payload> for Bytes {
 impl fmt::Debug for Payload {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} bytes", self.as_ref().len())
+    }
+}
+
+/// Lets the system give more memory at a time, if all of it will be written to.
+fn prefer_large_pages(memory: &MmapMut) {
+    // Without it everything works, more slowly.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = memory.advise(memmap2::Advice::HugePage) {
+        tracing::debug!(%error, "no large pages for an upload");
     }
 }
 

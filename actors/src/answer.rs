@@ -116,13 +116,16 @@ pub struct ResultMetadata {
     /// Processed width and height of the frames in pixels.
     pub processed_size: [usize; 2],
     /// Names of the images, in the order of the frames.
-    pub frames: Vec<String>,
+    #[schema(value_type = Vec<String>)]
+    pub frames: Vec<Arc<str>>,
     /// Names of the images that could not be registered or were set aside because of their shape;
     /// they have no points in the cloud.
-    pub unregistered_frames: Vec<String>,
+    #[schema(value_type = Vec<String>)]
+    pub unregistered_frames: Vec<Arc<str>>,
     /// Names of the images that are placed but have no points of their own, since the camera hardly
     /// moved: an earlier image of the map shows the same from the same place.
-    pub still_frames: Vec<String>,
+    #[schema(value_type = Vec<String>)]
+    pub still_frames: Vec<Arc<str>>,
     /// Points in the GLB.
     pub num_points: usize,
     /// Smallest confidence of a pixel that became a point.

@@ -1,5 +1,6 @@
 //! Snapshots of sessions and actors, for REST and operators.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use pointstream_reconstruction::quality::QualitySummary;
@@ -90,7 +91,7 @@ pub struct ImageSummary {
     /// The client's identifier of its message.
     pub id: Option<MessageId>,
     /// The client's name of the image, or a generated one.
-    pub name: String,
+    pub name: Arc<str>,
     /// Width of the prepared image in pixels.
     pub width: u32,
     /// Its height in pixels.

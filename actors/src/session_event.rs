@@ -30,7 +30,7 @@ pub enum SessionEvent {
         /// Images that the session has stored, this one included.
         image_count: u32,
         /// The client's name of the image, or a generated one.
-        image_path: String,
+        image_path: Arc<str>,
         id: Option<MessageId>,
     },
     /// Progress of a running request.

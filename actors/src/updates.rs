@@ -1,5 +1,7 @@
 //! Updates for clients that keep the point cloud and get only what is new, and the poses of a map.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 use thiserror::Error;
@@ -83,7 +85,8 @@ pub struct FramePose {
     /// Index of its image among those of the session, from 0.
     pub image: usize,
     /// Name of its image.
-    pub name: String,
+    #[schema(value_type = String)]
+    pub name: Arc<str>,
     /// Index of its chunk in the map; `null` without a map.
     pub chunk: Option<usize>,
     /// Whether it could be placed; if not, the transforms are `null` and the lens is meaningless.

@@ -86,7 +86,7 @@ fn scenes() -> Result<Vec<(&'static str, Scene)>, Error> {
         "../../etc/passwd".to_owned(),
     ];
     for (camera, name) in unusual_names.cameras.iter_mut().zip(names) {
-        camera.name = name;
+        camera.name = name.into();
     }
 
     let mut extreme = cameras.clone();

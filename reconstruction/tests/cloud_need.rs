@@ -4,8 +4,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::convert::Infallible;
 use std::fmt;
 use std::io::BufWriter;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use image::RgbImage;
 use nalgebra::{Matrix3, Matrix4};
@@ -20,6 +20,8 @@ use pointstream_reconstruction::map::{ChunkPoints, ChunkSource, FirstChunk, Map,
 use pointstream_reconstruction::model::{Device, Workload};
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 use pointstream_reconstruction::quality::Assessment;
+
+static PHOTO: LazyLock<Arc<str>> = LazyLock::new(|| "photo.jpg".into());
 
 /// Counts what is allocated.
 struct Counting;
@@ -132,7 +134,7 @@ impl Work<'_> {
             .zip(1..)
             .map(|(image, id)| SceneFrame {
                 id,
-                name: "photo.jpg",
+                name: &PHOTO,
                 image,
                 region: Region::WHOLE,
             })
@@ -239,7 +241,7 @@ fn the_stated_need_of_a_point_bounds_what_the_cloud_of_a_map_takes() {
         .iter()
         .map(|&id| SceneFrame {
             id,
-            name: "photo.jpg",
+            name: &PHOTO,
             image: &image,
             region: Region::WHOLE,
         })
@@ -288,7 +290,7 @@ fn world_of(stored: &[u8], frames: u64, size: FrameSize) -> World {
     let frames: Vec<SceneFrame<'_>> = (1..=frames)
         .map(|id| SceneFrame {
             id,
-            name: "photo.jpg",
+            name: &PHOTO,
             image: &image,
             region: Region::WHOLE,
         })

@@ -17,7 +17,7 @@ fn scene(show_cameras: bool) -> Scene {
     let model_world = Similarity3::new(Vector3::new(1.0, 2.0, -3.0), angles, 0.31);
     let mut synthetic = predict(&[3, 1, 2], SIZE, &model_world);
     synthetic.names = ["a.jpg", "日本 \"\\\u{1}\u{202e}.png", "a.jpg"]
-        .map(String::from)
+        .map(Into::into)
         .to_vec();
     synthetic.prediction.cameras[1].distortion = Distortion { k1: -1e-9, k2: 0.0 };
     synthetic.prediction.cameras[2].registered = false;

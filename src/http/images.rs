@@ -191,7 +191,7 @@ mod tests {
     fn listed(count: usize) -> (Vec<u8>, usize) {
         let images = (0..count).map(|index| ImageSummary {
             id: None,
-            name: format!("{index}{}", "\"".repeat(1000)),
+            name: format!("{index}{}", "\"".repeat(1000)).into(),
             width: 4,
             height: 3,
         });

@@ -16,6 +16,10 @@ use crate::payload::Payload;
 const MAX_HEAD: usize = 14;
 /// Longest payload in bytes that the library gets.
 const SHORT: u64 = 16 << 10;
+/// Least bytes that are read straight to their place: fewer may have the next frame behind them.
+const LEAST_PLACE: usize = 16 << 10;
+/// Most bytes that are read at a time.
+const MOST_PLACE: usize = 256 << 10;
 
 /// What bytes of a client are.
 #[derive(Debug)]
@@ -104,6 +108,29 @@ impl FrameSplit {
         out.extend_from_slice(bytes);
     }
 
+    /// A place for the next bytes, if they are payload that is collected and long. Call [`Self::placed`]
+    /// when some are there.
+    pub fn place(&mut self) -> Option<&mut [u8]> {
+        let Kind::Collected { .. } = self.kind else {
+            return None;
+        };
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        if self.refused || left < LEAST_PLACE {
+            return None;
+        }
+        self.collected.place(left.min(MOST_PLACE))
+    }
+
+    /// The same as [`Self::split`] with so many bytes that are at the place.
+    pub fn placed(&mut self, bytes: usize, out: &mut Vec<u8>, mut found: impl FnMut(Part)) {
+        if bytes > 0 {
+            let start = self.collected.as_ref().len();
+            self.collected.filled(bytes);
+            self.collected_from(start);
+            self.added(bytes, out, &mut found);
+        }
+    }
+
     /// Begins a frame if its head is complete.
     fn begin(&mut self, out: &mut Vec<u8>, found: &mut impl FnMut(Part)) {
         let (head, length) = match FrameHeader::parse(&mut Cursor::new(&self.head)) {
@@ -161,22 +188,34 @@ impl FrameSplit {
 
     /// Adds payload to the current frame.
     fn add(&mut self, payload: &[u8], out: &mut Vec<u8>, found: &mut impl FnMut(Part)) {
-        self.left -= payload.len() as u64;
         match &self.kind {
             Kind::Control | Kind::Message => out.extend_from_slice(payload),
-            Kind::Collected { head, before } => {
-                let mask = head.mask.unwrap_or_default();
+            Kind::Collected { .. } => {
                 let start = self.collected.as_ref().len();
                 self.collected.push(payload);
-                unmask(&mut self.collected.as_mut()[start..], mask, start - before);
+                self.collected_from(start);
             }
         }
+        self.added(payload.len(), out, found);
+    }
+
+    /// What is collected from this place on is new.
+    fn collected_from(&mut self, start: usize) {
+        if let Kind::Collected { head, before } = &self.kind {
+            let mask = head.mask.unwrap_or_default();
+            unmask(&mut self.collected.as_mut()[start..], mask, start - before);
+        }
+    }
+
+    /// So many bytes of payload were added to the current frame.
+    fn added(&mut self, bytes: usize, out: &mut Vec<u8>, found: &mut impl FnMut(Part)) {
+        self.left -= bytes as u64;
         if !self.is_text_valid() {
             self.refuse_text(out);
             return;
         }
         if !matches!(self.kind, Kind::Control) {
-            found(Part::Payload(payload.len()));
+            found(Part::Payload(bytes));
         }
         if self.left == 0 {
             self.end(out, found);

@@ -356,24 +356,38 @@ impl<S: AsyncRead + Unpin> MeteredStream<S> {
             self.wait = None;
         }
         let before = buffer.filled().len();
-        let Poll::Ready(read) = Pin::new(&mut self.inner).poll_read(context, buffer) else {
+        let (read, received, is_placed) = match self.frames.place() {
+            Some(place) => {
+                let mut place = ReadBuf::new(place);
+                let read = Pin::new(&mut self.inner).poll_read(context, &mut place);
+                (read, place.filled().len(), true)
+            }
+            None => {
+                let read = Pin::new(&mut self.inner).poll_read(context, buffer);
+                (read, buffer.filled().len() - before, false)
+            }
+        };
+        let Poll::Ready(read) = read else {
             return self.wait_for_client(context);
         };
         self.resumed();
-        let received = &buffer.filled()[before..];
-        let came = !received.is_empty();
         let mut frames = Vec::new();
         let wrong = self.meter.with(|account| {
             account.heard = Some(Instant::now());
-            self.frames
-                .split(received, &mut frames, |part| account.found(part));
-            account.wrong(received.len())
+            let found = |part| account.found(part);
+            match is_placed {
+                true => self.frames.placed(received, &mut frames, found),
+                false => self
+                    .frames
+                    .split(&buffer.filled()[before..], &mut frames, found),
+            }
+            account.wrong(received)
         });
         buffer.set_filled(before);
         self.ready = frames.into();
         match wrong {
             Some(error) => fail(error),
-            None => Poll::Ready(read.map(|()| came)),
+            None => Poll::Ready(read.map(|()| received > 0)),
         }
     }
 }

@@ -63,7 +63,7 @@ impl StoredImages {
             Some(Envelope {
                 client: NOBODY,
                 id: image.id.clone(),
-                filename: Some(image.name.clone()),
+                filename: Some(image.name.to_string()),
                 permit: permits.clone().try_acquire_owned().ok()?,
             })
         });

@@ -49,7 +49,7 @@ pub(super) struct Generation {
 
 /// An image that a request covers.
 pub(super) struct GenerationImage {
-    pub name: String,
+    pub name: Arc<str>,
     pub statistics: ImageStatistics,
     /// Index of its frame; `None` if it is set aside because of its shape.
     pub frame: Option<usize>,
@@ -59,7 +59,7 @@ pub(super) struct GenerationImage {
 pub(super) struct GenerationFrame {
     /// Number of the image within the session.
     pub number: u64,
-    pub name: String,
+    pub name: Arc<str>,
     pub job: JobFrame,
 }
 

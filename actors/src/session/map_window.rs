@@ -56,7 +56,7 @@ pub(crate) enum WindowOutcome {
 struct WindowFrame {
     /// Number of the image within the session.
     number: u64,
-    name: String,
+    name: Arc<str>,
     job: JobFrame,
 }
 

@@ -225,7 +225,7 @@ impl Generation {
     }
 
     /// Names of the placed frames whose depth is nowhere, since they show nothing new.
-    fn still_frames(&self, scene: &Scene, source: &ResultSource) -> Vec<String> {
+    fn still_frames(&self, scene: &Scene, source: &ResultSource) -> Vec<Arc<str>> {
         let ResultSource::Chunks(places) = source else {
             return Vec::new();
         };

@@ -1,5 +1,7 @@
 //! The point cloud of a result: points, colours and cameras in GLB coordinates.
 
+use std::sync::Arc;
+
 use ::image::RgbImage;
 use nalgebra::{Isometry3, Matrix3, Matrix4, Similarity3};
 use serde::{Deserialize, Serialize};
@@ -41,7 +43,7 @@ pub struct SceneFrame<'a> {
     /// The same in all results of a session; later frames have larger ones.
     pub id: u64,
     /// The client's name for the image; a label only.
-    pub name: &'a str,
+    pub name: &'a Arc<str>,
     /// The processed image, with the size of the prediction.
     pub image: &'a RgbImage,
     /// The part of the source image that the processed image shows.
@@ -77,7 +79,7 @@ pub struct Scene {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SceneCamera {
     pub id: u64,
-    pub name: String,
+    pub name: Arc<str>,
     /// Maps camera coordinates to pixel indices of the processed image.
     pub intrinsics: Matrix3<f64>,
     /// Distortion of the processed image.
@@ -265,7 +267,7 @@ pub(crate) fn scene_cameras(
         .zip(predicted)
         .map(|(frame, (camera, view))| SceneCamera {
             id: frame.id,
-            name: frame.name.to_owned(),
+            name: frame.name.clone(),
             intrinsics: camera.intrinsics,
             distortion: camera.distortion,
             extrinsics: camera.extrinsics,

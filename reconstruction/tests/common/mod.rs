@@ -1,5 +1,7 @@
 //! A synthetic scene with known geometry: images of the bumpy wall `z = 6 + bumps(x, y)`.
 
+use std::sync::Arc;
+
 use image::{Rgb, RgbImage};
 use nalgebra::{Isometry3, Matrix3, Similarity3, Vector3};
 use pointstream_reconstruction::cloud::SceneFrame;
@@ -32,7 +34,7 @@ pub fn pose(id: u64) -> Isometry3<f64> {
 /// A prediction and its images.
 pub struct Synthetic {
     pub ids: Vec<u64>,
-    pub names: Vec<String>,
+    pub names: Vec<Arc<str>>,
     pub prediction: Prediction,
     pub images: Vec<RgbImage>,
 }
@@ -103,7 +105,10 @@ pub fn predict_distorted(
     }
     Synthetic {
         ids: ids.to_vec(),
-        names: ids.iter().map(|id| format!("photo {id}.jpg")).collect(),
+        names: ids
+            .iter()
+            .map(|id| format!("photo {id}.jpg").into())
+            .collect(),
         prediction,
         images,
     }

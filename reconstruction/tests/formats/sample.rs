@@ -44,7 +44,7 @@ impl Sample {
         let model_world = Similarity3::new(Vector3::new(1.0, 2.0, -3.0), angles, 0.31);
         let distortion = |id| if id == 3 { lens } else { Distortion::NONE };
         let mut synthetic = predict_distorted(&[3, 1, 2], SIZE, &model_world, distortion);
-        synthetic.names = ["a b.jpg", "lost.jpg", "a_b.png"].map(String::from).into();
+        synthetic.names = ["a b.jpg", "lost.jpg", "a_b.png"].map(Into::into).into();
         synthetic.prediction.cameras[1].registered = false;
         // A result that was aligned with a world of another scale.
         let (_, world) = build(

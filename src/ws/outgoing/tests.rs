@@ -69,7 +69,9 @@ fn answer(glb: Vec<u8>, frames: usize) -> SessionEvent {
         extrinsics: vec![[[0.0, 1.0, 0.0, 0.25]; 4]; frames],
         world_to_glb: [[1.0; 4]; 4],
         processed_size: [504, 378],
-        frames: (0..frames).map(|index| format!("ф{index}.jpg")).collect(),
+        frames: (0..frames)
+            .map(|index| format!("ф{index}.jpg").into())
+            .collect(),
         unregistered_frames: Vec::new(),
         still_frames: Vec::new(),
         num_points: 7,
@@ -144,7 +146,7 @@ fn small_messages_have_the_fields_of_the_protocol() {
         (
             SessionEvent::Acknowledged {
                 image_count: 5,
-                image_path: "a\"b.png".to_owned(),
+                image_path: "a\"b.png".into(),
                 id: None,
             },
             json!({

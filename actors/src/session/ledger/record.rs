@@ -121,7 +121,7 @@ pub(crate) struct Image {
     /// gaps.
     pub number: u64,
     /// The client's name for it, or a generated one.
-    pub name: String,
+    pub name: Arc<str>,
     /// The client's identifier of its message.
     pub id: Option<MessageId>,
     /// Size of the client's file in bytes.

@@ -1,5 +1,6 @@
 mod journal;
 
+use std::sync::{Arc, LazyLock};
 use std::time::UNIX_EPOCH;
 
 use nalgebra::{Isometry3, Matrix3};
@@ -52,7 +53,7 @@ pub(in crate::session) fn image(number: u64) -> Record {
     };
     Record::ImageStored(Box::new(Image {
         number,
-        name: format!("photo {number}"),
+        name: format!("photo {number}").into(),
         id: MessageId::new("mine").ok(),
         bytes: 1000 + number,
         size: SIZE,
@@ -91,10 +92,12 @@ fn prediction(places: &[f64]) -> Prediction {
     }
 }
 
+static PHOTO: LazyLock<Arc<str>> = LazyLock::new(|| "photo".into());
+
 fn frame(id: u64, image: &image::RgbImage) -> SceneFrame<'_> {
     SceneFrame {
         id,
-        name: "photo",
+        name: &PHOTO,
         image,
         region: Region::WHOLE,
     }
@@ -140,7 +143,7 @@ pub(in crate::session) fn result(number: u64, completes: bool) -> Record {
     let mut prediction = prediction(&[0.0]);
     let picture = picture();
     let frame = SceneFrame {
-        name: "photo 1",
+        name: &"photo 1".into(),
         ..frame(1, &picture)
     };
     let options = SessionConfig::default().cloud_options();
@@ -193,7 +196,7 @@ fn metadata(alignment: &Alignment, quality: Quality) -> ResultMetadata {
         extrinsics: vec![[[1.0 / 3.0; 4]; 4]],
         world_to_glb: [[0.7; 4]; 4],
         processed_size: [28, 14],
-        frames: vec!["photo 1".to_owned()],
+        frames: vec!["photo 1".into()],
         unregistered_frames: Vec::new(),
         still_frames: Vec::new(),
         num_points: 100,

@@ -70,8 +70,8 @@ impl State {
             images.push(Image {
                 number: upload.number,
                 name: match name.filter(|name| !name.is_empty()) {
-                    Some(name) => name.to_owned(),
-                    None => format!("image_{:03}", index + 1),
+                    Some(name) => name.into(),
+                    None => format!("image_{:03}", index + 1).into(),
                 },
                 id: upload.envelope.id.clone(),
                 bytes: stored.bytes,

@@ -61,7 +61,7 @@ pub fn build(scene: &Scene, binary: &Binary) -> Result<Root, serde_json::Error> 
             ..Node::default()
         });
     }
-    let names = safe_names(scene.cameras.iter().map(|camera| camera.name.as_str()));
+    let names = safe_names(scene.cameras.iter().map(|camera| camera.name.as_ref()));
     for (camera, name) in scene.cameras.iter().zip(names) {
         let near = NEAR_PLANE * scene.camera_size;
         if let Some(node) = document.camera(camera, name, scene.image_size, near)? {

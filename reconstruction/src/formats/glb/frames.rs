@@ -61,7 +61,7 @@ pub fn write_frames_glb(glb: &FramesGlb, compression: GlbCompression) -> Result<
         alignment: glb.alignment,
     };
     let mut document = Document::new(&extras, bytes)?;
-    let labels = glb.frames.iter().map(|frame| frame.camera.name.as_str());
+    let labels = glb.frames.iter().map(|frame| frame.camera.name.as_ref());
     let nodes = glb.frames.iter().zip(&parts).zip(ranges);
     let mut chunk: Option<(usize, Vec<Index<Node>>)> = None;
     for (((frame, part), bytes), name) in nodes.zip(safe_names(labels)) {

@@ -70,7 +70,7 @@ mod tests {
     fn camera() -> SceneCamera {
         SceneCamera {
             id: 0,
-            name: String::new(),
+            name: "".into(),
             intrinsics: Matrix3::new(100.0, 0.0, 50.0, 0.0, 100.0, 40.0, 0.0, 0.0, 1.0),
             distortion: Distortion::NONE,
             extrinsics: Matrix4::identity(),
