@@ -4,9 +4,14 @@
 //! keeps what is freed for a while, and cannot use it for other long ones once small things lie in it.
 
 use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use memmap2::MmapMut;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio_util::io::poll_read_buf;
 
 /// Longest payload in bytes that is on the heap.
 const SHORT: usize = 256 << 10;
@@ -57,22 +62,31 @@ impl Payload {
         };
     }
 
-    /// A place for the next bytes, if they are in memory of their own and [`Self::reserve`] has made room
-    /// for them. Call [`Self::filled`] when some are there.
-    pub fn place(&mut self, most: usize) -> Option<&mut [u8]> {
-        match &mut self.0 {
-            Room::Own { memory, length } if *length < memory.len() => {
-                let end = length.saturating_add(most).min(memory.len());
-                Some(&mut memory[*length..end])
-            }
-            _ => None,
+    /// Bytes for which there is room.
+    pub fn room(&self) -> usize {
+        match &self.0 {
+            Room::Heap(heap) => heap.capacity() - heap.len(),
+            Room::Own { memory, length } => memory.len() - length,
         }
     }
 
-    /// So many bytes are at the place.
-    pub fn filled(&mut self, bytes: usize) {
-        if let Room::Own { memory, length } = &mut self.0 {
-            *length = length.saturating_add(bytes).min(memory.len());
+    /// Reads some bytes, at most `most`, and no more than there is room for. Returns how many.
+    pub fn poll_read<R: AsyncRead>(
+        &mut self,
+        context: &mut Context<'_>,
+        reader: Pin<&mut R>,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        let most = most.min(self.room());
+        match &mut self.0 {
+            Room::Heap(heap) => poll_read_buf(reader, context, &mut heap.limit(most)),
+            Room::Own { memory, length } => {
+                let mut place = ReadBuf::new(&mut memory[*length..*length + most]);
+                ready!(reader.poll_read(context, &mut place))?;
+                let read = place.filled().len();
+                *length += read;
+                Poll::Ready(Ok(read))
+            }
         }
     }
 

@@ -41,13 +41,20 @@ impl DecodeMemory {
     /// [`WorkFailed`] if the program ends.
     pub async fn take(&self, owner: Owner, bytes: usize) -> Result<DecodeLease, WorkFailed> {
         match self.shares.take(owner, bytes).await {
-            Some(share) => {
-                self.metrics.taken(share.amount());
-                let metrics = self.metrics.clone();
-                Ok(DecodeLease { share, metrics })
-            }
+            Some(share) => Ok(self.lease(share)),
             None => Err(WorkFailed::program_ends()),
         }
+    }
+
+    /// Takes so many bytes if they are free, and nobody waits.
+    pub fn take_now(&self, bytes: usize) -> Option<DecodeLease> {
+        self.shares.take_now(bytes).map(|share| self.lease(share))
+    }
+
+    fn lease(&self, share: Share) -> DecodeLease {
+        self.metrics.taken(share.amount());
+        let metrics = self.metrics.clone();
+        DecodeLease { share, metrics }
     }
 }
 

@@ -147,6 +147,17 @@ impl Shares {
         share.await.ok()
     }
 
+    /// A share if there is enough of it, and nobody waits.
+    pub fn take_now(&self, amount: usize) -> Option<Share> {
+        let mut turns = self.lock();
+        if amount > turns.free || !turns.waiting.is_empty() {
+            return None;
+        }
+        turns.free -= amount;
+        let shares = self.clone();
+        Some(Share { shares, amount })
+    }
+
     /// Gives what is free to those that wait.
     fn serve(&self) {
         loop {
@@ -269,5 +280,21 @@ mod tests {
         drop(shares.take(SessionId::from_u128(3), 0));
         drop(first);
         assert!(small.await.expect("no panic"));
+    }
+
+    #[tokio::test]
+    async fn what_is_free_is_taken_at_once_unless_somebody_waits() {
+        let shares = Shares::new(3);
+        let first = shares.take_now(2).expect("it is free");
+        assert!(shares.take_now(2).is_none(), "too little is free");
+        let waiting = tokio::spawn({
+            let shares = shares.clone();
+            async move { shares.take(SessionId::from_u128(1), 3).await.is_some() }
+        });
+        tokio::task::yield_now().await;
+        assert!(shares.take_now(1).is_none(), "somebody waits");
+        drop(first);
+        assert!(waiting.await.expect("no panic"));
+        assert!(shares.take_now(3).is_some(), "all was given back");
     }
 }

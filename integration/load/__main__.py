@@ -3,7 +3,8 @@
 Prints the memory of the server for each idle socket, how long pings and uploads of the active ones
 take while the others are idle, and what memory is left when all have gone. The clients are other
 processes on the same cores. Ends with status 1 if a message is not answered, an idle socket
-costs more than it may, pings take too long, or memory is not given back.
+costs more than it may, pings take too long, or memory is not given back. `make load ARGS="uploads"`
+sends large photos instead.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from PIL import Image
 
 from ..bench.service import ROOT, Server
 from ..bench.stream.process import usage
+from . import uploads
 from .process import Crew
 from .sockets import Figures
 
@@ -32,7 +34,7 @@ LEFT_SHARE = 0.1
 """Part of the memory of all sockets that may be left when they have gone."""
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="make load ARGS=...",
@@ -51,7 +53,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--server", type=Path, default=ROOT / "target/release/pointstream", help="the program"
     )
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def picture() -> bytes:
@@ -134,16 +136,24 @@ def load(server: Server, options: argparse.Namespace) -> list[str]:
     return wrong
 
 
-def main() -> None:
-    """Run the command."""
-    options = parse_arguments()
+def measure(options: argparse.Namespace) -> list[str]:
+    """Start a server for so many sockets; return what is wrong."""
     sockets = options.idle + options.active
     arguments = ["--device", "cpu", "--model", options.model]
     arguments += ["--max-clients", str(sockets + 100)]
     arguments += ["--max-sessions", str(-(-sockets // SOCKETS_PER_SESSION))]
     arguments += ["--max-connections", str(SOCKETS_PER_SESSION + 1)]
     with Server(arguments, options.server) as server:
-        wrong = load(server, options)
+        return load(server, options)
+
+
+def main() -> None:
+    """Run the command."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["uploads"]:
+        wrong = uploads.measure(uploads.parse_arguments(arguments[1:]))
+    else:
+        wrong = measure(parse_arguments(arguments))
     print("\n".join(wrong or ["all within the limits"]))
     sys.exit(1 if wrong else 0)
 

@@ -5,8 +5,11 @@
 //! one of twice the size whenever it is full. So it gets the payload of neither: they are collected here, in
 //! the memory that they need, and the library gets the same frames without payload.
 
-use std::io::Cursor;
+use std::io::{self, Cursor};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use tokio::io::AsyncRead;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
@@ -108,25 +111,28 @@ impl FrameSplit {
         out.extend_from_slice(bytes);
     }
 
-    /// A place for the next bytes, if they are payload that is collected and long. Call [`Self::placed`]
-    /// when some are there.
-    pub fn place(&mut self) -> Option<&mut [u8]> {
+    /// Reads bytes straight to their place, if they are payload that is collected and long. Call
+    /// [`Self::placed`] with what it returns.
+    pub fn poll_place<R: AsyncRead>(
+        &mut self,
+        context: &mut Context<'_>,
+        reader: Pin<&mut R>,
+    ) -> Option<Poll<io::Result<usize>>> {
         let Kind::Collected { .. } = self.kind else {
             return None;
         };
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
-        if self.refused || left < LEAST_PLACE {
+        if self.refused || left.min(self.collected.room()) < LEAST_PLACE {
             return None;
         }
-        self.collected.place(left.min(MOST_PLACE))
+        let most = left.min(MOST_PLACE);
+        Some(self.collected.poll_read(context, reader, most))
     }
 
-    /// The same as [`Self::split`] with so many bytes that are at the place.
+    /// The same as [`Self::split`] with so many bytes that were read to their place.
     pub fn placed(&mut self, bytes: usize, out: &mut Vec<u8>, mut found: impl FnMut(Part)) {
         if bytes > 0 {
-            let start = self.collected.as_ref().len();
-            self.collected.filled(bytes);
-            self.collected_from(start);
+            self.unmask_last(bytes);
             self.added(bytes, out, &mut found);
         }
     }
@@ -191,19 +197,20 @@ impl FrameSplit {
         match &self.kind {
             Kind::Control | Kind::Message => out.extend_from_slice(payload),
             Kind::Collected { .. } => {
-                let start = self.collected.as_ref().len();
                 self.collected.push(payload);
-                self.collected_from(start);
+                self.unmask_last(payload.len());
             }
         }
         self.added(payload.len(), out, found);
     }
 
-    /// What is collected from this place on is new.
-    fn collected_from(&mut self, start: usize) {
+    /// Undoes the mask of the last so many bytes that are collected.
+    fn unmask_last(&mut self, bytes: usize) {
         if let Kind::Collected { head, before } = &self.kind {
             let mask = head.mask.unwrap_or_default();
-            unmask(&mut self.collected.as_mut()[start..], mask, start - before);
+            let collected = self.collected.as_mut();
+            let start = collected.len() - bytes;
+            unmask(&mut collected[start..], mask, start - before);
         }
     }
 

@@ -356,21 +356,17 @@ impl<S: AsyncRead + Unpin> MeteredStream<S> {
             self.wait = None;
         }
         let before = buffer.filled().len();
-        let (read, received, is_placed) = match self.frames.place() {
-            Some(place) => {
-                let mut place = ReadBuf::new(place);
-                let read = Pin::new(&mut self.inner).poll_read(context, &mut place);
-                (read, place.filled().len(), true)
-            }
-            None => {
-                let read = Pin::new(&mut self.inner).poll_read(context, buffer);
-                (read, buffer.filled().len() - before, false)
-            }
-        };
+        let placed = self.frames.poll_place(context, Pin::new(&mut self.inner));
+        let is_placed = placed.is_some();
+        let read = placed.unwrap_or_else(|| {
+            let read = Pin::new(&mut self.inner).poll_read(context, buffer);
+            read.map_ok(|()| buffer.filled().len() - before)
+        });
         let Poll::Ready(read) = read else {
             return self.wait_for_client(context);
         };
         self.resumed();
+        let received = read?;
         let mut frames = Vec::new();
         let wrong = self.meter.with(|account| {
             account.heard = Some(Instant::now());
@@ -387,7 +383,7 @@ impl<S: AsyncRead + Unpin> MeteredStream<S> {
         self.ready = frames.into();
         match wrong {
             Some(error) => fail(error),
-            None => Poll::Ready(read.map(|()| received > 0)),
+            None => Poll::Ready(Ok(received > 0)),
         }
     }
 }

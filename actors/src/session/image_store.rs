@@ -8,6 +8,8 @@ use pointstream_reconstruction::image::{
 };
 use pointstream_reconstruction::model::{CameraHint, KnownCamera};
 
+use tokio_util::sync::CancellationToken;
+
 use super::admission::full;
 use super::adopt::FramePreparation;
 use super::context::Context;
@@ -16,6 +18,7 @@ use super::message::SessionMessage;
 use crate::blobs::{BlobName, Blobs};
 use crate::blocking::WorkFailed;
 use crate::client_message::ImageUpload;
+use crate::decode_memory::DecodeLease;
 use crate::frames::frame_file;
 use crate::session_config::SessionConfig;
 
@@ -39,51 +42,14 @@ pub(super) fn store(
         method: config.process_res_method,
         patch_size: context.settings.model.metadata().patch_size,
     };
-    let most_images = config.max_images;
-    let job = context.clone();
+    let job = Job {
+        context: context.clone(),
+        number,
+        most_images: config.max_images,
+        preparation,
+    };
     let work = async move {
-        let ended = job.ended.clone();
-        // The memory comes before the slot: who waits for it must not hold up others at the slots.
-        let turn = async {
-            let most = job.decoding.limit();
-            let reading = job.computing.slot(job.owner()).await?;
-            let opening = job.clone();
-            let need = reading.run(move || {
-                let image = image.open(&opening, number)?;
-                let need = preparation.need(&image.bytes, most)?;
-                Ok::<_, ImageError>((image, preparation, need))
-            });
-            let (image, preparation, need) = need.await??;
-            let lease = job.decoding.take(job.owner(), need).await?;
-            let slot = job.computing.slot(job.owner()).await?;
-            Ok::<_, ImageError>((image, preparation, lease, slot))
-        };
-        let (image, preparation, lease, slot) = tokio::select! {
-            biased;
-            // Nobody wants the image any more.
-            () = ended.cancelled() => return Err(WorkFailed::session_ended().into()),
-            turn = turn => turn?,
-        };
-        if job.room.is_full_before(number) {
-            return Err(full(most_images).into());
-        }
-        let stored = slot.run(move || {
-            // Until the prepared pixels are written.
-            let _lease = lease;
-            let OpenImage {
-                bytes,
-                camera,
-                is_stored,
-            } = image;
-            job.metrics.sessions.image_decoded();
-            let prepared = preparation.run(&bytes, camera)?;
-            let original = (!is_stored).then_some(&bytes[..]);
-            write(&job, number, original, &prepared.file)?;
-            // Before the memory is given back: who gets it must know.
-            job.room.decoded(number);
-            Ok(prepared.stored)
-        });
-        let stored = stored.await?;
+        let stored = job.store(image).await;
         drop(memory);
         stored
     };
@@ -93,6 +59,93 @@ pub(super) fn store(
             number,
             outcome,
         });
+}
+
+/// An image that is to be stored.
+struct Job {
+    context: Context,
+    /// Number of the image within the session.
+    number: u64,
+    most_images: u32,
+    preparation: Preparation,
+}
+
+/// What became of an image in its first turn.
+enum FirstTurn {
+    Stored(StoredImage),
+    /// There is too little memory for it now.
+    Waits {
+        job: Job,
+        image: OpenImage,
+        need: usize,
+    },
+}
+
+impl Job {
+    async fn store(self, image: ImageSource) -> Result<StoredImage, ImageError> {
+        let (pool, owner) = (self.context.computing.clone(), self.context.owner());
+        let ended = self.context.ended.clone();
+        let slot = while_wanted(&ended, pool.slot(owner.clone())).await?;
+        let (job, image, need) = match slot.run(move || self.first_turn(image)).await?? {
+            FirstTurn::Stored(stored) => return Ok(stored),
+            FirstTurn::Waits { job, image, need } => (job, image, need),
+        };
+        // The memory comes before the slot: who waits for it must not hold up others at the slots.
+        let memory = job.context.decoding.clone();
+        let turn = async {
+            let lease = memory.take(owner.clone(), need).await?;
+            Ok((lease, pool.slot(owner).await?))
+        };
+        let (lease, slot) = while_wanted(&ended, turn).await?;
+        slot.run(move || job.decode(image, lease)).await?
+    }
+
+    /// Reads the header, and decodes the image if there is memory for it.
+    fn first_turn(self, image: ImageSource) -> Result<FirstTurn, ImageError> {
+        let image = image.open(&self.context, self.number)?;
+        let memory = &self.context.decoding;
+        let need = self.preparation.need(&image.bytes, memory.limit())?;
+        Ok(match memory.take_now(need) {
+            Some(lease) => FirstTurn::Stored(self.decode(image, lease)?),
+            None => FirstTurn::Waits {
+                job: self,
+                image,
+                need,
+            },
+        })
+    }
+
+    /// Decodes, prepares and writes the image. The lease is held until its prepared pixels are written.
+    fn decode(self, image: OpenImage, _lease: DecodeLease) -> Result<StoredImage, ImageError> {
+        let (context, number) = (self.context, self.number);
+        if context.room.is_full_before(number) {
+            return Err(full(self.most_images).into());
+        }
+        let OpenImage {
+            bytes,
+            camera,
+            is_stored,
+        } = image;
+        context.metrics.sessions.image_decoded();
+        let prepared = self.preparation.run(&bytes, camera)?;
+        let original = (!is_stored).then_some(&bytes[..]);
+        write(&context, number, original, &prepared.file)?;
+        // Before the memory is given back: who gets it must know.
+        context.room.decoded(number);
+        Ok(prepared.stored)
+    }
+}
+
+/// Waits for a turn, but not longer than the session.
+async fn while_wanted<T>(
+    ended: &CancellationToken,
+    turn: impl Future<Output = Result<T, WorkFailed>>,
+) -> Result<T, WorkFailed> {
+    tokio::select! {
+        biased;
+        () = ended.cancelled() => Err(WorkFailed::session_ended()),
+        turn = turn => turn,
+    }
 }
 
 /// Writes both blobs of an image, or none. The original may be there already.

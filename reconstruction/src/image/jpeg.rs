@@ -3,6 +3,8 @@
 //! The decoder fills the missing end of an image with grey, which a model would take for a part of
 //! the scene.
 
+use memchr::memchr;
+
 use crate::geometry::FrameSize;
 
 use super::unread::has_unread;
@@ -173,7 +175,7 @@ pub(super) fn frame(bytes: &[u8]) -> Option<Frame> {
 /// The first marker at or after `position`, and the position after it.
 fn next_marker(bytes: &[u8], position: usize) -> Option<(u8, usize)> {
     let rest = bytes.get(position..)?;
-    let start = rest.iter().position(|&byte| byte == 0xff)?;
+    let start = memchr(0xff, rest)?;
     // Any number of 0xff may fill the space before a marker.
     let skipped = rest[start..].iter().position(|&byte| byte != 0xff)?;
     let at = start + skipped;

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr_iter;
+
 use super::colour::MAX_PROFILE;
 
 /// The names of segments of which the decoder keeps each one, not only the last: parts of a colour profile,
@@ -88,12 +90,10 @@ fn names(bytes: &[u8]) -> impl Iterator<Item = (usize, &'static [u8])> {
 
 /// The first name of a segment that the decoder keeps, at or after `from`.
 fn next_name(bytes: &[u8], from: usize) -> Option<(usize, &'static [u8])> {
-    let mut end = from;
-    for piece in bytes.get(from..)?.split_inclusive(|&byte| byte == 0) {
-        end += piece.len();
-        if let Some(name) = KEPT.into_iter().find(|name| piece.ends_with(name)) {
-            return Some((end - name.len(), name));
-        }
-    }
-    None
+    let rest = bytes.get(from..)?;
+    memchr_iter(0, rest).find_map(|last| {
+        let until = &rest[..=last];
+        let name = KEPT.into_iter().find(|name| until.ends_with(name))?;
+        Some((from + until.len() - name.len(), name))
+    })
 }

@@ -1,4 +1,5 @@
 use std::io::{self, Read, Write};
+use std::task::Waker;
 
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
@@ -61,8 +62,14 @@ pub fn split_all<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Found>,
         }
     };
     for mut piece in pieces {
-        while let Some(place) = split.place().filter(|_| !piece.is_empty()) {
-            let read = piece.read(place).expect("memory is readable");
+        let mut context = Context::from_waker(Waker::noop());
+        while !piece.is_empty() {
+            let Some(read) = split.poll_place(&mut context, Pin::new(&mut piece)) else {
+                break;
+            };
+            let Poll::Ready(Ok(read)) = read else {
+                panic!("memory is readable");
+            };
             split.placed(read, &mut out, &mut add);
         }
         split.split(piece, &mut out, &mut add);

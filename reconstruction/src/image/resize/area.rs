@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use ::image::RgbImage;
 
+use super::rounded;
 use crate::geometry::FrameSize;
 
 /// See [`Interpolation::Area`](super::Interpolation::Area).
@@ -17,7 +18,7 @@ pub(super) fn resize(image: &RgbImage, size: FrameSize) -> RgbImage {
         // OpenCV has a path of its own for this case, which rounds halves up.
         |value| (value + 0.5) as u8
     } else {
-        |value| value.round_ties_even() as u8
+        rounded
     };
 
     let mut resized = RgbImage::new(size.width, size.height);

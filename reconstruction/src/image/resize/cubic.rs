@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use ::image::RgbImage;
 
+use super::rounded;
 use crate::geometry::FrameSize;
 
 /// Number of source samples for one target sample, in each dimension.
@@ -37,8 +38,7 @@ pub(super) fn resize(image: &RgbImage, size: FrameSize) -> RgbImage {
         let [wa, wb, wc, wd] = vertical.weights;
         for (index, target) in target_row.iter_mut().enumerate() {
             let sum = wa * a[index] + wb * b[index] + wc * c[index] + wd * d[index];
-            // The conversion clamps to 0..255.
-            *target = sum.round_ties_even() as u8;
+            *target = rounded(sum);
         }
     }
     resized

@@ -28,6 +28,14 @@ pub(super) fn resize(image: &RgbImage, size: FrameSize, interpolation: Interpola
     }
 }
 
+/// The nearest integer between 0 and 255; of two the even one. Without a call for each sample, as
+/// `round_ties_even` is where the processor is not known to round.
+fn rounded(value: f32) -> u8 {
+    /// So large that a sum with it has no bits for fractions; its own last byte is 0.
+    const SHIFT: f32 = 12_582_912.0;
+    (value.clamp(0.0, 255.0) + SHIFT).to_bits() as u8
+}
+
 /// The pixels of the resized image that are mixed from a pixel which is not 0, among others. They have
 /// the largest value, the others 0.
 pub(super) fn touched(
@@ -135,5 +143,21 @@ mod tests {
                 "{touched}, {changes} change"
             );
         }
+    }
+
+    #[test]
+    fn values_are_rounded_to_the_nearest_sample() {
+        for value in (-3000..3000).map(|step| step as f32 / 8.0) {
+            assert_eq!(rounded(value), value.round_ties_even() as u8, "{value}");
+            assert_eq!(
+                rounded(value.next_up()),
+                value.next_up().round_ties_even() as u8
+            );
+            assert_eq!(
+                rounded(value.next_down()),
+                value.next_down().round_ties_even() as u8
+            );
+        }
+        assert_eq!([f32::MAX, f32::MIN].map(rounded), [255, 0]);
     }
 }
