@@ -36,9 +36,9 @@ pub(super) fn resize(image: &RgbImage, size: FrameSize) -> RgbImage {
         }
         let [a, b, c, d] = vertical.samples.map(|row| &slots[row % TAPS]);
         let [wa, wb, wc, wd] = vertical.weights;
-        for (index, target) in target_row.iter_mut().enumerate() {
-            let sum = wa * a[index] + wb * b[index] + wc * c[index] + wd * d[index];
-            *target = rounded(sum);
+        let sources = a.iter().zip(b).zip(c.iter().zip(d));
+        for (target, ((a, b), (c, d))) in target_row.iter_mut().zip(sources) {
+            *target = rounded(wa * a + wb * b + wc * c + wd * d);
         }
     }
     resized
@@ -98,8 +98,8 @@ fn weights(fraction: f64) -> [f32; TAPS] {
 }
 
 fn interpolate_row(source: &[u8], columns: &[Neighbourhood], row: &mut Vec<f32>) {
-    row.clear();
-    row.extend(columns.iter().flat_map(|horizontal| {
+    row.resize(columns.len() * 3, 0.0);
+    for (target, horizontal) in row.chunks_exact_mut(3).zip(columns) {
         let mut sums = [0.0; 3];
         for (&sample, weight) in horizontal.samples.iter().zip(horizontal.weights) {
             let pixel = &source[sample * 3..sample * 3 + 3];
@@ -107,6 +107,6 @@ fn interpolate_row(source: &[u8], columns: &[Neighbourhood], row: &mut Vec<f32>)
                 *sum += weight * f32::from(value);
             }
         }
-        sums
-    }));
+        target.copy_from_slice(&sums);
+    }
 }

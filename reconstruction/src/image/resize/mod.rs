@@ -30,6 +30,7 @@ pub(super) fn resize(image: &RgbImage, size: FrameSize, interpolation: Interpola
 
 /// The nearest integer between 0 and 255; of two the even one. Without a call for each sample, as
 /// `round_ties_even` is where the processor is not known to round.
+#[inline]
 fn rounded(value: f32) -> u8 {
     /// So large that a sum with it has no bits for fractions; its own last byte is 0.
     const SHIFT: f32 = 12_582_912.0;
