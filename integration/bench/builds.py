@@ -36,6 +36,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--uploads", type=int, default=20, help="photos of each client")
     parser.add_argument("--process-res", type=int, default=252)
     parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument(
+        "--only-binary", default="", metavar="OPTIONS", help="options that --against does not have"
+    )
     parser.add_argument("--model", required=True, help="path of an archive that costs little")
     return parser.parse_args(arguments)
 
@@ -92,7 +95,7 @@ def main(arguments: list[str] | None = None) -> None:
     server_options = ["--device", "cpu", "--model", options.model]
     figures = [Figures(), Figures()]
     with (
-        Server(server_options, options.binary) as one,
+        Server(server_options + options.only_binary.split(), options.binary) as one,
         Server(server_options, options.against) as other,
     ):
         servers = [one, other]
