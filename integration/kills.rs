@@ -35,7 +35,8 @@ async fn kills_under_load_lose_nothing() {
     );
     assert!(output.status.success(), "{told}{complaints}");
     assert!(
-        told.contains("10 kills: 0 acknowledged images and 0 answers lost"),
+        told.contains("10 kills: 0 acknowledged images and 0 answers lost")
+            && told.contains("1 final result"),
         "{told}{complaints}"
     );
 }

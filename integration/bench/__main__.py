@@ -2,7 +2,8 @@
 
 `make bench ARGS="stream ..."` measures a long stream of images instead, see `stream`, and
 `make bench ARGS="neighbours ..."` short requests beside a long one, and
-`make bench ARGS="builds ..."` two builds of the program with the same clients.
+`make bench ARGS="builds ..."` two builds of the program with the same clients, and
+`make bench ARGS="cancel ..."` how soon a cancelled request ends.
 
 All figures come from the same run on the same machine, and the bare model and the service
 alternate, so that their ratios are meaningful even on a shared machine.
@@ -23,6 +24,7 @@ import torch
 from . import compare
 from .bare_model import BareModel, embedded
 from .builds import main as measure_builds
+from .cancel import main as measure_cancel
 from .neighbours import main as measure_neighbours
 from .report import Report, summarize
 from .service import ROOT, Measurement, Photo, Server
@@ -91,6 +93,7 @@ def main() -> None:
         "stream": measure_stream,
         "neighbours": measure_neighbours,
         "builds": measure_builds,
+        "cancel": measure_cancel,
     }
     if part := parts.get("".join(sys.argv[1:2])):
         part(sys.argv[2:])

@@ -1,18 +1,22 @@
 """Command line: `python -m integration.kills --kills 1000`.
 
 Clients stream small images to a server that is killed (SIGKILL) at random moments and started
-again in its data directory. At the end of each round the server runs on until all that was promised
-is there, or not. Ends with an error if an acknowledged image or an accepted request is lost.
+again in its data directory. Before the last kills of a round every second client asks for its final
+result. Then the server runs on until all that was promised is there, or not. At last each session
+is exported, and its images are compared with those that were sent. Ends with an error if an
+acknowledged image or an accepted request is lost.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import random
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from pathlib import Path
@@ -24,6 +28,8 @@ START_TIMEOUT = 120.0
 # New sessions after so many kills, so that the clients' sessions do not become full.
 KILLS_PER_ROUND = 25
 LONGEST_LIFE = 1.5
+FINAL_SHARE = 0.2
+"""Of the kills of a round that come after the first request for a final result."""
 
 
 class Killed:
@@ -31,6 +37,7 @@ class Killed:
 
     def __init__(self, binary: Path, options: list[str], folder: str) -> None:
         self.port = _free_port()
+        self.binary, self.folder = binary, folder
         command = [str(binary), "--port", str(self.port), "--data-dir", folder]
         self.command = [*command, "--log-level", "ERROR", "--log-format", "json", *options]
         self.base = f"http://127.0.0.1:{self.port}"
@@ -48,6 +55,16 @@ class Killed:
     def _first_line(self) -> str:
         assert self.process is not None and self.process.stdout is not None
         return self.process.stdout.readline()
+
+    def files_of(self, session: str) -> set[str]:
+        """Digests of the files of a session, as they are exported. The server must not run."""
+        with tempfile.TemporaryDirectory(prefix="pointstream-export-") as folder:
+            archive = Path(folder) / "session.tar"
+            command = [str(self.binary), "data", "export", self.folder, session, str(archive)]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=START_TIMEOUT)
+            with tarfile.open(archive) as members:
+                opened = (members.extractfile(member) for member in members)
+                return {hashlib.sha256(file.read()).hexdigest() for file in opened if file}
 
     def kill(self) -> None:
         """Kill the process and wait for its end."""
@@ -72,7 +89,10 @@ async def run_round(server: Killed, kills: int, clients: int, seed: int) -> list
         await asyncio.to_thread(client.create)
     stop = asyncio.Event()
     tasks = [asyncio.create_task(client.stream(stop)) for client in streaming]
-    for _ in range(kills):
+    for left in range(kills, 0, -1):
+        if left == max(1, int(kills * FINAL_SHARE)):
+            for client in streaming[::2]:
+                client.finalizes = True
         await asyncio.sleep(chance.uniform(0.05, LONGEST_LIFE))
         server.kill()
         await server.start()
@@ -83,7 +103,13 @@ async def run_round(server: Killed, kills: int, clients: int, seed: int) -> list
             await client.collect()
         except TimeoutError:
             print(f"an answer did not come: {client.missing()}", file=sys.stderr)
-    losses = [await asyncio.to_thread(client.loss) for client in streaming]
+    server.kill()
+    files = [server.files_of(client.session) for client in streaming]
+    await server.start()
+    losses = [
+        await asyncio.to_thread(client.loss, of_session)
+        for client, of_session in zip(streaming, files, strict=True)
+    ]
     for client in streaming:
         await asyncio.to_thread(client.delete)
     return losses
@@ -91,7 +117,7 @@ async def run_round(server: Killed, kills: int, clients: int, seed: int) -> list
 
 async def run(options: argparse.Namespace) -> bool:
     """Run all rounds and print a line for each; return whether nothing was lost."""
-    images = answers = failed = repeated = killed = 0
+    images = answers = failed = repeated = finals = killed = 0
     with tempfile.TemporaryDirectory(prefix="pointstream-kills-") as folder:
         server = Killed(options.server, ["--model", str(options.model), *options.options], folder)
         try:
@@ -107,9 +133,11 @@ async def run(options: argparse.Namespace) -> bool:
                     for failure in loss.failed:
                         print(f"an error in place of a result: {failure}", file=sys.stderr)
                 repeated += sum(loss.repeated for loss in losses)
+                finals += sum(loss.has_final for loss in losses)
                 print(
                     f"{killed} kills: {images} acknowledged images and {answers} answers lost, "
-                    f"{failed} errors in place of results, {repeated} answers came twice",
+                    f"{failed} errors in place of results, {repeated} answers came twice, "
+                    f"{finals} final results",
                     flush=True,
                 )
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import io
 import json
 import random
@@ -24,6 +25,9 @@ CONNECTION_LOST = (OSError, WebSocketException, EOFError, TimeoutError)
 PATIENCE = 60.0
 # The session has as many requests as it may have.
 REFUSAL = "session_busy"
+FINAL = "request-final"
+# The server has the final request already: the client was not told before the connection was lost.
+IS_FINAL = "session_completed"
 
 
 @dataclass
@@ -45,9 +49,12 @@ class Loss:
     """What was promised and is not there."""
 
     images: list[str]
+    """Names of images that are not there, or are not what was sent."""
     answers: list[str]
     failed: list[str]
     """Requests that got an error in place of a result, with its code."""
+    has_final: bool
+    """Whether the final result has come."""
     repeated: int
     """Answers that came more than once: the client did not confirm them before the kill."""
 
@@ -60,6 +67,10 @@ class StreamingClient:
         self.random = random.Random(seed)
         self.session = ""
         self.sent = 0
+        self.finalizes = False
+        """Whether it has sent its last image, and asks for the final result."""
+        self.digests: dict[str, str] = {}
+        """Of each image that was sent, by its name."""
         self.promises = Promises()
         self.pending_images: list[str] = []
         self.asked: list[str] = []
@@ -93,7 +104,11 @@ class StreamingClient:
         reading = asyncio.create_task(self._read(socket))
         try:
             while not stop.is_set() and not reading.done():
-                await self._send(socket)
+                if not self.finalizes:
+                    await self._send(socket)
+                elif FINAL not in [*self.asked, *self.promises.accepted]:
+                    await socket.send(json.dumps({"type": "finalize", "id": FINAL}))
+                    self.asked.append(FINAL)
                 await asyncio.sleep(self.random.uniform(0.0, 0.1))
         finally:
             # The library has confirmed what it has received, so all of it has to be read.
@@ -109,7 +124,9 @@ class StreamingClient:
             self.asked.append(name)
             return
         name = f"image-{self.sent}"
-        data = base64.b64encode(self._picture()).decode()
+        picture = self._picture()
+        self.digests[name] = hashlib.sha256(picture).hexdigest()
+        data = base64.b64encode(picture).decode()
         self.pending_images.append(name)
         message = {"type": "image", "data": data, "filename": name, "id": ",".join(self.asked)}
         if not self.asked:
@@ -136,19 +153,32 @@ class StreamingClient:
                 if request in self.asked:
                     self.asked.remove(request)
                     promises.accepted.append(request)
+        elif message["type"] == "progress" and message.get("id") == FINAL:
+            # The server says so of no request that it does not have.
+            self._accept_final()
         elif message["type"] in {"delta", "complete"}:
             promises.answered.append(message["id"])
         elif message["type"] == "error" and str(message.get("id", "")).startswith("request-"):
+            if message["id"] == FINAL and message["code"] == IS_FINAL:
+                self._accept_final()
             # Nothing was promised of a request that the server refused at once.
-            if message["id"] in self.asked and message["code"] == REFUSAL:
+            elif message["id"] in self.asked and message["code"] == REFUSAL:
                 self.asked.remove(message["id"])
             else:
                 promises.failed.append(f"{message['id']}: {message['code']}")
                 promises.answered.append(message["id"])
 
+    def _accept_final(self) -> None:
+        if FINAL not in self.promises.accepted:
+            self.promises.accepted.append(FINAL)
+
     async def collect(self) -> None:
-        """Receive the answers that are due; gives up when nothing comes and nothing is at work."""
+        """Ask for the final result if the server does not have that request; receive the answers
+        that are due. Gives up when nothing comes and nothing is at work."""
         async with self._connect() as socket:
+            if self.finalizes and FINAL not in self.promises.accepted:
+                await socket.send(json.dumps({"type": "finalize", "id": FINAL}))
+                self._accept_final()
             while set(self.promises.accepted) - set(self.promises.answered):
                 try:
                     message = await asyncio.wait_for(socket.recv(), PATIENCE)
@@ -169,8 +199,9 @@ class StreamingClient:
             requests: int = json.load(response)["requests"]
         return requests > 0
 
-    def loss(self) -> Loss:
-        """Compare what was promised with what the server has."""
+    def loss(self, files: set[str]) -> Loss:
+        """Compare what was promised with what the server has. `files`: digests of the session's
+        files."""
         url = f"{self.base}/ws/session/{self.session}/images"
         with urllib.request.urlopen(url, timeout=PATIENCE) as response:
             stored = [image["image_path"] for image in json.load(response)["images"]]
@@ -184,9 +215,14 @@ class StreamingClient:
             raise AssertionError("the images are not in the order of their acknowledgements")
         answered = set(promises.answered)
         return Loss(
-            images=[name for name in promises.acknowledged if name not in there],
+            images=[
+                name
+                for name in promises.acknowledged
+                if name not in there or self.digests[name] not in files
+            ],
             answers=[name for name in promises.accepted if name not in answered],
             failed=promises.failed,
+            has_final=FINAL in answered,
             repeated=len(promises.answered) - len(answered),
         )
 

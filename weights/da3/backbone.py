@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from weights.contract.stopping import check
 from weights.da3.blocks import Block
 from weights.da3.config import PATCH_SIZE, POSITION_GRID, Da3Config, MetricConfig, VitConfig
 from weights.da3.reference import reference_view
@@ -29,8 +30,12 @@ class PatchEmbedding(nn.Module):
 class PlainTransformer(nn.Module):
     """The parts that all vision transformers here share; subclasses run the blocks."""
 
+    stop: Tensor | None
+    """A flag that ends the run between two blocks, see `stopping.check`."""
+
     def __init__(self, config: VitConfig, first_related: int) -> None:
         super().__init__()
+        self.stop = None
         self.patch_size = PATCH_SIZE
         self.position_grid = POSITION_GRID
         self.interpolation_offset = INTERPOLATION_OFFSET
@@ -78,6 +83,7 @@ class MonocularTransformer(PlainTransformer):
         x = self.embed(images)
         taps: list[Tensor] = []
         for i, block in enumerate(self.blocks):
+            check(self.stop)
             x = block(x, None, False)
             if i in self.taps:
                 taps.append(self.norm(x[:, 1:]))
@@ -103,6 +109,7 @@ class VisionTransformer(PlainTransformer):
         class_tokens = x[:, :1]
         for i, block in enumerate(self.blocks):
             if i < self.first_related:
+                check(self.stop)
                 class_tokens = x[:, :1]
                 x = block(x, None, False)
         return torch.cat([class_tokens, x], 1)
@@ -135,6 +142,7 @@ class VisionTransformer(PlainTransformer):
         tap = 0
         for i, block in enumerate(self.blocks):
             if i >= self.first_related:
+                check(self.stop)
                 if i % 2 == 1:
                     x = block(x, shared, True)
                 else:

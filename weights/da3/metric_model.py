@@ -33,6 +33,12 @@ class MetricModel(PixelModel):
         self.known = KNOWN
 
     @torch.jit.export
+    def watch(self, flag: Tensor) -> Tensor:
+        """uint8 [1] on the CPU, which is kept: other entry points fail soon after it is set."""
+        self.network.backbone.pretrained.stop = flag
+        return flag
+
+    @torch.jit.export
     def encode(self, pixels: Tensor) -> Tensor:
         """uint8 [n, 3, H, W] -> float32 [n, 2, H, W]: canonical depth and sky."""
         with torch.no_grad():

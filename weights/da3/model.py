@@ -20,6 +20,12 @@ class Da3Model(PixelModel):
         self.network = network
 
     @torch.jit.export
+    def watch(self, flag: Tensor) -> Tensor:
+        """uint8 [1] on the CPU, which is kept: other entry points fail soon after it is set."""
+        self.network.backbone.pretrained.stop = flag
+        return flag
+
+    @torch.jit.export
     def encode(self, pixels: Tensor) -> Tensor:
         """uint8 [n, 3, H, W] -> [n, 2 + P, width]: the P patches after the per-frame blocks."""
         with torch.no_grad():

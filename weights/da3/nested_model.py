@@ -29,6 +29,13 @@ class NestedModel(PixelModel):
         self.width = network.da3.backbone.pretrained.width
 
     @torch.jit.export
+    def watch(self, flag: Tensor) -> Tensor:
+        """uint8 [1] on the CPU, which is kept: other entry points fail soon after it is set."""
+        self.network.da3.backbone.pretrained.stop = flag
+        self.network.da3_metric.backbone.pretrained.stop = flag
+        return flag
+
+    @torch.jit.export
     def encode(self, pixels: Tensor) -> Tensor:
         """uint8 [n, 3, H, W] -> [n, 2 + P, ...]: rows of the any-view network, and pixels."""
         with torch.no_grad():

@@ -41,5 +41,6 @@ def abilities(network: Network) -> dict[str, Any]:
         "fuse": nested,
         "align": nested,
         "poses": True,
+        "watch": True,
         "describe": not isinstance(network, MetricNetwork),
     }

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from weights.contract.stopping import check
 from weights.mvs.geometry import inverse_3x3, rotation_from_vector
 from weights.mvs.lenses import MOST_BEND, Lenses, focal_lengths, recorded, relative_square, straight
-from weights.mvs.stopping import check
 
 PAIRS_AT_ONCE: int = 40000
 """Pairs of observations per pass of the Schur complement, which bounds its memory."""

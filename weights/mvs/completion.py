@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from weights.contract.stopping import check
 from weights.mvs.bundle import Scene
 from weights.mvs.calibration import Calibration, lens_prior
 from weights.mvs.correspondences import Correspondences
@@ -19,7 +20,6 @@ from weights.mvs.growth import (
     register_frame,
 )
 from weights.mvs.lenses import as_one_lens
-from weights.mvs.stopping import check
 from weights.mvs.tracks import Tracks, build_tracks
 from weights.mvs.view_graph import ViewGraph
 

@@ -5,11 +5,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from weights.contract.stopping import check
 from weights.mvs.features import Features
 from weights.mvs.lenses import Lenses, as_one_lens
 from weights.mvs.matching import match_frames
 from weights.mvs.overlap import candidate_pairs
-from weights.mvs.stopping import check
 
 
 class Correspondences(NamedTuple):

@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
+from weights.contract.stopping import check
 from weights.mvs.canvas import from_canvas
 from weights.mvs.confidence import confidence, evidence
 from weights.mvs.consistency import check_frame
 from weights.mvs.depth import sweep_frame
 from weights.mvs.filling import fill
 from weights.mvs.state import unpack_state
-from weights.mvs.stopping import check
 
 
 def dense_frames(

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from weights.contract.stopping import check
 from weights.mvs.calibration import FocalPrior
 from weights.mvs.correspondences import Correspondences
 from weights.mvs.essential import decompose, five_point, sampson_squared
 from weights.mvs.geometry import cross_matrix, rays_of, rotation_from_vector, uniform_hash
-from weights.mvs.stopping import check
 
 SOLVED_TOGETHER = 2000
 """Samples that are solved in one step, which nothing can interrupt."""

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from weights.contract.stopping import check
 from weights.mvs.bundle import LensPrior, Observations, Scene, adjust
 from weights.mvs.calibration import Calibration, lens_prior, starting_lenses
 from weights.mvs.correspondences import Correspondences
 from weights.mvs.geometry import project, transform
 from weights.mvs.lenses import Lenses, focal_lengths, recorded, straight, straightened
 from weights.mvs.resection import locate, refine_pose
-from weights.mvs.stopping import check
 from weights.mvs.tracks import Tracks
 from weights.mvs.triangulation import triangulate
 from weights.mvs.view_graph import ViewGraph

@@ -7,9 +7,9 @@ with those that share most of them.
 import torch
 from torch import Tensor
 
+from weights.contract.stopping import check
 from weights.mvs.descriptor import rolled
 from weights.mvs.features import Features
-from weights.mvs.stopping import check
 
 MATCH_ALL: int = 16
 """Up to so many frames all pairs are matched."""

@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from weights.contract import Metadata, save_archive
 from weights.contract.archive import read_entries, write_entries
 from weights.contract.metadata import METADATA_ENTRY, Memory, MemoryNeed
+from weights.contract.stopping import check
 from weights.da3.variants import abilities, build_model
-from weights.mvs.stopping import check
 from weights.tests.da3_networks import TINY, random_network
 
 METADATA = Metadata(

@@ -27,6 +27,23 @@ def run(model: torch.nn.Module, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor,
     return features, state, model.cameras(state, size), model.dense(state, size, frames)
 
 
+@pytest.mark.parametrize("scripted", [False, True])
+def test_a_set_flag_ends_a_run(scripted: bool) -> None:
+    model: torch.nn.Module = Da3Model(random_network(TINY)).eval()
+    if scripted:
+        model = torch.jit.script(model)
+    flag = torch.zeros(1, dtype=torch.uint8)
+    model.watch(flag)
+    pixels, size = smooth_frames(2, 42, 56), torch.tensor([42, 56])
+    features = model.encode(pixels)
+    flag[0] = 1
+    for call in (lambda: model.encode(pixels), lambda: model.relate(features, size)):
+        with pytest.raises((RuntimeError, torch.jit.Error), match="stopped"):
+            call()
+    flag[0] = 0
+    assert torch.equal(model.encode(pixels), features)
+
+
 @pytest.fixture(scope="module", params=[TINY, TINY_GATED], ids=lambda config: config.name)
 def models(request: pytest.FixtureRequest) -> tuple[torch.nn.Module, torch.nn.Module]:
     """The same model, eager and scripted."""
