@@ -84,6 +84,31 @@ async fn a_new_certificate_is_used_and_a_broken_one_is_not() {
 }
 
 #[tokio::test]
+async fn operators_are_told_when_a_certificate_expires() {
+    let mut certificate = Certificate::new();
+    let server = certificate.server(&[]).await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = now.expect("after 1970").as_secs() as i64;
+    for (days, told) in [
+        (3, "the certificate expires soon"),
+        (-1, "the certificate has expired"),
+    ] {
+        let end = now + days * 24 * 60 * 60;
+        // Clients refuse a certificate that has expired.
+        let mut open = certificate.client().connect(&server).await;
+        let open = open.as_mut().expect("trusted");
+        certificate.renew_until(end);
+        server.logged(told).await;
+        ask(open, "/metrics", "close").await;
+        let mut metrics = String::new();
+        let read = within("the metrics", open.read_to_string(&mut metrics)).await;
+        read.expect("closed well");
+        let line = format!("pointstream_tls_certificate_expiry_timestamp_seconds {end}\n");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
+}
+
+#[tokio::test]
 async fn a_plain_client_is_told_how_to_connect() {
     let certificate = Certificate::new();
     let server = certificate.server(&[]).await;

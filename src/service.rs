@@ -27,7 +27,7 @@ use crate::options::ServeOptions;
 use crate::places::Limits;
 use crate::rates::Rates;
 use crate::signals::Signals;
-use crate::tls::{Tls, TlsError};
+use crate::tls::{Expiry, Tls, TlsError};
 use crate::webhooks::{WebhookCourier, WebhookOptionsError};
 use crate::ws::Presences;
 
@@ -98,7 +98,8 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
     let stop = CancellationToken::new();
     let max_sessions = options.max_sessions_of_one();
     let auth = Auth::start(&options.auth, max_sessions, stop.clone()).await?;
-    if let Some(tls) = follow_certificate(options.clone(), &stop).await? {
+    let (tls, expiry) = follow_certificate(options.clone(), &stop).await?.unzip();
+    if let Some(tls) = tls {
         server = server.encrypted(tls.clone());
         operators = operators.map(|operators| {
             match operators.address().ip().to_canonical().is_loopback() {
@@ -160,6 +161,11 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
 
     let metrics = ServiceMetrics::new(system.metrics().registry(), system.model())
         .map_err(StartError::from)?;
+    if let Some(expiry) = expiry {
+        expiry
+            .register(system.metrics().registry())
+            .map_err(StartError::from)?;
+    }
     let audit = Audit::new(system.metrics().registry()).map_err(StartError::from)?;
     warn_of_low_rates(&options);
     let rates = Arc::new(Rates::new(&options.rates, metrics.rates.clone()));
@@ -212,14 +218,15 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
 async fn follow_certificate(
     options: Arc<ServeOptions>,
     stop: &CancellationToken,
-) -> Result<Option<Tls>, ServiceError> {
+) -> Result<Option<(Tls, Expiry)>, ServiceError> {
     let loaded = tokio::task::spawn_blocking(move || options.tls.load());
     let Some(certificate) = loaded.await.map_err(io::Error::other)?? else {
         return Ok(None);
     };
     let tls = Tls::new(&certificate)?;
+    let expiry = certificate.expiry();
     tokio::spawn(certificate.follow(stop.clone()));
-    Ok(Some(tls))
+    Ok(Some((tls, expiry)))
 }
 
 /// The listener of `--operator-listen`, if there is one.

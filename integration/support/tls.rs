@@ -45,6 +45,17 @@ impl Certificate {
         std::fs::write(self.key(), made.signing_key.serialize_pem()).expect("writable");
     }
 
+    /// Replaces the files by those of a certificate that expires so many seconds after 1970.
+    pub fn renew_until(&mut self, seconds: i64) {
+        let names = ["localhost", "127.0.0.1", "scan.test"].map(str::to_owned);
+        let mut parameters = rcgen::CertificateParams::new(names).expect("valid names");
+        parameters.not_after = time::OffsetDateTime::from_unix_timestamp(seconds).expect("a date");
+        let signing_key = rcgen::KeyPair::generate().expect("a key");
+        let cert = parameters.self_signed(&signing_key).expect("signed");
+        self.der = cert.der().clone();
+        self.write(&CertifiedKey { cert, signing_key });
+    }
+
     /// Replaces the files by those of another certificate.
     pub fn renew(&mut self) {
         let made = Self::generate();

@@ -1,5 +1,6 @@
 //! TLS for clients: the certificate and its key, read again when their files change.
 
+mod expiry;
 mod files;
 mod plain;
 mod reload;
@@ -16,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{self, ServerConfig};
 pub use tokio_rustls::server::TlsStream;
 
+pub use self::expiry::Expiry;
 use self::files::Files;
 pub use self::files::provider;
 pub use self::reload::Certificate;
@@ -67,6 +69,8 @@ pub enum TlsError {
     },
     #[error("cannot set up TLS: {0}")]
     Setup(#[from] rustls::Error),
+    #[error("cannot measure when the certificate expires: {0}")]
+    Metric(#[from] prometheus::Error),
 }
 
 /// Makes encrypted connections. Clones share the certificate.

@@ -8,10 +8,12 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_util::sync::CancellationToken;
 
 use super::TlsError;
+use super::expiry::Expiry;
 use super::files::{Contents, Files};
 
 /// Time between looks at the files. Reading them finds every way of replacing them, also links.
 const INTERVAL: Duration = Duration::from_secs(5);
+const DAY: Duration = Duration::from_hours(24);
 
 /// The certificate in use.
 pub struct Certificate {
@@ -19,6 +21,7 @@ pub struct Certificate {
     /// What the files contained when it was loaded.
     read: Contents,
     current: Arc<Current>,
+    expiry: Expiry,
 }
 
 impl Certificate {
@@ -27,11 +30,14 @@ impl Certificate {
     pub fn load(files: Files) -> Result<Self, TlsError> {
         let read = files.read()?;
         let key = files.parse(&read)?;
+        let expiry = Expiry::new()?;
+        expiry.set(&key.cert);
         let current = Arc::new(Current(RwLock::new(Arc::new(key))));
         Ok(Self {
             files,
             read,
             current,
+            expiry,
         })
     }
 
@@ -40,12 +46,21 @@ impl Certificate {
         self.current.clone()
     }
 
+    pub fn expiry(&self) -> Expiry {
+        self.expiry.clone()
+    }
+
     /// Uses new files from the next handshake on, until `stop` is cancelled. Files that cannot be used
-    /// change nothing.
+    /// change nothing. Warns once a day of a certificate that expires soon.
     pub async fn follow(mut self, stop: CancellationToken) {
         let mut failed = None;
+        let mut days = tokio::time::interval(DAY);
         loop {
             tokio::select! {
+                _ = days.tick() => {
+                    self.expiry.warn();
+                    continue;
+                }
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(INTERVAL) => {}
             }
@@ -89,6 +104,8 @@ impl Certificate {
         }
         let key = self.files.parse(&read)?;
         self.read = read;
+        self.expiry.set(&key.cert);
+        self.expiry.warn();
         self.current.replace(key);
         Ok(true)
     }
