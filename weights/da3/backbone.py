@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from weights.contract.stopping import check
 from weights.da3.blocks import Block
 from weights.da3.config import PATCH_SIZE, POSITION_GRID, Da3Config, MetricConfig, VitConfig
 from weights.da3.reference import reference_view
@@ -31,7 +30,7 @@ class PlainTransformer(nn.Module):
     """The parts that all vision transformers here share; subclasses run the blocks."""
 
     stop: Tensor | None
-    """A flag that ends the run between two blocks, see `stopping.check`."""
+    """A flag that ends the run, see `stopping.check`."""
 
     def __init__(self, config: VitConfig, first_related: int) -> None:
         super().__init__()
@@ -83,8 +82,7 @@ class MonocularTransformer(PlainTransformer):
         x = self.embed(images)
         taps: list[Tensor] = []
         for i, block in enumerate(self.blocks):
-            check(self.stop)
-            x = block(x, None, False)
+            x = block(x, None, False, self.stop)
             if i in self.taps:
                 taps.append(self.norm(x[:, 1:]))
         return torch.stack(taps, 1)
@@ -109,9 +107,8 @@ class VisionTransformer(PlainTransformer):
         class_tokens = x[:, :1]
         for i, block in enumerate(self.blocks):
             if i < self.first_related:
-                check(self.stop)
                 class_tokens = x[:, :1]
-                x = block(x, None, False)
+                x = block(x, None, False, self.stop)
         return torch.cat([class_tokens, x], 1)
 
     def camera_tokens(self, class_tokens: Tensor) -> Tensor:
@@ -142,11 +139,10 @@ class VisionTransformer(PlainTransformer):
         tap = 0
         for i, block in enumerate(self.blocks):
             if i >= self.first_related:
-                check(self.stop)
                 if i % 2 == 1:
-                    x = block(x, shared, True)
+                    x = block(x, shared, True, self.stop)
                 else:
-                    x = block(x, grid, False)
+                    x = block(x, grid, False, self.stop)
                     single = x
                 if i in self.taps:
                     taps[:, tap, :, :width] = single

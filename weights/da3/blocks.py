@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from weights.contract.stopping import check
 from weights.da3.rope import rotate
 
 MLP_RATIO = 4
@@ -21,7 +22,9 @@ class Attention(nn.Module):
         self.k_norm = nn.LayerNorm(self.channels) if qk_norm else nn.Identity()
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, rotations: Tensor | None, all_frames: bool) -> Tensor:
+    def forward(
+        self, x: Tensor, rotations: Tensor | None, all_frames: bool, stop: Tensor | None
+    ) -> Tensor:
         """Attend within `x` `[N, T, width]`; `rotations` apply to the leading tokens of a frame."""
         frames, tokens, width = x.size()
         qkv = self.qkv(x).view(frames, tokens, 3, self.heads, self.channels)
@@ -35,9 +38,17 @@ class Attention(nn.Module):
             q = q.flatten(0, 1)[None]
             k = k.flatten(0, 1)[None]
             v = v.flatten(0, 1)[None]
-        mixed = F.scaled_dot_product_attention(
-            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
-        )
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        if all_frames and stop is not None and not x.is_cuda:
+            # All heads together take seconds.
+            heads: list[Tensor] = []
+            for i in range(self.heads):
+                check(stop)
+                one = (q[:, i : i + 1], k[:, i : i + 1], v[:, i : i + 1])
+                heads.append(F.scaled_dot_product_attention(one[0], one[1], one[2]))
+            mixed = torch.cat(heads, 1)
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v)
         return self.proj(mixed.transpose(1, 2).reshape(frames, tokens, width))
 
 
@@ -100,7 +111,16 @@ class Block(nn.Module):
         self.mlp = SwiGlu(width) if swiglu else Mlp(width, MLP_RATIO * width, width)
         self.ls2 = LayerScale(width)
 
-    def forward(self, x: Tensor, rotations: Tensor | None, all_frames: bool) -> Tensor:
-        """`[N, T, width]` -> `[N, T, width]`; see `Attention`."""
-        x = self.ls1(x, self.attn(self.norm1(x), rotations, all_frames))
+    def forward(
+        self,
+        x: Tensor,
+        rotations: Tensor | None,
+        all_frames: bool,
+        stop: Tensor | None = None,
+    ) -> Tensor:
+        """`[N, T, width]` -> `[N, T, width]`; see `Attention`. `stop` ends it, see
+        `stopping.check`."""
+        check(stop)
+        x = self.ls1(x, self.attn(self.norm1(x), rotations, all_frames, stop))
+        check(stop)
         return self.ls2(x, self.mlp(self.norm2(x)))
