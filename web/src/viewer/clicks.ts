@@ -13,6 +13,10 @@ export function watchClicks(
     const alone = event.isPrimary && event.button === 0;
     down = alone ? { x: event.clientX, y: event.clientY, pointer: event.pointerId } : undefined;
   });
+  // The system took the pointer away, for a gesture of its own.
+  canvas.addEventListener('pointercancel', () => {
+    down = undefined;
+  });
   canvas.addEventListener('pointerup', ({ clientX, clientY, pointerId }) => {
     if (!down || down.pointer !== pointerId) {
       return;
