@@ -111,21 +111,22 @@ impl FrameSplit {
         out.extend_from_slice(bytes);
     }
 
-    /// Reads bytes straight to their place, if they are payload that is collected and long. Call
-    /// [`Self::placed`] with what it returns.
+    /// Reads bytes straight to their place, at most `most`, if they are payload that is collected and long.
+    /// Call [`Self::placed`] with what it returns.
     pub fn poll_place<R: AsyncRead>(
         &mut self,
         context: &mut Context<'_>,
         reader: Pin<&mut R>,
+        most: usize,
     ) -> Option<Poll<io::Result<usize>>> {
         let Kind::Collected { .. } = self.kind else {
             return None;
         };
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
-        if self.refused || left.min(self.collected.room()) < LEAST_PLACE {
+        let most = most.min(left).min(MOST_PLACE);
+        if self.refused || most.min(self.collected.room()) < LEAST_PLACE {
             return None;
         }
-        let most = left.min(MOST_PLACE);
         Some(self.collected.poll_read(context, reader, most))
     }
 

@@ -178,6 +178,15 @@ impl Account {
         let most = message.last.then_some(announced);
         lease.poll_grow(context, next, most, source.limit)
     }
+
+    /// Bytes of the current message that may come before it needs more memory.
+    fn held_for_next(&self) -> usize {
+        let (Some(_), Some(message)) = (&self.source, &self.current) else {
+            return 0;
+        };
+        let held = message.lease.as_ref().map_or(0, UploadLease::bytes);
+        held.max(FREE).saturating_sub(message.received)
+    }
 }
 
 impl Incoming {
@@ -344,10 +353,10 @@ impl<S: AsyncRead + Unpin> MeteredStream<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<bool>> {
-        let memory = self.meter.with(|account| {
+        let (memory, most) = self.meter.with(|account| {
             let memory = account.poll_memory(context);
             account.waits_for_memory = memory.is_pending();
-            memory
+            (memory, account.held_for_next())
         });
         if memory.is_pending() {
             return self.wait_for_memory(context);
@@ -356,7 +365,9 @@ impl<S: AsyncRead + Unpin> MeteredStream<S> {
             self.wait = None;
         }
         let before = buffer.filled().len();
-        let placed = self.frames.poll_place(context, Pin::new(&mut self.inner));
+        let placed = self
+            .frames
+            .poll_place(context, Pin::new(&mut self.inner), most);
         let is_placed = placed.is_some();
         let read = placed.unwrap_or_else(|| {
             let read = Pin::new(&mut self.inner).poll_read(context, buffer);

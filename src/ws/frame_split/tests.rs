@@ -64,7 +64,7 @@ pub fn split_all<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Found>,
     for mut piece in pieces {
         let mut context = Context::from_waker(Waker::noop());
         while !piece.is_empty() {
-            let Some(read) = split.poll_place(&mut context, Pin::new(&mut piece)) else {
+            let Some(read) = split.poll_place(&mut context, Pin::new(&mut piece), LIMIT) else {
                 break;
             };
             let Poll::Ready(Ok(read)) = read else {
