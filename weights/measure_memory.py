@@ -29,6 +29,9 @@ adjustment, whose cases are FRAMESxFEATURESxREACH: features of a frame, frames t
 def measure(archive: Path, case: str, device: str, work: str = "predict") -> int:
     """Peak memory of one run in this process, in bytes."""
     module, metadata = load_archive(archive, device)
+    if metadata.watch:
+        # As the service runs it.
+        module.watch(torch.zeros(1, dtype=torch.uint8))
     side = 2 * metadata.patch_size
     # Loads libraries and kernels.
     predict(module, metadata, layered_frames(1, side, side).to(device))

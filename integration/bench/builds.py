@@ -36,9 +36,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--uploads", type=int, default=20, help="photos of each client")
     parser.add_argument("--process-res", type=int, default=252)
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument(
-        "--only-binary", default="", metavar="OPTIONS", help="options that --against does not have"
-    )
+    for program in ("binary", "against"):
+        parser.add_argument(
+            f"--{program}-options", default="", metavar="OPTIONS", help="that the other has not"
+        )
     parser.add_argument("--model", required=True, help="path of an archive that costs little")
     return parser.parse_args(arguments)
 
@@ -95,8 +96,8 @@ def main(arguments: list[str] | None = None) -> None:
     server_options = ["--device", "cpu", "--model", options.model]
     figures = [Figures(), Figures()]
     with (
-        Server(server_options + options.only_binary.split(), options.binary) as one,
-        Server(server_options, options.against) as other,
+        Server(server_options + options.binary_options.split(), options.binary) as one,
+        Server(server_options + options.against_options.split(), options.against) as other,
     ):
         servers = [one, other]
         for number in range(options.rounds + 1):

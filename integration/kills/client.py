@@ -104,7 +104,8 @@ class StreamingClient:
         reading = asyncio.create_task(self._read(socket))
         try:
             while not stop.is_set() and not reading.done():
-                if not self.finalizes:
+                # Without an image there is nothing to finalize.
+                if not (self.finalizes and self.promises.acknowledged):
                     await self._send(socket)
                 elif FINAL not in [*self.asked, *self.promises.accepted]:
                     await socket.send(json.dumps({"type": "finalize", "id": FINAL}))
@@ -176,7 +177,8 @@ class StreamingClient:
         """Ask for the final result if the server does not have that request; receive the answers
         that are due. Gives up when nothing comes and nothing is at work."""
         async with self._connect() as socket:
-            if self.finalizes and FINAL not in self.promises.accepted:
+            is_missing = FINAL not in self.promises.accepted
+            if self.finalizes and self.promises.acknowledged and is_missing:
                 await socket.send(json.dumps({"type": "finalize", "id": FINAL}))
                 self._accept_final()
             while set(self.promises.accepted) - set(self.promises.answered):

@@ -2,8 +2,8 @@
 
 So many photos of 5 MB come at 1 MB/s each, then fewer of 30 MB: as binary messages, as text with
 base64, in fragments, and by `POST /reconstruct`. Together they need more memory than uploads may
-have. Meanwhile clients of another address send small images. Ends with status 1 if a photo is not
-acknowledged, or a small image is not, or takes too long.
+have. Meanwhile a client of another address sends small images. Ends with status 1 if a photo is
+not acknowledged, or a small image is not, or takes too long.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class Connection:
                 raise ConnectionError(f"closed: {payload[2:].decode(errors='replace')}")
 
     async def status(self) -> str:
-        """The status line and the beginning of the body of an HTTP response."""
+        """The status line of an HTTP response."""
         line = (await self.reader.readline()).decode(errors="replace").strip()
         return line or "the connection was closed"
 
@@ -270,7 +270,8 @@ async def run(server: Server, part: Round, options: argparse.Namespace) -> Outco
 def peak_megabytes(pid: int) -> float:
     """The largest resident memory of a process so far."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return next(float(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) / 1024
+    kibibytes = next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line)
+    return kibibytes * 1024 / 1e6
 
 
 def measure(options: argparse.Namespace) -> list[str]:

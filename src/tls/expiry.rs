@@ -1,13 +1,15 @@
 //! When the certificate in use expires.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::{IntGauge, Registry};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use x509_parser::parse_x509_certificate;
 
-/// The log tells of it so long before.
-const SOON: Duration = Duration::from_hours(14 * 24);
+/// Seconds of a day.
+const DAY: i64 = 24 * 60 * 60;
+/// The log tells of it so many seconds before.
+const SOON: i64 = 14 * DAY;
 
 /// The time of the certificate in use, as a metric. Clones share it.
 #[derive(Debug, Clone)]
@@ -38,25 +40,23 @@ impl Expiry {
 
     /// Warns if the certificate expires soon or has expired.
     pub fn warn(&self) {
-        // A date that is not known was told when the certificate was read, by the metric.
-        let Ok(end @ 1..) = u64::try_from(self.0.get()) else {
-            return;
-        };
-        let end = UNIX_EPOCH + Duration::from_secs(end);
-        match end.duration_since(SystemTime::now()) {
-            Ok(left) if left > SOON => {}
-            Ok(left) => tracing::warn!(
-                days_left = left.as_secs() / (24 * 60 * 60),
-                "the certificate expires soon; replace the file of --tls-cert"
-            ),
-            Err(_) => tracing::error!(
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |since| since.as_secs().cast_signed());
+        match self.0.get() {
+            0 => tracing::warn!("the certificate does not say when it expires"),
+            end if end <= now => tracing::error!(
                 "the certificate has expired, and clients refuse it; replace the file of --tls-cert"
             ),
+            end if end - now <= SOON => tracing::warn!(
+                days_left = (end - now) / DAY,
+                "the certificate expires soon; replace the file of --tls-cert"
+            ),
+            _ => {}
         }
     }
 }
 
-/// The first time at which one of these expires, in seconds since 1970.
+/// The first time at which one of these expires, in seconds since 1970. `None` if none of them says it.
 fn first_end(chain: &[CertificateDer<'_>]) -> Option<i64> {
     let ends = chain.iter().map(|certificate| {
         let (_, parsed) = parse_x509_certificate(certificate).ok()?;

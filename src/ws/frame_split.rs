@@ -19,7 +19,7 @@ use crate::payload::Payload;
 const MAX_HEAD: usize = 14;
 /// Longest payload in bytes that the library gets.
 const SHORT: u64 = 16 << 10;
-/// Least bytes that are read straight to their place: fewer may have the next frame behind them.
+/// Least rest of a frame that is read straight to its place: the next frame may come with a shorter one.
 const LEAST_PLACE: usize = 16 << 10;
 /// Most bytes that are read at a time.
 const MOST_PLACE: usize = 256 << 10;
@@ -123,8 +123,8 @@ impl FrameSplit {
             return None;
         };
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
-        let most = most.min(left).min(MOST_PLACE);
-        if self.refused || most.min(self.collected.room()) < LEAST_PLACE {
+        let most = most.min(left).min(MOST_PLACE).min(self.collected.room());
+        if self.refused || left < LEAST_PLACE || most == 0 {
             return None;
         }
         Some(self.collected.poll_read(context, reader, most))

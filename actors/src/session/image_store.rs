@@ -7,7 +7,6 @@ use pointstream_reconstruction::image::{
     preprocess_hidden, processed_region, processed_size,
 };
 use pointstream_reconstruction::model::{CameraHint, KnownCamera};
-
 use tokio_util::sync::CancellationToken;
 
 use super::admission::full;
