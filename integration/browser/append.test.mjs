@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
-import { openPage } from './support/page.mjs';
+import { nextFrame, openPage } from './support/page.mjs';
 import { plain } from './support/pictures.mjs';
 import { drawn } from './support/pixels.mjs';
 import { startProxy } from './support/proxy.mjs';
@@ -98,7 +98,7 @@ test('a long stream grows by its new frames, also after a lost connection', asyn
   await logged(page, 'reconnected');
   await canvas.focus();
   await page.keyboard.press('ArrowLeft');
-  await canvas.and(page.locator(`:not([data-view="${view}"])`)).waitFor();
+  await nextFrame(page);
   const own = await canvas.getAttribute('data-view');
   await grow(12, 16);
   await complete();

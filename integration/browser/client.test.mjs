@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { validateBytes } from 'gltf-validator';
 import { startChromium } from './support/chromium.mjs';
-import { openPage } from './support/page.mjs';
+import { nextFrame, openPage } from './support/page.mjs';
 import { drawn } from './support/pixels.mjs';
 import { chooseResolution, drop, logged, photos, sessionOf, stored } from './support/scene.mjs';
 import { archive, startServer } from './support/server.mjs';
@@ -36,7 +36,7 @@ test('dropped photos give a growing point cloud and a valid file', async () => {
   // The first cloud sets the view, and whoever moves it keeps it.
   await page.locator('#facts', { hasText: '2 cameras' }).waitFor();
   await page.locator('#view canvas').press('+');
-  await page.locator('#view canvas[data-points]').waitFor();
+  await nextFrame(page);
   const view = await page.locator('#view canvas').getAttribute('data-view');
   await logged(page, 'update, 4 images');
   await page.locator('#facts', { hasText: '4 cameras' }).waitFor();

@@ -38,3 +38,10 @@ export async function openPage(context, address, { allowed = [] } = {}) {
   };
   return { page, well };
 }
+
+/** Waits until the page has drawn what was asked for before. */
+export async function nextFrame(page) {
+  await page.evaluate(
+    () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))),
+  );
+}
