@@ -36,7 +36,7 @@ impl DataDir {
         is_any_port: bool,
     ) -> Result<Self, DataDirError> {
         let is_temporary = chosen.is_none() && is_any_port;
-        let path = chosen.map_or_else(|| default_path(address), Path::to_owned);
+        let path = path(chosen, address);
         // Other users must not see the photos.
         match DirBuilder::new().recursive(true).mode(0o700).create(&path) {
             Ok(()) => Ok(Self { path, is_temporary }),
@@ -61,6 +61,11 @@ impl DataDir {
             );
         }
     }
+}
+
+/// Where the folder is: the chosen one, or the default one for an address.
+pub fn path(chosen: Option<&Path>, address: SocketAddr) -> PathBuf {
+    chosen.map_or_else(|| default_path(address), Path::to_owned)
 }
 
 /// Each address has its own folder. Servers on several ports do not share one, and a server on the

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::auth::{Audit, Auth, AuthError};
-use crate::data_dir::{DataDir, DataDirError};
+use crate::data_dir::{self, DataDir, DataDirError};
 use crate::entrance::Scheme;
 use crate::exposure::{self, Exposed, Protection, Shown};
 use crate::http::{Door, Server};
@@ -97,7 +97,8 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
 
     let stop = CancellationToken::new();
     let max_sessions = options.max_sessions_of_one();
-    let auth = Auth::start(&options.auth, max_sessions, stop.clone()).await?;
+    let folder = data_dir::path(options.data_dir.as_deref(), server.address());
+    let auth = Auth::start(&options.auth, &folder, max_sessions, stop.clone()).await?;
     let (tls, expiry) = follow_certificate(options.clone(), &stop).await?.unzip();
     if let Some(tls) = tls {
         server = server.encrypted(tls.clone());
@@ -150,7 +151,6 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
         data_dir.close();
         return Ok(());
     }
-    let folder = data_dir.path().to_owned();
     let settings = options.settings(
         data_dir.path().to_owned(),
         Arc::new(model),
@@ -173,7 +173,7 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
         system,
         rates,
         options,
-        auth: Arc::new(auth.keeping_key_in(&folder).await?),
+        auth: Arc::new(auth.keeping_keys_in(&folder).await?),
         audit: Arc::new(audit),
         metrics: Arc::new(metrics),
         sockets: TaskTracker::new(),

@@ -10,12 +10,18 @@ use serde_json::{Value, json};
 use super::owners::points_of_one_request_are_limited;
 use crate::support::client::Client;
 use crate::support::issuer::{Issuer, Key};
-use crate::support::server::{Server, refused_start};
+use crate::support::server::{Server, refused_in, refused_start};
 use crate::support::tokens::{create, with_token};
+use crate::support::until;
 
 const AUDIENCE: &str = "pointstream";
 
 async fn server(keys: &str, options: &[&str]) -> Server {
+    Server::start(&with_keys(keys, options)).await
+}
+
+/// Options with those of signed tokens.
+fn with_keys<'a>(keys: &'a str, options: &[&'a str]) -> Vec<&'a str> {
     let own = [
         "--auth",
         "jwt",
@@ -26,7 +32,7 @@ async fn server(keys: &str, options: &[&str]) -> Server {
         "--jwt-audience",
         AUDIENCE,
     ];
-    Server::start(&[&own, options].concat()).await
+    [&own, options].concat()
 }
 
 fn now() -> u64 {
@@ -170,6 +176,29 @@ async fn a_key_may_take_the_place_of_another_one_of_its_name() {
     assert_eq!(status(&server, &new.sign(&claims("a", "use"))).await, 200);
     assert_eq!(issuer.requests(), 2);
     assert_eq!(status(&server, &old.sign(&claims("a", "use"))).await, 401);
+}
+
+#[tokio::test]
+async fn a_server_starts_while_the_issuer_does_not_answer() {
+    let (old, new) = (Key::elliptic("old"), Key::elliptic("new"));
+    let issuer = Issuer::start(&[&old]).await;
+    let former = server(&issuer.url, &[]).await;
+    let kept = former.data_dir().join("issuer-keys.json");
+    until("the keys to be kept", async || kept.exists().then_some(())).await;
+    let data = former.kill();
+    issuer.publish(&[]);
+    let server = Server::start_in(data, &with_keys(&issuer.url, &[])).await;
+    server.logged("the keys of the issuer that were kept").await;
+    assert_eq!(status(&server, &old.sign(&claims("a", "use"))).await, 200);
+    issuer.publish(&[&new]);
+    assert_eq!(status(&server, &new.sign(&claims("a", "use"))).await, 200);
+    assert_eq!(status(&server, &old.sign(&claims("a", "use"))).await, 401);
+    // Those of another issuer do not count.
+    let other = Issuer::start(&[]).await;
+    let data = server.kill();
+    let (code, said) = refused_in(data.path(), &with_keys(&other.url, &[])).await;
+    assert_ne!(code, 0, "{said}");
+    assert!(said.contains(&other.url), "{said}");
 }
 
 #[tokio::test]

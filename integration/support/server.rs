@@ -278,8 +278,12 @@ impl Drop for Server {
 
 /// Starts a server that must fail; returns its exit code and output.
 pub async fn refused_start(options: &[&str]) -> (i32, String) {
-    let data = new_data_dir();
-    refused(command(data.path(), options)).await
+    refused_in(new_data_dir().path(), options).await
+}
+
+/// The same in a data directory that may have been used before.
+pub async fn refused_in(data: &Path, options: &[&str]) -> (i32, String) {
+    refused(command(data, options)).await
 }
 
 /// The same for a server whose data directory is on a small disk.

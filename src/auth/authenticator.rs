@@ -65,12 +65,14 @@ enum Method {
 
 impl Auth {
     /// Reads the tokens or keys, and again when they change, until `stop` is cancelled.
-    /// `max_sessions` limits the sessions of each subject of signed tokens, which name no limit.
+    /// `max_sessions` limits the sessions of each subject of signed tokens, which name no limit. The data
+    /// folder, which need not be there, may have keys that a former server has kept.
     ///
     /// # Errors
     /// [`AuthError`].
     pub async fn start(
         options: &AuthOptions,
+        folder: &Path,
         max_sessions: usize,
         stop: CancellationToken,
     ) -> Result<Self, AuthError> {
@@ -95,7 +97,7 @@ impl Auth {
                 let audience = options.jwt_audience.clone();
                 let given = source.zip(issuer).zip(audience);
                 let ((source, issuer), audience) = given.ok_or(AuthError::NoIssuer)?;
-                Method::Jwt(Jwt::start(source, issuer, audience, max_sessions, stop).await?)
+                Method::Jwt(Jwt::start(source, folder, issuer, audience, max_sessions, stop).await?)
             }
         };
         Ok(Self {
@@ -104,13 +106,17 @@ impl Auth {
         })
     }
 
-    /// Keeps the key of the tokens of sessions in a folder, so that they are valid in later processes.
+    /// Keeps the key of the tokens of sessions in a folder, so that they are valid in later processes, and
+    /// the keys of the issuer.
     ///
     /// # Errors
     /// [`AuthError::Key`].
-    pub async fn keeping_key_in(self, folder: &Path) -> Result<Self, AuthError> {
+    pub async fn keeping_keys_in(self, folder: &Path) -> Result<Self, AuthError> {
         if !self.asks() {
             return Ok(self);
+        }
+        if let Method::Jwt(jwt) = &self.method {
+            jwt.keep_keys_in(folder);
         }
         let folder = folder.to_owned();
         let kept = tokio::task::spawn_blocking(move || SessionTokens::kept_in(&folder)).await;

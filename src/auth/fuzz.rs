@@ -207,7 +207,8 @@ fn signed_tokens() {
         .expect("a runtime");
     let stop = CancellationToken::new();
     let (issuer, audience) = (ISSUER.to_owned(), AUDIENCE.to_owned());
-    let start = Jwt::start(KeySource::File(path), issuer, audience, 1, stop.clone());
+    let source = KeySource::File(path);
+    let start = Jwt::start(source, folder.path(), issuer, audience, 1, stop.clone());
     let jwt = runtime.block_on(start).expect("keys");
     let caller = |text: &str| runtime.block_on(jwt.caller(&Secret::presented(text)));
     assert!(caller(&valid).is_ok());

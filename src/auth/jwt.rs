@@ -2,10 +2,12 @@
 
 #[cfg(test)]
 mod fuzz;
+mod kept;
 mod key_set;
 mod keys;
 mod source;
 
+use std::path::Path;
 use std::time::Duration;
 
 use jsonwebtoken::errors::ErrorKind;
@@ -74,23 +76,30 @@ impl Words {
 }
 
 impl Jwt {
-    /// Reads the keys of the issuer, and keeps them up to date until `stop` is cancelled.
+    /// Reads the keys of the issuer, and keeps them up to date until `stop` is cancelled. If the issuer
+    /// cannot be reached, the keys that a former server has kept in the folder do.
     ///
     /// # Errors
-    /// If they cannot be read now.
+    /// If they cannot be read now, and none are kept.
     pub async fn start(
         source: KeySource,
+        folder: &Path,
         issuer: String,
         audience: String,
         max_sessions: usize,
         stop: CancellationToken,
     ) -> Result<Self, KeysError> {
         Ok(Self {
-            keys: Keys::follow(source, stop).await?,
+            keys: Keys::follow(source, folder, stop).await?,
             issuer,
             audience,
             max_sessions,
         })
+    }
+
+    /// Keeps the keys in a folder from now on, for later servers.
+    pub fn keep_keys_in(&self, folder: &Path) {
+        self.keys.keep_in(folder);
     }
 
     /// The caller with a signed token.

@@ -13,6 +13,7 @@ mod fuzz;
 mod jwt;
 mod needs;
 mod options;
+mod private_file;
 mod refusal;
 mod scope;
 mod secret;

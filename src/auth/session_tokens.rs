@@ -4,8 +4,8 @@
 //! has a message authentication code over both and over the digest of the owner's own token. So it is
 //! valid as long as that token is.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use pointstream_actors::SessionId;
 use sha2::Sha256;
-use tempfile::NamedTempFile;
 use thiserror::Error;
 
 use super::caller::{Caller, Proof};
+use super::private_file;
 use super::refusal::Refusal;
 use super::secret::{Digest, Secret};
 
@@ -44,16 +44,6 @@ fn new_key() -> Result<[u8; KEY_BYTES], getrandom::Error> {
     let mut key = [0; KEY_BYTES];
     getrandom::fill(&mut key)?;
     Ok(key)
-}
-
-/// Writes a file that only this user can read, wholly or not at all.
-fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = NamedTempFile::new_in(folder)?;
-    file.write_all(content)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    File::open(folder)?.sync_all()
 }
 
 /// Makes and checks the tokens of sessions.
@@ -85,7 +75,7 @@ impl SessionTokens {
             })?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let key = new_key()?;
-                write_private(&path, &key).map_err(fail)?;
+                private_file::write(&path, &key).map_err(fail)?;
                 Ok(Self::of(key))
             }
             Err(error) => Err(fail(error)),

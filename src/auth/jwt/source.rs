@@ -74,12 +74,19 @@ pub enum KeysError {
     Bad { from: String, source: BadKeys },
 }
 
+/// Keys that were read.
+pub struct Fetched {
+    pub keys: KeySet,
+    /// What the issuer answered; none for a file.
+    pub text: Option<String>,
+}
+
 impl KeySource {
     /// Reads the keys. Blocks, at most for [`TIMEOUT`].
     ///
     /// # Errors
     /// [`KeysError`].
-    pub fn read(&self) -> Result<KeySet, KeysError> {
+    pub fn read(&self) -> Result<Fetched, KeysError> {
         let text = match self {
             Self::File(path) => {
                 let mut text = Vec::new();
@@ -93,10 +100,16 @@ impl KeySource {
                 source: Box::new(source),
             })?,
         };
-        KeySet::parse(&text).map_err(|source| KeysError::Bad {
+        let keys = KeySet::parse(&text).map_err(|source| KeysError::Bad {
             from: self.to_string(),
             source,
-        })
+        })?;
+        let text = match self {
+            Self::File(_) => None,
+            // What has been parsed is UTF-8.
+            Self::Url(_) => String::from_utf8(text).ok(),
+        };
+        Ok(Fetched { keys, text })
     }
 }
 
