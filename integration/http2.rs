@@ -8,6 +8,7 @@ use ureq::http::Request;
 
 use crate::support::server::Server;
 use crate::support::tls::Certificate;
+use crate::support::tokens::Tokens;
 use crate::support::within;
 
 /// A connection, whose streams have windows of so many bytes.
@@ -84,6 +85,42 @@ async fn requests_share_a_connection() {
     let socket = "https://localhost/ws/reconstruct/none";
     assert_eq!(client.get(socket, &[]).await.0, 426);
     assert!(!client.requests.is_extended_connect_protocol_enabled());
+}
+
+#[tokio::test]
+async fn no_log_has_a_token() {
+    let certificate = Certificate::new();
+    let tokens = Tokens::new();
+    let user = tokens.add("user", "use").await;
+    let file = tokens.file();
+    let file = file.to_str().expect("a plain name");
+    let server = certificate
+        .server(&[
+            "--auth",
+            "tokens",
+            "--tokens-file",
+            file,
+            "--log-level",
+            "trace,pointstream=trace",
+        ])
+        .await;
+    let client = Client::connect(&certificate, &server, 65_535).await;
+    let wrong = "pst_wrong-but-secret";
+    for (token, expected) in [(&*user, 200), (wrong, 401)] {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", &*bearer)];
+        let list = "https://localhost/ws/sessions";
+        assert_eq!(client.get(list, &headers).await.0, expected);
+        let offered = format!("pointstream, pointstream.bearer.{token}");
+        let headers = [("sec-websocket-protocol", &*offered)];
+        client.get(list, &headers).await;
+        client.get(&format!("{list}?token={token}"), &[]).await;
+    }
+    // The library of HTTP/2 logs its frames at this level.
+    let log = server.logged("Headers {").await;
+    for token in [&*user, wrong] {
+        assert!(!log.contains(&token[4..]), "a token is in {log}");
+    }
 }
 
 #[tokio::test]

@@ -188,6 +188,26 @@ async fn the_sessions_of_a_client_share_a_part_of_the_disk() {
 }
 
 #[tokio::test]
+async fn one_client_does_not_fill_the_disk_space_of_all() {
+    let tokens = Tokens::new();
+    let one = tokens.add("one", "create,use").await;
+    let two = tokens.add("two", "create,use").await;
+    let server = tokens.server(&["--max-disk-mb", "4"]).await;
+    let client = async |token: &str| {
+        let (session, _) = create(&server, token).await;
+        Client::with_token(&server, &session, token).await
+    };
+    let large = noise(640, 640);
+    let mut greedy = client(&one).await;
+    greedy.upload("0.png", &large).await;
+    greedy.send_image("1.png", &large).await;
+    greedy
+        .expect_error(&["all sessions of this client have used their 2097152 bytes"])
+        .await;
+    client(&two).await.upload("0.png", &large).await;
+}
+
+#[tokio::test]
 async fn a_disk_that_is_nearly_full_is_reported() {
     let server = Server::start(&["--min-free-disk-mb", "1000000000000"]).await;
     let mut client = server.client("").await;

@@ -78,6 +78,24 @@ async fn an_address_has_its_share() {
 }
 
 #[tokio::test]
+async fn what_is_no_request_is_refused_and_counted() {
+    let server = Server::start(&[]).await;
+    let long = format!("GET /{} HTTP/1.1", "a".repeat(70_000));
+    let header = "a".repeat(300_000);
+    for (line, headers, expected) in [
+        ("NONSENSE", vec![], 400),
+        (&*long, vec![], 414),
+        ("GET / HTTP/1.1", vec![("X", &*header)], 431),
+    ] {
+        let mut heard = raw::ask(&server, line, &headers).await;
+        assert_eq!(heard.status, expected, "{}", heard.head);
+        assert_eq!(heard.body().await, "");
+    }
+    let metrics = server.get("/metrics").await.text();
+    assert!(metrics.contains("pointstream_connections_malformed_total 3\n"));
+}
+
+#[tokio::test]
 async fn operators_have_a_door_of_their_own() {
     let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let operators = free.local_addr().expect("an address").to_string();

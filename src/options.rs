@@ -57,7 +57,7 @@ pub struct ServeOptions {
     pub max_disk_mb: Option<u64>,
 
     /// Disk space of the files of all sessions of one client, in MiB: of the owner of a token, or else of an
-    /// address. Default: no limit.
+    /// address. Default: half of --max-disk-mb.
     #[arg(long, env = "POINTSTREAM_MAX_DISK_MB_PER_CLIENT", value_name = "MIB")]
     pub max_disk_mb_per_client: Option<u64>,
 
@@ -338,6 +338,12 @@ impl ServeOptions {
         self.max_sessions_per_address.unwrap_or(standard)
     }
 
+    /// Disk space of one client in MiB, if there is a limit.
+    fn max_disk_mb_of_one(&self) -> Option<u64> {
+        let half = self.max_disk_mb.map(|all| all.div_ceil(2));
+        self.max_disk_mb_per_client.or(half)
+    }
+
     /// The settings of the actor system, with the data folder, the model, the devices and the courier
     /// that were resolved at the start.
     pub fn settings(
@@ -356,7 +362,7 @@ impl ServeOptions {
             durability: self.durability,
             disk: DiskLimits {
                 all: self.max_disk_mb.map_or(u64::MAX, mib),
-                client: self.max_disk_mb_per_client.map_or(u64::MAX, mib),
+                client: self.max_disk_mb_of_one().map_or(u64::MAX, mib),
                 session: mib(self.max_session_disk_mb),
                 reserve: mib(self.min_free_disk_mb),
             },

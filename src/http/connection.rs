@@ -70,7 +70,7 @@ impl Connection {
         let unreachable = send_timeout.max(2 * ping_interval);
         let configure = |stream| configure(stream, send_timeout, unreachable, metrics);
         let Some(tls) = tls else {
-            return serve_http1(configure(stream), service, stop, lost).await;
+            return serve_http1(configure(stream), service, metrics, stop, lost).await;
         };
         let encrypted = async {
             let made = tokio::select! {
@@ -83,7 +83,7 @@ impl Connection {
                 Some(stream) if Tls::chose_http2(&stream) => {
                     serve_http2(stream, service, send_timeout, stop, lost).await;
                 }
-                Some(stream) => serve_http1(stream, service, stop, lost).await,
+                Some(stream) => serve_http1(stream, service, metrics, stop, lost).await,
             }
         };
         // Apart, so that connections without TLS take no memory for it. As an object the compiler need
@@ -116,6 +116,7 @@ async fn encrypt<I: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
 async fn serve_http1<I, S, B>(
     stream: I,
     service: S,
+    metrics: &NetworkMetrics,
     stop: CancellationToken,
     lost: CancellationToken,
 ) where
@@ -141,6 +142,10 @@ async fn serve_http1<I, S, B>(
         }
     };
     if let Err(error) = ended {
+        if error.is_parse() {
+            // The library has answered it: 400, 414 or 431, without a body.
+            metrics.malformed();
+        }
         tracing::debug!(%error, "connection ended");
     }
 }

@@ -13,6 +13,7 @@ pub struct NetworkMetrics {
     open: IntGauge,
     accepted: IntCounter,
     refused: IntCounter,
+    malformed: IntCounter,
     received: IntCounter,
     sent: IntCounter,
 }
@@ -33,6 +34,11 @@ impl NetworkMetrics {
             refused: register_int_counter_with_registry!(
                 "pointstream_connections_refused_total",
                 "Network connections that were refused because their address had its share.",
+                registry
+            )?,
+            malformed: register_int_counter_with_registry!(
+                "pointstream_connections_malformed_total",
+                "Network connections that were closed because a request was no HTTP, or its head too large.",
                 registry
             )?,
             received: register_int_counter_with_registry!(
@@ -58,6 +64,11 @@ impl NetworkMetrics {
     /// Counts a connection that was refused.
     pub fn refused(&self) {
         self.refused.inc();
+    }
+
+    /// Counts a connection that is closed because its request cannot be read.
+    pub fn malformed(&self) {
+        self.malformed.inc();
     }
 
     /// A stream whose bytes are counted.
