@@ -11,12 +11,18 @@ use crate::support::server::Server;
 use crate::support::until;
 
 /// Formats, their media types, and the suffixes of their file names.
-const FORMATS: [(&str, &str, &str); 9] = [
+const FORMATS: [(&str, &str, &str); 11] = [
     ("glb", "model/gltf-binary", "glb"),
     ("ply", "application/octet-stream", "ply"),
     ("colmap", "application/zip", "colmap.zip"),
+    ("colmap_original", "application/zip", "original.colmap.zip"),
     ("npz", "application/octet-stream", "npz"),
     ("nerfstudio", "application/zip", "nerfstudio.zip"),
+    (
+        "nerfstudio_original",
+        "application/zip",
+        "original.nerfstudio.zip",
+    ),
     ("las", "application/vnd.las", "las"),
     ("laz", "application/vnd.laszip", "laz"),
     ("xyz", "application/octet-stream", "xyz"),

@@ -16,12 +16,14 @@ use crate::support::within;
 use crate::workflows;
 
 /// Formats, and the suffixes of their file names after `result`.
-const FORMATS: [(&str, &str); 10] = [
+const FORMATS: [(&str, &str); 12] = [
     ("glb", "glb"),
     ("ply", "ply"),
     ("colmap", "colmap.zip"),
+    ("colmap_original", "original.colmap.zip"),
     ("npz", "npz"),
     ("nerfstudio", "nerfstudio.zip"),
+    ("nerfstudio_original", "original.nerfstudio.zip"),
     ("las", "las"),
     ("laz", "laz"),
     ("xyz", "xyz"),

@@ -155,18 +155,50 @@ async fn a_thumbnail_need_not_be_sent_twice() {
 }
 
 #[tokio::test]
+async fn an_image_is_returned_as_it_was_sent() {
+    const TURNED: &[u8] = include_bytes!("../reconstruction/tests/golden/heic/grid-turned.heic");
+    let server = Server::start(&[]).await;
+    let mut client = server.client("").await;
+    let png = sized(300, 200);
+    client.upload("0.png", &png).await;
+    client.upload("1.heic", TURNED).await;
+    let path = |index| format!("/ws/session/{}/images/{index}", client.session);
+    for (index, sent, content_type, ending) in [
+        (0, &*png, "image/png", ".png\""),
+        (1, TURNED, "image/heic", ".heic\""),
+    ] {
+        let reply = server.get(&path(index)).await;
+        assert_eq!((reply.status, &*reply.body), (200, sent));
+        assert_eq!(reply.header("content-type"), Some(content_type));
+        assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
+        let name = reply.header("content-disposition").expect("a name");
+        assert!(name.starts_with("attachment") && name.ends_with(ending));
+        let tag = reply.header("etag").expect("a tag").to_owned();
+        let again = get(&server, &path(index), &[("if-none-match", &tag)]).await;
+        assert_eq!((again.status, again.body.len()), (304, 0));
+        let part = get(&server, &path(index), &[("range", "bytes=10-19")]).await;
+        assert_eq!((part.status, &*part.body), (206, &sent[10..20]));
+    }
+}
+
+#[tokio::test]
 async fn there_is_no_such_image() {
     let server = Server::start(&[]).await;
     let mut client = server.client("").await;
     client.upload("0.png", &photo(0)).await;
     let images = format!("/ws/session/{}/images", client.session);
     for index in ["1", "-1", "x", "0.0", "99999999999999999999"] {
-        let reply = server.get(&format!("{images}/{index}/thumbnail")).await;
-        assert_eq!(reply.status, 404, "{index}");
-        assert!(reply.detail().contains(index));
+        for path in [
+            format!("{images}/{index}"),
+            format!("{images}/{index}/thumbnail"),
+        ] {
+            let reply = server.get(&path).await;
+            assert_eq!(reply.status, 404, "{index}");
+            assert!(reply.detail().contains(index));
+        }
     }
     let unknown = "00000000-0000-4000-8000-000000000000";
-    for path in ["images", "images/0/thumbnail"] {
+    for path in ["images", "images/0", "images/0/thumbnail"] {
         let reply = server.get(&format!("/ws/session/{unknown}/{path}")).await;
         assert_eq!(reply.status, 404);
         assert_eq!(reply.detail(), "Session not found");

@@ -202,6 +202,7 @@ async fn operations_that_ask_an_actor_describe_a_503() {
     for (path, method) in [
         ("/ws/session/{session_id}", "delete"),
         ("/ws/session/{session_id}/result", "get"),
+        ("/ws/session/{session_id}/images/{index}", "get"),
         ("/ws/session/{session_id}/images/{index}/thumbnail", "get"),
     ] {
         let failed = &document["paths"][path][method]["responses"]["500"];

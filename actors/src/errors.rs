@@ -171,9 +171,9 @@ pub enum ResultFileError {
     Internal(String),
 }
 
-/// A thumbnail is not available.
+/// A stored image, or its thumbnail, is not available.
 #[derive(Debug, Error)]
-pub enum ThumbnailError {
+pub enum StoredImageError {
     #[error(transparent)]
     Unanswered(#[from] Unanswered),
     /// The stored image cannot be read.

@@ -11,12 +11,12 @@ use tokio::sync::oneshot;
 use crate::answer::{Answer, ResultFile};
 use crate::client::{Events, Requests};
 use crate::errors::{
-    AttachError, CreateSessionError, NotCompleted, ResultFileError, TakeOverError, ThumbnailError,
-    Unanswered,
+    AttachError, CreateSessionError, NotCompleted, ResultFileError, StoredImageError,
+    TakeOverError, Unanswered,
 };
 use crate::ids::SessionId;
 use crate::mailbox::{AskError, Mailbox, Reply};
-use crate::report::{ImageSummary, SessionSummary};
+use crate::report::{ImageSummary, OriginalImage, SessionSummary};
 use crate::session::message::SessionMessage;
 use crate::session_event::CloseReason;
 use crate::updates::AttachOptions;
@@ -81,9 +81,18 @@ impl SessionHandle {
     /// A small copy of an image as a JPEG file, or none if there is no image of this index.
     ///
     /// # Errors
-    /// [`ThumbnailError`] if the session has ended or the image cannot be read.
-    pub async fn thumbnail(&self, index: usize) -> Result<Option<Bytes>, ThumbnailError> {
+    /// [`StoredImageError`] if the session has ended or the image cannot be read.
+    pub async fn thumbnail(&self, index: usize) -> Result<Option<Bytes>, StoredImageError> {
         self.ask(|reply| SessionMessage::Thumbnail { index, reply })
+            .await?
+    }
+
+    /// An image as its client sent it, or none if there is no image of this index.
+    ///
+    /// # Errors
+    /// [`StoredImageError`] if the session has ended or the image cannot be read.
+    pub async fn original(&self, index: usize) -> Result<Option<OriginalImage>, StoredImageError> {
+        self.ask(|reply| SessionMessage::Original { index, reply })
             .await?
     }
 

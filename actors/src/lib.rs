@@ -69,7 +69,7 @@ pub use error_code::ErrorCode;
 pub use error_kind::ErrorKind;
 pub use errors::{
     AttachError, CreateSessionError, DeleteSessionError, NotCompleted, RestartError,
-    ResultFileError, SessionNotFound, StorageFailed, TakeOverError, ThumbnailError, Unanswered,
+    ResultFileError, SessionNotFound, StorageFailed, StoredImageError, TakeOverError, Unanswered,
 };
 pub use handle::{OwnedSession, SessionHandle};
 pub use ids::{BadMessageId, MessageId, SessionId};
@@ -82,7 +82,9 @@ pub use outbox::{
 };
 pub use pointstream_reconstruction::formats::{ResultFormat, UnknownFormat};
 pub use pointstream_reconstruction::quality::{Quality, QualityReason, QualitySummary, Verdict};
-pub use report::{ActorReport, ImageSummary, JobReport, SessionStatus, SessionSummary};
+pub use report::{
+    ActorReport, ImageSummary, JobReport, OriginalImage, SessionStatus, SessionSummary,
+};
 pub use session_config::{
     ConfigLimits, FinalizeMode, OutOfRange, PointOptions, Range, SessionConfig, UnknownFinalizeMode,
 };

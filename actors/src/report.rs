@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use pointstream_reconstruction::image::Format;
 use pointstream_reconstruction::quality::QualitySummary;
 use serde::Serialize;
 use strum::{Display, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
+use crate::blobs::BlobView;
 use crate::ids::{MessageId, SessionId};
 use crate::session_config::SessionConfig;
 
@@ -96,6 +98,13 @@ pub struct ImageSummary {
     pub width: u32,
     /// Its height in pixels.
     pub height: u32,
+}
+
+/// An image as its client sent it.
+#[derive(Debug, Clone)]
+pub struct OriginalImage {
+    pub bytes: BlobView,
+    pub format: Format,
 }
 
 /// One actor of the live tree.

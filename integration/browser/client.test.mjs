@@ -82,12 +82,14 @@ test('the other formats can be saved', async () => {
     ['NPZ', 'npz', /, [\d.]+ [KM]iB$/],
     ['PLY', 'ply', /, about [\d.]+ [KM]iB$/],
     ['COLMAP', 'colmap.zip', /images and points$/],
+    ['COLMAP, full size', 'original.colmap.zip', /full size$/],
     ['nerfstudio', 'nerfstudio.zip', /images and depth$/],
+    ['nerfstudio, full size', 'original.nerfstudio.zip', /full size$/],
     ['LAZ', 'laz', /surveying and maps$/],
     ['CSV', 'csv', /tables and scripts$/],
   ]) {
     await page.locator('#save > summary').click();
-    const button = page.getByRole('button', { name });
+    const button = page.getByRole('button', { name: new RegExp(`^${name} `) });
     const said = button.locator('small', { hasText: size });
     await said.waitFor();
     const about = await said.innerText();

@@ -11,7 +11,20 @@ from .client import Client
 from .content import bad_messages, form, image_message
 from .wire import CutError
 
-FORMATS = ("glb", "ply", "colmap", "npz", "nerfstudio", "las", "laz", "xyz", "csv", "json")
+FORMATS = (
+    "glb",
+    "ply",
+    "colmap",
+    "colmap_original",
+    "npz",
+    "nerfstudio",
+    "nerfstudio_original",
+    "las",
+    "laz",
+    "xyz",
+    "csv",
+    "json",
+)
 DELETED = 4410
 
 

@@ -20,7 +20,7 @@ use pointstream_reconstruction::formats::colmap::write_colmap;
 use pointstream_reconstruction::formats::nerfstudio::write_nerfstudio;
 use pointstream_reconstruction::formats::npz::{NpzReader, NpzWriter};
 use pointstream_reconstruction::formats::ply::write_ply;
-use pointstream_reconstruction::formats::{Cameras, FrameData, Reconstruction};
+use pointstream_reconstruction::formats::{Cameras, FrameData, Images, Reconstruction};
 use pointstream_reconstruction::prediction::Prediction;
 
 /// Sides of the frames, as a multiple of those of the synthetic scene: 504 x 378 pixels.
@@ -79,9 +79,15 @@ fn main() -> Result<(), Error> {
         write_ply(&reconstruction, &mut file)?;
         Ok(file)
     })?;
-    measure("colmap", || Ok(write_colmap(&reconstruction, create()?)?))?;
+    measure("colmap", || {
+        Ok(write_colmap(&reconstruction, Images::Processed, create()?)?)
+    })?;
     measure("nerfstudio", || {
-        Ok(write_nerfstudio(&reconstruction, create()?)?)
+        Ok(write_nerfstudio(
+            &reconstruction,
+            Images::Processed,
+            create()?,
+        )?)
     })
 }
 

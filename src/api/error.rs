@@ -5,7 +5,7 @@ use std::io;
 
 use pointstream_actors::{
     CreateSessionError, DeleteSessionError, ErrorCode, ErrorKind, OutOfRange, RestartError,
-    ResultFileError, TakeOverError, ThumbnailError, Unanswered, WebhookError,
+    ResultFileError, StoredImageError, TakeOverError, Unanswered, WebhookError,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -231,11 +231,11 @@ impl From<TakeOverError> for ApiError {
     }
 }
 
-impl From<ThumbnailError> for ApiError {
-    fn from(error: ThumbnailError) -> Self {
+impl From<StoredImageError> for ApiError {
+    fn from(error: StoredImageError) -> Self {
         match error {
-            ThumbnailError::Unanswered(error) => error.into(),
-            ThumbnailError::Read(_) | ThumbnailError::Internal(_) => Self::internal(&error),
+            StoredImageError::Unanswered(error) => error.into(),
+            StoredImageError::Read(_) | StoredImageError::Internal(_) => Self::internal(&error),
         }
     }
 }

@@ -11,7 +11,9 @@ use headers::{
     IfNoneMatch, IfRange,
 };
 use pointstream_actors::{BlobView, ErrorCode};
-use warp::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
+use warp::http::header::{
+    CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE, X_CONTENT_TYPE_OPTIONS,
+};
 use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
 
@@ -96,6 +98,8 @@ impl Download {
         let headers = response.headers_mut();
         headers.typed_insert(ContentLength(length));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        // Clients chose the bytes: a browser must take them for nothing else.
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(range) = range {
             headers.typed_insert(range);
         }

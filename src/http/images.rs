@@ -1,14 +1,15 @@
-//! REST: the list of a session's images, and their thumbnails.
+//! REST: the list of a session's images, the images, and their thumbnails.
 
 use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream;
-use pointstream_actors::ImageSummary;
+use pointstream_actors::{ImageSummary, SessionHandle};
 use serde::Serialize;
 use utoipa::ToSchema;
-use warp::http::header::{CONTENT_TYPE, HeaderValue};
+use warp::http::Method;
+use warp::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use warp::reply::{Reply, Response};
 
 use super::download::{Download, decided};
@@ -149,36 +150,103 @@ pub async fn list_images(request: Request<String>) -> Result<Response, ApiError>
     )
 )]
 pub async fn thumbnail(request: Request<(String, String)>) -> Result<Response, ApiError> {
-    let Request {
-        app,
-        target: (id, index),
-        query,
-        method,
-        headers,
-        caller,
-        ..
-    } = request;
-    query.only([])?;
-    let session = sessions::find(&app, &id, caller.own()).await?;
-    let shown: String = index.chars().take(20).collect();
-    let no_image = || ApiError::not_found(format!("Session has no image {shown:?}"));
-    let index: usize = index.parse().map_err(|_| no_image())?;
-    let count = session.summary().await?.image_count;
-    if u64::try_from(index).map_or(true, |index| index >= u64::from(count)) {
-        return Err(no_image());
-    }
-    let tag = format!("{}-image-{index}-thumbnail", session.id());
+    let (wanted, method, headers) = Wanted::find(request).await?;
+    let tag = format!("{}-image-{}-thumbnail", wanted.session.id(), wanted.index);
     if let Some(decided) = decided(&tag, &headers)? {
         return Ok(decided);
     }
-    let bytes = session.thumbnail(index).await?.ok_or_else(no_image)?;
+    let bytes = wanted.session.thumbnail(wanted.index).await?;
     let thumbnail = Download {
-        bytes: bytes.into(),
+        bytes: bytes
+            .ok_or_else(|| no_image(&wanted.index.to_string()))?
+            .into(),
         tag,
         content_type: "image/jpeg",
         file_name: None,
     };
     thumbnail.respond(&method, &headers)
+}
+
+/// Returns an image as its client sent it, whole or in ranges.
+#[utoipa::path(
+    get, path = "/ws/session/{session_id}/images/{index}", operation_id = "get_image", tag = "sessions",
+    security(("token" = ["use"])),
+    params(
+        ("session_id" = uuid::Uuid, Path, description = "The session"),
+        ("index" = usize, Path, description = "Position of the image in the session's list, from 0"),
+    ),
+    responses(
+        (
+            status = 200, description = "The image",
+            content((inline(File) = "image/jpeg"), (inline(File) = "image/png"),
+                (inline(File) = "image/webp"), (inline(File) = "image/heic")),
+        ),
+        (status = 206, description = "The requested range"),
+        (status = 304, description = "The client has the current version"),
+        (status = 404, description = "The session or image does not exist", body = ErrorBody),
+        (status = 412, description = "`If-Match` names another version", body = ErrorBody),
+        (status = 416, description = "The file does not have the range", body = ErrorBody),
+        (status = 500, description = "The stored image cannot be read", body = ErrorBody),
+        (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
+    )
+)]
+pub async fn original(request: Request<(String, String)>) -> Result<Response, ApiError> {
+    let (wanted, method, headers) = Wanted::find(request).await?;
+    let tag = format!("{}-image-{}", wanted.session.id(), wanted.index);
+    if let Some(decided) = decided(&tag, &headers)? {
+        return Ok(decided);
+    }
+    let found = wanted.session.original(wanted.index).await?;
+    let image = found.ok_or_else(|| no_image(&wanted.index.to_string()))?;
+    // Afterwards the response has begun, and can only be cut off.
+    let checked = image.bytes.check().await;
+    checked.map_err(|error| ApiError::internal(&error))?;
+    let original = Download {
+        bytes: image.bytes,
+        file_name: Some(format!("{tag}.{}", image.format.extension())),
+        tag,
+        content_type: image.format.content_type(),
+    };
+    original.respond(&method, &headers)
+}
+
+/// An image of a session, which a request asks for.
+struct Wanted {
+    session: SessionHandle,
+    index: usize,
+}
+
+impl Wanted {
+    /// The image, and the method and headers of the request for it.
+    ///
+    /// # Errors
+    /// 404 if there is no such session or image, 422 if the request has a query.
+    async fn find(
+        request: Request<(String, String)>,
+    ) -> Result<(Self, Method, HeaderMap), ApiError> {
+        let Request {
+            app,
+            target: (id, index),
+            query,
+            method,
+            headers,
+            caller,
+            ..
+        } = request;
+        query.only([])?;
+        let session = sessions::find(&app, &id, caller.own()).await?;
+        let shown: String = index.chars().take(20).collect();
+        let index: usize = index.parse().map_err(|_| no_image(&shown))?;
+        let count = session.summary().await?.image_count;
+        match u64::try_from(index).is_ok_and(|index| index < u64::from(count)) {
+            true => Ok((Self { session, index }, method, headers)),
+            false => Err(no_image(&shown)),
+        }
+    }
+}
+
+fn no_image(index: &str) -> ApiError {
+    ApiError::not_found(format!("Session has no image {index:?}"))
 }
 
 #[cfg(test)]

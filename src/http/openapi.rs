@@ -58,6 +58,7 @@ const SECURITY_SCHEME: &str = "token";
         sessions::rerun,
         sessions::list,
         images::list_images,
+        images::original,
         images::thumbnail,
         results::fetch,
         reconstruct::reconstruct,

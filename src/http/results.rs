@@ -223,7 +223,8 @@ mod tests {
     fn an_unknown_format_is_answered_with_the_known_ones() {
         assert_eq!(
             format("obj").expect_err("unknown").detail(),
-            "format must be glb, ply, colmap, npz, nerfstudio, las, laz, xyz, csv or json, but it is \"obj\""
+            "format must be glb, ply, colmap, colmap_original, npz, nerfstudio, nerfstudio_original, las, \
+             laz, xyz, csv or json, but it is \"obj\""
         );
     }
 }

@@ -169,6 +169,8 @@ fn for_clients(app: &App) -> Route {
     let generation = generation.on(&[Method::DELETE], sessions::cancel);
     let rerun = with_body(warp::path!("ws" / "session" / String / "rerun"));
     let reopen = with_body(warp::path!("ws" / "session" / String / "reopen"));
+    let image = warp::path!("ws" / "session" / String / "images" / String)
+        .map(|session, index| (session, index));
     let thumbnail = warp::path!("ws" / "session" / String / "images" / String / "thumbnail")
         .map(|session, index| (session, index));
     let socket = warp::path!("ws" / "reconstruct" / String)
@@ -186,6 +188,7 @@ fn for_clients(app: &App) -> Route {
             generation.route(),
             post(app, USE, reopen, sessions::reopen),
             post(app, CREATE_AND_USE, rerun, sessions::rerun),
+            get_and_head(app, USE, image, images::original),
             get_and_head(app, USE, thumbnail, images::thumbnail),
             // It reads the body of a refused request, so that the client gets the answer.
             post(

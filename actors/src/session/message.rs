@@ -18,13 +18,13 @@ use crate::blobs::BlobView;
 use crate::client::{Events, Requests};
 use crate::client_message::ClientMessage;
 use crate::errors::{
-    AttachError, NotCompleted, ResultFileError, StorageFailed, TakeOverError, ThumbnailError,
+    AttachError, NotCompleted, ResultFileError, StorageFailed, StoredImageError, TakeOverError,
 };
 use crate::ids::{ClientId, JobId, RequestKey};
 use crate::jobs::{JobDone, JobFailure};
 use crate::journal::JournalError;
 use crate::mailbox::Reply;
-use crate::report::{ImageSummary, SessionSummary};
+use crate::report::{ImageSummary, OriginalImage, SessionSummary};
 use crate::session_event::{CloseReason, Progress, SessionEvent};
 use crate::updates::AttachOptions;
 use crate::upload_memory::UploadLease;
@@ -36,7 +36,10 @@ pub(crate) type ResultFileReply = Reply<Result<Option<ResultFile>, ResultFileErr
 pub(crate) type FileId = (u64, ResultFormat);
 
 /// Where a requested thumbnail goes. Answered with none if there is no such image.
-pub(crate) type ThumbnailReply = Reply<Result<Option<Bytes>, ThumbnailError>>;
+pub(crate) type ThumbnailReply = Reply<Result<Option<Bytes>, StoredImageError>>;
+
+/// Where a requested image goes. Answered with none if there is no such image.
+pub(crate) type OriginalReply = Reply<Result<Option<OriginalImage>, StoredImageError>>;
 
 /// Messages of a session.
 pub(crate) enum SessionMessage {
@@ -121,6 +124,12 @@ pub(crate) enum SessionMessage {
         /// Index of the image, from 0.
         index: usize,
         reply: ThumbnailReply,
+    },
+    /// An image as its client sent it.
+    Original {
+        /// Index of the image, from 0.
+        index: usize,
+        reply: OriginalReply,
     },
     /// The newest result in a format.
     File {

@@ -34,6 +34,8 @@ mod memory_advice;
 mod memory_limits;
 pub(crate) mod message;
 mod old_chunks;
+mod originals;
+mod photos;
 mod point_cloud;
 mod progress;
 mod recent_windows;

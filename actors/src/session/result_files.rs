@@ -8,6 +8,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::context::Context;
 use super::message::{FileId, ResultFileReply, SessionMessage};
+use super::photos::Development;
 use super::stored_result::StoredResult;
 use crate::answer::{Answer, ResultFile};
 use crate::blobs::{BlobName, BlobView};
@@ -15,10 +16,12 @@ use crate::blocking::WorkFailed;
 use crate::error_kind::ErrorKind;
 use crate::errors::{ResultFileError, Unanswered};
 use crate::mailbox::answer;
+use crate::session_config::SessionConfig;
 
 /// The newest result and the files of results.
 pub(super) struct ResultFiles {
     context: Context,
+    development: Arc<Development>,
     newest: Option<Arc<StoredResult>>,
     files: BTreeMap<FileId, File>,
 }
@@ -36,8 +39,9 @@ enum File {
 }
 
 impl ResultFiles {
-    pub fn new(context: Context) -> Self {
+    pub fn new(context: Context, config: &SessionConfig) -> Self {
         Self {
+            development: Arc::new(Development::new(context.clone(), config)),
             context,
             newest: None,
             files: BTreeMap::new(),
@@ -121,7 +125,8 @@ impl ResultFiles {
             cancel: cancelled.clone().drop_guard(),
         };
         self.files.insert(id, writing);
-        let work = write(self.context.clone(), result.clone(), format, cancelled);
+        let development = self.development.clone();
+        let work = write(development, result.clone(), format, cancelled);
         self.context
             .mailbox
             .detached_work(work, move |outcome| SessionMessage::FileWritten {
@@ -226,18 +231,20 @@ fn error_kind(error: &ResultFileError) -> ErrorKind {
 
 /// Waits for a slot, then writes a file. The time limit begins when the slot is free.
 async fn write(
-    context: Context,
+    development: Arc<Development>,
     result: Arc<StoredResult>,
     format: ResultFormat,
     cancelled: CancellationToken,
 ) -> Result<BlobView, ResultFileError> {
+    let context = development.context.clone();
     let limit = context.settings.job_timeout;
     let slot = tokio::time::timeout(limit, context.result_files.slot(context.owner()))
         .await
         .map_err(|_| Unanswered::Busy)??;
     let id = (result.number(), format);
     let key = context.key(BlobName::Result(id.0, format));
-    let mut writing = std::pin::pin!(slot.run(move || result.write(format, &key, &cancelled)));
+    let mut writing =
+        std::pin::pin!(slot.run(move || { result.write(format, &key, &development, &cancelled) }));
     let written = match tokio::time::timeout(limit, writing.as_mut()).await {
         Ok(written) => written,
         Err(_) => {

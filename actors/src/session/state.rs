@@ -32,6 +32,7 @@ use super::lists::Lists;
 use super::mapping::{MapDemand, Mapping};
 use super::message::SessionMessage;
 use super::old_chunks::OldChunks;
+use super::originals;
 use super::recording::Recording;
 use super::requests::{Request, RequestKind, Requests};
 use super::restore::Restored;
@@ -137,7 +138,7 @@ impl State {
             old_chunks: OldChunks::default(),
             adjusting: Adjusting::new(context.clone()),
             encode_ahead: EncodeAhead::new(context.clone()),
-            results: ResultFiles::new(context.clone()),
+            results: ResultFiles::new(context.clone(), ledger.config()),
             lists: Lists::default(),
             activity: Activity::begin(&context, ledger.created_at(), ledger.active_at()),
             shutdown: Shutdown::default(),
@@ -245,6 +246,9 @@ impl State {
             SessionMessage::Images(reply) => answer(reply, self.lists.images(&self.ledger)),
             SessionMessage::Thumbnail { index, reply } => {
                 thumbnails::request(&self.context, self.ledger.images().get(index), reply);
+            }
+            SessionMessage::Original { index, reply } => {
+                originals::request(&self.context, self.ledger.images().get(index), reply);
             }
             SessionMessage::File { format, reply } => self.results.request(format, reply),
             SessionMessage::FileWritten { file, outcome } => {

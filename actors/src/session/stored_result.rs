@@ -12,12 +12,13 @@ use pointstream_reconstruction::formats::npz::{NpzReader, write_npz};
 use pointstream_reconstruction::formats::ply::write_ply;
 use pointstream_reconstruction::formats::text::{Columns, write_text};
 use pointstream_reconstruction::formats::{
-    Cameras, FrameData, Reconstruction, ResultFormat, WriteError,
+    Cameras, FrameData, Images, Reconstruction, ResultFormat, WriteError,
 };
 use pointstream_reconstruction::geometry::FrameSize;
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{ResultRecord, ResultSource, StoredMap};
+use super::photos::{Development, PhotosOfFrames};
 use super::result_chunks::ResultChunks;
 use crate::answer::Answer;
 use crate::blobs::{BlobKey, BlobName, BlobView, Blobs};
@@ -158,10 +159,11 @@ impl StoredResult {
     ///
     /// # Errors
     /// [`WriteError`], also soon after `cancelled`.
-    pub fn write(
+    pub(super) fn write(
         &self,
         format: ResultFormat,
         key: &BlobKey,
+        development: &Development,
         cancelled: &CancellationToken,
     ) -> Result<BlobView, WriteError> {
         if let Some(stored) = self.stored(format) {
@@ -175,11 +177,22 @@ impl StoredResult {
             cameras: &self.record.cameras,
             frames: &frames,
         };
+        let photos = PhotosOfFrames {
+            development,
+            frames: &self.record.frames,
+            size: self.record.size,
+            cancelled,
+        };
+        let (processed, original) = (Images::Processed, Images::Original(&photos));
         let mut file = BufWriter::new(self.blobs.draft(key)?);
         match format {
             ResultFormat::Ply => write_ply(&reconstruction, &mut file)?,
-            ResultFormat::Colmap => file = write_colmap(&reconstruction, file)?,
-            ResultFormat::Nerfstudio => file = write_nerfstudio(&reconstruction, file)?,
+            ResultFormat::Colmap => file = write_colmap(&reconstruction, processed, file)?,
+            ResultFormat::ColmapOriginal => file = write_colmap(&reconstruction, original, file)?,
+            ResultFormat::Nerfstudio => file = write_nerfstudio(&reconstruction, processed, file)?,
+            ResultFormat::NerfstudioOriginal => {
+                file = write_nerfstudio(&reconstruction, original, file)?;
+            }
             ResultFormat::Npz => file = write_npz(&reconstruction, file)?,
             ResultFormat::Las => file = write_las(&reconstruction, Compression::Las, file)?,
             ResultFormat::Laz => file = write_las(&reconstruction, Compression::Laz, file)?,

@@ -9,7 +9,7 @@ use tracing::Instrument;
 use super::context::Context;
 use super::ledger::Image;
 use super::message::ThumbnailReply;
-use crate::errors::ThumbnailError;
+use crate::errors::StoredImageError;
 use crate::frames::read_frame;
 use crate::jobs::JobFrame;
 use crate::mailbox::answer;
@@ -33,20 +33,21 @@ pub(super) fn request(context: &Context, image: Option<&Image>, mut reply: Thumb
             () = reply.closed() => return,
             made = computing.run(owner, move || thumbnail(&context, &frame)) => made,
         };
-        let made = made.unwrap_or_else(|failed| Err(ThumbnailError::Internal(failed.to_string())));
+        let made =
+            made.unwrap_or_else(|failed| Err(StoredImageError::Internal(failed.to_string())));
         answer(reply, made.map(Some));
     };
     tokio::spawn(work.in_current_span());
 }
 
 /// Makes a JPEG file of a prepared frame. Blocks.
-fn thumbnail(context: &Context, frame: &JobFrame) -> Result<Bytes, ThumbnailError> {
+fn thumbnail(context: &Context, frame: &JobFrame) -> Result<Bytes, StoredImageError> {
     let image = read_frame(&*context.blobs, frame, frame.size)
-        .map_err(|error| ThumbnailError::Read(error.to_string()))?;
+        .map_err(|error| StoredImageError::Read(error.to_string()))?;
     let mut file = Vec::new();
     JpegEncoder::new_with_quality(&mut file, QUALITY)
         .encode_image(&shrunk(image))
-        .map_err(|error| ThumbnailError::Internal(error.to_string()))?;
+        .map_err(|error| StoredImageError::Internal(error.to_string()))?;
     Ok(file.into())
 }
 

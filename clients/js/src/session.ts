@@ -31,8 +31,10 @@ export type ResultFormat =
   | 'glb'
   | 'ply'
   | 'colmap'
+  | 'colmap_original'
   | 'npz'
   | 'nerfstudio'
+  | 'nerfstudio_original'
   | 'las'
   | 'laz'
   | 'xyz'
@@ -205,6 +207,11 @@ export class Session {
   /** The stored images: index, id, name and processed size. */
   images(): Promise<StoredImage[]> {
     return this.engine.resource.stored();
+  }
+
+  /** An image as it was sent. */
+  image(index: number): Promise<Blob> {
+    return this.engine.resource.image(index);
   }
 
   /** A small JPEG of an image. */

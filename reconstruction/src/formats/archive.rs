@@ -1,13 +1,13 @@
 //! Reproducible zip files: the same content gives the same bytes.
 
-use std::io::{Cursor, Seek, Write};
+use std::io::{Seek, Write};
 
-use ::image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use ::image::{ExtendedColorType, ImageEncoder};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use super::reconstruction::{Reconstruction, WriteError};
+use super::exported::{ExportedImage, Images};
+use super::file_names::file_names;
+use super::reconstruction::{PlacedFrame, Reconstruction, WriteError};
 
 /// How an entry is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,28 +49,24 @@ impl<W: Write + Seek> Archive<W> {
         Ok(&mut self.zip)
     }
 
-    /// Writes the images of the placed frames as PNG into the folder `images`, one name per frame.
-    pub fn images(
+    /// Writes the images of the placed frames into the folder `images`. Returns each with its name.
+    pub fn images<'a>(
         &mut self,
-        reconstruction: &Reconstruction,
-        names: &[String],
-    ) -> Result<(), WriteError> {
-        for (frame, name) in reconstruction.placed().zip(names) {
-            let image = reconstruction.image(&frame)?;
-            let mut png = Cursor::new(Vec::new());
-            // Lossless, so that points and pixels have the same colours.
-            PngEncoder::new_with_quality(&mut png, CompressionType::Fast, FilterType::Adaptive)
-                .write_image(
-                    image.as_raw(),
-                    image.width(),
-                    image.height(),
-                    ExtendedColorType::Rgb8,
-                )?;
-            let png = png.into_inner();
-            self.entry(&format!("images/{name}"), Packing::Stored, png.len() as u64)?
-                .write_all(&png)?;
-        }
-        Ok(())
+        reconstruction: &Reconstruction<'a>,
+        images: Images,
+    ) -> Result<Vec<(PlacedFrame<'a>, ExportedImage, String)>, WriteError> {
+        let labels = reconstruction.placed().map(|frame| &*frame.camera.name);
+        let names = file_names(labels, images.extension());
+        let frames = reconstruction.placed().zip(names);
+        frames
+            .map(|(frame, name)| {
+                let (image, file) = images.export(reconstruction, &frame)?;
+                let path = format!("images/{name}");
+                self.entry(&path, Packing::Stored, file.len() as u64)?
+                    .write_all(&file)?;
+                Ok((frame, image, name))
+            })
+            .collect()
     }
 
     /// Writes the central directory and returns the file.

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 /// Longest name in characters, without number and extension.
 const MAX_CHARACTERS: usize = 100;
 
-/// A file name with the extension `png` for each label, of ASCII letters, digits, `.`, `_` and `-`:
+/// A file name with the extension for each label, of ASCII letters, digits, `.`, `_` and `-`:
 /// COLMAP's text files end a name at a space, and some file systems refuse other characters. Names
 /// are unique even if case is ignored.
-pub fn file_names<'a>(labels: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+pub fn file_names<'a>(labels: impl IntoIterator<Item = &'a str>, extension: &str) -> Vec<String> {
     let mut taken = HashSet::new();
     labels
         .into_iter()
@@ -21,7 +21,7 @@ pub fn file_names<'a>(labels: impl IntoIterator<Item = &'a str>) -> Vec<String> 
                 unique = format!("{stem}_{number}");
                 number += 1;
             }
-            format!("{unique}.png")
+            format!("{unique}.{extension}")
         })
         .collect()
 }
@@ -54,7 +54,10 @@ mod tests {
     #[test]
     fn ordinary_names_keep_their_stem() {
         assert_eq!(
-            file_names(["IMG_0001.jpg", "view 2.jpeg", "frame-3", "a.b.webp"]),
+            file_names(
+                ["IMG_0001.jpg", "view 2.jpeg", "frame-3", "a.b.webp"],
+                "png"
+            ),
             ["IMG_0001.png", "view_2.png", "frame-3.png", "a.b.png"]
         );
     }
@@ -62,7 +65,7 @@ mod tests {
     #[test]
     fn unusual_names_stay_in_the_folder_and_unique() {
         let long = "x".repeat(5000);
-        let names = file_names([
+        let labels = [
             "../../etc/passwd",
             "C:\\photos\\A.JPG",
             "a.png",
@@ -73,7 +76,8 @@ mod tests {
             "#1 \n.jpg",
             "-rf.png",
             &long,
-        ]);
+        ];
+        let names = file_names(labels, "png");
         assert_eq!(
             names[..9],
             [

@@ -35,10 +35,14 @@ pub enum ResultFormat {
     Ply,
     /// A zip file of a COLMAP model, as text and binary, with the images.
     Colmap,
+    /// The same with the photos at full resolution, without distortion.
+    ColmapOriginal,
     /// Arrays for NumPy: depth, confidence and cameras.
     Npz,
     /// A zip file of `transforms.json` with the images, depth maps and points.
     Nerfstudio,
+    /// The same with the photos at full resolution, without distortion.
+    NerfstudioOriginal,
     /// LAS: points with colour and confidence.
     Las,
     /// LAZ: the same, compressed.
@@ -68,8 +72,10 @@ impl ResultFormat {
             Self::Glb => "glb",
             Self::Ply => "ply",
             Self::Colmap => "colmap.zip",
+            Self::ColmapOriginal => "original.colmap.zip",
             Self::Npz => "npz",
             Self::Nerfstudio => "nerfstudio.zip",
+            Self::NerfstudioOriginal => "original.nerfstudio.zip",
             Self::Las => "las",
             Self::Laz => "laz",
             Self::Xyz => "xyz",
@@ -88,7 +94,9 @@ impl ResultFormat {
         match self {
             Self::Glb => "model/gltf-binary",
             Self::Ply | Self::Npz | Self::Xyz => "application/octet-stream",
-            Self::Colmap | Self::Nerfstudio => "application/zip",
+            Self::Colmap | Self::ColmapOriginal | Self::Nerfstudio | Self::NerfstudioOriginal => {
+                "application/zip"
+            }
             Self::Las => "application/vnd.las",
             Self::Laz => "application/vnd.laszip",
             Self::Csv => "text/csv; charset=utf-8; header=present",
@@ -98,10 +106,13 @@ impl ResultFormat {
     /// The format with the [extension](Self::extension) of a file name, in any case.
     pub fn of_file_name(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
-        Self::VARIANTS.iter().copied().find(|format| {
-            name.strip_suffix(format.extension())
-                .is_some_and(|rest| rest.ends_with('.'))
-        })
+        let fits = |format: &Self| {
+            let rest = name.strip_suffix(format.extension());
+            rest.is_some_and(|rest| rest.ends_with('.'))
+        };
+        let found = Self::VARIANTS.iter().copied().filter(fits);
+        // An extension may end with that of another format.
+        found.max_by_key(|format| format.extension().len())
     }
 }
 
@@ -120,7 +131,8 @@ mod tests {
         let error = "obj".parse::<ResultFormat>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "there is no format \"obj\"; use glb, ply, colmap, npz, nerfstudio, las, laz, xyz or csv"
+            "there is no format \"obj\"; use glb, ply, colmap, colmap_original, npz, nerfstudio, \
+             nerfstudio_original, las, laz, xyz or csv"
         );
     }
 

@@ -6,6 +6,7 @@
 
 mod archive;
 pub mod colmap;
+mod exported;
 mod file_names;
 mod format;
 pub mod glb;
@@ -16,5 +17,6 @@ pub mod ply;
 mod reconstruction;
 pub mod text;
 
+pub use exported::{Images, Photos};
 pub use format::{ResultFormat, UnknownFormat};
 pub use reconstruction::{Cameras, FrameData, PlacedFrame, Point, Reconstruction, WriteError};

@@ -68,7 +68,7 @@ impl Distortion {
 
     /// The undistorted radius up to which the distorted one grows, where the image of the scene
     /// folds back onto itself; infinite if it always grows.
-    fn fold(self) -> f64 {
+    pub(crate) fn fold(self) -> f64 {
         // The smallest positive root s of 1 + 3 k1 s + 5 k2 s^2, in the form that is exact for a
         // small k2: -2 / (3 k1 - sqrt(9 k1^2 - 20 k2)).
         let linear = 3.0 * self.k1;

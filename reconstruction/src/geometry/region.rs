@@ -49,6 +49,17 @@ impl Region {
         }
     }
 
+    /// The region of the source that a region of this region shows.
+    #[must_use]
+    pub fn of_part(self, part: Region) -> Region {
+        Region {
+            left: self.left + part.left * self.width,
+            top: self.top + part.top * self.height,
+            width: self.width * part.width,
+            height: self.height * part.height,
+        }
+    }
+
     /// Maps a pixel index (u, v) of a frame of size `size` to fractions of the source image.
     pub(crate) fn to_source(self, (u, v): (f64, f64), size: FrameSize) -> (f64, f64) {
         (

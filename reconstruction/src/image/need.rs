@@ -77,6 +77,15 @@ impl DecodingNeed {
     }
 }
 
+impl DecodingNeed {
+    /// The most memory that it takes to decode the image, and to make another one of its size and a JPEG
+    /// file of that, in bytes.
+    pub fn with_copy(&self) -> u64 {
+        // The image, the other one, and the file, which is smaller than its pixels.
+        self.bytes.max((3 * RGB + HIDDEN) * self.size.pixels())
+    }
+}
+
 /// Whether the file may have a colour profile.
 fn has_profile(bytes: &[u8], format: Format) -> bool {
     match format {

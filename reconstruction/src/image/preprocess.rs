@@ -204,24 +204,39 @@ pub fn processed_region(
     patch_size: u32,
 ) -> Result<Region, PreprocessError> {
     let steps = plan(image, process_res, method, patch_size)?;
+    Ok(region_of(steps.scaled, method, steps.result))
+}
+
+/// The same for an image that has been preprocessed to the size `processed`.
+pub fn region_of_processed(
+    image: FrameSize,
+    process_res: u32,
+    method: ProcessResMethod,
+    processed: FrameSize,
+) -> Region {
+    region_of(scaled_size(image, process_res, method), method, processed)
+}
+
+/// The region of a scaled image that is kept.
+fn region_of(scaled: FrameSize, method: ProcessResMethod, result: FrameSize) -> Region {
     if !method.crops() {
-        return Ok(Region::WHOLE);
+        return Region::WHOLE;
     }
     let part = |side: u32, kept: u32| {
-        let start = (side - kept) / 2;
+        let start = side.saturating_sub(kept) / 2;
         (
             f64::from(start) / f64::from(side),
             f64::from(kept) / f64::from(side),
         )
     };
-    let (left, kept_width) = part(steps.scaled.width, steps.result.width);
-    let (top, kept_height) = part(steps.scaled.height, steps.result.height);
-    Ok(Region {
+    let (left, width) = part(scaled.width, result.width);
+    let (top, height) = part(scaled.height, result.height);
+    Region {
         left,
         top,
-        width: kept_width,
-        height: kept_height,
-    })
+        width,
+        height,
+    }
 }
 
 /// The size of an image after each of the two steps.
@@ -238,6 +253,17 @@ impl Steps {
     }
 }
 
+/// The size of an image after the first step.
+fn scaled_size(image: FrameSize, process_res: u32, method: ProcessResMethod) -> FrameSize {
+    let bounded_side = method.bounded_side(image).max(1);
+    let scale = f64::from(process_res) / f64::from(bounded_side);
+    // Ties round to even, like Python's `round`.
+    image.map(|side| {
+        let rounded = (f64::from(side) * scale).round_ties_even();
+        (rounded as u32).max(1)
+    })
+}
+
 fn plan(
     image: FrameSize,
     process_res: u32,
@@ -245,13 +271,7 @@ fn plan(
     patch_size: u32,
 ) -> Result<Steps, PreprocessError> {
     let patch_size = patch_size.max(1);
-    let bounded_side = method.bounded_side(image).max(1);
-    let scale = f64::from(process_res) / f64::from(bounded_side);
-    // Ties round to even, like Python's `round`.
-    let scaled = image.map(|side| {
-        let rounded = (f64::from(side) * scale).round_ties_even();
-        (rounded as u32).max(1)
-    });
+    let scaled = scaled_size(image, process_res, method);
     let result = scaled.map(|side| match method.crops() {
         true => side / patch_size * patch_size,
         false => nearest_multiple(side, patch_size),

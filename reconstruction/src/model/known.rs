@@ -4,7 +4,7 @@ use nalgebra::{Matrix3, Matrix4};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::geometry::{FrameSize, Region};
+use crate::geometry::{FrameSize, Region, resampled, resampled_whole};
 
 /// Largest deviation of an entry from its exact value: clients send rounded numbers.
 const TOLERANCE: f64 = 1e-3;
@@ -80,10 +80,8 @@ impl KnownCamera {
     /// The camera of an image of size `size` that shows a region of this camera's image, whose size
     /// is `source`.
     pub fn of_region(&self, source: FrameSize, region: Region, size: FrameSize) -> Self {
-        let [(sx, tx), (sy, ty)] = resampling(source, region, size);
-        let resample = Matrix3::new(sx, 0.0, tx, 0.0, sy, ty, 0.0, 0.0, 1.0);
         Self {
-            intrinsics: resample * self.intrinsics,
+            intrinsics: resampled(&self.intrinsics, source, region, size),
             extrinsics: self.extrinsics,
         }
     }
@@ -92,28 +90,11 @@ impl KnownCamera {
     /// `size`: the inverse of [`of_region`](Self::of_region).
     #[must_use]
     pub fn of_whole(&self, source: FrameSize, region: Region, size: FrameSize) -> Self {
-        let [(sx, tx), (sy, ty)] = resampling(source, region, size);
-        let (x, y) = (-tx / sx, -ty / sy);
-        let resample = Matrix3::new(1.0 / sx, 0.0, x, 0.0, 1.0 / sy, y, 0.0, 0.0, 1.0);
         Self {
-            intrinsics: resample * self.intrinsics,
+            intrinsics: resampled_whole(&self.intrinsics, source, region, size),
             extrinsics: self.extrinsics,
         }
     }
-}
-
-/// Scale and shift of pixel coordinates, across and down, from an image to its region at `size`.
-fn resampling(source: FrameSize, region: Region, size: FrameSize) -> [(f64, f64); 2] {
-    let axis = |source: u32, start: f64, extent: f64, size: u32| {
-        // The image begins half a pixel before the centre of its first pixel.
-        let scale = f64::from(size) / (extent * f64::from(source));
-        let shift = (0.5 - start * f64::from(source)) * scale - 0.5;
-        (scale, shift)
-    };
-    [
-        axis(source.width, region.left, region.width, size.width),
-        axis(source.height, region.top, region.height, size.height),
-    ]
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use std::io::Cursor;
 
 use nalgebra::{Isometry3, Point3, Quaternion, Translation3, UnitQuaternion, Vector3};
+use pointstream_reconstruction::formats::Images;
 use pointstream_reconstruction::formats::colmap::write_colmap;
 
 use crate::common::SIZE;
@@ -56,7 +57,11 @@ fn read_images(bytes: &[u8]) -> Vec<ColmapImage> {
 #[test]
 fn colmap_points_project_onto_their_pixels() {
     let sample = Sample::new(4000);
-    let file = write_colmap(&sample.reconstruction(), Cursor::new(Vec::new()));
+    let file = write_colmap(
+        &sample.reconstruction(),
+        Images::Processed,
+        Cursor::new(Vec::new()),
+    );
     let file = file.unwrap().into_inner();
 
     let bytes = entry(&file, "sparse/0/cameras.bin");
@@ -124,7 +129,11 @@ fn project_opencv(parameters: [f64; 8], camera: &Point3<f64>) -> [f64; 2] {
 #[test]
 fn colmap_points_of_distorted_images_project_onto_their_pixels() {
     let sample = Sample::distorted(4000);
-    let file = write_colmap(&sample.reconstruction(), Cursor::new(Vec::new()));
+    let file = write_colmap(
+        &sample.reconstruction(),
+        Images::Processed,
+        Cursor::new(Vec::new()),
+    );
     let file = file.unwrap().into_inner();
     let bytes = entry(&file, "sparse/0/cameras.bin");
     let mut numbers = Numbers(&bytes);
@@ -155,7 +164,11 @@ fn colmap_points_of_distorted_images_project_onto_their_pixels() {
 #[test]
 fn text_and_binary_models_are_equal() {
     let sample = Sample::distorted(500);
-    let file = write_colmap(&sample.reconstruction(), Cursor::new(Vec::new()));
+    let file = write_colmap(
+        &sample.reconstruction(),
+        Images::Processed,
+        Cursor::new(Vec::new()),
+    );
     let file = file.unwrap().into_inner();
     let text = |name: &str| String::from_utf8(entry(&file, &format!("text/{name}.txt"))).unwrap();
     let lines = |text: &str| -> Vec<Vec<String>> {

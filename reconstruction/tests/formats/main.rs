@@ -7,6 +7,7 @@ mod colmap;
 mod las;
 mod nerfstudio;
 mod npz;
+mod originals;
 mod ply;
 mod sample;
 mod text;
@@ -20,7 +21,7 @@ use pointstream_reconstruction::formats::colmap::write_colmap;
 use pointstream_reconstruction::formats::nerfstudio::write_nerfstudio;
 use pointstream_reconstruction::formats::npz::NpzReader;
 use pointstream_reconstruction::formats::ply::write_ply;
-use pointstream_reconstruction::formats::{Cameras, FrameData, Reconstruction, WriteError};
+use pointstream_reconstruction::formats::{Cameras, FrameData, Images, Reconstruction, WriteError};
 use sample::{Sample, build, entry, names, npz as npz_file};
 
 #[test]
@@ -28,8 +29,8 @@ fn images_are_those_of_the_frames() {
     let sample = Sample::new(10);
     let reconstruction = sample.reconstruction();
     for file in [
-        write_colmap(&reconstruction, Cursor::new(Vec::new())).unwrap(),
-        write_nerfstudio(&reconstruction, Cursor::new(Vec::new())).unwrap(),
+        write_colmap(&reconstruction, Images::Processed, Cursor::new(Vec::new())).unwrap(),
+        write_nerfstudio(&reconstruction, Images::Processed, Cursor::new(Vec::new())).unwrap(),
     ] {
         let file = file.into_inner();
         let names = names(&file);
@@ -49,8 +50,8 @@ fn the_same_reconstruction_gives_the_same_bytes() {
     let files = [&one, &two].map(|sample| {
         let reconstruction = sample.reconstruction();
         [
-            write_colmap(&reconstruction, Cursor::new(Vec::new())).unwrap(),
-            write_nerfstudio(&reconstruction, Cursor::new(Vec::new())).unwrap(),
+            write_colmap(&reconstruction, Images::Processed, Cursor::new(Vec::new())).unwrap(),
+            write_nerfstudio(&reconstruction, Images::Processed, Cursor::new(Vec::new())).unwrap(),
         ]
     });
     assert!(files[0] == files[1]);
@@ -73,13 +74,13 @@ fn scenes_without_points_can_be_written() {
     let mut ply = Vec::new();
     write_ply(&reconstruction, &mut ply).unwrap();
     assert!(ply.ends_with(b"end_header\n"));
-    let colmap = write_colmap(&reconstruction, Cursor::new(Vec::new())).unwrap();
+    let colmap = write_colmap(&reconstruction, Images::Processed, Cursor::new(Vec::new())).unwrap();
     let text = String::from_utf8(entry(colmap.get_ref(), "text/images.txt")).unwrap();
     assert!(
         text.ends_with("image_0001.png\n\n") || text.ends_with("photo_0.png\n\n"),
         "{text}"
     );
-    write_nerfstudio(&reconstruction, Cursor::new(Vec::new())).unwrap();
+    write_nerfstudio(&reconstruction, Images::Processed, Cursor::new(Vec::new())).unwrap();
 }
 
 /// Frames that cannot be read, and a full disk.
@@ -116,7 +117,7 @@ fn read_and_write_errors_differ() {
     let error = write_ply(&sample.reconstruction(), &mut &mut full[..]).unwrap_err();
     assert!(matches!(error, WriteError::Write(_)), "{error}");
     let full = Cursor::new(&mut full[..]);
-    let error = write_colmap(&sample.reconstruction(), full).unwrap_err();
+    let error = write_colmap(&sample.reconstruction(), Images::Processed, full).unwrap_err();
     let expected = matches!(error, WriteError::Write(_) | WriteError::Zip(_));
     assert!(expected, "{error}");
 }

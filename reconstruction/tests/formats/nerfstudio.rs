@@ -4,7 +4,7 @@ use image::RgbImage;
 use nalgebra::Matrix4;
 use pointstream_reconstruction::formats::nerfstudio::write_nerfstudio;
 use pointstream_reconstruction::formats::ply::write_ply;
-use pointstream_reconstruction::formats::{FrameData, Reconstruction};
+use pointstream_reconstruction::formats::{FrameData, Images, Reconstruction};
 use serde_json::Value;
 
 use crate::common::SIZE;
@@ -58,7 +58,7 @@ fn nerfstudio_has_no_depth_where_it_is_not_known() {
         frames: &Unknown(&sample, unknown),
         ..sample.reconstruction()
     };
-    let file = write_nerfstudio(&reconstruction, Cursor::new(Vec::new()));
+    let file = write_nerfstudio(&reconstruction, Images::Processed, Cursor::new(Vec::new()));
     let values = depth(&file.unwrap().into_inner(), "depth/a_b.npy");
     let zeros: Vec<_> = (0..values.len())
         .filter(|index| values[*index] == 0.0)
@@ -67,7 +67,11 @@ fn nerfstudio_has_no_depth_where_it_is_not_known() {
 }
 
 fn check(sample: &Sample, camera_model: &str) {
-    let file = write_nerfstudio(&sample.reconstruction(), Cursor::new(Vec::new()));
+    let file = write_nerfstudio(
+        &sample.reconstruction(),
+        Images::Processed,
+        Cursor::new(Vec::new()),
+    );
     let file = file.unwrap().into_inner();
     let transforms: Value = serde_json::from_slice(&entry(&file, "transforms.json")).unwrap();
     let mut ply = Vec::new();

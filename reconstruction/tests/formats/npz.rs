@@ -1,5 +1,6 @@
 use std::io::Cursor;
 
+use pointstream_reconstruction::formats::Images;
 use pointstream_reconstruction::formats::nerfstudio::write_nerfstudio;
 use pointstream_reconstruction::formats::npz::NpzReader;
 use pointstream_reconstruction::geometry::FrameSize;
@@ -69,6 +70,10 @@ fn other_files_and_sizes_are_refused() {
         .is_err()
     );
     assert!(NpzReader::new(&bytes[..bytes.len() / 2], 3, SIZE).is_err());
-    let other = write_nerfstudio(&sample.reconstruction(), Cursor::new(Vec::new()));
+    let other = write_nerfstudio(
+        &sample.reconstruction(),
+        Images::Processed,
+        Cursor::new(Vec::new()),
+    );
     assert!(NpzReader::new(other.unwrap().into_inner(), 3, SIZE).is_err());
 }

@@ -43,6 +43,12 @@ const FORMATS: Format[] = [
     purpose: 'cameras, images and points',
   },
   {
+    format: 'colmap_original',
+    file: 'original.colmap.zip',
+    name: 'COLMAP, full size',
+    purpose: 'the same with the photos at full size',
+  },
+  {
     format: 'npz',
     file: 'npz',
     name: 'NPZ',
@@ -53,6 +59,12 @@ const FORMATS: Format[] = [
     file: 'nerfstudio.zip',
     name: 'nerfstudio',
     purpose: 'transforms.json with images and depth',
+  },
+  {
+    format: 'nerfstudio_original',
+    file: 'original.nerfstudio.zip',
+    name: 'nerfstudio, full size',
+    purpose: 'the same with the photos at full size',
   },
 ];
 /** Formats that the server has at once; asking for the size of others would make it write them. */

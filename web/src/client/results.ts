@@ -18,8 +18,8 @@ export class Results {
   private readonly view: View | undefined;
   private readonly picture: Picture = (index, name) => this.thumbnails.picture(index, name);
   private readonly stored: StoredImages;
-  /** Whether the session has a result. */
-  private any = false;
+  /** The session of the newest result. */
+  private session: Engine | undefined;
 
   constructor(
     private readonly log: Log,
@@ -28,8 +28,7 @@ export class Results {
     private readonly problem: (message: string) => void,
   ) {
     this.downloads = new Downloads(fileName, problem);
-    const photo = async ({ index, name }: Pose) => this.thumbnails.photo(index, name);
-    this.view = makeView({ fileName, photo, problem });
+    this.view = makeView({ fileName, photos: (pose) => this.photos(pose), problem });
     thumbnails.onLook = (index) => this.view?.look(index);
     this.stored = new StoredImages(thumbnails, () => this.view?.showPictures(this.picture));
   }
@@ -57,7 +56,7 @@ export class Results {
   /** @param last whether this result completed the session. */
   show(session: Engine, answer: Answer, glb: Blob, last: boolean): void {
     const { metadata } = answer;
-    this.any = true;
+    this.session = session;
     if (isEmpty(metadata)) {
       // There is nothing to save.
       this.downloads.clear();
@@ -76,7 +75,7 @@ export class Results {
 
   /** Says why a request gave nothing, unless an earlier result is shown. */
   fail(message: string): void {
-    if (!this.any) {
+    if (!this.session) {
       showFailure(message);
     }
   }
@@ -87,11 +86,28 @@ export class Results {
   }
 
   clear(): void {
-    this.any = false;
+    this.session = undefined;
     this.downloads.clear();
     this.view?.clear();
     setText(element('facts'), '');
     showQuality();
+  }
+
+  /** The photo of a camera: the thumbnail at first, if the photo must be fetched. */
+  private async *photos({ index, name }: Pose): AsyncGenerator<Blob> {
+    const own = this.thumbnails.photo(index, name);
+    if (own) {
+      yield own;
+      return;
+    }
+    const small = await this.thumbnails.small(index, name);
+    if (small) {
+      yield small;
+    }
+    const stored = this.session && (await this.stored.photo(this.session, index));
+    if (stored) {
+      yield stored;
+    }
   }
 
   private async draw(session: Engine, glb: Blob, metadata: Metadata, last: boolean): Promise<void> {

@@ -1,4 +1,4 @@
-/** Thumbnails of images that this page did not send, fetched from the server. */
+/** Images that this page did not send, and their thumbnails, fetched from the server. */
 
 import type { Engine, Metadata, Other } from 'pointstream/engine';
 import { create } from '../shared/dom';
@@ -36,6 +36,16 @@ export class StoredImages {
     });
     if (!signal.aborted) {
       this.shown();
+    }
+  }
+
+  /** An image as its client sent it; none if the server does not give it. */
+  async photo(session: Engine, index: number): Promise<Blob | undefined> {
+    try {
+      return await session.resource.image(index);
+    } catch {
+      // The thumbnail stays: the server may be older, or out of reach.
+      return undefined;
     }
   }
 

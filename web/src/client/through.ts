@@ -10,8 +10,8 @@ import type { Viewer } from '../viewer/viewer';
 /** Room around the photo, as a factor of its size. */
 const MARGIN = 1.15;
 
-/** The photo of a camera as a file, if the page has it. */
-export type Photo = (pose: Pose) => Promise<Blob | undefined>;
+/** The photo of a camera as files, each better than the one before. */
+export type Photos = (pose: Pose) => AsyncIterable<Blob>;
 
 export class Through {
   private readonly box = element('through');
@@ -24,12 +24,12 @@ export class Through {
 
   /**
    * @param isFree whether a click is meant for the cameras.
-   * @param photo finds the photo of a camera.
+   * @param photos finds the photo of a camera.
    */
   constructor(
     private readonly viewer: Viewer,
     isFree: () => boolean,
-    private readonly photo: Photo,
+    private readonly photos: Photos,
   ) {
     watchClicks(viewer.canvas, (x, y) => {
       const pose = isFree() && !this.pose ? viewer.cameraAt(x, y) : undefined;
@@ -108,10 +108,18 @@ export class Through {
 
   private async fill(pose: Pose): Promise<void> {
     this.release();
-    const file = await this.photo(pose);
-    if (pose === this.pose && file) {
-      this.url = URL.createObjectURL(file);
-      this.image.src = this.url;
+    for await (const file of this.photos(pose)) {
+      if (pose !== this.pose) {
+        return;
+      }
+      const url = URL.createObjectURL(file);
+      if ((await canShow(url)) && pose === this.pose) {
+        this.release();
+        this.url = url;
+        this.image.src = url;
+      } else {
+        URL.revokeObjectURL(url);
+      }
     }
   }
 
@@ -172,4 +180,16 @@ function lensOf({ corners }: Pose): {
     wide: middle(b, c).distanceTo(middle(a, d)) / 2 / depth,
     high: middle(a, b).distanceTo(middle(c, d)) / 2 / depth,
   };
+}
+
+/** Whether the browser can show an image: not all can show HEIC. */
+async function canShow(url: string): Promise<boolean> {
+  const image = new Image();
+  image.src = url;
+  try {
+    await image.decode();
+    return true;
+  } catch {
+    return false;
+  }
 }

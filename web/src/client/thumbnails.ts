@@ -65,13 +65,15 @@ export class Thumbnails {
     this.tile(name).photo = photo;
   }
 
-  /** The photo of an image; its thumbnail if this page did not send it. */
-  async photo(index: number, name: string): Promise<Blob | undefined> {
-    const tile = this.places.get(index) ?? this.unplaced(name);
-    const { photo, picture } = tile ?? {};
-    return (
-      photo ?? (picture && new Promise((done) => picture.toBlob((blob) => done(blob ?? undefined))))
-    );
+  /** The photo of an image, if this page has sent it. */
+  photo(index: number, name: string): Blob | undefined {
+    return (this.places.get(index) ?? this.unplaced(name))?.photo;
+  }
+
+  /** The thumbnail of an image as a file. */
+  async small(index: number, name: string): Promise<Blob | undefined> {
+    const picture = this.picture(index, name);
+    return picture && new Promise((done) => picture.toBlob((blob) => done(blob ?? undefined)));
   }
 
   /** Offers to look through the cameras of these images. */

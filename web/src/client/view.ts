@@ -9,13 +9,13 @@ import { type Shown, Viewer } from '../viewer/viewer';
 import { Filter } from './filter';
 import { controlView } from './keyboard';
 import { Measure } from './measure';
-import { type Photo, Through } from './through';
+import { type Photos, Through } from './through';
 
 /** What the view needs of the page. */
 export interface Surroundings {
   /** The name of saved files without an ending. */
   fileName(): string;
-  photo: Photo;
+  photos: Photos;
   problem(message: string): void;
 }
 
@@ -40,7 +40,7 @@ export class View {
   ) {
     this.measure = new Measure(viewer);
     this.filter = new Filter(viewer);
-    this.through = new Through(viewer, () => !this.measure.isOn, page.photo);
+    this.through = new Through(viewer, () => !this.measure.isOn, page.photos);
     this.connect();
     controlView(viewer);
   }

@@ -84,6 +84,11 @@ export class SessionResource {
     return images;
   }
 
+  /** An image as its client sent it. */
+  async image(index: number): Promise<Blob> {
+    return (await this.server.getFile(`${this.path}/images/${index}`)).blob;
+  }
+
   async thumbnail(index: number): Promise<Blob> {
     return (await this.server.getFile(`${this.path}/images/${index}/thumbnail`)).blob;
   }

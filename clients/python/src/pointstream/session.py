@@ -32,11 +32,24 @@ if TYPE_CHECKING:
     from .client import Client
 
 ResultFormat: TypeAlias = Literal[
-    "glb", "ply", "colmap", "npz", "nerfstudio", "las", "laz", "xyz", "csv", "json"
+    "glb",
+    "ply",
+    "colmap",
+    "colmap_original",
+    "npz",
+    "nerfstudio",
+    "nerfstudio_original",
+    "las",
+    "laz",
+    "xyz",
+    "csv",
+    "json",
 ]
 
-# The formats of results, by the extensions of files.
+# The formats of results, by the extensions of files. The first that fits counts.
 FORMATS: dict[str, ResultFormat] = {
+    ".original.colmap.zip": "colmap_original",
+    ".original.nerfstudio.zip": "nerfstudio_original",
     ".glb": "glb",
     ".ply": "ply",
     ".npz": "npz",
@@ -258,6 +271,10 @@ class Session:
     async def images(self) -> list[dict[str, Any]]:
         """The stored images: index, id, name and processed size."""
         return await self._remote.images()
+
+    async def image(self, index: int) -> bytes:
+        """An image as it was sent."""
+        return (await self._remote.send("GET", f"/images/{index}")).body
 
     async def thumbnail(self, index: int) -> bytes:
         """A small JPEG of an image."""

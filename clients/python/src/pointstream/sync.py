@@ -229,6 +229,10 @@ class Session:
         """The stored images."""
         return self._run(self._inner.images())
 
+    def image(self, index: int) -> bytes:
+        """An image as it was sent."""
+        return self._run(self._inner.image(index))
+
     def thumbnail(self, index: int) -> bytes:
         """A small JPEG of an image."""
         return self._run(self._inner.thumbnail(index))

@@ -3,14 +3,14 @@
 use std::io::Write;
 
 use super::super::reconstruction::WriteError;
-use super::model::{Model, ModelImage};
+use super::model::Model;
 use crate::geometry::FrameSize;
 
 pub fn cameras(model: &Model, file: &mut dyn Write) -> Result<(), WriteError> {
-    let FrameSize { width, height } = model.reconstruction.image_size();
     let mut bytes = Vec::new();
     bytes.extend((model.images.len() as u64).to_le_bytes());
     for image in &model.images {
+        let FrameSize { width, height } = image.exported.size;
         bytes.extend(image.id.to_le_bytes());
         bytes.extend(image.model.id().to_le_bytes());
         bytes.extend(u64::from(width).to_le_bytes());
@@ -35,7 +35,7 @@ pub fn images(model: &Model, file: &mut dyn Write) -> Result<(), WriteError> {
         bytes.extend((image.points as u64).to_le_bytes());
         let pixels = model.reconstruction.pixels(&image.frame)?;
         for (pixel, point) in pixels.into_iter().zip(image.first_point..) {
-            numbers(&mut bytes, &ModelImage::place(pixel, width));
+            numbers(&mut bytes, &image.place(pixel, width));
             bytes.extend(point.to_le_bytes());
         }
         file.write_all(&bytes)?;

@@ -1,12 +1,13 @@
 //! The model: images with their cameras, and which points belong to which image.
 
-use super::super::file_names::file_names;
+use super::super::exported::ExportedImage;
 use super::super::reconstruction::{PIXEL_CENTRE, PlacedFrame, Reconstruction};
 use crate::geometry::Distortion;
 
 /// An image of the model with its camera.
 pub struct ModelImage<'a> {
     pub frame: PlacedFrame<'a>,
+    pub exported: ExportedImage,
     /// Identifier of the image and of its camera.
     pub id: u32,
     pub name: String,
@@ -64,15 +65,17 @@ pub struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
-    pub fn new(reconstruction: &'a Reconstruction<'a>) -> Self {
-        let names = file_names(reconstruction.placed().map(|frame| &*frame.camera.name));
+    /// Of the placed frames, each with its image and the name of that.
+    pub fn new(
+        reconstruction: &'a Reconstruction<'a>,
+        images: impl IntoIterator<Item = (PlacedFrame<'a>, ExportedImage, String)>,
+    ) -> Self {
         let mut next_point = 1;
-        let images = reconstruction
-            .placed()
-            .zip(names)
-            .map(|(frame, name)| {
+        let images = images
+            .into_iter()
+            .map(|(frame, exported, name)| {
                 let points = reconstruction.frames.point_count(frame.index);
-                let image = ModelImage::new(frame, name, next_point, points);
+                let image = ModelImage::new(frame, exported, name, next_point, points);
                 next_point += points as u64;
                 image
             })
@@ -95,11 +98,17 @@ impl<'a> Model<'a> {
 }
 
 impl<'a> ModelImage<'a> {
-    fn new(frame: PlacedFrame<'a>, name: String, first_point: u64, points: usize) -> Self {
-        let intrinsics = &frame.camera.intrinsics;
+    fn new(
+        frame: PlacedFrame<'a>,
+        exported: ExportedImage,
+        name: String,
+        first_point: u64,
+        points: usize,
+    ) -> Self {
+        let intrinsics = &exported.lens.intrinsics;
         let to_camera = frame.pose.inverse();
         let rotation = to_camera.rotation.quaternion();
-        let distortion = frame.camera.distortion;
+        let distortion = exported.lens.distortion;
         let mut parameters = vec![
             intrinsics[(0, 0)],
             intrinsics[(1, 1)],
@@ -112,6 +121,7 @@ impl<'a> ModelImage<'a> {
         }
         Self {
             frame,
+            exported,
             // Never more than `max_images`, which is a u32.
             id: u32::try_from(frame.index + 1).unwrap_or(u32::MAX),
             name,
@@ -124,8 +134,9 @@ impl<'a> ModelImage<'a> {
         }
     }
 
-    /// The position of a pixel in COLMAP's pixel coordinates.
-    pub fn place(pixel: u32, width: u32) -> [f64; 2] {
-        [pixel % width, pixel / width].map(|index| f64::from(index) + PIXEL_CENTRE)
+    /// The position of a pixel of the processed image, of this width, in COLMAP's pixel coordinates.
+    pub fn place(&self, pixel: u32, width: u32) -> [f64; 2] {
+        let index = [pixel % width, pixel / width].map(f64::from);
+        self.exported.place(index).map(|index| index + PIXEL_CENTRE)
     }
 }

@@ -3,13 +3,13 @@
 use std::io::Write;
 
 use super::super::reconstruction::WriteError;
-use super::model::{Model, ModelImage};
+use super::model::Model;
 use crate::geometry::FrameSize;
 
 pub fn cameras(model: &Model, file: &mut dyn Write) -> Result<(), WriteError> {
-    let FrameSize { width, height } = model.reconstruction.image_size();
     let mut text = b"# CAMERA_ID MODEL WIDTH HEIGHT FX FY CX CY [K1 K2 P1 P2]\n".to_vec();
     for image in &model.images {
+        let FrameSize { width, height } = image.exported.size;
         let name = image.model.name();
         write!(text, "{} {name} {width} {height}", image.id)?;
         numbers(&mut text, &image.parameters)?;
@@ -33,7 +33,7 @@ pub fn images(model: &Model, file: &mut dyn Write) -> Result<(), WriteError> {
             if point > image.first_point {
                 text.push(b' ');
             }
-            let [x, y] = ModelImage::place(pixel, width);
+            let [x, y] = image.place(pixel, width);
             write!(text, "{x} {y} {point}")?;
         }
         text.push(b'\n');

@@ -11,18 +11,21 @@
 //! Depth is z in camera coordinates, as a float of each pixel in thousandths of the GLB's unit, since
 //! nerfstudio multiplies it by `depth_unit_scale_factor`, 1e-3 by default. Where it is not known it is
 //! 0, which nerfstudio's losses leave out.
+//!
+//! The images are the processed ones, as PNG, or the photos, as JPEG without distortion. Then the depth is
+//! without distortion, too, and 0 where the model has not seen the photo.
 
 use std::io::{Seek, Write};
 
 use serde::Serialize;
 
 use super::archive::{Archive, Packing};
-use super::file_names::file_names;
+use super::exported::{ExportedImage, Images};
 use super::npz::npy::{self, Element as _};
 use super::ply;
 use super::reconstruction::{PIXEL_CENTRE, PlacedFrame, Reconstruction, WriteError};
 use crate::cloud::{KNOWN_CONFIDENCE, axes_flip, rows};
-use crate::geometry::{Distortion, FrameSize};
+use crate::geometry::Distortion;
 
 const POINTS: &str = "points.ply";
 /// Depth of one GLB unit.
@@ -79,24 +82,24 @@ impl Coefficients {
 /// [`WriteError`] if the reconstruction cannot be read or the file cannot be written.
 pub fn write_nerfstudio<W: Write + Seek>(
     reconstruction: &Reconstruction,
+    images: Images,
     file: W,
 ) -> Result<W, WriteError> {
-    let names = file_names(reconstruction.placed().map(|frame| &*frame.camera.name));
+    let mut archive = Archive::new(file);
+    let exported = archive.images(reconstruction, images)?;
     // One camera model serves all frames.
-    let distorted = reconstruction
-        .placed()
-        .any(|frame| !frame.camera.distortion.is_none());
+    let distorted = exported
+        .iter()
+        .any(|(_, image, _)| !image.lens.distortion.is_none());
     let transforms = Transforms {
         camera_model: if distorted { "OPENCV" } else { "PINHOLE" },
         ply_file_path: POINTS,
-        frames: reconstruction
-            .placed()
-            .zip(&names)
-            .map(|(frame, name)| describe(&frame, name, reconstruction.image_size(), distorted))
+        frames: exported
+            .iter()
+            .map(|(frame, image, name)| describe(frame, image, name, distorted))
             .collect(),
     };
     let json = serde_json::to_vec_pretty(&transforms)?;
-    let mut archive = Archive::new(file);
     archive
         .entry("transforms.json", Packing::Deflated, json.len() as u64)?
         .write_all(&json)?;
@@ -105,9 +108,8 @@ pub fn write_nerfstudio<W: Write + Seek>(
         reconstruction,
         archive.entry(POINTS, Packing::Stored, bytes)?,
     )?;
-    archive.images(reconstruction, &names)?;
-    for (frame, name) in reconstruction.placed().zip(&names) {
-        let depth = depth_file(reconstruction, &frame)?;
+    for (frame, image, name) in &exported {
+        let depth = depth_file(reconstruction, frame, image)?;
         archive
             .entry(&depth_path(name), Packing::Deflated, depth.len() as u64)?
             .write_all(&depth)?;
@@ -117,23 +119,29 @@ pub fn write_nerfstudio<W: Write + Seek>(
 
 /// The path of an image's depth.
 fn depth_path(name: &str) -> String {
-    format!("depth/{}.npy", name.strip_suffix(".png").unwrap_or(name))
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    format!("depth/{stem}.npy")
 }
 
-/// The depth of a frame as a NumPy file of its height and width.
-fn depth_file(reconstruction: &Reconstruction, frame: &PlacedFrame) -> Result<Vec<u8>, WriteError> {
-    let size = reconstruction.image_size();
+/// The depth of a frame's image as a NumPy file of height and width.
+fn depth_file(
+    reconstruction: &Reconstruction,
+    frame: &PlacedFrame,
+    image: &ExportedImage,
+) -> Result<Vec<u8>, WriteError> {
     let factor = reconstruction.cameras.world_to_glb().scaling() * DEPTH_OF_UNIT;
     let read = |values: std::io::Result<Vec<f32>>| values.map_err(WriteError::Read);
     let depth = read(reconstruction.frames.depth(frame.index))?;
     let confidence = read(reconstruction.frames.confidence(frame.index))?;
+    let (size, pixels) = image.depth_map(reconstruction.image_size());
     let mut file = npy::header(f32::DESCR, &[size.rows(), size.columns()]);
-    for (depth, confidence) in depth.into_iter().zip(confidence) {
-        let known = confidence >= KNOWN_CONFIDENCE;
-        let value = if known {
-            (f64::from(depth) * factor) as f32
-        } else {
-            0.0
+    for pixel in pixels {
+        let found = pixel.and_then(|pixel| Some((depth.get(pixel)?, confidence.get(pixel)?)));
+        let value = match found {
+            Some((depth, confidence)) if *confidence >= KNOWN_CONFIDENCE => {
+                (f64::from(*depth) * factor) as f32
+            }
+            _ => 0.0,
         };
         file.extend_from_slice(&value.to_le_bytes());
     }
@@ -142,22 +150,22 @@ fn depth_file(reconstruction: &Reconstruction, frame: &PlacedFrame) -> Result<Ve
 
 fn describe<'a>(
     frame: &PlacedFrame<'a>,
+    image: &ExportedImage,
     name: &str,
-    size: FrameSize,
     distorted: bool,
 ) -> Frame<'a> {
-    let intrinsics = &frame.camera.intrinsics;
+    let intrinsics = &image.lens.intrinsics;
     Frame {
         file_path: format!("images/{name}"),
         depth_file_path: depth_path(name),
         original_name: &frame.camera.name,
-        w: size.width,
-        h: size.height,
+        w: image.size.width,
+        h: image.size.height,
         fl_x: intrinsics[(0, 0)],
         fl_y: intrinsics[(1, 1)],
         cx: intrinsics[(0, 2)] + PIXEL_CENTRE,
         cy: intrinsics[(1, 2)] + PIXEL_CENTRE,
-        distortion: distorted.then(|| Coefficients::of(frame.camera.distortion)),
+        distortion: distorted.then(|| Coefficients::of(image.lens.distortion)),
         transform_matrix: rows(&(frame.pose * axes_flip()).to_homogeneous()),
     }
 }
