@@ -1,5 +1,7 @@
 //! Results as files: formats, validators, conditional requests and ranges.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -406,4 +408,45 @@ async fn a_file_that_nobody_waits_for_any_more_is_not_written() {
     let reply = server.get(&path).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert!(is_there("colmap.zip"));
+}
+
+#[tokio::test]
+async fn a_web_page_has_the_point_cloud_in_it() {
+    let server = Server::start(&[]).await;
+    let client = with_result(&server).await;
+    let glb = server.get(&path(&client.session, "glb")).await.body;
+    let page = server.get(&path(&client.session, "html")).await;
+    assert_eq!(page.status, 200);
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    assert_eq!(page.header("content-security-policy"), Some("sandbox"));
+    let name = page.header("content-disposition").expect("a name");
+    assert!(name.starts_with("attachment") && name.ends_with(".html\""));
+    let text = page.text();
+    let block = |id: &str| {
+        let begin = format!("<script id=\"{id}\" type=\"");
+        let (_, rest) = text.split_once(&begin).expect("a block");
+        let (_, rest) = rest.split_once("\">").expect("its begin");
+        let (block, _) = rest.split_once("</script>").expect("its end");
+        block.to_owned()
+    };
+    let found = BASE64.decode(block("glb")).expect("base64");
+    assert!(found == glb, "{} and {} bytes", found.len(), glb.len());
+    let metadata: Value = serde_json::from_str(&block("scene")).expect("JSON");
+    assert_eq!(metadata["session_id"], *client.session);
+    assert!(text.trim_end().ends_with("</html>"));
+
+    // It is always whole, and need not be sent twice.
+    let wanted = path(&client.session, "html");
+    let ranged = ask(&server, "GET", &wanted, &[("range", "bytes=0-9")]).await;
+    assert_eq!((ranged.status, ranged.body.len()), (200, page.body.len()));
+    assert_eq!(ranged.header("accept-ranges"), None);
+    let head = ask(&server, "HEAD", &wanted, &[]).await;
+    let length = page.body.len().to_string();
+    assert_eq!(head.header("content-length"), Some(&*length));
+    let tag = page.header("etag").expect("a tag").to_owned();
+    let again = ask(&server, "GET", &wanted, &[("if-none-match", &tag)]).await;
+    assert_eq!((again.status, again.body.len()), (304, 0));
 }

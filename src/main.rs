@@ -49,6 +49,9 @@ use crate::config_file::ArgumentError;
 use crate::logging::{LogFormat, LogOptions};
 use crate::reconstruct::ReconstructError;
 
+#[global_allocator]
+static ALLOCATOR: heap::Allocator = heap::Allocator;
+
 fn main() {
     let cli =
         config_file::parse(std::env::args_os().collect()).unwrap_or_else(|error| refuse(error));

@@ -18,6 +18,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const PAGES = {
   client: ['web/dist/client.html', 'examples/websocket_client.html'],
   dashboard: ['web/dist/dashboard.html'],
+  scene: ['web/dist/scene.html'],
 };
 
 /** The text of one bundled file of a page. */
@@ -61,13 +62,14 @@ function hash(text) {
   return `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 }
 
-/** What the page may do. A server that serves the page narrows `connect-src` to itself. */
-function policy(script, style) {
+/** What a page may do. A server that serves it narrows `connect-src` to itself. */
+function policy(name, script, style) {
   return [
     "default-src 'none'",
     `script-src ${hash(script)} 'wasm-unsafe-eval'`,
     `style-src ${hash(style)}`,
-    'connect-src http: https: ws: wss:',
+    // A scene is complete, and tells nobody that it is looked at.
+    name === 'scene' ? "connect-src 'none'" : 'connect-src http: https: ws: wss:',
     'img-src blob: data:',
     'media-src blob: mediastream:',
     "base-uri 'none'",
@@ -89,7 +91,7 @@ async function page(name) {
   const script = (await bundle(join(folder, 'main.ts'))).replaceAll('</script', '<\\/script');
   const style = await bundle(join(folder, 'style.css'));
   let html = await readFile(join(here, folder, 'page.html'), 'utf8');
-  html = fill(html, 'policy', policy(script, style));
+  html = fill(html, 'policy', policy(name, script, style));
   html = fill(html, 'style', style);
   return fill(html, 'script', script);
 }

@@ -1,8 +1,11 @@
 // The client page, served by the program: upload photos, view the points, save files.
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { validateBytes } from 'gltf-validator';
 import { startChromium } from './support/chromium.mjs';
 import { nextFrame, openPage } from './support/page.mjs';
@@ -360,3 +363,38 @@ async function transparent(page) {
   });
   return Buffer.from(base64, 'base64');
 }
+
+test('a saved web page shows the scene without a server', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 112);
+  await page.locator('#photos').setInputFiles(photos(3));
+  await logged(page, 'update, 3 images');
+  const shown = await page.locator('#facts').innerText();
+  await page.locator('#save > summary').click();
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: /^Web page / }).click(),
+  ]);
+  assert.ok(download.suggestedFilename().endsWith('.html'));
+  const path = join(await mkdtemp(join(tmpdir(), 'pointstream-scene-')), 'scene.html');
+  await download.saveAs(path);
+  well();
+  await page.close();
+
+  const scene = await openPage(browser.context, pathToFileURL(path).href);
+  const facts = scene.page.locator('#facts', { hasText: '3 cameras' });
+  const [, points] = /([\d,]+) points/.exec(await facts.innerText()) ?? [];
+  assert.ok(shown.includes(points), `${points} points, and before: ${shown}`);
+  const { share } = await drawn(scene.page);
+  assert.ok(share > 0.1, `${share} of the view is not background`);
+  const canvas = scene.page.locator('#view canvas');
+  const before = await canvas.getAttribute('data-view');
+  await scene.page.mouse.move(200, 200);
+  await scene.page.mouse.wheel(0, 400);
+  await canvas.and(scene.page.locator(`:not([data-view="${before}"])`)).waitFor();
+  await scene.page.getByRole('button', { name: 'Reset' }).click();
+  await canvas.and(scene.page.locator(`[data-view="${before}"]`)).waitFor();
+  scene.well();
+  await scene.page.close();
+  await rm(dirname(path), { recursive: true });
+});

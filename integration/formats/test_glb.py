@@ -1,6 +1,7 @@
 """GLB: its cameras follow docs/formats.md."""
 
 import numpy as np
+import trimesh
 
 from .result import Result
 
@@ -51,3 +52,14 @@ def test_points_project_to_their_source_pixels(result: Result) -> None:
         intrinsics = np.array(node["extras"]["intrinsics"])
         u, v, _ = intrinsics @ [x * factor, y * factor, np.ones_like(x)]
         np.testing.assert_allclose(np.c_[u, v], result.pixels[mine], atol=0.01)
+
+
+def test_trimesh_reads_points_colours_and_cameras(result: Result) -> None:
+    """A reader that knows nothing of this project."""
+    scene = trimesh.load(result.folder / "result.glb")
+    [cloud] = [found for found in scene.geometry.values() if isinstance(found, trimesh.PointCloud)]
+    np.testing.assert_array_equal(cloud.vertices, result.positions)
+    np.testing.assert_array_equal(cloud.colors[:, :3], result.colors)
+    # The pyramids of the cameras are lines.
+    [lines] = [found for found in scene.geometry.values() if isinstance(found, trimesh.path.Path3D)]
+    assert len(lines.vertices) >= 5 * len(result.registered)

@@ -23,6 +23,7 @@ FORMATS = (
     "laz",
     "xyz",
     "csv",
+    "html",
     "json",
 )
 DELETED = 4410

@@ -4,15 +4,18 @@
 use std::io;
 use std::ops::Range;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
 use headers::{
     AcceptRanges, CacheControl, ContentLength, ContentRange, ETag, Header, HeaderMapExt, IfMatch,
     IfNoneMatch, IfRange,
 };
 use pointstream_actors::{BlobView, ErrorCode};
 use warp::http::header::{
-    CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use warp::http::{Method, StatusCode};
 use warp::reply::{Reply, Response};
@@ -21,17 +24,48 @@ use crate::api::ApiError;
 
 /// Bytes that are passed to the connection at a time.
 const PIECE: usize = 256 << 10;
+/// The same of a file within a page: three bytes become four characters.
+const PIECE_OF_PAGE: usize = 192 << 10;
 
 /// A file to be sent.
 #[derive(Debug, Clone)]
 pub struct Download {
-    /// A file on disk needs no memory but for the piece that is being sent.
-    pub bytes: BlobView,
+    pub content: Content,
     /// The strong entity tag, without quotes.
     pub tag: String,
     pub content_type: &'static str,
     /// Name under which a browser saves the file: ASCII without quotes. Without one, it is shown.
     pub file_name: Option<String>,
+}
+
+/// What is sent. A file on disk needs no memory but for the piece that is being sent.
+#[derive(Debug, Clone)]
+pub enum Content {
+    Plain(BlobView),
+    /// A page with a file in it, as base64.
+    Page {
+        before: Bytes,
+        file: BlobView,
+        after: Bytes,
+    },
+}
+
+impl Content {
+    /// Fails if it cannot be read as a whole any more.
+    ///
+    /// # Errors
+    /// If a file has become shorter, or the system does not tell.
+    pub async fn check(&self) -> io::Result<()> {
+        match self {
+            Self::Plain(file) | Self::Page { file, .. } => file.check().await,
+        }
+    }
+}
+
+impl<B: Into<BlobView>> From<B> for Content {
+    fn from(bytes: B) -> Self {
+        Self::Plain(bytes.into())
+    }
 }
 
 impl Download {
@@ -63,20 +97,29 @@ impl Download {
                     None => true,
                 });
         match request.get(RANGE).map(HeaderValue::to_str) {
-            Some(Ok(range)) if *method == Method::GET && !changed => {
-                Wanted::parse(range, self.bytes.len())
-            }
+            Some(Ok(range)) if *method == Method::GET && !changed => match &self.content {
+                Content::Plain(bytes) => Wanted::parse(range, bytes.len()),
+                Content::Page { .. } => Wanted::Whole,
+            },
             _ => Wanted::Whole,
         }
     }
 
     fn content(&self, wanted: Wanted) -> Response {
-        let total = self.bytes.len() as u64;
+        let bytes = match &self.content {
+            Content::Plain(bytes) => bytes,
+            Content::Page {
+                before,
+                file,
+                after,
+            } => return self.page(before, file, after),
+        };
+        let total = bytes.len() as u64;
         let (status, bytes, range) = match wanted {
-            Wanted::Whole => (StatusCode::OK, self.bytes.clone(), None),
+            Wanted::Whole => (StatusCode::OK, bytes.clone(), None),
             Wanted::Part(part) => (
                 StatusCode::PARTIAL_CONTENT,
-                self.bytes.slice(part.clone()),
+                bytes.slice(part.clone()),
                 ContentRange::bytes(part.start as u64..part.end as u64, total).ok(),
             ),
             Wanted::Unsatisfiable => {
@@ -93,16 +136,39 @@ impl Download {
             }
         };
         let length = bytes.len() as u64;
-        let mut response = warp::reply::stream(pieces(bytes)).into_response();
+        let response = warp::reply::stream(pieces(bytes, PIECE)).into_response();
+        let mut response = self.described(response, length);
         *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.typed_insert(AcceptRanges::bytes());
+        if let Some(range) = range {
+            headers.typed_insert(range);
+        }
+        response
+    }
+
+    /// A page with a file in it; always the whole page.
+    fn page(&self, before: &Bytes, file: &BlobView, after: &Bytes) -> Response {
+        let encoded = file.len().div_ceil(3) * 4;
+        let length = before.len() + encoded + after.len();
+        let one = |bytes: &Bytes| stream::iter([Ok(bytes.clone())]);
+        let file = pieces(file.clone(), PIECE_OF_PAGE)
+            .map_ok(|piece| Bytes::from(BASE64_STANDARD.encode(piece)));
+        let content = one(before).chain(file).chain(one(after));
+        let response = warp::reply::stream(content).into_response();
+        let mut response = self.described(response, length as u64);
+        // If a browser shows it in place of saving it, it must not act as one of the server's own.
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+        response
+    }
+
+    fn described(&self, mut response: Response, length: u64) -> Response {
         let headers = response.headers_mut();
         headers.typed_insert(ContentLength(length));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         // Clients chose the bytes: a browser must take them for nothing else.
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if let Some(range) = range {
-            headers.typed_insert(range);
-        }
         if let Some(name) = &self.file_name
             && let Ok(name) = HeaderValue::try_from(format!("attachment; filename=\"{name}\""))
         {
@@ -147,7 +213,6 @@ fn entity_tag(tag: &str) -> Result<ETag, ApiError> {
 fn validated(mut response: Response, etag: ETag) -> Response {
     let headers = response.headers_mut();
     headers.typed_insert(etag);
-    headers.typed_insert(AcceptRanges::bytes());
     // Caches must ask again: the same URL gives a newer result later.
     headers.typed_insert(CacheControl::new().with_no_cache());
     response
@@ -155,8 +220,8 @@ fn validated(mut response: Response, etag: ETag) -> Response {
 
 /// The bytes in pieces; the connection takes the next one after it has sent the one before. If one
 /// cannot be read, the connection ends before the announced length.
-fn pieces(bytes: BlobView) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    stream::try_unfold(bytes.into_pieces(PIECE), async |mut rest| {
+fn pieces(bytes: BlobView, size: usize) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    stream::try_unfold(bytes.into_pieces(size), async |mut rest| {
         let piece = rest.next().await.inspect_err(|error| {
             tracing::error!(%error, "a file cannot be read to its end");
         })?;

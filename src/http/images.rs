@@ -157,7 +157,7 @@ pub async fn thumbnail(request: Request<(String, String)>) -> Result<Response, A
     }
     let bytes = wanted.session.thumbnail(wanted.index).await?;
     let thumbnail = Download {
-        bytes: bytes
+        content: bytes
             .ok_or_else(|| no_image(&wanted.index.to_string()))?
             .into(),
         tag,
@@ -202,7 +202,7 @@ pub async fn original(request: Request<(String, String)>) -> Result<Response, Ap
     let checked = image.bytes.check().await;
     checked.map_err(|error| ApiError::internal(&error))?;
     let original = Download {
-        bytes: image.bytes,
+        content: image.bytes.into(),
         file_name: Some(format!("{tag}.{}", image.format.extension())),
         tag,
         content_type: image.format.content_type(),

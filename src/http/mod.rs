@@ -16,6 +16,7 @@ mod resource;
 mod results;
 mod routes;
 mod sample;
+mod scene_page;
 mod server;
 mod session_replies;
 mod sessions;

@@ -12,7 +12,7 @@ use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
 use super::download::{Download, decided};
-use super::sessions;
+use super::{scene_page, sessions};
 use crate::api::{ApiError, ErrorBody, Query, Request};
 use crate::auth::{Action, Target};
 
@@ -20,6 +20,8 @@ use crate::auth::{Action, Target};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     File(ResultFormat),
+    /// A web page that shows the point cloud.
+    Html,
     /// The metadata without the point cloud.
     Json,
 }
@@ -28,12 +30,13 @@ impl Format {
     /// Every format, in the order in which errors list them.
     pub fn all() -> impl Iterator<Item = Self> {
         let files = ResultFormat::VARIANTS.iter().copied().map(Self::File);
-        files.chain([Self::Json])
+        files.chain([Self::Html, Self::Json])
     }
 
     pub fn name(self) -> &'static str {
         match self {
             Self::File(format) => format.into(),
+            Self::Html => "html",
             Self::Json => "json",
         }
     }
@@ -124,6 +127,11 @@ fn tag(session: SessionId, number: u64, format: Format) -> String {
 pub async fn download(session: &SessionHandle, format: Format) -> Result<Download, ApiError> {
     let download = match format {
         Format::File(format) => session.file(format).await?.map(file),
+        Format::Html => session
+            .result()
+            .await?
+            .map(|result| page(&result))
+            .transpose()?,
         Format::Json => session
             .result()
             .await?
@@ -134,7 +142,7 @@ pub async fn download(session: &SessionHandle, format: Format) -> Result<Downloa
         return Err(no_result(session).await);
     };
     // Afterwards the response has begun, and can only be cut off.
-    let checked = download.bytes.check().await;
+    let checked = download.content.check().await;
     checked.map_err(|error| ApiError::internal(&error))?;
     Ok(download)
 }
@@ -164,11 +172,24 @@ pub fn file(file: ResultFile) -> Download {
         bytes,
     } = file;
     Download {
-        bytes,
+        content: bytes.into(),
         tag: tag(session, number, Format::File(format)),
         content_type: format.content_type(),
         file_name: Some(format!("{session}.{}", format.extension())),
     }
+}
+
+/// A result as a web page.
+fn page(result: &Answer) -> Result<Download, ApiError> {
+    let metadata = serde_json::to_string(&result.metadata);
+    let metadata = metadata.map_err(|error| ApiError::internal(&error))?;
+    let session = result.metadata.session_id;
+    Ok(Download {
+        content: scene_page::content(&metadata, result.glb.clone()),
+        tag: tag(session, result.number, Format::Html),
+        content_type: "text/html; charset=utf-8",
+        file_name: Some(format!("{session}.html")),
+    })
 }
 
 /// The message of a result without the point cloud.
@@ -194,7 +215,7 @@ fn json(result: &Answer) -> Result<Download, ApiError> {
     let text = result.description.get(|| serde_json::to_vec(&description));
     let text = text.map_err(|error| ApiError::internal(&error))?;
     Ok(Download {
-        bytes: text.into(),
+        content: text.into(),
         tag: tag(result.metadata.session_id, result.number, Format::Json),
         content_type: "application/json",
         file_name: None,
@@ -224,7 +245,7 @@ mod tests {
         assert_eq!(
             format("obj").expect_err("unknown").detail(),
             "format must be glb, ply, colmap, colmap_original, npz, nerfstudio, nerfstudio_original, las, \
-             laz, xyz, csv or json, but it is \"obj\""
+             laz, xyz, csv, html or json, but it is \"obj\""
         );
     }
 }

@@ -48,7 +48,7 @@ pub async fn photo(request: Request<String>) -> Result<Response, ApiError> {
         .find(|(name, _)| *name == request.target)
         .ok_or_else(|| ApiError::not_found("The sample scene has no such photo"))?;
     let file = Download {
-        bytes: Bytes::from_static(bytes).into(),
+        content: Bytes::from_static(bytes).into(),
         tag: format!("sample-{name}-{}", env!("CARGO_PKG_VERSION")),
         content_type: "image/jpeg",
         file_name: None,

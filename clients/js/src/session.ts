@@ -39,6 +39,7 @@ export type ResultFormat =
   | 'laz'
   | 'xyz'
   | 'csv'
+  | 'html'
   | 'json';
 
 export interface GenerateOptions {

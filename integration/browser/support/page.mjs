@@ -24,7 +24,7 @@ export async function openPage(context, address, { allowed = [] } = {}) {
   const foreign = [];
   const look = (url) => {
     const { protocol, hostname } = new URL(url);
-    if (!['data:', 'blob:', 'about:'].includes(protocol) && !LOCAL.includes(hostname)) {
+    if (!['data:', 'blob:', 'about:', 'file:'].includes(protocol) && !LOCAL.includes(hostname)) {
       foreign.push(url);
     }
   };

@@ -10,12 +10,23 @@ pub fn percentile(values: &mut [f32], p: f64) -> Option<f32> {
     let position = last as f64 * (p.clamp(0.0, 100.0) / 100.0);
     let below = (position as usize).min(last);
     let fraction = position - below as f64;
-    let (_, &mut low, above) = values.select_nth_unstable_by(below, f32::total_cmp);
-    if fraction == 0.0 {
+    let keys: &mut [i32] = bytemuck::cast_slice_mut(values);
+    keys.iter_mut().for_each(|key| *key = reordered(*key));
+    let (_, &mut low, above) = keys.select_nth_unstable(below);
+    let high = above.iter().copied().min().filter(|_| fraction > 0.0);
+    keys.iter_mut().for_each(|key| *key = reordered(*key));
+    let value = |key| f32::from_bits(reordered(key) as u32);
+    let low = value(low);
+    let Some(high) = high.map(value) else {
         return Some(low);
-    }
-    let high = above.iter().copied().min_by(f32::total_cmp).unwrap_or(low);
+    };
     Some((f64::from(low) + (f64::from(high) - f64::from(low)) * fraction) as f32)
+}
+
+/// The bits of a float as an integer with the order of [`f32::total_cmp`], and back again. Integers are
+/// compared much faster.
+fn reordered(bits: i32) -> i32 {
+    bits ^ (((bits >> 31) as u32) >> 1) as i32
 }
 
 /// The median (the lower of two middle values), `None` without values.
@@ -74,6 +85,31 @@ mod tests {
             assert_eq!(result, value as f32, "{count} values, percentile {p}");
         }
         assert_eq!(percentile(&mut [], 50.0), None);
+    }
+
+    #[test]
+    fn values_of_both_signs_are_in_order() {
+        let mut values = [
+            -1.5,
+            f32::INFINITY,
+            0.0,
+            1e-40,
+            -1e-40,
+            f32::NEG_INFINITY,
+            -0.0,
+            2.0,
+            f32::MAX,
+        ];
+        let mut sorted = values;
+        sorted.sort_by(f32::total_cmp);
+        for (index, expected) in sorted.iter().enumerate() {
+            let found = percentile(&mut values, 12.5 * index as f64);
+            assert_eq!(found.map(f32::to_bits), Some(expected.to_bits()));
+            // They are only in another order.
+            let mut again = values;
+            again.sort_by(f32::total_cmp);
+            assert_eq!(again.map(f32::to_bits), sorted.map(f32::to_bits));
+        }
     }
 
     #[test]

@@ -19,6 +19,12 @@ const GLB: Format = { format: 'glb', file: 'glb', name: 'GLB', purpose: 'for any
 const FORMATS: Format[] = [
   GLB,
   {
+    format: 'html',
+    file: 'html',
+    name: 'Web page',
+    purpose: 'to look at and share, without a server',
+  },
+  {
     format: 'ply',
     file: 'ply',
     name: 'PLY',

@@ -43,6 +43,7 @@ ResultFormat: TypeAlias = Literal[
     "laz",
     "xyz",
     "csv",
+    "html",
     "json",
 ]
 
@@ -59,6 +60,7 @@ FORMATS: dict[str, ResultFormat] = {
     ".laz": "laz",
     ".xyz": "xyz",
     ".csv": "csv",
+    ".html": "html",
     ".json": "json",
 }
 

@@ -1,0 +1,66 @@
+/** A point cloud in a file of its own, which needs no server. */
+
+import type { Metadata } from 'pointstream/engine';
+import { reason } from '../shared/api';
+import { element, setText } from '../shared/dom';
+import { plural } from '../shared/format';
+import { Viewer } from '../viewer/viewer';
+
+/** Text of a data block of the page. */
+function text(id: string): string {
+  return element(id).textContent ?? '';
+}
+
+/** The bytes of the GLB. A browser decodes base64 faster from a `data:` address, which the policy forbids. */
+function glb(): Blob {
+  const decoded = atob(text('glb'));
+  const bytes = new Uint8Array(decoded.length);
+  for (let index = 0; index < decoded.length; index += 1) {
+    bytes[index] = decoded.charCodeAt(index);
+  }
+  // Its text would be kept as long as the page.
+  element('glb').remove();
+  return new Blob([bytes], { type: 'model/gltf-binary' });
+}
+
+function connect(viewer: Viewer): void {
+  const on = (id: string, act: () => void) => element(id).addEventListener('click', act);
+  on('fit', () => viewer.fit());
+  on('reset', () => viewer.reset());
+  const cameras = element<HTMLInputElement>('cameras');
+  cameras.addEventListener('change', () => viewer.setCameras(cameras.checked));
+  const size = element<HTMLInputElement>('point-size');
+  size.addEventListener('input', () => viewer.setPointSize(Number(size.value)));
+  const full = element('full-screen');
+  full.hidden = !document.fullscreenEnabled;
+  on('full-screen', () => {
+    const change = document.fullscreenElement
+      ? document.exitFullscreen()
+      : document.documentElement.requestFullscreen();
+    change.catch((error: unknown) => setText(element('facts'), reason(error)));
+  });
+  document.addEventListener('fullscreenchange', () => {
+    full.setAttribute('aria-pressed', String(document.fullscreenElement !== null));
+  });
+  const dark = matchMedia('(prefers-color-scheme: dark)');
+  const paint = () =>
+    viewer.setBackground(getComputedStyle(document.documentElement).getPropertyValue('--view'));
+  dark.addEventListener('change', paint);
+  paint();
+}
+
+async function show(): Promise<void> {
+  const facts = element('facts');
+  try {
+    const viewer = new Viewer(element('view'));
+    connect(viewer);
+    const metadata = JSON.parse(text('scene')) as Metadata;
+    const points = await viewer.show({ glb: glb(), metadata, last: true }, () => undefined);
+    const cameras = plural(viewer.poses.length, 'camera');
+    setText(facts, `${plural(points ?? 0, 'point')}, ${cameras}`);
+  } catch (error) {
+    setText(facts, `The point cloud cannot be shown: ${reason(error)}`);
+  }
+}
+
+void show();
