@@ -19,9 +19,26 @@ const FLAGS = [
   '--use-fake-ui-for-media-stream',
 ];
 
+/** How often the browser is started if it crashes before it has a page, as it does now and then. */
+const STARTS = 3;
+
 /** Starts a browser with an empty profile; `stop` closes it and removes the profile. */
 export async function startChromium(options = {}) {
-  const profile = await mkdtemp(join(tmpdir(), 'pointstream-browser-'));
+  for (let start = 1; ; start += 1) {
+    const profile = await mkdtemp(join(tmpdir(), 'pointstream-browser-'));
+    try {
+      return await launch(profile, options);
+    } catch (error) {
+      await remove(profile);
+      if (start === STARTS || !/signal=SIG(SEGV|ILL|ABRT|TRAP)/.test(error.message)) {
+        throw error;
+      }
+      console.error(`the browser crashed when it was started:\n${error.message}`);
+    }
+  }
+}
+
+async function launch(profile, options) {
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     headless: true,
@@ -34,8 +51,12 @@ export async function startChromium(options = {}) {
     context,
     async stop() {
       await context.close();
-      // The browser's last processes may still be writing to the profile.
-      await rm(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+      await remove(profile);
     },
   };
+}
+
+async function remove(profile) {
+  // The browser's last processes may still be writing to it.
+  await rm(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 }
