@@ -110,6 +110,15 @@ test('distances are measured, in a unit that a known one sets', async () => {
   }
   await page.keyboard.press('Enter');
   await said.filter({ hasText: /^[\d.]+ m$/ }).waitFor();
+
+  // The scale stays with the session.
+  await page.getByLabel('Unit of length').fill('cm');
+  await page.reload();
+  await page.locator('#facts', { hasText: 'camera' }).waitFor();
+  await page.getByLabel('Cameras', { exact: true }).uncheck();
+  await button(page, 'Measure').click();
+  await measure(30);
+  assert.match(await said.innerText(), /^[\d.]+ cm$/);
   well();
   await page.close();
 });

@@ -16,6 +16,9 @@ export interface Entry {
   picture: string;
   /** Whether the server asks for a token. */
   guarded: boolean;
+  /** Units of length per unit of the scene, and their name, if people have set them. */
+  scale?: number;
+  unit?: string;
 }
 
 /** The sessions of a server, the newest first. */

@@ -1,8 +1,10 @@
 /** Measures distances in the view, in the unit of the scene or in one that a known distance sets. */
 
+import type { Engine } from 'pointstream/engine';
 import { element, setText } from '../shared/dom';
 import { watchClicks } from '../viewer/clicks';
 import type { Viewer } from '../viewer/viewer';
+import { entry, remember } from './history';
 
 const PROMPTS = [
   'Click a point of the scene. Enter takes the one in the middle of the view.',
@@ -18,12 +20,17 @@ export class Measure {
   private readonly set = element<HTMLButtonElement>('scale');
   /** Units of length per unit of the scene, if known. */
   private scale: number | undefined;
+  /** The session whose scene is shown. */
+  private session: Engine | undefined;
 
   constructor(private readonly viewer: Viewer) {
     this.button.addEventListener('click', () => this.toggle(!this.isOn));
     element('measure-clear').addEventListener('click', () => this.clear());
     this.known.addEventListener('input', () => this.tell());
-    this.unit.addEventListener('input', () => this.tell());
+    this.unit.addEventListener('input', () => {
+      this.keep();
+      this.tell();
+    });
     this.set.addEventListener('click', () => this.calibrate());
     watchClicks(viewer.canvas, (x, y) => this.take(x, y));
     viewer.canvas.addEventListener('keydown', ({ key }) => {
@@ -41,13 +48,34 @@ export class Measure {
   /** Another scene has another unit: metres, if the model knows them, or an arbitrary one. */
   forget(): void {
     this.scale = undefined;
+    this.session = undefined;
     this.clear();
   }
 
-  /** The scene is in metres, as its model says. */
-  metric(metres: number): void {
+  /**
+   * A scene of a session is shown. The unit is the same in all of them, so a scale that was set holds, also
+   * after a reload.
+   * @param metres metres per unit of the scene, if its model knows them.
+   */
+  show(session: Engine, metres: number | undefined): void {
+    if (session !== this.session) {
+      this.session = session;
+      const known = entry(session.server.base, session.id);
+      this.scale = known?.scale;
+      this.unit.value = known?.unit ?? 'm';
+    }
     this.scale ??= metres;
     this.tell();
+  }
+
+  /** Keeps a scale that was set, with the session. */
+  private keep(change: { scale?: number } = {}): void {
+    const { session } = this;
+    const known = session && entry(session.server.base, session.id);
+    if (session && known && (change.scale ?? known.scale) !== undefined) {
+      const unit = this.unit.value.trim();
+      remember(session.server.base, session.id, { ...change, unit });
+    }
   }
 
   private toggle(on: boolean): void {
@@ -78,6 +106,7 @@ export class Measure {
     const known = Number(this.known.value);
     if (length && known > 0) {
       this.scale = known / length;
+      this.keep({ scale: this.scale });
       this.known.value = '';
       this.tell();
     }

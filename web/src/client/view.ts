@@ -77,10 +77,7 @@ export class View {
 
   private offer(session: Engine, metadata: Metadata): void {
     this.filter.offer(session, metadata);
-    const metres = metresOf(metadata);
-    if (metres !== undefined) {
-      this.measure.metric(metres);
-    }
+    this.measure.show(session, metresOf(metadata));
   }
 
   private connect(): void {
