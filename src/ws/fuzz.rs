@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::binary;
-use super::frame_split::tests::{Found, messages as messages_in, split_all};
+use super::frame_split::tests::{Found, messages as messages_in, split_until_refused};
 use super::image_data;
 use super::incoming::{parse, parse_binary};
 
@@ -238,6 +238,20 @@ fn frame(payload: &[u8], opcode: OpCode, last: bool) -> Vec<u8> {
     bytes
 }
 
+/// Bytes of payload that were found.
+fn payload_of(parts: &[Found]) -> usize {
+    let bytes = parts.iter().map(|part| match part {
+        Found::Payload(bytes) => *bytes,
+        _ => 0,
+    });
+    bytes.sum()
+}
+
+fn without_payload(parts: &[Found]) -> impl Iterator<Item = &Found> {
+    let is_payload = |part: &&Found| matches!(part, Found::Payload(_));
+    parts.iter().filter(move |part| !is_payload(part))
+}
+
 #[test]
 fn frames() {
     let text = OpCode::Data(Data::Text);
@@ -260,27 +274,23 @@ fn frames() {
         frame(&[b'x'; 17_000], text, true),
     ]);
     fuzz("frames", &corpus, |stream| {
-        let (whole, frames) = split_all([stream]);
-        let payload: usize = whole
-            .iter()
-            .map(|part| {
-                if let Found::Payload(bytes) = part {
-                    *bytes
-                } else {
-                    0
-                }
-            })
-            .sum();
+        let (whole, frames, refused) = split_until_refused([stream]);
+        let payload = payload_of(&whole);
         assert!(payload <= stream.len());
         let heads = whole.iter().filter(|part| matches!(part, Found::Head(..)));
         let ends = whole.iter().filter(|part| matches!(part, Found::End(_)));
         assert!(ends.count() <= heads.count());
-        let (read, is_not_utf8) = messages_in(&frames, &whole);
+        let (read, _) = messages_in(&frames, &whole);
         assert_eq!(read, messages_in(stream, &[]).0);
-        // However the bytes are cut, they are the same. A text that is no UTF-8 is refused when that is seen.
-        for step in [1, 5, 64].into_iter().filter(|_| !is_not_utf8) {
-            let cut = split_all(stream.chunks(step));
-            assert_eq!(cut, (whole.clone(), frames.clone()));
+        for step in [1, 5, 64] {
+            // However the bytes are cut, they are the same, until the library refuses them.
+            let (cut, same, refused_too) = split_until_refused(stream.chunks(step));
+            assert_eq!(refused_too, refused);
+            assert_eq!(messages_in(&same, &cut).0, read);
+            assert!(without_payload(&cut).eq(without_payload(&whole)));
+            if !refused {
+                assert_eq!((payload_of(&cut), same), (payload, frames.clone()));
+            }
         }
     });
 }

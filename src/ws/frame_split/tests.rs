@@ -41,7 +41,16 @@ pub enum Found {
 
 /// The parts of a stream that comes in these pieces, with the payload added up between the others, and
 /// what the library gets. Pieces are read to their place where there is one.
-pub fn split_all<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Found>, Vec<u8>) {
+fn split_all<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Found>, Vec<u8>) {
+    let (found, out, _) = split_until_refused(pieces);
+    (found, out)
+}
+
+/// The same, and whether the library has to refuse the stream from some frame on. What comes after it is
+/// given to the library as it comes.
+pub fn split_until_refused<'a>(
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> (Vec<Found>, Vec<u8>, bool) {
     let mut split = FrameSplit::new(LIMIT);
     let mut found: Vec<Found> = Vec::new();
     let mut out = Vec::new();
@@ -74,7 +83,7 @@ pub fn split_all<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Found>,
         }
         split.split(piece, &mut out, &mut add);
     }
-    (found, out)
+    (found, out, split.refused)
 }
 
 fn split(stream: &[u8], step: usize) -> (Vec<Found>, Vec<u8>) {
