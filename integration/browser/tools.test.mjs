@@ -204,9 +204,7 @@ test('a camera shows its photo where it was taken', async () => {
   await page.reload();
   await page.getByRole('button', { name: 'Look through the camera of 002.jpg' }).click();
   await shown.getByText('002.jpg').waitFor();
-  await page.waitForFunction(
-    () => document.querySelector('#through-photo')?.naturalWidth === 224,
-  );
+  await page.waitForFunction(() => document.querySelector('#through-photo')?.naturalWidth === 224);
   await still();
   await canvas.press('ArrowLeft');
   await shown.waitFor({ state: 'hidden' });
