@@ -413,7 +413,11 @@ async fn a_file_that_nobody_waits_for_any_more_is_not_written() {
 #[tokio::test]
 async fn a_web_page_has_the_point_cloud_in_it() {
     let server = Server::start(&[]).await;
-    let client = with_result(&server).await;
+    let mut client = server.client("").await;
+    client.upload("a.png", &photo(1)).await;
+    client.upload("x</script>.png", &photo(2)).await;
+    client.generate(true).await;
+    client.result("delta").await;
     let glb = server.get(&path(&client.session, "glb")).await.body;
     let page = server.get(&path(&client.session, "html")).await;
     assert_eq!(page.status, 200);
@@ -434,8 +438,11 @@ async fn a_web_page_has_the_point_cloud_in_it() {
     };
     let found = BASE64.decode(block("glb")).expect("base64");
     assert!(found == glb, "{} and {} bytes", found.len(), glb.len());
-    let metadata: Value = serde_json::from_str(&block("scene")).expect("JSON");
-    assert_eq!(metadata["session_id"], *client.session);
+    let described = server.get(&path(&client.session, "json")).await;
+    assert_eq!(block("scene"), described.text());
+    // The name of an image does not end the block.
+    let found = described.json()["metadata"]["frames"][1].clone();
+    assert_eq!(found, "x</script>.png");
     assert!(text.trim_end().ends_with("</html>"));
 
     // It is always whole, and need not be sent twice.

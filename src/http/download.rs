@@ -42,9 +42,9 @@ pub struct Download {
 #[derive(Debug, Clone)]
 pub enum Content {
     Plain(BlobView),
-    /// A page with a file in it, as base64.
+    /// A page with a file in it, as base64. What is before it comes in pieces that readers share.
     Page {
-        before: Bytes,
+        before: Vec<Bytes>,
         file: BlobView,
         after: Bytes,
     },
@@ -148,14 +148,14 @@ impl Download {
     }
 
     /// A page with a file in it; always the whole page.
-    fn page(&self, before: &Bytes, file: &BlobView, after: &Bytes) -> Response {
+    fn page(&self, before: &[Bytes], file: &BlobView, after: &Bytes) -> Response {
         let encoded = file.len().div_ceil(3) * 4;
-        let length = before.len() + encoded + after.len();
-        let one = |bytes: &Bytes| stream::iter([Ok(bytes.clone())]);
+        let length = before.iter().map(Bytes::len).sum::<usize>() + encoded + after.len();
+        let begin = stream::iter(before.to_vec()).map(Ok);
+        let end = stream::iter([Ok(after.clone())]);
         let file = pieces(file.clone(), PIECE_OF_PAGE)
             .map_ok(|piece| Bytes::from(BASE64_STANDARD.encode(piece)));
-        let content = one(before).chain(file).chain(one(after));
-        let response = warp::reply::stream(content).into_response();
+        let response = warp::reply::stream(begin.chain(file).chain(end)).into_response();
         let mut response = self.described(response, length as u64);
         // If a browser shows it in place of saving it, it must not act as one of the server's own.
         let headers = response.headers_mut();

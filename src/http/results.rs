@@ -1,8 +1,9 @@
 //! REST: a session's last result.
 
+use bytes::Bytes;
 use pointstream_actors::{
-    Answer, AnswerKind, ErrorCode, ResultFile, ResultFormat, ResultMetadata, SessionHandle,
-    SessionId,
+    Answer, AnswerKind, BlobView, ErrorCode, ResultFile, ResultFormat, ResultMetadata,
+    SessionHandle, SessionId,
 };
 use pointstream_reconstruction::word_list;
 use serde::Serialize;
@@ -181,11 +182,9 @@ pub fn file(file: ResultFile) -> Download {
 
 /// A result as a web page.
 fn page(result: &Answer) -> Result<Download, ApiError> {
-    let metadata = serde_json::to_string(&result.metadata);
-    let metadata = metadata.map_err(|error| ApiError::internal(&error))?;
     let session = result.metadata.session_id;
     Ok(Download {
-        content: scene_page::content(&metadata, result.glb.clone()),
+        content: scene_page::content(description(result)?, result.glb.clone()),
         tag: tag(session, result.number, Format::Html),
         content_type: "text/html; charset=utf-8",
         file_name: Some(format!("{session}.html")),
@@ -204,22 +203,30 @@ pub struct Description<'a> {
     metadata: &'a ResultMetadata,
 }
 
-/// The description of a result. It has the names of all images, so readers share it.
+/// The description of a result.
 fn json(result: &Answer) -> Result<Download, ApiError> {
+    Ok(Download {
+        content: BlobView::from(description(result)?).into(),
+        tag: tag(result.metadata.session_id, result.number, Format::Json),
+        content_type: "application/json",
+        file_name: None,
+    })
+}
+
+/// The description of a result as JSON. It has the names of all images, so readers share it. It stands in a
+/// web page, too, so that no name may end its block.
+fn description(result: &Answer) -> Result<Bytes, ApiError> {
     let description = Description {
         kind: result.kind,
         image_count: result.image_count,
         number: result.number,
         metadata: &result.metadata,
     };
-    let text = result.description.get(|| serde_json::to_vec(&description));
-    let text = text.map_err(|error| ApiError::internal(&error))?;
-    Ok(Download {
-        content: text.into(),
-        tag: tag(result.metadata.session_id, result.number, Format::Json),
-        content_type: "application/json",
-        file_name: None,
-    })
+    let text = result.description.get(|| {
+        let text = serde_json::to_string(&description)?;
+        Ok::<_, serde_json::Error>(text.replace('<', "\\u003c").into_bytes())
+    });
+    text.map_err(|error| ApiError::internal(&error))
 }
 
 #[cfg(test)]

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::blobs::{BlobKey, BlobName, Blobs};
 use crate::blocking::BlockingPool;
 use crate::decode_memory::DecodeMemory;
+use crate::errors::StoredImageError;
 use crate::ids::SessionId;
 use crate::jobs::{Dispatcher, JobFrame};
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, Reply, answer};
 use crate::metrics::Metrics;
 use crate::session::ledger::Image;
 use crate::session::message::SessionMessage;
@@ -60,6 +62,27 @@ impl Context {
             hint: image.hint,
             placed: None,
         }
+    }
+
+    /// Does work that blocks in the background, and answers with what it gives.
+    pub fn answer_later<T: Send + 'static>(
+        &self,
+        mut reply: Reply<Result<Option<T>, StoredImageError>>,
+        work: impl FnOnce(&Self) -> Result<T, StoredImageError> + Send + 'static,
+    ) {
+        let (computing, owner, context) = (self.computing.clone(), self.owner(), self.clone());
+        let work = async move {
+            let done = tokio::select! {
+                biased;
+                // The caller stopped waiting, so the work need not wait for a slot.
+                () = reply.closed() => return,
+                done = computing.run(owner, move || work(&context)) => done,
+            };
+            let done =
+                done.unwrap_or_else(|failed| Err(StoredImageError::Internal(failed.to_string())));
+            answer(reply, done.map(Some));
+        };
+        tokio::spawn(work.in_current_span());
     }
 
     /// Removes blobs in the background.

@@ -247,7 +247,7 @@ impl Preparation {
         let hidden = hidden.transpose()?.flatten();
         let size = FrameSize::of(&prepared);
         let source = FrameSize::of(&photo.image);
-        let region = processed_region(source, self.process_res, self.method, self.patch_size)?;
+        let region = processed_region(source, self.process_res, self.method, size);
         let camera = match camera {
             SourceCamera::OfPhoto(camera) => camera.map(|camera| *camera),
             SourceCamera::OfFrame {
@@ -259,7 +259,7 @@ impl Preparation {
                         method,
                     },
             } => {
-                let region = processed_region(source, process_res, method, self.patch_size)?;
+                let region = processed_region(source, process_res, method, size);
                 Some(camera.of_whole(source, region, size))
             }
         };

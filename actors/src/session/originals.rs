@@ -1,7 +1,6 @@
 //! A session's images as their clients sent them.
 
 use pointstream_reconstruction::image::{Detected, SIGNATURE_BYTES, detect};
-use tracing::Instrument;
 
 use super::context::Context;
 use super::ledger::Image;
@@ -12,26 +11,14 @@ use crate::mailbox::answer;
 use crate::report::OriginalImage;
 
 /// Answers with the file of an image, which is opened in the background.
-pub(super) fn request(context: &Context, image: Option<&Image>, mut reply: OriginalReply) {
-    let Some(image) = image else {
-        return answer(reply, Ok(None));
-    };
-    let (key, context) = (
-        context.key(BlobName::Original(image.number)),
-        context.clone(),
-    );
-    let work = async move {
-        let (computing, owner) = (context.computing.clone(), context.owner());
-        let opened = tokio::select! {
-            biased;
-            () = reply.closed() => return,
-            opened = computing.run(owner, move || open(&*context.blobs, &key)) => opened,
-        };
-        let opened =
-            opened.unwrap_or_else(|failed| Err(StoredImageError::Internal(failed.to_string())));
-        answer(reply, opened.map(Some));
-    };
-    tokio::spawn(work.in_current_span());
+pub(super) fn request(context: &Context, image: Option<&Image>, reply: OriginalReply) {
+    match image {
+        None => answer(reply, Ok(None)),
+        Some(image) => {
+            let key = context.key(BlobName::Original(image.number));
+            context.answer_later(reply, move |context| open(&*context.blobs, &key));
+        }
+    }
 }
 
 /// Opens a file, and finds its format. Blocks.

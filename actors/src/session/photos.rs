@@ -5,39 +5,22 @@ use std::io;
 use image::RgbImage;
 use pointstream_reconstruction::formats::Photos;
 use pointstream_reconstruction::geometry::{FrameSize, Region};
-use pointstream_reconstruction::image::{
-    DecodingNeed, ProcessResMethod, decode, region_of_processed,
-};
+use pointstream_reconstruction::image::{DecodingNeed, decode, processed_region};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::adopt::FramePreparation;
 use super::context::Context;
 use crate::blobs::{BlobKey, BlobName};
 use crate::decode_memory::DecodeLease;
 use crate::jobs::JobFrame;
-use crate::session_config::SessionConfig;
-
-/// How a session makes frames of photos.
-pub(super) struct Development {
-    pub context: Context,
-    pub process_res: u32,
-    pub method: ProcessResMethod,
-}
-
-impl Development {
-    pub fn new(context: Context, config: &SessionConfig) -> Self {
-        Self {
-            context,
-            process_res: config.process_res,
-            method: config.process_res_method,
-        }
-    }
-}
 
 /// The photos of frames that were cropped to one size, until the writing is cancelled. They are read on a
 /// thread that may block.
 pub(super) struct PhotosOfFrames<'a> {
-    pub development: &'a Development,
+    pub context: &'a Context,
+    /// How the frames were made of the photos.
+    pub preparation: FramePreparation,
     pub frames: &'a [JobFrame],
     pub size: FrameSize,
     pub cancelled: &'a CancellationToken,
@@ -46,7 +29,7 @@ pub(super) struct PhotosOfFrames<'a> {
 impl PhotosOfFrames<'_> {
     /// Waits for memory.
     fn lease(&self, need: u64) -> io::Result<DecodeLease> {
-        let context = &self.development.context;
+        let context = self.context;
         let most = context.decoding.limit();
         let need = usize::try_from(need).ok().filter(|need| *need <= most);
         let need = need.ok_or_else(|| {
@@ -71,11 +54,10 @@ impl PhotosOfFrames<'_> {
 
 impl Photos for PhotosOfFrames<'_> {
     fn read(&self, frame: usize, take: &mut dyn FnMut(RgbImage, Region)) -> io::Result<()> {
-        let Development {
-            context,
+        let FramePreparation {
             process_res,
             method,
-        } = self.development;
+        } = self.preparation;
         let frame = self.frames.get(frame).ok_or(io::ErrorKind::NotFound)?;
         let BlobKey {
             session,
@@ -84,9 +66,9 @@ impl Photos for PhotosOfFrames<'_> {
         else {
             return Err(io::Error::other(format!("{} is no frame", frame.blob)));
         };
-        let limits = &context.settings.image_limits;
+        let limits = &self.context.settings.image_limits;
         let name = BlobName::Original(number);
-        let file = context.blobs.view(&BlobKey { session, name })?;
+        let file = self.context.blobs.view(&BlobKey { session, name })?;
         let need = {
             let _lease = self.lease(file.len() as u64)?;
             let header = DecodingNeed::of(&file.read()?, limits).map_err(io::Error::other)?;
@@ -95,7 +77,7 @@ impl Photos for PhotosOfFrames<'_> {
         let _lease = self.lease(need)?;
         let photo = decode(&file.read()?, limits).map_err(io::Error::other)?;
         let size = FrameSize::of(&photo.image);
-        let processed = region_of_processed(size, *process_res, *method, frame.size);
+        let processed = processed_region(size, process_res, method, frame.size);
         let cropped = Region::of_center_crop(frame.size, self.size);
         take(photo.image, processed.of_part(cropped));
         Ok(())

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use pointstream_reconstruction::formats::ResultFormat;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::adopt::FramePreparation;
 use super::context::Context;
 use super::message::{FileId, ResultFileReply, SessionMessage};
-use super::photos::Development;
 use super::stored_result::StoredResult;
 use crate::answer::{Answer, ResultFile};
 use crate::blobs::{BlobName, BlobView};
@@ -21,7 +21,8 @@ use crate::session_config::SessionConfig;
 /// The newest result and the files of results.
 pub(super) struct ResultFiles {
     context: Context,
-    development: Arc<Development>,
+    /// How the session makes frames of photos.
+    preparation: FramePreparation,
     newest: Option<Arc<StoredResult>>,
     files: BTreeMap<FileId, File>,
 }
@@ -41,8 +42,8 @@ enum File {
 impl ResultFiles {
     pub fn new(context: Context, config: &SessionConfig) -> Self {
         Self {
-            development: Arc::new(Development::new(context.clone(), config)),
             context,
+            preparation: FramePreparation::of(config),
             newest: None,
             files: BTreeMap::new(),
         }
@@ -125,8 +126,8 @@ impl ResultFiles {
             cancel: cancelled.clone().drop_guard(),
         };
         self.files.insert(id, writing);
-        let development = self.development.clone();
-        let work = write(development, result.clone(), format, cancelled);
+        let (context, preparation) = (self.context.clone(), self.preparation);
+        let work = write(context, preparation, result.clone(), format, cancelled);
         self.context
             .mailbox
             .detached_work(work, move |outcome| SessionMessage::FileWritten {
@@ -231,20 +232,21 @@ fn error_kind(error: &ResultFileError) -> ErrorKind {
 
 /// Waits for a slot, then writes a file. The time limit begins when the slot is free.
 async fn write(
-    development: Arc<Development>,
+    context: Context,
+    preparation: FramePreparation,
     result: Arc<StoredResult>,
     format: ResultFormat,
     cancelled: CancellationToken,
 ) -> Result<BlobView, ResultFileError> {
-    let context = development.context.clone();
     let limit = context.settings.job_timeout;
     let slot = tokio::time::timeout(limit, context.result_files.slot(context.owner()))
         .await
         .map_err(|_| Unanswered::Busy)??;
     let id = (result.number(), format);
     let key = context.key(BlobName::Result(id.0, format));
-    let mut writing =
-        std::pin::pin!(slot.run(move || { result.write(format, &key, &development, &cancelled) }));
+    let own = context.clone();
+    let work = move || result.write(format, &key, &own, preparation, &cancelled);
+    let mut writing = std::pin::pin!(slot.run(work));
     let written = match tokio::time::timeout(limit, writing.as_mut()).await {
         Ok(written) => written,
         Err(_) => {

@@ -17,8 +17,10 @@ use pointstream_reconstruction::formats::{
 use pointstream_reconstruction::geometry::FrameSize;
 use tokio_util::sync::CancellationToken;
 
+use super::adopt::FramePreparation;
+use super::context::Context;
 use super::ledger::{ResultRecord, ResultSource, StoredMap};
-use super::photos::{Development, PhotosOfFrames};
+use super::photos::PhotosOfFrames;
 use super::result_chunks::ResultChunks;
 use crate::answer::Answer;
 use crate::blobs::{BlobKey, BlobName, BlobView, Blobs};
@@ -155,7 +157,8 @@ impl StoredResult {
         }
     }
 
-    /// Writes the file of a format and stores it atomically under `key`. Blocks.
+    /// Writes the file of a format and stores it atomically under `key`. `preparation` is how the session
+    /// made frames of photos. Blocks.
     ///
     /// # Errors
     /// [`WriteError`], also soon after `cancelled`.
@@ -163,7 +166,8 @@ impl StoredResult {
         &self,
         format: ResultFormat,
         key: &BlobKey,
-        development: &Development,
+        context: &Context,
+        preparation: FramePreparation,
         cancelled: &CancellationToken,
     ) -> Result<BlobView, WriteError> {
         if let Some(stored) = self.stored(format) {
@@ -178,7 +182,8 @@ impl StoredResult {
             frames: &frames,
         };
         let photos = PhotosOfFrames {
-            development,
+            context,
+            preparation,
             frames: &self.record.frames,
             size: self.record.size,
             cancelled,

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{FilterType, resize};
-use tracing::Instrument;
 
 use super::context::Context;
 use super::ledger::Image;
@@ -20,24 +19,14 @@ const MAX_SIDE: u32 = 256;
 const QUALITY: u8 = 85;
 
 /// Answers with a small copy of an image, made in the background.
-pub(super) fn request(context: &Context, image: Option<&Image>, mut reply: ThumbnailReply) {
-    let Some(image) = image else {
-        return answer(reply, Ok(None));
-    };
-    let (frame, context) = (context.job_frame(image), context.clone());
-    let work = async move {
-        let (computing, owner) = (context.computing.clone(), context.owner());
-        let made = tokio::select! {
-            biased;
-            // The caller stopped waiting, so the work need not wait for a slot.
-            () = reply.closed() => return,
-            made = computing.run(owner, move || thumbnail(&context, &frame)) => made,
-        };
-        let made =
-            made.unwrap_or_else(|failed| Err(StoredImageError::Internal(failed.to_string())));
-        answer(reply, made.map(Some));
-    };
-    tokio::spawn(work.in_current_span());
+pub(super) fn request(context: &Context, image: Option<&Image>, reply: ThumbnailReply) {
+    match image {
+        None => answer(reply, Ok(None)),
+        Some(image) => {
+            let frame = context.job_frame(image);
+            context.answer_later(reply, move |context| thumbnail(context, &frame));
+        }
+    }
 }
 
 /// Makes a JPEG file of a prepared frame. Blocks.

@@ -34,7 +34,7 @@ pub use hidden::HiddenPixels;
 pub use need::DecodingNeed;
 pub use preprocess::{
     MAX_PROCESSED_PIXELS, PreprocessError, ProcessResMethod, UnknownProcessResMethod, preprocess,
-    preprocess_hidden, processed_region, processed_size, region_of_processed,
+    preprocess_hidden, processed_region, processed_size,
 };
 pub use statistics::{ContentHash, ImageStatistics};
 pub use unify::{CommonSize, center_crop, is_croppable};

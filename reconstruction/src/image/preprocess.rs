@@ -192,33 +192,13 @@ pub fn processed_size(
     plan(image, process_res, method, patch_size).map(|steps| steps.result)
 }
 
-/// The region of an image of size `image` that [`preprocess`] keeps.
-///
-/// # Errors
-///
-/// Those of [`processed_size`].
+/// The region of an image of size `image` that [`preprocess`] kept when it gave it the size `processed`.
 pub fn processed_region(
-    image: FrameSize,
-    process_res: u32,
-    method: ProcessResMethod,
-    patch_size: u32,
-) -> Result<Region, PreprocessError> {
-    let steps = plan(image, process_res, method, patch_size)?;
-    Ok(region_of(steps.scaled, method, steps.result))
-}
-
-/// The same for an image that has been preprocessed to the size `processed`.
-pub fn region_of_processed(
     image: FrameSize,
     process_res: u32,
     method: ProcessResMethod,
     processed: FrameSize,
 ) -> Region {
-    region_of(scaled_size(image, process_res, method), method, processed)
-}
-
-/// The region of a scaled image that is kept.
-fn region_of(scaled: FrameSize, method: ProcessResMethod, result: FrameSize) -> Region {
     if !method.crops() {
         return Region::WHOLE;
     }
@@ -229,8 +209,9 @@ fn region_of(scaled: FrameSize, method: ProcessResMethod, result: FrameSize) -> 
             f64::from(kept) / f64::from(side),
         )
     };
-    let (left, width) = part(scaled.width, result.width);
-    let (top, height) = part(scaled.height, result.height);
+    let scaled = scaled_size(image, process_res, method);
+    let (left, width) = part(scaled.width, processed.width);
+    let (top, height) = part(scaled.height, processed.height);
     Region {
         left,
         top,

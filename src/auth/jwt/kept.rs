@@ -100,13 +100,12 @@ mod tests {
         assert_eq!(read(folder, URL).expect("fresh").len(), 1);
         let another = read(folder, "https://other.test/keys");
         assert!(matches!(another, Err(KeptError::OfAnother(url)) if url == URL));
-        let mut kept = Kept {
-            url: URL.to_owned(),
-            fetched: now() - KEPT_FOR.as_secs() + 60,
-            keys: KEYS.to_owned(),
-        };
-        let mut store = |fetched| {
-            kept.fetched = fetched;
+        let store = |fetched| {
+            let kept = Kept {
+                url: URL.to_owned(),
+                fetched,
+                keys: KEYS.to_owned(),
+            };
             let text = serde_json::to_vec(&kept).expect("JSON");
             fs::write(folder.join(FILE), text).expect("writable");
         };

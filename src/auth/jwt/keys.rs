@@ -79,7 +79,8 @@ impl Keys {
         })
     }
 
-    /// Keeps the keys in a folder from now on, for later servers.
+    /// Keeps the keys in a folder from now on, for later servers. The folder must be one of data by then: one
+    /// with other files is refused.
     pub fn keep_in(&self, folder: &Path) {
         self.folder.send_replace(Some(folder.to_owned()));
     }
@@ -106,7 +107,7 @@ impl Reader {
         mut wishes: mpsc::Receiver<oneshot::Sender<()>>,
     ) {
         let mut last: Option<Instant> = None;
-        let mut due = Instant::now() + if is_fresh { INTERVAL } else { LEAST };
+        let mut due = Instant::now() + pause(is_fresh);
         loop {
             let wish = tokio::select! {
                 () = tokio::time::sleep_until(due) => None,
@@ -120,12 +121,7 @@ impl Reader {
             if wish.is_none() || may {
                 let now = Instant::now();
                 last = Some(now);
-                due = now
-                    + if self.read_again().await {
-                        INTERVAL
-                    } else {
-                        LEAST
-                    };
+                due = now + pause(self.read_again().await);
             }
             if let Some(wish) = wish {
                 // The caller may have gone.
@@ -171,6 +167,14 @@ impl Reader {
         if let Some(error) = failed {
             tracing::warn!(%error, "the keys of the issuer are not kept for the next start");
         }
+    }
+}
+
+/// Time until the keys are read again.
+fn pause(was_read: bool) -> Duration {
+    match was_read {
+        true => INTERVAL,
+        false => LEAST,
     }
 }
 

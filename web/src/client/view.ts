@@ -5,6 +5,7 @@ import { reason } from '../shared/api';
 import { element } from '../shared/dom';
 import { saveFile } from '../shared/save';
 import { metresOf, type Picture } from '../viewer/cameras';
+import { followColours, offerFullScreen } from '../viewer/surface';
 import { type Shown, Viewer } from '../viewer/viewer';
 import { Filter } from './filter';
 import { controlView } from './keyboard';
@@ -101,28 +102,10 @@ export class View {
     cameras.addEventListener('change', () => viewer.setCameras(cameras.checked));
     pictures.addEventListener('change', () => viewer.setPictures(pictures.checked));
     size.addEventListener('input', () => viewer.setPointSize(Number(size.value)));
-    this.connectFullScreen();
-    const dark = matchMedia('(prefers-color-scheme: dark)');
-    const paint = () =>
-      viewer.setBackground(getComputedStyle(document.documentElement).getPropertyValue('--view'));
-    dark.addEventListener('change', paint);
-    paint();
-  }
-
-  private connectFullScreen(): void {
-    const button = element('full-screen');
-    const host = element('view');
-    // Phones of some makers have it for videos alone.
-    button.hidden = !document.fullscreenEnabled;
-    button.addEventListener('click', () => {
-      const change = document.fullscreenElement
-        ? document.exitFullscreen()
-        : host.requestFullscreen();
-      change.catch((error: unknown) => this.page.problem(reason(error)));
-    });
-    document.addEventListener('fullscreenchange', () => {
-      button.setAttribute('aria-pressed', String(document.fullscreenElement === host));
-    });
+    offerFullScreen(element('full-screen'), element('view'), (message) =>
+      this.page.problem(message),
+    );
+    followColours(viewer);
   }
 
   private async capture(): Promise<void> {

@@ -4,6 +4,7 @@ import type { Metadata } from 'pointstream/engine';
 import { reason } from '../shared/api';
 import { element, setText } from '../shared/dom';
 import { plural } from '../shared/format';
+import { followColours, offerFullScreen } from '../viewer/surface';
 import { Viewer } from '../viewer/viewer';
 
 /** Text of a data block of the page. */
@@ -11,7 +12,7 @@ function text(id: string): string {
   return element(id).textContent ?? '';
 }
 
-/** The bytes of the GLB. A browser decodes base64 faster from a `data:` address, which the policy forbids. */
+/** The GLB. The policy of the page forbids to fetch it from a `data:` address. */
 function glb(): Blob {
   const decoded = atob(text('glb'));
   const bytes = new Uint8Array(decoded.length);
@@ -31,22 +32,10 @@ function connect(viewer: Viewer): void {
   cameras.addEventListener('change', () => viewer.setCameras(cameras.checked));
   const size = element<HTMLInputElement>('point-size');
   size.addEventListener('input', () => viewer.setPointSize(Number(size.value)));
-  const full = element('full-screen');
-  full.hidden = !document.fullscreenEnabled;
-  on('full-screen', () => {
-    const change = document.fullscreenElement
-      ? document.exitFullscreen()
-      : document.documentElement.requestFullscreen();
-    change.catch((error: unknown) => setText(element('facts'), reason(error)));
-  });
-  document.addEventListener('fullscreenchange', () => {
-    full.setAttribute('aria-pressed', String(document.fullscreenElement !== null));
-  });
-  const dark = matchMedia('(prefers-color-scheme: dark)');
-  const paint = () =>
-    viewer.setBackground(getComputedStyle(document.documentElement).getPropertyValue('--view'));
-  dark.addEventListener('change', paint);
-  paint();
+  offerFullScreen(element('full-screen'), element('view'), (message) =>
+    setText(element('facts'), message),
+  );
+  followColours(viewer);
 }
 
 async function show(): Promise<void> {
@@ -54,7 +43,7 @@ async function show(): Promise<void> {
   try {
     const viewer = new Viewer(element('view'));
     connect(viewer);
-    const metadata = JSON.parse(text('scene')) as Metadata;
+    const { metadata } = JSON.parse(text('scene')) as { metadata: Metadata };
     const points = await viewer.show({ glb: glb(), metadata, last: true }, () => undefined);
     const cameras = plural(viewer.poses.length, 'camera');
     setText(facts, `${plural(points ?? 0, 'point')}, ${cameras}`);
