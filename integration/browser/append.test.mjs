@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
+import { expect } from './support/expect.mjs';
 import { nextFrame, openPage } from './support/page.mjs';
 import { plain } from './support/pictures.mjs';
 import { drawn } from './support/pixels.mjs';
@@ -80,12 +81,12 @@ test('a long stream grows by its new frames, also after a lost connection', asyn
   await grow(0, 8);
   await complete();
   // Points and image of each frame, and the frustums.
-  assert.equal(await canvas.getAttribute('data-geometries'), '17');
+  await expect(canvas).toHaveAttribute('data-geometries', '17');
   const view = await canvas.getAttribute('data-view');
   await grow(8, 12);
   await complete();
   await canvas.and(page.locator('[data-gliding="false"]')).waitFor();
-  assert.notEqual(await canvas.getAttribute('data-view'), view, 'the larger scene is framed');
+  await expect(canvas, 'the larger scene is framed').not.toHaveAttribute('data-view', view);
   assert.equal(updates.at(-1).reset, false);
   assert.deepEqual(
     updates.at(-1).frames.map(({ image }) => image),
@@ -102,7 +103,7 @@ test('a long stream grows by its new frames, also after a lost connection', asyn
   const own = await canvas.getAttribute('data-view');
   await grow(12, 16);
   await complete();
-  assert.equal(await canvas.getAttribute('data-view'), own, 'a view that was chosen stays');
+  await expect(canvas, 'a view that was chosen stays').toHaveAttribute('data-view', own);
   assert.equal(updates.at(-1).reset, false);
   assert.equal(updates.at(-1).frames.length, 4);
   // An image that is out of view has none.

@@ -9,6 +9,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { startChromium } from './support/chromium.mjs';
+import { expect } from './support/expect.mjs';
 import { openPage } from './support/page.mjs';
 import { chooseResolution, photos, sessionOf, stored } from './support/scene.mjs';
 import { archive, PROGRAM, startServer } from './support/server.mjs';
@@ -88,7 +89,7 @@ test('the client asks once and uses the token of its session', async () => {
   // A reload asks for nothing.
   await page.reload();
   await page.locator('#facts', { hasText: '3 cameras' }).waitFor();
-  assert.equal(await page.locator('#sign-in[open]').count(), 0);
+  await expect(page.locator('#sign-in[open]')).toHaveCount(0);
   const ofSession = sent.filter(([path]) => path.includes(session));
   assert.ok(ofSession.length > 0);
   for (const [path, header] of ofSession) {
@@ -142,7 +143,7 @@ test('a token with a limit of points runs a session again', async () => {
   await enter(page, token);
   await stored(page, 2);
   // The form has what the server answered.
-  assert.equal(await page.locator('#parameter-num_max_points').inputValue(), '500');
+  await expect(page.locator('#parameter-num_max_points')).toHaveValue('500');
   let session = sessionOf(page);
   for (const [change, expected] of [
     [undefined, 500],

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
+import { expect } from './support/expect.mjs';
 import { openPage } from './support/page.mjs';
 import { drawn } from './support/pixels.mjs';
 import { chooseResolution, logged, sessionOf, stored } from './support/scene.mjs';
@@ -59,7 +60,7 @@ test('switching tabs stops the camera', async () => {
   await page.getByRole('button', { name: 'Start the camera' }).click();
   await page.locator('#preview').waitFor();
   await page.getByRole('tab', { name: 'Photos' }).click();
-  assert.equal(await page.locator('#preview').evaluate((video) => video.srcObject), null);
+  await expect(page.locator('#preview')).toHaveJSProperty('srcObject', null);
   well();
   await page.close();
 });
@@ -117,7 +118,7 @@ test('a camera allowed after switching tabs does not run', async () => {
   await page.getByRole('tab', { name: 'Photos' }).click();
   await page.evaluate(() => globalThis.allowCamera());
   await isOff();
-  assert.equal(await page.locator('#preview').evaluate((video) => video.srcObject), null);
+  await expect(page.locator('#preview')).toHaveJSProperty('srcObject', null);
   well();
   await page.close();
 });

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
+import { expect } from './support/expect.mjs';
 import { openPage } from './support/page.mjs';
 import { shownPictures } from './support/pictures.mjs';
 import { chooseResolution, photos, sessionOf, stored } from './support/scene.mjs';
@@ -39,8 +40,8 @@ test('a session appears, shows its progress, can be opened and deleted', async (
   await row.waitFor();
   // The figures may be of a moment before the last image.
   await row.locator('td').nth(2).getByText('3', { exact: true }).waitFor();
-  assert.match(await row.locator('td').nth(3).innerText(), /KiB/);
-  assert.equal(await row.locator('td').nth(4).innerText(), '1');
+  await expect(row.locator('td').nth(3)).toHaveText(/KiB/);
+  await expect(row.locator('td').nth(4)).toHaveText('1');
   const tree = page.locator('#actors');
   await tree.getByText(session.slice(0, 8)).waitFor();
   for (const kind of ['supervisor', 'pool', 'worker']) {
@@ -55,11 +56,13 @@ test('a session appears, shows its progress, can be opened and deleted', async (
   await page.waitForURL(`**/?session=${session}`);
   await page.locator('#facts', { hasText: '3 cameras' }).waitFor();
   await page.locator('#view canvas[data-textures="3"]').waitFor();
-  assert.deepEqual(await shownPictures(page, session), [
-    { name: '000.jpg', places: [0] },
-    { name: '001.jpg', places: [1] },
-    { name: '002.jpg', places: [2] },
-  ]);
+  await expect
+    .poll(() => shownPictures(page, session))
+    .toEqual([
+      { name: '000.jpg', places: [0] },
+      { name: '001.jpg', places: [1] },
+      { name: '002.jpg', places: [2] },
+    ]);
   await page.goBack();
 
   const again = page.locator(`tr[data-session="${session}"]`);
@@ -102,22 +105,22 @@ test('running jobs are shown', async () => {
     .waitFor();
   await page.locator('#queue', { hasText: /^[1-9]\d* jobs? of 256 waiting$/ }).waitFor();
   await page.locator('#tiles li', { hasText: 'workers busy' }).getByText('1 / 1').waitFor();
-  assert.equal(await first.nth(1).innerText(), 'processing');
-  assert.equal(await first.nth(5).innerText(), '1');
-  assert.match(await first.nth(6).innerText(), /^\d+ s ago$/);
-  assert.equal(await second.nth(1).innerText(), 'processing');
-  assert.ok((await worker.nth(5).innerText()).includes(sessions[0].slice(0, 8)));
-  assert.equal(await worker.nth(6).innerText(), '0');
+  await expect(first.nth(1)).toHaveText('processing');
+  await expect(first.nth(5)).toHaveText('1');
+  await expect(first.nth(6)).toHaveText(/^\d+ s ago$/);
+  await expect(second.nth(1)).toHaveText('processing');
+  await expect(worker.nth(5)).toContainText(sessions[0].slice(0, 8));
+  await expect(worker.nth(6)).toHaveText('0');
   await worker
     .nth(4)
     .getByText(/^[1-9]\d* %$/)
     .waitFor();
   const fact = (name) => page.locator('#memory dt', { hasText: name }).locator('+ dd');
-  assert.match(await fact('Resident memory').innerText(), /^[\d.]+ [MG]iB$/);
-  assert.match(await fact('Upload buffer').innerText(), / of 512 MiB$/);
+  await expect(fact('Resident memory')).toHaveText(/^[\d.]+ [MG]iB$/);
+  await expect(fact('Upload buffer')).toHaveText(/ of 512 MiB$/);
   await fetch(`${busy.base}/actors/workers/0/restart`, { method: 'POST' });
   await worker.nth(6).getByText('1', { exact: true }).waitFor();
-  assert.equal(await fact('Worker restarts').innerText(), '1');
+  await expect(fact('Worker restarts')).toHaveText('1');
   well();
   await page.close();
   await busy.stop();

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
+import { expect } from './support/expect.mjs';
 import { openPage } from './support/page.mjs';
 import { chooseResolution, logged, photos, sessionOf } from './support/scene.mjs';
 import { archive, REPOSITORY, startServer } from './support/server.mjs';
@@ -65,7 +66,7 @@ test('the page of the HTTP API tries requests at the right address', async () =>
   await health.getByRole('button', { name: 'Execute' }).click();
   const answer = health.locator('.live-responses-table .microlight').first();
   await answer.waitFor();
-  assert.match(await answer.innerText(), /"status": "ok"/);
-  assert.match(await health.locator('.request-url').innerText(), new RegExp(`${PREFIX}/healthz`));
+  await expect(answer).toHaveText(/"status": "ok"/);
+  await expect(health.locator('.request-url')).toHaveText(new RegExp(`${PREFIX}/healthz`));
   well();
 });

@@ -1,8 +1,8 @@
 // The page to browse the HTTP API: it loads nothing from other hosts.
 
-import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
+import { expect } from './support/expect.mjs';
 import { openPage } from './support/page.mjs';
 import { archive, startServer } from './support/server.mjs';
 
@@ -24,7 +24,7 @@ test('every operation is shown, and one can be tried', async () => {
   const { body } = await server.json('/openapi.json');
   const operations = Object.values(body.paths).flatMap((item) => Object.keys(item));
   await page.locator('.opblock').first().waitFor();
-  assert.equal(await page.locator('.opblock').count(), operations.length);
+  await expect(page.locator('.opblock')).toHaveCount(operations.length);
 
   const health = page.locator('.opblock', { has: page.locator('[data-path="/healthz"]') });
   await health.locator('.opblock-summary-control').click();
@@ -32,6 +32,6 @@ test('every operation is shown, and one can be tried', async () => {
   await health.getByRole('button', { name: 'Execute' }).click();
   const answer = health.locator('.live-responses-table .microlight').first();
   await answer.waitFor();
-  assert.match(await answer.innerText(), /"status": "ok"/);
+  await expect(answer).toHaveText(/"status": "ok"/);
   well();
 });

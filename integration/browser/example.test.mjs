@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
+import { expect } from './support/expect.mjs';
 import { serveFiles } from './support/files.mjs';
 import { openPage } from './support/page.mjs';
 import { chooseResolution, logged, photos, sessionOf } from './support/scene.mjs';
@@ -29,7 +30,7 @@ after(async () => {
 test('the example uses the server named in its address', async () => {
   const address = `${files.base}${PAGE}?server=${encodeURIComponent(server.base)}`;
   const { page, well } = await openPage(browser.context, address);
-  assert.equal(await page.getByLabel('Server', { exact: true }).inputValue(), server.base);
+  await expect(page.getByLabel('Server', { exact: true })).toHaveValue(server.base);
   await chooseResolution(page, 112);
   await page.locator('#photos').setInputFiles(photos(3));
   await logged(page, 'update, 3 images');
@@ -65,7 +66,7 @@ test('files are saved under their name, and none is offered of a deleted session
   await fetch(`${server.base}/ws/session/${sessionOf(page)}`, { method: 'DELETE' });
   await page.locator('#save').waitFor({ state: 'hidden' });
   assert.ok(await page.locator('#facts').innerText());
-  assert.equal(await page.locator('.session', { hasText: 'Yard' }).count(), 0);
+  await expect(page.locator('.session', { hasText: 'Yard' })).toHaveCount(0);
   well();
   await page.close();
 });
@@ -81,7 +82,7 @@ test('the example remembers the server that was entered', async () => {
   await logged(page, `server ${server.base}`);
   await page.reload();
   await logged(page, `server ${server.base}`);
-  assert.equal(await page.getByLabel('Server', { exact: true }).inputValue(), server.base);
+  await expect(page.getByLabel('Server', { exact: true })).toHaveValue(server.base);
   well();
   await page.close();
 });

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
+import { expect } from './support/expect.mjs';
 import { openPage } from './support/page.mjs';
 import {
   chooseResolution,
@@ -37,11 +38,10 @@ test('a folder is chosen with a button, and what is no photo is named', async ()
   await page.getByRole('button', { name: 'Choose a folder' }).click();
   await (await chosen).setFiles(SCENE);
   await stored(page, 8);
-  assert.equal(
-    await page.locator('#left-out').innerText(),
+  await expect(page.locator('#left-out')).toHaveText(
     '2 files left out that are no photos or videos: 1 JSON, 1 NPZ',
   );
-  assert.equal(await page.locator('.thumbnail').count(), 8);
+  await expect(page.locator('.thumbnail')).toHaveCount(8);
   well();
   await page.close();
 });
@@ -56,7 +56,7 @@ test('files that are no photos begin no session', async () => {
   await page.getByText('All at once').click();
   await drop(page, photos(1));
   await stored(page, 1);
-  assert.equal(await note.isVisible(), false);
+  await expect(note).toBeHidden();
   well();
   await page.close();
 });
@@ -75,8 +75,8 @@ test('photos dropped on a finished session begin a new one', async () => {
   await page.locator('.thumbnail .name').getByText('002.jpg').waitFor();
   await stored(page, 1);
   assert.notEqual(sessionOf(page), first);
-  assert.equal(await page.locator('.thumbnail').count(), 1);
-  assert.equal(await page.locator('#next').isVisible(), false);
+  await expect(page.locator('.thumbnail')).toHaveCount(1);
+  await expect(page.locator('#next')).toBeHidden();
   const { status, body } = await server.json(`/ws/session/${first}`);
   assert.equal(status, 200, 'the finished session was kept');
   assert.equal(body.image_count, 2);
@@ -94,7 +94,7 @@ test('the parameters have names and values in words', async () => {
   // The name in the protocol is at hand.
   for (const control of await form.locator('input, select').all()) {
     const name = await control.getAttribute('name');
-    assert.match(await control.getAttribute('title'), new RegExp(`\\(${name}\\)$`));
+    await expect(control).toHaveAttribute('title', new RegExp(`\\(${name}\\)$`));
   }
   well();
   await page.close();

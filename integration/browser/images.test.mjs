@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
+import { expect } from './support/expect.mjs';
 import { openPage } from './support/page.mjs';
 import { plain, shownPictures } from './support/pictures.mjs';
 import { chooseResolution, logged, photos, sessionOf, stored } from './support/scene.mjs';
@@ -28,12 +29,14 @@ test('a reloaded page shows the images, also on their cameras', async () => {
   await logged(page, 'update, 3 images');
   await page.reload();
   await page.locator('#view canvas[data-textures="3"]').waitFor();
-  assert.equal(await page.locator('#counts').innerText(), '3 of 3 stored');
-  assert.deepEqual(await shownPictures(page, sessionOf(page)), [
-    { name: '000.jpg', places: [0] },
-    { name: '001.jpg', places: [1] },
-    { name: '002.jpg', places: [2] },
-  ]);
+  await expect(page.locator('#counts')).toHaveText('3 of 3 stored');
+  await expect
+    .poll(() => shownPictures(page, sessionOf(page)))
+    .toEqual([
+      { name: '000.jpg', places: [0] },
+      { name: '001.jpg', places: [1] },
+      { name: '002.jpg', places: [2] },
+    ]);
   well();
   await page.close();
 });
@@ -49,16 +52,18 @@ test('images with the same name from two loads of the page are distinguished', a
   await page.locator('.thumbnail canvas').waitFor();
   await page.locator('#photos').setInputFiles(await plain(page, 'x.png', 'rgb(30 30 200)'));
   await stored(page, 2);
-  assert.deepEqual(await page.locator('.thumbnail .name').allInnerTexts(), ['x.png', 'x.png (2)']);
+  await expect(page.locator('.thumbnail .name')).toHaveText(['x.png', 'x.png (2)']);
   await page.getByRole('button', { name: 'Update' }).click();
   await page.locator('#view canvas[data-textures="2"]').waitFor();
-  assert.deepEqual(await colors(page), ['red', 'blue']);
+  await expect.poll(() => colors(page)).toEqual(['red', 'blue']);
   await page.reload();
   await page.locator('#view canvas[data-textures="2"]').waitFor();
-  assert.deepEqual(await shownPictures(page, sessionOf(page)), [
-    { name: 'x.png', places: [0] },
-    { name: 'x.png (2)', places: [1] },
-  ]);
+  await expect
+    .poll(() => shownPictures(page, sessionOf(page)))
+    .toEqual([
+      { name: 'x.png', places: [0] },
+      { name: 'x.png (2)', places: [1] },
+    ]);
   well();
   await page.close();
 });
@@ -87,12 +92,14 @@ test('images with the same name from two pages at the same time are distinguishe
   await page.getByRole('button', { name: 'Update' }).click();
   await page.locator('#view canvas[data-textures="3"]').waitFor();
   const names = page.locator('.thumbnail .name');
-  assert.deepEqual(await names.allInnerTexts(), ['000.jpg', 'x.png', 'x.png (2)']);
-  assert.deepEqual((await colors(page)).slice(1), ['blue', 'red']);
-  assert.deepEqual((await shownPictures(page, sessionOf(page)))[2].places, [1]);
+  await expect(names).toHaveText(['000.jpg', 'x.png', 'x.png (2)']);
+  await expect.poll(async () => (await colors(page)).slice(1)).toEqual(['blue', 'red']);
+  await expect
+    .poll(async () => (await shownPictures(page, sessionOf(page)))[2].places)
+    .toEqual([1]);
   await page.reload();
   await page.locator('#view canvas[data-textures="3"]').waitFor();
-  assert.deepEqual((await colors(page)).slice(1), ['red', 'blue']);
+  await expect.poll(async () => (await colors(page)).slice(1)).toEqual(['red', 'blue']);
   well();
   other.well();
   await other.page.close();

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
+import { expect } from './support/expect.mjs';
 import { openPage } from './support/page.mjs';
 import { plain } from './support/pictures.mjs';
 import { chooseResolution, logged, photos, stored } from './support/scene.mjs';
@@ -28,7 +29,7 @@ test('the verdict and the advice stand beside the result', async () => {
   await chooseResolution(page, 112);
   await page.getByLabel('Images between two updates').fill('3');
   const quality = page.locator('#quality');
-  assert.ok(await quality.isHidden());
+  await expect(quality).toBeHidden();
   // The model of this server leaves out blue images.
   const files = photos(2).map(async (path) => ({
     name: basename(path),
@@ -39,17 +40,21 @@ test('the verdict and the advice stand beside the result', async () => {
   await page.locator('#photos').setInputFiles(await Promise.all(files));
   await page.locator('#facts', { hasText: /2 cameras · partial/ }).waitFor();
   await quality.getByText('the camera turned but did not move').waitFor();
-  assert.equal(await quality.getAttribute('data-verdict'), 'partial');
+  await expect(quality).toHaveAttribute('data-verdict', 'partial');
   await logged(page, 'blue.png is left out: the camera only turned');
-  assert.deepEqual(await badges(page), [
-    { name: '000.jpg', use: 'used', text: 'in the cloud' },
-    { name: '001.jpg', use: 'used', text: 'in the cloud' },
-    { name: 'blue.png', use: 'left', text: 'left out the camera only turned' },
-  ]);
-  assert.equal(await page.locator('#counts').innerText(), '3 of 3 stored, 1 left out');
+  await expect
+    .poll(() => badges(page))
+    .toEqual([
+      { name: '000.jpg', use: 'used', text: 'in the cloud' },
+      { name: '001.jpg', use: 'used', text: 'in the cloud' },
+      { name: 'blue.png', use: 'left', text: 'left out the camera only turned' },
+    ]);
+  await expect(page.locator('#counts')).toHaveText('3 of 3 stored, 1 left out');
   await page.reload();
   await page.locator('.thumbnail[data-use="left"]').waitFor();
-  assert.equal((await badges(page))[2].text, 'left out the camera only turned');
+  await expect
+    .poll(async () => (await badges(page))[2].text)
+    .toBe('left out the camera only turned');
 
   await page.getByRole('button', { name: 'New session' }).click();
   await page.getByRole('button', { name: 'Delete it' }).click();
@@ -70,18 +75,18 @@ test('without points there is advice in place of a cloud, and nothing to save', 
   await page.locator('#photos').setInputFiles(blue);
   await panel.getByText('These photos give no point cloud').waitFor();
   await panel.getByText('The camera turned but did not move').waitFor();
-  assert.equal(await save.isVisible(), false);
-  assert.equal(await page.locator('#facts').innerText(), '');
-  assert.equal(await page.locator('.thumbnail[data-use="left"]').count(), 3);
+  await expect(save).toBeHidden();
+  await expect(page.locator('#facts')).toHaveText('');
+  await expect(page.locator('.thumbnail[data-use="left"]')).toHaveCount(3);
 
   await page.reload();
   await panel.getByText('These photos give no point cloud').waitFor();
-  assert.equal(await save.isVisible(), false);
+  await expect(save).toBeHidden();
 
   await page.locator('#photos').setInputFiles(photos(4));
   await page.locator('#facts', { hasText: '4 cameras' }).waitFor();
-  assert.equal(await panel.isVisible(), false);
-  assert.equal(await save.isVisible(), true);
+  await expect(panel).toBeHidden();
+  await expect(save).toBeVisible();
   well();
   await page.close();
 });
@@ -99,7 +104,7 @@ test('a request that fails says why in place of a cloud', async () => {
   await panel.getByText('The point cloud could not be made').waitFor();
   const why = await panel.locator('li').innerText();
   assert.match(why, /^The model .*\.$/);
-  assert.equal(await page.locator('#save').isVisible(), false);
+  await expect(page.locator('#save')).toBeHidden();
   await page.reload();
   await panel.getByText(why).waitFor();
   well();

@@ -6,6 +6,7 @@ import { basename } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { startChromium } from './support/chromium.mjs';
+import { expect } from './support/expect.mjs';
 import { openPage } from './support/page.mjs';
 import { bitmap } from './support/pictures.mjs';
 import { startProxy } from './support/proxy.mjs';
@@ -58,7 +59,7 @@ test('a cut in the middle of the upload sends each image once', async () => {
   proxy.hold();
   await page.locator('#photos').setInputFiles(photos(8).slice(1));
   await page.locator('.thumbnail[data-state="sent"]').first().waitFor();
-  assert.equal(await page.locator('.thumbnail[data-state="acknowledged"]').count(), 1);
+  await expect(page.locator('.thumbnail[data-state="acknowledged"]')).toHaveCount(1);
   proxy.cut();
   await logged(page, 'reconnected');
   await stored(page, 8);
@@ -105,8 +106,8 @@ for (const [when, settled] of [
     await stored(page, 6);
     const refused = page.locator('.thumbnail[data-state="refused"]');
     await refused.waitFor();
-    assert.match(await refused.innerText(), /003a\.png[\s\S]*not supported/);
-    assert.equal(await page.locator('#counts').innerText(), '6 of 7 stored, 1 refused');
+    await expect(refused).toHaveText(/003a\.png[\s\S]*not supported/);
+    await expect(page.locator('#counts')).toHaveText('6 of 7 stored, 1 refused');
     const { body } = await server.json(`/ws/session/${session}/images`);
     assert.deepEqual(
       body.images.map(({ image_path }) => image_path).sort(),

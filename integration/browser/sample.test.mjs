@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
+import { expect } from './support/expect.mjs';
 import { openPage } from './support/page.mjs';
 import { chooseResolution, logged, photos, sessionOf, stored } from './support/scene.mjs';
 import { archive, startServer } from './support/server.mjs';
@@ -23,13 +24,13 @@ after(async () => {
 
 test('one click makes a cloud of the sample photos', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
-  assert.equal(await page.locator('.guide li').count(), 4);
+  await expect(page.locator('.guide li')).toHaveCount(4);
   await chooseResolution(page, 112);
   await page.getByText('All at once').click();
   await page.getByRole('button', { name: 'Try it with photos' }).click();
   await stored(page, 8);
-  assert.equal(await page.locator('#welcome').isVisible(), false);
-  assert.equal(await page.getByLabel('Name of this one').inputValue(), 'Sample room');
+  await expect(page.locator('#welcome')).toBeHidden();
+  await expect(page.getByLabel('Name of this one')).toHaveValue('Sample room');
   await page.getByRole('button', { name: 'Finish' }).click();
   await logged(page, 'final result, 8 images');
   assert.equal((await server.json(`/ws/session/${sessionOf(page)}`)).body.image_count, 8);

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
+import { expect } from './support/expect.mjs';
 import { openPage } from './support/page.mjs';
 import { chooseResolution, logged, photos } from './support/scene.mjs';
 import { startServer } from './support/server.mjs';
@@ -93,7 +94,7 @@ async function fail(context, base, path) {
   await page.getByRole('button', { name: 'Finish' }).click();
   await page.locator('#no-cloud').waitFor();
   await page.locator('#progress').waitFor({ state: 'hidden' });
-  assert.equal(await page.locator('#save').isVisible(), false);
+  await expect(page.locator('#save')).toBeHidden();
   await page.mouse.move(0, 0);
   await page.evaluate(() => {
     document.activeElement?.blur();

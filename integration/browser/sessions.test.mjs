@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
+import { expect } from './support/expect.mjs';
 import { openPage } from './support/page.mjs';
 import { chooseResolution, logged, photos, SCENE, sessionOf, stored } from './support/scene.mjs';
 import { archive, startServer } from './support/server.mjs';
@@ -27,7 +28,7 @@ test('a completed session is reopened, and run again with other parameters', asy
   await page.getByText('All at once').click();
   await page.locator('#photos').setInputFiles(photos(2));
   await stored(page, 2);
-  assert.equal(await button(page, 'Reopen').isVisible(), false);
+  await expect(button(page, 'Reopen')).toBeHidden();
   await button(page, 'Finish').click();
   await logged(page, 'final result, 2 images');
 
@@ -44,14 +45,14 @@ test('a completed session is reopened, and run again with other parameters', asy
   await button(page, 'Run again').click();
   await button(page, 'Finish').waitFor();
   await stored(page, 3);
-  assert.notEqual(sessionOf(page), first);
+  await expect.poll(() => sessionOf(page)).not.toBe(first);
   const again = await info();
   assert.equal(again.config.process_res, 168);
   assert.equal(again.image_count, 3);
   await page.locator('#facts:empty').waitFor({ state: 'attached' });
   await button(page, 'Finish').click();
   await page.locator('#facts', { hasText: '3 cameras' }).waitFor();
-  assert.equal((await info()).status, 'completed');
+  await expect.poll(async () => (await info()).status).toBe('completed');
   well();
   await page.close();
   await server.stop();
@@ -65,18 +66,18 @@ test('a request says what it does and for how long, and is taken back', async ()
   await page.locator('#photos').setInputFiles(photos(8));
   await stored(page, 8);
   const cancel = button(page, 'Cancel');
-  assert.equal(await cancel.isVisible(), false);
+  await expect(cancel).toBeHidden();
   await button(page, 'Update').click();
   await page.locator('#stage', { hasText: /^Looking at the photos · .*\d %$/ }).waitFor();
   await page.locator('#times', { hasText: /^[1-9]\d* s/ }).waitFor();
   await cancel.click();
   await page.locator('#progress').waitFor({ state: 'hidden' });
   await logged(page, 'the request was taken back');
-  assert.equal(await page.locator('#no-cloud').isVisible(), false);
+  await expect(page.locator('#no-cloud')).toBeHidden();
   const { body } = await server.json(`/ws/session/${sessionOf(page)}`);
   assert.equal(body.has_result, false);
   assert.equal(body.status, 'active');
-  assert.equal(await button(page, 'Update').isEnabled(), true);
+  await expect(button(page, 'Update')).toBeEnabled();
   well();
   await page.close();
   await server.stop();
@@ -100,7 +101,7 @@ test('a request behind others says that it waits for its turn', async () => {
   await other.page.locator('#stage', { hasText: 'Waiting for its turn' }).waitFor();
   await button(other.page, 'Cancel').click();
   await other.page.locator('#progress').waitFor({ state: 'hidden' });
-  assert.equal(await button(other.page, 'Finish').isEnabled(), true);
+  await expect(button(other.page, 'Finish')).toBeEnabled();
   long.well();
   other.well();
   await long.page.close();
@@ -113,14 +114,14 @@ test('sessions are listed with their names, also after a restart of the server',
   const { page, well } = await openPage(browser.context, `${server.base}/`, {
     allowed: [/ERR_CONNECTION_REFUSED|WebSocket connection/],
   });
-  assert.equal(await page.locator('#sessions-card').isVisible(), false);
+  await expect(page.locator('#sessions-card')).toBeHidden();
   await chooseResolution(page, 56);
   await page.getByText('All at once').click();
   const chosen = page.waitForEvent('filechooser');
   await button(page, 'Choose a folder').click();
   await (await chosen).setFiles(SCENE);
   await stored(page, 8);
-  assert.equal(await page.getByLabel('Name of this one').inputValue(), 'sample_scene');
+  await expect(page.getByLabel('Name of this one')).toHaveValue('sample_scene');
   const first = sessionOf(page);
   await button(page, 'New session').click();
   await button(page, 'Keep it').click();
@@ -135,18 +136,19 @@ test('sessions are listed with their names, also after a restart of the server',
   await page.goto(`${server.base}/`);
   const listed = page.locator('.session');
   await listed.filter({ hasText: /^sample_scene\s*8 photos, / }).waitFor();
-  assert.equal(await listed.count(), 2);
-  const pictures = await page
-    .locator('.session img')
-    .evaluateAll((images) => images.map(({ naturalWidth }) => naturalWidth));
-  assert.deepEqual(pictures, [96, 96]);
+  await expect(listed).toHaveCount(2);
+  const pictures = () =>
+    page
+      .locator('.session img')
+      .evaluateAll((images) => images.map(({ naturalWidth }) => naturalWidth));
+  await expect.poll(pictures).toEqual([96, 96]);
   const kept = await page.evaluate(() => JSON.stringify(localStorage));
   assert.doesNotMatch(kept, /token/i);
 
   await listed.filter({ hasText: 'sample_scene' }).click();
   await page.locator('.thumbnail').nth(7).waitFor();
   assert.equal(sessionOf(page), first);
-  assert.equal(await page.locator('.session[aria-current="true"]').count(), 1);
+  await expect(page.locator('.session[aria-current="true"]')).toHaveCount(1);
 
   // What the server no longer has is not listed any more.
   await fetch(`${server.base}/ws/session/${second}`, { method: 'DELETE' });

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
+import { expect } from './support/expect.mjs';
 import { openPage } from './support/page.mjs';
 import { perspective } from './support/perspective.mjs';
 import { drawn } from './support/pixels.mjs';
@@ -62,7 +63,7 @@ test('the view is saved as a picture, and fills the screen', async () => {
   const full = button(page, 'Full screen');
   await full.click();
   await page.waitForFunction(() => document.fullscreenElement?.id === 'view');
-  assert.equal(await full.getAttribute('aria-pressed'), 'true');
+  await expect(full).toHaveAttribute('aria-pressed', 'true');
   await full.click();
   await page.waitForFunction(() => document.fullscreenElement === null);
   well();
@@ -86,7 +87,7 @@ test('distances are measured, in a unit that a known one sets', async () => {
     return Number((await said.innerText()).split(' ')[0]);
   };
   const wide = await measure(60);
-  assert.match(await said.innerText(), /units of the scene/);
+  await expect(said).toHaveText(/units of the scene/);
   // The same pixels at the distance of the middle: the relief is seen nearly from the front.
   const { position, target } = await perspective(canvas);
   const far = Math.hypot(...position.map((value, axis) => value - target[axis]));
@@ -97,7 +98,7 @@ test('distances are measured, in a unit that a known one sets', async () => {
   await button(page, 'Set the scale').click();
   await said.getByText('3 m', { exact: true }).waitFor();
   const narrow = await measure(30);
-  assert.match(await said.innerText(), /^[\d.]+ m$/);
+  await expect(said).toHaveText(/^[\d.]+ m$/);
   assert.ok(narrow > 1.2 && narrow < 1.8, `half of 3 m is ${narrow} m`);
 
   // With the keyboard: the middle of the view.
@@ -118,7 +119,7 @@ test('distances are measured, in a unit that a known one sets', async () => {
   await page.getByLabel('Cameras', { exact: true }).uncheck();
   await button(page, 'Measure').click();
   await measure(30);
-  assert.match(await said.innerText(), /^[\d.]+ cm$/);
+  await expect(said).toHaveText(/^[\d.]+ cm$/);
   well();
   await page.close();
 });
@@ -140,19 +141,18 @@ test('uncertain points and a part of the scene are hidden', async () => {
   await button(page, 'Hide').click();
   const all = await share();
   await set('From the left', 70);
-  const part = await share();
-  assert.ok(part < 0.6 * all, `${part} of ${all} remain`);
+  await expect.poll(share).toBeLessThan(0.6 * all);
   await button(page, 'Hide').click();
   await button(page, 'Show all').click();
   await button(page, 'Hide').click();
-  assert.ok(Math.abs((await share()) - all) < 0.005);
+  await expect.poll(share).toBeCloseTo(all, 2);
 
   await set('Hide the least certain', 60);
   await page.getByText(/^[56]\d of 100 points are hidden/).waitFor({ state: 'attached' });
-  const certain = await share();
-  assert.ok(certain < 0.8 * all && certain > 0.05 * all, `${certain} of ${all} remain`);
+  await expect.poll(share).toBeLessThan(0.8 * all);
+  expect(await share()).toBeGreaterThan(0.05 * all);
   await set('Hide the least certain', 0);
-  assert.ok(Math.abs((await share()) - all) < 0.005);
+  await expect.poll(share).toBeCloseTo(all, 2);
   well();
   await page.close();
   await real.stop();
@@ -208,7 +208,7 @@ test('a camera shows its photo where it was taken', async () => {
   await still();
   await canvas.press('ArrowLeft');
   await shown.waitFor({ state: 'hidden' });
-  assert.equal(await page.getByLabel('Cameras', { exact: true }).isChecked(), true);
+  await expect(page.getByLabel('Cameras', { exact: true })).toBeChecked();
   well();
   await page.close();
 });

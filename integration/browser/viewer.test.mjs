@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
+import { expect } from './support/expect.mjs';
 import { frame, pointCloud } from './support/glb.mjs';
 import { openPage } from './support/page.mjs';
 import { drawn } from './support/pixels.mjs';
@@ -55,9 +56,9 @@ test('a million points are replaced without leaks, and move smoothly', async () 
   const empty = await drawn(page);
   for (let turn = 0; turn < 10; turn += 1) {
     await show(MILLION + turn);
-    assert.equal(await canvas.getAttribute('data-points'), String(MILLION + turn));
-    assert.equal(await canvas.getAttribute('data-geometries'), '1');
-    assert.equal(await canvas.getAttribute('data-textures'), '0');
+    await expect(canvas).toHaveAttribute('data-points', String(MILLION + turn));
+    await expect(canvas).toHaveAttribute('data-geometries', '1');
+    await expect(canvas).toHaveAttribute('data-textures', '0');
   }
   const full = await drawn(page);
   assert.ok(full.share > empty.share + 0.1, `${full.share} of the view is not background`);
