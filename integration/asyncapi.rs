@@ -123,6 +123,15 @@ async fn converse(watched: &mut Watched, follows: bool) {
     watched.up_to("complete").await;
 }
 
+/// The messages of a client that watches.
+async fn watch(server: &Server) -> Vec<String> {
+    let session = server.session("").await;
+    let mut watched = Watched::connect(server, &session, "watch=true").await;
+    watched.up_to("changed").await;
+    watched.schemas.check().await;
+    watched.seen
+}
+
 /// Exchanges the messages of a client that has its token in the first message.
 async fn introduce() -> Vec<String> {
     let tokens = Tokens::new();
@@ -161,6 +170,7 @@ async fn messages_are_as_described_in_both_directions() {
         seen.extend(watched.seen);
         watched.schemas.check().await;
     }
+    seen.extend(watch(&server).await);
     seen.extend(introduce().await);
     // Every described message was seen.
     let document = server.get("/asyncapi.json").await.json();

@@ -8,3 +8,4 @@ mod lifetime;
 mod owners;
 mod routes;
 mod sockets;
+mod watching;

@@ -75,6 +75,7 @@ mod timeouts;
 mod tls;
 mod truncated;
 mod turns;
+mod watching;
 mod webhooks;
 mod windows;
 mod workers;

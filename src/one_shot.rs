@@ -274,6 +274,7 @@ impl OneShot {
             SessionEvent::Result { answer, .. } => self.result = Some(answer),
             SessionEvent::Closed(reason) => return Err(OneShotError::Ended(reason)),
             SessionEvent::Connected { .. }
+            | SessionEvent::Changed { .. }
             | SessionEvent::ResultToFetch { .. }
             | SessionEvent::Poses { .. }
             | SessionEvent::Pong => {}

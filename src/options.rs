@@ -160,6 +160,11 @@ pub struct ServeOptions {
           value_parser = at_least_one)]
     pub max_connections: usize,
 
+    /// The most sockets at the same time of clients that watch a session.
+    #[arg(long, env = "POINTSTREAM_MAX_WATCHERS", value_name = "COUNT", default_value_t = 32,
+          value_parser = at_least_one)]
+    pub max_watchers: usize,
+
     /// Another address and port, such as 127.0.0.1:9000, for what operators need: health, metrics,
     /// actors and the dashboard. They are then not served at the first one, except health. With
     /// --tls-cert it has TLS too, unless it is an address of loopback.
@@ -372,6 +377,7 @@ impl ServeOptions {
             max_points_limit: self.max_points_limit,
             max_pending_requests: self.max_pending_requests,
             max_connections: self.max_connections,
+            max_watchers: self.max_watchers,
             max_unanswered_messages: self.max_unanswered_messages,
             frames_per_call: self
                 .frames_per_call

@@ -45,6 +45,8 @@ pub enum ErrorCode {
     NothingToCancel,
     /// There is no result with this number.
     UnknownResult,
+    /// The client watches the session, and may not change it.
+    WatchesOnly,
     /// The result is too large for the client's connection.
     ResultTooLarge,
 
@@ -150,6 +152,7 @@ impl ErrorCode {
             | Self::Cancelled
             | Self::NothingToCancel
             | Self::UnknownResult
+            | Self::WatchesOnly
             | Self::ResultTooLarge
             | Self::ShuttingDown => ErrorKind::Refused,
             Self::ModelFailed => ErrorKind::Model,

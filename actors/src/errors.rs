@@ -39,6 +39,11 @@ pub enum AttachError {
         /// Clients that may be attached at the same time.
         limit: usize,
     },
+    #[error("{limit} clients watch the session already; try again later")]
+    TooManyWatchers {
+        /// Clients that may watch at the same time.
+        limit: usize,
+    },
     /// The session's parameters allow no updates of what is new.
     #[error(
         "deltas=append does not work with voxel_size: a new point may replace an old one; use \

@@ -10,7 +10,8 @@ use crate::answer::Answer;
 use crate::error_code::ErrorCode;
 use crate::errors::Unanswered;
 use crate::ids::MessageId;
-use crate::updates::{Deltas, MapPoses};
+use crate::report::SessionStatus;
+use crate::updates::{AttachOptions, MapPoses};
 
 /// An event for a client. `id` is always the client's identifier of the message that the event
 /// answers.
@@ -22,8 +23,16 @@ pub enum SessionEvent {
         image_count: u32,
         /// Images that it may store.
         max_images: u32,
-        /// How the client gets its deltas.
-        deltas: Deltas,
+        /// How the client has joined.
+        joined: AttachOptions,
+    },
+    /// The session has a new result, or another status. For clients that watch.
+    Changed {
+        /// Images that the session has stored.
+        image_count: u32,
+        status: SessionStatus,
+        /// Number of the newest result, if there is one.
+        number: Option<u64>,
     },
     /// An image was decoded and stored.
     Acknowledged {

@@ -39,8 +39,10 @@ pub struct Settings {
     pub max_points_limit: u64,
     /// `generate` and `finalize` requests that may wait in a session beside the one that runs.
     pub max_pending_requests: usize,
-    /// Connections to one session at the same time.
+    /// Connections to one session at the same time, of clients that use it.
     pub max_connections: usize,
+    /// The same of clients that watch it.
+    pub max_watchers: usize,
     /// Messages of one connection that may be unanswered before no more are read from it.
     pub max_unanswered_messages: usize,
     /// Memory for received images that are not stored yet, over all sessions, in bytes. Uploads wait

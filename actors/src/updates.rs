@@ -10,12 +10,26 @@ use utoipa::ToSchema;
 use pointstream_reconstruction::word_list;
 
 /// How a client joins a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct AttachOptions {
-    /// Whether it gets the answers that no client has received, and those to requests of disconnected
-    /// clients.
-    pub resume: bool,
-    pub deltas: Deltas,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttachOptions {
+    /// It sends images and requests.
+    Use {
+        /// Whether it gets the answers that no client has received, and those to requests of
+        /// disconnected clients.
+        resume: bool,
+        deltas: Deltas,
+    },
+    /// It changes nothing, and is told of new results.
+    Watch,
+}
+
+impl Default for AttachOptions {
+    fn default() -> Self {
+        Self::Use {
+            resume: false,
+            deltas: Deltas::default(),
+        }
+    }
 }
 
 /// How a client gets its deltas.

@@ -52,6 +52,7 @@ async fn every_operation_asks_for_what_is_described() {
     let tokens = Tokens::new();
     let maker = tokens.add("maker", "create").await;
     let user = tokens.add("user", "use").await;
+    let watcher = tokens.add("watcher", "watch").await;
     let operator = tokens.add("operator", "operate").await;
     let both = tokens.add("both", "create,use").await;
     let server = tokens.server(&[]).await;
@@ -71,7 +72,7 @@ async fn every_operation_asks_for_what_is_described() {
     {
         if path.starts_with("/ws/reconstruct/") {
             // It tells refusals on the socket.
-            assert_eq!(scopes, &[["use"]]);
+            assert_eq!(scopes, &[["use"], ["watch"]]);
             continue;
         }
         let what = format!("{method} {path}");
@@ -93,9 +94,10 @@ async fn every_operation_asks_for_what_is_described() {
             assert!(challenge.starts_with("Bearer "), "{what}: {challenge}");
             assert!(reply.detail().to_lowercase().contains("token"), "{what}");
         }
-        let callers: [(&[&str], _); 4] = [
+        let callers: [(&[&str], _); 5] = [
             (&["create"], &maker),
             (&["use"], &user),
+            (&["watch"], &watcher),
             (&["operate"], &operator),
             (&["create", "use"], &both),
         ];

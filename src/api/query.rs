@@ -156,6 +156,15 @@ impl Query {
     /// # Errors
     /// 422 for the first parameter of the wrong type, or out of place.
     pub fn attach_options(&self) -> Result<AttachOptions, ApiError> {
+        if self.boolean("watch")?.unwrap_or(false) {
+            let others = ["resume", "deltas", "since"];
+            return match others.iter().find(|name| self.text(name).is_some()) {
+                None => Ok(AttachOptions::Watch),
+                Some(name) => Err(ApiError::invalid(format!(
+                    "{name} does not work with watch=true: who watches gets no answers to requests"
+                ))),
+            };
+        }
         let kind = self.choice("deltas")?.unwrap_or(DeltasKind::Cumulative);
         let since = match self.text("since") {
             None => None,
@@ -169,7 +178,7 @@ impl Query {
                 return Err(ApiError::invalid(message));
             }
         };
-        Ok(AttachOptions {
+        Ok(AttachOptions::Use {
             resume: self.boolean("resume")?.unwrap_or(false),
             deltas,
         })
@@ -409,7 +418,7 @@ mod tests {
     fn deltas_are_cumulative_unless_the_client_says_otherwise() {
         let options = |pairs: &[(&str, &str)]| query(pairs).attach_options();
         assert_eq!(options(&[]), Ok(AttachOptions::default()));
-        let append = |since| AttachOptions {
+        let append = |since| AttachOptions::Use {
             resume: true,
             deltas: Deltas::Append { since },
         };
@@ -418,9 +427,14 @@ mod tests {
         let since = ("since", "7");
         let found = options(&[("deltas", "append"), resume, since]);
         assert_eq!(found, Ok(append(Some(7))));
+        assert_eq!(options(&[("watch", "true")]), Ok(AttachOptions::Watch));
         for (pairs, words) in [
             (&[("deltas", "all")][..], "cumulative or append"),
             (&[since], "since needs deltas=append"),
+            (
+                &[("watch", "true"), ("resume", "false")],
+                "resume does not work with watch",
+            ),
             (
                 &[("deltas", "append"), ("since", "-1")],
                 "since must be between",

@@ -38,6 +38,8 @@ pub enum Action {
     /// A client got a result over HTTP.
     ResultDownloaded,
     SessionReopened,
+    /// A caller got a token with which others watch its session.
+    WatchTokenMade,
     /// Another session got its images.
     SessionRerun,
     /// Over HTTP or a socket: requests have ended.

@@ -14,7 +14,7 @@ use super::needs::Needs;
 use super::options::{AuthMethod, AuthOptions};
 use super::refusal::{Refusal, Refused};
 use super::secret::{Digest, Secret};
-use super::session_tokens::{KeyError, SessionTokens};
+use super::session_tokens::{KeyError, Purpose, SessionTokens};
 use super::token_file::TokenFileError;
 use super::watch::{self, Current};
 
@@ -186,15 +186,20 @@ impl Auth {
         }
     }
 
-    /// A token for a session that this caller has created. None where nobody is asked for one.
-    pub fn session_token(&self, caller: &Caller, session: SessionId) -> Option<Secret> {
+    /// A token of a session that this caller may use. None where nobody is asked for one.
+    pub fn session_token(
+        &self,
+        purpose: Purpose,
+        caller: &Caller,
+        session: SessionId,
+    ) -> Option<Secret> {
         let parent: &Digest = match caller.proof() {
             Proof::NotNeeded => return None,
             Proof::Signed { .. } => &Digest::NONE,
             Proof::Token(digest) | Proof::Session { parent: digest } => digest,
         };
         let owner = caller.owner()?;
-        Some(self.sessions.issue(session, owner, parent))
+        Some(self.sessions.issue(purpose, session, owner, parent))
     }
 
     /// Waits until the caller's token is revoked, expires or loses the scope; for ever if that

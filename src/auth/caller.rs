@@ -81,11 +81,16 @@ impl Caller {
         }
     }
 
-    /// Whoever has the token of one session.
-    pub(super) fn of_session(owner: Arc<str>, session: SessionId, proof: Proof) -> Self {
+    /// Whoever has a token of one session.
+    pub(super) fn of_session(
+        owner: Arc<str>,
+        session: SessionId,
+        scope: Scope,
+        proof: Proof,
+    ) -> Self {
         Self {
             owner: Some(owner),
-            scopes: Scopes::from([Scope::Use]),
+            scopes: Scopes::from([scope]),
             only: Some(session),
             allowance: Allowance::default(),
             proof,
@@ -166,7 +171,7 @@ mod tests {
     #[test]
     fn the_token_of_a_session_is_for_that_session_alone() {
         let id = SessionId::new_v4();
-        let caller = Caller::of_session("token:a".into(), id, Proof::NotNeeded);
+        let caller = Caller::of_session("token:a".into(), id, Scope::Use, Proof::NotNeeded);
         assert_eq!(caller.managed(), Whose::One(id, "token:a".into()));
         assert!(caller.may(Scope::Use));
         assert!(!caller.may(Scope::Create) && !caller.may(Scope::Operate));

@@ -16,7 +16,7 @@ use warp::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, SEC_WEBSOCKET_PR
 use super::credentials::{MAX_TOKEN, PROTOCOL, offers_protocol, presented, without_secrets};
 use super::jwt::{Jwt, KeySource};
 use super::secret::Secret;
-use super::session_tokens::SessionTokens;
+use super::session_tokens::{Purpose, SessionTokens};
 use super::token_file::{TokenFile, check_name};
 
 const TOKEN_WORDS: [&str; 23] = [
@@ -138,18 +138,20 @@ fn headers_with_tokens() {
 fn tokens_of_sessions() {
     let tokens = SessionTokens::new().expect("random");
     let parent = Secret::presented("a").digest();
-    let valid: Vec<_> = ["token:a", "jwt:b", ""]
-        .iter()
-        .map(|owner| {
-            tokens
-                .issue(SessionId::new_v4(), owner, &parent)
-                .reveal()
-                .to_owned()
-        })
-        .collect();
+    let valid: Vec<_> = [
+        (Purpose::Use, "token:a"),
+        (Purpose::Watch, "jwt:b"),
+        (Purpose::Use, ""),
+    ]
+    .iter()
+    .map(|(purpose, owner)| {
+        let token = tokens.issue(*purpose, SessionId::new_v4(), owner, &parent);
+        token.reveal().to_owned()
+    })
+    .collect();
     let corpus = Corpus::of(&valid)
-        .and(["pss_", "pss_AAAA"])
-        .with_words(["pss_", "=", "A", "_"]);
+        .and(["pss_", "pss_AAAA", "psw_AAAA"])
+        .with_words(["pss_", "psw_", "=", "A", "_"]);
     fuzz("tokens of sessions", &corpus, |input| {
         let text = String::from_utf8_lossy(input).into_owned();
         let is_valid = valid.contains(&text);

@@ -32,3 +32,4 @@ pub use options::AuthOptions;
 pub use refusal::{Refusal, Refused};
 pub use scope::Scope;
 pub use secret::Secret;
+pub use session_tokens::Purpose;

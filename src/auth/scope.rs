@@ -28,6 +28,8 @@ pub enum Scope {
     Create,
     /// Use the sessions that were created under the caller's name.
     Use,
+    /// See the sessions that were created under the caller's name, without changing them.
+    Watch,
     /// Use the routes of operators; list, show and delete all sessions.
     Operate,
 }

@@ -115,7 +115,7 @@ impl Listing {
 /// Lists a session's images in the order in which they were stored.
 #[utoipa::path(
     get, path = "/ws/session/{session_id}/images", operation_id = "list_images", tag = "sessions",
-    security(("token" = ["use"])),
+    security(("token" = ["use"]), ("token" = ["watch"])),
     params(("session_id" = uuid::Uuid, Path, description = "The session")),
     responses(
         (status = 200, description = "The images", body = Images),
@@ -133,7 +133,7 @@ pub async fn list_images(request: Request<String>) -> Result<Response, ApiError>
 #[utoipa::path(
     get, path = "/ws/session/{session_id}/images/{index}/thumbnail",
     operation_id = "get_thumbnail", tag = "sessions",
-    security(("token" = ["use"])),
+    security(("token" = ["use"]), ("token" = ["watch"])),
     params(
         ("session_id" = uuid::Uuid, Path, description = "The session"),
         ("index" = usize, Path, description = "Position of the image in the session's list, from 0"),
@@ -170,7 +170,7 @@ pub async fn thumbnail(request: Request<(String, String)>) -> Result<Response, A
 /// Returns an image as its client sent it, whole or in ranges.
 #[utoipa::path(
     get, path = "/ws/session/{session_id}/images/{index}", operation_id = "get_image", tag = "sessions",
-    security(("token" = ["use"])),
+    security(("token" = ["use"]), ("token" = ["watch"])),
     params(
         ("session_id" = uuid::Uuid, Path, description = "The session"),
         ("index" = usize, Path, description = "Position of the image in the session's list, from 0"),

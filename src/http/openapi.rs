@@ -55,6 +55,7 @@ const SECURITY_SCHEME: &str = "token";
         sessions::delete,
         sessions::cancel,
         sessions::reopen,
+        sessions::watch_token,
         sessions::rerun,
         sessions::list,
         images::list_images,

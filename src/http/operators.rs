@@ -159,6 +159,8 @@ struct Limits {
     max_pending_requests: usize,
     /// Maximum number of WebSockets of a session.
     max_connections: usize,
+    /// Maximum number of WebSockets that watch a session.
+    max_watchers: usize,
 }
 
 /// Reports versions, the model, devices and limits.
@@ -190,6 +192,7 @@ pub async fn info(request: Request) -> Json {
             max_message_bytes: app.options.message_limit(),
             max_pending_requests: settings.max_pending_requests,
             max_connections: settings.max_connections,
+            max_watchers: settings.max_watchers,
         },
     })
 }

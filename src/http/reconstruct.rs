@@ -21,7 +21,7 @@ use super::results::{self, Description, Format};
 use crate::api::headers::{QUALITY, QUALITY_REASONS};
 use crate::api::{ApiError, ErrorBody, Query, Request, SESSION_PARAMETERS};
 use crate::app::App;
-use crate::auth::{Action, Caller, Secret, Target};
+use crate::auth::{Action, Caller, Purpose, Secret, Target};
 use crate::entrance::PathPrefix;
 use crate::one_shot::{OneShot, OneShotError};
 use crate::rates::Pace;
@@ -210,7 +210,7 @@ async fn answer(
     }
     work.start().await?;
     if order.asynchronous {
-        let token = app.auth.session_token(caller, work.id());
+        let token = app.auth.session_token(Purpose::Use, caller, work.id());
         return accepted(work, order.format, token.as_ref(), prefix).await;
     }
     let (result, session) = work.result(|_| {}).await?;

@@ -28,7 +28,7 @@ pub struct Resource<P> {
     app: App,
     needs: Needs,
     target: BoxedFilter<(P,)>,
-    handlers: Vec<(Method, Handler<P>)>,
+    handlers: Vec<(Method, Needs, Handler<P>)>,
 }
 
 /// A resource whose path, or another part of the request, gives its handlers a value.
@@ -86,11 +86,22 @@ pub fn post<P: Send + 'static, F: Answer>(
 
 impl<P: Send + 'static> Resource<P> {
     /// Answers requests of these methods with a handler.
-    pub fn on<F: Answer>(mut self, methods: &[Method], handler: impl HandlerFn<P, F>) -> Self {
+    pub fn on<F: Answer>(self, methods: &[Method], handler: impl HandlerFn<P, F>) -> Self {
+        let needs = self.needs;
+        self.on_with(needs, methods, handler)
+    }
+
+    /// The same for methods that need something else of callers than the resource.
+    pub fn on_with<F: Answer>(
+        mut self,
+        needs: Needs,
+        methods: &[Method],
+        handler: impl HandlerFn<P, F>,
+    ) -> Self {
         let handler: Handler<P> =
             Arc::new(move |request| handler(request).map(Reply::into_response).boxed());
         for method in methods {
-            self.handlers.push((method.clone(), handler.clone()));
+            self.handlers.push((method.clone(), needs, handler.clone()));
         }
         self
     }
@@ -99,9 +110,9 @@ impl<P: Send + 'static> Resource<P> {
     pub fn route(self) -> Route {
         let Self {
             app,
-            needs,
             target,
             handlers,
+            ..
         } = self;
         let handlers = Arc::new(handlers);
         target
@@ -117,13 +128,13 @@ impl<P: Send + 'static> Resource<P> {
                       headers: HeaderMap,
                       arrival: Arrival,
                       path: FullPath| {
-                    let found = handlers.iter().find(|(known, _)| *known == method);
-                    let Some((_, handler)) = found else {
-                        let known = handlers.iter().map(|(method, _)| method.as_str());
+                    let found = handlers.iter().find(|(known, ..)| *known == method);
+                    let Some((_, needs, handler)) = found else {
+                        let known = handlers.iter().map(|(method, ..)| method.as_str());
                         let refusal = ApiError::method_not_allowed(known);
                         return futures_util::future::ready(refusal.into_response()).boxed();
                     };
-                    let (app, handler) = (app.clone(), handler.clone());
+                    let (app, needs, handler) = (app.clone(), *needs, handler.clone());
                     async move {
                         let admitted = app.auth.admit(auth::presented(&headers), needs).await;
                         let (caller, refused) = match admitted {

@@ -62,7 +62,7 @@ impl Format {
 /// Returns the newest result of a session as a file, whole or in ranges.
 #[utoipa::path(
     get, path = "/ws/session/{session_id}/result", operation_id = "get_result", tag = "sessions",
-    security(("token" = ["use"])),
+    security(("token" = ["use"]), ("token" = ["watch"])),
     params(
         ("session_id" = uuid::Uuid, Path, description = "The session"),
         ("format" = Option<String>, Query, description = "The form of the answer: a file, or \

@@ -76,10 +76,14 @@ fn any(first: Route, others: impl IntoIterator<Item = Route>) -> Route {
 const OPEN: Needs = Needs::NOTHING;
 const CREATE: Needs = Needs::one_of(&[Scope::Create]);
 const USE: Needs = Needs::one_of(&[Scope::Use]);
+/// It changes nothing.
+const SEE: Needs = Needs::one_of(&[Scope::Use, Scope::Watch]);
 /// It reads the images of one session into another.
 const CREATE_AND_USE: Needs = Needs::all_of(&[Scope::Create, Scope::Use]);
 /// Users do it with their own sessions, operators with all.
 const MANAGE: Needs = Needs::one_of(&[Scope::Use, Scope::Operate]);
+/// Who watches may look, too.
+const SHOW: Needs = Needs::one_of(&[Scope::Use, Scope::Watch, Scope::Operate]);
 const OPERATE: Needs = Needs::one_of(&[Scope::Operate]);
 
 fn for_all(app: &App) -> Route {
@@ -87,9 +91,9 @@ fn for_all(app: &App) -> Route {
     let create =
         warp::path!("ws" / "session" / "create").and(warp::body::stream().map(in_one_type));
     let session = with_body(warp::path!("ws" / "session" / String));
-    let session_methods = resource(app, MANAGE, session)
+    let session_methods = resource(app, SHOW, session)
         .on(&[Method::GET], sessions::show)
-        .on(&[Method::DELETE], sessions::delete);
+        .on_with(MANAGE, &[Method::DELETE], sessions::delete);
     let docs_page = warp::path!("docs").and(warp::path::full());
     any(
         health,
@@ -168,6 +172,7 @@ fn for_clients(app: &App) -> Route {
     );
     let generation = generation.on(&[Method::DELETE], sessions::cancel);
     let rerun = with_body(warp::path!("ws" / "session" / String / "rerun"));
+    let watch_token = with_body(warp::path!("ws" / "session" / String / "watch-token"));
     let reopen = with_body(warp::path!("ws" / "session" / String / "reopen"));
     let image = warp::path!("ws" / "session" / String / "images" / String)
         .map(|session, index| (session, index));
@@ -176,20 +181,21 @@ fn for_clients(app: &App) -> Route {
     let socket = warp::path!("ws" / "reconstruct" / String)
         .and(warp::ext::optional::<OnUpgrade>())
         .and(warp::ext::optional::<ClientSlot>())
-        .map(|session, upgrade, slot| ws::SocketRequest::new(session, upgrade, slot, USE));
+        .map(|session, upgrade, slot| ws::SocketRequest::new(session, upgrade, slot, SEE));
     let photos = warp::path!("reconstruct").and(warp::body::stream().map(in_one_type));
 
     any(
         get_and_head(app, OPEN, fixed(warp::path::end()), pages::client),
         [
             get_and_head(app, OPEN, warp::path!("sample" / String), sample::photo),
-            get_and_head(app, USE, result, results::fetch),
-            get(app, USE, images, images::list_images),
+            get_and_head(app, SEE, result, results::fetch),
+            get(app, SEE, images, images::list_images),
             generation.route(),
             post(app, USE, reopen, sessions::reopen),
+            post(app, USE, watch_token, sessions::watch_token),
             post(app, CREATE_AND_USE, rerun, sessions::rerun),
-            get_and_head(app, USE, image, images::original),
-            get_and_head(app, USE, thumbnail, images::thumbnail),
+            get_and_head(app, SEE, image, images::original),
+            get_and_head(app, SEE, thumbnail, images::thumbnail),
             // It reads the body of a refused request, so that the client gets the answer.
             post(
                 app,
@@ -198,7 +204,7 @@ fn for_clients(app: &App) -> Route {
                 reconstruct::reconstruct,
             ),
             // A refusal is told on the socket.
-            get(app, USE.handler_refuses(), socket, ws::accept),
+            get(app, SEE.handler_refuses(), socket, ws::accept),
         ],
     )
 }

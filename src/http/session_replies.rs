@@ -96,6 +96,24 @@ pub struct Created<'a> {
     images_left_out: Option<u32>,
 }
 
+/// A token to watch a session.
+#[derive(Serialize, ToSchema)]
+pub struct WatchToken<'a> {
+    #[schema(value_type = uuid::Uuid)]
+    session_id: SessionId,
+    /// `null` if the server asks nobody for a token.
+    watch_token: Option<&'a str>,
+}
+
+impl<'a> WatchToken<'a> {
+    pub fn new(session_id: SessionId, token: Option<&'a Secret>) -> Self {
+        Self {
+            session_id,
+            watch_token: token.map(Secret::reveal),
+        }
+    }
+}
+
 impl<'a> Created<'a> {
     pub fn new(
         session: &SessionSummary,

@@ -10,10 +10,10 @@ use warp::reply::Json;
 use super::multipart::Body;
 use super::operators::Done;
 use super::request_body::{self, NewSession};
-use super::session_replies::{Created, List, Shown};
+use super::session_replies::{Created, List, Shown, WatchToken};
 use crate::api::{ApiError, ErrorBody, Query, Request, SESSION_PARAMETERS};
 use crate::app::App;
-use crate::auth::{Action, Secret, Target};
+use crate::auth::{Action, Purpose, Secret, Target};
 use crate::webhooks::MadeWebhook;
 
 /// Creates a session.
@@ -125,13 +125,14 @@ fn announce(request: &Request, session: &SessionSummary, has_webhook: bool) -> O
     if has_webhook {
         request.did(Action::WebhookAdded, Target::Session(session.id));
     }
-    request.app.auth.session_token(&request.caller, session.id)
+    let auth = &request.app.auth;
+    auth.session_token(Purpose::Use, &request.caller, session.id)
 }
 
 /// Shows a session.
 #[utoipa::path(
     get, path = "/ws/session/{session_id}", operation_id = "get_session", tag = "sessions",
-    security(("token" = ["use"]), ("token" = ["operate"])),
+    security(("token" = ["use"]), ("token" = ["watch"]), ("token" = ["operate"])),
     params(("session_id" = uuid::Uuid, Path, description = "The session")),
     responses(
         (status = 200, description = "The session", body = Shown),
@@ -253,6 +254,32 @@ pub async fn reopen(request: Request<(String, Body)>) -> Result<Json, ApiError> 
         success: true,
         message: format!("Session {} reopened", session.id()),
     }))
+}
+
+/// Makes a token to watch the session: whoever has it sees results and images, and changes nothing.
+#[utoipa::path(
+    post, path = "/ws/session/{session_id}/watch-token", operation_id = "make_watch_token",
+    tag = "sessions",
+    security(("token" = ["use"])),
+    params(("session_id" = uuid::Uuid, Path, description = "The session")),
+    responses(
+        (status = 200, description = "The token; the same at each request", body = WatchToken),
+        (status = 400, description = "The body breaks off", body = ErrorBody),
+        (status = 404, description = "The session does not exist", body = ErrorBody),
+        (status = 408, description = "The body was not received in time", body = ErrorBody),
+        (status = 422, description = "A parameter or a body that there is none of", body = ErrorBody),
+        (status = 503, description = "The server is busy or shuts down", body = ErrorBody),
+    )
+)]
+pub async fn watch_token(request: Request<(String, Body)>) -> Result<Json, ApiError> {
+    let (request, (id, body)) = request.take_target();
+    request_body::nothing(&request, body).await?;
+    let session = find(&request.app, &id, request.caller.own()).await?;
+    let id = session.id();
+    let auth = &request.app.auth;
+    let token = auth.session_token(Purpose::Watch, &request.caller, id);
+    request.did(Action::WatchTokenMade, Target::Session(id));
+    Ok(warp::reply::json(&WatchToken::new(id, token.as_ref())))
 }
 
 /// Lists the sessions of the caller, the oldest first, with statistics; for operators all sessions.

@@ -226,6 +226,7 @@ impl ReconstructOptions {
             max_points_limit: MAX_POINTS,
             max_pending_requests: 1,
             max_connections: 1,
+            max_watchers: 1,
             max_unanswered_messages: 16,
             frames_per_call: FramesPerCall::Automatic,
             // A quarter may be frames that the only session has encoded ahead of time.

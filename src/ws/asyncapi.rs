@@ -118,6 +118,12 @@ pub fn document(version: &str, asks: bool, arrival: &Arrival) -> Value {
                             "description": "With deltas=append, the number of the last update that \
                                             the client has confirmed on an earlier connection",
                         },
+                        "watch": {
+                            "type": "boolean",
+                            "default": false,
+                            "description": "Whether the client only watches: it changes nothing, \
+                                            and is told of new results",
+                        },
                         "strict": {
                             "type": "boolean",
                             "default": true,
@@ -136,7 +142,7 @@ pub fn document(version: &str, asks: bool, arrival: &Arrival) -> Value {
         document["components"]["securitySchemes"] = json!({ "token": {
             "type": "http",
             "scheme": "bearer",
-            "description": "A token with the scope use, in the header Authorization; or as the \
+            "description": "A token with the scope use, or watch to watch, in the header Authorization; or as the \
                             subprotocol pointstream.bearer.TOKEN beside pointstream; or in the first \
                             message, auth. Without one the socket is closed with 4401, with one that \
                             lacks the scope with 4403.",
@@ -230,6 +236,16 @@ fn operations() -> Value {
             "messages": [message(ServerMessageKind::Connected.into())],
         }),
     );
+    operations.insert(
+        "tell_watching".to_owned(),
+        json!({
+            "action": "send",
+            "channel": channel,
+            "summary": "To a client that watches: after connected, and whenever the session has a new \
+                        result or another status",
+            "messages": [message(ServerMessageKind::Changed.into())],
+        }),
+    );
     Value::Object(operations)
 }
 
@@ -250,6 +266,7 @@ mod tests {
                 "ack",
                 "auth",
                 "cancel",
+                "changed",
                 "complete",
                 "complete_binary",
                 "connected",

@@ -167,6 +167,7 @@ impl From<ReceiveError> for Closing {
             ReceiveError::Fragmented => (CloseCode::Policy, ErrorCode::InvalidMessage),
             ReceiveError::Early => (CloseCode::Policy, ErrorCode::Unauthenticated),
             ReceiveError::Busy => (CloseCode::Again, ErrorCode::ServerBusy),
+            ReceiveError::TooLarge => (CloseCode::Policy, ErrorCode::WatchesOnly),
         };
         Self::announced(code.into(), name, error.to_string())
     }
@@ -244,6 +245,7 @@ mod tests {
             ReceiveError::Slow.into(),
             ReceiveError::Fragmented.into(),
             ReceiveError::Busy.into(),
+            ReceiveError::TooLarge.into(),
             Unanswered::Busy.into(),
         ] {
             assert!(CloseCode::from(closing.code).is_allowed(), "{closing:?}");

@@ -56,7 +56,7 @@ impl SocketRequest {
 /// message and a close code: browsers do not show a page why a handshake failed.
 #[utoipa::path(
     get, path = "/ws/reconstruct/{session_id}", operation_id = "open_websocket", tag = "sessions",
-    security(("token" = ["use"])),
+    security(("token" = ["use"]), ("token" = ["watch"])),
     params(
         ("session_id" = uuid::Uuid, Path, description = "The session"),
         ("resume" = Option<bool>, Query, description = "Whether the client receives the answers \
@@ -66,6 +66,8 @@ impl SocketRequest {
           cloud or what is new; cumulative if it is missing"),
         ("since" = Option<u64>, Query, description = "With deltas=append, the number of the last \
           update that the client has confirmed on an earlier connection"),
+        ("watch" = Option<bool>, Query, description = "Whether the client only watches: it changes \
+          nothing, and is told of new results"),
     ),
     responses(
         (status = 101, description = "The connection is a WebSocket now; errors come as messages and close codes on it"),

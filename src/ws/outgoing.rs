@@ -4,8 +4,8 @@ use std::io;
 
 use bytes::Bytes;
 use pointstream_actors::{
-    Answer, AnswerKind, Deltas, DeltasKind, ErrorCode, FramePose, MessageId, ResultMetadata,
-    SessionEvent, SessionId, Stage,
+    Answer, AnswerKind, AttachOptions, Deltas, DeltasKind, ErrorCode, FramePose, MessageId,
+    ResultMetadata, SessionEvent, SessionId, SessionStatus, Stage,
 };
 use serde::Serialize;
 use serde::ser::Error as _;
@@ -40,6 +40,19 @@ pub enum ServerMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false)]
         deltas: Option<DeltasKind>,
+        /// True if the client watches; missing otherwise.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        watch: Option<bool>,
+    },
+    /// The session that the client watches has a new result or another status.
+    Changed {
+        #[schema(value_type = uuid::Uuid)]
+        session_id: SessionId,
+        image_count: u32,
+        status: SessionStatus,
+        /// Number of the newest result; `null` if there is none.
+        number: Option<u64>,
     },
     /// An image was decoded and stored.
     Ack {
@@ -183,13 +196,24 @@ pub fn message(
         SessionEvent::Connected {
             image_count,
             max_images,
-            deltas,
+            joined,
         } => ServerMessage::Connected {
             session_id,
             image_count: *image_count,
             max_images: *max_images,
             binary: (results == ResultFrames::Binary).then_some(true),
-            deltas: matches!(deltas, Deltas::Append { .. }).then_some(DeltasKind::Append),
+            deltas: appends(*joined).then_some(DeltasKind::Append),
+            watch: (*joined == AttachOptions::Watch).then_some(true),
+        },
+        SessionEvent::Changed {
+            image_count,
+            status,
+            number,
+        } => ServerMessage::Changed {
+            session_id,
+            image_count: *image_count,
+            status: *status,
+            number: *number,
         },
         SessionEvent::Acknowledged {
             image_count,
@@ -251,6 +275,16 @@ pub fn message(
     let json = serde_json::to_string(&message)?;
     let kind = SentKind::Message(ServerMessageKind::from(&message));
     Ok(Some((kind, Fragments::text(json))))
+}
+
+fn appends(joined: AttachOptions) -> bool {
+    matches!(
+        joined,
+        AttachOptions::Use {
+            deltas: Deltas::Append { .. },
+            ..
+        }
+    )
 }
 
 /// An error message that answers no message of the client.

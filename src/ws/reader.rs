@@ -51,7 +51,8 @@ pub struct Reader {
     pub deliveries: Deliveries,
     /// How quickly the client may send.
     pub pace: Pace,
-    pub notes: Notes,
+    /// None if the client can end nothing.
+    pub notes: Option<Notes>,
     /// Whether another client needs to know that this one is there.
     pub presence: Presence,
     /// In bytes.
@@ -143,7 +144,9 @@ impl Reader {
             let kind = message.kind();
             tracing::debug!(kind = <&str>::from(kind), binary, "message received");
             self.metrics.sockets.received(kind);
-            self.notes.message(&mut message);
+            if let Some(notes) = &self.notes {
+                notes.message(&mut message);
+            }
             if self.requests.send_holding(message, lease).await.is_err() {
                 return ReadEnd::Stopped;
             }

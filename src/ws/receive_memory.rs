@@ -52,6 +52,8 @@ pub enum ReceiveError {
     Early,
     /// Other uploads held all the memory for too long.
     Busy,
+    /// A message is large, and the client may send only small ones.
+    TooLarge,
 }
 
 impl fmt::Display for ReceiveError {
@@ -62,6 +64,7 @@ impl fmt::Display for ReceiveError {
             Self::Fragmented => "a message has too many short frames; send longer ones",
             Self::Early => "too much came before the token was accepted",
             Self::Busy => "the server is busy with other uploads; connect again later",
+            Self::TooLarge => "a client that watches a session may not send large messages",
         })
     }
 }
@@ -78,8 +81,7 @@ impl ReceiveError {
 /// The memory of the messages of one socket.
 #[derive(Debug, Default)]
 struct Account {
-    /// None until messages are read.
-    source: Option<Source>,
+    source: Source,
     current: Option<Incoming>,
     /// Bytes that came before there was a source.
     early: usize,
@@ -92,11 +94,18 @@ struct Account {
 }
 
 /// Where the memory of messages comes from.
-#[derive(Debug)]
-struct Source {
-    memory: UploadMemory,
-    /// Largest message in bytes.
-    limit: usize,
+#[derive(Debug, Default)]
+enum Source {
+    /// The client may not send messages yet.
+    #[default]
+    NotYet,
+    /// All messages are small.
+    Small,
+    Uploads {
+        memory: UploadMemory,
+        /// Largest message in bytes.
+        limit: usize,
+    },
 }
 
 /// What a complete message holds.
@@ -152,36 +161,43 @@ impl Account {
 
     /// What is wrong with the bytes that came last.
     fn wrong(&mut self, received: usize) -> Option<ReceiveError> {
-        if self.source.is_none() {
-            self.early += received;
-            if self.early > EARLY {
-                return Some(ReceiveError::Early);
-            }
-        }
         let current = self.current.as_ref();
+        match self.source {
+            Source::NotYet => {
+                self.early += received;
+                if self.early > EARLY {
+                    return Some(ReceiveError::Early);
+                }
+            }
+            Source::Small if current.is_some_and(Incoming::is_large) => {
+                return Some(ReceiveError::TooLarge);
+            }
+            Source::Small | Source::Uploads { .. } => {}
+        }
         let is_fragmented = current.is_some_and(Incoming::is_fragmented);
         is_fragmented.then_some(ReceiveError::Fragmented)
     }
 
     /// Takes the memory for the next bytes. Waits only if the message is large.
     fn poll_memory(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let (Some(source), Some(message)) = (&self.source, &mut self.current) else {
+        let (Source::Uploads { memory, limit }, Some(message)) = (&self.source, &mut self.current)
+        else {
             return Poll::Ready(());
         };
         // The library refuses what is larger than the limit.
-        let next = (message.received + 1).min(source.limit);
-        let announced = message.announced.min(source.limit);
+        let next = (message.received + 1).min(*limit);
+        let announced = message.announced.min(*limit);
         if announced.max(next) <= FREE {
             return Poll::Ready(());
         }
-        let lease = message.lease.get_or_insert_with(|| source.memory.lease());
+        let lease = message.lease.get_or_insert_with(|| memory.lease());
         let most = message.last.then_some(announced);
-        lease.poll_grow(context, next, most, source.limit)
+        lease.poll_grow(context, next, most, *limit)
     }
 
     /// Bytes of the current message that may come before it needs more memory.
     fn held_for_next(&self) -> usize {
-        let (Some(_), Some(message)) = (&self.source, &self.current) else {
+        let (Source::Uploads { .. }, Some(message)) = (&self.source, &self.current) else {
             return 0;
         };
         let held = message.lease.as_ref().map_or(0, UploadLease::bytes);
@@ -206,7 +222,12 @@ pub struct ReceiveMeter(Arc<Mutex<Account>>);
 impl ReceiveMeter {
     /// Starts to take memory for messages of at most `limit` bytes.
     pub fn begin(&self, memory: UploadMemory, limit: usize) {
-        self.with(|account| account.source = Some(Source { memory, limit }));
+        self.with(|account| account.source = Source::Uploads { memory, limit });
+    }
+
+    /// Starts to take small messages, which need no memory of the uploads; others end the connection.
+    pub fn begin_small(&self) {
+        self.with(|account| account.source = Source::Small);
     }
 
     /// The oldest complete message. Call it once for each text and binary message of the library.
@@ -272,9 +293,9 @@ impl<S> MeteredStream<S> {
 
     /// Pending until the deadline, then an error.
     fn wait_for_memory<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        let turns = self.meter.with(|account| {
-            let source = account.source.as_ref();
-            source.map_or(0, |source| source.memory.turns())
+        let turns = self.meter.with(|account| match &account.source {
+            Source::Uploads { memory, .. } => memory.turns(),
+            Source::NotYet | Source::Small => 0,
         });
         loop {
             let timeout = memory_wait(self.timeout);

@@ -13,7 +13,8 @@ use futures_util::SinkExt;
 use futures_util::StreamExt;
 use futures_util::stream::{SplitSink, SplitStream};
 use pointstream_actors::{
-    AttachError, CloseReason, ErrorCode, ErrorKind, Events, Requests, SessionId, Whose,
+    AttachError, AttachOptions, CloseReason, ErrorCode, ErrorKind, Events, Requests, SessionId,
+    Whose,
 };
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
@@ -31,12 +32,12 @@ use super::receive_memory::Socket;
 use super::writer::{SendError, WriteEnd, send, write};
 use crate::api::Query;
 use crate::app::App;
-use crate::auth::{Action, Caller, Needs, Refused, Target};
+use crate::auth::{Action, Caller, Needs, Refused, Scope, Target};
 use crate::entrance::PathPrefix;
 use crate::rates::Pace;
 
 /// The parameters of the URL.
-const PARAMETERS: [&str; 4] = ["resume", "binary", "deltas", "since"];
+const PARAMETERS: [&str; 5] = ["resume", "binary", "deltas", "since", "watch"];
 /// How long to read on after writing to a client has failed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The route, for the audit log.
@@ -102,6 +103,7 @@ async fn refuse(socket: Socket, closing: &Closing) {
 /// A socket that is connected to its session.
 struct Attached {
     caller: Caller,
+    watches: bool,
     requests: Requests,
     events: Events,
     form: Form,
@@ -124,6 +126,10 @@ async fn attach(
     let options = query.attach_options();
     let options =
         options.map_err(|error| Closing::invalid(error.code(), error.detail().to_owned()))?;
+    if matches!(options, AttachOptions::Use { .. }) {
+        let using = Needs::one_of(&[Scope::Use]).check(&caller);
+        using.map_err(|refusal| Closing::refused(&refusal))?;
+    }
     let results = if flag("binary")? {
         ResultFrames::Binary
     } else {
@@ -133,13 +139,11 @@ async fn attach(
     let session = app.system.session(id, caller.own()).await;
     let session = session.map_err(Closing::from)?;
     let mut attached = session.attach(options).await;
-    if matches!(attached, Err(AttachError::TooManyConnections { .. }))
-        && app.presences.end_silent(id).await > 0
-    {
+    if is_full(&attached) && app.presences.end_silent(id).await > 0 {
         // Their sockets tell the session that they have ended.
         for _ in 0..PLACE_TRIES {
             attached = session.attach(options).await;
-            if !matches!(attached, Err(AttachError::TooManyConnections { .. })) {
+            if !is_full(&attached) {
                 break;
             }
             tokio::time::sleep(PLACE_PAUSE).await;
@@ -148,6 +152,7 @@ async fn attach(
     match attached {
         Ok((requests, events)) => Ok(Attached {
             caller,
+            watches: options == AttachOptions::Watch,
             requests,
             events,
             form: Form {
@@ -157,14 +162,21 @@ async fn attach(
             },
         }),
         Err(AttachError::Unanswered(error)) => Err(error.into()),
-        Err(error @ AttachError::TooManyConnections { .. }) => {
-            Err(Closing::too_many(error.to_string()))
-        }
+        Err(
+            error @ (AttachError::TooManyConnections { .. } | AttachError::TooManyWatchers { .. }),
+        ) => Err(Closing::too_many(error.to_string())),
         Err(error @ AttachError::AppendWithVoxels) => Err(Closing::invalid(
             ErrorCode::InvalidParameter,
             error.to_string(),
         )),
     }
+}
+
+fn is_full<T>(attached: &Result<T, AttachError>) -> bool {
+    matches!(
+        attached,
+        Err(AttachError::TooManyConnections { .. } | AttachError::TooManyWatchers { .. })
+    )
 }
 
 /// Runs both sides of the socket until one ends, then closes it.
@@ -178,13 +190,17 @@ fn pump(
 ) -> impl Future<Output = ()> {
     let Attached {
         caller,
+        watches,
         requests,
         mut events,
         form,
     } = attached;
     let id = form.session_id;
     let meter = socket.get_ref().meter().clone();
-    meter.begin(requests.memory().clone(), app.options.message_limit());
+    match watches {
+        true => meter.begin_small(),
+        false => meter.begin(requests.memory().clone(), app.options.message_limit()),
+    }
     let open = app.metrics.sockets.opened();
     let (mut sink, stream) = socket.split();
     let pings = Pings::new(app.options.ping_interval);
@@ -199,7 +215,7 @@ fn pump(
         meter,
         deliveries: deliveries.clone(),
         pace,
-        notes: Notes::new(app.audit.clone(), caller.clone(), from, id),
+        notes: (!watches).then(|| Notes::new(app.audit.clone(), caller.clone(), from, id)),
         presence: listed.presence().clone(),
         message_limit: app.options.message_limit(),
         stop: stop_reading.clone(),

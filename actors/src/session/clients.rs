@@ -15,6 +15,7 @@ use crate::ids::ClientId;
 use crate::log_rate::LogRate;
 use crate::session_event::{CloseReason, SessionEvent};
 use crate::settings::Settings;
+use crate::updates::AttachOptions;
 use crate::upload_memory::UploadMemory;
 
 /// Lines about clients that come and go, of all sessions; more in a minute are not logged.
@@ -39,8 +40,18 @@ pub(super) struct Clients {
 
 struct Client {
     outbox: mpsc::Sender<Delivery>,
+    joined: AttachOptions,
+}
+
+impl Client {
     /// Whether it gets the answers to requests of disconnected clients.
-    resumes: bool,
+    fn resumes(&self) -> bool {
+        matches!(self.joined, AttachOptions::Use { resume: true, .. })
+    }
+
+    fn watches(&self) -> bool {
+        self.joined == AttachOptions::Watch
+    }
 }
 
 /// An error text with a capital first letter, as in the protocol: clients search for "Session has
@@ -86,14 +97,11 @@ impl Clients {
     /// Attaches a client. It gets `connected` first.
     pub fn attach(
         &mut self,
-        resume: bool,
+        joined: AttachOptions,
         connected: SessionEvent,
     ) -> Result<(ClientId, Requests, Events), AttachError> {
+        self.check_room(joined)?;
         let settings = &self.context.settings;
-        let limit = settings.max_connections;
-        if self.attached.len() >= limit {
-            return Err(AttachError::TooManyConnections { limit });
-        }
         let id = self.next;
         self.next += 1;
         let unanswered = settings.max_unanswered_messages;
@@ -106,15 +114,14 @@ impl Clients {
             + RESERVED_FOR_ANSWERS
             + PLACES_FOR_PROGRESS;
         let (outbox, receiver) = mpsc::channel(places);
-        self.attached.insert(
-            id,
-            Client {
-                outbox,
-                resumes: resume,
-            },
-        );
+        self.attached.insert(id, Client { outbox, joined });
         if LINES.allows() {
-            tracing::info!(client = id, resume, "client connected");
+            match joined {
+                AttachOptions::Use { resume, .. } => {
+                    tracing::info!(client = id, resume, "client connected");
+                }
+                AttachOptions::Watch => tracing::info!(client = id, "client watches"),
+            }
         }
         self.send(id, connected, None);
         let requests = Requests::new(
@@ -124,6 +131,41 @@ impl Clients {
             self.upload_memory.clone(),
         );
         Ok((id, requests, Events::new(receiver)))
+    }
+
+    fn check_room(&self, joined: AttachOptions) -> Result<(), AttachError> {
+        let watching = self.watching();
+        let settings = &self.context.settings;
+        let (max_watchers, max_others) = (settings.max_watchers, settings.max_connections);
+        match joined {
+            AttachOptions::Watch if watching >= max_watchers => Err(AttachError::TooManyWatchers {
+                limit: max_watchers,
+            }),
+            AttachOptions::Use { .. } if self.count() - watching >= max_others => {
+                Err(AttachError::TooManyConnections { limit: max_others })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How many clients watch.
+    fn watching(&self) -> usize {
+        let clients = self.attached.values();
+        clients.filter(|client| client.watches()).count()
+    }
+
+    pub fn watches(&self, client: ClientId) -> bool {
+        self.attached.get(&client).is_some_and(Client::watches)
+    }
+
+    /// Tells the clients that watch of a change.
+    pub fn tell_watching(&mut self, event: &SessionEvent) {
+        let watching = self.attached.iter();
+        let watching = watching.filter(|(_, client)| client.watches());
+        let watching: Vec<_> = watching.map(|(id, _)| *id).collect();
+        for client in watching {
+            self.send(client, event.clone(), None);
+        }
     }
 
     /// Detaches a client. Returns whether it was attached.
@@ -211,9 +253,7 @@ impl Clients {
 
     /// Whether a client takes over the answers of earlier ones.
     pub fn resumes(&self, client: ClientId) -> bool {
-        self.attached
-            .get(&client)
-            .is_some_and(|client| client.resumes)
+        self.attached.get(&client).is_some_and(Client::resumes)
     }
 
     /// Who gets an answer whose client has disconnected.
@@ -221,7 +261,7 @@ impl Clients {
         self.attached
             .iter()
             .rev()
-            .find(|(_, client)| client.resumes)
+            .find(|(_, client)| client.resumes())
             .map(|(id, _)| *id)
     }
 

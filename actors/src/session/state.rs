@@ -7,6 +7,7 @@ mod images;
 mod map;
 mod recording;
 mod requests;
+mod watching;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Span;
 
+use self::watching::Shown;
 use super::SessionArgs;
 use super::activity::Activity;
 use super::adjusting::Adjusting;
@@ -87,6 +89,8 @@ pub(crate) struct State {
     stays: Arc<AtomicBool>,
     /// Set when the session ends.
     ends: Arc<OnceLock<CloseReason>>,
+    /// What clients that watch were told last.
+    told_watching: Option<Shown>,
     /// Whether the session has ended; only its mailbox is left.
     closed: bool,
     /// Whether nothing can be recorded any more.
@@ -147,6 +151,7 @@ impl State {
             keeping: None,
             stays: args.stays,
             ends: args.ends,
+            told_watching: None,
             closed: false,
             failed: false,
             ledger,
@@ -317,6 +322,7 @@ impl State {
         let status = self.status();
         self.context.mailbox.status().state(status.wire_name());
         self.share.state(status);
+        self.tell_watching();
     }
 
     fn status(&self) -> SessionStatus {
@@ -342,17 +348,22 @@ impl State {
         &mut self,
         options: AttachOptions,
     ) -> Result<(client::Requests, client::Events), AttachError> {
-        let AttachOptions { resume, deltas } = options;
         let config = self.ledger.config();
-        if matches!(deltas, Deltas::Append { .. }) && config.points.voxel_size > 0.0 {
-            return Err(AttachError::AppendWithVoxels);
-        }
         let connected = SessionEvent::Connected {
             image_count: self.ledger.image_count(),
             max_images: config.max_images,
-            deltas,
+            joined: options,
         };
-        let (client, requests, events) = self.clients.attach(resume, connected)?;
+        let AttachOptions::Use { resume, deltas } = options else {
+            let (client, requests, events) = self.clients.attach(options, connected)?;
+            let now = self.shown().event();
+            self.clients.send(client, now, None);
+            return Ok((requests, events));
+        };
+        if matches!(deltas, Deltas::Append { .. }) && config.points.voxel_size > 0.0 {
+            return Err(AttachError::AppendWithVoxels);
+        }
+        let (client, requests, events) = self.clients.attach(options, connected)?;
         if let Deltas::Append { since } = deltas {
             self.followers.attach(client, since);
         }
@@ -371,6 +382,9 @@ impl State {
         message: ClientMessage,
         memory: Option<UploadLease>,
     ) {
+        if self.clients.watches(envelope.client) {
+            return self.watcher_sent(envelope, &message);
+        }
         self.activity.touch();
         match message {
             ClientMessage::Ping => {
@@ -388,16 +402,19 @@ impl State {
             }
             ClientMessage::Cancel { then, .. } => self.cancel_for(envelope, then),
             ClientMessage::Finalize { .. } => self.request(envelope, RequestKind::Finalize),
-            ClientMessage::Map { .. } => {
-                let poses = SessionEvent::Poses {
-                    poses: self.lists.poses(&self.ledger),
-                    id: envelope.id,
-                };
-                self.clients
-                    .send(envelope.client, poses, Some(envelope.permit));
-            }
+            ClientMessage::Map { .. } => self.poses(envelope),
             ClientMessage::Received { number, .. } => self.received(envelope, number),
         }
+    }
+
+    /// Answers with all poses.
+    fn poses(&mut self, envelope: Envelope) {
+        let poses = SessionEvent::Poses {
+            poses: self.lists.poses(&self.ledger),
+            id: envelope.id,
+        };
+        self.clients
+            .send(envelope.client, poses, Some(envelope.permit));
     }
 
     fn admission(&self) -> Admission<'_> {

@@ -66,9 +66,9 @@ impl Held {
     }
 
     async fn asking_for(&self, deltas: Deltas) -> Client {
-        let options = AttachOptions {
+        let options = AttachOptions::Use {
+            resume: false,
             deltas,
-            ..AttachOptions::default()
         };
         let mut client = self.fixture.client_with(config(), options).await;
         client.upload().await;

@@ -141,6 +141,7 @@ fn settings(folder: &Path, model: FakeModel, workers: usize) -> Settings {
         max_points_limit: 10_000,
         max_pending_requests: 4,
         max_connections: 4,
+        max_watchers: 2,
         max_unanswered_messages: 16,
         frames_per_call: FramesPerCall::Fixed(model.frames_per_call),
         model: Arc::new(model),

@@ -121,7 +121,7 @@ fn small_messages_have_the_fields_of_the_protocol() {
             SessionEvent::Connected {
                 image_count: 0,
                 max_images: 100,
-                deltas: Deltas::Cumulative,
+                joined: AttachOptions::default(),
             },
             json!({"type": "connected", "session_id": id, "image_count": 0, "max_images": 100}),
         ),
@@ -129,11 +129,36 @@ fn small_messages_have_the_fields_of_the_protocol() {
             SessionEvent::Connected {
                 image_count: 0,
                 max_images: 100,
-                deltas: Deltas::Append { since: Some(3) },
+                joined: AttachOptions::Use {
+                    resume: true,
+                    deltas: Deltas::Append { since: Some(3) },
+                },
             },
             json!({
                 "type": "connected", "session_id": id, "image_count": 0, "max_images": 100,
                 "deltas": "append",
+            }),
+        ),
+        (
+            SessionEvent::Connected {
+                image_count: 2,
+                max_images: 100,
+                joined: AttachOptions::Watch,
+            },
+            json!({
+                "type": "connected", "session_id": id, "image_count": 2, "max_images": 100,
+                "watch": true,
+            }),
+        ),
+        (
+            SessionEvent::Changed {
+                image_count: 2,
+                status: SessionStatus::Active,
+                number: None,
+            },
+            json!({
+                "type": "changed", "session_id": id, "image_count": 2, "status": "active",
+                "number": null,
             }),
         ),
         (
@@ -267,7 +292,7 @@ fn only_results_are_binary() {
     let event = SessionEvent::Connected {
         image_count: 1,
         max_images: 2,
-        deltas: Deltas::Cumulative,
+        joined: AttachOptions::default(),
     };
     let bytes = receive(outgoing(&event, ResultFrames::Binary), Data::Text);
     let value: Value = serde_json::from_slice(&bytes).expect("JSON");
