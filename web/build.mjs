@@ -19,6 +19,7 @@ const PAGES = {
   client: ['web/dist/client.html', 'examples/websocket_client.html'],
   dashboard: ['web/dist/dashboard.html'],
   scene: ['web/dist/scene.html'],
+  watch: ['web/dist/watch.html'],
 };
 
 /** The text of one bundled file of a page. */

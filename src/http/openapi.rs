@@ -80,6 +80,7 @@ const SECURITY_SCHEME: &str = "token";
         docs::file,
         pages::client,
         pages::dashboard,
+        pages::watch,
         sample::photo,
     ),
     components(schemas(DeltasKind)),

@@ -31,6 +31,10 @@ static CLIENT: LazyLock<Page> =
 static DASHBOARD: LazyLock<Page> =
     LazyLock::new(|| Page::new(include_str!("../../web/dist/dashboard.html")));
 
+/// `GET /watch`: shows a session to those who watch it.
+static WATCH: LazyLock<Page> =
+    LazyLock::new(|| Page::new(include_str!("../../web/dist/watch.html")));
+
 /// Mark in a local file, and in a served one: the latter connects to the server that served it.
 const UNSERVED: &str = r#"<meta name="pointstream-server" content="">"#;
 const SERVED: &str = r#"<meta name="pointstream-server" content="self">"#;
@@ -62,6 +66,18 @@ pub async fn client(request: Request) -> Response {
 )]
 pub async fn dashboard(request: Request) -> Response {
     DASHBOARD.answer(&request.headers)
+}
+
+/// Returns the page that shows a session to those who watch it.
+#[utoipa::path(
+    get, path = "/watch", operation_id = "get_watch_page", tag = "pages",
+    responses(
+        (status = 200, description = "The page", content_type = "text/html", body = String),
+        (status = 304, description = "The client has the current version"),
+    )
+)]
+pub async fn watch(request: Request) -> Response {
+    WATCH.answer(&request.headers)
 }
 
 impl Page {
@@ -134,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    const PAGES: [&LazyLock<Page>; 2] = [&CLIENT, &DASHBOARD];
+    const PAGES: [&LazyLock<Page>; 3] = [&CLIENT, &DASHBOARD, &WATCH];
 
     fn text(page: &Page) -> &str {
         std::str::from_utf8(&page.body).expect("a page is text")

@@ -187,6 +187,7 @@ fn for_clients(app: &App) -> Route {
     any(
         get_and_head(app, OPEN, fixed(warp::path::end()), pages::client),
         [
+            get_and_head(app, OPEN, fixed(warp::path!("watch")), pages::watch),
             get_and_head(app, OPEN, warp::path!("sample" / String), sample::photo),
             get_and_head(app, SEE, result, results::fetch),
             get(app, SEE, images, images::list_images),

@@ -234,6 +234,11 @@ export class Session {
     this.engine.reopened();
   }
 
+  /** A token with which others watch the session; undefined if the server asks nobody for one. */
+  watchToken(): Promise<string | undefined> {
+    return this.engine.resource.watchToken();
+  }
+
   /**
    * Makes a new session with the images of this one, which are not sent again.
    *

@@ -5,6 +5,7 @@ import { Connection } from '../src/engine/connection.js';
 import { RETRY } from '../src/engine/retry.js';
 import { Server } from '../src/engine/server.js';
 import { GivenTokens } from '../src/engine/tokens.js';
+import { type Seen, Watcher } from '../src/engine/watcher.js';
 import { FakeSocket } from './fake-server.js';
 
 const SECOND = 1000;
@@ -14,21 +15,16 @@ function connect(): { connection: Connection; socket: FakeSocket; drops: number[
   FakeSocket.opened = [];
   const drops: number[] = [];
   const server = new Server('http://localhost', { tokens: () => new GivenTokens(undefined) });
-  const connection = new Connection(
-    server,
-    'session',
-    { resume: false, retry: RETRY },
-    {
-      onOpen: () => undefined,
-      onData: () => undefined,
-      onDrop: ({ code }) => drops.push(code),
-      onEnd: () => undefined,
-      onRoom: () => undefined,
-      isAnswerDue: () => false,
-      isWaiting: () => false,
-      parameters: () => ({}),
-    },
-  );
+  const connection = new Connection(server, 'session', RETRY, {
+    onOpen: () => undefined,
+    onData: () => undefined,
+    onDrop: ({ code }) => drops.push(code),
+    onEnd: () => undefined,
+    onRoom: () => undefined,
+    isAnswerDue: () => false,
+    isWaiting: () => false,
+    parameters: () => ({}),
+  });
   const [socket] = FakeSocket.opened;
   assert.ok(socket);
   socket.open();
@@ -98,5 +94,38 @@ test('a slow upload keeps the connection, a stalled one drops it', () => {
     pass(40);
     assert.deepEqual(drops, [1006]);
     connection.close();
+  });
+});
+
+test('a watcher watches again after a drop, and never resumes', () => {
+  withClock(() => {
+    FakeSocket.opened = [];
+    const server = new Server('http://localhost', { tokens: () => new GivenTokens(undefined) });
+    const seen: Seen[] = [];
+    let drops = 0;
+    const watcher = new Watcher(server, 'session', RETRY, {
+      onChange: (change) => seen.push(change),
+      onDrop: () => {
+        drops += 1;
+      },
+      onEnd: () => assert.fail('it goes on'),
+    });
+    const [first] = FakeSocket.opened;
+    first?.open();
+    first?.say({ type: 'changed', image_count: 2, status: 'active', number: null });
+    first?.onclose?.({ code: 1006, reason: '' });
+    pass(2);
+    const [, second] = FakeSocket.opened;
+    second?.open();
+    second?.say({ type: 'changed', image_count: 3, status: 'completed', number: 7 });
+    assert.equal(drops, 1);
+    assert.deepEqual(seen, [
+      { imageCount: 2, status: 'active', number: undefined },
+      { imageCount: 3, status: 'completed', number: 7 },
+    ]);
+    for (const { url } of FakeSocket.opened) {
+      assert.equal(new URL(url).search, '?watch=true');
+    }
+    watcher.close();
   });
 });

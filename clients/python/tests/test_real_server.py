@@ -107,6 +107,7 @@ def test_a_session_is_reopened_and_run_again(flat: Server) -> None:
             assert (await session.upload(Image(photo(5), "5.png"))).image_count == 3
             assert (await session.thumbnail(2)).startswith(b"\xff\xd8")
             assert await session.image(2) == photo(5)
+            assert await session.watch_token() is None, "this server asks nobody for a token"
             assert len((await session.map()).frames) == 2
             async with session.rerun(num_max_points=100) as again:
                 assert names(await again.images()) == ["0.png", "1.png", "5.png"]

@@ -22,6 +22,7 @@ export function showActions(session: Engine | undefined, mayLeave: boolean): voi
   element('reopen').hidden = !completed;
   element('rerun').hidden = !completed;
   element('new').hidden = !mayLeave;
+  element('share').hidden = !session || session.isGone;
   element('new').classList.toggle('primary', over);
   // What becomes of more images.
   const next = element('next');

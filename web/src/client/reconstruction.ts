@@ -29,6 +29,7 @@ import type { ServerInfo } from './parameters';
 import { ProgressBar } from './progress';
 import { Results } from './results';
 import { Sessions } from './sessions';
+import { Share } from './share';
 import { LinkStatus, showStatus } from './status';
 import { Thumbnails } from './thumbnails';
 import { Updates } from './updates';
@@ -84,6 +85,11 @@ export class Reconstruction {
     new SignIn(
       () => this.server.credentials,
       () => void this.arrive(),
+    );
+    new Share(
+      () => this.current,
+      () => this.server,
+      (why) => this.problem(why),
     );
     element('dashboard').hidden = !isServed();
     this.operations.connect();

@@ -1,8 +1,8 @@
 /** Images that this page did not send, and their thumbnails, fetched from the server. */
 
 import type { Engine, Metadata, Other } from 'pointstream/engine';
-import { create } from '../shared/dom';
 import { inParallel } from '../shared/parallel';
+import { drawPicture } from '../shared/picture';
 import type { Thumbnails } from './thumbnails';
 
 /** Number of thumbnails to fetch in parallel. */
@@ -26,7 +26,7 @@ export class StoredImages {
         return;
       }
       try {
-        const picture = await draw(await session.resource.thumbnail(index));
+        const picture = await drawPicture(await session.resource.thumbnail(index));
         if (!signal.aborted) {
           this.thumbnails.setPicture(name, picture);
         }
@@ -70,14 +70,4 @@ export class StoredImages {
       // The next result tries again.
     }
   }
-}
-
-async function draw(file: Blob): Promise<HTMLCanvasElement> {
-  const bitmap = await createImageBitmap(file);
-  const canvas = create('canvas');
-  canvas.width = bitmap.width;
-  canvas.height = bitmap.height;
-  canvas.getContext('2d')?.drawImage(bitmap, 0, 0);
-  bitmap.close();
-  return canvas;
 }

@@ -4,7 +4,7 @@ import type { Metadata } from 'pointstream/engine';
 import { reason } from '../shared/api';
 import { element, setText } from '../shared/dom';
 import { plural } from '../shared/format';
-import { followColours, offerFullScreen } from '../viewer/surface';
+import { connectTools } from '../viewer/surface';
 import { Viewer } from '../viewer/viewer';
 
 /** Text of a data block of the page. */
@@ -24,25 +24,11 @@ function glb(): Blob {
   return new Blob([bytes], { type: 'model/gltf-binary' });
 }
 
-function connect(viewer: Viewer): void {
-  const on = (id: string, act: () => void) => element(id).addEventListener('click', act);
-  on('fit', () => viewer.fit());
-  on('reset', () => viewer.reset());
-  const cameras = element<HTMLInputElement>('cameras');
-  cameras.addEventListener('change', () => viewer.setCameras(cameras.checked));
-  const size = element<HTMLInputElement>('point-size');
-  size.addEventListener('input', () => viewer.setPointSize(Number(size.value)));
-  offerFullScreen(element('full-screen'), element('view'), (message) =>
-    setText(element('facts'), message),
-  );
-  followColours(viewer);
-}
-
 async function show(): Promise<void> {
   const facts = element('facts');
   try {
     const viewer = new Viewer(element('view'));
-    connect(viewer);
+    connectTools(viewer, (message) => setText(facts, message));
     const { metadata } = JSON.parse(text('scene')) as { metadata: Metadata };
     const points = await viewer.show({ glb: glb(), metadata, last: true }, () => undefined);
     const cameras = plural(viewer.poses.length, 'camera');

@@ -1,6 +1,7 @@
 /** What surrounds a view on every page: its background and full screen. */
 
 import { reason } from '../shared/api';
+import { element } from '../shared/dom';
 import type { Viewer } from './viewer';
 
 /** Gives the view the background of the page's colours, light or dark. */
@@ -10,6 +11,19 @@ export function followColours(viewer: Viewer): void {
     viewer.setBackground(getComputedStyle(document.documentElement).getPropertyValue('--view'));
   dark.addEventListener('change', paint);
   paint();
+}
+
+/** Connects the tools that every page has. */
+export function connectTools(viewer: Viewer, problem: (message: string) => void): void {
+  const on = (id: string, act: () => void) => element(id).addEventListener('click', act);
+  on('fit', () => viewer.fit());
+  on('reset', () => viewer.reset());
+  const cameras = element<HTMLInputElement>('cameras');
+  cameras.addEventListener('change', () => viewer.setCameras(cameras.checked));
+  const size = element<HTMLInputElement>('point-size');
+  size.addEventListener('input', () => viewer.setPointSize(Number(size.value)));
+  offerFullScreen(element('full-screen'), element('view'), problem);
+  followColours(viewer);
 }
 
 /** Lets a button show an element on the full screen. */

@@ -61,14 +61,8 @@ export interface ConnectionEvents {
   isAnswerDue(): boolean;
   /** Whether the client waits for an answer. */
   isWaiting(): boolean;
-  /** Parameters of the next socket. */
-  parameters(): Query;
-}
-
-export interface ConnectionOptions {
-  /** Whether the first socket also resumes earlier connections. */
-  resume: boolean;
-  retry: Retry;
+  /** Parameters of the next socket; `again` if there was one before. */
+  parameters(again: boolean): Query;
 }
 
 export class Connection {
@@ -89,7 +83,7 @@ export class Connection {
   constructor(
     private readonly server: Server,
     private readonly session: string,
-    private readonly options: ConnectionOptions,
+    private readonly retryLater: Retry,
     private readonly events: ConnectionEvents,
   ) {
     globalThis.addEventListener?.('online', this.retryNow);
@@ -170,11 +164,7 @@ export class Connection {
   }
 
   private open(): void {
-    const query = this.events.parameters();
-    if (this.options.resume || this.opened) {
-      query.resume = true;
-    }
-    const socket = this.server.openSocket(this.session, query);
+    const socket = this.server.openSocket(this.session, this.events.parameters(this.opened));
     socket.binaryType = 'arraybuffer';
     this.socket = socket;
     this.put = 0;
@@ -228,7 +218,7 @@ export class Connection {
       this.attempts = 0;
     }
     this.attempts += 1;
-    const delay = delayBefore(this.options.retry, this.attempts);
+    const delay = delayBefore(this.retryLater, this.attempts);
     if (delay === undefined) {
       const lost = why || `the server does not respond, or closed it with ${code}`;
       this.end(

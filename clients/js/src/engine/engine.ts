@@ -94,21 +94,19 @@ export class Engine {
       fail: (error) => this.failed(error),
       fetch: () => this.fetch(),
     });
-    this.connection = new Connection(
-      server,
-      id,
-      { resume, retry },
-      {
-        onOpen: (again) => this.opened(again),
-        onData: (data) => this.received(data),
-        onDrop: (drop) => this.dropped(drop),
-        onEnd: (error) => this.end(error),
-        onRoom: () => this.pump(),
-        isAnswerDue: () => this.expecting || this.requests.isAnswerDue,
-        isWaiting: () => this.requests.pending !== undefined || this.uploads.in('sent').length > 0,
-        parameters: () => this.results.parameters(),
-      },
-    );
+    this.connection = new Connection(server, id, retry, {
+      onOpen: (again) => this.opened(again),
+      onData: (data) => this.received(data),
+      onDrop: (drop) => this.dropped(drop),
+      onEnd: (error) => this.end(error),
+      onRoom: () => this.pump(),
+      isAnswerDue: () => this.expecting || this.requests.isAnswerDue,
+      isWaiting: () => this.requests.pending !== undefined || this.uploads.in('sent').length > 0,
+      parameters: (again) => ({
+        ...this.results.parameters(),
+        ...(resume || again ? { resume: true } : {}),
+      }),
+    });
     events.onLink({ state: 'connecting' });
   }
 

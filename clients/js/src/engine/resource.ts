@@ -57,6 +57,12 @@ export class SessionResource {
     await this.server.post(`${this.path}/reopen`);
   }
 
+  /** A token with which others watch the session; undefined if the server asks nobody for one. */
+  async watchToken(): Promise<string | undefined> {
+    const made = await this.server.post<{ watch_token?: unknown }>(`${this.path}/watch-token`);
+    return typeof made.watch_token === 'string' ? made.watch_token : undefined;
+  }
+
   /**
    * Creates a session with the same images.
    *

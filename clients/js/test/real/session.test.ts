@@ -177,6 +177,7 @@ test('a session is reopened, run again and taken up', async () => {
   assert.equal(ack.imageCount, 3);
   assert.equal((await session.thumbnail(2)).type, 'image/jpeg');
   assert.deepEqual(Buffer.from(await (await session.image(2)).arrayBuffer()), photo(5));
+  assert.equal(await session.watchToken(), undefined, 'this server asks nobody for a token');
   assert.equal((await session.map()).frames.length, 2);
   const again = await session.rerun({ num_max_points: 100 }, { keep: true });
   assert.deepEqual(

@@ -301,6 +301,12 @@ class Session:
         """Let a completed session take images and requests again, in the same coordinates."""
         await self._remote.send("POST", "/reopen")
 
+    async def watch_token(self) -> str | None:
+        """A token with which others watch this session; none if the server asks nobody for one."""
+        made = (await self._remote.send("POST", "/watch-token")).json()
+        token = made.get("watch_token")
+        return token if isinstance(token, str) else None
+
     def rerun(
         self,
         *,

@@ -249,6 +249,10 @@ class Session:
         """Let a completed session take images and requests again."""
         self._run(self._inner.reopen())
 
+    def watch_token(self) -> str | None:
+        """A token with which others watch this session; none if the server asks nobody for one."""
+        return self._run(self._inner.watch_token())
+
     def rerun(
         self,
         *,
