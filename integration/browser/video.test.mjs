@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
+import { expect } from './support/expect.mjs';
 import { openPage } from './support/page.mjs';
 import { chooseResolution, logged, stored, times } from './support/scene.mjs';
 import { archive, startServer } from './support/server.mjs';
@@ -41,6 +42,46 @@ test('frames of a video become images', async () => {
     names,
     [1, 2, 3, 4, 5].map((number) => `walk_${number}.jpg`),
   );
+  well();
+  await page.close();
+});
+
+test('of each part of a video the sharpest frame is taken', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 112);
+  await page.getByText('All at once').click();
+  // Frames are blurred up to the middle of each second, and a little beyond.
+  const video = await record(page, { seconds: 4, sharp: [0.55, 0.95] });
+  await chooseVideo(page, 4, Buffer.from(video, 'base64'));
+  await stored(page, 4);
+  const steps = await page.locator('.thumbnail canvas').evaluateAll((canvases) =>
+    canvases.map((canvas) => {
+      const { width, height } = canvas;
+      const { data } = canvas.getContext('2d').getImageData(0, 0, width, height);
+      const step = (at) => Math.abs(data[at] - data[at - 4]);
+      return Array.from({ length: data.length / 4 - 1 }, (_, pixel) => step(4 * pixel + 4));
+    }),
+  );
+  const largest = steps.map((all) => all.reduce((most, step) => Math.max(most, step)));
+  assert.ok(Math.min(...largest) > 80, `the largest steps in the frames are ${largest}`);
+  well();
+  await page.close();
+});
+
+test('frames are taken for each second', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 56);
+  await page.getByText('All at once').click();
+  await page.getByRole('tab', { name: 'Video' }).click();
+  await page.getByLabel('Counted').selectOption('per second');
+  await expect(page.getByLabel('Frames to take')).toHaveValue('2');
+  const video = await record(page, { seconds: 2 });
+  await chooseVideo(page, 3, Buffer.from(video, 'base64'));
+  await stored(page, 5);
+  await page.getByRole('button', { name: 'Finish' }).click();
+  await logged(page, 'final result');
+  const count = await page.locator('.thumbnail').count();
+  assert.ok(count >= 5 && count <= 8, `${count} frames of two seconds`);
   well();
   await page.close();
 });
@@ -84,28 +125,35 @@ test('frames beyond the image limit are not added, and the page says so', async 
 });
 
 /** A short video of moving squares, as base64. */
-function record(page) {
-  return page.evaluate(async () => {
-    const canvas = document.createElement('canvas');
-    [canvas.width, canvas.height] = [320, 240];
-    const context = canvas.getContext('2d');
-    const recorder = new MediaRecorder(canvas.captureStream(20), { mimeType: 'video/webm' });
-    const pieces = [];
-    recorder.ondataavailable = ({ data }) => pieces.push(data);
-    recorder.start();
-    for (let frame = 0; frame < 30; frame += 1) {
-      context.fillStyle = `hsl(${frame * 12} 80% 50%)`;
-      context.fillRect(0, 0, 320, 240);
-      context.fillStyle = 'white';
-      context.fillRect(frame * 8, 60, 60, 60);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    const stopped = new Promise((resolve) => {
-      recorder.onstop = resolve;
-    });
-    recorder.stop();
-    await stopped;
-    const bytes = new Uint8Array(await new Blob(pieces).arrayBuffer());
-    return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
-  });
+function record(page, { seconds = 1.5, sharp = [0, 1] } = {}) {
+  return page.evaluate(
+    async ([seconds, [from, to]]) => {
+      const canvas = document.createElement('canvas');
+      [canvas.width, canvas.height] = [320, 240];
+      const context = canvas.getContext('2d');
+      const recorder = new MediaRecorder(canvas.captureStream(20), { mimeType: 'video/webm' });
+      const pieces = [];
+      recorder.ondataavailable = ({ data }) => pieces.push(data);
+      recorder.start();
+      const begin = performance.now();
+      const passed = () => (performance.now() - begin) / 1000;
+      while (passed() < seconds) {
+        const phase = passed() % 1;
+        context.filter = phase >= from && phase <= to ? 'none' : 'blur(12px)';
+        context.fillStyle = `hsl(${passed() * 200} 80% 15%)`;
+        context.fillRect(-40, -40, 400, 320);
+        context.fillStyle = 'white';
+        context.fillRect(passed() * 40, 60, 60, 60);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      const stopped = new Promise((resolve) => {
+        recorder.onstop = resolve;
+      });
+      recorder.stop();
+      await stopped;
+      const bytes = new Uint8Array(await new Blob(pieces).arrayBuffer());
+      return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
+    },
+    [seconds, sharp],
+  );
 }

@@ -5,7 +5,8 @@ import { sendSize } from '../src/intake/downscale';
 import { cameraExif } from '../src/intake/exif';
 import { kindsOf, sortFiles } from '../src/intake/files';
 import { isHeic } from '../src/intake/heic';
-import { frameTimes } from '../src/intake/video';
+import { laplacianVariance } from '../src/intake/sharpness';
+import { frameNumber, frameTimes } from '../src/intake/video';
 
 const need = (method: string) => ({ resolution: 500, method });
 
@@ -139,4 +140,29 @@ test('HEIC files are known by their brands', async () => {
   assert.equal(await isHeic(file(24, 'isom\0\0\0\0iso2mp41')), false);
   assert.equal(await isHeic(new Blob(['heic'])), false);
   assert.equal(await isHeic(new Blob([])), false);
+});
+
+test('frames are counted in all or in each second', () => {
+  assert.equal(frameNumber(7.3, { number: 20, perSecond: false }), 20);
+  assert.equal(frameNumber(7.3, { number: 2, perSecond: true }), 15);
+  assert.equal(frameNumber(0.2, { number: 0.5, perSecond: true }), 1);
+});
+
+test('edges are sharper than a gradient, and a plain picture is not sharp', () => {
+  const size = { width: 16, height: 12 };
+  const picture = (value: (x: number) => number) => {
+    const pixels = Array.from({ length: size.width * size.height }, (_, pixel) => {
+      const level = value(pixel % size.width);
+      return [level, level, level, 255];
+    });
+    return laplacianVariance(Uint8ClampedArray.from(pixels.flat()), size);
+  };
+  const edge = picture((x) => (x < 8 ? 0 : 200));
+  const soft = picture((x) => Math.min(Math.max(40 * (x - 5), 0), 200));
+  assert.ok(edge > 2 * soft, `${edge}, and ${soft}`);
+  assert.ok(soft > 0);
+  assert.equal(
+    picture(() => 90),
+    0,
+  );
 });

@@ -3,13 +3,14 @@
 import type { Engine, Image } from 'pointstream/engine';
 import { MARGIN, type Need, type Prepared, prepare } from '../intake/downscale';
 import { type Chosen, folderFiles, kindsOf, sortFiles, watchDrops } from '../intake/files';
-import { videoFrames } from '../intake/video';
+import { preparedFrames, serverFrames } from '../intake/server-video';
+import { Film, type FrameChoice, frameNumber, Unplayable } from '../intake/video';
 import { reason } from '../shared/api';
 import { element, setText } from '../shared/dom';
 import { count, plural } from '../shared/format';
 import { inParallel } from '../shared/parallel';
 import { cameraControls } from './camera';
-import { wholeNumber } from './form';
+import { frameChoice, offerFrameChoice } from './frames';
 import type { Reconstruction } from './reconstruction';
 import { offerSample } from './sample';
 
@@ -22,8 +23,10 @@ interface Photo {
 }
 
 /** A video with reserved uploads for its frames. */
-interface Film {
+interface Reel {
   file: File;
+  film: Film;
+  choice: FrameChoice;
   places: Image[];
 }
 
@@ -48,6 +51,7 @@ export function connectIntake(reconstruction: Reconstruction): { stopCamera(): v
     (files, folder) => intake.take({ files, folder }),
     (message) => reconstruction.problem(message),
   );
+  offerFrameChoice();
   const camera = cameraControls(reconstruction, intake);
   showHint(reconstruction);
   return { stopCamera: () => camera.stop() };
@@ -76,10 +80,12 @@ export class Intake {
       folder || (photos.length === 0 ? stemOf(videos[0]?.name ?? '') : ''),
     );
     const pictures = photos.map((file) => ({ file, place: session.uploads.reserve(file.name) }));
-    const films = videos.map((file) => film(session, file));
+    const reels = videos.map((file) => reel(session, file));
     await inParallel(pictures, AT_ONCE, (photo) => this.photo(session, photo));
-    for (const film of films) {
-      await this.frames(session, film);
+    for (const reel of reels) {
+      const { file, places } = await reel;
+      this.reconstruction.note(`taking ${plural(places.length, 'frame')} of ${file.name}`);
+      await this.frames(session, await reel);
     }
   }
 
@@ -111,42 +117,73 @@ export class Intake {
     }
   }
 
-  private async frames(session: Engine, { file, places }: Film): Promise<void> {
-    const waiting = () => places.filter(({ state }) => state === 'preparing');
-    if (session.signal.aborted || waiting().length === 0) {
-      return;
-    }
-    this.reconstruction.note(`taking ${plural(places.length, 'frame')} of ${file.name}`);
-    const rest = places.values();
+  /** The frames of a video. Those that the browser cannot extract come from the server. */
+  private async frames(session: Engine, { film, file, choice, places }: Reel): Promise<void> {
+    const need = this.need(session);
     let why = 'the video has no more frames';
     try {
-      for await (const frame of videoFrames(file, places.length, this.need(session))) {
-        const { value: place } = rest.next();
-        if (place) {
-          this.fill(session, place, frame);
-        }
-        if (session.signal.aborted) {
-          return;
-        }
-        if (waiting().length === 0) {
-          // The server may not have answered to all of them yet.
-          void session.uploads.settled(places).then(() => {
-            if (!session.signal.aborted) {
-              this.sayWhatIsMissing(file, places);
-            }
-          });
-          return;
-        }
-      }
+      await this.add(session, places, film.frames(places.length, need));
     } catch (error) {
       why = reason(error);
-      if (!session.signal.aborted) {
-        this.reconstruction.problem(`${file.name}: ${why}`);
+      if (error instanceof Unplayable && waiting(places).length === places.length) {
+        await this.serverFrames(session, { film, file, choice, places }, why);
+        return;
+      }
+      this.refuse(session, file, places, why);
+    } finally {
+      film.close();
+    }
+    refuseWaiting(session, places, why);
+    this.sayWhatIsMissing(session, file, places);
+  }
+
+  private async serverFrames(session: Engine, reel: Reel, why: string): Promise<void> {
+    const { file, choice, places } = reel;
+    if (!this.reconstruction.readsVideos) {
+      const advice = 'and this server reads none; convert it to MP4 with H.264';
+      this.refuse(session, file, places, `${why}, ${advice}`);
+      return;
+    }
+    this.reconstruction.note(`${why}: sending ${file.name} to the server for its frames`);
+    try {
+      const frames = await serverFrames(this.reconstruction.server, file, choice);
+      while (choice.perSecond && places.length < frames.length && !session.signal.aborted) {
+        places.push(session.uploads.reserve(frameName(file, places.length, frames.length)));
+      }
+      await this.add(session, places, preparedFrames(frames, this.need(session)));
+      refuseWaiting(session, places, 'the video has no more frames');
+      this.sayWhatIsMissing(session, file, places);
+    } catch (error) {
+      this.refuse(session, file, places, reason(error));
+    }
+  }
+
+  private async add(
+    session: Engine,
+    places: Image[],
+    frames: AsyncGenerator<Prepared>,
+  ): Promise<void> {
+    if (places.length > 0 && waiting(places).length === 0) {
+      return;
+    }
+    const rest = places.values();
+    for await (const frame of frames) {
+      const { value: place } = rest.next();
+      if (place) {
+        this.fill(session, place, frame);
+      }
+      if (session.signal.aborted || waiting(places).length === 0) {
+        return;
       }
     }
-    for (const place of waiting()) {
-      session.uploads.refuse(place, why);
+  }
+
+  /** Nothing more comes of a video. */
+  private refuse(session: Engine, file: File, places: Image[], why: string): void {
+    if (!session.signal.aborted) {
+      this.reconstruction.problem(`${file.name}: ${why}`);
     }
+    refuseWaiting(session, places, why);
   }
 
   /** Files that are neither photos nor videos, beside the sources until the next choice. */
@@ -161,9 +198,11 @@ export class Intake {
     }
   }
 
-  private sayWhatIsMissing(file: File, places: Image[]): void {
+  /** The server may not have answered to all of them yet. */
+  private async sayWhatIsMissing(session: Engine, file: File, places: Image[]): Promise<void> {
+    await session.uploads.settled(places);
     const refused = places.filter(({ state }) => state === 'refused').length;
-    if (refused > 0) {
+    if (refused > 0 && refused < places.length && !session.signal.aborted) {
       this.reconstruction.problem(
         `${file.name}: ${plural(refused, 'frame')} of ${places.length} were not added`,
       );
@@ -175,14 +214,36 @@ function stemOf(name: string): string {
   return name.replace(/\.[^.]*$/, '');
 }
 
-/** Reserves uploads for the frames of a video, in order. */
-function film(session: Engine, file: File): Film {
-  const number = wholeNumber('frames');
-  const stem = stemOf(file.name);
-  const digits = String(number).length;
-  const name = (index: number) => `${stem}_${String(index + 1).padStart(digits, '0')}.jpg`;
-  const places = Array.from({ length: number }, (_, index) => session.uploads.reserve(name(index)));
-  return { file, places };
+/** Reserves uploads for the frames of a video, in order; none if its number of frames is not known. */
+async function reel(session: Engine, file: File): Promise<Reel> {
+  const film = new Film(file);
+  const choice = frameChoice();
+  let number = choice.number;
+  if (choice.perSecond) {
+    number = await film.duration().then(
+      (seconds) => frameNumber(seconds, choice),
+      () => 0,
+    );
+  }
+  const places = Array.from({ length: number }, (_, index) =>
+    session.uploads.reserve(frameName(file, index, number)),
+  );
+  return { file, film, choice, places };
+}
+
+function frameName(file: File, index: number, count: number): string {
+  const digits = String(count).length;
+  return `${stemOf(file.name)}_${String(index + 1).padStart(digits, '0')}.jpg`;
+}
+
+function waiting(places: Image[]): Image[] {
+  return places.filter(({ state }) => state === 'preparing');
+}
+
+function refuseWaiting(session: Engine, places: Image[], why: string): void {
+  for (const place of waiting(places)) {
+    session.uploads.refuse(place, why);
+  }
 }
 
 /** Shows the size to which images are scaled down. */

@@ -6,6 +6,8 @@ import type { Limits } from 'pointstream/engine';
 export interface ServerInfo {
   version: string;
   model?: { name?: string; version?: string } | string;
+  /** What the server reads; missing for older servers. */
+  inputs?: { videos?: boolean };
   limits: Limits & {
     max_images: number;
     min_process_res: number;

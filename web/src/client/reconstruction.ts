@@ -47,6 +47,8 @@ export class Reconstruction {
   onParameters: () => void = () => {};
 
   server: Server = initialServer();
+  /** Whether the server extracts frames of videos. */
+  readsVideos = false;
   private limits: Limits = {};
   /** Aborted when the page leaves the current session. */
   private turn = new AbortController();
@@ -202,6 +204,7 @@ export class Reconstruction {
         return false;
       }
       this.limits = info.limits;
+      this.readsVideos = info.inputs?.videos === true;
       if (!this.current) {
         this.form.build(info);
       }

@@ -27,6 +27,8 @@ export interface Tagged {
   blob: Blob;
   tag: string | null;
   length: number | undefined;
+  /** The type of the content. */
+  type: string;
 }
 
 export interface ServerOptions {
@@ -41,6 +43,8 @@ export interface ServerOptions {
 export interface RequestOptions {
   query?: Query | undefined;
   body?: object | undefined;
+  /** Sent as the body, in place of `body`. */
+  file?: Blob;
   /** The longest time without data, in milliseconds. */
   silence?: number;
   /** The most bytes of the answer. */
@@ -151,14 +155,15 @@ export class Server {
     method: string,
     path: string,
     token: string | undefined,
-    { query, body, silence: patience = this.silence, longest }: RequestOptions,
+    { query, body, file, silence: patience = this.silence, longest }: RequestOptions,
   ): Promise<Tagged> {
     const silence = new Silence(patience);
     const headers = {
       ...(token ? { Authorization: `Bearer ${token}` } : {}),
       ...(body ? { 'Content-Type': 'application/json' } : {}),
     };
-    const content = body ? { body: JSON.stringify(body) } : {};
+    const sent = file ?? (body && JSON.stringify(body));
+    const content = sent ? { body: sent } : {};
     try {
       let response: Response;
       try {
@@ -179,7 +184,8 @@ export class Server {
       });
       const length = response.headers.get('Content-Length');
       const known = length === null ? undefined : Number(length);
-      return { blob, tag: response.headers.get('ETag'), length: known };
+      const type = response.headers.get('Content-Type') ?? '';
+      return { blob, tag: response.headers.get('ETag'), length: known, type };
     } finally {
       silence.end();
     }
