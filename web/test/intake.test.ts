@@ -3,6 +3,7 @@ import { test } from 'node:test';
 
 import { sendSize } from '../src/intake/downscale';
 import { cameraExif } from '../src/intake/exif';
+import { findExif } from '../src/intake/exif-place';
 import { kindsOf, sortFiles } from '../src/intake/files';
 import { isHeic } from '../src/intake/heic';
 import { laplacianVariance } from '../src/intake/sharpness';
@@ -60,7 +61,7 @@ test('frame times are the middles of equal parts of the video', () => {
 const shown = { width: 4000, height: 3000 };
 
 /** A JPEG file of these segments, each with its marker. */
-function jpeg(...segments: [number, number[]][]): Uint8Array {
+function jpeg(...segments: [number, number[]][]): Uint8Array<ArrayBuffer> {
   const bytes = segments.flatMap(([marker, content]) => {
     const length = content.length + 2;
     return [0xff, marker, length >> 8, length & 0xff, ...content];
@@ -98,20 +99,24 @@ function exif(...entries: [number, number][]): number[] {
   ];
 }
 
-test('EXIF without a camera, damaged or missing gives none', () => {
-  assert.equal(cameraExif(jpeg([0xe0, [1, 2, 3]]), shown), undefined);
-  assert.equal(cameraExif(jpeg([0xe1, exif([0x0112, 6])]), shown), undefined);
-  assert.equal(cameraExif(jpeg([0xe1, exif([0x010f, 6]).slice(0, 12)]), shown), undefined);
-  assert.equal(cameraExif(Uint8Array.from([0x89, 0x50, 0x4e, 0x47, 0, 0]), shown), undefined);
-  assert.equal(cameraExif(Uint8Array.from([0xff, 0xd8, 0xff]), shown), undefined);
+/** The EXIF of the copy of a file. */
+const copied = async (file: Uint8Array<ArrayBuffer>) =>
+  cameraExif(await findExif(new Blob([file])), shown);
+
+test('EXIF without a camera, damaged or missing gives none', async () => {
+  assert.equal(await copied(jpeg([0xe0, [1, 2, 3]])), undefined);
+  assert.equal(await copied(jpeg([0xe1, exif([0x0112, 6])])), undefined);
+  assert.equal(await copied(jpeg([0xe1, exif([0x010f, 6]).slice(0, 12)])), undefined);
+  assert.equal(await copied(Uint8Array.from([0x89, 0x50, 0x4e, 0x47, 0, 0])), undefined);
+  assert.equal(await copied(Uint8Array.from([0xff, 0xd8, 0xff])), undefined);
   const whole = jpeg([0xe1, exif([0x010f, 6], [0x8769, 8])]);
   for (let length = 0; length < whole.length; length += 1) {
-    cameraExif(whole.slice(0, length), shown);
+    await copied(whole.slice(0, length));
   }
 });
 
-test('the size of the original stands in a copy whose EXIF names none', () => {
-  const found = cameraExif(jpeg([0xe0, [0]], [0xe1, exif([0x010f, 6])]), shown);
+test('the size of the original stands in a copy whose EXIF names none', async () => {
+  const found = await copied(jpeg([0xe0, [0]], [0xe1, exif([0x010f, 6])]));
   assert.ok(found);
   const view = new DataView(found.buffer);
   assert.equal(view.getUint16(2, true), 42);
@@ -128,6 +133,56 @@ test('the size of the original stands in a copy whose EXIF names none', () => {
   assert.equal(values.get(0xa002), 4000);
   assert.equal(values.get(0xa003), 3000);
   assert.equal(values.has(0x0112), false);
+});
+
+test('EXIF of PNG and WebP files is found', async () => {
+  const tiff = exif([0x010f, 6]).slice(6);
+  const expected = await copied(jpeg([0xe1, exif([0x010f, 6])]));
+  assert.ok(expected);
+  const ascii = (text: string) => [...text].map((letter) => letter.charCodeAt(0));
+  const big = (value: number) => [
+    value >>> 24,
+    (value >> 16) & 255,
+    (value >> 8) & 255,
+    value & 255,
+  ];
+  const png = (...chunks: [string, number[]][]) =>
+    Uint8Array.from([
+      ...[0x89, ...ascii('PNG\r\n\x1a\n')],
+      ...chunks.flatMap(([name, data]) => [
+        ...big(data.length),
+        ...ascii(name),
+        ...data,
+        0,
+        0,
+        0,
+        0,
+      ]),
+    ]);
+  const webp = (...chunks: [string, number[]][]) =>
+    Uint8Array.from([
+      ...ascii('RIFF\0\0\0\0WEBP'),
+      ...chunks.flatMap(([name, data]) => [
+        ...ascii(name),
+        ...big(data.length).reverse(),
+        ...data,
+        ...(data.length % 2 ? [0] : []),
+      ]),
+    ]);
+  assert.deepEqual(await copied(png(['IHDR', [1, 2, 3]], ['eXIf', tiff])), expected);
+  assert.deepEqual(
+    await copied(webp(['VP8X', [1, 2, 3]], ['VP8 ', [9]], ['EXIF', tiff])),
+    expected,
+  );
+  const signed = exif([0x010f, 6]);
+  assert.deepEqual(await copied(webp(['VP8X', []], ['EXIF', signed])), expected);
+  assert.equal(await copied(png(['IHDR', []], ['tEXt', tiff])), undefined);
+  assert.equal(await copied(webp(['VP8 ', tiff])), undefined);
+  for (const whole of [png(['eXIf', tiff]), webp(['EXIF', tiff])]) {
+    for (let length = 0; length < whole.length; length += 1) {
+      await copied(whole.slice(0, length));
+    }
+  }
 });
 
 test('HEIC files are known by their brands', async () => {

@@ -1,13 +1,12 @@
 /**
- * What a photo's EXIF says about its camera, for the smaller copy that is sent of it: a canvas writes
- * none. The server derives the focal length from it. Place, time and all else stay out of the copy,
+ * What a photo's EXIF says about its camera, for the copy that is sent of it: a canvas writes none. The
+ * server derives the focal length from it. Place, time and all else stay out of the copy,
  * and so does the orientation, because the copy is upright.
  */
 
 import type { Size } from './downscale';
+import { findExif, SIGNATURE } from './exif-place';
 
-/** Bytes at the beginning of a file in which its EXIF is: one segment has at most 65535. */
-const SEARCHED = 256 << 10;
 /** Longest value that is copied, in bytes. */
 const LONGEST = 256;
 /** Bytes of a value by its type. */
@@ -38,7 +37,6 @@ const CAMERA_TAGS = [
   LENS,
 ];
 
-const SIGNATURE = [0x45, 0x78, 0x69, 0x66, 0, 0];
 const ENTRY = 12;
 
 interface Entry {
@@ -48,10 +46,9 @@ interface Entry {
   value: Uint8Array;
 }
 
-/** A copy of a JPEG file with what `original` says about its camera; as it is if that is nothing. */
+/** A copy, a JPEG file, with what `original` says about its camera; as it is if that is nothing. */
 export async function withCamera(jpeg: Blob, original: Blob, size: Size): Promise<Blob> {
-  const begin = new Uint8Array(await original.slice(0, SEARCHED).arrayBuffer());
-  const exif = cameraExif(begin, size);
+  const exif = cameraExif(await findExif(original), size);
   if (!exif) {
     return jpeg;
   }
@@ -62,12 +59,15 @@ export async function withCamera(jpeg: Blob, original: Blob, size: Size): Promis
 }
 
 /**
- * The EXIF of a copy, a TIFF file; undefined if the file is no JPEG or says nothing of its camera.
+ * The EXIF of a copy, a TIFF file; undefined if the original says nothing of its camera.
  *
+ * @param tiff the EXIF of the original.
  * @param size of the original as it is shown, which counts if its EXIF names none.
  */
-export function cameraExif(file: Uint8Array, size: Size): Uint8Array<ArrayBuffer> | undefined {
-  const tiff = exifOf(file);
+export function cameraExif(
+  tiff: DataView | undefined,
+  size: Size,
+): Uint8Array<ArrayBuffer> | undefined {
   const little = tiff?.getUint16(0) === 0x4949;
   if (tiff?.getUint16(2, little) !== 42) {
     return undefined;
@@ -84,30 +84,6 @@ export function cameraExif(file: Uint8Array, size: Size): Uint8Array<ArrayBuffer
     camera.push(long(WIDTH, size.width, little), long(HEIGHT, size.height, little));
   }
   return written(maker, camera, little);
-}
-
-/** The content of the EXIF segment of a JPEG file. */
-function exifOf(file: Uint8Array): DataView | undefined {
-  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
-  if (file.length < 4 || view.getUint16(0) !== 0xffd8) {
-    return undefined;
-  }
-  for (let at = 2; at + 4 <= file.length && file[at] === 0xff; ) {
-    const length = view.getUint16(at + 2);
-    const content = at + 4 + SIGNATURE.length;
-    const end = at + 2 + length;
-    const isExif = SIGNATURE.every((byte, index) => file[at + 4 + index] === byte);
-    if (file[at + 1] === 0xe1 && isExif) {
-      const bytes = Math.min(end, file.length) - content;
-      return bytes >= 8 ? new DataView(file.buffer, file.byteOffset + content, bytes) : undefined;
-    }
-    // After the start of the scan come the pixels.
-    if (file[at + 1] === 0xda || length < 2) {
-      return undefined;
-    }
-    at = end;
-  }
-  return undefined;
 }
 
 /** The entries of a directory with these tags, each once, whose values are inside. */
