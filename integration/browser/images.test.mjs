@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
 import { expect } from './support/expect.mjs';
 import { openPage } from './support/page.mjs';
-import { plain, shownPictures } from './support/pictures.mjs';
+import { avif, plain, shownPictures } from './support/pictures.mjs';
 import { chooseResolution, logged, photos, sessionOf, stored } from './support/scene.mjs';
 import { archive, startServer } from './support/server.mjs';
 
@@ -103,6 +103,24 @@ test('images with the same name from two pages at the same time are distinguishe
   well();
   other.well();
   await other.page.close();
+  await page.close();
+});
+
+test('AVIF photos are sent as JPEG, also at full size', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 56);
+  await page.getByText('All at once').click();
+  await page.locator('#photos').setInputFiles(avif('a.avif'));
+  await stored(page, 1);
+  await page.getByText('Make large images smaller').click();
+  await page.locator('#photos').setInputFiles(avif('b.avif'));
+  await stored(page, 2);
+  for (const index of [0, 1]) {
+    const path = `/ws/session/${sessionOf(page)}/images/${index}`;
+    const photo = Buffer.from(await (await fetch(`${server.base}${path}`)).arrayBuffer());
+    assert.equal(photo.subarray(0, 3).toString('hex'), 'ffd8ff');
+  }
+  well();
   await page.close();
 });
 

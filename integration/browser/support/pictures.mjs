@@ -60,3 +60,14 @@ export function bitmap(name) {
   buffer.writeUInt16LE(24, 28);
   return { name, mimeType: 'image/png', buffer };
 }
+
+/** An AVIF file of 96 by 64 pixels, which browsers read and the server does not. */
+export function avif(name) {
+  const base64 =
+    'AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUIAAADrbWV0YQAAAAAAAAAhaGRscgAAAAAAAAAAcGljdAAAAAAAAAAAAAAAAAAAAAAO' +
+    'cGl0bQAAAAAAAQAAAB5pbG9jAAAAAEQAAAEAAQAAAAEAAAETAAAAbgAAAChpaW5mAAAAAAABAAAAGmluZmUCAAAAAAEAAGF2MDFDb2xvcgAA' +
+    'AABqaXBycAAAAEtpcGNvAAAAFGlzcGUAAAAAAAAAYAAAAEAAAAAQcGl4aQAAAAADCAgIAAAADGF2MUOBAAwAAAAAE2NvbHJuY2x4AAEADQAG' +
+    'gAAAABdpcG1hAAAAAAAAAAEAAQQBAoMEAAAAdm1kYXQSAAoJGBlv/tEBDQaEMl8Uo8PDEMPPPPNCqoDPzFCC1SNEyfQ8arR/Ayf6ADJQX0Xg' +
+    '7oQ0m7lvdE4/eP+DQU3CWCXy+wj7FUwrtGnMY5x55A034gJQFMTpjhc5QhO4wEE4J4uwxL0VrCH4MckmgA==';
+  return { name, mimeType: 'image/avif', buffer: Buffer.from(base64, 'base64') };
+}
