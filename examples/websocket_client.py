@@ -1,330 +1,125 @@
 #!/usr/bin/env python3
 # /// script
 # requires-python = ">=3.10"
-# dependencies = ["websockets>=13"]
+# dependencies = ["pointstream"]
+# [tool.uv.sources]
+# pointstream = { path = "../clients/python" }
 # ///
 """Stream photos or a video to a running server and save the resulting point cloud.
 
     .venv/bin/python examples/websocket_client.py --images examples/sample_scene/*.jpg
     .venv/bin/python examples/websocket_client.py --video walk.mp4 --num-frames 20 --incremental
 
-Any Python from 3.10 on with the package `websockets` works, and so does `uv run`.
+It uses the package in clients/python, which `pip install ./clients/python` installs; `uv run` does
+so by itself.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import os
-import struct
 import sys
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections import deque
-from contextlib import ExitStack, suppress
-from http.client import HTTPResponse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from growing_map import GrowingMap
-from photos import Photo, PhotoError, read_photos, read_video
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
-from websockets.sync.client import ClientConnection, connect
+from photos import PhotoError, read_photos, read_video
 
-Message = dict[str, Any]
+from pointstream import (
+    ClientOptions,
+    Cloud,
+    ConnectionLostError,
+    Disconnected,
+    Event,
+    Image,
+    ImageRefusedError,
+    PointstreamError,
+    Progress,
+    Result,
+    Retry,
+    SocketOptions,
+)
+from pointstream.sync import Client, Session
 
-# The start of a binary message: three letters, version, and length of the header in bytes.
-PREFIX = struct.Struct("<3sBI")
-RECONNECT_ATTEMPTS = 6
-# So often may a connection be lost before its result came; then it is fetched over HTTP.
-LOSSES = 2
-ANSWER_TYPES = ("delta", "complete", "error")
 METHODS = (
     "upper_bound_resize",
     "upper_bound_crop",
     "lower_bound_resize",
     "lower_bound_crop",
 )
+# What metadata have of each image, which the file has too.
+LONG = ("intrinsics", "distortion", "extrinsics", "world_to_glb", "quality", "append")
 
 
-class ClientError(Exception):
-    """A failure with a message for the user."""
+class NoCloudError(Exception):
+    """The photos give no point cloud."""
 
 
-class UnreachableError(ClientError):
-    """The server does not respond."""
+class Exchange:
+    """The requests to one session. It is kept as long as a result of it may be missing."""
 
-
-class Session:
-    """One reconstruction on the server, over a socket that reconnects when it drops."""
-
-    def __init__(
-        self,
-        server: str,
-        parameters: dict[str, Any],
-        binary: bool = False,
-        token: str | None = None,
-    ) -> None:
-        self.server = server.rstrip("/")
-        self.binary = binary
-        self.token = token
-        query = urllib.parse.urlencode(parameters)
-        created = self.rest("POST", f"/ws/session/create?{query}")
-        self.id: str = created["session_id"]
-        # From now on the token of this session suffices. Servers that ask for none have none.
-        self.token = created.get("session_token", self.token)
-        self.image_count = 0
-        self.map = GrowingMap()
-        self.received: deque[Message] = deque()
-        # Whether the server has a request whose result we have not got.
+    def __init__(self, session: Session, url: str, keep: bool) -> None:
+        self.session = session
+        self.result_url = f"{url}/ws/session/{session.id}/result"
+        self.keep = keep
         self.awaits_result = False
-        # Connections that were lost while we waited for a result.
-        self.losses = 0
-        self.tag: str | None = None
-        # Whether a new connection gets the answers that an earlier one missed.
-        self.resumes = True
-        self.sockets = ExitStack()
-        self.socket = self.open(resume=False)
 
-    def rest(self, method: str, path: str) -> Message:
-        """Send one REST request; on an error, raise the server's message."""
+    def __enter__(self) -> Exchange:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.awaits_result:
+            address = self.result_url
+            print(f"the session is kept; fetch its result from {address}", file=sys.stderr)
+        elif not self.keep:
+            self.session.delete()
+
+    def upload(self, photos: list[Image]) -> None:
+        """Send photos, and say which are refused."""
+        for photo, outcome in zip(photos, self.session.upload_many(photos), strict=True):
+            refused = isinstance(outcome, ImageRefusedError)
+            print(f"{photo.name}: {outcome.message if refused else 'uploaded'}")
+
+    def request(self, ask: Callable[[], Result]) -> tuple[dict[str, Any], bytes]:
+        """Ask for a point cloud: its metadata, and its GLB."""
+        self.awaits_result = True
         try:
-            with self.ask(method, self.server + path) as response:
-                return json.load(response)
-        except urllib.error.HTTPError as error:
-            raise refusal(error) from None
-        except OSError as error:
-            message = f"cannot reach {self.server} ({error}); is it running?"
-            raise UnreachableError(message) from None
-
-    def ask(self, method: str, url: str) -> HTTPResponse:
-        """Send one request as who we are; return the response with its body unread."""
-        request = urllib.request.Request(url, method=method, headers=self.credentials())
-        return urllib.request.urlopen(request, timeout=60)
-
-    def credentials(self) -> dict[str, str]:
-        """The header that says who we are; never a part of an address, which proxies log."""
-        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
-
-    def open(self, resume: bool) -> ClientConnection:
-        """Connect and read `connected`. With `resume`, undelivered answers follow it."""
-        address = self.server.replace("http", "ws", 1) + f"/ws/reconstruct/{self.id}"
-        self.sockets.close()
-        # No size limit: the message of ten million points has about 200 MB.
-        flags = {"resume": resume, "binary": self.binary}
-        given = {name: "true" for name, given in flags.items() if given}
-        # Updates have only what is new since the last one. Other servers ignore this.
-        given["deltas"] = "append"
-        if self.map.number is not None:
-            given["since"] = str(self.map.number)
-        query = urllib.parse.urlencode(given)
-        connecting = connect(
-            f"{address}?{query}",
-            max_size=None,
-            compression=None,
-            additional_headers=self.credentials(),
-        )
-        socket = self.sockets.enter_context(connecting)
-        greeting = read_message(socket.recv(timeout=60))
-        if greeting["type"] != "connected":
-            raise ClientError(greeting.get("message", f"unexpected greeting {greeting}"))
-        self.image_count = greeting["image_count"]
-        # Servers without binary messages ignore the flag and send JSON.
-        self.binary = greeting.get("binary", False)
-        return socket
-
-    def reconnect(self) -> bool:
-        """Reconnect; return whether the server still has our request.
-
-        If so, its answer will arrive or is already in `received`. Otherwise the request was lost.
-        """
-        for attempt in range(RECONNECT_ATTEMPTS):
-            print(f"connection lost, retrying in {2**attempt} s", file=sys.stderr)
-            time.sleep(2**attempt)
-            opened = False
-            try:
-                self.socket = self.open(resume=self.resumes)
-                opened = True
-                # Query before the ping: an answer that is sent in between precedes the pong.
-                running = self.rest("GET", f"/ws/session/{self.id}")["status"] == "processing"
-                self.send({"type": "ping"})
-                while (message := read_message(self.socket.recv()))["type"] != "pong":
-                    self.received.append(message)
-            except (OSError, ConnectionClosed, InvalidHandshake, UnreachableError):
-                self.losses += opened
-                if self.awaits_result and self.losses >= LOSSES:
-                    return True
-                continue
-            return running or any(one["type"] in ANSWER_TYPES for one in self.received)
-        raise ClientError("the connection is lost and could not be restored")
-
-    def send(self, message: Message) -> None:
-        """Send one message."""
-        self.socket.send(json.dumps(message))
-
-    def receive(self) -> Message:
-        """Wait for one message."""
-        return self.received.popleft() if self.received else read_message(self.socket.recv())
-
-    def send_image(self, photo: Photo) -> None:
-        """Send a photo as a binary message, or as base64 in JSON."""
-        header = {"type": "image", "filename": photo.name}
-        if self.binary:
-            text = json.dumps(header).encode()
-            self.socket.send(PREFIX.pack(b"PSB", 1, len(text)) + text + photo.data)
-        else:
-            self.send({**header, "data": base64.b64encode(photo.data).decode()})
-
-    def upload(self, photo: Photo) -> str | None:
-        """Send a photo, again if the connection drops; return the server's error, if any."""
-        before = self.image_count
-        while True:
-            try:
-                self.send_image(photo)
-                while (reply := self.receive())["type"] not in ("ack", "error"):
-                    pass
-                self.image_count = reply.get("image_count", before)
-                return reply.get("message")
-            except ConnectionClosed:
-                self.reconnect()
-                if self.image_count > before:
-                    return None  # The photo had arrived; only its acknowledgement was lost.
-
-    def request(self, message: Message) -> Message:
-        """Request a point cloud and wait for it; show progress."""
-        before = self.result_tag()
-        sent = False
-        self.losses = 0
-        while True:
-            try:
-                if not sent:
-                    # Before it is sent: an interrupt in between must not delete the session.
-                    self.awaits_result = True
-                    self.send(message)
-                while (reply := self.receive())["type"] not in ANSWER_TYPES:
-                    if reply["type"] == "progress":
-                        show_progress(reply)
-                end_progress()
-            except ConnectionClosed:
-                end_progress()
-                self.losses += 1
-                sent = self.reconnect()
-                gives_up = self.losses >= LOSSES or not self.resumes
-                if not (self.awaits_result and gives_up):
-                    continue
-                # Whatever cuts the connection will do so again.
-                fetched = self.fetch_when_done(before)
-                if fetched is None:
-                    sent = False
-                    continue
-                reply = fetched
-            if "result_url" in reply:
-                # A path on the server's host, which has the path of a reverse proxy already.
-                reply = self.fetch(urllib.parse.urljoin(self.server, reply["result_url"]))
+            result = ask()
+            made = result.metadata, result.glb
+        except ConnectionLostError as error:
+            # What cuts each connection before its result came would do so again.
+            print(f"{error}\nfetching the result over HTTP", file=sys.stderr)
+            made = self.fetch()
+        except KeyboardInterrupt:
+            # The client has taken the request back.
             self.awaits_result = False
-            if reply["type"] == "error":
-                raise ClientError(reply["message"])
-            self.confirm(reply)
-            return reply
+            raise
+        finally:
+            end_progress()
+        self.awaits_result = False
+        return made
 
-    def result_tag(self) -> str | None:
-        """What identifies the newest result; None if there is none, or the server does not say."""
-        try:
-            with self.ask("HEAD", self.result_url()) as response:
-                self.tag = response.headers["ETag"]
-        except urllib.error.HTTPError:
-            self.tag = None
-        except OSError:
-            pass  # The tag before is the newest that we know.
-        return self.tag
-
-    def fetch_when_done(self, before: str | None) -> Message | None:
-        """Wait for a result other than the one before, and fetch it; None if there is none."""
-        path = f"/ws/session/{self.id}"
-        while (state := self.rest("GET", path))["status"] == "processing":
+    def fetch(self) -> tuple[dict[str, Any], bytes]:
+        """The result of a request whose answer did not come, when it is there."""
+        while (state := self.session.state())["status"] == "processing":
             time.sleep(1)
         if state["error_message"]:
             self.awaits_result = False
-            raise ClientError(state["error_message"])
-        if self.result_tag() == before:
-            return None
-        self.received.clear()
-        # The server still has it for a connection that resumes, on which it would be lost again.
-        self.resumes = False
-        return self.fetch(self.result_url())
-
-    def result_url(self) -> str:
-        """Where the newest result is."""
-        return f"{self.server}/ws/session/{self.id}/result"
-
-    def fetch(self, url: str) -> Message:
-        """Fetch the newest result: the message that carried it, and its point cloud."""
-        try:
-            with self.ask("GET", f"{url}?format=json") as response:
-                answer = json.load(response)
-            with self.ask("GET", url) as response:
-                answer["glb"] = response.read()
-        except urllib.error.HTTPError as error:
-            raise refusal(error) from None
-        # It did not come on this connection, so there is nothing to confirm.
-        answer.pop("number", None)
-        return answer
-
-    def confirm(self, answer: Message) -> None:
-        """Apply an update to the map, and tell the server that the result is here."""
-        if append := answer["metadata"].get("append"):
-            self.map.apply(append, answer["glb"])
-        # Fetched results, and those of other servers, have no number.
-        if number := answer.get("number"):
-            # A lost connection shows at the next request. Unconfirmed, the server sends all again.
-            with suppress(ConnectionClosed):
-                self.send({"type": "received", "number": number})
-
-    def close(self, keep: bool) -> None:
-        """Disconnect, and delete the session unless `keep` is set or its result is still there."""
-        self.sockets.close()
-        if self.awaits_result:
-            address = self.result_url()
-            print(f"the session is kept; fetch its result from {address}", file=sys.stderr)
-        if keep or self.awaits_result:
-            return
-        try:
-            self.rest("DELETE", f"/ws/session/{self.id}")
-        except ClientError as error:
-            print(f"the session could not be deleted: {error}", file=sys.stderr)
+            raise NoCloudError(state["error_message"])
+        metadata = json.loads(self.session.result("json"))["metadata"]
+        return metadata, self.session.result("glb")
 
 
-def refusal(error: urllib.error.HTTPError) -> ClientError:
-    """What the server says of a request that it refuses."""
-    text = error.read().decode(errors="replace")
-    try:
-        text = json.loads(text)["detail"]
-    except (ValueError, KeyError, TypeError):
-        text = text or error.reason
-    return ClientError(f"the server refuses: {text}")
-
-
-def read_message(received: str | bytes) -> Message:
-    """Parse a text or binary message; the bytes of a point cloud become its field `glb`."""
-    if isinstance(received, bytes):
-        _, _, length = PREFIX.unpack_from(received)
-        end = PREFIX.size + length
-        return {**json.loads(received[PREFIX.size : end]), "glb": received[end:]}
-    message = json.loads(received)
-    if "glb_base64" in message:
-        message["glb"] = base64.b64decode(message.pop("glb_base64"))
-    return message
-
-
-def show_progress(message: Message) -> None:
-    """Draw a progress bar if stderr is a terminal."""
-    if sys.stderr.isatty():
-        done = round(30 * message["progress"])
+def show(event: Event) -> None:
+    """Show progress if stderr is a terminal, and lost connections."""
+    if isinstance(event, Disconnected):
+        print(f"connection lost, retrying in {event.delay:.1f} s", file=sys.stderr)
+    elif isinstance(event, Progress) and sys.stderr.isatty():
+        done = round(30 * event.progress)
         bar = "#" * done + "-" * (30 - done)
-        line = f"[{bar}] {message['progress']:4.0%} {message['stage']}: {message['message']}"
+        line = f"[{bar}] {event.progress:4.0%} {event.stage}: {event.message}"
         print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)
 
 
@@ -334,34 +129,19 @@ def end_progress() -> None:
         print(file=sys.stderr)
 
 
-def save(answer: Message, folder: Path, name: str) -> None:
+def save(kind: str, made: tuple[dict[str, Any], bytes], folder: Path, name: str) -> None:
     """Write the GLB and its metadata, and print the main metadata."""
+    metadata, glb = made
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.glb"
-    path.write_bytes(answer["glb"])
-    metadata = answer["metadata"]
+    path.write_bytes(glb)
     path.with_suffix(".json").write_text(json.dumps(metadata, indent=1) + "\n")
-    print(f"{answer['type']}: {path}")
-    long = ("intrinsics", "distortion", "extrinsics", "world_to_glb", "quality", "append")
+    print(f"{kind}: {path}")
     for key, value in metadata.items():
-        if key not in long:
+        if key not in LONG:
             print(f"  {key}: {json.dumps(value, ensure_ascii=False)}")
     print(f"  cameras and world_to_glb: see {path.with_suffix('.json')}")
-    # Other servers of the protocol do not judge their results.
-    if quality := metadata.get("quality"):
-        show_quality(quality)
-
-
-def show_update(append: dict[str, Any], grown: GrowingMap) -> None:
-    """Print what an update has changed."""
-    changes = [f"{len(append['frames'])} new frames", f"{len(append['corrections'])} moved"]
-    if append["reset"]:
-        changes.insert(0, "begins anew")
-    print(f"  map: {', '.join(changes)}; {len(grown.frames)} frames, {grown.num_points} points")
-
-
-def show_quality(quality: dict[str, Any]) -> None:
-    """Print whether the result can be relied on, and if not, why and what to do."""
+    quality = metadata["quality"]
     print(f"  quality: {quality['verdict']}")
     for frame in quality["frames"]:
         if frame["reason"]:
@@ -371,43 +151,65 @@ def show_quality(quality: dict[str, Any]) -> None:
         print(f"    {advice}")
 
 
+def save_map(append: dict[str, Any], cloud: Cloud, path: Path) -> None:
+    """Print what an update has changed, and write where all frames are now."""
+    changes = [f"{len(append['frames'])} new frames", f"{len(append['corrections'])} moved"]
+    if append["reset"]:
+        changes.insert(0, "begins anew")
+    chunks = cloud.chunks
+    print(f"  map: {', '.join(changes)}; {len(chunks)} frames, {len(cloud)} points")
+    frames = [
+        {
+            "frame": camera.number,
+            "name": camera.name,
+            "camera_to_glb": camera.camera_to_glb.tolist(),
+            "points": len(chunks[camera.number].points.positions),
+        }
+        for camera in cloud.cameras
+    ]
+    path.write_text(json.dumps({"update": cloud.number, "frames": frames}, indent=1) + "\n")
+
+
 def reconstruct(options: argparse.Namespace) -> None:
     """Upload everything and save every point cloud."""
     if options.video:
         photos = list(read_video(options.video, options.num_frames))
     else:
         photos = list(read_photos(options.images))
+    images = [Image(photo.data, photo.name) for photo in photos]
     names = ("process_res", "process_res_method", "conf_thresh_percentile", "num_max_points")
     given = {name: getattr(options, name) for name in names}
     parameters = {name: value for name, value in given.items() if value is not None}
-    parameters["max_images"] = max(len(photos), 1)
-    parameters["show_cameras"] = "true" if options.show_cameras else "false"
+    parameters |= {"max_images": max(len(images), 1), "show_cameras": options.show_cameras}
+    client = Client(
+        options.server, options.token, options=ClientOptions(retry=Retry(attempts=4, first=0.5))
+    )
+    socket = SocketOptions(binary=options.binary, on_event=show)
+    with client, client.session(options=socket, keep=True, **parameters) as session:
+        print(f"session {session.id}")
+        with Exchange(session, client.url, options.keep) as exchange:
+            metadata = send(exchange, images, options)
+    if metadata["quality"]["verdict"] == "failed":
+        raise NoCloudError("these photos give no point cloud")
 
-    session = Session(options.server, parameters, options.binary, options.token)
-    print(f"session {session.id}")
-    try:
-        size = options.batch_size if options.incremental else max(len(photos), 1)
-        batches = [photos[begin : begin + size] for begin in range(0, len(photos), size)]
-        for number, batch in enumerate(batches, start=1):
-            for photo in batch:
-                refusal = session.upload(photo)
-                print(f"{photo.name}: {refusal or 'uploaded'}")
-            if options.incremental:
-                answer = session.request({"type": "generate", "incremental": True})
-                save(answer, options.output_dir, f"delta_{number:03d}")
-                if "append" in answer["metadata"]:
-                    show_update(answer["metadata"]["append"], session.map)
-                    session.map.save(options.output_dir / "map.json")
+
+def send(exchange: Exchange, images: list[Image], options: argparse.Namespace) -> dict[str, Any]:
+    """Send the images and save each point cloud; the metadata of the last one."""
+    session, folder = exchange.session, options.output_dir
+    size = options.batch_size if options.incremental else max(len(images), 1)
+    for number, begin in enumerate(range(0, len(images), size), start=1):
+        exchange.upload(images[begin : begin + size])
         if options.incremental:
-            final = {"type": "finalize"}
-        else:
-            final = {"type": "generate", "incremental": False}
-        answer = session.request(final)
-        save(answer, options.output_dir, "scene")
-    finally:
-        session.close(options.keep)
-    if answer["metadata"].get("quality", {}).get("verdict") == "failed":
-        raise ClientError("these photos give no point cloud")
+            made = exchange.request(session.generate)
+            save("delta", made, folder, f"delta_{number:03d}")
+            if append := made[0].get("append"):
+                save_map(append, session.cloud, folder / "map.json")
+    if options.incremental:
+        made = exchange.request(session.finalize)
+    else:
+        made = exchange.request(lambda: session.generate(incremental=False))
+    save("complete", made, folder, "scene")
+    return made[0]
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -429,7 +231,12 @@ def parse_arguments() -> argparse.Namespace:
         help="token for a server that asks for one (default: the variable POINTSTREAM_TOKEN, which "
         "other users of this machine do not see)",
     )
-    add("--binary", action="store_true", help="send and receive binary messages instead of base64")
+    add(
+        "--json",
+        dest="binary",
+        action="store_false",
+        help="send and receive base64 in JSON instead of binary messages",
+    )
     add(
         "--output-dir",
         type=Path,
@@ -456,7 +263,7 @@ def main() -> int:
     """Run the command."""
     try:
         reconstruct(parse_arguments())
-    except (ClientError, PhotoError, OSError, ConnectionClosed, InvalidHandshake) as error:
+    except (PointstreamError, PhotoError, NoCloudError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

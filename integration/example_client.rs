@@ -76,7 +76,7 @@ async fn photos_become_a_point_cloud() {
     let server = Server::start(&[]).await;
     let folder = TempDir::new().expect("writable");
     let photos: Vec<_> = (0..3).map(|view| scene.path(view)).collect();
-    let mut arguments = vec!["--images"];
+    let mut arguments = vec!["--json", "--images"];
     arguments.extend(photos.iter().filter_map(|path| path.to_str()));
     let said = succeeded(&run(&server, folder.path(), &arguments).await);
     assert_eq!(saved(folder.path()), ["scene.glb", "scene.json"]);
@@ -95,7 +95,7 @@ async fn binary_messages_carry_the_same() {
     let scene = Scene::load();
     let server = Server::start(&[]).await;
     let photos: Vec<_> = (0..3).map(|view| scene.path(view)).collect();
-    let mut arguments = vec!["--binary", "--incremental", "--batch-size", "2", "--images"];
+    let mut arguments = vec!["--incremental", "--batch-size", "2", "--images"];
     arguments.extend(photos.iter().filter_map(|path| path.to_str()));
     let folder = TempDir::new().expect("writable");
     succeeded(&run(&server, folder.path(), &arguments).await);
@@ -245,7 +245,7 @@ async fn a_result_that_no_socket_carries_is_fetched() {
     let server = Server::start(&[]).await;
     let folder = TempDir::new().expect("writable");
     let photos: Vec<_> = (0..3).map(|view| scene.path(view)).collect();
-    for kind in ["--binary", "--incremental"] {
+    for kind in ["--json", "--incremental"] {
         let mut arguments = vec![kind, "--images"];
         arguments.extend(photos.iter().filter_map(|path| path.to_str()));
         succeeded(&run_cut(&server, folder.path(), &arguments).await);
@@ -257,7 +257,7 @@ async fn a_result_that_no_socket_carries_is_fetched() {
 }
 
 #[tokio::test]
-async fn a_session_whose_result_did_not_come_is_kept() {
+async fn an_interrupt_takes_the_request_back() {
     let scene = Scene::load();
     let server = Server::with_model("slow", &[]).await;
     let folder = TempDir::new().expect("writable");
@@ -289,16 +289,35 @@ async fn a_session_whose_result_did_not_come_is_kept() {
     unsafe { libc::kill(id.expect("it runs"), libc::SIGINT) };
     let output = within("the client's end", client.wait_with_output()).await;
     let output = output.expect("it ends");
+    assert_eq!(output.status.code(), Some(130));
+    let list = server.get("/ws/sessions").await.json();
+    assert_eq!(list["stats"]["total_sessions"], 0, "it deletes its session");
+}
+
+#[tokio::test]
+async fn a_session_whose_result_did_not_come_is_kept() {
+    let scene = Scene::load();
+    let server = Server::with_model("slow", &[]).await;
+    let folder = TempDir::new().expect("writable");
+    let proxy = Proxy::start(&server).await;
+    let base = proxy.base.clone();
+    let photos: Vec<_> = (0..4).map(|view| scene.path(view)).collect();
+    let mut arguments = vec!["--server", &base, "--images"];
+    arguments.extend(photos.iter().filter_map(|path| path.to_str()));
+    // The network ends while the client waits.
+    let end = async {
+        server.at_work().await;
+        drop(proxy);
+    };
+    let (output, ()) = tokio::join!(run(&server, folder.path(), &arguments), end);
+    assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("the session is kept"), "{said}");
     let list = server.get("/ws/sessions").await.json();
     let session = list["sessions"][0]["session_id"].as_str().expect("kept");
-    assert!(
-        said.contains(&format!("/ws/session/{session}/result")),
-        "{said}"
-    );
-    server.settled(session).await;
     let path = format!("/ws/session/{session}/result");
+    assert!(said.contains(&path), "{said}");
+    server.settled(session).await;
     assert_eq!(server.get(&path).await.status, 200);
 }
 
@@ -311,12 +330,12 @@ async fn what_goes_wrong_is_said_in_a_sentence() {
     let photo = scene.path(0);
     let photo = photo.to_str().expect("a plain name");
     for (arguments, words) in [
-        (["--images", photo].as_slice(), "refuses"),
+        (["--images", photo].as_slice(), "maximum number of sessions"),
         (&["--images", "/no/such.jpg"], "/no/such.jpg"),
         (&["--video", "/no/such.mp4"], "/no/such.mp4"),
         (
             &["--images", photo, "--server", "http://127.0.0.1:9"],
-            "is it running",
+            "is the server running",
         ),
     ] {
         let output = run(&server, folder.path(), arguments).await;

@@ -51,7 +51,13 @@ install libtorch --no-deps
 if with_cuda; then install cuda --no-deps; fi
 for name in "${tools[@]}"; do
   install "$name"
-  if [ "$name" = test ]; then install oracle --no-deps --ignore-requires-python; fi
+  if [ "$name" = test ]; then
+    install oracle --no-deps --ignore-requires-python
+    # The Python client of this checkout.
+    for site in .venv/lib/python3.*/site-packages; do
+      echo "$PWD/clients/python/src" >"$site/pointstream-checkout.pth"
+    done
+  fi
 done
 
 # A relative link, so that the checkout can be moved.
