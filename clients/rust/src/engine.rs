@@ -1,0 +1,343 @@
+//! Keeps a session connected: reconnects, and takes what the server says.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::cloud::Cloud;
+use crate::connection::{self, Socket, refusal_in};
+use crate::error::Error;
+use crate::event::{Event, Scene, parse};
+use crate::events::{Events, Subscribers};
+use crate::lock::lock;
+use crate::outbox::{Answer, Kind, Outbox, Pending};
+use crate::parameters::Deltas;
+use crate::remote::Remote;
+use crate::serve::{Before, End, serve};
+use crate::wire::{Received, text};
+
+/// After so long an idle connection counts as one that works.
+const CALM: Duration = Duration::from_secs(60);
+/// Requests for poses that wait at most.
+const MAPS: usize = 4;
+
+/// How a session is used over its socket.
+pub(crate) struct Use {
+    pub binary: bool,
+    pub deltas: Deltas,
+    pub max_in_flight: usize,
+    pub max_message_bytes: usize,
+    /// How long the server may be silent after a ping.
+    pub dead_after: Duration,
+}
+
+/// The connected part of a session.
+pub(crate) struct Engine {
+    pub remote: Remote,
+    pub usage: Use,
+    subscribers: Subscribers,
+    /// Places for images in flight, for requests and for `map`. So only so many messages wait.
+    pub images: Arc<Semaphore>,
+    pub requests: Arc<Semaphore>,
+    pub maps: Arc<Semaphore>,
+    /// Wakes the connection when there is something to send.
+    pub wake: Notify,
+    pub state: Mutex<State>,
+    stop: watch::Sender<bool>,
+}
+
+/// What changes.
+pub(crate) struct State {
+    pub outbox: Outbox,
+    /// Whether messages of the outbox may be sent: it is known what the server has.
+    pub ready: bool,
+    /// Who waits for an answer to a `ping`.
+    pub pings: std::collections::VecDeque<oneshot::Sender<()>>,
+    pub cloud: Arc<Cloud>,
+    attempts: u32,
+    ended: Option<Error>,
+}
+
+/// To the connection of the moment.
+pub(crate) struct Link {
+    /// Small messages that do not wait for answers.
+    pub control: mpsc::Sender<tokio_tungstenite::tungstenite::Message>,
+    /// Requests whose result is too large for a message, with the path of the result.
+    pub fetches: mpsc::Sender<(String, String)>,
+}
+
+impl Engine {
+    pub fn new(remote: Remote, usage: Use, cloud: Arc<Cloud>) -> Self {
+        Self {
+            images: Arc::new(Semaphore::new(usage.max_in_flight)),
+            // One at a time: after a loss it is known then whether the server has it.
+            requests: Arc::new(Semaphore::new(1)),
+            maps: Arc::new(Semaphore::new(MAPS)),
+            wake: Notify::new(),
+            subscribers: Subscribers::default(),
+            state: Mutex::new(State {
+                outbox: Outbox::default(),
+                ready: false,
+                pings: std::collections::VecDeque::new(),
+                cloud,
+                attempts: 0,
+                ended: None,
+            }),
+            stop: watch::Sender::new(false),
+            remote,
+            usage,
+        }
+    }
+
+    /// The error with which the session has ended.
+    pub fn check(&self) -> Result<(), Error> {
+        lock(&self.state).ended.clone().map_or(Ok(()), Err)
+    }
+
+    /// What happens from now on; nothing if the session has ended.
+    pub fn events(&self) -> Events {
+        let events = self.subscribers.subscribe();
+        let ended = lock(&self.state).ended.clone();
+        if let Some(error) = ended {
+            self.end_events(&error);
+        }
+        events
+    }
+
+    /// Takes a message to be sent, now or on the next connection.
+    pub fn post(&self, pending: Pending) -> Result<(), Error> {
+        let mut state = lock(&self.state);
+        if let Some(error) = &state.ended {
+            return Err(error.clone());
+        }
+        state.outbox.add(pending);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Ends the connection after what is waiting for no answer.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    pub async fn stopped(&self) {
+        // It fails only without a sender, and we have that.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+    }
+
+    /// Keeps the session connected until it ends or is left.
+    pub async fn run(self: Arc<Self>, mut socket: Socket, mut before: Before) {
+        let error = loop {
+            let began = Instant::now();
+            let reason = match serve(&self, socket, before).await {
+                End::Stopped => break Error::Closed,
+                End::Lost(reason) => reason,
+            };
+            if !reason.passes() {
+                break reason;
+            }
+            {
+                let mut state = lock(&self.state);
+                if state.outbox.is_empty() && began.elapsed() > CALM {
+                    state.attempts = 0;
+                }
+            }
+            let opened = tokio::select! {
+                () = self.stopped() => break Error::Closed,
+                opened = self.open(true, Some(reason)) => opened,
+            };
+            socket = match opened {
+                Ok(socket) => socket,
+                Err(error) => break error,
+            };
+            before = Before::Lost;
+        };
+        self.fail(&error);
+    }
+
+    /// Connects, after a delay if a reason is given why that is needed again.
+    pub async fn open(&self, resume: bool, mut reason: Option<Error>) -> Result<Socket, Error> {
+        loop {
+            if let Some(reason) = reason.take() {
+                self.wait(reason).await?;
+            }
+            let token = self.remote.token.as_deref();
+            let transport = &self.remote.rest.transport;
+            let longest = self.usage.max_message_bytes;
+            match connection::open(transport, &self.path(resume), token, longest).await {
+                Ok(socket) => {
+                    self.subscribers.emit(&Event::Connected {
+                        image_count: socket.greeting.image_count,
+                        max_images: socket.greeting.max_images,
+                        resumed: resume,
+                    });
+                    return Ok(socket);
+                }
+                Err(error) if error.passes() => reason = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn wait(&self, reason: Error) -> Result<(), Error> {
+        let attempt = {
+            let mut state = lock(&self.state);
+            state.attempts += 1;
+            state.attempts
+        };
+        let retry = &self.remote.rest.retry;
+        let Some(delay) = retry.delay(attempt, reason.retry_after()) else {
+            return Err(Error::ConnectionLost {
+                session_id: self.remote.id.clone(),
+                reason: Box::new(reason),
+            });
+        };
+        self.subscribers.emit(&Event::Disconnected {
+            reason,
+            attempt,
+            delay,
+        });
+        tokio::time::sleep(delay).await;
+        Ok(())
+    }
+
+    fn path(&self, resume: bool) -> String {
+        let mut query = Vec::new();
+        if self.usage.binary {
+            query.push("binary=true".to_owned());
+        }
+        if self.usage.deltas == Deltas::Append {
+            query.push("deltas=append".to_owned());
+            if let Some(number) = lock(&self.state).cloud.number() {
+                query.push(format!("since={number}"));
+            }
+        }
+        if resume {
+            query.push("resume=true".to_owned());
+        }
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!(
+            "/ws/reconstruct/{}{mark}{}",
+            self.remote.id,
+            query.join("&")
+        )
+    }
+
+    /// Takes a message of the server.
+    pub async fn take(&self, message: Received, link: &Link) -> Result<(), Error> {
+        match message.kind.as_str() {
+            "pong" => {
+                if let Some(waiting) = lock(&self.state).pings.pop_front() {
+                    // Whoever waited may have given up.
+                    let _ = waiting.send(());
+                }
+            }
+            "error" => self.refused(&message, link).await,
+            _ => match parse(message)? {
+                Some(Event::Scene(scene)) => self.deliver(scene, link).await?,
+                Some(event) => self.answered(event),
+                None => {}
+            },
+        }
+        Ok(())
+    }
+
+    /// Gives an answer to who waits for it.
+    pub fn answered(&self, event: Event) {
+        self.subscribers.emit(&event);
+        let (id, answer) = match event {
+            Event::Ack(ack) => (Some(ack.id.clone()), Answer::Ack(ack)),
+            Event::Scene(scene) => (scene.id.clone(), Answer::Scene(scene)),
+            Event::Poses(poses) => (poses.id.clone(), Answer::Poses(poses)),
+            _ => return,
+        };
+        let mut state = lock(&self.state);
+        state.attempts = 0;
+        if let Some(id) = id {
+            state.outbox.answer(&id, Ok(answer));
+        }
+    }
+
+    /// Applies a result, confirms it, and gives it to who asked.
+    async fn deliver(&self, scene: Scene, link: &Link) -> Result<(), Error> {
+        if let Some(append) = scene.append()? {
+            let cloud = Arc::clone(&lock(&self.state).cloud);
+            // One that was lost after it was applied comes again.
+            if cloud.number().is_none_or(|newest| append.number > newest) {
+                let glb = scene.glb.clone();
+                let after = blocking(move || cloud.after(append, &glb)).await?;
+                lock(&self.state).cloud = Arc::new(after);
+            }
+        }
+        if let Some(number) = scene.number {
+            let confirmation = text(json!({"type": "received", "number": number}));
+            // Without a connection the result comes again.
+            let _ = link.control.send(confirmation).await;
+        }
+        self.answered(Event::Scene(scene));
+        Ok(())
+    }
+
+    async fn refused(&self, message: &Received, link: &Link) {
+        let refusal = refusal_in(&message.fields);
+        let id = message.fields.get("id").and_then(|id| id.as_str());
+        let kind = id.and_then(|id| lock(&self.state).outbox.kind(id));
+        let url = refusal.result_url.clone();
+        let error = refusal.into_error();
+        // `cancel` names the request as well: its error does not answer the request.
+        if let (Some(id), Some(kind)) = (id, kind)
+            && error.code() != Some("nothing_to_cancel")
+        {
+            lock(&self.state).attempts = 0;
+            // A whole result in place of an update would leave the cloud behind without a word.
+            let update = self.usage.deltas == Deltas::Append && kind == Kind::Update;
+            match url {
+                Some(url) if !update => {
+                    let _ = link.fetches.send((id.to_owned(), url)).await;
+                    return;
+                }
+                _ => lock(&self.state).outbox.answer(id, Err(error.clone())),
+            }
+        }
+        let id = id.map(str::to_owned);
+        self.subscribers.emit(&Event::Refused { error, id });
+    }
+
+    /// Takes the newest result over HTTP as the answer to a request.
+    pub async fn fetch(&self, id: &str, path: Option<&str>) {
+        match self.remote.newest_scene(id, path).await {
+            Ok(scene) => self.answered(Event::Scene(scene)),
+            Err(error) => lock(&self.state).outbox.answer(id, Err(error)),
+        }
+    }
+
+    /// The session has ended for us.
+    pub fn fail(&self, error: &Error) {
+        {
+            let mut state = lock(&self.state);
+            state.ended.get_or_insert_with(|| error.clone());
+            state.outbox.fail(error);
+        }
+        for places in [&self.images, &self.requests, &self.maps] {
+            places.close();
+        }
+        self.end_events(error);
+    }
+
+    fn end_events(&self, error: &Error) {
+        let told = (!matches!(error, Error::Closed)).then_some(error);
+        self.subscribers.end(told);
+    }
+}
+
+/// Work that would keep other tasks waiting.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    // It fails only when the runtime ends.
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or(Err(Error::Closed))
+}
