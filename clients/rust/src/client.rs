@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Method;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio_rustls::rustls::ClientConfig;
 
 use crate::PROTOCOL_VERSION;
+use crate::attach::Attach;
 use crate::cloud::Cloud;
 use crate::engine::{Engine, Use};
 use crate::error::Error;
+use crate::info::{Info, Sessions};
 use crate::parameters::{Deltas, SessionOptions, SocketOptions};
-use crate::remote::{Remote, SessionState};
+use crate::remote::Remote;
 use crate::rest::{Call, Rest};
 use crate::retry::Retry;
 use crate::serve::Before;
@@ -49,93 +51,6 @@ impl Default for ClientOptions {
     }
 }
 
-/// What a server says of itself.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Info {
-    /// The version of the protocol that it speaks.
-    pub protocol_version: String,
-    /// The version of the program.
-    #[serde(default)]
-    pub version: Option<String>,
-    /// The model, as docs/protocol.md describes it.
-    #[serde(default)]
-    pub model: Map<String, Value>,
-    /// The limits of the server.
-    #[serde(default)]
-    pub limits: Map<String, Value>,
-    /// Everything else.
-    #[serde(flatten)]
-    pub other: Map<String, Value>,
-}
-
-/// The caller's sessions.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Sessions {
-    /// The oldest first.
-    pub sessions: Vec<SessionState>,
-    /// Their statistics, as docs/protocol.md describes them.
-    pub stats: Map<String, Value>,
-}
-
-/// A session to take up: its identifier, and what is known of it.
-#[derive(Clone, Debug)]
-pub struct Attach {
-    session_id: String,
-    token: Option<String>,
-    cloud: Option<Arc<Cloud>>,
-    socket: SocketOptions,
-    resume: bool,
-}
-
-impl Attach {
-    /// The session with this identifier.
-    pub fn new(session_id: impl Into<String>) -> Self {
-        Self {
-            session_id: session_id.into(),
-            token: None,
-            cloud: None,
-            socket: SocketOptions::default(),
-            resume: true,
-        }
-    }
-
-    /// The token of the session, in place of that of the client.
-    #[must_use]
-    pub fn token(mut self, token: impl Into<String>) -> Self {
-        self.token = Some(token.into());
-        self
-    }
-
-    /// What an earlier [`Session::cloud`] has: updates continue it.
-    #[must_use]
-    pub fn cloud(mut self, cloud: Arc<Cloud>) -> Self {
-        self.cloud = Some(cloud);
-        self
-    }
-
-    /// How the session is used over its socket.
-    #[must_use]
-    pub fn socket(mut self, socket: SocketOptions) -> Self {
-        self.socket = socket;
-        self
-    }
-
-    /// Whether answers that nobody has received come. They do unless this is false.
-    #[must_use]
-    pub fn resume(mut self, resume: bool) -> Self {
-        self.resume = resume;
-        self
-    }
-}
-
-impl From<&str> for Attach {
-    fn from(session_id: &str) -> Self {
-        Self::new(session_id)
-    }
-}
-
 /// A server. Clones share what is known of it.
 #[derive(Clone)]
 pub struct Client {
@@ -154,6 +69,12 @@ impl Client {
     /// As [`new`](Self::new), with other options.
     pub fn with_options(url: &str, options: ClientOptions) -> Result<Self, Error> {
         let transport = Transport::new(url, options.timeout, options.tls.clone())?;
+        options.retry.check()?;
+        if options.timeout.is_zero() || options.dead_after.is_zero() {
+            return Err(Error::InvalidArgument(
+                "timeout and dead_after must be more than 0".to_owned(),
+            ));
+        }
         Ok(Self {
             rest: Arc::new(Rest {
                 transport,
@@ -202,6 +123,7 @@ impl Client {
     /// suffices, and [`Attach`] says more.
     pub async fn attach(&self, session: impl Into<Attach>) -> Result<Session, Error> {
         let given = session.into();
+        // Whatever the parameters of the session are: only the server knows them.
         let deltas = given.socket.deltas.unwrap_or(Deltas::Append);
         given.socket.check()?;
         self.compatible().await?;

@@ -93,7 +93,7 @@ pub(crate) async fn open(
             greeting,
         }),
         Err(error) => {
-            close(&mut stream, None).await;
+            close(&mut stream, CloseCode::Normal).await;
             Err(error)
         }
     }
@@ -183,14 +183,14 @@ pub(crate) fn refusal_in(fields: &Map<String, Value>) -> Refusal {
 }
 
 /// Ends a connection. A server that does not answer cannot hold us up.
-pub(crate) async fn close(stream: &mut WebSocketStream<Watched>, code: Option<CloseCode>) {
-    let frame = code.map(|code| CloseFrame {
+pub(crate) async fn close(stream: &mut WebSocketStream<Watched>, code: CloseCode) {
+    let frame = CloseFrame {
         code,
         reason: "".into(),
-    });
+    };
     let _ = timeout(FAREWELL, async {
         // Whatever fails here, the connection is at its end.
-        let _ = stream.close(frame).await;
+        let _ = stream.close(Some(frame)).await;
         // Bytes that nobody reads would make the system discard our farewell. Those of a message
         // that is too large cannot be read as messages any more.
         let _ = stream.get_mut().drain().await;

@@ -27,6 +27,8 @@
 //!
 //! The README has more, and docs/protocol.md of pointstream describes the protocol.
 
+mod answers;
+mod attach;
 mod camera;
 mod client;
 mod cloud;
@@ -38,6 +40,7 @@ mod events;
 mod format;
 mod glb;
 mod image;
+mod info;
 mod lock;
 mod matrix;
 mod outbox;
@@ -55,6 +58,7 @@ mod session;
 #[cfg(test)]
 mod tiny_glb;
 mod transport;
+mod upload;
 pub mod webhooks;
 mod wire;
 
@@ -62,14 +66,16 @@ pub use bytes::Bytes;
 pub use hyper::HeaderMap;
 pub use tokio_rustls::rustls;
 
+pub use crate::attach::Attach;
 pub use crate::camera::Camera;
-pub use crate::client::{Attach, Client, ClientOptions, Info, Sessions};
+pub use crate::client::{Client, ClientOptions};
 pub use crate::cloud::{Chunk, Cloud};
 pub use crate::error::Error;
 pub use crate::event::{Ack, Event, Poses, Progress, Quality, Scene, SceneKind};
 pub use crate::events::Events;
 pub use crate::format::Format;
 pub use crate::image::{Image, KnownCamera};
+pub use crate::info::{Info, Sessions};
 pub use crate::matrix::{Matrix3, Matrix4};
 pub use crate::parameters::{
     Deltas, FinalizeMode, GlbCompression, Parameters, ResizeMethod, SessionOptions, SocketOptions,
@@ -80,7 +86,8 @@ pub use crate::reconstruct::{OnEvent, ReconstructOptions, Reconstruction, recons
 pub use crate::refusal::Refusal;
 pub use crate::remote::{SessionState, StoredImage};
 pub use crate::retry::Retry;
-pub use crate::session::{Session, Upload};
+pub use crate::session::Session;
+pub use crate::upload::Upload;
 
 /// The version of this crate.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

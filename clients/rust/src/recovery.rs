@@ -11,8 +11,9 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
+use crate::answers::Link;
 use crate::connection::lost;
-use crate::engine::{Engine, Link};
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{Ack, Event};
 use crate::lock::lock;
@@ -87,7 +88,7 @@ async fn request_again(engine: &Engine, found: &SessionState, id: &str) {
 
 /// Acknowledges the images that the server has.
 async fn find_images(engine: &Engine, is_image: fn(Kind) -> bool) -> Result<(), Error> {
-    let deadline = Instant::now() + engine.remote.rest.transport.timeout;
+    let began = Instant::now();
     let mut pause = SOON;
     loop {
         // Before the list: what is pending now is in it, or is looked for again.
@@ -109,7 +110,7 @@ async fn find_images(engine: &Engine, is_image: fn(Kind) -> bool) -> Result<(), 
         if pending == 0 || sent(engine, is_image).is_empty() {
             return Ok(());
         }
-        if Instant::now() > deadline {
+        if began.elapsed() > engine.remote.rest.transport.timeout {
             return Err(lost(&"the server does not finish storing images"));
         }
         sleep(pause).await;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::error::Error;
+
 /// Attempts after the first one, with delays that double.
 ///
 /// An attempt counts until the server has answered a message: connections that break again and
@@ -27,6 +29,15 @@ impl Default for Retry {
 }
 
 impl Retry {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.first.is_zero() || self.first > self.longest {
+            return Err(Error::InvalidArgument(
+                "the first delay must be more than 0, and at most the longest".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
     /// How long to wait before attempt 1, 2, ...; none if it must not be made.
     pub(crate) fn delay(&self, attempt: u32, wanted: Option<Duration>) -> Option<Duration> {
         let wanted = wanted.unwrap_or_default();
@@ -66,6 +77,7 @@ mod tests {
     #[test]
     fn the_server_may_ask_for_more_but_not_for_too_much() {
         let retry = Retry::default();
+        retry.check().unwrap();
         let asked = Duration::from_secs(20);
         assert_eq!(retry.delay(1, Some(asked)), Some(asked));
         assert!(retry.delay(1, Some(Duration::from_secs(31))).is_none());

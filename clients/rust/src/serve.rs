@@ -14,8 +14,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use crate::answers::{Link, blocking};
 use crate::connection::{Loss, Socket, close, lost, next};
-use crate::engine::{Engine, Link, blocking};
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::lock::lock;
 use crate::outbox::Next;
@@ -62,17 +63,20 @@ pub(crate) async fn serve(engine: &Arc<Engine>, socket: Socket, before: Before) 
     let link = Link { control, fetches };
     lock(&engine.state).ready = before == Before::Nothing;
     let dead_after = engine.usage.dead_after;
-    let (end, code) = tokio::select! {
+    let (end, farewell) = tokio::select! {
         Err(loss) = read(engine, &mut stream, &link) => match loss {
-            Loss::Gone(error) => (End::Lost(error), None),
+            Loss::Gone(error) => (End::Lost(error), Some(CloseCode::Normal)),
             // The server then keeps the result for us to fetch.
             Loss::TooLarge(error) => (End::Lost(error), Some(CloseCode::Size)),
         },
-        end = write(engine, &mut sink, controls, &pulse) => (end, None),
-        Err(error) = restore(engine, &link, before) => (End::Lost(error), None),
+        end = write(engine, &mut sink, controls, &pulse) => (end, Some(CloseCode::Normal)),
+        Err(error) = restore(engine, &link, before) => {
+            (End::Lost(error), Some(CloseCode::Normal))
+        }
         () = fetch(engine, fetching) => (End::Stopped, None),
         () = pulse.watch(dead_after) => {
-            let reason = format!("the server has been silent for {} s", dead_after.as_secs());
+            let reason = format!("the server has been silent for {dead_after:?}");
+            // Nobody would hear a farewell.
             (End::Lost(lost(&reason)), None)
         }
         () = leave(engine) => (End::Stopped, None),
@@ -82,7 +86,7 @@ pub(crate) async fn serve(engine: &Arc<Engine>, socket: Socket, before: Before) 
         state.ready = false;
         state.pings.clear();
     }
-    if let Ok(mut socket) = sink.reunite(stream) {
+    if let (Some(code), Ok(mut socket)) = (farewell, sink.reunite(stream)) {
         close(&mut socket, code).await;
     }
     end

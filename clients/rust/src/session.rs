@@ -1,11 +1,8 @@
 //! A reconstruction on the server, while photos are streamed to it.
 
 use std::fmt;
-use std::future::Future;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::Method;
@@ -22,9 +19,10 @@ use crate::events::Events;
 use crate::format::Format;
 use crate::image::Image;
 use crate::lock::lock;
-use crate::outbox::{Answer, Kind, Pending, Waiter};
+use crate::outbox::{Answer, Kind, Pending};
 use crate::parameters::SessionOptions;
 use crate::remote::{SessionState, StoredImage};
+use crate::upload::{Upload, answer, wrong_answer};
 
 /// One session. [`Client::create`] and [`Client::attach`] give it, and so does [`Session::rerun`].
 ///
@@ -286,22 +284,6 @@ impl Drop for Inner {
     }
 }
 
-/// An image on its way. It resolves with the acknowledgement; the image goes on without it.
-pub struct Upload(Waiter);
-
-impl Future for Upload {
-    type Output = Result<Ack, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let answered = ready!(Pin::new(&mut self.0).poll(context));
-        Poll::Ready(match answer(answered) {
-            Ok(Answer::Ack(ack)) => Ok(ack),
-            Ok(_) => Err(wrong_answer()),
-            Err(error) => Err(error),
-        })
-    }
-}
-
 /// Nobody waits for the answer any more, so the server need not compute it.
 struct CancelWhenDropped {
     engine: Arc<Engine>,
@@ -314,17 +296,6 @@ impl Drop for CancelWhenDropped {
             self.engine.wake.notify_one();
         }
     }
-}
-
-type Received = Result<Result<Answer, Error>, tokio::sync::oneshot::error::RecvError>;
-
-fn answer(received: Received) -> Result<Answer, Error> {
-    // Without a sender the session was dropped.
-    received.unwrap_or(Err(Error::Closed))
-}
-
-fn wrong_answer() -> Error {
-    Error::InvalidResponse("the answer is that of another message".to_owned())
 }
 
 /// An image that is refused ends nothing; any other error does.

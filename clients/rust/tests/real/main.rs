@@ -3,3 +3,4 @@
 mod calls;
 mod losses;
 mod program;
+mod trust;
