@@ -34,7 +34,7 @@ impl Attach {
         self
     }
 
-    /// What an earlier [`Session::cloud`] has: updates continue it.
+    /// What an earlier [`Session::cloud`](crate::Session::cloud) has: updates continue it.
     #[must_use]
     pub fn cloud(mut self, cloud: Arc<Cloud>) -> Self {
         self.cloud = Some(cloud);

@@ -27,6 +27,11 @@
 //!
 //! The README has more, and docs/protocol.md of pointstream describes the protocol.
 
+// The examples of the README are compiled, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod answers;
 mod attach;
 mod camera;
