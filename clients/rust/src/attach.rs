@@ -1,12 +1,13 @@
 //! A session that exists, and how it is taken up.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::cloud::Cloud;
 use crate::parameters::SocketOptions;
 
 /// A session to take up: its identifier, and what is known of it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Attach {
     pub(crate) session_id: String,
     pub(crate) token: Option<String>,
@@ -59,5 +60,14 @@ impl Attach {
 impl From<&str> for Attach {
     fn from(session_id: &str) -> Self {
         Self::new(session_id)
+    }
+}
+
+impl fmt::Debug for Attach {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the token, which logs may show.
+        let mut shown = formatter.debug_struct("Attach");
+        shown.field("session_id", &self.session_id);
+        shown.finish_non_exhaustive()
     }
 }

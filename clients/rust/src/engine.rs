@@ -1,5 +1,6 @@
 //! Keeps a session connected.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -53,7 +54,7 @@ pub(crate) struct State {
     /// Whether messages of the outbox may be sent: it is known what the server has.
     pub ready: bool,
     /// Who waits for an answer to a `ping`.
-    pub pings: std::collections::VecDeque<oneshot::Sender<()>>,
+    pub pings: VecDeque<oneshot::Sender<()>>,
     pub cloud: Arc<Cloud>,
     pub attempts: u32,
     ended: Option<Error>,
@@ -71,7 +72,7 @@ impl Engine {
             state: Mutex::new(State {
                 outbox: Outbox::default(),
                 ready: false,
-                pings: std::collections::VecDeque::new(),
+                pings: VecDeque::new(),
                 cloud,
                 attempts: 0,
                 ended: None,

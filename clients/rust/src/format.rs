@@ -24,46 +24,57 @@ pub enum Format {
     Json,
 }
 
-/// Formats with their names, and the extensions of their files. The first that fits counts.
-const ALL: [(Format, &str, &str); 13] = [
-    (
-        Format::ColmapOriginal,
-        "colmap_original",
-        ".original.colmap.zip",
-    ),
-    (
-        Format::NerfstudioOriginal,
-        "nerfstudio_original",
-        ".original.nerfstudio.zip",
-    ),
-    (Format::Glb, "glb", ".glb"),
-    (Format::Ply, "ply", ".ply"),
-    (Format::Npz, "npz", ".npz"),
-    (Format::Colmap, "colmap", ".colmap.zip"),
-    (Format::Nerfstudio, "nerfstudio", ".nerfstudio.zip"),
-    (Format::Las, "las", ".las"),
-    (Format::Laz, "laz", ".laz"),
-    (Format::Xyz, "xyz", ".xyz"),
-    (Format::Csv, "csv", ".csv"),
-    (Format::Html, "html", ".html"),
-    (Format::Json, "json", ".json"),
+/// All of them, in the order in which extensions are tried: some end as others do.
+const ALL: [Format; 13] = [
+    Format::ColmapOriginal,
+    Format::NerfstudioOriginal,
+    Format::Glb,
+    Format::Ply,
+    Format::Npz,
+    Format::Colmap,
+    Format::Nerfstudio,
+    Format::Las,
+    Format::Laz,
+    Format::Xyz,
+    Format::Csv,
+    Format::Html,
+    Format::Json,
 ];
 
 impl Format {
     /// Its name in the protocol.
     #[must_use]
     pub fn name(self) -> &'static str {
-        let found = ALL.iter().find(|(format, ..)| *format == self);
-        found.map_or("glb", |(_, name, _)| name)
+        self.names().0
+    }
+
+    /// Its name, and the extension of its files.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Glb => ("glb", ".glb"),
+            Self::Ply => ("ply", ".ply"),
+            Self::Colmap => ("colmap", ".colmap.zip"),
+            Self::ColmapOriginal => ("colmap_original", ".original.colmap.zip"),
+            Self::Npz => ("npz", ".npz"),
+            Self::Nerfstudio => ("nerfstudio", ".nerfstudio.zip"),
+            Self::NerfstudioOriginal => ("nerfstudio_original", ".original.nerfstudio.zip"),
+            Self::Las => ("las", ".las"),
+            Self::Laz => ("laz", ".laz"),
+            Self::Xyz => ("xyz", ".xyz"),
+            Self::Csv => ("csv", ".csv"),
+            Self::Html => ("html", ".html"),
+            Self::Json => ("json", ".json"),
+        }
     }
 
     /// The format that the extension of a file names.
     pub fn of(path: &Path) -> Result<Self, Error> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = name.to_lowercase();
-        let found = ALL.iter().find(|(.., extension)| name.ends_with(extension));
-        found.map(|(format, ..)| *format).ok_or_else(|| {
-            let extensions: Vec<&str> = ALL.iter().map(|(.., extension)| *extension).collect();
+        let mut all = ALL.into_iter();
+        let found = all.find(|format| name.ends_with(format.names().1));
+        found.ok_or_else(|| {
+            let extensions = ALL.map(|format| format.names().1);
             Error::InvalidArgument(format!(
                 "{name} has none of the extensions {}: give the format",
                 extensions.join(", ")

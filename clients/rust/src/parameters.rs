@@ -1,5 +1,7 @@
 //! The parameters of a session, a webhook for it, and how its socket is used.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -81,7 +83,7 @@ pub enum GlbCompression {
 }
 
 /// A URL that the server tells of results and of the end of the session.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Webhook {
     /// Where messages go.
     pub url: String,
@@ -91,6 +93,15 @@ pub struct Webhook {
     /// `whsec_...`; if it is `None`, the server makes one: see [`Session::webhook_secret`](crate::Session::webhook_secret).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the secret, which logs may show.
+        let mut shown = formatter.debug_struct("Webhook");
+        shown.field("url", &self.url).field("events", &self.events);
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// What an update has.
@@ -238,6 +249,26 @@ mod tests {
             expected.iter().all(|pair| found.contains(pair)),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let webhook = Webhook {
+            url: "https://example.org".to_owned(),
+            secret: Some("whsec_hidden".to_owned()),
+            ..Webhook::default()
+        };
+        let options = SessionOptions {
+            webhook: Some(webhook),
+            ..SessionOptions::default()
+        };
+        let attach = crate::Attach::new("a-session").token("hidden");
+        let client = crate::Client::new("http://127.0.0.1")
+            .unwrap()
+            .token("hidden");
+        let shown = format!("{options:?} {attach:?} {client:?}");
+        assert!(shown.contains("example.org") && shown.contains("a-session"));
+        assert!(!shown.contains("hidden"), "{shown}");
     }
 
     #[test]

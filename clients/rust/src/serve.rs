@@ -28,6 +28,8 @@ use crate::wire::{decode, text};
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// How long a message that is being sent may hold up the end.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long reading may go on when nothing can be sent any more.
+const GRACE: Duration = Duration::from_secs(1);
 /// Confirmations and pings that wait at most. Then reading waits, too.
 const CONTROLS: usize = 16;
 /// A larger message must not keep other tasks waiting while it is decoded.
@@ -128,6 +130,8 @@ async fn write(
         let ping = message.is_ping();
         pulse.begin();
         if let Err(error) = sink.send(message).await {
+            // Why the server has closed the connection may still be read, and says more.
+            sleep(GRACE).await;
             return End::Lost(lost(&error));
         }
         pulse.end(ping);

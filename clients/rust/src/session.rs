@@ -237,7 +237,8 @@ impl Session {
         self.0.client.make(path, options.into()).await
     }
 
-    /// Disconnects. The session stays on the server: [`Client::attach`] takes it up again.
+    /// Disconnects. The session stays on the server: [`Client::attach`] takes it up again. Calls that
+    /// still wait return [`Error::Closed`].
     pub async fn close(&self) {
         self.0.engine.stop();
         let task = lock(&self.0.task).take();

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use pointstream_client::{Error, Event, Image, Session, SessionOptions};
+use pointstream_client::{
+    Client, ClientOptions, Error, Event, Format, Image, Session, SessionOptions,
+};
 
 use crate::program::relay::Relay;
 use crate::program::{Server, client, photo, pictures, small};
@@ -85,6 +87,15 @@ async fn results_that_are_too_large_for_a_message_are_fetched() {
     let scene = session.finalize().await.unwrap();
     assert!(scene.glb.len() > 20_000);
     assert_eq!(scene.metadata["num_points"], scene.cloud().unwrap().len());
+    let options = ClientOptions {
+        max_result_bytes: 20_000,
+        ..ClientOptions::default()
+    };
+    let other = Client::with_options(&server.url, options).unwrap();
+    let other = other.attach(session.id()).await.unwrap();
+    let error = other.result(Format::Glb).await.unwrap_err();
+    assert!(matches!(error, Error::ResultTooLarge(_)), "{error}");
+    other.close().await;
     session.delete().await.unwrap();
 }
 
