@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::header::AUTHORIZATION;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -191,6 +191,8 @@ pub(crate) async fn close(stream: &mut WebSocketStream<Watched>, code: CloseCode
     let _ = timeout(FAREWELL, async {
         // Whatever fails here, the connection is at its end.
         let _ = stream.close(Some(frame)).await;
+        // Our answer to a farewell of the server, which `close` does not send.
+        let _ = stream.flush().await;
         // Bytes that nobody reads would make the system discard our farewell. Those of a message
         // that is too large cannot be read as messages any more.
         let _ = stream.get_mut().drain().await;

@@ -9,6 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -127,4 +129,27 @@ async fn a_silent_server_does_not_hold_up_the_end() {
     );
     assert!(matches!(upload.await, Err(Error::Closed)));
     assert!(matches!(session.map().await, Err(Error::Closed)));
+}
+
+#[tokio::test]
+async fn a_farewell_of_the_server_is_answered() {
+    let (url, mut sockets) = silent_server().await;
+    let session = session(&url, PATIENCE).await;
+    let mut socket = sockets.recv().await.unwrap();
+    let frame = CloseFrame {
+        code: CloseCode::Away,
+        reason: "shutting_down: the server shuts down".into(),
+    };
+    socket.close(Some(frame)).await.unwrap();
+    let soon = Duration::from_secs(2);
+    let answer = timeout(soon, socket.next()).await.unwrap();
+    assert!(matches!(answer, Some(Ok(Message::Close(_)))), "{answer:?}");
+    drop(socket);
+    // It comes back at once.
+    let mut socket = timeout(soon, sockets.recv()).await.unwrap().unwrap();
+    let leaving = tokio::spawn(async move { session.close().await });
+    let answer = timeout(soon, socket.next()).await.unwrap();
+    assert!(matches!(answer, Some(Ok(Message::Close(_)))), "{answer:?}");
+    drop(socket);
+    timeout(soon, leaving).await.unwrap().unwrap();
 }
