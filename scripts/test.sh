@@ -11,7 +11,7 @@ build_rust() {
 
   say "Crates that must not depend on libtorch"
   local crate tree
-  for crate in pointstream-actors pointstream-reconstruction; do
+  for crate in pointstream-actors pointstream-client pointstream-reconstruction; do
     tree=$(cargo tree --locked --package "$crate" --edges normal,build,dev --prefix none)
     if grep -qE '^(tch|torch-sys|pointstream-inference) ' <<<"$tree"; then
       fail "$crate depends on libtorch; only pointstream-inference and the program may." \
@@ -66,6 +66,10 @@ test_client() {
   # Its examples use the built package.
   clients/js/check.sh --build
   (cd clients/js && node test/run.mjs test/real/*.test.ts)
+
+  say "The Rust client with the program"
+  # With the features of the whole workspace, so that nothing is built again.
+  cargo test --locked --workspace --test real
 }
 
 check_pages() {
