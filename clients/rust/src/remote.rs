@@ -63,6 +63,11 @@ struct Images {
 }
 
 #[derive(Deserialize)]
+struct WatchToken {
+    watch_token: Option<String>,
+}
+
+#[derive(Deserialize)]
 struct Newest {
     r#type: SceneKind,
     #[serde(flatten)]
@@ -89,6 +94,11 @@ impl Remote {
 
     pub async fn state(&self) -> Result<SessionState, Error> {
         self.rest.json(&self.call(Method::GET, "")).await
+    }
+
+    pub async fn watch_token(&self) -> Result<Option<String>, Error> {
+        let call = self.call(Method::POST, "/watch-token");
+        Ok(self.rest.json::<WatchToken>(&call).await?.watch_token)
     }
 
     pub async fn images(&self) -> Result<Vec<StoredImage>, Error> {

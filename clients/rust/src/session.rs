@@ -225,6 +225,11 @@ impl Session {
         self.0.engine.remote.download(format, path).await
     }
 
+    /// A token with which others watch this session; none if the server asks nobody for one.
+    pub async fn watch_token(&self) -> Result<Option<String>, Error> {
+        self.0.engine.remote.watch_token().await
+    }
+
     /// Lets a completed session take images and requests again, in the same coordinates.
     pub async fn reopen(&self) -> Result<(), Error> {
         self.rest(Method::POST, "/reopen").await.map(drop)

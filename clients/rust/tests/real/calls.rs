@@ -126,6 +126,8 @@ async fn a_session_is_reopened_and_run_again() {
     assert_eq!(ack.image_count, 3);
     assert!(session.thumbnail(2).await.unwrap().starts_with(b"\xff\xd8"));
     assert_eq!(session.image(2).await.unwrap(), photo(5));
+    let token = session.watch_token().await.unwrap();
+    assert_eq!(token, None, "this server asks nobody for a token");
     let few = Parameters {
         num_max_points: Some(100),
         ..Parameters::default()
