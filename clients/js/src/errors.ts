@@ -171,7 +171,10 @@ type Kind = new (message: string, details?: ErrorDetails) => ServerError;
 
 const KINDS: readonly (readonly [Kind, string])[] = [
   [AuthenticationError, 'unauthenticated'],
-  [PermissionDeniedError, 'missing_scope origin_not_allowed host_not_allowed https_required'],
+  [
+    PermissionDeniedError,
+    'missing_scope watches_only origin_not_allowed host_not_allowed https_required',
+  ],
   [SessionNotFoundError, 'session_not_found'],
   [SessionEndedError, 'session_deleted session_expired session_failed'],
   [ImageRefusedError, 'invalid_image image_too_large too_many_images'],

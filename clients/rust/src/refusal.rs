@@ -73,9 +73,8 @@ type Kind = fn(Box<Refusal>) -> Error;
 fn by_code(code: &str) -> Option<Kind> {
     Some(match code {
         "unauthenticated" => Error::Authentication,
-        "missing_scope" | "origin_not_allowed" | "host_not_allowed" | "https_required" => {
-            Error::PermissionDenied
-        }
+        "missing_scope" | "watches_only" | "origin_not_allowed" | "host_not_allowed"
+        | "https_required" => Error::PermissionDenied,
         "session_not_found" => Error::SessionNotFound,
         "session_deleted" | "session_expired" | "session_failed" => Error::SessionEnded,
         "invalid_image" | "image_too_large" | "too_many_images" => Error::ImageRefused,
