@@ -1,6 +1,10 @@
 // Videos: the browser extracts their frames.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
 import { expect } from './support/expect.mjs';
@@ -12,7 +16,8 @@ let server;
 let browser;
 
 before(async () => {
-  server = await startServer('--model', archive('flat'));
+  // Most tests are of what the browser does alone.
+  server = await startServer('--model', archive('flat'), '--videos', 'off');
   browser = await startChromium();
 });
 
@@ -98,6 +103,43 @@ test('a video updates the cloud like photos, and finishing waits for its frames'
   assert.ok((await times(page, 'asked for an update')) <= 2);
   well();
   await page.close();
+});
+
+test('a video that the browser cannot play is read by the server', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'pointstream-video-'));
+  const path = join(folder, 'walk.avi');
+  const picture = ['-f', 'lavfi', '-i', 'testsrc=duration=4:size=320x240:rate=10'];
+  try {
+    execFileSync('ffmpeg', ['-v', 'error', ...picture, '-c:v', 'mpeg4', '-q:v', '3', path]);
+  } catch (error) {
+    if (process.env.CI || error.code !== 'ENOENT') {
+      throw error;
+    }
+    t.skip('ffmpeg is not installed');
+    return;
+  }
+  const buffer = await readFile(path);
+  await rm(folder, { recursive: true });
+  const reading = await startServer('--model', archive('flat'), '--videos', 'on');
+  for (const [unit, number, names] of [
+    ['in all', '3', ['walk_1.jpg', 'walk_2.jpg', 'walk_3.jpg']],
+    ['per second', '1', ['walk_1.jpg', 'walk_2.jpg', 'walk_3.jpg', 'walk_4.jpg']],
+  ]) {
+    const { page, well } = await openPage(browser.context, `${reading.base}/`);
+    await chooseResolution(page, 112);
+    await page.getByText('All at once').click();
+    await page.getByRole('tab', { name: 'Video' }).click();
+    await page.getByLabel('Counted').selectOption(unit);
+    await page.getByLabel('Frames to take').fill(number);
+    const video = { name: 'walk.avi', mimeType: 'video/x-msvideo', buffer };
+    await page.locator('#video').setInputFiles(video);
+    await stored(page, names.length);
+    await expect(page.locator('.thumbnail .name')).toHaveText(names);
+    await logged(page, 'sending walk.avi to the server for its frames');
+    well();
+    await page.close();
+  }
+  await reading.stop();
 });
 
 test('a video that cannot be played is refused as a whole', async () => {
