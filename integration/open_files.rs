@@ -44,8 +44,12 @@ async fn a_session_has_few_files_open() {
         "nerfstudio",
         "las",
         "laz",
+        "e57",
         "xyz",
         "csv",
+        "mesh_glb",
+        "mesh_ply",
+        "mesh_obj",
     ] {
         let path = format!("/ws/session/{session}/result?format={format}");
         assert_eq!(server.get(&path).await.status, 200, "{format}");

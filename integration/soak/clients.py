@@ -21,8 +21,12 @@ FORMATS = (
     "nerfstudio_original",
     "las",
     "laz",
+    "e57",
     "xyz",
     "csv",
+    "mesh_glb",
+    "mesh_ply",
+    "mesh_obj",
     "html",
     "json",
 )
