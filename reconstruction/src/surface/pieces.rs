@@ -34,11 +34,11 @@ fn without_unused_vertices(mut mesh: Mesh, mut numbers: Vec<u32>) -> Mesh {
         numbers[*vertex as usize] = 0;
     }
     let mut next = 0;
-    for old in 0..numbers.len() {
-        if numbers[old] != UNUSED {
+    for (old, number) in numbers.iter_mut().enumerate() {
+        if *number != UNUSED {
             mesh.positions[next] = mesh.positions[old];
             mesh.colors[next] = mesh.colors[old];
-            numbers[old] = next as u32;
+            *number = next as u32;
             next += 1;
         }
     }
