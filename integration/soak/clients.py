@@ -30,6 +30,8 @@ FORMATS = (
     "html",
     "json",
 )
+# Those that every result has.
+OF_ALL_RESULTS = tuple(name for name in FORMATS if not name.startswith("mesh_"))
 DELETED = 4410
 
 
@@ -181,7 +183,7 @@ async def poster(client: Client) -> None:
     query = urllib.parse.urlencode(
         {
             "process_res": client.side,
-            "format": client.dice.choice(FORMATS),
+            "format": client.dice.choice(OF_ALL_RESULTS),
             "async": way == "later",
         }
     )

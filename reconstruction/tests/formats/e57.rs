@@ -1,4 +1,5 @@
-use std::io::Cursor;
+use std::error::Error;
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 
 use e57::{CartesianCoordinate, E57Reader, RecordName};
 use pointstream_reconstruction::formats::e57::write_e57;
@@ -62,4 +63,54 @@ fn its_bounds_are_those_of_its_points() {
 fn the_same_result_gives_the_same_bytes() {
     let sample = Sample::new(500);
     assert_eq!(written(&sample), written(&sample));
+}
+
+/// A disk that is full after so many bytes.
+struct Full {
+    file: Cursor<Vec<u8>>,
+    size: u64,
+}
+
+impl Read for Full {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.file.read(bytes)
+    }
+}
+
+impl Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.file.position() + bytes.len() as u64 > self.size {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => self.file.write(bytes),
+        }
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for Full {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.file.seek(position)
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_from_other_errors() {
+    let sample = Sample::new(5000);
+    let size = written(&sample).len() as u64;
+    for size in [0, 1500, size / 2, size - 1] {
+        let file = Full {
+            file: Cursor::new(Vec::new()),
+            size,
+        };
+        let error = write_e57(&sample.reconstruction(), "a-1", file).unwrap_err();
+        let mut next: Option<&(dyn Error + 'static)> = Some(&error);
+        let mut kinds = Vec::new();
+        while let Some(error) = next {
+            kinds.extend(error.downcast_ref().map(io::Error::kind));
+            next = error.source();
+        }
+        assert_eq!(kinds, [io::ErrorKind::StorageFull], "{size}: {error}");
+    }
 }
