@@ -171,7 +171,7 @@ async fn what_cannot_work_is_said_in_a_sentence() {
         ),
         (&["empty", "cut.png"], &["empty", "cut.png", "truncated"]),
         (&["cut.png", "cut.png"], &["cut.png", "none of the photos"]),
-        (&["photos", "-o", "a.obj"], &["a.obj", ".glb", "--format"]),
+        (&["photos", "-o", "a.stl"], &["a.stl", ".glb", "--format"]),
         (&["photos", "-o", "nowhere/a.glb"], &["nowhere/a.glb"]),
         (&["photos", "-o", "empty", "--format", "glb"], &["empty"]),
         (

@@ -13,7 +13,7 @@ use crate::support::server::Server;
 use crate::support::until;
 
 /// Formats, their media types, and the suffixes of their file names.
-const FORMATS: [(&str, &str, &str); 11] = [
+const FORMATS: [(&str, &str, &str); 15] = [
     ("glb", "model/gltf-binary", "glb"),
     ("ply", "application/octet-stream", "ply"),
     ("colmap", "application/zip", "colmap.zip"),
@@ -27,8 +27,12 @@ const FORMATS: [(&str, &str, &str); 11] = [
     ),
     ("las", "application/vnd.las", "las"),
     ("laz", "application/vnd.laszip", "laz"),
+    ("e57", "application/octet-stream", "e57"),
     ("xyz", "application/octet-stream", "xyz"),
     ("csv", "text/csv; charset=utf-8; header=present", "csv"),
+    ("mesh_glb", "model/gltf-binary", "mesh.glb"),
+    ("mesh_ply", "application/octet-stream", "mesh.ply"),
+    ("mesh_obj", "model/obj", "obj"),
 ];
 
 fn path(session: &str, format: &str) -> String {

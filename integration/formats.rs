@@ -1,6 +1,9 @@
 //! Every format of a result, opened with the format's common libraries (in Python, see
-//! `integration/formats/`).
+//! `integration/formats/`; E57 in Rust).
 
+use std::path::Path;
+
+use e57::{CartesianCoordinate, E57Reader};
 use image::imageops::{self, FilterType};
 use serde_json::json;
 use tempfile::TempDir;
@@ -16,7 +19,7 @@ use crate::support::within;
 use crate::workflows;
 
 /// Formats, and the suffixes of their file names after `result`.
-const FORMATS: [(&str, &str); 12] = [
+const FORMATS: [(&str, &str); 16] = [
     ("glb", "glb"),
     ("ply", "ply"),
     ("colmap", "colmap.zip"),
@@ -26,8 +29,12 @@ const FORMATS: [(&str, &str); 12] = [
     ("nerfstudio_original", "original.nerfstudio.zip"),
     ("las", "las"),
     ("laz", "laz"),
+    ("e57", "e57"),
     ("xyz", "xyz"),
     ("csv", "csv"),
+    ("mesh_glb", "mesh.glb"),
+    ("mesh_ply", "mesh.ply"),
+    ("mesh_obj", "obj"),
     ("json", "json"),
 ];
 
@@ -146,6 +153,7 @@ pub async fn look_at(server: &Server, session: &str, options: &[&str]) {
         let file = folder.path().join(format!("result.{extension}"));
         std::fs::write(file, reply.body).expect("writable");
     }
+    e57_has_the_points_of_the_csv(folder.path());
     let checking = Command::new(python::interpreter())
         .args([
             "-m",
@@ -166,4 +174,29 @@ pub async fn look_at(server: &Server, session: &str, options: &[&str]) {
     let said = String::from_utf8_lossy(&output.stdout);
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}{complaints}");
+}
+
+/// Positions and colours are bit-equal, and in the same order.
+fn e57_has_the_points_of_the_csv(folder: &Path) {
+    let text = std::fs::read_to_string(folder.join("result.csv")).expect("written");
+    let lines = text.lines().skip(1).map(|line| {
+        let numbers = line.split(',').map(|number| number.parse::<f32>());
+        let numbers: Result<Vec<_>, _> = numbers.take(6).collect();
+        numbers.expect("numbers")
+    });
+    let file = folder.join("result.e57");
+    let mut reader = E57Reader::from_file(file).expect("an E57 file");
+    let scan = reader.pointclouds().remove(0);
+    let mut points = reader.pointcloud_simple(&scan).expect("a scan");
+    points.normalize_color(false);
+    let points = points.map(|point| {
+        let point = point.expect("a point");
+        let CartesianCoordinate::Valid { x, y, z } = point.cartesian else {
+            panic!("{:?}", point.cartesian);
+        };
+        let color = point.color.expect("a colour");
+        let position = [x, y, z].map(|value| value as f32);
+        [position, [color.red, color.green, color.blue]].concat()
+    });
+    assert!(points.eq(lines));
 }

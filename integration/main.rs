@@ -43,6 +43,7 @@ mod map_formats;
 mod map_stream;
 mod memory;
 mod memory_limits;
+mod meshes;
 mod metrics;
 mod models;
 mod names;

@@ -155,7 +155,17 @@ async fn formats_of_files_that_are_cut_off_are_errors() {
         client.generate(true).await;
         client.result("delta").await;
         assert!(cut_off(&server, &client.session, "") > 3);
-        for format in ["glb", "ply", "colmap", "npz", "nerfstudio", "las", "csv"] {
+        for format in [
+            "glb",
+            "ply",
+            "colmap",
+            "npz",
+            "nerfstudio",
+            "las",
+            "e57",
+            "csv",
+            "mesh_glb",
+        ] {
             let path = format!("/ws/session/{}/result?format={format}", client.session);
             let reply = server.get(&path).await;
             assert_eq!(reply.status, 500, "{format}: {}", reply.text());

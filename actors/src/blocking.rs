@@ -23,6 +23,11 @@ impl WorkFailed {
         Self("the session has ended".to_owned())
     }
 
+    /// Nobody waits for the work any more.
+    pub fn not_wanted() -> Self {
+        Self("nobody waits for it any more".to_owned())
+    }
+
     pub fn program_ends() -> Self {
         Self("the program ends".to_owned())
     }

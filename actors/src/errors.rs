@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::blocking::WorkFailed;
 use crate::error_code::ErrorCode;
+use crate::jobs::HoldFailed;
 use crate::session_config::OutOfRange;
 
 /// A session does not answer.
@@ -166,6 +167,12 @@ pub enum ResultFileError {
         format: ResultFormat,
         /// How long it may take.
         limit: Duration,
+    },
+    /// There is too little memory to make it.
+    #[error("the result could not be written as {format}: {source}")]
+    NoMemory {
+        format: ResultFormat,
+        source: HoldFailed,
     },
     #[error("the result could not be written as {format}: {source}")]
     Write {

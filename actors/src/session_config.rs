@@ -94,6 +94,18 @@ pub struct PointOptions {
     pub glb_compression: GlbCompression,
 }
 
+impl PointOptions {
+    /// Which points are left out.
+    pub(crate) fn filters(&self) -> PointFilters {
+        PointFilters {
+            edges: self.filter_edges,
+            black_background: self.filter_black_bg,
+            white_background: self.filter_white_bg,
+            voxel_size: VoxelSize::new(self.voxel_size),
+        }
+    }
+}
+
 /// Frames of a window if the client does not choose: the embedded model needs about so many for
 /// its lens, and takes a few seconds for them.
 const DEFAULT_WINDOW: usize = 24;
@@ -164,12 +176,7 @@ impl SessionConfig {
             conf_thresh_percentile: self.conf_thresh_percentile,
             num_max_points: usize::try_from(self.num_max_points).unwrap_or(usize::MAX),
             show_cameras: self.show_cameras,
-            filters: PointFilters {
-                edges: self.points.filter_edges,
-                black_background: self.points.filter_black_bg,
-                white_background: self.points.filter_white_bg,
-                voxel_size: VoxelSize::new(self.points.voxel_size),
-            },
+            filters: self.points.filters(),
         }
     }
 

@@ -90,6 +90,10 @@ test('the other formats can be saved', async () => {
     ['nerfstudio', 'nerfstudio.zip', /images and depth$/],
     ['nerfstudio, full size', 'original.nerfstudio.zip', /full size$/],
     ['LAZ', 'laz', /surveying and maps$/],
+    ['E57', 'e57', /between surveyors$/],
+    ['Mesh', 'mesh.glb', /triangles as GLB$/],
+    ['Mesh, PLY', 'mesh.ply', /MeshLab and Blender$/],
+    ['Mesh, OBJ', 'obj', /most 3D programs$/],
     ['CSV', 'csv', /tables and scripts$/],
   ]) {
     await page.locator('#save > summary').click();

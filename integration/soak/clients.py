@@ -21,11 +21,17 @@ FORMATS = (
     "nerfstudio_original",
     "las",
     "laz",
+    "e57",
     "xyz",
     "csv",
+    "mesh_glb",
+    "mesh_ply",
+    "mesh_obj",
     "html",
     "json",
 )
+# Those that every result has.
+OF_ALL_RESULTS = tuple(name for name in FORMATS if not name.startswith("mesh_"))
 DELETED = 4410
 
 
@@ -177,7 +183,7 @@ async def poster(client: Client) -> None:
     query = urllib.parse.urlencode(
         {
             "process_res": client.side,
-            "format": client.dice.choice(FORMATS),
+            "format": client.dice.choice(OF_ALL_RESULTS),
             "async": way == "later",
         }
     )

@@ -1,5 +1,5 @@
 //! Writes GLB files of all kinds into a folder, for a validator and a viewer. Each scene is written
-//! as `NAME.glb`, `NAME.quantized.glb` and `NAME.meshopt.glb`:
+//! as `NAME.glb`, `NAME.quantized.glb` and `NAME.meshopt.glb`, a mesh as `mesh.glb`:
 //!
 //! `cargo run -p pointstream-reconstruction --example glb_samples -- FOLDER`
 
@@ -15,8 +15,9 @@ use pointstream_reconstruction::cloud::{
     Alignment, CloudOptions, FrameCloud, Pixel, PointFilters, Scene, build_scene,
 };
 use pointstream_reconstruction::formats::glb::{
-    FramesGlb, GlbCompression, write_frames_glb, write_glb,
+    FramesGlb, GlbCompression, write_frames_glb, write_glb, write_mesh_glb,
 };
+use pointstream_reconstruction::surface::Mesh;
 use strum::VariantArray;
 
 type Error = Box<dyn std::error::Error>;
@@ -51,6 +52,14 @@ fn main() -> Result<(), Error> {
         };
         fs::write(folder.join(name), write_frames_glb(&glb, compression)?)?;
     }
+    // A pyramid without its base.
+    let mesh = Mesh {
+        positions: vec![[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0; 3]],
+        colors: vec![[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 99, 199]],
+        triangles: vec![[0, 1, 3], [1, 2, 3], [2, 0, 3]],
+        voxel_size: 1.0,
+    };
+    fs::write(folder.join("mesh.glb"), write_mesh_glb(&mesh)?)?;
     Ok(())
 }
 

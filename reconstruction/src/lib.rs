@@ -8,7 +8,8 @@
 //! 3. [`cloud`] unprojects confident pixels, aligns them with the session's world and samples them;
 //!    a [`map`] does that for a stream of frames, a few at a time;
 //! 4. [`quality`] says whether the result can be relied on, and removes what is impossible;
-//! 5. [`formats`] writes files: GLB, PLY, COLMAP, NPZ and nerfstudio.
+//! 5. [`surface`] makes triangles of depth maps;
+//! 6. [`formats`] writes files: GLB, PLY, COLMAP, NPZ, nerfstudio and others.
 //!
 //! A *frame* is an image of a reconstruction. A coordinate system is called a *world* or
 //! *coordinates*.
@@ -24,6 +25,7 @@ pub mod model;
 pub mod prediction;
 pub mod quality;
 pub mod stored;
+pub mod surface;
 mod word_list;
 
 pub use word_list::word_list;

@@ -4,9 +4,10 @@ use std::fmt;
 use std::io;
 
 use pointstream_actors::{
-    CreateSessionError, DeleteSessionError, ErrorCode, ErrorKind, OutOfRange, RestartError,
-    ResultFileError, StoredImageError, TakeOverError, Unanswered, WebhookError,
+    CreateSessionError, DeleteSessionError, ErrorCode, ErrorKind, HoldFailed, OutOfRange,
+    RestartError, ResultFileError, StoredImageError, TakeOverError, Unanswered, WebhookError,
 };
+use pointstream_reconstruction::formats::WriteError;
 use serde::Serialize;
 use utoipa::ToSchema;
 use warp::http::StatusCode;
@@ -194,6 +195,29 @@ impl From<ResultFileError> for ApiError {
                 ErrorCode::Timeout,
                 error.to_string(),
             ),
+            ResultFileError::NoMemory {
+                source: HoldFailed::TimedOut(_),
+                ..
+            } => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                ErrorCode::Timeout,
+                error.to_string(),
+            ),
+            // Fewer images or a smaller resolution would work.
+            ResultFileError::NoMemory { .. } => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                ErrorCode::OutOfMemory,
+                error.to_string(),
+            ),
+            ResultFileError::Write { ref source, .. }
+                if matches!(**source, WriteError::Surface(_)) =>
+            {
+                Self::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    ErrorCode::NoPointCloud,
+                    error.to_string(),
+                )
+            }
             ResultFileError::Write { ref source, .. }
                 if ErrorKind::of_files(&**source) == ErrorKind::DiskFull =>
             {
@@ -313,8 +337,10 @@ impl Reply for ApiError {
 
 #[cfg(test)]
 mod tests {
-    use pointstream_actors::ResultFormat;
-    use pointstream_reconstruction::formats::WriteError;
+    use std::sync::Arc;
+
+    use pointstream_actors::{MeshTooLarge, ResultFormat};
+    use pointstream_reconstruction::surface::SurfaceError;
 
     use super::*;
     use strum::VariantArray;
@@ -383,6 +409,38 @@ mod tests {
         assert_eq!(status(std::io::ErrorKind::StorageFull), 507);
         assert_eq!(status(std::io::ErrorKind::QuotaExceeded), 507);
         assert_eq!(status(std::io::ErrorKind::NotFound), 500);
+    }
+
+    #[test]
+    fn a_mesh_without_surface_or_memory_is_a_422() {
+        let (format, source) = (
+            ResultFormat::MeshObj,
+            Arc::new(SurfaceError::NoSurface.into()),
+        );
+        let none = ApiError::from(ResultFileError::Write { format, source });
+        assert_eq!(
+            (none.status.as_u16(), none.code),
+            (422, ErrorCode::NoPointCloud)
+        );
+        assert!(none.detail().contains("more photos"), "{}", none.detail());
+        let no_memory = |source| ApiError::from(ResultFileError::NoMemory { format, source });
+        let too_large = MeshTooLarge {
+            needed: 700_000_000,
+            limit: 500_000_000,
+        };
+        let too_large = no_memory(too_large.into());
+        assert_eq!(
+            (too_large.status.as_u16(), too_large.code),
+            (422, ErrorCode::OutOfMemory)
+        );
+        assert_eq!(
+            too_large.detail(),
+            "the result could not be written as mesh_obj: out of memory: making a mesh of this result may need 700 MB \
+             of memory, and the server has 500 MB for it; fetch a format with points, or run the session again with a \
+             smaller process_res or fewer photos"
+        );
+        let late = no_memory(HoldFailed::TimedOut(5));
+        assert_eq!((late.status.as_u16(), late.code), (504, ErrorCode::Timeout));
     }
 
     #[test]

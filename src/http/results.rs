@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(
             format("obj").expect_err("unknown").detail(),
             "format must be glb, ply, colmap, colmap_original, npz, nerfstudio, nerfstudio_original, las, \
-             laz, xyz, csv, html or json, but it is \"obj\""
+             laz, e57, xyz, csv, mesh_glb, mesh_ply, mesh_obj, html or json, but it is \"obj\""
         );
     }
 }

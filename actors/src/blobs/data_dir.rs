@@ -289,7 +289,13 @@ impl Blobs for DataDir {
         let mut path = self.path(key).into_os_string();
         path.push(".part");
         let path = PathBuf::from(path);
-        let file = File::create(&path)?;
+        // Some writers read again what they have written.
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)?;
         Ok(Draft {
             key: *key,
             file,

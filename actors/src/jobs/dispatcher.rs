@@ -37,6 +37,9 @@ pub(crate) trait Dispatcher: Send + Sync {
     /// The future waits until it is there, for as long as a job may take.
     fn hold(&self, points: usize) -> Holding;
 
+    /// The same for a mesh that takes so many bytes.
+    fn hold_for_mesh(&self, bytes: u64) -> Holding;
+
     /// Whether jobs can run.
     fn status(&self) -> DispatcherStatus;
 }
@@ -44,12 +47,14 @@ pub(crate) trait Dispatcher: Send + Sync {
 /// The wait for memory. Dropping it gives the place in the queue up.
 pub(crate) type Holding = Pin<Box<dyn Future<Output = Result<Held, HoldFailed>> + Send>>;
 
-/// Why there is no memory for a point cloud.
+/// Why there is no memory for a point cloud or a mesh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(crate) enum HoldFailed {
+pub enum HoldFailed {
     #[error("out of memory: {0}")]
     TooLarge(#[from] CloudTooLarge),
-    #[error("a point cloud waited {0} s for memory that others hold; try again later")]
+    #[error("out of memory: {0}")]
+    MeshTooLarge(#[from] MeshTooLarge),
+    #[error("a result waited {0} s for memory that others hold; try again later")]
     TimedOut(u64),
 }
 
@@ -61,7 +66,7 @@ pub(crate) enum HoldFailed {
     .needed.div_ceil(1_000_000),
     .limit / 1_000_000
 )]
-pub(crate) struct CloudTooLarge {
+pub struct CloudTooLarge {
     pub points: usize,
     /// Bytes that it needs.
     pub needed: u64,
@@ -69,6 +74,21 @@ pub(crate) struct CloudTooLarge {
     pub limit: u64,
     /// Points that fit.
     pub fitting: u64,
+}
+
+/// A mesh would not fit into memory even if nothing else were in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "making a mesh of this result may need {} MB of memory, and the server has {} MB for it; fetch a format with \
+     points, or run the session again with a smaller process_res or fewer photos",
+    .needed.div_ceil(1_000_000),
+    .limit / 1_000_000
+)]
+pub struct MeshTooLarge {
+    /// Bytes that it needs.
+    pub needed: u64,
+    /// Bytes that there are.
+    pub limit: u64,
 }
 
 /// Whether jobs can run.

@@ -13,7 +13,8 @@ mod handle;
 mod held;
 mod spec;
 
-pub(crate) use dispatcher::{CloudTooLarge, Dispatcher, DispatcherStatus, HoldFailed, Holding};
+pub use dispatcher::{CloudTooLarge, HoldFailed, MeshTooLarge};
+pub(crate) use dispatcher::{Dispatcher, DispatcherStatus, Holding};
 pub(crate) use event::{JobDone, JobEvent, JobProgress, JobTimings};
 pub(crate) use failure::JobFailure;
 pub(crate) use handle::{JobHandle, JobReporter, JobSender};

@@ -12,7 +12,7 @@ use crate::actor_status::ActorStatus;
 use crate::blobs::{BlobKey, Blobs};
 use crate::errors::RestartError;
 use crate::ids::SessionId;
-use crate::jobs::{Dispatcher, DispatcherStatus, HoldFailed, Holding, JobHandle, JobSpec};
+use crate::jobs::{Dispatcher, DispatcherStatus, Held, HoldFailed, Holding, JobHandle, JobSpec};
 use crate::mailbox::{Mailbox, Reply, answer};
 use crate::memory::MemoryBudget;
 use crate::metrics::Metrics;
@@ -95,6 +95,20 @@ impl LocalDispatcher {
         });
     }
 
+    /// Waits for memory as long as a job may take.
+    fn holding<E: Into<HoldFailed>>(
+        &self,
+        taken: impl Future<Output = Result<Held, E>> + Send + 'static,
+    ) -> Holding {
+        let longest = self.args.settings.job_timeout;
+        Box::pin(async move {
+            match tokio::time::timeout(longest, taken).await {
+                Ok(taken) => taken.map_err(E::into),
+                Err(_) => Err(HoldFailed::TimedOut(longest.as_secs())),
+            }
+        })
+    }
+
     fn pool(&self) -> Option<Mailbox<PoolMessage>> {
         self.pool.borrow().clone()
     }
@@ -116,14 +130,11 @@ impl Dispatcher for LocalDispatcher {
     }
 
     fn hold(&self, points: usize) -> Holding {
-        let taken = self.args.memory.clone().take_for_points(points);
-        let longest = self.args.settings.job_timeout;
-        Box::pin(async move {
-            match tokio::time::timeout(longest, taken).await {
-                Ok(taken) => Ok(taken?),
-                Err(_) => Err(HoldFailed::TimedOut(longest.as_secs())),
-            }
-        })
+        self.holding(self.args.memory.clone().take_for_points(points))
+    }
+
+    fn hold_for_mesh(&self, bytes: u64) -> Holding {
+        self.holding(self.args.memory.clone().take_for_mesh(bytes))
     }
 
     fn encode_ahead_limit(&self, size: FrameSize) -> usize {

@@ -50,7 +50,10 @@ impl GenerationError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Job(failure) => code_of_job(failure),
-            Self::Memory(_) | Self::NoMemory(HoldFailed::TooLarge(_)) => ErrorCode::OutOfMemory,
+            Self::Memory(_)
+            | Self::NoMemory(HoldFailed::TooLarge(_) | HoldFailed::MeshTooLarge(_)) => {
+                ErrorCode::OutOfMemory
+            }
             Self::NoMemory(HoldFailed::TimedOut(_)) => ErrorCode::Timeout,
             Self::Store(_) | Self::Npz(_) => ErrorCode::of_files(self),
             Self::ReadPrediction(_) | Self::Prediction(_) | Self::Points(_) | Self::Frame(_) => {

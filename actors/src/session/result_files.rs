@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pointstream_reconstruction::formats::ResultFormat;
+use pointstream_reconstruction::formats::mesh::mesh_need;
+use pointstream_reconstruction::formats::{ResultFormat, WriteError};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::adopt::FramePreparation;
@@ -15,6 +16,7 @@ use crate::blobs::{BlobName, BlobView};
 use crate::blocking::WorkFailed;
 use crate::error_kind::ErrorKind;
 use crate::errors::{ResultFileError, Unanswered};
+use crate::jobs::{Held, HoldFailed};
 use crate::mailbox::answer;
 use crate::session_config::SessionConfig;
 
@@ -223,10 +225,36 @@ impl From<WorkFailed> for ResultFileError {
 
 fn error_kind(error: &ResultFileError) -> ErrorKind {
     match error {
+        ResultFileError::NoMemory {
+            source: HoldFailed::TimedOut(_),
+            ..
+        } => ErrorKind::Timeout,
+        ResultFileError::NoMemory { .. } => ErrorKind::OutOfMemory,
+        ResultFileError::Write { source, .. } if matches!(**source, WriteError::Surface(_)) => {
+            ErrorKind::Cloud
+        }
         ResultFileError::Write { source, .. } => ErrorKind::of_files(&**source),
         ResultFileError::Unanswered(_) => ErrorKind::Busy,
         ResultFileError::TimedOut { .. } => ErrorKind::Timeout,
         ResultFileError::Internal(_) => ErrorKind::Internal,
+    }
+}
+
+/// Waits for the memory that a mesh takes.
+async fn hold(
+    context: &Context,
+    result: &StoredResult,
+    format: ResultFormat,
+    cancelled: &CancellationToken,
+) -> Result<Held, ResultFileError> {
+    let holding = context
+        .dispatcher
+        .hold_for_mesh(mesh_need(result.cameras()));
+    tokio::select! {
+        biased;
+        // Nobody waits for the file any more.
+        () = cancelled.cancelled() => Err(WorkFailed::not_wanted().into()),
+        held = holding => held.map_err(|source| ResultFileError::NoMemory { format, source }),
     }
 }
 
@@ -239,13 +267,22 @@ async fn write(
     cancelled: CancellationToken,
 ) -> Result<BlobView, ResultFileError> {
     let limit = context.settings.job_timeout;
+    // The memory comes before the slot: who waits for it must not hold up others at the slots.
+    let held = match format.is_mesh() {
+        true => Some(hold(&context, &result, format, &cancelled).await?),
+        false => None,
+    };
     let slot = tokio::time::timeout(limit, context.result_files.slot(context.owner()))
         .await
         .map_err(|_| Unanswered::Busy)??;
     let id = (result.number(), format);
     let key = context.key(BlobName::Result(id.0, format));
     let own = context.clone();
-    let work = move || result.write(format, &key, &own, preparation, &cancelled);
+    let work = move || {
+        let written = result.write(format, &key, &own, preparation, &cancelled);
+        drop(held);
+        written
+    };
     let mut writing = std::pin::pin!(slot.run(work));
     let written = match tokio::time::timeout(limit, writing.as_mut()).await {
         Ok(written) => written,

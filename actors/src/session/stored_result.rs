@@ -1,12 +1,15 @@
 //! A stored result, and the data that its other formats are made of.
 
-use std::io::{self, BufWriter, IntoInnerError};
+use std::collections::HashMap;
+use std::io::{self, BufWriter, IntoInnerError, Write};
 use std::sync::Arc;
 
 use image::RgbImage;
 use pointstream_reconstruction::cloud::{FrameCloud, World};
 use pointstream_reconstruction::formats::colmap::write_colmap;
+use pointstream_reconstruction::formats::e57::write_e57;
 use pointstream_reconstruction::formats::las::{Compression, write_las};
+use pointstream_reconstruction::formats::mesh::{DepthRules, MeshFile, write_mesh};
 use pointstream_reconstruction::formats::nerfstudio::write_nerfstudio;
 use pointstream_reconstruction::formats::npz::{NpzReader, write_npz};
 use pointstream_reconstruction::formats::ply::write_ply;
@@ -16,10 +19,11 @@ use pointstream_reconstruction::formats::{
 };
 use pointstream_reconstruction::geometry::FrameSize;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::adopt::FramePreparation;
 use super::context::Context;
-use super::ledger::{ResultRecord, ResultSource, StoredMap};
+use super::ledger::{ChunkFrame, ResultRecord, ResultSource, StoredMap};
 use super::photos::PhotosOfFrames;
 use super::result_chunks::ResultChunks;
 use crate::answer::Answer;
@@ -201,14 +205,47 @@ impl StoredResult {
             ResultFormat::Npz => file = write_npz(&reconstruction, file)?,
             ResultFormat::Las => file = write_las(&reconstruction, Compression::Las, file)?,
             ResultFormat::Laz => file = write_las(&reconstruction, Compression::Laz, file)?,
+            ResultFormat::E57 => {
+                let id = format!("{}-{}", key.session, self.number());
+                // It writes and reads whole pages, and nothing has been written yet.
+                write_e57(&reconstruction, &id, file.get_mut())?;
+            }
             ResultFormat::Xyz => write_text(&reconstruction, Columns::Xyz, &mut file)?,
             ResultFormat::Csv => write_text(&reconstruction, Columns::Csv, &mut file)?,
+            ResultFormat::MeshGlb => self.write_mesh(&reconstruction, MeshFile::Glb, &mut file)?,
+            ResultFormat::MeshPly => self.write_mesh(&reconstruction, MeshFile::Ply, &mut file)?,
+            ResultFormat::MeshObj => self.write_mesh(&reconstruction, MeshFile::Obj, &mut file)?,
             ResultFormat::Glb => {}
         }
         let draft = file.into_inner().map_err(IntoInnerError::into_error)?;
         self.blobs.put(draft)?;
         let view = self.blobs.view(key);
         Ok(view.inspect_err(|_| self.blobs.remove_or_warn(key))?)
+    }
+
+    fn write_mesh(
+        &self,
+        reconstruction: &Reconstruction,
+        form: MeshFile,
+        file: &mut impl Write,
+    ) -> Result<(), WriteError> {
+        let rules = DepthRules {
+            thresholds: self.thresholds(),
+            filters: self.record.metadata.options.filters(),
+        };
+        write_mesh(reconstruction, &rules, form, file)
+    }
+
+    /// The confidence from which pixels of each frame were points; `None` for a frame without depth, or of a piece of
+    /// the map that is not drawn.
+    fn thresholds(&self) -> Vec<Option<f32>> {
+        let of_result = self.record.metadata.confidence_threshold;
+        let ResultSource::Chunks(frames) = &self.record.source else {
+            return vec![Some(of_result); self.record.frames.len()];
+        };
+        let drawn: HashMap<Uuid, f32> = self.map.iter().flat_map(|stored| drawn(stored)).collect();
+        let of_frame = |frame: &Option<ChunkFrame>| drawn.get(&frame.as_ref()?.file).copied();
+        frames.iter().map(of_frame).collect()
     }
 }
 
@@ -218,6 +255,15 @@ pub(crate) struct Generated {
     pub result: Arc<StoredResult>,
     /// The session's coordinates, with what this result adds; `None` if it adds nothing.
     pub world: Option<Arc<World>>,
+}
+
+/// The chunks of a map that are drawn, with their thresholds.
+fn drawn(stored: &StoredMap) -> impl Iterator<Item = (Uuid, f32)> + '_ {
+    let chunks = stored.map.drawn_chunks();
+    chunks.filter_map(|(index, chunk)| {
+        let file = *stored.files.get(index)?;
+        Some((file, chunk.confidence_threshold))
+    })
 }
 
 /// A result's frames, until the writing is cancelled.

@@ -37,8 +37,12 @@ export type ResultFormat =
   | 'nerfstudio_original'
   | 'las'
   | 'laz'
+  | 'e57'
   | 'xyz'
   | 'csv'
+  | 'mesh_glb'
+  | 'mesh_ply'
+  | 'mesh_obj'
   | 'html'
   | 'json';
 

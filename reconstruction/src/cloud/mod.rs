@@ -31,8 +31,8 @@ mod world;
 
 pub use alignment::{Alignment, AlignmentQuality, Unaligned};
 pub(crate) use confident::{ConfidentPixels, UNKNOWN_CONFIDENCE, is_known};
-pub(crate) use filters::keep_most_confident;
 pub use filters::{PointFilters, VoxelSize};
+pub(crate) use filters::{is_edge, keep_most_confident};
 pub use frame_cloud::FrameCloud;
 pub use matrix::rows;
 pub use need::{CLOUD_NEED, MAP_POINT_NEED};

@@ -47,10 +47,18 @@ pub enum ResultFormat {
     Las,
     /// LAZ: the same, compressed.
     Laz,
+    /// E57: points with colour.
+    E57,
     /// Text: points with colour.
     Xyz,
     /// Comma-separated values: points with colour and confidence.
     Csv,
+    /// Binary glTF: a mesh with coloured vertices.
+    MeshGlb,
+    /// Binary PLY: the same.
+    MeshPly,
+    /// Wavefront OBJ: the same as text.
+    MeshObj,
 }
 
 /// No format has this name.
@@ -78,8 +86,12 @@ impl ResultFormat {
             Self::NerfstudioOriginal => "original.nerfstudio.zip",
             Self::Las => "las",
             Self::Laz => "laz",
+            Self::E57 => "e57",
             Self::Xyz => "xyz",
             Self::Csv => "csv",
+            Self::MeshGlb => "mesh.glb",
+            Self::MeshPly => "mesh.ply",
+            Self::MeshObj => "obj",
         }
     }
 
@@ -89,11 +101,14 @@ impl ResultFormat {
         formats.map(|format| format!(".{}", format.extension()))
     }
 
-    /// The media type. PLY, NPZ and XYZ have no registered one.
+    /// The media type. PLY, NPZ, E57 and XYZ have no registered one.
     pub const fn content_type(self) -> &'static str {
         match self {
-            Self::Glb => "model/gltf-binary",
-            Self::Ply | Self::Npz | Self::Xyz => "application/octet-stream",
+            Self::Glb | Self::MeshGlb => "model/gltf-binary",
+            Self::MeshObj => "model/obj",
+            Self::Ply | Self::MeshPly | Self::Npz | Self::E57 | Self::Xyz => {
+                "application/octet-stream"
+            }
             Self::Colmap | Self::ColmapOriginal | Self::Nerfstudio | Self::NerfstudioOriginal => {
                 "application/zip"
             }
@@ -101,6 +116,11 @@ impl ResultFormat {
             Self::Laz => "application/vnd.laszip",
             Self::Csv => "text/csv; charset=utf-8; header=present",
         }
+    }
+
+    /// Whether it is made of depth maps and not of points.
+    pub const fn is_mesh(self) -> bool {
+        matches!(self, Self::MeshGlb | Self::MeshPly | Self::MeshObj)
     }
 
     /// The format with the [extension](Self::extension) of a file name, in any case.
@@ -132,13 +152,14 @@ mod tests {
         assert_eq!(
             error,
             "there is no format \"obj\"; use glb, ply, colmap, colmap_original, npz, nerfstudio, \
-             nerfstudio_original, las, laz, xyz or csv"
+             nerfstudio_original, las, laz, e57, xyz, csv, mesh_glb, mesh_ply or \
+             mesh_obj"
         );
     }
 
     #[test]
     fn other_file_names_have_no_format() {
-        for name in ["scene", "ply", "scene.zip", "scene.obj", "scenecolmap.zip"] {
+        for name in ["scene", "ply", "scene.zip", "scene.stl", "scenecolmap.zip"] {
             assert_eq!(ResultFormat::of_file_name(name), None, "{name}");
         }
     }

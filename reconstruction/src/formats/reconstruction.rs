@@ -6,9 +6,11 @@ use ::image::RgbImage;
 use nalgebra::{Isometry3, Similarity3};
 use serde::{Deserialize, Serialize};
 
+use super::glb::GlbError;
 use crate::cloud::{FrameCloud, FrameMap, Scene, SceneCamera, View};
 use crate::geometry::FrameSize;
 use crate::prediction::Camera;
+use crate::surface::SurfaceError;
 
 /// Added to pixel coordinates for COLMAP and nerfstudio, where (0, 0) is the corner of the top left
 /// pixel. In this crate it is the centre.
@@ -48,6 +50,11 @@ impl Cameras {
     /// Whether there are no frames.
     pub fn is_empty(&self) -> bool {
         self.cameras.is_empty()
+    }
+
+    /// Processed size of the frames.
+    pub fn image_size(&self) -> FrameSize {
+        self.image_size
     }
 
     /// One for each frame, in the order of the frames.
@@ -127,6 +134,13 @@ pub enum WriteError {
     Zip(#[from] zip::result::ZipError),
     #[error("the LAS file could not be written: {0}")]
     Las(#[from] las::Error),
+    #[error("the E57 file could not be written: {0}")]
+    E57(#[from] e57::Error),
+    #[error("the GLB file could not be written: {0}")]
+    Glb(#[from] GlbError),
+    /// The result has no surface.
+    #[error("there is no mesh: {0}")]
+    Surface(#[from] SurfaceError),
     #[error("an image could not be written: {0}")]
     Image(#[from] ::image::ImageError),
     #[error("the description could not be written: {0}")]
@@ -182,10 +196,7 @@ impl<'a> Reconstruction<'a> {
         let map = FrameMap::new(&view, &self.cameras.world_to_glb, self.image_size());
         let pixels = self.pixels(frame)?;
         let depth = self.depth(frame)?;
-        let confidence = self
-            .frames
-            .confidence(frame.index)
-            .map_err(WriteError::Read)?;
+        let confidence = self.confidence(frame)?;
         let image = self.image(frame)?;
         let colors: &[[u8; 3]] = image.as_raw().as_chunks().0;
         pixels
@@ -229,8 +240,21 @@ impl<'a> Reconstruction<'a> {
         }
     }
 
-    fn depth(&self, frame: &PlacedFrame) -> Result<Vec<f32>, WriteError> {
+    /// z in camera coordinates of a frame, row-major.
+    ///
+    /// # Errors
+    /// [`WriteError::Read`] if it cannot be read.
+    pub fn depth(&self, frame: &PlacedFrame) -> Result<Vec<f32>, WriteError> {
         self.frames.depth(frame.index).map_err(WriteError::Read)
+    }
+
+    /// The confidence of a frame, row-major.
+    ///
+    /// # Errors
+    /// [`WriteError::Read`] if it cannot be read.
+    pub fn confidence(&self, frame: &PlacedFrame) -> Result<Vec<f32>, WriteError> {
+        let confidence = self.frames.confidence(frame.index);
+        confidence.map_err(WriteError::Read)
     }
 
     /// The processed image of a frame.
@@ -247,6 +271,6 @@ impl<'a> Reconstruction<'a> {
     }
 }
 
-fn mismatch(what: &str) -> io::Error {
+pub(super) fn mismatch(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }

@@ -4,7 +4,9 @@
 mod common;
 
 mod colmap;
+mod e57;
 mod las;
+mod mesh;
 mod nerfstudio;
 mod npz;
 mod originals;

@@ -37,6 +37,30 @@ const FORMATS: Format[] = [
     purpose: 'points for programs of surveying and maps',
   },
   {
+    format: 'e57',
+    file: 'e57',
+    name: 'E57',
+    purpose: 'points for exchange between surveyors',
+  },
+  {
+    format: 'mesh_glb',
+    file: 'mesh.glb',
+    name: 'Mesh',
+    purpose: 'a surface of triangles as GLB',
+  },
+  {
+    format: 'mesh_ply',
+    file: 'mesh.ply',
+    name: 'Mesh, PLY',
+    purpose: 'the same for MeshLab and Blender',
+  },
+  {
+    format: 'mesh_obj',
+    file: 'obj',
+    name: 'Mesh, OBJ',
+    purpose: 'the same as text for most 3D programs',
+  },
+  {
     format: 'csv',
     file: 'csv',
     name: 'CSV',

@@ -1,4 +1,4 @@
-//! Memory for point clouds that are made without a job.
+//! Memory for point clouds and meshes that are made without a job.
 
 use std::sync::Arc;
 
@@ -6,14 +6,20 @@ use pointstream_reconstruction::cloud::MAP_POINT_NEED;
 use pointstream_reconstruction::model::Device;
 
 use super::{CHECK_INTERVAL, DeviceMemory, Promise};
-use crate::jobs::{CloudTooLarge, Held};
+use crate::jobs::{CloudTooLarge, Held, MeshTooLarge};
 
-/// Why a cloud gets no memory now.
-enum NoPoints {
+/// Why there is no memory now.
+enum NoRoom {
     /// Jobs run or come before it.
     Busy,
     /// No job runs, and there are only so many bytes.
     Short { available: u64 },
+}
+
+/// It would not fit even if no job ran.
+struct NeverFits {
+    /// Bytes that there are.
+    limit: u64,
 }
 
 /// A place among those who wait for memory, given up when it is dropped.
@@ -29,21 +35,36 @@ impl DeviceMemory {
     /// [`CloudTooLarge`] if it would not fit even if no job ran.
     pub async fn take_for_points(self: Arc<Self>, points: usize) -> Result<Held, CloudTooLarge> {
         let needed = MAP_POINT_NEED.saturating_mul(points as u64);
-        let too_large = |limit| CloudTooLarge {
+        let taken = self.take_main(needed).await;
+        taken.map_err(|NeverFits { limit }| CloudTooLarge {
             points,
             needed,
             limit,
             fitting: limit / MAP_POINT_NEED,
-        };
+        })
+    }
+
+    /// The same for a mesh that takes so many bytes.
+    ///
+    /// # Errors
+    /// [`MeshTooLarge`] likewise.
+    pub async fn take_for_mesh(self: Arc<Self>, needed: u64) -> Result<Held, MeshTooLarge> {
+        let taken = self.take_main(needed).await;
+        taken.map_err(|NeverFits { limit }| MeshTooLarge { needed, limit })
+    }
+
+    async fn take_main(self: Arc<Self>, needed: u64) -> Result<Held, NeverFits> {
         if needed > self.limit {
-            return Err(too_large(self.limit));
+            return Err(NeverFits { limit: self.limit });
         }
         let place = Place::last(self);
         loop {
             match place.promise(needed) {
                 Ok(promise) => return Ok(Held::new(promise)),
-                Err(NoPoints::Busy) => {}
-                Err(NoPoints::Short { available }) => return Err(too_large(available)),
+                Err(NoRoom::Busy) => {}
+                Err(NoRoom::Short { available }) => {
+                    return Err(NeverFits { limit: available });
+                }
             }
             tokio::time::sleep(CHECK_INTERVAL).await;
         }
@@ -61,18 +82,18 @@ impl Place {
     }
 
     /// The promise, if it is this one's turn and so much is free.
-    fn promise(&self, bytes: u64) -> Result<Promise, NoPoints> {
+    fn promise(&self, bytes: u64) -> Result<Promise, NoRoom> {
         let memory = &self.memory;
         let mut promises = memory.lock();
         if promises.waiting.front() != Some(&self.ticket) {
-            return Err(NoPoints::Busy);
+            return Err(NoRoom::Busy);
         }
         let available = memory.main_memory((memory.free)());
         let promised = promises.on(Device::Cpu);
         if promised.saturating_add(bytes) > available {
             return Err(match promised {
-                0 => NoPoints::Short { available },
-                _ => NoPoints::Busy,
+                0 => NoRoom::Short { available },
+                _ => NoRoom::Busy,
             });
         }
         promises.add(Device::Cpu, bytes);
@@ -134,6 +155,25 @@ mod tests {
         drop(large);
         assert!(memory.lock().waiting.is_empty());
         assert_eq!(used(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_mesh_waits_with_the_clouds() {
+        let metrics = Metrics::new().expect("valid metrics");
+        let memory = DeviceMemory::new(10 * MAP_POINT_NEED, || None, metrics.clone());
+        let (needed, limit) = (11 * MAP_POINT_NEED, 10 * MAP_POINT_NEED);
+        let too_large = memory.clone().take_for_mesh(needed).await;
+        let too_large = too_large.expect_err("it never fits");
+        assert_eq!(too_large, MeshTooLarge { needed, limit });
+        let cloud = memory.clone().take_for_points(6).await.expect("free");
+        let mut mesh = tokio::spawn(memory.clone().take_for_mesh(5 * MAP_POINT_NEED));
+        let early = tokio::time::timeout(3 * CHECK_INTERVAL, &mut mesh).await;
+        assert!(early.is_err(), "there is no memory for it");
+        drop(cloud);
+        let mesh = mesh.await.expect("no panic").expect("it fits now");
+        assert_eq!(metrics.job_memory().used, 5 * MAP_POINT_NEED);
+        drop(mesh);
+        assert_eq!(metrics.job_memory().used, 0);
     }
 
     #[tokio::test]

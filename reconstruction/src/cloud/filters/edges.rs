@@ -2,6 +2,7 @@
 //! the blended point lies on neither.
 
 use crate::cloud::confident::is_known;
+use crate::geometry::FrameSize;
 use crate::prediction::Prediction;
 
 /// Relative jump of depth above which there is an edge.
@@ -18,9 +19,14 @@ pub const EDGE_JUMP: f32 = 0.04;
 /// below the confidence threshold count as neighbours, because they often are the blended ones;
 /// unknown pixels do not.
 pub fn lies_at_edge(prediction: &Prediction, frame: usize, index: usize) -> bool {
-    let (width, height) = (prediction.size.columns(), prediction.size.rows());
     let depth = prediction.frame_depth(frame);
     let confidence = prediction.frame_confidence(frame);
+    is_edge(prediction.size, depth, confidence, index)
+}
+
+/// [`lies_at_edge`] for a frame of this size.
+pub fn is_edge(size: FrameSize, depth: &[f32], confidence: &[f32], index: usize) -> bool {
+    let (width, height) = (size.columns(), size.rows());
     let (x, y) = (index % width, index / width);
     let columns = x.saturating_sub(1)..(x + 2).min(width);
     let (mut low, mut high) = (f32::INFINITY, 0.0_f32);
@@ -40,7 +46,6 @@ pub fn lies_at_edge(prediction: &Prediction, frame: usize, index: usize) -> bool
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::FrameSize;
 
     /// A single frame.
     fn prediction(width: u32, depth: Vec<f32>, confidence: Vec<f32>) -> Prediction {

@@ -12,6 +12,7 @@ use nalgebra::Similarity3;
 use rayon::prelude::*;
 
 use background::{is_black, is_white};
+pub(crate) use edges::is_edge;
 use edges::lies_at_edge;
 pub use voxels::VoxelSize;
 pub(crate) use voxels::keep_most_confident;
@@ -72,6 +73,11 @@ impl PointFilters {
         }
     }
 
+    /// Whether a pixel is removed because of its colour.
+    pub(crate) fn is_background(&self, color: [u8; 3]) -> bool {
+        self.black_background && is_black(color) || self.white_background && is_white(color)
+    }
+
     fn of_frame(
         &self,
         pixels: &ConfidentPixels,
@@ -84,8 +90,7 @@ impl PointFilters {
             .of_frame(frame)
             .filter(move |&index| {
                 let color = colors[index as usize];
-                !(self.black_background && is_black(color)
-                    || self.white_background && is_white(color)
+                !(self.is_background(color)
                     || self.edges && lies_at_edge(prediction, frame, index as usize))
             })
             .map(move |index| Pixel {

@@ -15,7 +15,7 @@ use serde_json::value::to_raw_value;
 
 use super::binary::Binary;
 use super::names::{self, safe_names};
-use super::views::{self, Attributes, FrustumBytes};
+use super::views::{self, Attributes, IndexedBytes};
 use crate::cloud::{Alignment, Scene, SceneCamera, axes_flip, rows};
 use crate::geometry::FrameSize;
 
@@ -47,13 +47,13 @@ pub fn build(scene: &Scene, binary: &Binary) -> Result<Root, serde_json::Error> 
         });
     }
     if !binary.lines.is_empty() {
-        let bytes = FrustumBytes {
+        let bytes = IndexedBytes {
             positions: layout.frustum_positions,
             colors: layout.frustum_colors,
-            lines: layout.lines,
+            indices: layout.lines,
         };
         let (root, lines) = (&mut document.root, binary.lines.len());
-        let (attributes, lines) = views::frustums(root, &binary.frustums, lines, bytes);
+        let (attributes, lines) = views::indexed(root, &binary.frustums, lines, bytes);
         let mesh = document.mesh(names::FRUSTUMS, Mode::Lines, attributes, Some(lines));
         document.node(Node {
             mesh: Some(mesh),
@@ -87,10 +87,14 @@ pub struct Document {
 
 impl Document {
     pub fn new(extras: &AssetExtras, binary_bytes: usize) -> Result<Self, serde_json::Error> {
+        Ok(Self::with_extras(extras.to_json()?, binary_bytes))
+    }
+
+    pub fn with_extras(extras: Extras, binary_bytes: usize) -> Self {
         let mut root = Root {
             asset: Asset {
                 generator: Some(concat!("pointstream ", env!("CARGO_PKG_VERSION")).to_owned()),
-                extras: extras.to_json()?,
+                extras,
                 ..Asset::default()
             },
             ..Root::default()
@@ -110,10 +114,10 @@ impl Document {
             material.pbr_metallic_roughness.metallic_factor.0 = 0.0;
             root.push(material);
         }
-        Ok(Document {
+        Document {
             root,
             nodes: Vec::new(),
-        })
+        }
     }
 
     pub fn mesh(

@@ -19,7 +19,7 @@ use super::error::GlbError;
 use super::names::{self, safe_names};
 use super::points::Points;
 use super::vertices::{COLOR_BYTES, POSITION_BYTES, Vertices, opaque, write_words};
-use super::views::{self, FrustumBytes};
+use super::views::{self, IndexedBytes};
 use super::{check_size, data_bytes, file, frustum};
 use crate::cloud::{Alignment, FrameCloud, SceneCamera, axes_flip, camera_size};
 use crate::geometry::FrameSize;
@@ -239,13 +239,13 @@ fn drawn_camera(
     if lines == 0 {
         return None;
     }
-    let bytes = FrustumBytes {
+    let bytes = IndexedBytes {
         positions: bytes.frustum_positions,
         colors: bytes.frustum_colors,
-        lines: bytes.lines,
+        indices: bytes.lines,
     };
     let root: &mut Root = &mut document.root;
-    let (attributes, lines) = views::frustums(root, &part.frustum, lines, bytes);
+    let (attributes, lines) = views::indexed(root, &part.frustum, lines, bytes);
     Some(document.mesh(names::FRUSTUMS, Mode::Lines, attributes, Some(lines)))
 }
 

@@ -18,7 +18,8 @@
 //! The translation and scale of their node map the grid of the quantised positions to GLB
 //! coordinates.
 //!
-//! [`write_frames_glb`] writes single frames of a map instead, each as a node of its own.
+//! [`write_frames_glb`] writes single frames of a map instead, each as a node of its own, and
+//! [`write_mesh_glb`] a mesh.
 
 mod binary;
 mod compression;
@@ -30,6 +31,7 @@ mod meshopt;
 mod names;
 mod points;
 mod quantized;
+mod surface;
 mod vertices;
 mod views;
 
@@ -37,6 +39,7 @@ pub use compression::{GlbCompression, UnknownGlbCompression};
 pub use error::GlbError;
 pub use frames::{FramesGlb, write_frames_glb};
 pub use names::safe_names;
+pub use surface::write_mesh_glb;
 
 use crate::cloud::Scene;
 use binary::Binary;

@@ -9,6 +9,8 @@ const MAX_CHARACTERS: usize = 120;
 pub const POINTS: &str = "points";
 /// Name of the node with the drawn cameras.
 pub const FRUSTUMS: &str = "frustums";
+/// Name of the node of a mesh.
+pub const MESH: &str = "mesh";
 
 /// One name for each label: without control characters and marks that change the direction of text,
 /// of limited length, not empty, and unique (`name`, `name (2)`, `name (3)`, ...).

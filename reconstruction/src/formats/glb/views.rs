@@ -60,27 +60,27 @@ pub fn points(
     }
 }
 
-/// Adds the views of the drawn cameras: vertices, and indices of their lines.
-pub fn frustums(
+/// Adds the views of vertices, and of so many indices of lines or triangles.
+pub fn indexed<P: AsRef<[[f32; 3]]>, C>(
     root: &mut Root,
-    vertices: &Vertices<Vec<[f32; 3]>, Vec<[u8; 3]>>,
-    lines: usize,
-    bytes: FrustumBytes,
+    vertices: &Vertices<P, C>,
+    indices: usize,
+    bytes: IndexedBytes,
 ) -> (Attributes, Index<Accessor>) {
     let positions = view(root, bytes.positions, Target::ArrayBuffer);
     let colors = view(root, bytes.colors, Target::ArrayBuffer);
-    let count = vertices.positions.len();
+    let count = vertices.positions.as_ref().len();
     let attributes = attributes(root, count, positions, colors, vertices.bounds);
-    let indices = view(root, bytes.lines, Target::ElementArrayBuffer);
-    let indices = accessor(root, indices, lines, ComponentType::U32, Type::Scalar);
+    let view = view(root, bytes.indices, Target::ElementArrayBuffer);
+    let indices = accessor(root, view, indices, ComponentType::U32, Type::Scalar);
     (attributes, indices)
 }
 
-/// Where the bytes of drawn cameras are in the chunk.
-pub struct FrustumBytes {
+/// Where the bytes of vertices and their indices are in the chunk.
+pub struct IndexedBytes {
     pub positions: Range<usize>,
     pub colors: Range<usize>,
-    pub lines: Range<usize>,
+    pub indices: Range<usize>,
 }
 
 /// Attributes of vertices with single precision positions.
