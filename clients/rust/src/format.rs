@@ -20,12 +20,18 @@ pub enum Format {
     Laz,
     Xyz,
     Csv,
+    E57,
+    MeshGlb,
+    MeshPly,
+    MeshObj,
     Html,
     Json,
 }
 
 /// All of them, in the order in which extensions are tried: some end as others do.
-const ALL: [Format; 13] = [
+const ALL: [Format; 17] = [
+    Format::MeshGlb,
+    Format::MeshPly,
     Format::ColmapOriginal,
     Format::NerfstudioOriginal,
     Format::Glb,
@@ -37,6 +43,8 @@ const ALL: [Format; 13] = [
     Format::Laz,
     Format::Xyz,
     Format::Csv,
+    Format::E57,
+    Format::MeshObj,
     Format::Html,
     Format::Json,
 ];
@@ -62,6 +70,10 @@ impl Format {
             Self::Laz => ("laz", ".laz"),
             Self::Xyz => ("xyz", ".xyz"),
             Self::Csv => ("csv", ".csv"),
+            Self::E57 => ("e57", ".e57"),
+            Self::MeshGlb => ("mesh_glb", ".mesh.glb"),
+            Self::MeshPly => ("mesh_ply", ".mesh.ply"),
+            Self::MeshObj => ("mesh_obj", ".obj"),
             Self::Html => ("html", ".html"),
             Self::Json => ("json", ".json"),
         }
@@ -92,6 +104,7 @@ mod tests {
         for (name, format) in [
             ("a.glb", Format::Glb),
             ("A.LAZ", Format::Laz),
+            ("a.mesh.glb", Format::MeshGlb),
             ("a.colmap.zip", Format::Colmap),
             ("a.original.colmap.zip", Format::ColmapOriginal),
         ] {
