@@ -75,6 +75,7 @@ mod timeouts;
 mod tls;
 mod truncated;
 mod turns;
+mod videos;
 mod watching;
 mod webhooks;
 mod windows;
