@@ -3,6 +3,7 @@
 use super::{frames, made, nothing_is_left, send, walk};
 use crate::support::ffmpeg::{MPEG4, ffmpeg, has_ffmpeg};
 use crate::support::raw::{ask, ask_with};
+use crate::support::rest::{FORM, form, request_with};
 use crate::support::server::Server;
 use crate::support::stand_in::StandIn;
 
@@ -92,7 +93,7 @@ async fn large_frames_become_smaller_and_others_stay() {
 }
 
 #[tokio::test]
-async fn numbers_of_frames_are_checked() {
+async fn requests_are_checked() {
     if !has_ffmpeg() {
         return;
     }
@@ -113,6 +114,11 @@ async fn numbers_of_frames_are_checked() {
         assert_eq!(reply.json()["code"], code, "{query}");
         assert!(reply.detail().contains(word), "{}", reply.detail());
     }
+    let url = format!("{}/videos/frames", server.base());
+    let body = form(&[("file", Some("walk.mp4"), b"video")]);
+    let reply = request_with("POST", &url, &[("Content-Type", FORM)], body).await;
+    assert_eq!(reply.status, 415, "{}", reply.text());
+    assert_eq!(reply.json()["code"], "unsupported_media_type");
     // A long video has fewer frames in each second, and the default is no more than may be.
     let video = walk("walk.mp4", &MPEG4);
     for query in ["per_second=60", ""] {

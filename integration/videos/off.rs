@@ -2,7 +2,7 @@
 
 use super::send;
 use crate::support::archives::archive;
-use crate::support::rest::Reply;
+use crate::support::rest::{self, Reply};
 use crate::support::server::{Server, new_data_dir, refused_through};
 
 /// A path without programs but those that a test needs.
@@ -43,6 +43,17 @@ async fn strangers_send_none_unless_the_operator_says_so() {
         let server = Server::start(options).await;
         let detail = refusal(&server).await.detail();
         assert!(detail.contains("--videos on"), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_the_server_is_not_told_of_is_noticed() {
+    let server = Server::start(&[]).await;
+    let url = format!("{}/videos/frames", server.base());
+    for header in ["forwarded", "x-forwarded-for", "x-real-ip", "via"] {
+        let headers = [(header, "192.0.2.7")];
+        let reply = rest::request_with("POST", &url, &headers, b"video".to_vec()).await;
+        assert_eq!(reply.status, 501, "{header}: {}", reply.text());
     }
 }
 

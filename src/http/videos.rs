@@ -1,17 +1,19 @@
 //! `POST /videos/frames`: a video in, some of its frames out, for clients that cannot play it.
 
 mod answer;
+mod errors;
 mod receive;
 
-use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use pointstream_actors::{ErrorCode, ErrorKind, OutOfRange, Unanswered};
+use pointstream_actors::{ErrorCode, OutOfRange, Unanswered};
 use utoipa::ToSchema;
 use warp::http::StatusCode;
-use warp::http::header::{CONTENT_LENGTH, EXPECT, HeaderMap};
+use warp::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap};
 use warp::reply::Response;
 
+use self::errors::of_files;
 use self::receive::{Limits, ReceiveError};
 use super::multipart::Body;
 use super::refused_body;
@@ -21,16 +23,24 @@ use crate::app::App;
 use crate::auth::{Action, Target};
 use crate::places::network;
 use crate::rates::Pace;
-use crate::video::{
-    self, Bounds, MOST_PER_SECOND, NoVideo, Place, Scratch, Source, VideoError, Wanted,
-};
+use crate::video::{self, Bounds, MOST_PER_SECOND, Place, Scratch, Source, Wanted};
 
 /// The template of the route.
 const ROUTE: &str = "/videos/frames";
 /// Frames of a video unless the client asks for others, as on the command line.
 const DEFAULT_COUNT: u32 = 20;
-/// What is added where ffmpeg cannot read a video.
-const READABLE: &str = "send MP4, MOV, MKV, WebM, AVI, WMV, FLV, MPEG or Ogg";
+/// One frame in about a day.
+const LEAST_PER_SECOND: f64 = 1e-5;
+/// The beginning of the types of forms with files.
+const FORM: &[u8] = b"multipart/";
+/// What proxies add to requests.
+const OF_PROXIES: [&str; 5] = [
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-real-ip",
+];
 
 /// The frames of a video.
 #[derive(ToSchema)]
@@ -51,14 +61,20 @@ struct Order {
 impl Order {
     fn read(query: &Query, headers: &HeaderMap, app: &App) -> Result<Self, ApiError> {
         query.only(["count", "per_second"])?;
+        if is_form(headers) {
+            return Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                ErrorCode::UnsupportedMediaType,
+                "the body is a form; send the video file itself as the body",
+            ));
+        }
         let most = app.options.max_images_limit;
         let wanted = match query.float("per_second")? {
             None => {
                 let standard = DEFAULT_COUNT.min(most);
                 let count = query.bounded("count", standard, 1, most.into())?;
-                let count = in_range("count", count.into(), 1.0, most.into());
-                // It is an integer of this type.
-                Wanted::Count(count? as u32)
+                in_range("count", f64::from(count), 1.0, f64::from(most))?;
+                Wanted::Count(count)
             }
             Some(_) if query.text("count").is_some() => {
                 return Err(ApiError::invalid(
@@ -66,8 +82,8 @@ impl Order {
                 ));
             }
             Some(rate) => {
-                let least = 1e-6;
-                Wanted::PerSecond(in_range("per_second", rate, least, MOST_PER_SECOND)?, most)
+                in_range("per_second", rate, LEAST_PER_SECOND, MOST_PER_SECOND)?;
+                Wanted::PerSecond(rate, most)
             }
         };
         let length = headers.get(CONTENT_LENGTH);
@@ -76,9 +92,15 @@ impl Order {
     }
 }
 
-fn in_range(parameter: &'static str, value: f64, min: f64, max: f64) -> Result<f64, ApiError> {
+fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.as_bytes().get(..FORM.len()));
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case(FORM))
+}
+
+fn in_range(parameter: &'static str, value: f64, min: f64, max: f64) -> Result<(), ApiError> {
     match (min..=max).contains(&value) {
-        true => Ok(value),
+        true => Ok(()),
         false => Err(OutOfRange {
             parameter,
             value,
@@ -106,6 +128,7 @@ fn in_range(parameter: &'static str, value: f64, min: f64, max: f64) -> Result<f
         (status = 400, description = "The body breaks off", body = ErrorBody),
         (status = 408, description = "The body was not received in time", body = ErrorBody),
         (status = 413, description = "The video, or what its frames take, is too large", body = ErrorBody),
+        (status = 415, description = "The body is a form", body = ErrorBody),
         (status = 422, description = "A parameter or the video cannot be used", body = ErrorBody),
         (status = 429, description = "The client sends too quickly", body = ErrorBody),
         (status = 501, description = "The server reads no videos", body = ErrorBody),
@@ -148,7 +171,8 @@ struct Work {
 /// Refuses what can be refused before the body is read.
 async fn begin(request: &Request, client: Arc<str>) -> Result<Work, ApiError> {
     let (app, videos) = (&request.app, &request.app.videos);
-    videos.check()?;
+    let has = |name| request.headers.contains_key(name);
+    videos.check(OF_PROXIES.into_iter().any(has))?;
     let order = Order::read(&request.query, &request.headers, app)?;
     let most = app.options.videos.max_bytes();
     if order.length.is_some_and(|length| length > most) {
@@ -193,7 +217,7 @@ impl Work {
     }
 
     /// Lets ffmpeg read the video.
-    async fn read(&self, app: &App) -> Result<Vec<std::path::PathBuf>, ApiError> {
+    async fn read(&self, app: &App) -> Result<Vec<PathBuf>, ApiError> {
         let options = &app.options;
         let bounds = Bounds {
             pixels: options.max_image_pixels,
@@ -215,67 +239,5 @@ impl Work {
                 ),
             )),
         }
-    }
-}
-
-impl From<NoVideo> for ApiError {
-    fn from(error: NoVideo) -> Self {
-        let detail = error.to_string();
-        match error {
-            NoVideo::Off | NoVideo::Exposed | NoVideo::NoFfmpeg => {
-                Self::new(StatusCode::NOT_IMPLEMENTED, ErrorCode::VideosOff, detail)
-            }
-            NoVideo::OfClient | NoVideo::Full => Self::busy(ErrorCode::ServerBusy, detail),
-        }
-    }
-}
-
-impl From<VideoError> for ApiError {
-    fn from(error: VideoError) -> Self {
-        let detail = match &error {
-            VideoError::System(_) | VideoError::NoFfmpeg => String::new(),
-            VideoError::Unreadable(reason) => {
-                format!("ffmpeg cannot read the video; {READABLE}. It says: {reason}")
-            }
-            VideoError::Text | VideoError::Still(_) | VideoError::NoFrames => {
-                format!("the body is no video: {error}; {READABLE}")
-            }
-            error => format!("the video cannot be used: {error}"),
-        };
-        let (status, code) = match error {
-            VideoError::System(error) => return of_files(error),
-            VideoError::NoFfmpeg => return Self::internal(&error),
-            VideoError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::VideoTooLarge),
-            _ => (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::InvalidVideo),
-        };
-        Self::new(status, code, detail)
-    }
-}
-
-impl From<ReceiveError> for ApiError {
-    fn from(error: ReceiveError) -> Self {
-        let detail = error.to_string();
-        let (status, code) = match error {
-            ReceiveError::Empty => (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::InvalidVideo),
-            ReceiveError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::VideoTooLarge),
-            ReceiveError::Broken(_) => (StatusCode::BAD_REQUEST, ErrorCode::InvalidForm),
-            ReceiveError::Stalled | ReceiveError::Slow => {
-                (StatusCode::REQUEST_TIMEOUT, ErrorCode::SendsTooSlowly)
-            }
-            ReceiveError::TooFast(error) => return error.into(),
-            ReceiveError::File(error) => return of_files(error),
-        };
-        Self::new(status, code, detail)
-    }
-}
-
-fn of_files(error: io::Error) -> ApiError {
-    match ErrorKind::of_files(&error) {
-        ErrorKind::DiskFull => ApiError::new(
-            StatusCode::INSUFFICIENT_STORAGE,
-            ErrorCode::DiskFull,
-            "the disk of the server is nearly full; try again later",
-        ),
-        _ => ApiError::internal(&error),
     }
 }

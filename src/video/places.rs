@@ -60,7 +60,10 @@ pub enum NoVideo {
 /// Whether the server reads videos.
 #[derive(Debug)]
 pub enum Reader {
+    /// For all clients.
     On,
+    /// For clients on this machine.
+    Private,
     /// Why not.
     Off(NoVideo),
 }
@@ -78,7 +81,8 @@ impl Reader {
         }
         let found = tokio::join!(is_installed(PROGRAMS[0]), is_installed(PROGRAMS[1]));
         let missing = match found {
-            (true, true) => return Ok(Self::On),
+            (true, true) if mode == VideoMode::On => return Ok(Self::On),
+            (true, true) => return Ok(Self::Private),
             (false, _) => PROGRAMS[0],
             (true, false) => PROGRAMS[1],
         };
@@ -138,15 +142,19 @@ impl Videos {
     }
 
     pub fn are_read(&self) -> bool {
-        matches!(self.reader, Reader::On)
+        matches!(self.reader, Reader::On | Reader::Private)
     }
 
+    /// Whether videos of a client are read. `is_forwarded` tells whether a proxy has forwarded its request, also
+    /// one that the operator has not told of.
+    ///
     /// # Errors
     /// [`NoVideo`] that says why not.
-    pub fn check(&self) -> Result<(), NoVideo> {
+    pub fn check(&self, is_forwarded: bool) -> Result<(), NoVideo> {
         match self.reader {
-            Reader::On => Ok(()),
             Reader::Off(why) => Err(why),
+            Reader::Private if is_forwarded => Err(NoVideo::Exposed),
+            Reader::On | Reader::Private => Ok(()),
         }
     }
 
@@ -244,6 +252,20 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_that_nobody_told_of_is_noticed() {
+        let data = tempfile::TempDir::new().expect("writable");
+        let videos = |reader| {
+            let videos = Videos::new(reader, data.path(), 0, CancellationToken::new());
+            videos.expect("nothing is left")
+        };
+        assert_eq!(videos(Reader::On).check(true), Ok(()));
+        assert_eq!(videos(Reader::Private).check(false), Ok(()));
+        let private = videos(Reader::Private);
+        assert_eq!(private.check(true), Err(NoVideo::Exposed));
+        assert!(private.are_read());
+    }
+
+    #[test]
     fn what_an_earlier_process_has_left_is_removed() {
         let data = tempfile::TempDir::new().expect("writable");
         let left = data.path().join(FOLDER).join("video-1");
@@ -251,7 +273,7 @@ mod tests {
         fs::write(left.join("video"), b"left").expect("writable");
         let off = Reader::Off(NoVideo::Off);
         let videos = Videos::new(off, data.path(), 0, CancellationToken::new());
-        assert_eq!(videos.expect("removed").check(), Err(NoVideo::Off));
+        assert_eq!(videos.expect("removed").check(false), Err(NoVideo::Off));
         assert!(!data.path().join(FOLDER).exists());
     }
 }
