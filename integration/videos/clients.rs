@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::{left, nothing_is_left};
+use super::{left, nothing_is_left, still};
+use crate::support::ffmpeg::has_ffmpeg;
 use crate::support::raw::{hear, send_from};
 use crate::support::server::Server;
 use crate::support::stand_in::StandIn;
@@ -69,6 +70,28 @@ async fn a_client_that_leaves_while_it_sends_leaves_nothing() {
     })
     .await;
     drop(client);
+    nothing_is_left(&server).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_the_middle_of_the_answer_leaves_nothing() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let server = Server::start(&[]).await;
+    let video = still();
+    let length = video.len().to_string();
+    let headers = [("Host", "localhost"), ("Content-Length", &*length)];
+    let line = "POST /videos/frames?count=30 HTTP/1.1";
+    let client = send_from(Ipv4Addr::LOCALHOST, &server, line, &headers, &video).await;
+    let heard = hear(client).await;
+    assert_eq!(heard.status, 200, "{}", heard.head);
+    assert_eq!(
+        left(&server).len(),
+        1,
+        "the answer is larger than the buffers"
+    );
+    drop(heard);
     nothing_is_left(&server).await;
 }
 

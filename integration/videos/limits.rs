@@ -1,6 +1,6 @@
 //! How much a video and its frames may take.
 
-use super::{frames, made, nothing_is_left, send, walk};
+use super::{frames, made, nothing_is_left, send, still, walk};
 use crate::support::ffmpeg::{MPEG4, ffmpeg, has_ffmpeg};
 use crate::support::raw::{ask, ask_with};
 use crate::support::rest::{FORM, form, request_with};
@@ -57,15 +57,7 @@ async fn frames_take_no_more_than_they_may() {
         return;
     }
     let server = Server::start(&["--max-video-mb", "1"]).await;
-    // A still picture takes little.
-    let video = made("still.mp4", |file| {
-        let input = ["-loop", "1", "-framerate", "5", "-i", "000.jpg", "-t", "6"];
-        let small = ["-c:v", "mpeg4", "-q:v", "8", "-g", "600"];
-        ffmpeg(
-            &[&input[..], &["-vf", "scale=2880:-2"], &small].concat(),
-            file,
-        );
-    });
+    let video = still();
     assert!(video.len() < 1 << 20, "{} bytes", video.len());
     let reply = send(&server, "count=30", &video).await;
     assert_eq!(reply.status, 413, "{}", reply.text());

@@ -1,7 +1,6 @@
 //! The server's videos: whether it reads any, and how many at a time.
 
 use std::collections::HashSet;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -15,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::bounds::check_free;
 use super::options::VideoMode;
-use super::scratch::Scratch;
+use super::scratch::{Scratch, remove_all};
 
 /// Videos at the same time.
 const ALL: usize = 2;
@@ -127,10 +126,7 @@ impl Videos {
         stop: CancellationToken,
     ) -> io::Result<Self> {
         let folder = data_dir.join(FOLDER);
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_all(&folder)?;
         Ok(Self {
             reader,
             folder,
@@ -233,6 +229,8 @@ fn lock(clients: &Mutex<HashSet<Arc<str>>>) -> MutexGuard<'_, HashSet<Arc<str>>>
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -53,21 +53,27 @@ impl Drop for Scratch {
 }
 
 fn remove(path: &Path) {
-    let mut removed = fs::remove_dir_all(path);
-    for _ in 1..ATTEMPTS {
-        match &removed {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                std::thread::sleep(PAUSE);
-                removed = fs::remove_dir_all(path);
-            }
-            _ => return,
-        }
-    }
-    if let Err(error) = removed {
+    if let Err(error) = remove_all(path) {
         tracing::warn!(
             path = %path.display(),
             %error,
             "cannot remove the files of a video; they stay until the next start"
         );
+    }
+}
+
+/// Removes a folder with all that is in it, if it is there. Blocks.
+///
+/// # Errors
+/// If it cannot be removed.
+pub fn remove_all(path: &Path) -> io::Result<()> {
+    let mut left = ATTEMPTS;
+    loop {
+        left -= 1;
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(_) if left > 0 => std::thread::sleep(PAUSE),
+            removed => return removed,
+        }
     }
 }
