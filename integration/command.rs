@@ -3,6 +3,7 @@
 mod files;
 mod terminal;
 mod video;
+mod video_choice;
 mod video_colours;
 
 use std::os::unix::fs::PermissionsExt;

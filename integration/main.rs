@@ -76,6 +76,7 @@ mod timeouts;
 mod tls;
 mod truncated;
 mod turns;
+mod videos;
 mod watching;
 mod webhooks;
 mod windows;

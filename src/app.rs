@@ -9,6 +9,7 @@ use crate::auth::{Audit, Auth, Caller};
 use crate::metrics::ServiceMetrics;
 use crate::options::ServeOptions;
 use crate::rates::{Buckets, Pace, Rates};
+use crate::video::Videos;
 use crate::ws::Presences;
 
 /// The running service. Clones are cheap and share everything.
@@ -26,6 +27,8 @@ pub struct App {
     pub rates: Arc<Rates>,
     /// The tasks that serve open WebSockets.
     pub sockets: TaskTracker,
+    /// Whether videos are read, and for whom.
+    pub videos: Arc<Videos>,
     /// Which clients of sessions are still there.
     pub presences: Presences,
 }

@@ -76,6 +76,11 @@ pub fn check(address: SocketAddr, protection: Protection) -> Result<(), Exposed>
     }
 }
 
+/// Whether only this machine reaches the server, as far as its options tell.
+pub fn is_private(address: SocketAddr, (is_public, has_proxies): (bool, bool)) -> bool {
+    address.ip().to_canonical().is_loopback() && !is_public && !has_proxies
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +120,18 @@ mod tests {
                 assert!(checked(address, lacking, true), "{address}");
             }
             assert!(checked(address, (true, true), false), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_private_on_loopback_without_proxies() {
+        let address = |text: &str| text.parse().expect("an address");
+        assert!(is_private(address("127.0.0.1:80"), (false, false)));
+        assert!(is_private(address("[::1]:80"), (false, false)));
+        assert!(!is_private(address("192.168.0.7:80"), (false, false)));
+        assert!(!is_private(address("0.0.0.0:80"), (false, false)));
+        for proxies in [(true, false), (false, true), (true, true)] {
+            assert!(!is_private(address("127.0.0.1:80"), proxies));
         }
     }
 

@@ -30,6 +30,7 @@ mod service;
 mod signals;
 mod tls;
 mod values;
+mod video;
 mod webhooks;
 mod ws;
 

@@ -20,6 +20,7 @@ use crate::origins::OriginPolicy;
 use crate::rates::RateOptions;
 use crate::tls::TlsOptions;
 use crate::values::{at_least_one, seconds};
+use crate::video::VideoOptions;
 use crate::webhooks::WebhookOptions;
 
 /// The options of the server, from the command line or the environment. The [`Settings`] of the
@@ -282,6 +283,9 @@ pub struct ServeOptions {
     pub auth: AuthOptions,
 
     #[command(flatten)]
+    pub videos: VideoOptions,
+
+    #[command(flatten)]
     pub webhooks: WebhookOptions,
 
     #[command(flatten)]
@@ -349,6 +353,11 @@ impl ServeOptions {
         self.max_disk_mb_per_client.or(half)
     }
 
+    /// Bytes of the disk that stay free.
+    pub fn disk_reserve(&self) -> u64 {
+        mib(self.min_free_disk_mb)
+    }
+
     /// The settings of the actor system, with the data folder, the model, the devices and the courier
     /// that were resolved at the start.
     pub fn settings(
@@ -369,7 +378,7 @@ impl ServeOptions {
                 all: self.max_disk_mb.map_or(u64::MAX, mib),
                 client: self.max_disk_mb_of_one().map_or(u64::MAX, mib),
                 session: mib(self.max_session_disk_mb),
-                reserve: mib(self.min_free_disk_mb),
+                reserve: self.disk_reserve(),
             },
             unused_session_timeout: self.unused_session_timeout.min(self.session_timeout),
             session_timeout: self.session_timeout,
@@ -477,6 +486,8 @@ mod tests {
         assert!(parse(&["--public-url", "example.org"]).is_err());
         assert!(parse(&["--port", "65536"]).is_err());
         assert!(parse(&["--decode-memory-mb", "0"]).is_err());
+        assert!(parse(&["--videos", "perhaps"]).is_err());
+        assert!(parse(&["--max-video-mb", "0"]).is_err());
         assert!(parse(&["--webhook-url", "https://example.org"]).is_err());
         assert!(parse(&["--webhook-secret-file", "a.secret"]).is_err());
         assert!(parse(&["--webhook-allow-private", "localhost"]).is_err());

@@ -28,6 +28,7 @@ use crate::places::Limits;
 use crate::rates::Rates;
 use crate::signals::Signals;
 use crate::tls::{Expiry, Tls, TlsError};
+use crate::video::{Reader, Videos, VideosError};
 use crate::webhooks::{WebhookCourier, WebhookOptionsError};
 use crate::ws::Presences;
 
@@ -74,6 +75,9 @@ pub enum ServiceError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Webhooks(#[from] WebhookOptionsError),
+    /// Videos must be read, and cannot.
+    #[error(transparent)]
+    Videos(#[from] VideosError),
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     #[error(transparent)]
@@ -136,6 +140,8 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
     let is_guarded = auth.asks() || options.auth.insecure;
     exposure::check_proxies((is_public, has_proxies), is_guarded)?;
     let (address, scheme) = (server.address(), server.scheme());
+    let is_private = exposure::is_private(address, (is_public, has_proxies));
+    let reader = Reader::find(options.videos.videos, is_private).await?;
     let (devices, model, data_dir) = {
         let mut prepared = pin!(prepare(options.clone(), address, stop.clone()));
         tokio::select! {
@@ -151,13 +157,15 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
         data_dir.close();
         return Ok(());
     }
-    let settings = options.settings(
-        data_dir.path().to_owned(),
-        Arc::new(model),
-        devices,
-        courier,
-    );
+    let data = data_dir.path().to_owned();
+    let settings = options.settings(data.clone(), Arc::new(model), devices, courier);
     let system = System::start(settings).await?;
+    let videos = {
+        let (reserve, stop) = (options.disk_reserve(), stop.clone());
+        // The actors have locked the data directory: no other server uses it.
+        let videos = tokio::task::spawn_blocking(move || Videos::new(reader, &data, reserve, stop));
+        Arc::new(videos.await.map_err(io::Error::other)??)
+    };
 
     let metrics = ServiceMetrics::new(system.metrics().registry(), system.model())
         .map_err(StartError::from)?;
@@ -177,6 +185,7 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
         audit: Arc::new(audit),
         metrics: Arc::new(metrics),
         sockets: TaskTracker::new(),
+        videos,
         presences: Presences::default(),
     };
     let serving = {
@@ -318,6 +327,7 @@ async fn drain(app: App, serving: tokio::task::JoinHandle<()>) {
         if let Err(error) = serving.await {
             tracing::error!(%error, "the task that accepts connections failed");
         }
+        app.videos.removed().await;
     });
     if ended.await.is_err() {
         tracing::warn!("some connections did not close in time; they are closed now");
@@ -336,6 +346,7 @@ fn announce(app: &App, scheme: Scheme, address: SocketAddr) {
         devices = devices.join(","),
         workers_per_device = settings.workers_per_device,
         data_dir = %settings.data_dir.display(),
+        videos = app.videos.are_read(),
         "listening"
     );
     // A closed pipe does not end the server.

@@ -35,6 +35,10 @@ pub enum ErrorCode {
     TooManyImages,
     /// There is no image to work with.
     NoImages,
+    /// Not a video, or one that cannot be used.
+    InvalidVideo,
+    /// A video, or what its frames take, is too large.
+    VideoTooLarge,
     /// Too many requests of the session wait already.
     SessionBusy,
     /// The session is completed, or is being finalized.
@@ -111,6 +115,8 @@ pub enum ErrorCode {
     /// A form is malformed or truncated.
     InvalidForm,
     UnsupportedMediaType,
+    /// The server reads no videos.
+    VideosOff,
     /// As many sessions exist as may.
     TooManySessions,
     /// The client has as many network connections as it may have.
@@ -144,7 +150,9 @@ impl ErrorCode {
     pub fn kind(self) -> ErrorKind {
         match self {
             Self::InvalidMessage => ErrorKind::Message,
-            Self::InvalidImage | Self::ImageTooLarge => ErrorKind::Image,
+            Self::InvalidImage | Self::ImageTooLarge | Self::InvalidVideo | Self::VideoTooLarge => {
+                ErrorKind::Image
+            }
             Self::TooManyImages
             | Self::NoImages
             | Self::SessionBusy
@@ -189,6 +197,7 @@ impl ErrorCode {
             | Self::RangeNotSatisfiable
             | Self::InvalidForm
             | Self::UnsupportedMediaType
+            | Self::VideosOff
             | Self::TooManySessions
             | Self::TooManyClients => ErrorKind::Http,
             Self::ServerBusy => ErrorKind::Busy,

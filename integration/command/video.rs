@@ -1,62 +1,21 @@
 //! Videos, encoded by ffmpeg from the sample scene's photos and read by ffmpeg.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use image::RgbImage;
-use image::imageops::{self, FilterType};
 use serde_json::Value;
 
 use super::{Desk, names, succeeded};
+use crate::support::ffmpeg::{MPEG4, encode, ffmpeg, has_ffmpeg};
+use crate::support::likeness::photos_like;
 use crate::support::scene::Scene;
 use crate::support::within;
 
-/// Encoder options that every ffmpeg build supports.
-const MPEG4: [&str; 4] = ["-c:v", "mpeg4", "-q:v", "2"];
-
-/// Whether ffmpeg is installed. Without it the tests print that they are skipped; if CI is set,
-/// they fail.
-pub(super) fn has_ffmpeg() -> bool {
-    let version = Command::new("ffmpeg")
-        .arg("-version")
-        .stdout(Stdio::null())
-        .status();
-    let found = version.is_ok_and(|status| status.success());
-    if !found {
-        let advice = "ffmpeg is not installed (Debian: apt install ffmpeg)";
-        let skip = std::env::var_os("CI").is_none_or(|value| value.is_empty());
-        assert!(skip, "{advice}, and the tests of videos need it");
-        // Write to stderr directly: the test harness captures printed output of passing tests.
-        let _ = writeln!(io::stderr(), "SKIPPED: a test of videos; {advice}");
-    }
-    found
-}
-
-/// Runs ffmpeg to write a file; returns its stdout.
-pub(super) fn ffmpeg(arguments: &[&str], file: &Path) -> Vec<u8> {
-    let folder = Scene::load().path(0);
-    let output = Command::new("ffmpeg")
-        .args(["-v", "error", "-nostdin"])
-        .args(arguments)
-        .arg(file)
-        .current_dir(folder.parent().expect("a folder"))
-        .output()
-        .expect("ffmpeg starts");
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{complaints}");
-    output.stdout
-}
-
-/// Encodes a video of the sample scene's photos, four per second.
-fn encode(options: &[&str], file: &Path) -> Vec<u8> {
-    let input = ["-framerate", "4", "-i", "%03d.jpg", "-vf", "scale=252:-2"];
-    ffmpeg(&[&input[..], options].concat(), file)
-}
-
-/// Indices of the sample scene's photos that match the images of a result.
-fn photos(file: &Path) -> Vec<usize> {
+/// The images of a result.
+pub(super) fn images(file: &Path) -> Vec<RgbImage> {
     let mut archive = zip::ZipArchive::new(File::open(file).expect("written")).expect("a zip file");
     let mut read = |name: &str| {
         let mut bytes = Vec::new();
@@ -65,39 +24,16 @@ fn photos(file: &Path) -> Vec<usize> {
         bytes
     };
     let transforms: Value = serde_json::from_slice(&read("transforms.json")).expect("JSON");
-    let scene = Scene::load();
-    let mut expected: Vec<RgbImage> = Vec::new();
     let frames = transforms["frames"].as_array().expect("a list");
-    let closest = |frame: &Value| {
+    let image = |frame: &Value| {
         let bytes = read(frame["file_path"].as_str().expect("a path"));
-        let image = image::load_from_memory(&bytes).expect("an image").to_rgb8();
-        if expected.is_empty() {
-            let size = image.dimensions();
-            expected.extend((0..scene.names.len()).map(|view| photo(&scene, view, size)));
-        }
-        let distances = expected.iter().map(|photo| distance(photo, &image));
-        distances
-            .enumerate()
-            .min_by_key(|(_, distance)| *distance)
-            .map(|(view, _)| view)
-            .expect("the scene has photos")
+        image::load_from_memory(&bytes).expect("an image").to_rgb8()
     };
-    frames.iter().map(closest).collect()
-}
-
-fn photo(scene: &Scene, view: usize, (width, height): (u32, u32)) -> RgbImage {
-    let photo = image::load_from_memory(&scene.photo(view)).expect("an image");
-    imageops::resize(&photo.to_rgb8(), width, height, FilterType::Triangle)
-}
-
-/// Sum of absolute differences over all channels.
-fn distance(one: &RgbImage, other: &RgbImage) -> u64 {
-    let pairs = one.as_raw().iter().zip(other.as_raw());
-    pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum()
+    frames.iter().map(image).collect()
 }
 
 /// Reconstructs a video; returns the indices of the photos used.
-async fn frames(desk: &Desk, options: &[&str], video: &str) -> Vec<usize> {
+pub(super) async fn frames(desk: &Desk, options: &[&str], video: &str) -> Vec<usize> {
     let arguments = [
         options,
         &["--force", "-o", "scene.nerfstudio.zip", "--", video],
@@ -105,7 +41,7 @@ async fn frames(desk: &Desk, options: &[&str], video: &str) -> Vec<usize> {
     .concat();
     succeeded(&desk.run(&arguments).await);
     desk.nothing_is_left();
-    photos(&desk.path("scene.nerfstudio.zip"))
+    photos_like(&images(&desk.path("scene.nerfstudio.zip")))
 }
 
 #[tokio::test]
@@ -217,7 +153,7 @@ async fn any_name_of_a_file_or_folder_will_do() {
         let output = within("the program's end", command.output()).await;
         succeeded(&output.expect("the program starts"));
         assert_eq!(
-            photos(&desk.path("scene.nerfstudio.zip")),
+            photos_like(&images(&desk.path("scene.nerfstudio.zip"))),
             [0, 4],
             "{video}"
         );
@@ -238,7 +174,8 @@ async fn videos_and_photos_go_together() {
     let inputs = ["--num-frames", "2", "a.jpg", "b.mp4", "c.jpg"];
     let arguments = [&["-o", "scene.nerfstudio.zip"], &inputs[..]].concat();
     succeeded(&desk.run(&arguments).await);
-    assert_eq!(photos(&desk.path("scene.nerfstudio.zip")), [7, 0, 4, 1]);
+    let images = images(&desk.path("scene.nerfstudio.zip"));
+    assert_eq!(photos_like(&images), [7, 0, 4, 1]);
 }
 
 #[tokio::test]

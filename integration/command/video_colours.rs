@@ -8,8 +8,8 @@ use std::process::Command;
 
 use image::RgbImage;
 
-use super::video::{ffmpeg, has_ffmpeg};
 use super::{Desk, succeeded};
+use crate::support::ffmpeg::{ffmpeg, has_ffmpeg};
 use crate::support::within;
 
 /// How the sample scene becomes a video of each kind. White becomes 203 cd/m².

@@ -1,9 +1,9 @@
 //! Requests as text, for what HTTP libraries do not send.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::server::Server;
 use super::within;
@@ -51,14 +51,34 @@ pub async fn ask(server: &Server, line: &str, headers: &[(&str, &str)]) -> Heard
 
 /// The same with a body, as it is written on the wire.
 pub async fn ask_with(server: &Server, line: &str, headers: &[(&str, &str)], body: &str) -> Heard {
+    let here = Ipv4Addr::LOCALHOST;
+    let connection = send_from(here, server, line, headers, body.as_bytes()).await;
+    hear(connection).await
+}
+
+/// Sends a request from an address of this machine, and waits for nothing.
+pub async fn send_from(
+    from: Ipv4Addr,
+    server: &Server,
+    line: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> TcpStream {
     let mut text = format!("{line}\r\n");
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
     text.push_str("\r\n");
-    text.push_str(body);
-    let mut connection = TcpStream::connect(address(server)).await.expect("accepted");
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((from, 0).into()).expect("an address of ours");
+    let mut connection = socket.connect(address(server)).await.expect("accepted");
     connection.write_all(text.as_bytes()).await.expect("sent");
+    connection.write_all(body).await.expect("sent");
+    connection
+}
+
+/// Reads the head of what comes back.
+pub async fn hear(mut connection: TcpStream) -> Heard {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let byte = within("the response", connection.read_u8()).await;

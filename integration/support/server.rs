@@ -286,6 +286,16 @@ pub async fn refused_in(data: &Path, options: &[&str]) -> (i32, String) {
     refused(command(data, options)).await
 }
 
+/// The same through another command, which becomes the server.
+pub async fn refused_through(wrapper: &[&str], options: &[&str]) -> (i32, String) {
+    let data = new_data_dir();
+    let program = command(data.path(), options);
+    let (first, rest) = wrapper.split_first().expect("a command");
+    let mut command = Command::new(first);
+    command.args(rest);
+    refused(followed_by(command, &program)).await
+}
+
 /// The same for a server whose data directory is on a small disk.
 pub async fn refused_on(disk: &Disk, data: &Path, options: &[&str]) -> (i32, String) {
     refused(on(disk, data, options)).await

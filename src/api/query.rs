@@ -130,7 +130,10 @@ impl Query {
     }
 
     /// An integer that fits its type; the error text names the range.
-    fn bounded<T: TryFrom<i128>>(
+    ///
+    /// # Errors
+    /// 422 if it is not an integer, or does not fit.
+    pub fn bounded<T: TryFrom<i128>>(
         &self,
         parameter: &'static str,
         default: T,

@@ -48,12 +48,14 @@ pub enum Action {
     /// A session was created with a webhook.
     WebhookAdded,
     WebhookRedelivered,
+    /// A client sent a video, of which ffmpeg reads the frames.
+    VideoSent,
 }
 
 /// Writes the audit log.
 pub struct Audit {
     refusals: Mutex<Entries>,
-    /// Opened sockets and fetched results.
+    /// Opened sockets, fetched results and sent videos.
     frequent: Mutex<Entries>,
     refused: IntCounterVec,
 }
@@ -145,10 +147,13 @@ impl Audit {
         })
     }
 
-    /// A caller did something, with a session, a worker or a message of a webhook.
+    /// A caller did something: with a session, a worker or a message of a webhook, or with the server alone.
     pub fn done(&self, action: Action, caller: &Caller, from: IpAddr, target: Target) {
         let mut entry = Entry::Written;
-        if matches!(action, Action::SessionOpened | Action::ResultDownloaded) {
+        if matches!(
+            action,
+            Action::SessionOpened | Action::ResultDownloaded | Action::VideoSent
+        ) {
             entry = count(&self.frequent, from);
         }
         if entry == Entry::Counted {
@@ -159,6 +164,7 @@ impl Audit {
             Target::Session(id) => (Some(id), None, None),
             Target::Worker(index) => (None, Some(index), None),
             Target::Delivery(number) => (None, None, Some(number)),
+            Target::Server => (None, None, None),
         };
         tracing::info!(
             target: TARGET,
@@ -175,7 +181,7 @@ impl Audit {
                 target: TARGET,
                 action,
                 %from,
-                "more opened sockets and fetched results {whose} in this minute are not written"
+                "more opened sockets, fetched results and sent videos {whose} in this minute are not written"
             );
         }
     }
@@ -231,6 +237,8 @@ pub enum Target {
     Worker(usize),
     /// A message of a webhook, by its number.
     Delivery(u64),
+    /// Nothing that has a name.
+    Server,
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod openapi;
 mod operators;
 mod pages;
 mod reconstruct;
+mod refused_body;
 mod request_body;
 mod resource;
 mod results;
@@ -24,6 +25,7 @@ mod stall;
 mod stats;
 mod templates;
 mod time;
+mod videos;
 mod webhooks;
 
 pub use routes::Door;

@@ -18,7 +18,7 @@ use warp::reply::Json;
 
 use super::results::Format;
 use super::{
-    docs, images, operators, pages, reconstruct, results, sample, sessions, stats, webhooks,
+    docs, images, operators, pages, reconstruct, results, sample, sessions, stats, videos, webhooks,
 };
 use crate::api::STRICT;
 use crate::api::schemas::{File, name_variants};
@@ -63,6 +63,7 @@ const SECURITY_SCHEME: &str = "token";
         images::thumbnail,
         results::fetch,
         reconstruct::reconstruct,
+        videos::frames,
         ws::accept,
         operators::healthz,
         operators::readyz,

@@ -131,7 +131,18 @@ pub struct Info<'a> {
     #[schema(value_type = Vec<String>)]
     devices: &'a [Device],
     workers_per_device: usize,
+    inputs: Inputs,
     limits: Limits,
+}
+
+/// What the server reads.
+#[derive(Serialize, ToSchema)]
+struct Inputs {
+    /// Formats of images.
+    #[schema(value_type = Vec<String>)]
+    images: [&'static str; 4],
+    /// Whether `POST /videos/frames` reads videos.
+    videos: bool,
 }
 
 /// Limits of the server (see the options of the program).
@@ -180,6 +191,10 @@ pub async fn info(request: Request) -> Json {
         model: app.system.model(),
         devices: &settings.devices,
         workers_per_device: settings.workers_per_device,
+        inputs: Inputs {
+            images: ["jpeg", "png", "webp", "heic"],
+            videos: app.videos.are_read(),
+        },
         limits: Limits {
             max_sessions: settings.max_sessions,
             session_timeout: settings.session_timeout.as_secs_f64(),

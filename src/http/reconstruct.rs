@@ -17,6 +17,7 @@ use warp::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, Header
 use warp::reply::{Reply, Response};
 
 use super::multipart::{self, Body, Images, MultipartError};
+use super::refused_body;
 use super::results::{self, Description, Format};
 use crate::api::headers::{QUALITY, QUALITY_REASONS};
 use crate::api::{ApiError, ErrorBody, Query, Request, SESSION_PARAMETERS};
@@ -26,9 +27,6 @@ use crate::entrance::PathPrefix;
 use crate::one_shot::{OneShot, OneShotError};
 use crate::rates::Pace;
 
-/// Longest time to read and discard the rest of a refused body. A client that is still sending when
-/// the connection closes may not receive the error.
-const LINGER: Duration = Duration::from_secs(5);
 /// Longest time that the end of an answer waits for the end of its session. The session ends all the same;
 /// only the removal of its files may take longer, and the client need not wait for that.
 const END: Duration = Duration::from_secs(2);
@@ -180,13 +178,7 @@ pub async fn reconstruct(request: Request<Body>) -> Result<Response, ApiError> {
         Err(error) => Err(error),
     };
     if answered.is_err() {
-        let rest = async {
-            while let Some(Ok(piece)) = body.next().await
-                && pace.after_bytes(piece.len()).await.is_ok()
-            {}
-        };
-        // After the timeout, the connection is closed all the same.
-        let _ = tokio::time::timeout(LINGER, rest).await;
+        refused_body::discard(body, &pace).await;
     }
     answered
 }

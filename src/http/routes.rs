@@ -16,7 +16,7 @@ use super::resource::{Route, Target, fixed, get, get_and_head, post, resource};
 use super::webhooks::DeliveryNumber;
 use super::{
     docs, images, openapi, operators, pages, reconstruct, results, sample, sessions, stats,
-    templates, webhooks,
+    templates, videos, webhooks,
 };
 use crate::api::{ApiError, ClientSlot};
 use crate::app::App;
@@ -75,6 +75,8 @@ fn any(first: Route, others: impl IntoIterator<Item = Route>) -> Route {
 /// Open to everyone.
 const OPEN: Needs = Needs::NOTHING;
 const CREATE: Needs = Needs::one_of(&[Scope::Create]);
+/// The frames go to a new session, or to one of the caller.
+const CREATE_OR_USE: Needs = Needs::one_of(&[Scope::Create, Scope::Use]);
 const USE: Needs = Needs::one_of(&[Scope::Use]);
 /// It changes nothing.
 const SEE: Needs = Needs::one_of(&[Scope::Use, Scope::Watch]);
@@ -182,6 +184,7 @@ fn for_clients(app: &App) -> Route {
         .and(warp::ext::optional::<OnUpgrade>())
         .and(warp::ext::optional::<ClientSlot>())
         .map(|session, upgrade, slot| ws::SocketRequest::new(session, upgrade, slot, SEE));
+    let video = warp::path!("videos" / "frames").and(warp::body::stream().map(in_one_type));
     let photos = warp::path!("reconstruct").and(warp::body::stream().map(in_one_type));
 
     any(
@@ -204,6 +207,8 @@ fn for_clients(app: &App) -> Route {
                 photos,
                 reconstruct::reconstruct,
             ),
+            // The same.
+            post(app, CREATE_OR_USE.handler_refuses(), video, videos::frames),
             // A refusal is told on the socket.
             get(app, SEE.handler_refuses(), socket, ws::accept),
         ],
@@ -229,8 +234,9 @@ fn count(app: &App, request: &warp::log::Info<'_>) {
     app.metrics
         .http
         .answered(method.as_str(), route, status.as_u16(), request.elapsed());
-    // 503 is not a defect: the service is full or shuts down.
-    if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+    // These are no defects: the service is full or shuts down, or the operator has not switched something on.
+    let is_meant = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::NOT_IMPLEMENTED];
+    if status.is_server_error() && !is_meant.contains(&status) {
         let message = format!("{method} {route} was answered with {status}");
         app.system.metrics().error(ErrorKind::Http, None, &message);
     }

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::models::ModelsError;
 use crate::one_shot::OneShotError;
+use crate::video::VideoError;
 
 #[derive(Debug, Error)]
 pub enum ReconstructError {
@@ -107,6 +108,20 @@ impl ReconstructError {
             Self::Interrupted => 128 + libc::SIGINT,
             Self::Failed(_) => 3,
             _ => 1,
+        }
+    }
+
+    pub(super) fn video(path: &Path, error: VideoError) -> Self {
+        let path = path.to_owned();
+        match error {
+            VideoError::NoFfmpeg => Self::NoFfmpeg(path),
+            VideoError::Still(kind) => Self::Still { path, kind },
+            VideoError::ToneMapping { hdr, filters } => Self::ToneMapping { path, hdr, filters },
+            VideoError::System(error) => Self::System(error),
+            error => Self::Video {
+                path,
+                reason: error.to_string(),
+            },
         }
     }
 

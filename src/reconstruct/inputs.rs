@@ -11,7 +11,7 @@ use pointstream_reconstruction::image::{Detected, SIGNATURE_BYTES, detect};
 use super::error::ReconstructError;
 use super::options::IMAGE_LIMITS;
 use super::report::{LeftOut, Report};
-use super::video;
+use crate::video::{self, Source, VideoError, Wanted};
 
 /// An image file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Photo {
 #[derive(Debug, Clone, Copy)]
 pub struct Choice {
     /// Frames of each video.
-    pub num_frames: u32,
+    pub frames: Wanted,
     /// Whether folders in folders are looked into.
     pub recursive: bool,
     /// Whether a file that cannot be used is an error.
@@ -96,7 +96,8 @@ pub async fn collect(
             }
             Ok(Input::Other(path)) => {
                 let folder = scratch.join(format!("video_{number}"));
-                let frames = video::frames(&path, choice.num_frames, &folder).await;
+                let frames = frames_of(&path, choice.frames, &folder).await;
+                let frames = frames.map_err(|error| ReconstructError::video(&path, error));
                 frames.map(|frames| {
                     let frames = frames.into_iter();
                     frames.map(|frame| Photo::frame(frame, &path)).collect()
@@ -114,6 +115,12 @@ pub async fn collect(
         true => Err(ReconstructError::NothingLeft),
         false => Ok(photos),
     }
+}
+
+/// Writes frames of a video to a new folder.
+async fn frames_of(path: &Path, wanted: Wanted, folder: &Path) -> Result<Vec<PathBuf>, VideoError> {
+    tokio::fs::create_dir(folder).await?;
+    video::frames(&Source::own(path)?, wanted, folder).await
 }
 
 /// Whether the command itself is wrong, and no file: a path is misspelt, or the machine lacks something.

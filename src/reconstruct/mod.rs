@@ -7,8 +7,6 @@ mod output;
 mod progress;
 mod quality;
 mod report;
-mod tone_mapping;
-mod video;
 
 pub use error::ReconstructError;
 pub use options::ReconstructOptions;
@@ -93,7 +91,7 @@ async fn make(
     // Check the paths first: fetching and loading the model takes long.
     let output = Output::new(options.output.clone(), options.format, options.force)?;
     let choice = Choice {
-        num_frames: options.num_frames,
+        frames: options.frames(),
         recursive: options.recursive,
         strict: options.strict,
     };

@@ -21,6 +21,7 @@ use crate::api::Query;
 use crate::logging::LogOptions;
 use crate::models::ModelOptions;
 use crate::options::default_decode_memory;
+use crate::video::{MOST_FRAMES, MOST_PER_SECOND, Wanted};
 
 /// The one job has no time limit; the user can interrupt it.
 const NO_TIMEOUT: Duration = Duration::from_secs(30 * 86_400);
@@ -68,10 +69,16 @@ pub struct ReconstructOptions {
     #[arg(long)]
     pub json: bool,
 
-    /// Frames to take of a video, evenly spread over it; all if it has fewer. Needs ffmpeg.
+    /// Frames to take of a video, evenly spread over it, at most 5000; all if it has fewer. Of neighbours the
+    /// sharpest is taken. Needs ffmpeg.
     #[arg(long, value_name = "COUNT", default_value_t = 20,
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_FRAMES)))]
     pub num_frames: u32,
+
+    /// Frames to take of each second of a video, in place of a number of frames; at most 60, and at most 5000
+    /// of a video.
+    #[arg(long, value_name = "COUNT", conflicts_with = "num_frames", value_parser = per_second)]
+    pub frames_per_second: Option<f64>,
 
     #[command(flatten)]
     pub session: SessionOptions,
@@ -136,6 +143,15 @@ pub struct SessionOptions {
     #[arg(long, value_name = "METHOD",
           help = format!("How a GLB holds its points: {}", choices::<GlbCompression>()))]
     pub glb_compression: Option<String>,
+}
+
+fn per_second(text: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= MOST_PER_SECOND => Ok(rate),
+        _ => Err(format!(
+            "it must be a number above 0 and at most {MOST_PER_SECOND}"
+        )),
+    }
 }
 
 fn output_help() -> String {
@@ -203,6 +219,14 @@ impl SessionOptions {
 }
 
 impl ReconstructOptions {
+    /// Frames of each video.
+    pub fn frames(&self) -> Wanted {
+        match self.frames_per_second {
+            None => Wanted::Count(self.num_frames),
+            Some(rate) => Wanted::PerSecond(rate, MOST_FRAMES),
+        }
+    }
+
     /// The settings of an actor system for one session.
     pub fn settings(
         &self,

@@ -36,5 +36,5 @@ pub use preprocess::{
     MAX_PROCESSED_PIXELS, PreprocessError, ProcessResMethod, UnknownProcessResMethod, preprocess,
     preprocess_hidden, processed_region, processed_size,
 };
-pub use statistics::{ContentHash, ImageStatistics};
+pub use statistics::{ContentHash, ImageStatistics, sharpness_of_grey};
 pub use unify::{CommonSize, center_crop, is_croppable};

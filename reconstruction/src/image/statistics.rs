@@ -81,6 +81,15 @@ fn luminance(image: &RgbImage) -> Vec<f32> {
         .collect()
 }
 
+/// The sharpness of a grey picture, as that of [`ImageStatistics`]; 0 if the pixels are not of this size.
+pub fn sharpness_of_grey(pixels: &[u8], size: FrameSize) -> f32 {
+    if pixels.len() != size.columns() * size.rows() {
+        return 0.0;
+    }
+    let luminance: Vec<_> = pixels.iter().copied().map(f32::from).collect();
+    laplacian_variance(&luminance, size) as f32
+}
+
 /// Variance of `4 c - left - right - above - below` over the inner pixels; 0 without any.
 fn laplacian_variance(luminance: &[f32], size: FrameSize) -> f64 {
     let width = size.columns();
@@ -121,6 +130,17 @@ mod tests {
 
     fn filled(value: u8) -> RgbImage {
         RgbImage::from_pixel(60, 40, Rgb([value; 3]))
+    }
+
+    #[test]
+    fn a_grey_picture_is_as_sharp_as_the_same_in_colours() {
+        let image = texture(3);
+        let grey: Vec<_> = image.pixels().map(|pixel| pixel[0]).collect();
+        let found = sharpness_of_grey(&grey, FrameSize::of(&image));
+        let expected = ImageStatistics::of(&image).sharpness;
+        assert!((found / expected - 1.0).abs() < 1e-3, "{found} {expected}");
+        let cut = &grey[1..];
+        assert_eq!(sharpness_of_grey(cut, FrameSize::of(&image)), 0.0);
     }
 
     #[test]
