@@ -183,7 +183,8 @@ const KINDS: readonly (readonly [Kind, string])[] = [
     InvalidRequestError,
     'invalid_message invalid_parameter unknown_parameter unexpected_body invalid_form ' +
       'unsupported_media_type method_not_allowed upgrade_required invalid_header not_found ' +
-      'protocol_violation message_too_large range_not_satisfiable precondition_failed',
+      'protocol_violation message_too_large range_not_satisfiable precondition_failed ' +
+      'invalid_video video_too_large videos_off',
   ],
   [SessionCompletedError, 'session_completed'],
   [StateError, 'no_images nothing_to_cancel unknown_result not_completed no_result'],

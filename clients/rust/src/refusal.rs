@@ -92,7 +92,10 @@ fn by_code(code: &str) -> Option<Kind> {
         | "protocol_violation"
         | "message_too_large"
         | "range_not_satisfiable"
-        | "precondition_failed" => Error::InvalidRequest,
+        | "precondition_failed"
+        | "invalid_video"
+        | "video_too_large"
+        | "videos_off" => Error::InvalidRequest,
         "session_completed" => Error::SessionCompleted,
         "no_images" | "nothing_to_cancel" | "unknown_result" | "not_completed" | "no_result" => {
             Error::State

@@ -14,7 +14,7 @@ export async function serverFrames(
   { number, perSecond }: FrameChoice,
 ): Promise<Blob[]> {
   const query = perSecond ? { per_second: number } : { count: number };
-  const answer = await server.send('POST', '/video/frames', {
+  const answer = await server.send('POST', '/videos/frames', {
     query,
     file,
     silence: READING_MS,
