@@ -78,13 +78,16 @@ def test_vertices_are_where_frames_see_something(result: Result, mesh: trimesh.T
 
 
 def test_triangles_face_the_cameras(result: Result, mesh: trimesh.Trimesh) -> None:
-    """Those that a frame sees are counterclockwise for it."""
+    """They are counterclockwise for one of the frames that see them."""
+    edge = np.median(mesh.edges_unique_length)
     places = np.asarray(mesh.triangles_center, dtype=np.float64)
     normals = np.cross(*(mesh.triangles[:, corner] - mesh.triangles[:, 0] for corner in (1, 2)))
     behind, centres = seen(result, places)
-    best = np.abs(behind).argmin(axis=0)
-    facing = np.sum((centres[best] - places) * normals, axis=1) > 0
-    assert np.mean(facing) > 0.9
+    sees = np.abs(behind) < 4 * edge
+    facing = np.sum((centres[:, None] - places) * normals, axis=2) > 0
+    assert np.mean(sees.any(axis=0)) > 0.9
+    # Frames of a made-up surface may contradict each other.
+    assert np.mean((sees & facing).any(axis=0)[sees.any(axis=0)]) > 0.85
 
 
 def test_no_triangle_is_long(mesh: trimesh.Trimesh) -> None:

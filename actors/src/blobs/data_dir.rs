@@ -289,13 +289,7 @@ impl Blobs for DataDir {
         let mut path = self.path(key).into_os_string();
         path.push(".part");
         let path = PathBuf::from(path);
-        // Some writers read again what they have written.
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&path)?;
+        let file = File::create(&path)?;
         Ok(Draft {
             key: *key,
             file,

@@ -19,7 +19,7 @@ pub use view::{BlobView, Pieces};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -143,12 +143,6 @@ impl Draft {
     /// The local file, for writers that open it themselves.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-}
-
-impl Read for Draft {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.file.read(bytes)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A stored result, and the data that its other formats are made of.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, BufWriter, IntoInnerError, Write};
 use std::sync::Arc;
 
@@ -207,8 +208,10 @@ impl StoredResult {
             ResultFormat::Laz => file = write_las(&reconstruction, Compression::Laz, file)?,
             ResultFormat::E57 => {
                 let id = format!("{}-{}", key.session, self.number());
-                // It writes and reads whole pages, and nothing has been written yet.
-                write_e57(&reconstruction, &id, file.get_mut())?;
+                // It writes whole pages, and reads again what it has written.
+                let path = file.get_ref().path();
+                let own = File::options().read(true).write(true).open(path)?;
+                write_e57(&reconstruction, &id, own)?;
             }
             ResultFormat::Xyz => write_text(&reconstruction, Columns::Xyz, &mut file)?,
             ResultFormat::Csv => write_text(&reconstruction, Columns::Csv, &mut file)?,
