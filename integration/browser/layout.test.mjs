@@ -67,7 +67,7 @@ test('on a phone everything is reachable, and nothing is wider than the screen',
     await page.getByRole('tab', { name: 'Video' }).tap();
     await page.getByLabel('Frames to take').tap();
     await page.locator('#save > summary').tap();
-    for (const name of ['GLB', 'nerfstudio, full size']) {
+    for (const name of [/^GLB /, /^nerfstudio, full size/]) {
       const { x, y, width, height } = await page.getByRole('button', { name }).boundingBox();
       assert.ok(x >= 0 && x + width <= 390 && y >= 0 && y + height <= 844, `${name} is outside`);
     }
