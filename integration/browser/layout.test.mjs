@@ -68,8 +68,11 @@ test('on a phone everything is reachable, and nothing is wider than the screen',
     await page.getByLabel('Frames to take').tap();
     await page.locator('#save > summary').tap();
     for (const name of [/^GLB /, /^nerfstudio, full size/]) {
-      const { x, y, width, height } = await page.getByRole('button', { name }).boundingBox();
+      const item = page.getByRole('button', { name });
+      await item.scrollIntoViewIfNeeded();
+      const { x, y, width, height } = await item.boundingBox();
       assert.ok(x >= 0 && x + width <= 390 && y >= 0 && y + height <= 844, `${name} is outside`);
+      assert.ok(await item.evaluate(isOnTop), `${name} is covered or cut off`);
     }
     await page.keyboard.press('Escape');
     await page.getByRole('button', { name: 'Finish' }).tap();
@@ -146,6 +149,12 @@ async function background(page) {
     context.drawImage(bitmap, 0, 0);
     return [...context.getImageData(3, 3, 1, 1).data];
   }, picture.toString('base64'));
+}
+
+/** Runs in the page: whether the middle of an element is seen. */
+function isOnTop(element) {
+  const { x, y, width, height } = element.getBoundingClientRect();
+  return element.contains(document.elementFromPoint(x + width / 2, y + height / 2));
 }
 
 /** Runs in the page: visible targets that are too small; a target inside a larger one is that one. */
