@@ -1,13 +1,14 @@
 //! Making a point cloud takes no more memory than is stated for it.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod measured;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::io::BufWriter;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 
 use image::RgbImage;
+use measured::{measured, turn};
 use nalgebra::{Matrix3, Matrix4};
 use pointstream_reconstruction::cloud::{
     CLOUD_NEED, CloudOptions, MAP_POINT_NEED, PointFilters, SceneFrame, VoxelSize, World,
@@ -22,42 +23,6 @@ use pointstream_reconstruction::prediction::{Camera, Prediction};
 use pointstream_reconstruction::quality::Assessment;
 
 static PHOTO: LazyLock<Arc<str>> = LazyLock::new(|| "photo.jpg".into());
-
-/// Counts what is allocated.
-struct Counting;
-
-static USED: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-/// Tests take turns: the count is of the whole process.
-static TURN: Mutex<()> = Mutex::new(());
-
-// SAFETY: it passes every call on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let used = USED.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(used, Ordering::Relaxed);
-        // SAFETY: as for this function.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        USED.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as for this function.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// The result of some work, and the most memory that it took.
-fn measured<T>(work: impl FnOnce() -> T) -> (T, u64) {
-    let before = USED.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    let result = work();
-    let most = PEAK.load(Ordering::Relaxed).saturating_sub(before);
-    (result, most as u64)
-}
 
 /// A stored prediction of which every pixel is known: cameras in a row.
 fn stored(frames: u64, size: FrameSize) -> Vec<u8> {
@@ -159,7 +124,7 @@ impl Work<'_> {
 
 #[test]
 fn the_stated_need_bounds_what_a_point_cloud_takes() {
-    let _turn = TURN.lock().unwrap();
+    let _turn = turn();
     // Parallel work that begins allocates for its threads.
     rayon_is_there();
     let voxels = PointFilters {
@@ -231,7 +196,7 @@ impl ChunkSource for Stored {
 
 #[test]
 fn the_stated_need_of_a_point_bounds_what_the_cloud_of_a_map_takes() {
-    let _turn = TURN.lock().unwrap();
+    let _turn = turn();
     rayon_is_there();
     let (frames, size) = (6, FrameSize::new(504, 378));
     let mut prediction = Prediction::from_safetensors(&stored(frames, size)[..]).unwrap();

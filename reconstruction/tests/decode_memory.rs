@@ -1,54 +1,14 @@
 //! The memory that decoding takes is at most what the header announces.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod measured;
 
+use std::path::{Path, PathBuf};
+
+use measured::{measured, turn};
 use pointstream_reconstruction::image::{
     DecodeError, DecodeLimits, DecodingNeed, Format, ProcessResMethod, decode, preprocess,
     preprocess_hidden, processed_size,
 };
-
-/// Counts what is allocated.
-struct Counting;
-
-static USED: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-/// Tests take turns: the count is of the whole process.
-static TURN: Mutex<()> = Mutex::new(());
-
-fn taken(bytes: usize) {
-    let used = USED.fetch_add(bytes, Ordering::Relaxed) + bytes;
-    PEAK.fetch_max(used, Ordering::Relaxed);
-}
-
-// SAFETY: it passes every call on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        taken(layout.size());
-        // SAFETY: as for this function.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        USED.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as for this function.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// The result of some work, and the most memory that it took.
-fn measured<T>(work: impl FnOnce() -> T) -> (T, u64) {
-    let before = USED.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    let result = work();
-    let most = PEAK.load(Ordering::Relaxed).saturating_sub(before);
-    (result, most as u64)
-}
 
 fn golden(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -70,7 +30,7 @@ fn files(folder: &str) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn the_header_bounds_what_decoding_takes() {
-    let _turn = TURN.lock().unwrap();
+    let _turn = turn();
     let limits = DecodeLimits::default();
     let files = [files("large"), files("heic-large")].concat();
     assert_eq!(files.len(), 13 + 6);
@@ -122,7 +82,7 @@ fn the_header_bounds_what_decoding_takes() {
 
 #[test]
 fn small_files_of_every_kind_stay_within_their_need() {
-    let _turn = TURN.lock().unwrap();
+    let _turn = turn();
     let limits = DecodeLimits::default();
     let mut decoded = 0;
     for (name, bytes) in [files("decoded"), files("heic")].concat() {
@@ -164,7 +124,7 @@ fn profile_segments(profile: &[u8], part: usize) -> Vec<(u8, Vec<u8>)> {
 
 #[test]
 fn metadata_stay_within_the_need_and_change_no_pixel() {
-    let _turn = TURN.lock().unwrap();
+    let _turn = turn();
     let limits = DecodeLimits::default();
     let plain = std::fs::read(golden("decoded").join("baseline.jpg")).unwrap();
     let without = decode(&plain, &limits).unwrap();

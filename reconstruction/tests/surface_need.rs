@@ -1,40 +1,16 @@
 //! Making a mesh takes no more memory than is stated for it.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod measured;
+
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use image::RgbImage;
+use measured::{measured, turn};
 use nalgebra::{Isometry3, Matrix3, Matrix4, Similarity3};
 use pointstream_reconstruction::cloud::{Alignment, PointFilters, Scene, SceneCamera, Unaligned};
 use pointstream_reconstruction::formats::mesh::{DepthRules, MeshFile, mesh_need, write_mesh};
 use pointstream_reconstruction::formats::{Cameras, FrameData, Reconstruction};
 use pointstream_reconstruction::geometry::{Distortion, FrameSize};
-
-/// Counts what is allocated.
-struct Counting;
-
-static USED: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: it passes every call on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let used = USED.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(used, Ordering::Relaxed);
-        // SAFETY: as for this function.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        USED.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as for this function.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Walls that do not overlap, so that the voxels of all frames are others: the most that frames can need.
 struct Walls {
@@ -117,6 +93,7 @@ impl Write for Nowhere {
 
 #[test]
 fn no_more_is_taken_than_is_stated() {
+    let _turn = turn();
     let mut fullest = 0.0_f64;
     for (frames, size, noise) in [
         (3, FrameSize::new(504, 378), 0.0),
@@ -135,11 +112,10 @@ fn no_more_is_taken_than_is_stated() {
             thresholds: vec![Some(2.0); frames as usize],
             filters: PointFilters::OFF,
         };
-        let before = USED.load(Ordering::Relaxed);
-        PEAK.store(before, Ordering::Relaxed);
         let mut file = Nowhere(0);
-        write_mesh(&reconstruction, &rules, MeshFile::Glb, &mut file).unwrap();
-        let taken = PEAK.load(Ordering::Relaxed) - before;
+        let (written, taken) =
+            measured(|| write_mesh(&reconstruction, &rules, MeshFile::Glb, &mut file));
+        written.unwrap();
         let need = mesh_need(&cameras);
         let part = taken as f64 / need as f64;
         println!(

@@ -102,7 +102,7 @@ pub enum Error {
     #[error("{0}; Session::reopen lets it take images and requests again")]
     SessionCompleted(Box<Refusal>),
 
-    /// The server, or this caller's share of it, is full for now.
+    /// The server, or this caller's share of it, is full; later it may not be.
     #[error("{0}; try again later, after `retry_after` if it is given")]
     Busy(Box<Refusal>),
 
