@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::support::client::Client;
 use crate::support::pictures::photo;
 use crate::support::server::Server;
+use crate::support::until;
 
 async fn watch(server: &Server, session: &str) -> Client {
     Client::connect_with(server, session, "watch=true").await
@@ -131,6 +132,41 @@ async fn watchers_take_no_places_of_others() {
         () = refused => {}
         () = are_there => unreachable!("they stay"),
     }
+}
+
+#[tokio::test]
+async fn watchers_do_not_keep_a_session() {
+    let server = Server::start(&["--session-timeout", "3"]).await;
+    let owner = server.client("process_res=56").await;
+    let session = owner.session.clone();
+    drop(owner);
+    let address = format!("{}?watch=true", server.socket(&session));
+    // They come, ask and go again and again.
+    let ended = until("the end of the session", async || {
+        let (mut watcher, _) = Client::with_headers(&address, &session, &[]).await;
+        let greeting = watcher.next().await;
+        if greeting["type"] == "error" {
+            assert_eq!(greeting["code"], "session_not_found");
+            return Some(());
+        }
+        watcher.send(json!({"type": "map"})).await;
+        watcher.expect("changed").await;
+        watcher.expect("poses").await;
+        None
+    });
+    Box::pin(ended).await;
+}
+
+#[tokio::test]
+async fn silent_watchers_are_ended_for_watchers_alone() {
+    let server = Server::start(&["--max-watchers", "1"]).await;
+    let owner = server.client("process_res=56").await;
+    let _silent = watch(&server, &owner.session).await;
+    // Neither reads, and so neither answers pings; only the one that watches makes room.
+    let mut next = watch(&server, &owner.session).await;
+    next.expect("changed").await;
+    let state = server.info(&owner.session).await;
+    assert_eq!(state["connections"], 2, "the owner is still there");
 }
 
 #[tokio::test]

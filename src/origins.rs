@@ -92,6 +92,18 @@ impl OriginPolicy {
         }
     }
 
+    /// Whether only pages of this machine are allowed.
+    pub fn is_local(&self) -> bool {
+        let is_local = |origin: &String| {
+            let origin = parse_origin(origin);
+            origin.is_some_and(|(_, authority)| authority.is_of_this_machine())
+        };
+        match self {
+            Self::Any => false,
+            Self::Listed { origins, .. } => origins.iter().all(is_local),
+        }
+    }
+
     /// The hosts of the listed origins; `None` if all are allowed.
     pub fn hosts(&self) -> Option<impl Iterator<Item = Host>> {
         match self {

@@ -140,8 +140,12 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
     let is_guarded = auth.asks() || options.auth.insecure;
     exposure::check_proxies((is_public, has_proxies), is_guarded)?;
     let (address, scheme) = (server.address(), server.scheme());
-    let is_private = exposure::is_private(address, (is_public, has_proxies));
-    let reader = Reader::find(options.videos.videos, is_private).await?;
+    let is_private =
+        exposure::is_private(address, (is_public, has_proxies)) && options.cors_origins.is_local();
+    let reader = tokio::select! {
+        reader = Reader::find(options.videos.videos, is_private) => reader?,
+        () = signals.next() => return Ok(()),
+    };
     let (devices, model, data_dir) = {
         let mut prepared = pin!(prepare(options.clone(), address, stop.clone()));
         tokio::select! {
@@ -164,7 +168,7 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
         let (reserve, stop) = (options.disk_reserve(), stop.clone());
         // The actors have locked the data directory: no other server uses it.
         let videos = tokio::task::spawn_blocking(move || Videos::new(reader, &data, reserve, stop));
-        Arc::new(videos.await.map_err(io::Error::other)??)
+        Arc::new(videos.await.map_err(VideosError::from)??)
     };
 
     let metrics = ServiceMetrics::new(system.metrics().registry(), system.model())

@@ -58,7 +58,7 @@ mod upload_memory;
 mod tests;
 
 pub use answer::{Answer, AnswerKind, ResultFile, ResultMetadata, SharedText, Timings};
-pub use blobs::{BlobView, DataDirError, DiskLimits, Pieces};
+pub use blobs::{BlobView, DataDirError, DiskLimits, Pieces, free_bytes};
 pub use client::{Delivery, Events, Requests};
 pub use client_message::{
     BadName, ClientMessage, ClientMessageKind, ImageUpload, MAX_NAME_BYTES, OnCancelled, check_name,

@@ -146,6 +146,10 @@ async fn silent_and_broken_bodies_are_told() {
     let headers = [("Host", "localhost"), ("Content-Length", "1000")];
     let mut broken = send_from(Ipv4Addr::LOCALHOST, &server, LINE, &headers, b"video").await;
     broken.shutdown().await.expect("open");
+    let mut heard = hear(broken).await;
+    assert_eq!(heard.status, 400, "{}", heard.head);
+    let body = heard.body().await;
+    assert!(body.contains("ended early"), "{body}");
     nothing_is_left(&server).await;
 }
 

@@ -3,8 +3,10 @@
 use std::str::FromStr;
 
 use pointstream_actors::{ActorReport, ErrorCode};
+use pointstream_reconstruction::image::Format as ImageFormat;
 use pointstream_reconstruction::model::{CONTRACT_VERSION, Device, Metadata};
 use serde::Serialize;
+use strum::VariantArray as _;
 use utoipa::ToSchema;
 use warp::http::StatusCode;
 use warp::http::header::CONTENT_TYPE;
@@ -140,7 +142,7 @@ pub struct Info<'a> {
 struct Inputs {
     /// Formats of images.
     #[schema(value_type = Vec<String>)]
-    images: [&'static str; 4],
+    images: Vec<&'static str>,
     /// Whether `POST /videos/frames` reads videos.
     videos: bool,
 }
@@ -192,7 +194,7 @@ pub async fn info(request: Request) -> Json {
         devices: &settings.devices,
         workers_per_device: settings.workers_per_device,
         inputs: Inputs {
-            images: ["jpeg", "png", "webp", "heic"],
+            images: ImageFormat::VARIANTS.iter().map(<&str>::from).collect(),
             videos: app.videos.are_read(),
         },
         limits: Limits {

@@ -23,7 +23,7 @@ use crate::app::App;
 use crate::auth::{Action, Target};
 use crate::places::network;
 use crate::rates::Pace;
-use crate::video::{self, Bounds, MOST_PER_SECOND, Place, Scratch, Source, Wanted};
+use crate::video::{self, Bounds, MOST_FRAMES, MOST_PER_SECOND, Place, Scratch, Source, Wanted};
 
 /// The template of the route.
 const ROUTE: &str = "/videos/frames";
@@ -68,7 +68,7 @@ impl Order {
                 "the body is a form; send the video file itself as the body",
             ));
         }
-        let most = app.options.max_images_limit;
+        let most = app.options.max_images_limit.min(MOST_FRAMES);
         let wanted = match query.float("per_second")? {
             None => {
                 let standard = DEFAULT_COUNT.min(most);
@@ -204,7 +204,9 @@ impl Work {
                 bytes: app.options.videos.max_bytes(),
                 timeout: app.options.receive_timeout,
             };
-            receive::receive(body, (&app.videos, &self.scratch), limits, pace).await?;
+            let received = receive::receive(body, (&app.videos, &self.scratch), limits, pace);
+            let received = tokio::time::timeout(app.options.job_timeout, received).await;
+            received.map_err(|_| ReceiveError::Slow)??;
             request.did(Action::VideoSent, Target::Server);
             self.read(app).await
         };
@@ -212,7 +214,8 @@ impl Work {
             files = work => files?,
             () = app.videos.stopped() => return Err(Unanswered::ShuttingDown.into()),
         };
-        let answer = answer::answer(files, (self.scratch, self.place)).await;
+        let longest = app.options.job_timeout;
+        let answer = answer::answer(files, (self.scratch, self.place), longest).await;
         answer.map_err(of_files)
     }
 

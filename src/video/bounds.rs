@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use pointstream_actors::free_bytes;
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
@@ -111,9 +112,7 @@ impl Bounds {
 /// # Errors
 /// [`io::ErrorKind::StorageFull`] if not; also if the system does not tell.
 pub fn check_free(folder: &Path, reserve: u64, more: u64) -> io::Result<()> {
-    let found = rustix::fs::statvfs(folder)?;
-    let free = found.f_bavail.saturating_mul(found.f_frsize);
-    match free < reserve.saturating_add(more) {
+    match free_bytes(folder)? < reserve.saturating_add(more) {
         true => Err(io::Error::new(
             io::ErrorKind::StorageFull,
             "the disk of the server is nearly full; try again later",

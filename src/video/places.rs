@@ -27,11 +27,19 @@ const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The server does not start.
 #[derive(Debug, Error)]
-#[error(
-    "--videos on needs ffmpeg, and {0} cannot be started; install ffmpeg (Debian: apt install ffmpeg), or \
-     start with --videos off"
-)]
-pub struct VideosError(&'static str);
+pub enum VideosError {
+    #[error(
+        "--videos on needs ffmpeg, and {0} cannot be started; install ffmpeg (Debian: apt install ffmpeg), or \
+         start with --videos off"
+    )]
+    NoFfmpeg(&'static str),
+    #[error(
+        "the videos that an earlier server has left in {path} cannot be removed: {source}; remove them"
+    )]
+    LeftOver { path: PathBuf, source: io::Error },
+    #[error("the videos that an earlier server has left cannot be removed: {0}")]
+    Work(#[from] tokio::task::JoinError),
+}
 
 /// No video is read for a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -86,7 +94,7 @@ impl Reader {
             (true, false) => PROGRAMS[1],
         };
         match mode {
-            VideoMode::On => Err(VideosError(missing)),
+            VideoMode::On => Err(VideosError::NoFfmpeg(missing)),
             VideoMode::Auto | VideoMode::Off => Ok(Self::Off(NoVideo::NoFfmpeg)),
         }
     }
@@ -118,15 +126,18 @@ impl Videos {
     /// Removes what an earlier process has left in the data directory, which no other server uses. Blocks.
     ///
     /// # Errors
-    /// If that cannot be removed.
+    /// [`VideosError::LeftOver`] if that cannot be removed.
     pub fn new(
         reader: Reader,
         data_dir: &Path,
         reserve: u64,
         stop: CancellationToken,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, VideosError> {
         let folder = data_dir.join(FOLDER);
-        remove_all(&folder)?;
+        remove_all(&folder).map_err(|source| VideosError::LeftOver {
+            path: folder.clone(),
+            source,
+        })?;
         Ok(Self {
             reader,
             folder,

@@ -31,7 +31,7 @@ pub async fn run<T, R: Future<Output = Result<T, VideoError>>>(
         .spawn();
     let mut child = started.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => VideoError::NoFfmpeg,
-        _ => VideoError::Unreadable(error.to_string()),
+        _ => VideoError::System(error),
     })?;
     if let (Some(bounds), Some(id)) = (source.bounds(), child.id()) {
         bounds.limit(id)?;

@@ -1,8 +1,8 @@
 //! Which clients of a session are still there, when another one finds no place.
 //!
 //! A client whose address has changed leaves a socket behind that looks open for a while. When a session has
-//! all the connections that it may have, all its clients are pinged, and the sockets of those that do not answer
-//! are closed.
+//! all the connections that it may have of clients that use it, or of those that watch it, these are pinged, and
+//! the sockets of those that do not answer are closed.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,9 +24,16 @@ pub const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
 /// Bytes that a client has within that time. Who still receives more is not asked.
 const SOON: u64 = 80 << 10;
 
+/// The clients of a session that share its places: those that use it, or those that watch it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Group {
+    pub session: SessionId,
+    pub watches: bool,
+}
+
 /// The connected sockets of all sessions. Clones share them.
 #[derive(Clone, Default)]
-pub struct Presences(Arc<Mutex<HashMap<SessionId, Vec<Presence>>>>);
+pub struct Presences(Arc<Mutex<HashMap<Group, Vec<Presence>>>>);
 
 /// A connected socket. Clones belong to the same one.
 #[derive(Clone)]
@@ -47,7 +54,7 @@ struct State {
 /// Takes a socket off the list when it is dropped.
 pub struct Listed {
     presences: Presences,
-    session: SessionId,
+    group: Group,
     presence: Presence,
 }
 
@@ -55,7 +62,7 @@ impl Presences {
     /// Lists a socket that is connected to a session. `stop_reading` is cancelled when its client is gone.
     pub fn add(
         &self,
-        session: SessionId,
+        group: Group,
         meter: ReceiveMeter,
         pings: Pings,
         stop_reading: CancellationToken,
@@ -69,20 +76,17 @@ impl Presences {
             is_gone: AtomicBool::new(false),
             stop_reading,
         }));
-        self.lock()
-            .entry(session)
-            .or_default()
-            .push(presence.clone());
+        self.lock().entry(group).or_default().push(presence.clone());
         Listed {
             presences: self.clone(),
-            session,
+            group,
             presence,
         }
     }
 
-    /// Pings the clients of a session, and ends the sockets of those that do not answer. Returns how many.
-    pub async fn end_silent(&self, session: SessionId) -> usize {
-        let asked: Vec<_> = self.lock().get(&session).cloned().unwrap_or_default();
+    /// Pings these clients, and ends the sockets of those that do not answer. Returns how many.
+    pub async fn end_silent(&self, group: Group) -> usize {
+        let asked: Vec<_> = self.lock().get(&group).cloned().unwrap_or_default();
         let since = Instant::now();
         asked.iter().for_each(Presence::ask);
         tokio::time::sleep(TIME_TO_ANSWER).await;
@@ -90,7 +94,7 @@ impl Presences {
         silent.inspect(|one| one.end()).count()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Vec<Presence>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Group, Vec<Presence>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -145,10 +149,10 @@ impl Listed {
 impl Drop for Listed {
     fn drop(&mut self) {
         let mut all = self.presences.lock();
-        if let Some(sockets) = all.get_mut(&self.session) {
+        if let Some(sockets) = all.get_mut(&self.group) {
             sockets.retain(|other| !Arc::ptr_eq(&other.0, &self.presence.0));
             if sockets.is_empty() {
-                all.remove(&self.session);
+                all.remove(&self.group);
             }
         }
     }

@@ -27,6 +27,7 @@ use super::deliveries::Deliveries;
 use super::notes::Notes;
 use super::outgoing::{self, Form, ResultFrames};
 use super::pings::Pings;
+use super::presence::Group;
 use super::reader::{ReadEnd, Reader};
 use super::receive_memory::Socket;
 use super::writer::{SendError, WriteEnd, send, write};
@@ -40,6 +41,8 @@ use crate::rates::Pace;
 const PARAMETERS: [&str; 5] = ["resume", "binary", "deltas", "since", "watch"];
 /// How long to read on after writing to a client has failed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// What a client needs as long as it uses a session.
+const USING: Needs = Needs::one_of(&[Scope::Use]);
 /// The route, for the audit log.
 const ROUTE: &str = "/ws/reconstruct/{session_id}";
 /// How often, and after which time, a place is asked for that is about to be free.
@@ -126,8 +129,9 @@ async fn attach(
     let options = query.attach_options();
     let options =
         options.map_err(|error| Closing::invalid(error.code(), error.detail().to_owned()))?;
-    if matches!(options, AttachOptions::Use { .. }) {
-        let using = Needs::one_of(&[Scope::Use]).check(&caller);
+    let watches = options == AttachOptions::Watch;
+    if !watches {
+        let using = USING.check(&caller);
         using.map_err(|refusal| Closing::refused(&refusal))?;
     }
     let results = if flag("binary")? {
@@ -139,7 +143,11 @@ async fn attach(
     let session = app.system.session(id, caller.own()).await;
     let session = session.map_err(Closing::from)?;
     let mut attached = session.attach(options).await;
-    if is_full(&attached) && app.presences.end_silent(id).await > 0 {
+    let group = Group {
+        session: id,
+        watches,
+    };
+    if is_full(&attached) && app.presences.end_silent(group).await > 0 {
         // Their sockets tell the session that they have ended.
         for _ in 0..PLACE_TRIES {
             attached = session.attach(options).await;
@@ -152,7 +160,7 @@ async fn attach(
     match attached {
         Ok((requests, events)) => Ok(Attached {
             caller,
-            watches: options == AttachOptions::Watch,
+            watches,
             requests,
             events,
             form: Form {
@@ -206,7 +214,11 @@ fn pump(
     let pings = Pings::new(app.options.ping_interval);
     let stop_reading = CancellationToken::new();
     let presences = &app.presences;
-    let listed = presences.add(id, meter.clone(), pings.clone(), stop_reading.clone());
+    let group = Group {
+        session: id,
+        watches,
+    };
+    let listed = presences.add(group, meter.clone(), pings.clone(), stop_reading.clone());
     let deliveries = Deliveries::new(pings, app.options.max_pending_requests + 1);
     let stop_writing = CancellationToken::new();
     let reader = Reader {
@@ -238,6 +250,7 @@ fn pump(
                 (listed.presence(), &stop_writing),
             );
             let mut writing = pin!(writing);
+            let needs = if watches { needs } else { USING };
             let mut losing = Box::pin(app.auth.lost(&caller, needs));
             tokio::select! {
                 written = &mut writing => written,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use strum::IntoStaticStr;
@@ -52,6 +52,15 @@ enum NoSpace {
     All(u64),
     #[error("the disk of the server is nearly full; try again later")]
     Disk,
+}
+
+/// Bytes of a folder's disk that are free. Blocks.
+///
+/// # Errors
+/// If the system does not tell.
+pub fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let found = rustix::fs::statvfs(folder)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 impl From<NoSpace> for io::Error {
@@ -210,8 +219,7 @@ impl DiskAccount {
     /// # Errors
     /// If the system does not tell.
     pub fn measure(&self) -> io::Result<u64> {
-        let found = rustix::fs::statvfs(self.folder.as_path())?;
-        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        let free = free_bytes(&self.folder)?;
         let left = self.limits.all.saturating_sub(self.lock().all());
         let available = free.saturating_sub(self.limits.reserve).min(left);
         self.metrics.free(free, available);

@@ -12,7 +12,7 @@ mod view;
 pub(crate) use data_dir::DataDir;
 pub use data_dir::DataDirError;
 pub(crate) use disk::DiskAccount;
-pub use disk::DiskLimits;
+pub use disk::{DiskLimits, free_bytes};
 pub(crate) use key::{BlobKey, BlobName};
 pub use view::{BlobView, Pieces};
 

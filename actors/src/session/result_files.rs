@@ -39,6 +39,8 @@ enum File {
     },
     /// A view of the file.
     Written(BlobView),
+    /// The result has no such file, however often it is tried.
+    Impossible(ResultFileError),
 }
 
 impl ResultFiles {
@@ -84,11 +86,10 @@ impl ResultFiles {
         let glb = BlobName::Result(number, ResultFormat::Glb);
         names.retain(|name| !(keep_glb && *name == glb));
         self.files.retain(|&(of, format), file| {
-            let removed = of == number && matches!(file, File::Written(_));
-            if removed {
+            if of == number && matches!(file, File::Written(_)) {
                 names.push(BlobName::Result(number, format));
             }
-            !removed
+            of != number || matches!(file, File::Writing { .. })
         });
         names
     }
@@ -107,6 +108,7 @@ impl ResultFiles {
         let stored = match self.files.get_mut(&id) {
             Some(File::Writing { waiting, .. }) => return waiting.push(reply),
             Some(File::Written(bytes)) => Some(bytes.clone()),
+            Some(File::Impossible(error)) => return answer(reply, Err(error.clone())),
             None => result.stored(format),
         };
         match stored {
@@ -163,12 +165,14 @@ impl ResultFiles {
         for reply in waiting {
             answer(reply, outcome.clone().map(Some));
         }
-        if let Ok(file) = outcome {
-            if self.newest.as_ref().map(|result| result.number()) == Some(number) {
-                self.files.insert(id, File::Written(file.bytes));
-            } else {
-                self.context.remove([BlobName::Result(number, format)]);
+        let is_newest = self.newest.as_ref().map(|result| result.number()) == Some(number);
+        match outcome {
+            Ok(file) if is_newest => drop(self.files.insert(id, File::Written(file.bytes))),
+            Ok(_) => self.context.remove([BlobName::Result(number, format)]),
+            Err(error) if is_newest && is_final(&error) => {
+                self.files.insert(id, File::Impossible(error));
             }
+            Err(_) => {}
         }
     }
 
@@ -223,6 +227,14 @@ impl From<WorkFailed> for ResultFileError {
     }
 }
 
+/// Whether it lies in the result.
+fn is_final(error: &ResultFileError) -> bool {
+    match error {
+        ResultFileError::Write { source, .. } => matches!(**source, WriteError::Surface(_)),
+        _ => false,
+    }
+}
+
 fn error_kind(error: &ResultFileError) -> ErrorKind {
     match error {
         ResultFileError::NoMemory {
@@ -230,9 +242,7 @@ fn error_kind(error: &ResultFileError) -> ErrorKind {
             ..
         } => ErrorKind::Timeout,
         ResultFileError::NoMemory { .. } => ErrorKind::OutOfMemory,
-        ResultFileError::Write { source, .. } if matches!(**source, WriteError::Surface(_)) => {
-            ErrorKind::Cloud
-        }
+        error if is_final(error) => ErrorKind::Cloud,
         ResultFileError::Write { source, .. } => ErrorKind::of_files(&**source),
         ResultFileError::Unanswered(_) => ErrorKind::Busy,
         ResultFileError::TimedOut { .. } => ErrorKind::Timeout,

@@ -205,7 +205,8 @@ impl State {
             SessionMessage::Attach { options, reply } => answer(reply, self.attach(options)),
             SessionMessage::Detach(client) => {
                 self.followers.detach(client);
-                if self.clients.detach(client) {
+                let used = !self.clients.watches(client);
+                if self.clients.detach(client) && used {
                     self.activity.touch();
                 }
             }
@@ -257,7 +258,10 @@ impl State {
             }
             SessionMessage::File { format, reply } => self.results.request(format, reply),
             SessionMessage::FileWritten { file, outcome } => {
-                self.activity.touch();
+                // It is made once, so there is an end to it.
+                if outcome.is_ok() {
+                    self.activity.touch();
+                }
                 self.results.written(file, outcome);
             }
             SessionMessage::Cancel(reply) => answer(reply, self.cancel(None)),

@@ -3,6 +3,7 @@
 use std::future::ready;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -25,11 +26,16 @@ struct Part {
     file: PathBuf,
 }
 
-/// The answer with these files. `kept` is dropped before its last bytes are sent, or when the client leaves.
+/// The answer with these files, which breaks off after the longest time. `kept` is dropped before its last bytes are
+/// sent, or when the client leaves.
 ///
 /// # Errors
 /// If a file cannot be found.
-pub async fn answer(files: Vec<PathBuf>, kept: impl Send + 'static) -> io::Result<Response> {
+pub async fn answer(
+    files: Vec<PathBuf>,
+    kept: impl Send + 'static,
+    longest: Duration,
+) -> io::Result<Response> {
     // A random one is in no file.
     let boundary = format!("pointstream-{}", Uuid::new_v4().simple());
     let end = Bytes::from(format!("--{boundary}--\r\n"));
@@ -54,7 +60,8 @@ pub async fn answer(files: Vec<PathBuf>, kept: impl Send + 'static) -> io::Resul
         drop(kept);
         Ok(end)
     });
-    let pieces = SyncStream::new(pieces.chain(end));
+    let pieces = pieces.chain(end).take_until(tokio::time::sleep(longest));
+    let pieces = SyncStream::new(pieces);
     let mut response = warp::reply::stream(pieces).into_response();
     let headers = response.headers_mut();
     headers.typed_insert(ContentLength(length));
