@@ -22,6 +22,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,9 @@ from pointstream import (
     PointstreamError,
     Progress,
     Result,
+    ResultTooLargeError,
     Retry,
+    ServerError,
     SocketOptions,
 )
 from pointstream.sync import Client, Session
@@ -53,6 +56,10 @@ METHODS = (
 LONG = ("intrinsics", "distortion", "extrinsics", "world_to_glb", "quality", "append")
 
 
+# The metadata of a result, and its GLB.
+Made = tuple[dict[str, Any], bytes]
+
+
 class NoCloudError(Exception):
     """The photos give no point cloud."""
 
@@ -60,21 +67,31 @@ class NoCloudError(Exception):
 class Exchange:
     """The requests to one session. It is kept as long as a result of it may be missing."""
 
-    def __init__(self, session: Session, url: str, keep: bool) -> None:
+    def __init__(self, client: Client, session: Session, socket: SocketOptions, keep: bool) -> None:
+        self.client = client
         self.session = session
-        self.result_url = f"{url}/ws/session/{session.id}/result"
+        self.socket = socket
         self.keep = keep
         self.awaits_result = False
+        self.attached = ExitStack()
 
     def __enter__(self) -> Exchange:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.awaits_result:
-            address = self.result_url
-            print(f"the session is kept; fetch its result from {address}", file=sys.stderr)
-        elif not self.keep:
+        with self.attached:
+            if self.awaits_result:
+                address = f"{self.client.url}/ws/session/{self.session.id}/result"
+                print(f"the session is kept; fetch its result from {address}", file=sys.stderr)
+            elif not self.keep:
+                self.delete()
+
+    def delete(self) -> None:
+        """End the session. It may have ended, or the server be gone; both is no reason to fail."""
+        try:
             self.session.delete()
+        except PointstreamError as error:
+            print(f"the session was not deleted: {error}", file=sys.stderr)
 
     def upload(self, photos: list[Image]) -> None:
         """Send photos, and say which are refused."""
@@ -82,34 +99,57 @@ class Exchange:
             refused = isinstance(outcome, ImageRefusedError)
             print(f"{photo.name}: {outcome.message if refused else 'uploaded'}")
 
-    def request(self, ask: Callable[[], Result]) -> tuple[dict[str, Any], bytes]:
+    def request(self, ask: Callable[[Session], Result], *, final: bool = False) -> Made:
         """Ask for a point cloud: its metadata, and its GLB."""
-        self.awaits_result = True
+        while True:
+            # Before it is sent: an interrupt in between must not delete the session.
+            self.awaits_result = True
+            made = self.ask_once(ask, final)
+            self.awaits_result = False
+            if made is not None:
+                return made
+
+    def ask_once(self, ask: Callable[[Session], Result], final: bool) -> Made | None:
+        """The same, or None if the request did not reach the server."""
         try:
-            result = ask()
-            made = result.metadata, result.glb
+            result = ask(self.session)
+            return result.metadata, result.glb
+        except ResultTooLargeError:
+            return self.fetch(final)
         except ConnectionLostError as error:
             # What cuts each connection before its result came would do so again.
             print(f"{error}\nfetching the result over HTTP", file=sys.stderr)
-            made = self.fetch()
-        except KeyboardInterrupt:
-            # The client has taken the request back.
+            made = self.fetch(final)
+            self.take_up()
+            return made
+        except (ServerError, KeyboardInterrupt):
+            # This is the answer, or the client has taken the request back.
             self.awaits_result = False
             raise
         finally:
             end_progress()
-        self.awaits_result = False
-        return made
 
-    def fetch(self) -> tuple[dict[str, Any], bytes]:
-        """The result of a request whose answer did not come, when it is there."""
+    def fetch(self, final: bool) -> Made | None:
+        """The result of a request without an answer; None if it is not that of all images."""
         while (state := self.session.state())["status"] == "processing":
             time.sleep(1)
         if state["error_message"]:
             self.awaits_result = False
             raise NoCloudError(state["error_message"])
-        metadata = json.loads(self.session.result("json"))["metadata"]
-        return metadata, self.session.result("glb")
+        if not state["has_result"] or (final and state["status"] != "completed"):
+            return None
+        told = json.loads(self.session.result("json"))
+        if told["image_count"] < state["image_count"]:
+            return None
+        return told["metadata"], self.session.result("glb")
+
+    def take_up(self) -> None:
+        """Connect anew: the connection before was given up. What it missed is fetched already."""
+        session = self.session
+        attached = self.client.attach(
+            session.id, token=session.token, cloud=session.cloud, options=self.socket, resume=False
+        )
+        self.session = self.attached.enter_context(attached)
 
 
 def show(event: Event) -> None:
@@ -129,7 +169,7 @@ def end_progress() -> None:
         print(file=sys.stderr)
 
 
-def save(kind: str, made: tuple[dict[str, Any], bytes], folder: Path, name: str) -> None:
+def save(kind: str, made: Made, folder: Path, name: str) -> None:
     """Write the GLB and its metadata, and print the main metadata."""
     metadata, glb = made
     folder.mkdir(parents=True, exist_ok=True)
@@ -187,7 +227,7 @@ def reconstruct(options: argparse.Namespace) -> None:
     socket = SocketOptions(binary=options.binary, on_event=show)
     with client, client.session(options=socket, keep=True, **parameters) as session:
         print(f"session {session.id}")
-        with Exchange(session, client.url, options.keep) as exchange:
+        with Exchange(client, session, socket, options.keep) as exchange:
             metadata = send(exchange, images, options)
     if metadata["quality"]["verdict"] == "failed":
         raise NoCloudError("these photos give no point cloud")
@@ -195,19 +235,19 @@ def reconstruct(options: argparse.Namespace) -> None:
 
 def send(exchange: Exchange, images: list[Image], options: argparse.Namespace) -> dict[str, Any]:
     """Send the images and save each point cloud; the metadata of the last one."""
-    session, folder = exchange.session, options.output_dir
+    folder = options.output_dir
     size = options.batch_size if options.incremental else max(len(images), 1)
     for number, begin in enumerate(range(0, len(images), size), start=1):
         exchange.upload(images[begin : begin + size])
         if options.incremental:
-            made = exchange.request(session.generate)
+            made = exchange.request(lambda session: session.generate())
             save("delta", made, folder, f"delta_{number:03d}")
             if append := made[0].get("append"):
-                save_map(append, session.cloud, folder / "map.json")
+                save_map(append, exchange.session.cloud, folder / "map.json")
     if options.incremental:
-        made = exchange.request(session.finalize)
+        made = exchange.request(lambda session: session.finalize(), final=True)
     else:
-        made = exchange.request(lambda: session.generate(incremental=False))
+        made = exchange.request(lambda session: session.generate(incremental=False))
     save("complete", made, folder, "scene")
     return made[0]
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 
+use image::RgbImage;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -10,7 +11,7 @@ use tokio::process::Command;
 use crate::support::archives::repository;
 use crate::support::client::Client;
 use crate::support::glb;
-use crate::support::pictures::at;
+use crate::support::pictures::{at, png};
 use crate::support::proxy::Proxy;
 use crate::support::python;
 use crate::support::relay::Relay;
@@ -254,6 +255,41 @@ async fn a_result_that_no_socket_carries_is_fetched() {
         let list = server.get("/ws/sessions").await.json();
         assert_eq!(list["stats"]["total_sessions"], 0);
     }
+}
+
+#[tokio::test]
+async fn later_requests_follow_a_result_that_was_fetched() {
+    let scene = Scene::load();
+    let server = Server::start(&[]).await;
+    let folder = TempDir::new().expect("writable");
+    let photos: Vec<_> = (0..3).map(|view| scene.path(view)).collect();
+    let mut arguments = vec!["--incremental", "--batch-size", "2", "--keep", "--images"];
+    arguments.extend(photos.iter().filter_map(|path| path.to_str()));
+    succeeded(&run_cut(&server, folder.path(), &arguments).await);
+    for (name, frames) in [("delta_001", 2), ("delta_002", 3), ("scene", 3)] {
+        check(folder.path(), name, frames);
+    }
+    let list = server.get("/ws/sessions").await.json();
+    assert_eq!(list["sessions"][0]["status"], "completed");
+    assert_eq!(list["sessions"][0]["image_count"], 3);
+}
+
+#[tokio::test]
+async fn a_request_that_fails_keeps_no_session() {
+    let server = Server::with_model("raises_on_black", &[]).await;
+    let folder = TempDir::new().expect("writable");
+    let photo = folder.path().join("black.png");
+    std::fs::write(&photo, png(&RgbImage::new(64, 48))).expect("writable");
+    let photo = photo.to_str().expect("a plain name");
+    let output = run(&server, folder.path(), &["--images", photo]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("error: ") && !said.contains("is kept"),
+        "{said}"
+    );
+    let list = server.get("/ws/sessions").await.json();
+    assert_eq!(list["stats"]["total_sessions"], 0);
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ pub(crate) async fn recover(engine: &Engine, link: &Link) -> Result<Option<Strin
                 // It may run, or may not have arrived.
                 send(link, json!({"type": "cancel", "id": id})).await?;
                 lock(&engine.state).outbox.answer(&id, Err(cancelled()));
-            } else if found.requests > 0 {
+            } else if found.is_running() {
                 followed = Some(id);
             } else {
                 request_again(engine, &found, &id).await;
@@ -62,7 +62,7 @@ pub(crate) async fn follow(engine: &Engine, link: &Link, id: &str) -> Result<(),
         sleep(pause).await;
         pause = LATE.min(2 * pause);
         let found = engine.remote.state().await?;
-        if found.requests > 0 {
+        if found.is_running() {
             continue;
         }
         ping(engine, link).await?;

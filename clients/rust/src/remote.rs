@@ -42,6 +42,13 @@ pub struct SessionState {
     pub other: Map<String, Value>,
 }
 
+impl SessionState {
+    /// Whether a request runs, or its result is being stored.
+    pub(crate) fn is_running(&self) -> bool {
+        self.status == "processing" || self.requests > 0
+    }
+}
+
 /// An image that is stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StoredImage {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import ClientConnection
 
@@ -33,7 +33,7 @@ async def recover(engine: Engine, socket: ClientConnection) -> Callable[[], Awai
     if engine.outbox.all("request"):
         # Before the ping: an answer that is sent in between precedes the pong.
         state = await engine.remote.state()
-        running = state.get("requests", 0) > 0
+        running = _is_running(state)
         completed = state.get("status") == "completed"
         await engine.ping(socket)
     followed: Pending | None = None
@@ -75,13 +75,18 @@ async def _follow(engine: Engine, socket: ClientConnection, pending: Pending) ->
         await asyncio.sleep(delay)
         delay = min(2 * delay, LATE)
         state = await engine.remote.state()
-        if state.get("requests", 0) > 0:
+        if _is_running(state):
             continue
         await engine.ping(socket)
         if pending in engine.outbox:
             completed = state.get("status") == "completed"
             await _request_again(engine, socket, pending, completed)
         return
+
+
+def _is_running(state: dict[str, Any]) -> bool:
+    """Whether a request runs, or its result is being stored."""
+    return state.get("status") == "processing" or state.get("requests", 0) > 0
 
 
 async def _find_images(engine: Engine) -> None:
