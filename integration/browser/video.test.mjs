@@ -9,7 +9,7 @@ import { after, before, test } from 'node:test';
 import { startChromium } from './support/chromium.mjs';
 import { expect } from './support/expect.mjs';
 import { openPage } from './support/page.mjs';
-import { chooseResolution, logged, stored, times } from './support/scene.mjs';
+import { chooseResolution, logged, photos, stored, times } from './support/scene.mjs';
 import { archive, startServer } from './support/server.mjs';
 
 let server;
@@ -95,6 +95,24 @@ test('frames are taken for each second', async () => {
   await page.close();
 });
 
+test('finishing waits for the frames of each second, as far as the session takes them', async () => {
+  const { page, well } = await openPage(browser.context, `${server.base}/`);
+  await chooseResolution(page, 56);
+  await page.getByLabel('Most images').fill('4');
+  await page.getByText('All at once').click();
+  const video = Buffer.from(await record(page, { seconds: 3 }), 'base64');
+  await page.locator('#photos').setInputFiles(photos(1));
+  await stored(page, 1);
+  await page.getByRole('tab', { name: 'Video' }).click();
+  await page.getByLabel('Counted').selectOption('per second');
+  await chooseVideo(page, 2, video);
+  await page.getByRole('button', { name: 'Finish' }).click();
+  await logged(page, 'final result, 4 images');
+  await expect(page.locator('#counts')).toHaveText('4 of 4 stored');
+  well();
+  await page.close();
+});
+
 test('a video updates the cloud like photos, and finishing waits for its frames', async () => {
   const { page, well } = await openPage(browser.context, `${server.base}/`);
   await chooseResolution(page, 56);
@@ -117,7 +135,7 @@ test('a video that the browser cannot play is read by the server', async (t) => 
   const reading = await startServer('--model', archive('flat'), '--videos', 'on');
   for (const [unit, number, names] of [
     ['in all', '3', ['walk_1.jpg', 'walk_2.jpg', 'walk_3.jpg']],
-    ['per second', '1', ['walk_1.jpg', 'walk_2.jpg', 'walk_3.jpg', 'walk_4.jpg']],
+    ['per second', '1', ['walk_001.jpg', 'walk_002.jpg', 'walk_003.jpg', 'walk_004.jpg']],
   ]) {
     const { page, well } = await openPage(browser.context, `${reading.base}/`);
     await chooseResolution(page, 112);

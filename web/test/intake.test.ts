@@ -7,7 +7,7 @@ import { findExif } from '../src/intake/exif-place';
 import { kindsOf, sortFiles } from '../src/intake/files';
 import { isHeic } from '../src/intake/heic';
 import { laplacianVariance } from '../src/intake/sharpness';
-import { frameNumber, frameTimes } from '../src/intake/video';
+import { frameNumber, frameTimes, spread } from '../src/intake/video';
 
 const need = (method: string) => ({ resolution: 500, method });
 
@@ -201,6 +201,13 @@ test('frames are counted in all or in each second', () => {
   assert.equal(frameNumber(7.3, { number: 20, perSecond: false }), 20);
   assert.equal(frameNumber(7.3, { number: 2, perSecond: true }), 15);
   assert.equal(frameNumber(0.2, { number: 0.5, perSecond: true }), 1);
+});
+
+test('frames beyond those that fit are left out evenly', () => {
+  assert.deepEqual(spread([1, 2, 3, 4, 5, 6], 3), [2, 4, 6]);
+  assert.deepEqual(spread([1, 2, 3, 4, 5], 2), [3, 5]);
+  assert.deepEqual(spread([1, 2], 5), [1, 2]);
+  assert.deepEqual(spread([], 5), []);
 });
 
 test('edges are sharper than a gradient, and a plain picture is not sharp', () => {

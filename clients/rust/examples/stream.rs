@@ -36,9 +36,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let showing = tokio::spawn(show(session.events()));
     let made = stream(&session, &photos, &target).await;
     // It ends in any case; otherwise it would wait on the server until it expires.
-    session.delete().await?;
+    let deleted = session.delete().await;
     showing.await?;
-    made
+    // Why there is no scene matters more than why the session could not be deleted.
+    made?;
+    deleted?;
+    Ok(())
 }
 
 async fn stream(

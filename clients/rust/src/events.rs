@@ -18,8 +18,8 @@ const MOST_SCENES: usize = 4;
 /// What happens in a session, from [`Session::events`](crate::Session::events). It is a [`Stream`],
 /// and [`next`](Self::next) needs no other crate.
 ///
-/// It never makes the session wait. Whoever reads too slowly misses events: progress first, then
-/// results but the newest, then the oldest of all. The calls that asked for results get them in any
+/// It never makes the session wait. At most four results wait. Whoever reads too slowly misses older
+/// ones; of the rest progress goes first, then the oldest of all. The calls that asked for results get them in any
 /// case, and so does [`Session::cloud`](crate::Session::cloud).
 pub struct Events(Arc<Mutex<Queue>>);
 

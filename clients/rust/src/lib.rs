@@ -22,7 +22,7 @@
 //! ```
 //!
 //! It needs a runtime of tokio, and no PyTorch: the server computes. A lost connection is restored by
-//! itself; images in flight are then neither lost nor doubled. [`reconstruct`] does all of this for
+//! itself; images in flight are then not lost. [`reconstruct`] does all of this for
 //! photos that are there already.
 //!
 //! The README has more, and docs/protocol.md of pointstream describes the protocol.

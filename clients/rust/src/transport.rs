@@ -117,7 +117,7 @@ impl Transport {
         }
         let config = trust_of_the_system().map_err(|error| {
             Error::InvalidArgument(format!(
-                "the system's certificates cannot be used ({error}); pass others to Client::tls"
+                "the system's certificates cannot be used ({error}); pass others in ClientOptions::tls"
             ))
         })?;
         Ok(Arc::clone(self.system_tls.get_or_init(|| Arc::new(config))))

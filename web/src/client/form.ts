@@ -135,7 +135,12 @@ function write(control: Control, value: string): void {
 
 /** The number in an input, within its range. */
 export function wholeNumber(id: string): number {
+  return Math.round(numberOf(id));
+}
+
+/** The number of an input, within its range. */
+export function numberOf(id: string): number {
   const input = element<HTMLInputElement>(id);
-  const number = Math.round(Number(input.value)) || Number(input.defaultValue);
+  const number = Number(input.value) || Number(input.defaultValue);
   return Math.min(Math.max(number, Number(input.min)), Number(input.max));
 }

@@ -2,28 +2,24 @@
 
 import type { FrameChoice } from '../intake/video';
 import { element } from '../shared/dom';
+import { numberOf, wholeNumber } from './form';
 
-/** The range of each way to count, and what is taken unless the user says otherwise. */
-const RANGES = {
-  all: { min: 2, max: 1000, step: '1', value: 20 },
-  second: { min: 0.1, max: 30, step: 'any', value: 2 },
-};
+/** What the input has for frames in all, as in the page, and in each second. */
+const IN_ALL = { min: '2', max: '1000', step: '1', defaultValue: '20' };
+const PER_SECOND = { min: '0.1', max: '30', step: 'any', defaultValue: '2' };
 
-const number = () => element<HTMLInputElement>('frames');
 const unit = () => element<HTMLSelectElement>('frames-unit');
-const range = () => (unit().value === 'second' ? RANGES.second : RANGES.all);
 
 /** Another way to count has other numbers. */
 export function offerFrameChoice(): void {
+  const input = element<HTMLInputElement>('frames');
   unit().addEventListener('change', () => {
-    const { min, max, step, value } = range();
-    Object.assign(number(), { min: String(min), max: String(max), step, value: String(value) });
+    const range = unit().value === 'second' ? PER_SECOND : IN_ALL;
+    Object.assign(input, range, { value: range.defaultValue });
   });
 }
 
 export function frameChoice(): FrameChoice {
   const perSecond = unit().value === 'second';
-  const { min, max, value } = range();
-  const wanted = Math.min(Math.max(Number(number().value) || value, min), max);
-  return { number: perSecond ? wanted : Math.round(wanted), perSecond };
+  return { number: perSecond ? numberOf('frames') : wholeNumber('frames'), perSecond };
 }

@@ -4,7 +4,7 @@ import type { Engine, Image } from 'pointstream/engine';
 import { MARGIN, type Need, type Prepared, prepare } from '../intake/downscale';
 import { type Chosen, folderFiles, kindsOf, sortFiles, watchDrops } from '../intake/files';
 import { preparedFrames, serverFrames } from '../intake/server-video';
-import { Film, type FrameChoice, frameNumber, Unplayable } from '../intake/video';
+import { Film, type FrameChoice, frameNumber, spread, Unplayable } from '../intake/video';
 import { reason } from '../shared/api';
 import { element, setText } from '../shared/dom';
 import { count, plural } from '../shared/format';
@@ -16,6 +16,8 @@ import { offerSample } from './sample';
 
 /** Number of photos to prepare in parallel. */
 const AT_ONCE = 3;
+/** Digits of the number of a frame, if it is not known how many there are. */
+const DIGITS = 3;
 
 interface Photo {
   file: File;
@@ -83,9 +85,7 @@ export class Intake {
     const reels = videos.map((file) => reel(session, file));
     await inParallel(pictures, AT_ONCE, (photo) => this.photo(session, photo));
     for (const reel of reels) {
-      const { file, places } = await reel;
-      this.reconstruction.note(`taking ${plural(places.length, 'frame')} of ${file.name}`);
-      await this.frames(session, await reel);
+      await this.frames(session, reel);
     }
   }
 
@@ -117,16 +117,20 @@ export class Intake {
     }
   }
 
-  /** The frames of a video. Those that the browser cannot extract come from the server. */
-  private async frames(session: Engine, { film, file, choice, places }: Reel): Promise<void> {
-    const need = this.need(session);
+  /** The frames of a video. If the browser can extract none, they come from the server. */
+  private async frames(session: Engine, reel: Reel): Promise<void> {
+    const { film, file, choice, places } = reel;
     let why = 'the video has no more frames';
     try {
-      await this.add(session, places, film.frames(places.length, need));
+      if (isOpen(session)) {
+        reserveRest(session, reel, frameNumber(await film.duration(), choice));
+        this.reconstruction.note(`taking ${plural(places.length, 'frame')} of ${file.name}`);
+        await this.add(session, places, film.frames(places.length, this.need(session)));
+      }
     } catch (error) {
       why = reason(error);
       if (error instanceof Unplayable && waiting(places).length === places.length) {
-        await this.serverFrames(session, { film, file, choice, places }, why);
+        await this.serverFrames(session, reel, why);
         return;
       }
       this.refuse(session, file, places, why);
@@ -134,11 +138,15 @@ export class Intake {
       film.close();
     }
     refuseWaiting(session, places, why);
-    this.sayWhatIsMissing(session, file, places);
+    await this.sayWhatIsMissing(session, file, places);
   }
 
   private async serverFrames(session: Engine, reel: Reel, why: string): Promise<void> {
     const { file, choice, places } = reel;
+    if (!isOpen(session)) {
+      refuseWaiting(session, places, why);
+      return;
+    }
     if (!this.reconstruction.readsVideos) {
       const advice = 'and this server reads none; convert it to MP4 with H.264';
       this.refuse(session, file, places, `${why}, ${advice}`);
@@ -146,13 +154,14 @@ export class Intake {
     }
     this.reconstruction.note(`${why}: sending ${file.name} to the server for its frames`);
     try {
-      const frames = await serverFrames(this.reconstruction.server, file, choice);
-      while (choice.perSecond && places.length < frames.length && !session.signal.aborted) {
-        places.push(session.uploads.reserve(frameName(file, places.length, frames.length)));
+      const frames = await serverFrames(session.server, file, choice);
+      if (isOpen(session)) {
+        reserveRest(session, reel, frames.length);
+        const chosen = spread(frames, places.length);
+        await this.add(session, places, preparedFrames(chosen, this.need(session)));
       }
-      await this.add(session, places, preparedFrames(frames, this.need(session)));
       refuseWaiting(session, places, 'the video has no more frames');
-      this.sayWhatIsMissing(session, file, places);
+      await this.sayWhatIsMissing(session, file, places);
     } catch (error) {
       this.refuse(session, file, places, reason(error));
     }
@@ -214,26 +223,32 @@ function stemOf(name: string): string {
   return name.replace(/\.[^.]*$/, '');
 }
 
-/** Reserves uploads for the frames of a video, in order; none if its number of frames is not known. */
-async function reel(session: Engine, file: File): Promise<Reel> {
-  const film = new Film(file);
+/** Reserves uploads for the frames of a video, in order; one if their number is not known yet. */
+function reel(session: Engine, file: File): Reel {
   const choice = frameChoice();
-  let number = choice.number;
-  if (choice.perSecond) {
-    number = await film.duration().then(
-      (seconds) => frameNumber(seconds, choice),
-      () => 0,
-    );
-  }
+  const number = choice.perSecond ? 1 : choice.number;
+  const digits = choice.perSecond ? DIGITS : String(number).length;
   const places = Array.from({ length: number }, (_, index) =>
-    session.uploads.reserve(frameName(file, index, number)),
+    session.uploads.reserve(frameName(file, index, digits)),
   );
-  return { file, film, choice, places };
+  return { file, film: new Film(file), choice, places };
 }
 
-function frameName(file: File, index: number, count: number): string {
-  const digits = String(count).length;
+/** Reserves the uploads that are missing to so many, as far as the session takes them. */
+function reserveRest(session: Engine, { file, places }: Reel, number: number): void {
+  const most = Math.min(number, places.length + session.uploads.room);
+  while (places.length < most) {
+    places.push(session.uploads.reserve(frameName(file, places.length, DIGITS)));
+  }
+}
+
+function frameName(file: File, index: number, digits: number): string {
   return `${stemOf(file.name)}_${String(index + 1).padStart(digits, '0')}.jpg`;
+}
+
+/** Whether the page still works on the session, and that takes images. */
+function isOpen(session: Engine): boolean {
+  return !session.signal.aborted && !session.isOver;
 }
 
 function waiting(places: Image[]): Image[] {

@@ -9,11 +9,10 @@ import {
   type Limits,
   type Link,
   type RequestKind,
-  type Retry,
   ServerError,
 } from 'pointstream/engine';
 import type { Need } from '../intake/downscale';
-import { reason, type Server } from '../shared/api';
+import { RETRY, reason, type Server } from '../shared/api';
 import { Backoff } from '../shared/backoff';
 import { element } from '../shared/dom';
 import { plural } from '../shared/format';
@@ -37,8 +36,6 @@ import { Updates } from './updates';
 /** Pauses between attempts to open the session named in the address. */
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 15_000;
-/** The page reconnects for as long as it is open. */
-const RETRY: Retry = { attempts: Number.POSITIVE_INFINITY, first: 0.5, longest: 15 };
 
 export class Reconstruction {
   /** The current session, if any. */
@@ -90,7 +87,6 @@ export class Reconstruction {
     );
     new Share(
       () => this.current,
-      () => this.server,
       (why) => this.problem(why),
     );
     element('dashboard').hidden = !isServed();

@@ -1,15 +1,15 @@
 /** A link with which others watch the session. */
 
 import type { Engine } from 'pointstream/engine';
-import { reason, type Server } from '../shared/api';
+import { reason } from '../shared/api';
 import { element, setText } from '../shared/dom';
 
 /** Names of a machine for itself. */
 const LOCAL = ['localhost', '127.0.0.1', '[::1]'];
 
 /** The address of the page that watches a session. The token stays in the browser: it is behind the #. */
-function watchAddress(server: Server, session: string, token: string | undefined): URL {
-  const url = new URL(server.url('/watch', { session }));
+function watchAddress({ server, id }: Engine, token: string | undefined): URL {
+  const url = new URL(server.url('/watch', { session: id }));
   url.hash = token ?? '';
   return url;
 }
@@ -21,7 +21,6 @@ export class Share {
 
   constructor(
     private readonly session: () => Engine | undefined,
-    private readonly server: () => Server,
     private readonly problem: (why: string) => void,
   ) {
     element('share').addEventListener('click', () => void this.open());
@@ -37,13 +36,18 @@ export class Share {
     }
     try {
       const token = await session.resource.watchToken();
-      const url = watchAddress(this.server(), session.id, token);
+      if (session.signal.aborted) {
+        return;
+      }
+      const url = watchAddress(session, token);
       this.link.value = url.href;
       setText(this.copy, 'Copy');
       setText(element('share-note'), notes(url, token).join(' '));
       this.dialog.showModal();
     } catch (error) {
-      this.problem(`there is no link: ${reason(error)}`);
+      if (!session.signal.aborted) {
+        this.problem(`there is no link: ${reason(error)}`);
+      }
     }
   }
 

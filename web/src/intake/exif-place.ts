@@ -57,7 +57,7 @@ async function inWebp(file: Blob): Promise<DataView | undefined> {
 }
 
 /** The content of the EXIF segment of a JPEG file. */
-export function inJpeg(file: Uint8Array): DataView | undefined {
+function inJpeg(file: Uint8Array): DataView | undefined {
   const view = viewOf(file);
   if (file.length < 4 || view.getUint16(0) !== 0xffd8) {
     return undefined;

@@ -1,6 +1,6 @@
 /** Frames of a video that the browser cannot play, extracted by the server. */
 
-import type { Server } from '../shared/api';
+import type { Server } from 'pointstream/engine';
 import { type Need, type Prepared, prepare } from './downscale';
 import type { FrameChoice } from './video';
 
@@ -19,8 +19,7 @@ export async function serverFrames(
     file,
     silence: READING_MS,
   });
-  const headers = { 'Content-Type': answer.type };
-  const form = await new Response(answer.blob, { headers }).formData();
+  const form = await new Response(answer.blob).formData();
   return form.getAll('images').filter((frame) => frame instanceof Blob);
 }
 

@@ -29,6 +29,12 @@ export function frameNumber(seconds: number, { number, perSecond }: FrameChoice)
   return perSecond ? Math.max(1, Math.round(number * seconds)) : number;
 }
 
+/** `number` of these, evenly spread; all if there are fewer. */
+export function spread<T>(all: readonly T[], number: number): T[] {
+  const part = (index: number) => Math.floor((index * number) / all.length);
+  return number < all.length ? all.filter((_, index) => part(index + 1) > part(index)) : [...all];
+}
+
 /**
  * A video that is played without being seen.
  *

@@ -1,7 +1,15 @@
 /** Shows a session to somebody who watches it: each result as it comes. */
 
-import { type Answer, type Seen, SessionResource, Watcher } from 'pointstream/engine';
-import { reason, Server } from '../shared/api';
+import {
+  type Answer,
+  GivenTokens,
+  type Seen,
+  Server,
+  SessionResource,
+  Watcher,
+} from 'pointstream/engine';
+import { RETRY, reason } from '../shared/api';
+import { Backoff } from '../shared/backoff';
 import { element, setText } from '../shared/dom';
 import { plural } from '../shared/format';
 import { saveFile } from '../shared/save';
@@ -9,16 +17,19 @@ import { connectTools } from '../viewer/surface';
 import { Viewer } from '../viewer/viewer';
 import { Pictures } from './pictures';
 
-/** The page connects again for as long as it is open. */
-const RETRY = { attempts: Number.POSITIVE_INFINITY, first: 0.5, longest: 15 };
+/** Pauses between attempts to fetch a result, in milliseconds. */
+const FIRST_PAUSE = 1000;
+const LONGEST_PAUSE = 30_000;
 
 class Watch {
   private readonly resource: SessionResource;
   private readonly pictures: Pictures;
-  /** Number of the result that is shown, or being fetched. */
-  private shown: number | undefined;
+  /** Number of the result that is shown. */
+  private shown = 0;
   private seen: Seen | undefined;
   private fetching = false;
+  private ended = false;
+  private readonly backoff = new Backoff(FIRST_PAUSE, LONGEST_PAUSE);
   private glb: Blob | undefined;
 
   constructor(
@@ -28,13 +39,15 @@ class Watch {
   ) {
     this.resource = new SessionResource(server, session);
     this.pictures = new Pictures(this.resource, viewer);
-    const watcher = new Watcher(server, session, RETRY, {
+    new Watcher(server, session, RETRY, {
       onChange: (seen) => this.changed(seen),
-      onDrop: () => tell('lost', 'connection lost, trying again'),
-      onEnd: (error) => tell('ended', error.message),
+      onDrop: ({ reason }) => tell('lost', `${plain(reason)}, trying again`),
+      onEnd: (error) => {
+        this.ended = true;
+        tell('ended', error.message);
+      },
     });
     element('save').addEventListener('click', () => this.save());
-    globalThis.addEventListener('pagehide', () => watcher.close());
   }
 
   private changed(seen: Seen): void {
@@ -52,21 +65,26 @@ class Watch {
       return;
     }
     this.fetching = true;
-    try {
-      while (this.seen?.number !== undefined && this.seen.number !== this.shown) {
-        this.shown = this.seen.number;
+    while (!this.ended && this.newest > this.shown) {
+      const wanted = this.newest;
+      try {
         const { answer, glb } = await this.resource.result();
+        this.backoff.reset();
+        this.shown = answer.number ?? wanted;
         this.glb = glb;
         element('save').hidden = false;
         await this.show(answer, glb);
+      } catch (error) {
+        setText(element('facts'), `The point cloud cannot be fetched: ${reason(error)}`);
+        await new Promise((resolve) => setTimeout(resolve, this.backoff.next()));
       }
-    } catch (error) {
-      // The next change tries again.
-      this.shown = undefined;
-      setText(element('facts'), `The point cloud cannot be fetched: ${reason(error)}`);
-    } finally {
-      this.fetching = false;
     }
+    this.fetching = false;
+  }
+
+  /** Number of the newest result, as far as is known. */
+  private get newest(): number {
+    return this.seen?.number ?? 0;
   }
 
   private async show({ metadata }: Answer, glb: Blob): Promise<void> {
@@ -82,6 +100,11 @@ class Watch {
       saveFile(this.glb, 'pointstream.glb');
     }
   }
+}
+
+/** Why a connection was lost, without the code of the error. */
+function plain(reason: string): string {
+  return reason.replace(/^[a-z_]+: /, '') || 'connection lost';
 }
 
 function state({ status }: Seen): string {
@@ -101,11 +124,10 @@ function start(): void {
     return;
   }
   try {
-    const server = Server.ofPage();
-    const token = location.hash.slice(1);
-    if (token) {
-      server.tokens.keep(session, token);
-    }
+    // Kept nowhere: the page of who uses the session may be in this tab, too.
+    const token = location.hash.slice(1) || undefined;
+    const tokens = () => new GivenTokens(token);
+    const server = new Server(new URL('.', location.href).href, { tokens });
     const viewer = new Viewer(element('view'));
     connectTools(viewer, (message) => setText(element('facts'), message));
     new Watch(viewer, server, session);

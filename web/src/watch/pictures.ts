@@ -10,6 +10,8 @@ const AT_ONCE = 4;
 
 export class Pictures {
   private readonly known = new Map<number, HTMLCanvasElement>();
+  /** Those that are there or on their way. */
+  private readonly asked = new Set<number>();
   readonly picture: Picture = (index) => this.known.get(index);
 
   constructor(
@@ -19,12 +21,16 @@ export class Pictures {
 
   /** Fetches those that are not there yet. */
   async fetch(indices: number[]): Promise<void> {
-    const missing = indices.filter((index) => !this.known.has(index));
+    const missing = indices.filter((index) => !this.asked.has(index));
+    for (const index of missing) {
+      this.asked.add(index);
+    }
     await inParallel(missing, AT_ONCE, async (index) => {
       try {
         this.known.set(index, await drawPicture(await this.resource.thumbnail(index)));
       } catch {
         // The camera is shown without one; the next result tries again.
+        this.asked.delete(index);
       }
     });
     if (missing.length > 0) {

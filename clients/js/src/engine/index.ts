@@ -20,5 +20,5 @@ export type { Tokens } from './tokens.js';
 export { GivenTokens, sessionOf } from './tokens.js';
 export type { Image, ImageState, KnownCamera, Other } from './uploads.js';
 export { uniqueNames } from './uploads.js';
-export type { Seen, WatcherEvents } from './watcher.js';
+export type { Seen } from './watcher.js';
 export { Watcher } from './watcher.js';

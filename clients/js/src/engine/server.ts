@@ -27,8 +27,6 @@ export interface Tagged {
   blob: Blob;
   tag: string | null;
   length: number | undefined;
-  /** The type of the content. */
-  type: string;
 }
 
 export interface ServerOptions {
@@ -184,8 +182,7 @@ export class Server {
       });
       const length = response.headers.get('Content-Length');
       const known = length === null ? undefined : Number(length);
-      const type = response.headers.get('Content-Type') ?? '';
-      return { blob, tag: response.headers.get('ETag'), length: known, type };
+      return { blob, tag: response.headers.get('ETag'), length: known };
     } finally {
       silence.end();
     }

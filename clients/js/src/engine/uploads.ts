@@ -92,6 +92,11 @@ export class Uploads {
     return found;
   }
 
+  /** Images that the session takes beside those that are stored or on their way. */
+  get room(): number {
+    return Math.max(0, this.limit - this.stored - this.in('preparing', 'queued', 'sent').length);
+  }
+
   /** Reserves a position in the queue for an image that is still being prepared. */
   reserve(name: string): Image {
     const unique = uniqueName(name, this.names);

@@ -33,7 +33,6 @@ export class Watcher {
       onData: (data) => {
         const seen = readChange(data);
         if (seen) {
-          this.connection.established();
           this.connection.answered();
           events.onChange(seen);
         }
@@ -45,11 +44,6 @@ export class Watcher {
       isWaiting: () => false,
       parameters: () => ({ watch: true }),
     });
-  }
-
-  /** Connects at once, instead of after the pause. */
-  retry(): void {
-    this.connection.retry();
   }
 
   close(): void {
