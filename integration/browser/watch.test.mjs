@@ -62,19 +62,24 @@ test('who has the link sees the session grow', async () => {
   await stored(page, 2);
   const { link, note } = await share(page);
   const session = sessionOf(page);
-  const address = `${server.base}${PREFIX}/watch?session=${session}#`;
-  assert.ok(link.startsWith(`${address}psw_`), link);
+  assert.ok(link.startsWith(`${server.base}${PREFIX}/watch?session=${session}#psw_`), link);
   assert.match(note, /change nothing/);
   assert.match(note, /of this machine alone/);
 
   // It has a storage of its own, as the page of somebody else.
   const other = await startChromium({ acceptDownloads: true });
-  const watcher = await openPage(other.context, link);
+  const watcher = await openPage(other.context, link, { allowed: [/ERR_FAILED/] });
   const facts = watcher.page.locator('#facts');
   const state = watcher.page.locator('#link');
   await expect(facts).toHaveText('2 photos, and no point cloud yet');
   await expect(state).toHaveText('live');
   const empty = await drawn(watcher.page);
+  // A result that cannot be fetched at first is fetched later.
+  let failures = 1;
+  await watcher.page.route('**/result?*', (route) => {
+    failures -= 1;
+    return failures >= 0 ? route.abort() : route.continue();
+  });
   await button(page, 'Update').click();
   await expect(facts).toHaveText(/^[\d,]+ points, 2 cameras$/);
   const canvas = watcher.page.locator('#view canvas');
@@ -94,6 +99,16 @@ test('who has the link sees the session grow', async () => {
   ]);
   const saved = await readFile(await download.path());
   assert.equal(saved.subarray(0, 4).toString(), 'glTF');
+
+  assert.ok(failures < 0, 'it was fetched again');
+
+  // Who uses the session may watch it in the same tab, and go back.
+  const address = page.url();
+  await page.goto(link);
+  await expect(page.locator('#link')).toHaveText('finished');
+  await page.goto(address);
+  await expect(page.locator('#facts')).toHaveText(/3 cameras/);
+  await expect(button(page, 'Reopen')).toBeVisible();
 
   // The session ends for both.
   await button(page, 'New session').click();
