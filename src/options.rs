@@ -184,9 +184,9 @@ pub struct ServeOptions {
           value_parser = at_least_one)]
     pub max_clients_per_address: Option<usize>,
 
-    /// Frames that the model encodes, or estimates the depth of, in one call. Default: 1 on the CPU;
-    /// on a GPU a power of two up to 32 that fits into 2 GiB, or 8 if the model does not say how much
-    /// memory it needs, and a quarter of that for depth.
+    /// Frames that the model encodes, or estimates the depth of, together. Default on the CPU: as many as
+    /// there are cores and fit into 512 MiB, or 1 if the model does not say how much memory it needs; on
+    /// a GPU a power of two up to 32 that fits into 2 GiB, or 8, and a quarter of that for depth.
     #[arg(long, env = "POINTSTREAM_FRAMES_PER_CALL", value_name = "COUNT",
           value_parser = at_least_one)]
     pub frames_per_call: Option<usize>,

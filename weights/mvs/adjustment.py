@@ -21,6 +21,9 @@ from weights.mvs.pair_agreement import (
 
 PER_FRAME: int = 120
 """Points of each frame that are used at least."""
+POLISHED_WITH: int = 400
+"""The same for the last step, when the poses are nearly right. It decides how well the directions
+between near frames are known."""
 FOR_LOOPS: int = 240
 """The same for finding loops."""
 MOST_FRAMES: int = 160
@@ -62,6 +65,19 @@ def fit_all(
     scene = fit(scene, observations, fixed, prior, 4.0 * threshold, 20, 1e-3, stop)
     scene = fit(scene, observations, fixed, prior, threshold, 20, 1e-4, stop)
     return fit(scene, observations, fixed, prior, 0.5 * threshold, 20, 1e-4, stop)
+
+
+def polish(
+    scene: Scene,
+    observations: Observations,
+    fixed: Tensor,
+    prior: LensPrior,
+    threshold: float,
+    stop: Tensor | None = None,
+) -> Scene:
+    """The strictest `fit`, unless it tears frames off each other."""
+    polished = fit(scene, observations, fixed, prior, 0.25 * threshold, 20, 1e-4, stop)
+    return polished if still_holds(scene, polished, observations, threshold) else scene
 
 
 def lenses_of_all(
@@ -181,6 +197,7 @@ def adjust_frames(
     size: Tensor,
     threshold: float,
     per_frame: int = PER_FRAME,
+    polished_with: int = POLISHED_WITH,
     for_loops: int = FOR_LOOPS,
     most: int = MOST_FRAMES,
     least_points: int = LEAST_POINTS,
@@ -216,8 +233,9 @@ def adjust_frames(
     of_chosen = observed_by(merged, index, frames)
     pairs = agreement_of_pairs(start, longest(of_chosen, for_loops), 2.0 * threshold)
     # What no pair of frames doubts shows whether frames have been torn off each other.
-    agreed = longest(without_points_of(of_chosen, contradicting(pairs)), per_frame)
-    scene, observations = fit_all(start, agreed, fixed, prior, threshold, stop), agreed
+    undoubted = without_points_of(of_chosen, contradicting(pairs))
+    agreed = longest(undoubted, per_frame)
+    scene, observations = fit_all(start, agreed, fixed, prior, threshold, stop), undoubted
     if not still_holds(start, scene, agreed, threshold):
         return Adjusted(before, torch.ones_like(given.focal), nothing)
     factor = depth_factors(start, scene, agreed, threshold)
@@ -228,7 +246,9 @@ def adjust_frames(
         everything = longest(of_chosen, per_frame)
         joined = fit_all(of_frames(closed, index), everything, fixed, prior, threshold, stop)
         if still_holds(scene, joined, agreed, threshold):
-            scene, observations = joined, everything
+            scene, observations = joined, of_chosen
+    observations = longest(observations, polished_with)
+    scene = polish(scene, observations, fixed, prior, threshold, stop)
     factor = depth_factors(start, scene, observations, threshold)
     # The unit of length stays: nothing else says what it is.
     unit = factor.median()

@@ -17,6 +17,9 @@ STRONGEST: int = 256
 """Features of a frame that are compared."""
 PARTNERS: int = 10
 """Frames to match each frame with."""
+PARTNERS_OF_NEW: int = 7
+"""The same for frames that are placed among others: they are matched with the next ones, too, when
+those come."""
 UPRIGHT: int = 12
 """Shared features with one other frame from which a frame is taken to be upright."""
 
@@ -118,7 +121,7 @@ def candidate_pairs(
 
 
 def pairs_with_new(
-    new: list[int], shared: Tensor, partners: int = PARTNERS
+    new: list[int], shared: Tensor, partners: int = PARTNERS_OF_NEW
 ) -> list[tuple[int, int]]:
     """Pairs of frames to match, each with at least one new frame; `shared` [len(new), N] is the
     result of `shared_with` for them."""

@@ -1,9 +1,7 @@
 //! Places new frames among placed ones.
 
-use std::ops::Range;
-
 use pointstream_reconstruction::model::{
-    Device, Extension, ExtensionFrame, Features, ModelError, OnStep, Step,
+    Extension, ExtensionFrame, Features, ModelError, OnStep, Step,
 };
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 use tch::Tensor;
@@ -12,7 +10,7 @@ use super::errors::{Work, call_error};
 use super::inputs::{FrameTensor, differing, feature_rows, hint_rows, placed_rows, tensor_of};
 use super::model::{TorchScriptModel, step};
 use super::numbers::{Maps, integers, report};
-use super::transfer::Pending;
+use super::per_frame::PerFrame;
 
 impl TorchScriptModel {
     /// See [`Model::extend`](pointstream_reconstruction::model::Model::extend).
@@ -47,25 +45,21 @@ impl TorchScriptModel {
         let new: Vec<usize> = (0..frames.len())
             .filter(|&frame| frames[frame].placed.is_none())
             .collect();
-        let (maps, own) = if self.metadata.fuse {
-            self.fused(frames, &new, &state, &size, work, on_step)?
-        } else {
-            let total = new.len();
-            let mut done = 0;
-            step(on_step, Step::Dense { done, total })?;
-            let maps = self.maps_of(
-                &new,
-                work,
-                |range| {
-                    let maps = self.maps("dense", &[&state, &size, range], work)?;
-                    Ok((maps, "dense"))
-                },
-                |frames| {
-                    done += frames;
-                    step(on_step, Step::Dense { done, total })
-                },
-            )?;
-            (maps, Vec::new())
+        let (maps, own) = match self.metadata.fuse {
+            true => self.fused(frames, &new, &state, &size, work, on_step)?,
+            false => {
+                let call = PerFrame {
+                    name: "dense",
+                    arguments: &[&state, &size],
+                    stays: false,
+                    work,
+                };
+                let maps = self.read_maps(call, &new, on_step, |done, total| Step::Dense {
+                    done,
+                    total,
+                })?;
+                (maps, Vec::new())
+            }
         };
         let links = self.links(&state, &size, work)?;
         let of_new = |frame: &usize| cameras[*frame].clone();
@@ -126,41 +120,44 @@ impl TorchScriptModel {
             .collect();
         let mut own: Vec<Option<Features>> = frames.iter().map(|_| None).collect();
         let total = missing.len();
-        step(on_step, Step::Dense { done: 0, total })?;
-        for (done, &frame) in missing.iter().enumerate() {
-            let range = integers([frame as i64, frame as i64 + 1], work)?;
-            let row = self.call("dense", &[state, size, &range], work)?;
-            let row = Pending::staying(row, self.device)?.wait()?;
-            let bytes = row.numel() * row.kind().elt_size_in_bytes();
-            let kept = Box::new(FrameTensor(row.shallow_clone()));
-            own[frame] = Some(Features::new(work.size, bytes, kept));
-            rows[frame] = Some(row);
-            step(
-                on_step,
-                Step::Dense {
-                    done: done + 1,
-                    total,
-                },
-            )?;
-        }
+        let mut done = 0;
+        step(on_step, Step::Dense { done, total })?;
+        let call = PerFrame {
+            name: "dense",
+            arguments: &[state, size],
+            stays: true,
+            work,
+        };
+        self.for_frames(call, &missing, |maps, count| {
+            for index in 0..count {
+                // A view would keep the memory of all rows.
+                let row = match count {
+                    1 => Ok(maps.shallow_clone()),
+                    _ => maps.f_narrow_copy(0, index as i64, 1),
+                };
+                let row = row.map_err(|error| call_error(call.name, &error, work))?;
+                let frame = missing[done + index];
+                let bytes = row.numel() * row.kind().elt_size_in_bytes();
+                let kept = Box::new(FrameTensor(row.shallow_clone()));
+                own[frame] = Some(Features::new(work.size, bytes, kept));
+                rows[frame] = Some(row);
+            }
+            done += count;
+            step(on_step, Step::Dense { done, total })
+        })?;
         let rows: Vec<Tensor> = rows.into_iter().flatten().collect();
         let dense = Tensor::f_cat(&rows, 0).map_err(|error| call_error("fuse", &error, work))?;
         drop(rows);
-        let total = new.len();
-        let mut done = 0;
-        step(on_step, Step::Fused { done, total })?;
-        let maps = self.maps_of(
-            new,
+        let call = PerFrame {
+            name: "fuse",
+            arguments: &[state, &dense, size],
+            stays: false,
             work,
-            |range| {
-                let maps = self.maps("fuse", &[state, &dense, size, range], work)?;
-                Ok((maps, "fuse"))
-            },
-            |frames| {
-                done += frames;
-                step(on_step, Step::Fused { done, total })
-            },
-        )?;
+        };
+        let maps = self.read_maps(call, new, on_step, |done, total| Step::Fused {
+            done,
+            total,
+        })?;
         Ok((maps, own))
     }
 
@@ -179,59 +176,26 @@ impl TorchScriptModel {
         tensor_of(maps, self.device, work).map(Some)
     }
 
-    /// Depth and confidence of some frames, a few in each call.
-    fn maps_of(
+    /// Depth and confidence of some frames.
+    fn read_maps(
         &self,
+        call: PerFrame<'_>,
         frames: &[usize],
-        work: Work,
-        mut call: impl FnMut(&Tensor) -> Result<(Pending, &'static str), ModelError>,
-        mut done: impl FnMut(usize) -> Result<(), ModelError>,
+        on_step: &mut OnStep<'_>,
+        progress: impl Fn(usize, usize) -> Step,
     ) -> Result<Maps, ModelError> {
+        let total = frames.len();
+        let mut done = 0;
+        step(on_step, progress(done, total))?;
         let mut maps = Maps::with_capacity(Work {
-            frames: frames.len(),
-            ..work
+            frames: total,
+            ..call.work
         });
-        for range in runs(frames, self.dense_at_once(work)) {
-            let (begin, end) = (range.start as i64, range.end as i64);
-            let (pending, entry_point) = call(&integers([begin, end], work)?)?;
-            maps.push(&pending.wait()?, range.len(), entry_point)?;
-            done(range.len())?;
-        }
+        self.for_frames(call, frames, |map, count| {
+            maps.push(&map, count, call.name)?;
+            done += count;
+            step(on_step, progress(done, total))
+        })?;
         Ok(maps)
-    }
-
-    /// Frames of one call of `dense` or `fuse`.
-    fn dense_at_once(&self, work: Work) -> usize {
-        match self.device {
-            Device::Cpu => 1,
-            Device::Cuda(_) => {
-                let memory = self.metadata.memory.as_ref();
-                self.frames_per_call.dense(self.device, memory, work.size)
-            }
-        }
-    }
-}
-
-/// Ascending indices as ranges of neighbours, none longer than `longest`.
-fn runs(indices: &[usize], longest: usize) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    for &index in indices {
-        match runs.last_mut() {
-            Some(run) if run.end == index && run.len() < longest => run.end += 1,
-            _ => runs.push(index..index + 1),
-        }
-    }
-    runs
-}
-
-#[cfg(test)]
-mod tests {
-    use super::runs;
-
-    #[test]
-    fn neighbours_share_a_run_up_to_its_limit() {
-        assert_eq!(runs(&[2, 3, 4, 7, 8], 2), [2..4, 4..5, 7..9]);
-        assert_eq!(runs(&[0, 1, 2, 5], 9), [0..3, 5..6]);
-        assert!(runs(&[], 4).is_empty());
     }
 }

@@ -6,6 +6,7 @@ use pointstream_reconstruction::model::{
 use tch::CModule;
 
 use super::errors::load_error;
+use super::frame_threads::FrameThreads;
 use super::model::TorchScriptModel;
 use crate::archive::{Archive, ResolvedModel};
 use crate::devices::torch_device;
@@ -23,10 +24,7 @@ impl TorchScriptModel {
         device: Device,
         frames_per_call: FramesPerCall,
     ) -> Result<Self, ModelError> {
-        // TorchScript would profile and optimise each function in its first calls. This slows the
-        // first reconstructions down more than it speeds later ones up.
-        tch::jit::f_set_graph_executor_optimize(false)
-            .map_err(|error| load_error(&model.path, &error))?;
+        without_optimiser(&model.path)?;
         let mut module = read_module(model, device)?;
         module
             .f_set_eval()
@@ -36,6 +34,10 @@ impl TorchScriptModel {
             metadata: model.metadata.clone(),
             device,
             frames_per_call,
+            frame_threads: match device {
+                Device::Cpu => Some(FrameThreads::start(&model.path)?),
+                Device::Cuda(_) => None,
+            },
             stop: StopFlag::default(),
         })
     }
@@ -54,6 +56,12 @@ impl LoadModel for ResolvedModel {
         let model = TorchScriptModel::load(self, device, frames_per_call)?;
         Ok(Box::new(model))
     }
+}
+
+/// Turns TorchScript's optimiser off on this thread. It would profile and optimise each function in its
+/// first calls, which slows the first reconstructions down more than it speeds later ones up.
+pub(super) fn without_optimiser(path: &str) -> Result<(), ModelError> {
+    tch::jit::f_set_graph_executor_optimize(false).map_err(|error| load_error(path, &error))
 }
 
 /// Reads an archive onto a device. From a file libtorch reads one tensor at a time, so that weights

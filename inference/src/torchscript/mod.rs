@@ -3,10 +3,12 @@
 mod adjustment;
 mod errors;
 mod extension;
+mod frame_threads;
 mod inputs;
 mod load;
 mod model;
 mod numbers;
+mod per_frame;
 mod transfer;
 
 pub use model::TorchScriptModel;

@@ -1,6 +1,6 @@
 //! A loaded model: encodes frames and predicts.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 
 use ::image::RgbImage;
 use pointstream_reconstruction::geometry::FrameSize;
@@ -13,12 +13,12 @@ use pointstream_reconstruction::prediction::{Camera, Prediction};
 use tch::{CModule, Tensor};
 
 use super::errors::{Work, broken, call_error};
+use super::frame_threads::FrameThreads;
 use super::inputs::{FrameTensor, camera_rows, differing, feature_rows, hint_rows, image_tensor};
 use super::numbers::{
-    CAMERA_NUMBERS, DISTORTED_CAMERA_NUMBERS, Maps, camera, depth_and_confidence, integers, report,
-    to_vec,
+    CAMERA_NUMBERS, DISTORTED_CAMERA_NUMBERS, Maps, camera, integers, report, to_vec,
 };
-use super::transfer::Pending;
+use super::per_frame::PerFrame;
 use crate::free_memory::free_memory;
 
 /// A TorchScript archive, loaded onto a device.
@@ -27,6 +27,8 @@ pub struct TorchScriptModel {
     pub(super) metadata: Metadata,
     pub(super) device: Device,
     pub(super) frames_per_call: FramesPerCall,
+    /// On the CPU.
+    pub(super) frame_threads: Option<FrameThreads>,
     /// The flag whose byte the module reads. Dropped after it.
     pub(super) stop: StopFlag,
 }
@@ -48,52 +50,40 @@ impl TorchScriptModel {
         })
     }
 
-    /// Calls an entry point for groups of frames and passes each output with its range of frames to
-    /// `take`, in order.
-    ///
-    /// On a GPU the next call is queued before the output of the previous one is awaited: the CPU
-    /// reads it while the GPU computes.
-    fn for_all_frames(
-        &self,
-        work: Work,
-        mut call: impl FnMut(&Tensor) -> Result<Pending, ModelError>,
-        mut take: impl FnMut(Tensor, Range<usize>) -> Result<(), ModelError>,
-    ) -> Result<(), ModelError> {
-        let memory = self.metadata.memory.as_ref();
-        let at_once = self.frames_per_call.dense(self.device, memory, work.size);
-        let mut queued: Option<(Pending, Range<usize>)> = None;
-        for begin in (0..work.frames).step_by(at_once) {
-            let frames = begin..(begin + at_once).min(work.frames);
-            let range = integers([frames.start as i64, frames.end as i64], work)?;
-            let maps = call(&range)?;
-            let due = match self.device {
-                Device::Cpu => Some((maps, frames)),
-                Device::Cuda(_) => queued.replace((maps, frames)),
-            };
-            if let Some((maps, frames)) = due {
-                take(maps.wait()?, frames)?;
-            }
-        }
-        match queued {
-            Some((maps, frames)) => take(maps.wait()?, frames),
-            None => Ok(()),
-        }
+    /// Frames that are computed at the same time on the CPU.
+    pub(super) fn frames_at_once(&self, size: FrameSize) -> usize {
+        let threads = self.frame_threads.as_ref().map_or(1, FrameThreads::count);
+        self.frames_per_call(size).min(threads)
     }
 
-    /// Calls an entry point that returns maps, and copies depth and confidence to the CPU.
-    pub(super) fn maps(
+    /// Encodes frames of one size in one call.
+    fn encode_together(
         &self,
-        entry_point: &'static str,
-        arguments: &[&Tensor],
-        work: Work,
-    ) -> Result<Pending, ModelError> {
-        let maps = self.call(entry_point, arguments, work)?;
-        Pending::fetched(
-            &depth_and_confidence(&maps, entry_point)?,
-            self.device,
-            entry_point,
-            work,
-        )
+        frames: &[RgbImage],
+        size: FrameSize,
+    ) -> Result<Vec<Features>, ModelError> {
+        let work = Work {
+            frames: frames.len(),
+            size,
+        };
+        let pixels = image_tensor(frames, self.device, work)?;
+        let rows = self.call("encode", &[&pixels], work)?;
+        if rows.size().first() != Some(&(frames.len() as i64)) {
+            return Err(broken("encode", "its first dimension is not the frame"));
+        }
+        (0..frames.len() as i64)
+            .map(|index| {
+                // A view would keep the memory of all rows.
+                let row = if frames.len() == 1 {
+                    Ok(rows.shallow_clone())
+                } else {
+                    rows.f_narrow_copy(0, index, 1)
+                };
+                let row = row.map_err(|error| call_error("encode", &error, work))?;
+                let bytes = row.numel() * row.kind().elt_size_in_bytes();
+                Ok(Features::new(size, bytes, Box::new(FrameTensor(row))))
+            })
+            .collect()
     }
 
     /// Converts the rows of cameras that an entry point returned.
@@ -175,28 +165,23 @@ impl Model for TorchScriptModel {
         {
             return Err(differing(size, other));
         }
-        let work = Work {
-            frames: frames.len(),
-            size,
-        };
-        let pixels = image_tensor(frames, self.device, work)?;
-        let rows = self.call("encode", &[&pixels], work)?;
-        if rows.size().first() != Some(&(frames.len() as i64)) {
-            return Err(broken("encode", "its first dimension is not the frame"));
+        match &self.frame_threads {
+            Some(threads) => {
+                let mut rows = Vec::with_capacity(frames.len());
+                let prepare = || |index: usize| self.encode_together(&frames[index..=index], size);
+                threads.each(
+                    frames.len(),
+                    self.frames_at_once(size),
+                    prepare,
+                    |row, _| {
+                        rows.extend(row);
+                        Ok(())
+                    },
+                )?;
+                Ok(rows)
+            }
+            None => self.encode_together(frames, size),
         }
-        (0..frames.len() as i64)
-            .map(|index| {
-                // A view would keep the memory of all rows.
-                let row = if frames.len() == 1 {
-                    Ok(rows.shallow_clone())
-                } else {
-                    rows.f_narrow_copy(0, index, 1)
-                };
-                let row = row.map_err(|error| call_error("encode", &error, work))?;
-                let bytes = row.numel() * row.kind().elt_size_in_bytes();
-                Ok(Features::new(size, bytes, Box::new(FrameTensor(row))))
-            })
-            .collect()
     }
 
     fn predict(
@@ -238,29 +223,25 @@ impl Model for TorchScriptModel {
             false => None,
         };
 
+        let all: Vec<usize> = (0..total).collect();
         let mut maps = Maps::with_capacity(work);
         let mut dense = Vec::new();
-        step(on_step, Step::Dense { done: 0, total })?;
-        self.for_all_frames(
+        let mut done = 0;
+        step(on_step, Step::Dense { done, total })?;
+        let call = PerFrame {
+            name: "dense",
+            arguments: &[&state, &size],
+            stays: self.metadata.fuse,
             work,
-            |range| {
-                let arguments = [&state, &size, range];
-                if self.metadata.fuse {
-                    Pending::staying(self.call("dense", &arguments, work)?, self.device)
-                } else {
-                    self.maps("dense", &arguments, work)
-                }
-            },
-            |map, frames| {
-                if self.metadata.fuse {
-                    dense.push(map);
-                } else {
-                    maps.push(&map, frames.len(), "dense")?;
-                }
-                let done = frames.end;
-                step(on_step, Step::Dense { done, total })
-            },
-        )?;
+        };
+        self.for_frames(call, &all, |map, frames| {
+            match self.metadata.fuse {
+                true => dense.push(map),
+                false => maps.push(&map, frames, call.name)?,
+            }
+            done += frames;
+            step(on_step, Step::Dense { done, total })
+        })?;
         if self.metadata.fuse {
             let parts = dense;
             let dense =
@@ -270,16 +251,19 @@ impl Model for TorchScriptModel {
                 let rows = self.call("align", &[&rows, &dense, &size], work)?;
                 cameras = self.cameras(&rows, "align", work)?;
             }
-            step(on_step, Step::Fused { done: 0, total })?;
-            self.for_all_frames(
+            let mut done = 0;
+            step(on_step, Step::Fused { done, total })?;
+            let call = PerFrame {
+                name: "fuse",
+                arguments: &[&state, &dense, &size],
+                stays: false,
                 work,
-                |range| self.maps("fuse", &[&state, &dense, &size, range], work),
-                |map, frames| {
-                    maps.push(&map, frames.len(), "fuse")?;
-                    let done = frames.end;
-                    step(on_step, Step::Fused { done, total })
-                },
-            )?;
+            };
+            self.for_frames(call, &all, |map, frames| {
+                maps.push(&map, frames, call.name)?;
+                done += frames;
+                step(on_step, Step::Fused { done, total })
+            })?;
         }
         let mut prediction = Prediction {
             size: work.size,

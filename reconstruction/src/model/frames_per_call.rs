@@ -1,4 +1,7 @@
-//! Number of frames in one call of a model.
+//! Number of frames that a model computes together.
+
+use std::num::NonZero;
+use std::thread::available_parallelism;
 
 use super::device::Device;
 use super::memory::Memory;
@@ -13,8 +16,11 @@ const CALL_BYTES: f64 = (2u64 << 30) as f64;
 /// An encoding call takes this many times more frames than a dense call. While the GPU computes one
 /// part, the CPU reads the previous one.
 const PARTS: usize = 4;
+/// Memory that frames may take on the CPU while they are computed, in bytes, beside what all frames need.
+const CPU_BYTES: f64 = (1u64 << 29) as f64;
 
-/// Number of frames in one call of a model.
+/// Number of frames that a model computes together: in one call on a GPU, in calls at the same time on the
+/// CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FramesPerCall {
     /// As the operator set it.
@@ -24,17 +30,27 @@ pub enum FramesPerCall {
     /// On a GPU each operation of a call costs some microseconds of CPU time, however small it is.
     /// So small networks and small frames get larger calls: as many frames as fit into 2 GiB, a
     /// power of two, at most 32. Powers of two also limit the number of shapes that libtorch
-    /// prepares for. A CPU gains nothing from several frames per call, and one frame per call gives
-    /// finer progress.
+    /// prepares for.
+    ///
+    /// On the CPU each frame has a call and a thread of its own: as many as there are cores, and as fit
+    /// into 512 MiB. One at a time if the archive does not state its memory need.
     Automatic,
 }
 
 impl FramesPerCall {
-    /// Frames in one encoding call, at least 1. No call has more.
+    /// Frames that are encoded together, at least 1. No call has more.
     pub fn encoded(self, device: Device, memory: Option<&Memory>, size: FrameSize) -> usize {
         match (self, device) {
             (Self::Fixed(frames), _) => frames.max(1),
-            (Self::Automatic, Device::Cpu) => 1,
+            (Self::Automatic, Device::Cpu) => {
+                let Some(need) = memory.and_then(|memory| memory.on(device)) else {
+                    return 1;
+                };
+                let fitting = CPU_BYTES / (need.per_call_pixel * size.pixels() as f64);
+                let cores = available_parallelism().map_or(1, NonZero::get);
+                // As below.
+                (fitting as usize).clamp(1, cores)
+            }
             (Self::Automatic, Device::Cuda(_)) => {
                 let Some(need) = memory.and_then(|memory| memory.on(device)) else {
                     return UNKNOWN;
@@ -49,7 +65,7 @@ impl FramesPerCall {
         }
     }
 
-    /// Frames in one dense call, at least 1.
+    /// Frames in one dense call on a GPU, at least 1.
     pub fn dense(self, device: Device, memory: Option<&Memory>, size: FrameSize) -> usize {
         let encoded = self.encoded(device, memory, size);
         match self {
@@ -105,10 +121,23 @@ mod tests {
     }
 
     #[test]
-    fn a_cpu_gets_one_frame_per_call_unless_fixed() {
-        let encoded = |choice: FramesPerCall| choice.encoded(Device::Cpu, None, SIZE);
-        assert_eq!(encoded(FramesPerCall::Automatic), 1);
-        assert_eq!(encoded(FramesPerCall::Fixed(4)), 4);
-        assert_eq!(encoded(FramesPerCall::Fixed(0)), 1);
+    fn a_cpu_computes_as_many_frames_as_fit_and_have_a_core() {
+        let frames = |choice: FramesPerCall, memory: Option<&Memory>| {
+            choice.encoded(Device::Cpu, memory, SIZE)
+        };
+        let need = |per_call_pixel| Memory {
+            cpu: memory(per_call_pixel).cuda,
+            cuda: None,
+        };
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        let automatic = FramesPerCall::Automatic;
+        assert_eq!(frames(automatic, None), 1);
+        assert_eq!(frames(automatic, Some(&need(1.0))), cores);
+        assert_eq!(frames(automatic, Some(&need(0.0))), cores);
+        assert_eq!(frames(automatic, Some(&need(1e6))), 1);
+        let two = CPU_BYTES / (2.0 * SIZE.pixels() as f64);
+        assert_eq!(frames(automatic, Some(&need(two))), cores.min(2));
+        assert_eq!(frames(FramesPerCall::Fixed(4), Some(&need(1e6))), 4);
+        assert_eq!(frames(FramesPerCall::Fixed(0), None), 1);
     }
 }

@@ -1,0 +1,183 @@
+//! Threads that call a model for single frames at the same time, on the CPU.
+//!
+//! Most operations on one frame are short. libtorch's own threads, which share each operation, then wait
+//! for each other more than they compute. So each of these threads has a frame of its own, and libtorch
+//! starts no others for it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+
+use pointstream_reconstruction::model::ModelError;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::load::without_optimiser;
+
+/// A pool of threads, as many as libtorch would use for one operation.
+#[derive(Debug)]
+pub(super) struct FrameThreads {
+    pool: ThreadPool,
+}
+
+impl FrameThreads {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// [`ModelError::Load`] if the system has no threads left.
+    pub fn start(path: &str) -> Result<Self, ModelError> {
+        let threads = tch::get_num_threads();
+        let failed = |reason: String| ModelError::Load {
+            path: path.to_owned(),
+            reason,
+        };
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(usize::try_from(threads).unwrap_or(1).max(1))
+            .thread_name(|index| format!("frame-{index}"))
+            .build()
+            .map_err(|error| failed(error.to_string()))?;
+        let prepared = pool.broadcast(|_| {
+            // A thread takes over the number that was set last when it is first asked for it.
+            tch::set_num_threads(1);
+            tch::get_num_threads();
+            without_optimiser(path)
+        });
+        // Threads that start later take this number.
+        tch::set_num_threads(threads);
+        prepared.into_iter().collect::<Result<(), _>>()?;
+        Ok(Self { pool })
+    }
+
+    /// Number of threads.
+    pub fn count(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
+    /// Computes something for each of `count` frames, at most `at_once` of them at the same time.
+    /// `prepare` gives each thread its own arguments. `take` gets the results in the order of the
+    /// frames, on the caller's thread.
+    ///
+    /// # Errors
+    /// The first one of a computation or of `take`; no more frames are begun then.
+    pub fn each<T: Send, C>(
+        &self,
+        count: usize,
+        at_once: usize,
+        prepare: impl Fn() -> C,
+        mut take: impl FnMut(T, usize) -> Result<(), ModelError>,
+    ) -> Result<(), ModelError>
+    where
+        C: Fn(usize) -> Result<T, ModelError> + Send,
+    {
+        let at_once = at_once.clamp(1, count.max(1));
+        let next = AtomicUsize::new(0);
+        self.pool.in_place_scope(|scope| {
+            let (sender, results) = sync_channel(at_once);
+            for _ in 0..at_once {
+                let (sender, next, compute) = (sender.clone(), &next, prepare());
+                scope.spawn(move |_| {
+                    loop {
+                        let frame = next.fetch_add(1, Ordering::Relaxed);
+                        // Nobody listens any more after an error.
+                        if frame >= count || sender.send((frame, compute(frame))).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            let mut early = BTreeMap::new();
+            let mut due = 0;
+            let taken = results.iter().try_for_each(|(frame, result)| {
+                early.insert(frame, result?);
+                while let Some(result) = early.remove(&due) {
+                    take(result, due)?;
+                    due += 1;
+                }
+                Ok(())
+            });
+            drop(results);
+            taken
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    fn threads() -> FrameThreads {
+        tch::set_num_threads(3);
+        FrameThreads::start("a test").expect("threads")
+    }
+
+    #[test]
+    fn libtorch_starts_no_threads_of_its_own_for_a_frame() {
+        let threads = threads();
+        let mut found = Vec::new();
+        let compute = || |_| Ok(tch::get_num_threads());
+        let take = |count, _| {
+            found.push(count);
+            Ok(())
+        };
+        threads.each(5, 3, compute, take).expect("no error");
+        assert_eq!(found, [1; 5]);
+        assert_eq!(tch::get_num_threads(), 3);
+    }
+
+    #[test]
+    fn frames_are_computed_together_and_taken_in_order() {
+        let threads = threads();
+        // Nobody passes before three have come.
+        let barrier = Barrier::new(3);
+        let mut order = Vec::new();
+        let compute = || {
+            |frame| {
+                barrier.wait();
+                Ok(10 * frame)
+            }
+        };
+        let take = |result, frame| {
+            order.push((result, frame));
+            Ok(())
+        };
+        threads.each(6, 3, compute, take).expect("no error");
+        assert_eq!(order, [(0, 0), (10, 1), (20, 2), (30, 3), (40, 4), (50, 5)]);
+    }
+
+    #[test]
+    fn an_error_ends_the_work() {
+        let threads = threads();
+        let begun = AtomicUsize::new(0);
+        let compute = || {
+            |frame| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                match frame {
+                    2 => Err(ModelError::Cancelled),
+                    frame => Ok(frame),
+                }
+            }
+        };
+        let result = threads.each(1000, 1, compute, |_, _| Ok(()));
+        assert!(matches!(result, Err(ModelError::Cancelled)));
+        // One more fits into the channel, and one waits to be sent.
+        assert!(begun.load(Ordering::Relaxed) <= 5);
+
+        let mut taken = 0;
+        let take = |_, _| {
+            taken += 1;
+            Err(ModelError::Cancelled)
+        };
+        let result = threads.each(1000, 3, || |frame: usize| Ok(frame), take);
+        assert!(matches!(result, Err(ModelError::Cancelled)));
+        assert_eq!(taken, 1);
+    }
+
+    #[test]
+    fn no_frames_are_no_work() {
+        let nothing = |_, _| Err(ModelError::Empty);
+        let result = threads().each(0, 2, || |frame: usize| Ok(frame), nothing);
+        assert!(result.is_ok());
+    }
+}
