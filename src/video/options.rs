@@ -30,7 +30,8 @@ pub struct VideoOptions {
     )]
     pub videos: VideoMode,
 
-    /// The largest video that is accepted, in MiB. Its frames may take four times as much.
+    /// The largest video that is accepted, in MiB. Its frames may take four times as much. Both are on the
+    /// disk while the request lasts, beside what --max-disk-mb counts.
     #[arg(long, env = "POINTSTREAM_MAX_VIDEO_MB", value_name = "MIB", default_value_t = 512,
           value_parser = at_least_one)]
     pub max_video_mb: usize,

@@ -12,6 +12,10 @@ interface Format {
   file: string;
   name: string;
   purpose: string;
+  /** Bytes of a file for each point, about; those of photos at full size depend on the photos. */
+  perPoint?: number;
+  /** Bytes of a file without points. */
+  empty?: number;
 }
 
 const GLB: Format = { format: 'glb', file: 'glb', name: 'GLB', purpose: 'for any glTF viewer' };
@@ -23,54 +27,64 @@ const FORMATS: Format[] = [
     file: 'html',
     name: 'Web page',
     purpose: 'to look at and share, without a server',
+    perPoint: 21.3,
+    empty: 710_000,
   },
   {
     format: 'ply',
     file: 'ply',
     name: 'PLY',
     purpose: 'point cloud with colour and confidence',
+    perPoint: 19,
   },
   {
     format: 'laz',
     file: 'laz',
     name: 'LAZ',
     purpose: 'points for programs of surveying and maps',
+    perPoint: 9,
   },
   {
     format: 'e57',
     file: 'e57',
     name: 'E57',
     purpose: 'points for exchange between surveyors',
+    perPoint: 15,
   },
   {
     format: 'mesh_glb',
     file: 'mesh.glb',
     name: 'Mesh',
     purpose: 'a surface of triangles as GLB',
+    perPoint: 9,
   },
   {
     format: 'mesh_ply',
     file: 'mesh.ply',
     name: 'Mesh, PLY',
     purpose: 'the same for MeshLab and Blender',
+    perPoint: 9,
   },
   {
     format: 'mesh_obj',
     file: 'obj',
     name: 'Mesh, OBJ',
     purpose: 'the same as text for most 3D programs',
+    perPoint: 22,
   },
   {
     format: 'csv',
     file: 'csv',
     name: 'CSV',
     purpose: 'points for tables and scripts',
+    perPoint: 57,
   },
   {
     format: 'colmap',
     file: 'colmap.zip',
     name: 'COLMAP',
     purpose: 'cameras, images and points',
+    perPoint: 82,
   },
   {
     format: 'colmap_original',
@@ -89,6 +103,7 @@ const FORMATS: Format[] = [
     file: 'nerfstudio.zip',
     name: 'nerfstudio',
     purpose: 'transforms.json with images and depth',
+    perPoint: 26,
   },
   {
     format: 'nerfstudio_original',
@@ -99,8 +114,6 @@ const FORMATS: Format[] = [
 ];
 /** Formats that the server has at once; asking for the size of others would make it write them. */
 const AT_ONCE = ['glb', 'npz'];
-/** Bytes of a point in a PLY file: place, colour and confidence. */
-const PLY_POINT = 19;
 /** Longest time in milliseconds until the server has written a file. */
 const WRITING_MS = 1_800_000;
 
@@ -155,7 +168,11 @@ export class Downloads {
       this.say('glb', bytes(glb.size));
     }
     if (num_points !== undefined) {
-      this.say('ply', `about ${bytes(PLY_POINT * num_points)}`);
+      for (const { format, perPoint, empty = 0 } of FORMATS) {
+        if (perPoint !== undefined) {
+          this.say(format, `about ${bytes(empty + perPoint * num_points)}`);
+        }
+      }
     }
     this.list.replaceChildren(...this.items.map(({ button }) => entry(button)));
     this.menu.hidden = false;
