@@ -39,6 +39,7 @@ mod lists;
 mod map;
 mod map_adjusted;
 mod map_append;
+mod map_compared;
 mod map_formats;
 mod map_stream;
 mod memory;

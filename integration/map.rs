@@ -445,10 +445,14 @@ async fn a_map_begins_anew_while_nothing_can_be_placed() {
     let (cameras, contents) = (placed(metadata), glb::read(&answer.glb()));
     assert_eq!(contents.cameras.len(), 9);
 
-    // It is the map now, and the last try does not change it.
+    // It is the map now, and the last try does not change it. Points that others contradict are left out.
     let answer = finalize(&mut client).await;
     assert_eq!(placed(answer.metadata()), cameras);
-    assert_eq!(glb::read(&answer.glb()).points, contents.points);
+    let mut all = contents.points.iter();
+    let kept = glb::read(&answer.glb()).points;
+    assert!(kept.iter().all(|point| all.any(|other| other == point)));
+    let left_out = contents.points.len() - kept.len();
+    assert_eq!(answer.metadata()["contradicted_points"], left_out);
     assert_eq!(answer.metadata()["unregistered_frames"], json!(missed));
 }
 

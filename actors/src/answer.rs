@@ -128,6 +128,10 @@ pub struct ResultMetadata {
     pub still_frames: Vec<Arc<str>>,
     /// Points in the GLB.
     pub num_points: usize,
+    /// Points that were left out because other frames contradict them; `null` if frames of different
+    /// runs of the model were not compared.
+    #[serde(default)]
+    pub contradicted_points: Option<usize>,
     /// Smallest confidence of a pixel that became a point.
     pub confidence_threshold: f32,
     /// Whether this result has the same coordinates as the session's first one.

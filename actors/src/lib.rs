@@ -73,7 +73,7 @@ pub use errors::{
 };
 pub use handle::{OwnedSession, SessionHandle};
 pub use ids::{BadMessageId, MessageId, SessionId};
-pub use jobs::{CloudTooLarge, HoldFailed, MeshTooLarge};
+pub use jobs::{CloudTooLarge, ComparisonTooLarge, HoldFailed, MeshTooLarge};
 pub use journal::Durability;
 pub use metrics::{ErrorReport, MemoryUse, Metrics, Quantiles, StageLatencies, Totals};
 pub use outbox::{

@@ -32,6 +32,11 @@ pub fn green_at(level: u8) -> Vec<u8> {
     colored(level, 200, 40)
 }
 
+/// The same as [`at`] for the model `passing`, which sees something before the wall in it.
+pub fn passed_at(level: u8) -> Vec<u8> {
+    colored(level, 130, 40)
+}
+
 /// A PNG that `extending` cannot place.
 pub fn blue(level: u8) -> Vec<u8> {
     colored(level, 60, 200)

@@ -12,7 +12,8 @@ only frames that are near placed ones. `windowed.pt` cannot extend: each of its 
 its own; those of `drifting.pt` bend, too, and `slow_windowed.pt` takes a quarter of a second for
 each frame. `islands.pt` extends a map like `extending.pt`, but not across a gap. `da3_tiny.pt` is
 Depth Anything 3 with random weights. `adjusting.pt` extends and adjusts frames together,
-`slow_adjusting.pt` takes a quarter of a second for each of them. Each of the others violates one
+`slow_adjusting.pt` takes a quarter of a second for each of them. `passing.pt` extends a map of a
+wall, and sees something before it in frames that are rather green. Each of the others violates one
 rule.
 """
 
@@ -311,6 +312,27 @@ class ExtendingModel(FlatModel):
         return fused
 
 
+class PassingModel(ExtendingModel):
+    """A wall 2 away, which slopes away to the right by 1 in 50.
+
+    A rather green frame sees something in its middle, at three quarters of the depth."""
+
+    @torch.jit.export
+    def dense(self, state: Tensor, size: Tensor, frames: Tensor) -> Tensor:
+        """float32 [n, 2, H, W]: confidence is 2 but for the borders of the image."""
+        begin, end, height, width = int(frames[0]), int(frames[1]), int(size[0]), int(size[1])
+        y = torch.linspace(-1.0, 1.0, height, device=state.device)[:, None]
+        x = torch.linspace(-1.0, 1.0, width, device=state.device)[None, :]
+        green = state[begin:end, 1].flatten(1).mean(1)[:, None, None] > 0.4
+        middle = (x.abs() < 0.4) & (y.abs() < 0.4)
+        ray = (width - 1) / 2 / (0.8 * max(height, width)) * x + 0.0 * y
+        place = self.place(state)[begin:end, None, None]
+        depth = (2.0 + 0.02 * place) / (1.0 - 0.02 * ray)
+        depth = torch.where(green & middle[None], 0.75 * depth, depth)
+        confidence = 1.0 + ((x.abs() < 0.9) & (y.abs() < 0.9)).to(torch.float32)
+        return torch.stack([depth, confidence[None].expand(end - begin, -1, -1)], 1)
+
+
 class LongModel(ExtendingModel):
     """A run of more frames than `most` goes on until it is stopped."""
 
@@ -542,6 +564,8 @@ def write_all(folder: Path) -> None:
     for name, products in (("extending", 0), ("slow_extending", SLOW_PRODUCTS)):
         model = torch.jit.script(ExtendingModel(products).eval())
         save_archive(model, extending, folder / f"{name}.pt")
+    passing = dataclasses.replace(extending, name="passing")
+    save_archive(torch.jit.script(PassingModel().eval()), passing, folder / "passing.pt")
     for name, most in (("endless", 2), ("long", 24)):
         long = dataclasses.replace(extending, name=name, watch=True)
         save_archive(torch.jit.script(LongModel(most).eval()), long, folder / f"{name}.pt")

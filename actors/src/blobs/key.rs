@@ -29,6 +29,8 @@ pub(crate) enum BlobName {
     ChunkPoints(Uuid),
     /// Frame and index of each point of a result that was made of the map.
     ResultPixels(u64),
+    /// Pixels of such a result that other frames contradict.
+    ResultContradicted(u64),
     /// A result in one format.
     Result(u64, ResultFormat),
     /// The GLB of an update for one client.
@@ -43,6 +45,7 @@ impl fmt::Display for BlobName {
             Self::Prediction(id) => write!(formatter, "{id}.safetensors"),
             Self::ChunkPoints(id) => write!(formatter, "{id}.points"),
             Self::ResultPixels(number) => write!(formatter, "{number}.pixels"),
+            Self::ResultContradicted(number) => write!(formatter, "{number}.contradicted"),
             Self::Result(number, format) => write!(formatter, "{number}.{}", format.extension()),
             Self::Update(number) => write!(formatter, "{number}.update.glb"),
         }

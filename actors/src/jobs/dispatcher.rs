@@ -40,6 +40,9 @@ pub(crate) trait Dispatcher: Send + Sync {
     /// The same for a mesh that takes so many bytes.
     fn hold_for_mesh(&self, bytes: u64) -> Holding;
 
+    /// The same for a comparison of frames that takes so many bytes.
+    fn hold_for_comparison(&self, bytes: u64) -> Holding;
+
     /// Whether jobs can run.
     fn status(&self) -> DispatcherStatus;
 }
@@ -54,6 +57,8 @@ pub enum HoldFailed {
     TooLarge(#[from] CloudTooLarge),
     #[error("out of memory: {0}")]
     MeshTooLarge(#[from] MeshTooLarge),
+    #[error("out of memory: {0}")]
+    ComparisonTooLarge(#[from] ComparisonTooLarge),
     #[error("a result waited {0} s for memory that others hold; try again later")]
     TimedOut(u64),
 }
@@ -85,6 +90,20 @@ pub struct CloudTooLarge {
     .limit / 1_000_000
 )]
 pub struct MeshTooLarge {
+    /// Bytes that it needs.
+    pub needed: u64,
+    /// Bytes that there are.
+    pub limit: u64,
+}
+
+/// A comparison of frames would not fit into memory even if nothing else were in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "comparing the frames needs about {} MB of memory, and the server has {} MB for it",
+    .needed.div_ceil(1_000_000),
+    .limit / 1_000_000
+)]
+pub struct ComparisonTooLarge {
     /// Bytes that it needs.
     pub needed: u64,
     /// Bytes that there are.

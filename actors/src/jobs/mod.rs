@@ -13,7 +13,7 @@ mod handle;
 mod held;
 mod spec;
 
-pub use dispatcher::{CloudTooLarge, HoldFailed, MeshTooLarge};
+pub use dispatcher::{CloudTooLarge, ComparisonTooLarge, HoldFailed, MeshTooLarge};
 pub(crate) use dispatcher::{Dispatcher, DispatcherStatus, Holding};
 pub(crate) use event::{JobDone, JobEvent, JobProgress, JobTimings};
 pub(crate) use failure::JobFailure;

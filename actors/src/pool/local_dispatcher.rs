@@ -137,6 +137,10 @@ impl Dispatcher for LocalDispatcher {
         self.holding(self.args.memory.clone().take_for_mesh(bytes))
     }
 
+    fn hold_for_comparison(&self, bytes: u64) -> Holding {
+        self.holding(self.args.memory.clone().take_for_comparison(bytes))
+    }
+
     fn encode_ahead_limit(&self, size: FrameSize) -> usize {
         if self.args.encoded.is_full() {
             return 0;

@@ -15,7 +15,7 @@ use super::ledger::{Image, Ledger, StoredMap};
 use super::memory_advice::MemoryAdvice;
 use super::message::SessionMessage;
 use super::progress;
-use super::requests::Request;
+use super::requests::{Request, RequestKind};
 use super::stored_result::Generated;
 use crate::answer::AnswerKind;
 use crate::ids::JobId;
@@ -30,6 +30,8 @@ pub(super) struct Generation {
     pub context: Context,
     pub config: SessionConfig,
     pub kind: AnswerKind,
+    /// Whether it is the final result.
+    pub finalizes: bool,
     /// Number of the request; names the blobs of its result.
     pub number: u64,
     pub asked: Instant,
@@ -124,6 +126,7 @@ impl Generation {
             context: context.clone(),
             config: ledger.config().clone(),
             kind: request.kind.answer(),
+            finalizes: request.kind == RequestKind::Finalize,
             number,
             asked: request.asked,
             images,
@@ -164,12 +167,16 @@ impl Generation {
     /// Makes a point cloud of the map.
     pub async fn run_on_map(self, map: Arc<StoredMap>) -> Result<Generated, GenerationError> {
         self.report(progress::exporting(self.frames.len()));
+        let contradicted = match self.finalizes {
+            true => self.contradicted(&map).await?,
+            false => None,
+        };
         let (computing, owner) = (self.context.computing.clone(), self.context.owner());
         let held = self.context.dispatcher.hold(self.most_points(&map.map));
         let held = held.await?;
         computing
             .run(owner, move || {
-                let made = self.make_point_cloud_of_map(map);
+                let made = self.make_point_cloud_of_map(map, contradicted);
                 drop(held);
                 made
             })

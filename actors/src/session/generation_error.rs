@@ -51,9 +51,11 @@ impl GenerationError {
         match self {
             Self::Job(failure) => code_of_job(failure),
             Self::Memory(_)
-            | Self::NoMemory(HoldFailed::TooLarge(_) | HoldFailed::MeshTooLarge(_)) => {
-                ErrorCode::OutOfMemory
-            }
+            | Self::NoMemory(
+                HoldFailed::TooLarge(_)
+                | HoldFailed::MeshTooLarge(_)
+                | HoldFailed::ComparisonTooLarge(_),
+            ) => ErrorCode::OutOfMemory,
             Self::NoMemory(HoldFailed::TimedOut(_)) => ErrorCode::Timeout,
             Self::Store(_) | Self::Npz(_) => ErrorCode::of_files(self),
             Self::ReadPrediction(_) | Self::Prediction(_) | Self::Points(_) | Self::Frame(_) => {

@@ -14,9 +14,9 @@ use super::ledger::{ChunkContent, StoredMap};
 use crate::blobs::BlobName;
 
 /// The stored depth of the map's frames.
-struct StoredDepth<'a> {
-    context: &'a Context,
-    map: &'a StoredMap,
+pub(super) struct StoredDepth<'a> {
+    pub context: &'a Context,
+    pub map: &'a StoredMap,
 }
 
 impl SourceOfDepth for StoredDepth<'_> {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pointstream_reconstruction::formats::glb::write_glb;
-use pointstream_reconstruction::map::{ChunkPoints, ChunkSource, MapScene};
+use pointstream_reconstruction::map::{ChunkPoints, ChunkSource, Contradicted, MapCloud, MapScene};
 use uuid::Uuid;
 
 use super::context::Context;
 use super::generation::Generation;
 use super::generation_error::GenerationError;
 use super::ledger::{ChunkFrame, StoredMap};
-use super::point_cloud::Origin;
+use super::point_cloud::{FromMap, Origin};
 use super::progress;
 use super::result_chunks::pixel_bytes;
 use super::stored_result::{Generated, StoredResult};
@@ -19,21 +19,27 @@ use crate::answer::Timings;
 use crate::blobs::BlobName;
 
 impl Generation {
-    /// Makes the point cloud of the map and stores it atomically. Blocks.
+    /// Makes the point cloud of the map, without the pixels that other frames contradict if frames were
+    /// compared, and stores it atomically. Blocks.
     pub(super) fn make_point_cloud_of_map(
         self,
         stored: Arc<StoredMap>,
+        contradicted: Option<Contradicted>,
     ) -> Result<Generated, GenerationError> {
         let context = self.context.clone();
         let number = self.number;
-        self.store_of_map(stored).inspect_err(|_| {
+        self.store_of_map(stored, contradicted).inspect_err(|_| {
             for name in StoredResult::files(number) {
                 context.blobs.remove_or_warn(&context.key(name));
             }
         })
     }
 
-    fn store_of_map(&self, stored: Arc<StoredMap>) -> Result<Generated, GenerationError> {
+    fn store_of_map(
+        &self,
+        stored: Arc<StoredMap>,
+        contradicted: Option<Contradicted>,
+    ) -> Result<Generated, GenerationError> {
         let mut timings = Timings {
             queued: self.asked.elapsed().as_secs_f64(),
             ..Timings::default()
@@ -51,7 +57,12 @@ impl Generation {
             numbers: &numbers,
             options: &options,
         };
-        let scene = scene.build(&source)?;
+        let compared = contradicted.is_some();
+        let contradicted = contradicted.unwrap_or_else(|| Contradicted::none(map.size()));
+        let MapCloud {
+            scene,
+            contradicted: left_out,
+        } = scene.build_without(&source, &contradicted)?;
         let quality = self.quality(&map.assessment(&numbers), &scene);
         timings.cloud = start.elapsed().as_secs_f64();
         let start = Instant::now();
@@ -63,6 +74,11 @@ impl Generation {
         self.context
             .blobs
             .put_bytes(&key, &pixel_bytes(&scene.pixels))?;
+        if !contradicted.is_empty() {
+            let key = self.context.key(BlobName::ResultContradicted(self.number));
+            let bytes = contradicted.to_bytes(numbers.iter().copied());
+            self.context.blobs.put_bytes(&key, &bytes)?;
+        }
         timings.store = start.elapsed().as_secs_f64();
         let frames = numbers.iter().map(|number| {
             let frame = map.frame(*number).filter(|frame| !frame.is_apart())?;
@@ -74,7 +90,13 @@ impl Generation {
             })
         });
         let frames = frames.collect();
-        self.put_result(&scene, &glb, quality, Origin::Map(stored, frames), timings)
+        let origin = Origin::Map(FromMap {
+            map: stored,
+            frames,
+            contradicted_points: compared.then_some(left_out),
+            has_contradicted: !contradicted.is_empty(),
+        });
+        self.put_result(&scene, &glb, quality, origin, timings)
     }
 }
 

@@ -63,7 +63,7 @@ impl UpdateWork {
     /// Makes the update. Blocks.
     pub fn make(self) -> Result<MadeUpdate, GenerationError> {
         let start = Instant::now();
-        let change = match self.result.map() {
+        let change = match self.map() {
             Some(stored) => self.change_of_map(stored)?,
             None => self.whole_result()?,
         };
@@ -115,7 +115,7 @@ impl UpdateWork {
 
     /// No more points are read for it.
     pub fn most_points(&self) -> usize {
-        match self.result.map() {
+        match self.map() {
             Some(stored) => MapUpdate::points_read(
                 &stored.map,
                 &self.numbers(),
@@ -124,6 +124,12 @@ impl UpdateWork {
             ),
             None => self.result.answer().metadata.num_points,
         }
+    }
+
+    /// The map whose points the result has. One that leaves out points of the map is sent whole.
+    fn map(&self) -> Option<&StoredMap> {
+        let map = self.result.map();
+        map.filter(|_| !self.result.leaves_out_points())
     }
 
     /// Numbers of the frames of the result.
@@ -175,7 +181,7 @@ impl UpdateWork {
         })
     }
 
-    /// A result of one run of the model replaces all that the client has.
+    /// A result that does not follow from the map replaces all that the client has.
     fn whole_result(&self) -> Result<Change, GenerationError> {
         let frames = self.result.frame_clouds()?;
         let poses = frames.iter().filter_map(|frame| {

@@ -14,6 +14,7 @@ pub(crate) mod adopt;
 mod announcements;
 mod clients;
 mod context;
+mod contradictions;
 mod encode_ahead;
 pub(crate) mod envelope;
 mod follow_ups;

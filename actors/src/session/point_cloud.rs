@@ -29,8 +29,18 @@ use crate::jobs::JobDone;
 pub(super) enum Origin {
     /// One run of the model; the session's coordinates, with what the result adds.
     Run(Arc<World>),
-    /// The map, and where the depth of each frame is.
-    Map(Arc<StoredMap>, Vec<Option<ChunkFrame>>),
+    Map(FromMap),
+}
+
+/// The map as a result has it.
+pub(super) struct FromMap {
+    pub map: Arc<StoredMap>,
+    /// Where the depth of each frame is.
+    pub frames: Vec<Option<ChunkFrame>>,
+    /// Points that were left out, if frames of different chunks were compared.
+    pub contradicted_points: Option<usize>,
+    /// Whether the pixels that others contradict are stored.
+    pub has_contradicted: bool,
 }
 
 impl Generation {
@@ -115,9 +125,14 @@ impl Generation {
         timings.total = self.asked.elapsed().as_secs_f64();
         self.report(progress::done());
 
+        let (mut contradicted_points, mut has_contradicted) = (None, false);
         let (source, world, map) = match origin {
             Origin::Run(world) => (ResultSource::Arrays, Some(world), None),
-            Origin::Map(map, frames) => (ResultSource::Chunks(frames), None, Some(map)),
+            Origin::Map(from) => {
+                contradicted_points = from.contradicted_points;
+                has_contradicted = from.has_contradicted;
+                (ResultSource::Chunks(from.frames), None, Some(from.map))
+            }
         };
         let record = Arc::new(ResultRecord {
             number: self.number,
@@ -126,6 +141,7 @@ impl Generation {
             image_count: u32::try_from(self.images.len()).unwrap_or(u32::MAX),
             metadata: Arc::new(ResultMetadata {
                 still_frames: self.still_frames(scene, &source),
+                contradicted_points,
                 ..self.metadata(scene, quality, glb.len(), timings)
             }),
             cameras: Cameras::of(scene),
@@ -133,6 +149,7 @@ impl Generation {
             size: self.size,
             source,
             as_of: self.as_of,
+            has_contradicted,
         });
         let (blobs, session) = (self.context.blobs.clone(), self.context.id);
         let result = StoredResult::open(blobs, session, record.clone(), map)?;
@@ -275,6 +292,7 @@ impl Generation {
                 .collect(),
             still_frames: Vec::new(),
             num_points: scene.points.len(),
+            contradicted_points: None,
             confidence_threshold: scene.confidence_threshold,
             aligned: !matches!(scene.alignment, Alignment::Unaligned { .. }),
             alignment: scene.alignment.clone(),

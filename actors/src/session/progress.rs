@@ -68,6 +68,12 @@ pub(super) fn of_map(map: MapProgress) -> Progress {
     progress(Stage::Inference, fraction, message)
 }
 
+/// Frames of different runs of the model are compared.
+pub(super) fn comparing(frames: usize) -> Progress {
+    let message = format!("Comparing {frames} frames");
+    progress(Stage::Exporting, share::EXPORT, message)
+}
+
 pub(super) fn exporting(frames: usize) -> Progress {
     let message = format!("Making the point cloud of {frames} frames");
     progress(Stage::Exporting, share::EXPORT, message)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use pointstream_reconstruction::cloud::Pixel;
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::prediction::PredictionMaps;
-use pointstream_reconstruction::stored::StoredPixels;
+use pointstream_reconstruction::stored::{StoredMarks, StoredPixels};
 use uuid::Uuid;
 
 use super::ledger::ChunkFrame;
@@ -27,11 +27,21 @@ struct FrameMaps {
     depth_factor: f32,
 }
 
+/// The files with the pixels of a result.
+pub(super) struct PixelFiles {
+    /// Those that are points.
+    pub points: BlobView,
+    /// Those that other frames contradict, if there are any.
+    pub contradicted: Option<BlobView>,
+}
+
 /// The open files of a result of the map.
 pub(super) struct ResultChunks {
     /// Frame and index of each point, in ascending order.
     file: BlobView,
     points: StoredPixels,
+    /// Pixels that other frames contradict: nothing is known of them.
+    contradicted: Option<StoredMarks<BlobView>>,
     /// For each frame, the maps of its chunk and its index there; `None` for a frame without depth.
     frames: Vec<Option<FrameMaps>>,
     pixels_per_frame: usize,
@@ -43,7 +53,7 @@ impl ResultChunks {
     /// # Errors
     /// If a file is missing or has another format.
     pub fn open(
-        pixels: BlobView,
+        files: PixelFiles,
         frames: &[Option<ChunkFrame>],
         size: FrameSize,
         chunk: impl Fn(Uuid) -> io::Result<BlobView>,
@@ -68,11 +78,16 @@ impl ResultChunks {
                 }))
             })
             .collect::<io::Result<Vec<_>>>()?;
+        let pixels_per_frame = size.columns() * size.rows();
+        let contradicted = files.contradicted;
+        let contradicted = contradicted.map(|file| StoredMarks::new(file, pixels_per_frame));
+        let pixels = files.points;
         Ok(Self {
             points: StoredPixels::find(&pixels, 0, pixels.len(), frames.len())?,
             file: pixels,
+            contradicted,
             frames,
-            pixels_per_frame: size.columns() * size.rows(),
+            pixels_per_frame,
         })
     }
 
@@ -100,12 +115,21 @@ impl ResultChunks {
         }
     }
 
-    /// The confidence of a frame; of one without depth, 1 everywhere, which means unknown.
+    /// The confidence of a frame; of one without depth, and of pixels that other frames contradict, 1,
+    /// which means unknown.
     pub fn confidence(&self, frame: usize) -> io::Result<Vec<f32>> {
-        match self.frame(frame)? {
-            Some(maps) => maps.chunk.confidence(maps.row),
-            None => Ok(vec![1.0; self.pixels_per_frame]),
+        let Some(maps) = self.frame(frame)? else {
+            return Ok(vec![1.0; self.pixels_per_frame]);
+        };
+        let mut confidence = maps.chunk.confidence(maps.row)?;
+        if let Some(contradicted) = &self.contradicted {
+            for pixel in contradicted.of_frame(frame)? {
+                if let Some(value) = confidence.get_mut(pixel) {
+                    *value = 1.0;
+                }
+            }
         }
+        Ok(confidence)
     }
 
     fn frame(&self, frame: usize) -> io::Result<Option<&FrameMaps>> {

@@ -26,7 +26,7 @@ use super::adopt::FramePreparation;
 use super::context::Context;
 use super::ledger::{ChunkFrame, ResultRecord, ResultSource, StoredMap};
 use super::photos::PhotosOfFrames;
-use super::result_chunks::ResultChunks;
+use super::result_chunks::{PixelFiles, ResultChunks};
 use crate::answer::Answer;
 use crate::blobs::{BlobKey, BlobName, BlobView, Blobs};
 use crate::frames::read_frame;
@@ -50,11 +50,12 @@ enum Source {
 
 impl StoredResult {
     /// The files that a result may have been stored in.
-    pub fn files(number: u64) -> [BlobName; 3] {
+    pub fn files(number: u64) -> [BlobName; 4] {
         [
             BlobName::Result(number, ResultFormat::Glb),
             BlobName::Result(number, ResultFormat::Npz),
             BlobName::ResultPixels(number),
+            BlobName::ResultContradicted(number),
         ]
     }
 
@@ -78,8 +79,16 @@ impl StoredResult {
             }
             ResultSource::Chunks(frames) => {
                 let pixels = view(BlobName::ResultPixels(record.number))?;
+                let contradicted = match record.has_contradicted {
+                    true => Some(view(BlobName::ResultContradicted(record.number))?),
+                    false => None,
+                };
+                let files = PixelFiles {
+                    points: pixels,
+                    contradicted,
+                };
                 let chunk = |file| view(BlobName::Prediction(file));
-                Source::Chunks(ResultChunks::open(pixels, frames, record.size, chunk)?)
+                Source::Chunks(ResultChunks::open(files, frames, record.size, chunk)?)
             }
         };
         let of_map = matches!(source, Source::Chunks(_));
@@ -124,6 +133,11 @@ impl StoredResult {
     /// The map that it was made of, as it was then; `None` for one run of the model.
     pub fn map(&self) -> Option<&StoredMap> {
         self.map.as_deref()
+    }
+
+    /// Whether it lacks points that the map has, because other frames contradict them.
+    pub fn leaves_out_points(&self) -> bool {
+        self.record.has_contradicted
     }
 
     pub fn cameras(&self) -> &Cameras {

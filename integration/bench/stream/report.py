@@ -31,6 +31,7 @@ def as_tables(found: Findings, title: str) -> str:
         _updates(found),
         _memory(found.updates),
         _waiting(found),
+        _left_out(found.final),
         _accuracy(found.accuracy),
     ]
     return "\n\n".join(parts)
@@ -40,7 +41,9 @@ def as_dict(found: Findings) -> dict[str, Any]:
     """The values for JSON, without the lists of frames."""
     values = asdict(found)
     for update in (*values["updates"], values["nothing_new"], values["final"]):
-        update["metadata"] = {"num_points": update["metadata"]["num_points"]}
+        metadata = update["metadata"]
+        kept = ("num_points", "contradicted_points")
+        update["metadata"] = {field: metadata.get(field) for field in kept}
     return values
 
 
@@ -121,6 +124,14 @@ def _waiting(found: Findings) -> str:
         ["`finalize`", f"{found.final.first_byte:.2f}", f"{found.final.cpu:.2f}"],
     ]
     return table(["a request", "first byte after, s", "CPU time, s"], rows)
+
+
+def _left_out(final: Update) -> str:
+    """How many points images of other windows contradict; an older server does not say so."""
+    points, left_out = final.metadata["num_points"], final.metadata.get("contradicted_points")
+    if left_out is None:
+        return "Images of different windows were not compared."
+    return f"The final result has {points} points and leaves out {left_out} contradicted ones."
 
 
 def _accuracy(accuracy: dict[str, Accuracy]) -> str:

@@ -20,11 +20,15 @@
 //! A client that follows the map gets an [update](MapUpdate) of it: what is new, what moved, and which
 //! points are too many.
 //!
+//! For a final result the frames of different chunks are [compared](Comparison), and points that others
+//! contradict are left out.
+//!
 //! The large parts of a chunk, its depth maps and its [points](ChunkPoints), are files of the caller.
 //! A [`Map`] holds only what is small.
 
 mod candidates;
 mod chunk;
+mod consistency;
 mod coordinates;
 mod correction;
 mod covisible;
@@ -45,6 +49,7 @@ mod update;
 mod window;
 
 pub use chunk::{Chunk, FirstChunk, NextChunk};
+pub use consistency::{Comparison, Contradicted};
 pub use coordinates::LocalCoordinates;
 pub use correction::{Corrections, FrameCorrection};
 pub use frames::{FramePlace, Map, MapFrame};
@@ -57,6 +62,6 @@ pub use pieces::PieceJoin;
 pub use placement::{Placement, keep_connected};
 pub use places::{PlaceVector, Places};
 pub use points::{ChunkPoints, PointsFileError};
-pub use scene::{ChunkSource, MapScene};
+pub use scene::{ChunkSource, MapCloud, MapScene};
 pub use update::{FrameShare, MapExtent, MapUpdate};
 pub use window::{Window, WindowKind, WindowPlan};

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::consistency::Contradicted;
 use super::frames::Map;
 use super::points::{ChunkPoint, ChunkPoints};
 use crate::cloud::{
@@ -29,9 +30,18 @@ pub struct MapScene<'a> {
     pub options: &'a CloudOptions,
 }
 
+/// The point cloud of a map without what frames contradict.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MapCloud {
+    pub scene: Scene,
+    /// Points that were left out.
+    pub contradicted: usize,
+}
+
 /// A point with its pixel in the cloud.
 struct CloudPoint {
     pixel: Pixel,
+    is_contradicted: bool,
     position: [f32; 3],
     confidence: f32,
     color: [u8; 3],
@@ -44,6 +54,19 @@ impl MapScene<'_> {
     /// # Errors
     /// That of the source.
     pub fn build<S: ChunkSource>(&self, source: &S) -> Result<Scene, S::Error> {
+        let nothing = Contradicted::none(self.map.size());
+        Ok(self.build_without(source, &nothing)?.scene)
+    }
+
+    /// The same without points at contradicted pixels.
+    ///
+    /// # Errors
+    /// That of the source.
+    pub fn build_without<S: ChunkSource>(
+        &self,
+        source: &S,
+        contradicted: &Contradicted,
+    ) -> Result<MapCloud, S::Error> {
         let map = self.map;
         let shares = shares(map, map.chunks().len(), self.options.num_max_points);
         let rows = self.rows();
@@ -65,6 +88,7 @@ impl MapScene<'_> {
                             frame: frame as u32,
                             index,
                         },
+                        is_contradicted: contradicted.contains(self.numbers[frame], index),
                         position,
                         confidence: point.confidence,
                         color: point.color,
@@ -74,6 +98,10 @@ impl MapScene<'_> {
             })
             .collect::<Result<Vec<Vec<CloudPoint>>, S::Error>>()?;
         let mut points: Vec<CloudPoint> = parts.into_iter().flatten().collect();
+        let all = points.len();
+        // Before voxels: a contradicted point must not stand for others.
+        points.retain(|point| !point.is_contradicted);
+        let contradicted = all - points.len();
         points.par_sort_unstable_by_key(|point| point.pixel);
         if let Some(size) = self.options.filters.voxel_size {
             // Chunks were filtered one by one.
@@ -85,7 +113,7 @@ impl MapScene<'_> {
             .drawn_chunks()
             .map(|(_, chunk)| chunk.confidence_threshold)
             .fold(f32::INFINITY, f32::min);
-        Ok(Scene {
+        let scene = Scene {
             colors: points.iter().map(|point| point.color).collect(),
             pixels: points.iter().map(|point| point.pixel).collect(),
             cameras: self.cameras().cloned().collect(),
@@ -96,6 +124,10 @@ impl MapScene<'_> {
             alignment: map.alignment().clone(),
             confidence_threshold: threshold,
             points: positions,
+        };
+        Ok(MapCloud {
+            scene,
+            contradicted,
         })
     }
 

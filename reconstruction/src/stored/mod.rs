@@ -3,8 +3,10 @@
 //! A file is anything with [`ReadAt`] and [`Size`]: bytes in memory, or a file on disk. Reading beyond
 //! its end is an error.
 
+mod marks;
 mod pixels;
 
+pub use marks::StoredMarks;
 pub use pixels::StoredPixels;
 
 use std::io;

@@ -75,6 +75,7 @@ fn answer(glb: Vec<u8>, frames: usize) -> SessionEvent {
         unregistered_frames: Vec::new(),
         still_frames: Vec::new(),
         num_points: 7,
+        contradicted_points: None,
         confidence_threshold: 1.05,
         aligned: true,
         known_cameras: false,

@@ -6,7 +6,7 @@ use pointstream_reconstruction::cloud::MAP_POINT_NEED;
 use pointstream_reconstruction::model::Device;
 
 use super::{CHECK_INTERVAL, DeviceMemory, Promise};
-use crate::jobs::{CloudTooLarge, Held, MeshTooLarge};
+use crate::jobs::{CloudTooLarge, ComparisonTooLarge, Held, MeshTooLarge};
 
 /// Why there is no memory now.
 enum NoRoom {
@@ -51,6 +51,18 @@ impl DeviceMemory {
     pub async fn take_for_mesh(self: Arc<Self>, needed: u64) -> Result<Held, MeshTooLarge> {
         let taken = self.take_main(needed).await;
         taken.map_err(|NeverFits { limit }| MeshTooLarge { needed, limit })
+    }
+
+    /// The same for a comparison of frames that takes so many bytes.
+    ///
+    /// # Errors
+    /// [`ComparisonTooLarge`] likewise.
+    pub async fn take_for_comparison(
+        self: Arc<Self>,
+        needed: u64,
+    ) -> Result<Held, ComparisonTooLarge> {
+        let taken = self.take_main(needed).await;
+        taken.map_err(|NeverFits { limit }| ComparisonTooLarge { needed, limit })
     }
 
     async fn take_main(self: Arc<Self>, needed: u64) -> Result<Held, NeverFits> {
@@ -165,6 +177,9 @@ mod tests {
         let too_large = memory.clone().take_for_mesh(needed).await;
         let too_large = too_large.expect_err("it never fits");
         assert_eq!(too_large, MeshTooLarge { needed, limit });
+        let too_large = memory.clone().take_for_comparison(needed).await;
+        let too_large = too_large.expect_err("it never fits");
+        assert_eq!(too_large, ComparisonTooLarge { needed, limit });
         let cloud = memory.clone().take_for_points(6).await.expect("free");
         let mut mesh = tokio::spawn(memory.clone().take_for_mesh(5 * MAP_POINT_NEED));
         let early = tokio::time::timeout(3 * CHECK_INTERVAL, &mut mesh).await;

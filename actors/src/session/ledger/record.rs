@@ -233,6 +233,9 @@ pub(crate) struct ResultRecord {
     pub source: ResultSource,
     /// How many records had changed the map when the result was begun: its map is the one of then.
     pub as_of: u64,
+    /// Whether it has a file of the pixels that other frames contradict.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_contradicted: bool,
 }
 
 impl ResultRecord {
@@ -243,6 +246,8 @@ impl ResultRecord {
             ResultSource::Arrays => BlobName::Result(self.number, ResultFormat::Npz),
             ResultSource::Chunks(_) => BlobName::ResultPixels(self.number),
         };
-        vec![glb, source]
+        let contradicted = BlobName::ResultContradicted(self.number);
+        let contradicted = self.has_contradicted.then_some(contradicted);
+        [glb, source].into_iter().chain(contradicted).collect()
     }
 }

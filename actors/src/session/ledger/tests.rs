@@ -180,6 +180,7 @@ pub(in crate::session) fn result(number: u64, completes: bool) -> Record {
             size: SIZE,
             source: ResultSource::Arrays,
             as_of: 1,
+            has_contradicted: false,
         }),
         world: Some(Arc::new(world)),
         completes,
@@ -200,6 +201,7 @@ fn metadata(alignment: &Alignment, quality: Quality) -> ResultMetadata {
         unregistered_frames: Vec::new(),
         still_frames: Vec::new(),
         num_points: 100,
+        contradicted_points: None,
         confidence_threshold: 1.05,
         aligned: true,
         alignment: alignment.clone(),
@@ -396,6 +398,7 @@ fn a_result_of_a_map_keeps_the_coordinates() {
         request: 1,
         result: Arc::new(ResultRecord {
             source: ResultSource::Chunks(vec![Some(chunk_frame), None]),
+            has_contradicted: true,
             ..(*result).clone()
         }),
         world: None,

@@ -71,6 +71,8 @@ export interface Metadata {
   frames?: string[];
   unregistered_frames?: string[];
   num_points?: number;
+  /** Points that a final result leaves out; null if images were not compared. */
+  contradicted_points?: number | null;
   confidence_threshold?: number;
   aligned?: boolean;
   alignment?: Record<string, unknown>;
