@@ -11,7 +11,7 @@ use pointstream_reconstruction::image::{CameraTags, ImageStatistics};
 use pointstream_reconstruction::map::{
     ChunkNode, Corrections, FirstChunk, FrameCorrection, NextChunk, PieceJoin,
 };
-use pointstream_reconstruction::model::{CameraHint, KnownCamera, Scale};
+use pointstream_reconstruction::model::{CameraDeviations, CameraHint, KnownCamera, Scale};
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 use pointstream_reconstruction::quality::{Assessment, Quality, RequestImage, Verdict};
 
@@ -50,6 +50,10 @@ pub(in crate::session) fn image(number: u64) -> Record {
     let camera = KnownCamera {
         intrinsics: Matrix3::new(30.0, 0.0, 13.5, 0.0, 30.0, 6.5, 0.0, 0.0, 1.0),
         extrinsics: Isometry3::translation(0.1, 0.2, 1.0 / 3.0).to_homogeneous(),
+        deviations: CameraDeviations {
+            position: Some(0.02),
+            rotation: None,
+        },
     };
     Record::ImageStored(Box::new(Image {
         number,
@@ -204,6 +208,7 @@ fn metadata(alignment: &Alignment, quality: Quality) -> ResultMetadata {
         aligned: true,
         alignment: alignment.clone(),
         known_cameras: false,
+        anchors: None,
         scale: Scale::Relative,
         scale_spread: None,
         model: "fake 1".to_owned(),

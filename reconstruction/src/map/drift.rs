@@ -1,0 +1,341 @@
+//! How far a map has drifted from the known cameras of its frames.
+//!
+//! The frames are a chain in the order of their numbers. Each known camera says where its frame belongs,
+//! up to its own error; the map says how each lies to the one before, up to what it drifts in between.
+//! Rotations, scales and positions that fit both best follow one after another, as in a join: each is a
+//! sum of weighted squares over a chain, and so a linear system with three diagonals. So the noise of the
+//! known cameras does not get into the map, and the drift of the map goes out of it.
+
+use nalgebra::{Isometry3, Point3, Similarity3, Translation3, UnitQuaternion, Vector3};
+
+use super::chain::{Chain, Said, Step};
+use super::correction::FrameCorrection;
+use crate::anchors::{AnchorPair, reach};
+use crate::cloud::{View, median};
+
+/// Fewer known cameras do not correct a map.
+const LEAST: usize = 3;
+/// Cameras before and after one that it is compared with, to find those that are plainly wrong.
+const NEIGHBOURS: usize = 3;
+/// A known camera is plainly wrong if it is off from its neighbours by more than so many deviations,
+const WRONG_DEVIATIONS: f64 = 6.0;
+/// and by more than this share of the path,
+const WRONG_SHIFT: f64 = 0.05;
+/// or this angle in radians: 8 degrees.
+const WRONG_TURN: f64 = 0.14;
+/// Deviations of positions where clients give none, as shares of the path: the least and the most that
+/// the known cameras themselves show, and what is assumed if they are too few for that.
+const POSITION: Assumed = Assumed {
+    least: 0.002,
+    most: 0.05,
+    usual: 0.01,
+};
+/// The same of rotations, in radians: 0.25, 5 and 1 degrees.
+const ROTATION: Assumed = Assumed {
+    least: 0.0044,
+    most: 0.087,
+    usual: 0.017,
+};
+/// Known cameras from which their own noise can be told.
+const TELLING: usize = 5;
+/// Standard deviations per median length of a vector of three normal numbers.
+const PER_MEDIAN: f64 = 1.0 / 1.54;
+/// How much a map turns from one frame to the next, in radians: it adds up like a random walk.
+const TURN_PER_FRAME: f64 = 0.0025;
+/// The same of the logarithm of its scale.
+const SCALE_PER_FRAME: f64 = 0.003;
+/// Share of the distance between two frames that a map is wrong by,
+const SHIFT_PER_DISTANCE: f64 = 0.02;
+/// and share of the path, from one frame to the next.
+const SHIFT_PER_FRAME: f64 = 0.001;
+/// Relative deviation of the distance between two known cameras that says enough about the scale,
+const SCALE_DEVIATION: f64 = 0.03;
+/// and of the first and the last one.
+const WIDEST_SCALE_DEVIATION: f64 = 0.3;
+/// Deviations by which a frame must move, so that a correction is worth while.
+const SIGNIFICANT: f64 = 2.0;
+/// Deviations by which the world of the map must be off, so that it is fitted again.
+const FELT: f64 = 0.25;
+/// A correction tears the map if it changes the distance of neighbours by more than this share of it,
+const MOST_STRETCH: f64 = 0.15;
+/// and this share of the path,
+const MOST_TEAR: f64 = 0.02;
+/// or their scale by more than this, as a logarithm,
+const MOST_SCALING: f64 = 0.15;
+/// or turns them by more than this, in radians: 15 degrees.
+const MOST_BEND: f64 = 0.26;
+
+/// A deviation that is assumed where none is given.
+struct Assumed {
+    least: f64,
+    most: f64,
+    usual: f64,
+}
+
+/// Known cameras of the frames of a map, by ascending numbers, without those that are plainly wrong.
+pub(super) struct Drift {
+    anchors: Vec<Anchor>,
+    /// Size of their path.
+    reach: f64,
+}
+
+struct Anchor {
+    number: u64,
+    pair: AnchorPair,
+    /// Of the known position and rotation: standard deviations along and about each axis.
+    position: f64,
+    rotation: f64,
+}
+
+/// How a frame moves in the world.
+pub(super) struct Movement {
+    turn: UnitQuaternion<f64>,
+    factor: f64,
+    centre: Point3<f64>,
+}
+
+impl Movement {
+    pub fn correction(&self, view: &View) -> FrameCorrection {
+        let rotation = self.turn * view.camera_to_world.rotation;
+        FrameCorrection {
+            camera_to_world: Isometry3::from_parts(
+                Translation3::from(self.centre.coords),
+                rotation,
+            ),
+            intrinsics: view.intrinsics,
+            distortion: view.distortion,
+            depth_factor: self.factor,
+        }
+    }
+}
+
+impl Anchor {
+    /// From the position in the map to the known one.
+    fn shift(&self) -> Vector3<f64> {
+        self.pair.known_centre() - self.pair.found_centre()
+    }
+
+    /// From the rotation in the map to the known one.
+    fn turn(&self) -> Vector3<f64> {
+        let turn = self.pair.known.rotation * self.pair.found.rotation.inverse();
+        turn.scaled_axis()
+    }
+}
+
+impl Drift {
+    /// `None` if there are too few known cameras.
+    pub fn of(anchors: &[(u64, AnchorPair)]) -> Option<Self> {
+        let centres: Vec<_> = anchors.iter().map(|(_, pair)| pair.found_centre()).collect();
+        let reach = reach(&centres);
+        if anchors.len() < LEAST || !reach.is_normal() {
+            return None;
+        }
+        let mut all: Vec<Anchor> = anchors
+            .iter()
+            .map(|(number, pair)| Anchor {
+                number: *number,
+                pair: *pair,
+                position: 0.0,
+                rotation: 0.0,
+            })
+            .collect();
+        let (shifts, turns): (Vec<_>, Vec<_>) =
+            all.iter().map(|anchor| (anchor.shift(), anchor.turn())).unzip();
+        let position = POSITION.deviation(&shifts, reach);
+        let rotation = ROTATION.deviation(&turns, 1.0);
+        for anchor in &mut all {
+            let given = anchor.pair.deviations;
+            anchor.position = given.position.unwrap_or(position);
+            anchor.rotation = given.rotation.map_or(rotation, f64::to_radians);
+        }
+        let wrong_shifts = off_neighbours(&shifts);
+        let wrong_turns = off_neighbours(&turns);
+        let mut off = wrong_shifts.into_iter().zip(wrong_turns);
+        all.retain(|anchor| {
+            let (shift, turn) = off.next().unwrap_or_default();
+            let most_shift = (WRONG_DEVIATIONS * anchor.position).max(WRONG_SHIFT * reach);
+            let most_turn = (WRONG_DEVIATIONS * anchor.rotation).max(WRONG_TURN);
+            shift <= most_shift && turn <= most_turn
+        });
+        (all.len() >= LEAST).then_some(Self {
+            anchors: all,
+            reach,
+        })
+    }
+
+    /// How the frames move, by their numbers. `None` if that is within what the known cameras may be off,
+    /// or if it tears the map: then they contradict each other.
+    pub fn significant(&self) -> Option<Vec<(u64, Movement)>> {
+        let turns = self.turns()?;
+        let scales = self.scales()?;
+        let centres = self.centres(&turns, &scales)?;
+        let moved = self.anchors.iter().zip(&turns).zip(&centres);
+        let significance = moved.map(|((anchor, turn), centre)| {
+            let shift = nalgebra::distance(centre, &anchor.pair.found_centre());
+            (shift / anchor.position).max(turn.norm() / anchor.rotation)
+        });
+        let most = significance.fold(0.0, f64::max);
+        if most < SIGNIFICANT || self.tears(&turns, &scales, &centres) {
+            return None;
+        }
+        let moved = self.anchors.iter().zip(turns).zip(scales).zip(centres);
+        let movements = moved.map(|(((anchor, turn), scale), centre)| {
+            let movement = Movement {
+                turn: UnitQuaternion::from_scaled_axis(turn),
+                factor: scale.exp(),
+                centre,
+            };
+            (anchor.number, movement)
+        });
+        Some(movements.collect())
+    }
+
+    /// Whether a movement of all frames is more than a small part of what the known cameras may be off.
+    pub fn is_felt(&self, by: &Similarity3<f64>) -> bool {
+        self.anchors.iter().any(|anchor| {
+            let found = anchor.pair.found_centre();
+            let shift = nalgebra::distance(&(by * found), &found);
+            shift > FELT * anchor.position || by.isometry.rotation.angle() > FELT * anchor.rotation
+        })
+    }
+
+    /// Frames from each anchor to the next.
+    fn gaps(&self) -> impl Iterator<Item = f64> {
+        let pairs = self.anchors.windows(2);
+        pairs.map(|pair| (pair[1].number - pair[0].number) as f64)
+    }
+
+    fn turns(&self) -> Option<Vec<Vector3<f64>>> {
+        let said = self.anchors.iter().map(|anchor| Said {
+            value: anchor.turn(),
+            deviation: anchor.rotation,
+        });
+        let steps = self.gaps().map(|gap| Step {
+            value: Vector3::zeros(),
+            deviation: TURN_PER_FRAME * gap.sqrt(),
+        });
+        Chain::new(said, steps).solve()
+    }
+
+    /// Logarithms of the scales.
+    fn scales(&self) -> Option<Vec<f64>> {
+        let said: Vec<Said> = (0..self.anchors.len()).map(|index| self.scale_at(index)).collect();
+        if said.iter().all(|said| said.deviation.is_infinite()) {
+            return Some(vec![0.0; said.len()]);
+        }
+        let steps = self.gaps().map(|gap| Step {
+            value: Vector3::zeros(),
+            deviation: SCALE_PER_FRAME * gap.sqrt(),
+        });
+        let solved = Chain::new(said.into_iter(), steps).solve()?;
+        Some(solved.into_iter().map(|scale| scale.x).collect())
+    }
+
+    /// What the known cameras around one say about the scale there: the ratio of the distances between
+    /// the nearest two, one before and one after, that are far enough apart.
+    fn scale_at(&self, index: usize) -> Said {
+        let last = self.anchors.len() - 1;
+        let (mut begin, mut end) = (index, index);
+        while begin > 0 || end < last {
+            (begin, end) = (begin.saturating_sub(1), (end + 1).min(last));
+            let (one, other) = (&self.anchors[begin], &self.anchors[end]);
+            let known = nalgebra::distance(&one.pair.known_centre(), &other.pair.known_centre());
+            let found = nalgebra::distance(&one.pair.found_centre(), &other.pair.found_centre());
+            let deviation = one.position.hypot(other.position) / known;
+            let scale = (known / found).ln();
+            let is_widest = begin == 0 && end == last;
+            let most = match is_widest {
+                true => WIDEST_SCALE_DEVIATION,
+                false => SCALE_DEVIATION,
+            };
+            if deviation <= most && scale.is_finite() {
+                return Said {
+                    value: Vector3::new(scale, 0.0, 0.0),
+                    // The anchors in between say the same by the same two.
+                    deviation: deviation.max(SCALE_PER_FRAME) * ((end - begin) as f64).sqrt(),
+                };
+            }
+        }
+        Said {
+            value: Vector3::zeros(),
+            deviation: f64::INFINITY,
+        }
+    }
+
+    /// How each anchor lies to the one before in the map, with their turns and scales.
+    fn steps(&self, turns: &[Vector3<f64>], scales: &[f64]) -> Vec<Vector3<f64>> {
+        let pairs = self.anchors.windows(2).enumerate();
+        let step = |(index, pair): (usize, &[Anchor])| {
+            let step = pair[1].pair.found_centre() - pair[0].pair.found_centre();
+            let turn = (turns[index] + turns[index + 1]) / 2.0;
+            let scale = (scales[index] + scales[index + 1]) / 2.0;
+            UnitQuaternion::from_scaled_axis(turn) * step * scale.exp()
+        };
+        pairs.map(step).collect()
+    }
+
+    fn centres(&self, turns: &[Vector3<f64>], scales: &[f64]) -> Option<Vec<Point3<f64>>> {
+        let said = self.anchors.iter().map(|anchor| Said {
+            value: anchor.pair.known_centre().coords,
+            deviation: anchor.position,
+        });
+        let steps = self.steps(turns, scales).into_iter().zip(self.gaps());
+        let steps = steps.map(|(step, gap)| Step {
+            value: step,
+            deviation: (SHIFT_PER_DISTANCE * step.norm())
+                .hypot(SHIFT_PER_FRAME * gap.sqrt() * self.reach),
+        });
+        let solved = Chain::new(said, steps).solve()?;
+        Some(solved.into_iter().map(Point3::from).collect())
+    }
+
+    fn tears(&self, turns: &[Vector3<f64>], scales: &[f64], centres: &[Point3<f64>]) -> bool {
+        let bends = turns.windows(2).any(|pair| (pair[1] - pair[0]).norm() > MOST_BEND);
+        let scaling = |pair: &[f64]| (pair[1] - pair[0]).abs() > MOST_SCALING;
+        let stretches = self.steps(turns, scales).into_iter().zip(centres.windows(2));
+        bends
+            || scales.windows(2).any(scaling)
+            || stretches.into_iter().any(|(step, pair)| {
+                let off = (pair[1] - pair[0] - step).norm();
+                off > MOST_STRETCH * step.norm() + MOST_TEAR * self.reach
+            })
+    }
+}
+
+impl Assumed {
+    /// The deviation of values along a chain: drift is smooth, so what the second differences show is
+    /// noise. `unit` is what the shares are of.
+    fn deviation(&self, values: &[Vector3<f64>], unit: f64) -> f64 {
+        // Of the second difference of three values, each with its own noise.
+        let per_value = 6.0_f64.sqrt();
+        let second = values
+            .windows(3)
+            .map(|three| (three[0] - 2.0 * three[1] + three[2]).norm() / per_value);
+        let mut second: Vec<f64> = second.collect();
+        let found = match values.len() >= TELLING {
+            true => median(&mut second).map(|middle| PER_MEDIAN * middle),
+            false => None,
+        };
+        found.map_or(self.usual * unit, |found| {
+            found.clamp(self.least * unit, self.most * unit)
+        })
+    }
+}
+
+/// How far each value of a chain is off from the median of those around it.
+fn off_neighbours(values: &[Vector3<f64>]) -> Vec<f64> {
+    let width = (2 * NEIGHBOURS + 1).min(values.len());
+    let off = |(index, value): (usize, &Vector3<f64>)| {
+        let begin = index.saturating_sub(NEIGHBOURS).min(values.len() - width);
+        let around = &values[begin..begin + width];
+        let middle = Vector3::from_fn(|axis, _| {
+            let mut values: Vec<f64> = around.iter().map(|value| value[axis]).collect();
+            median(&mut values).unwrap_or(0.0)
+        });
+        (value - middle).norm()
+    };
+    values.iter().enumerate().map(off).collect()
+}
+
+#[cfg(test)]
+mod tests;
