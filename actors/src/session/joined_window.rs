@@ -2,8 +2,8 @@
 
 use pointstream_reconstruction::cloud::{CloudOptions, SceneFrame};
 use pointstream_reconstruction::map::{
-    ChunkPoints, FramePlace, JoinedWindow, KnownCameras, KnownDepth, Map, NextChunk, PieceJoin, Placement,
-    SourceOfDepth,
+    ChunkPoints, FramePlace, JoinedWindow, KnownCameras, KnownDepth, Map, NextChunk, PieceJoin,
+    Placement, SourceOfDepth,
 };
 use pointstream_reconstruction::model::KnownCamera;
 use pointstream_reconstruction::prediction::{Prediction, PredictionMaps};

@@ -324,7 +324,10 @@ impl MapWindow {
                 };
                 Ok((ChunkContent::Next(chunk), points))
             }
-            Content::Joined { map, known: anchors } => {
+            Content::Joined {
+                map,
+                known: anchors,
+            } => {
                 let placed = self.placed.iter().map(|frame| frame.number);
                 let all: Vec<u64> = placed.chain(self.numbers()).collect();
                 let frames_of_run = self.placed.iter().chain(&self.new);
@@ -351,7 +354,8 @@ impl MapWindow {
     /// the client knows.
     fn adopt_known_world(&self, prediction: &mut Prediction) -> Option<KnownWorld> {
         let known: Vec<_> = self.new.iter().map(|frame| frame.job.camera).collect();
-        let (known, _) = adopt_known_world(prediction, &known, self.context.settings.model.metadata());
+        let (known, _) =
+            adopt_known_world(prediction, &known, self.context.settings.model.metadata());
         known
     }
 

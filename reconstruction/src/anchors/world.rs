@@ -91,7 +91,10 @@ pub fn adopt_known_world(
                 let world = KnownWorld::OF_CLIENT;
                 (Some(world), Some(AnchorReport::of(&pairs, &world, scale)))
             }
-            false => (None, Some(AnchorReport::of_misfit(pairs.len(), Misfit::OnePlace))),
+            false => (
+                None,
+                Some(AnchorReport::of_misfit(pairs.len(), Misfit::OnePlace)),
+            ),
         };
     }
     let fit = WorldFit::of(&pairs, SHORTEST_PATH * depth).and_then(|fit| {

@@ -36,7 +36,11 @@ impl Chain {
     /// The values. What is said and stays far off loses its weight (iteratively reweighted least squares
     /// with the weights of Geman and McClure). `None` if the numbers are not finite.
     pub fn solve(&self) -> Option<Vec<Vector3<f64>>> {
-        let mut weights: Vec<f64> = self.said.iter().map(|said| weight(said.deviation)).collect();
+        let mut weights: Vec<f64> = self
+            .said
+            .iter()
+            .map(|said| weight(said.deviation))
+            .collect();
         let mut values = self.solve_once(&weights)?;
         for _ in 1..ROUNDS {
             for ((weight_now, said), value) in weights.iter_mut().zip(&self.said).zip(&values) {
@@ -50,7 +54,11 @@ impl Chain {
 
     /// Solves the system with three diagonals from the first row to the last and back.
     fn solve_once(&self, weights: &[f64]) -> Option<Vec<Vector3<f64>>> {
-        let links: Vec<f64> = self.steps.iter().map(|step| weight(step.deviation)).collect();
+        let links: Vec<f64> = self
+            .steps
+            .iter()
+            .map(|step| weight(step.deviation))
+            .collect();
         let mut rows: Vec<(f64, Vector3<f64>)> = Vec::with_capacity(self.said.len());
         for (index, (said, said_weight)) in self.said.iter().zip(weights).enumerate() {
             let mut diagonal = *said_weight;
@@ -65,7 +73,8 @@ impl Chain {
             if let Some((before_diagonal, before_right)) = rows.last() {
                 let link = links[index - 1];
                 diagonal += link - link * link / before_diagonal;
-                right += self.steps[index - 1].value * link + before_right * (link / before_diagonal);
+                right +=
+                    self.steps[index - 1].value * link + before_right * (link / before_diagonal);
             }
             rows.push((diagonal, right));
         }

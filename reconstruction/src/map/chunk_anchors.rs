@@ -71,12 +71,20 @@ impl Map {
         let or = |given: f64, usual: f64| if given > 0.0 { given } else { usual };
         let rotation = or(given(|pair| pair.deviations.rotation), 0.0).to_radians();
         let rotation = or(rotation, USUAL_ROTATION) / count.sqrt();
-        let position = or(given(|pair| pair.deviations.position), USUAL_POSITION * path);
+        let position = or(
+            given(|pair| pair.deviations.position),
+            USUAL_POSITION * path,
+        );
         let movement = match fit {
             Some(fit) => fit.similarity,
             None => nearest(pairs)?,
         };
-        let length = reach(&pairs.iter().map(AnchorPair::found_centre).collect::<Vec<_>>());
+        let length = reach(
+            &pairs
+                .iter()
+                .map(AnchorPair::found_centre)
+                .collect::<Vec<_>>(),
+        );
         let spread = JoinSpread {
             rotation,
             scale: match fit {

@@ -54,6 +54,8 @@ const SCALE_DEVIATION: f64 = 0.03;
 const WIDEST_SCALE_DEVIATION: f64 = 0.3;
 /// Deviations by which a frame must move, so that a correction is worth while.
 const SIGNIFICANT: f64 = 2.0;
+/// Deviations that most known cameras may be off after a correction: otherwise they contradict each other.
+const AGREEING: f64 = 4.0;
 /// Deviations by which the world of the map must be off, so that it is fitted again.
 const FELT: f64 = 0.25;
 /// A correction tears the map if it changes the distance of neighbours by more than this share of it,
@@ -125,7 +127,10 @@ impl Anchor {
 impl Drift {
     /// `None` if there are too few known cameras.
     pub fn of(anchors: &[(u64, AnchorPair)]) -> Option<Self> {
-        let centres: Vec<_> = anchors.iter().map(|(_, pair)| pair.found_centre()).collect();
+        let centres: Vec<_> = anchors
+            .iter()
+            .map(|(_, pair)| pair.found_centre())
+            .collect();
         let reach = reach(&centres);
         if anchors.len() < LEAST || !reach.is_normal() {
             return None;
@@ -139,8 +144,10 @@ impl Drift {
                 rotation: 0.0,
             })
             .collect();
-        let (shifts, turns): (Vec<_>, Vec<_>) =
-            all.iter().map(|anchor| (anchor.shift(), anchor.turn())).unzip();
+        let (shifts, turns): (Vec<_>, Vec<_>) = all
+            .iter()
+            .map(|anchor| (anchor.shift(), anchor.turn()))
+            .unzip();
         let position = POSITION.deviation(&shifts, reach);
         let rotation = ROTATION.deviation(&turns, 1.0);
         for anchor in &mut all {
@@ -175,7 +182,16 @@ impl Drift {
             (shift / anchor.position).max(turn.norm() / anchor.rotation)
         });
         let most = significance.fold(0.0, f64::max);
-        if most < SIGNIFICANT || self.tears(&turns, &scales, &centres) {
+        let agreeing = self
+            .anchors
+            .iter()
+            .zip(&centres)
+            .filter(|(anchor, centre)| {
+                let off = nalgebra::distance(centre, &anchor.pair.known_centre());
+                off <= AGREEING * anchor.position
+            });
+        let contradict = 2 * agreeing.count() <= self.anchors.len();
+        if most < SIGNIFICANT || contradict || self.tears(&turns, &scales, &centres) {
             return None;
         }
         let moved = self.anchors.iter().zip(turns).zip(scales).zip(centres);
@@ -219,7 +235,9 @@ impl Drift {
 
     /// Logarithms of the scales.
     fn scales(&self) -> Option<Vec<f64>> {
-        let said: Vec<Said> = (0..self.anchors.len()).map(|index| self.scale_at(index)).collect();
+        let said: Vec<Said> = (0..self.anchors.len())
+            .map(|index| self.scale_at(index))
+            .collect();
         if said.iter().all(|said| said.deviation.is_infinite()) {
             return Some(vec![0.0; said.len()]);
         }
@@ -290,9 +308,14 @@ impl Drift {
     }
 
     fn tears(&self, turns: &[Vector3<f64>], scales: &[f64], centres: &[Point3<f64>]) -> bool {
-        let bends = turns.windows(2).any(|pair| (pair[1] - pair[0]).norm() > MOST_BEND);
+        let bends = turns
+            .windows(2)
+            .any(|pair| (pair[1] - pair[0]).norm() > MOST_BEND);
         let scaling = |pair: &[f64]| (pair[1] - pair[0]).abs() > MOST_SCALING;
-        let stretches = self.steps(turns, scales).into_iter().zip(centres.windows(2));
+        let stretches = self
+            .steps(turns, scales)
+            .into_iter()
+            .zip(centres.windows(2));
         bends
             || scales.windows(2).any(scaling)
             || stretches.into_iter().any(|(step, pair)| {

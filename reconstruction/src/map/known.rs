@@ -63,7 +63,11 @@ impl Map {
     }
 
     fn fit(&self, known: &KnownCameras) -> Result<WorldFit, Misfit> {
-        let pairs: Vec<AnchorPair> = self.anchors(known).into_iter().map(|(_, pair)| pair).collect();
+        let pairs: Vec<AnchorPair> = self
+            .anchors(known)
+            .into_iter()
+            .map(|(_, pair)| pair)
+            .collect();
         WorldFit::of(&pairs, SHORTEST_PATH * self.path())
     }
 
@@ -147,7 +151,11 @@ impl Map {
         if known.is_empty() {
             return None;
         }
-        let pairs: Vec<AnchorPair> = self.anchors(known).into_iter().map(|(_, pair)| pair).collect();
+        let pairs: Vec<AnchorPair> = self
+            .anchors(known)
+            .into_iter()
+            .map(|(_, pair)| pair)
+            .collect();
         Some(match self.known_world(self.drawn_piece()) {
             Some(world) => AnchorReport::of(&pairs, &world, scale),
             None => {

@@ -105,7 +105,10 @@ fn centres_on_a_line_are_enough_with_their_rotations() {
     let line: Vec<_> = (0..8).map(straight).collect();
     let fit = WorldFit::of(&known(&line), 0.0).expect("a fit");
     let error = fit.similarity.inverse() * truth();
-    assert!(error.isometry.rotation.angle() < 1e-9, "the roll is known, too");
+    assert!(
+        error.isometry.rotation.angle() < 1e-9,
+        "the roll is known, too"
+    );
     assert!((error.scaling() - 1.0).abs() < 1e-9);
 }
 
@@ -158,17 +161,27 @@ fn other_conventions_are_refused() {
         let rotation = mirror * pair.known.rotation.to_rotation_matrix().matrix() * mirror;
         let rotation = Rotation3::from_matrix_unchecked(rotation);
         let centre = mirror * pair.known.translation.vector;
-        Isometry3::from_parts(centre.into(), UnitQuaternion::from_rotation_matrix(&rotation))
+        Isometry3::from_parts(
+            centre.into(),
+            UnitQuaternion::from_rotation_matrix(&rotation),
+        )
     };
     type Convention<'a> = &'a dyn Fn(&AnchorPair) -> Isometry3<f64>;
-    let conventions: [(&str, Convention); 3] =
-        [("inverse", &inverse), ("axes", &of_opengl), ("mirror", &mirrored)];
+    let conventions: [(&str, Convention); 3] = [
+        ("inverse", &inverse),
+        ("axes", &of_opengl),
+        ("mirror", &mirrored),
+    ];
     for (name, convention) in conventions {
         let mut pairs = known(&path(20));
         for pair in &mut pairs {
             pair.known = convention(pair);
         }
-        assert_eq!(WorldFit::of(&pairs, 0.0), Err(Misfit::Contradictory), "{name}");
+        assert_eq!(
+            WorldFit::of(&pairs, 0.0),
+            Err(Misfit::Contradictory),
+            "{name}"
+        );
     }
 }
 

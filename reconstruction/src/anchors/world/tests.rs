@@ -30,7 +30,11 @@ fn prediction() -> Prediction {
 
 /// The same in a world that is turned, moved and three times as large.
 fn known() -> Vec<Option<KnownCamera>> {
-    let to_known = Similarity3::new(Vector3::new(5.0, 6.0, 7.0), Vector3::new(0.0, 0.0, 1.0), 3.0);
+    let to_known = Similarity3::new(
+        Vector3::new(5.0, 6.0, 7.0),
+        Vector3::new(0.0, 0.0, 1.0),
+        3.0,
+    );
     let cameras = prediction().cameras.into_iter().map(|camera| {
         let found = View::from_camera(&camera)?.camera_to_world;
         Some(KnownCamera {
@@ -70,7 +74,10 @@ fn a_result_gets_the_world_and_the_unit_of_some_known_cameras() {
     }
     assert!(found.depth.iter().all(|depth| (depth - 6.0).abs() < 1e-5));
     let report = report.expect("a report");
-    assert_eq!((report.images, report.agreeing, report.applied), (3, 3, true));
+    assert_eq!(
+        (report.images, report.agreeing, report.applied),
+        (3, 3, true)
+    );
     assert!(report.position_error.expect("a distance") < 1e-9);
     assert_eq!(report.scale_ratio, None);
 }
@@ -88,7 +95,9 @@ fn a_metric_result_keeps_its_metres() {
     assert!(report.position_error.expect("a distance") < 1e-9);
     // Turned and placed as the client says, with lengths in metres.
     let last = View::from_camera(&found.cameras[3]).expect("a camera");
-    let said = known()[3].and_then(|known| known.camera_to_world()).expect("one");
+    let said = known()[3]
+        .and_then(|known| known.camera_to_world())
+        .expect("one");
     assert!(last.camera_to_world.rotation.angle_to(&said.rotation) < 1e-9);
     assert!((last.centre().coords - said.translation.vector / 3.0).norm() < 1e-9);
 }
@@ -106,7 +115,10 @@ fn what_contradicts_leaves_the_result_as_it_is() {
     let report = report.expect("a report");
     assert_eq!(report.reason, Some(Misfit::Contradictory));
     assert!(!report.applied && report.advice.is_some());
-    assert_eq!(adopt_known_world(&mut found, &[None; 4], &model), (None, None));
+    assert_eq!(
+        adopt_known_world(&mut found, &[None; 4], &model),
+        (None, None)
+    );
 }
 
 #[test]
