@@ -32,7 +32,9 @@ fn to_client() -> Similarity3<f64> {
 /// The camera of an image in the client's world; the model has it at a tenth of its level on a line.
 fn pose(level: u8, bend: f64) -> Isometry3<f64> {
     let along = f64::from(level) / 10.0;
-    let pose = Isometry3::translation(along, bend * along * along, 0.0);
+    // It turns as it bends.
+    let turn = Vector3::new(0.0, 0.0, (2.0 * bend * along).atan());
+    let pose = Isometry3::new(Vector3::new(along, bend * along * along, 0.0), turn);
     (to_client() * pose).isometry
 }
 
@@ -157,7 +159,14 @@ async fn cameras_of_some_images_of_a_long_stream_remove_its_drift() {
     assert_eq!(metadata["anchors"]["agreeing"], 15);
     // The path bends by 1.7 from the line, which the world's place and scale cannot take up.
     let error = largest_error(metadata, BEND);
-    assert!(error < 0.1, "{error}");
+    assert!(error < 0.25, "{error}");
+    let known = centres(metadata)
+        .into_iter()
+        .filter(|(level, _)| level % 3 == 0);
+    for (level, centre) in known {
+        let off = nalgebra::distance(&centre, &pose(level, BEND).translation.vector.into());
+        assert!(off < 0.08, "{level}: {off}");
+    }
 }
 
 #[tokio::test]
@@ -215,7 +224,7 @@ async fn an_adjusted_map_stays_where_the_cameras_are() {
     let mut client = server.client(WINDOW).await;
     send_some(&mut client, 0..10, 0.0).await;
     let before = delta(&mut client).await;
-    assert!(largest_error(before.metadata(), 0.0) < 1e-3);
+    assert!(largest_error(before.metadata(), 0.0) < 0.05);
     let focal = |answer: &Answer| numbers(&answer.metadata()["intrinsics"][0])[0];
     // The adjustment makes all twice as large, which the known cameras undo.
     let after = until("an adjusted result", async || {

@@ -5,7 +5,7 @@ use nalgebra::Vector3;
 /// Times that the weights follow what is still off.
 const ROUNDS: usize = 6;
 /// Deviations from which on what is said loses weight.
-const DOUBTFUL: f64 = 3.0;
+const DOUBTFUL: f64 = 4.0;
 
 /// What is said about a value, with its standard deviation along each axis: infinite if nothing is.
 pub(super) struct Said {

@@ -126,16 +126,29 @@ impl Anchor {
 
 impl Drift {
     /// `None` if there are too few known cameras.
-    pub fn of(anchors: &[(u64, AnchorPair)]) -> Option<Self> {
-        let centres: Vec<_> = anchors
-            .iter()
-            .map(|(_, pair)| pair.found_centre())
-            .collect();
+    pub fn of(pairs: &[(u64, AnchorPair)]) -> Option<Self> {
+        let mut all = Self::with_all(pairs)?;
+        let off = |part: fn(&Anchor) -> Vector3<f64>| off_neighbours(&all.anchors, part);
+        let (shifts, turns) = (off(Anchor::shift), off(Anchor::turn));
+        let mut off = shifts.into_iter().zip(turns);
+        let reach = all.reach;
+        all.anchors.retain(|anchor| {
+            let (shift, turn) = off.next().unwrap_or_default();
+            let most_shift = (WRONG_DEVIATIONS * anchor.position).max(WRONG_SHIFT * reach);
+            let most_turn = (WRONG_DEVIATIONS * anchor.rotation).max(WRONG_TURN);
+            shift <= most_shift && turn <= most_turn
+        });
+        (all.anchors.len() >= LEAST).then_some(all)
+    }
+
+    /// Also with those that are plainly wrong.
+    fn with_all(pairs: &[(u64, AnchorPair)]) -> Option<Self> {
+        let centres: Vec<_> = pairs.iter().map(|(_, pair)| pair.found_centre()).collect();
         let reach = reach(&centres);
-        if anchors.len() < LEAST || !reach.is_normal() {
+        if pairs.len() < LEAST || !reach.is_normal() {
             return None;
         }
-        let mut all: Vec<Anchor> = anchors
+        let mut anchors: Vec<Anchor> = pairs
             .iter()
             .map(|(number, pair)| Anchor {
                 number: *number,
@@ -144,29 +157,28 @@ impl Drift {
                 rotation: 0.0,
             })
             .collect();
-        let (shifts, turns): (Vec<_>, Vec<_>) = all
-            .iter()
-            .map(|anchor| (anchor.shift(), anchor.turn()))
-            .unzip();
+        let shifts: Vec<_> = anchors.iter().map(Anchor::shift).collect();
+        let turns: Vec<_> = anchors.iter().map(Anchor::turn).collect();
         let position = POSITION.deviation(&shifts, reach);
         let rotation = ROTATION.deviation(&turns, 1.0);
-        for anchor in &mut all {
+        for anchor in &mut anchors {
             let given = anchor.pair.deviations;
             anchor.position = given.position.unwrap_or(position);
             anchor.rotation = given.rotation.map_or(rotation, f64::to_radians);
         }
-        let wrong_shifts = off_neighbours(&shifts);
-        let wrong_turns = off_neighbours(&turns);
-        let mut off = wrong_shifts.into_iter().zip(wrong_turns);
-        all.retain(|anchor| {
-            let (shift, turn) = off.next().unwrap_or_default();
-            let most_shift = (WRONG_DEVIATIONS * anchor.position).max(WRONG_SHIFT * reach);
-            let most_turn = (WRONG_DEVIATIONS * anchor.rotation).max(WRONG_TURN);
-            shift <= most_shift && turn <= most_turn
-        });
-        (all.len() >= LEAST).then_some(Self {
-            anchors: all,
-            reach,
+        Some(Self { anchors, reach })
+    }
+
+    /// Whether a movement of all frames is more than a small part of what the known cameras may be off.
+    pub fn is_felt(pairs: &[(u64, AnchorPair)], by: &Similarity3<f64>) -> bool {
+        let all = Self::with_all(pairs);
+        all.is_some_and(|all| {
+            all.anchors.iter().any(|anchor| {
+                let found = anchor.pair.found_centre();
+                let shift = nalgebra::distance(&(by * found), &found);
+                let turn = by.isometry.rotation.angle();
+                shift > FELT * anchor.position || turn > FELT * anchor.rotation
+            })
         })
     }
 
@@ -204,15 +216,6 @@ impl Drift {
             (anchor.number, movement)
         });
         Some(movements.collect())
-    }
-
-    /// Whether a movement of all frames is more than a small part of what the known cameras may be off.
-    pub fn is_felt(&self, by: &Similarity3<f64>) -> bool {
-        self.anchors.iter().any(|anchor| {
-            let found = anchor.pair.found_centre();
-            let shift = nalgebra::distance(&(by * found), &found);
-            shift > FELT * anchor.position || by.isometry.rotation.angle() > FELT * anchor.rotation
-        })
     }
 
     /// Frames from each anchor to the next.
@@ -345,15 +348,27 @@ impl Assumed {
     }
 }
 
-/// How far each value of a chain is off from the median of those around it.
-fn off_neighbours(values: &[Vector3<f64>]) -> Vec<f64> {
+/// How far each anchor is off from what those around it say: the median of what each two of them give on
+/// a line, since drift is smooth.
+fn off_neighbours(anchors: &[Anchor], part: impl Fn(&Anchor) -> Vector3<f64>) -> Vec<f64> {
+    let values: Vec<(f64, Vector3<f64>)> = anchors
+        .iter()
+        .map(|anchor| (anchor.number as f64, part(anchor)))
+        .collect();
     let width = (2 * NEIGHBOURS + 1).min(values.len());
-    let off = |(index, value): (usize, &Vector3<f64>)| {
+    let off = |(index, (number, value)): (usize, &(f64, Vector3<f64>))| {
         let begin = index.saturating_sub(NEIGHBOURS).min(values.len() - width);
-        let around = &values[begin..begin + width];
+        let others = (begin..begin + width).filter(|other| *other != index);
+        let others: Vec<_> = others.map(|other| values[other]).collect();
+        let mut said = Vec::new();
+        for (at, (one, first)) in others.iter().enumerate() {
+            for (other, second) in &others[at + 1..] {
+                said.push(first.lerp(second, (number - one) / (other - one)));
+            }
+        }
         let middle = Vector3::from_fn(|axis, _| {
-            let mut values: Vec<f64> = around.iter().map(|value| value[axis]).collect();
-            median(&mut values).unwrap_or(0.0)
+            let mut said: Vec<f64> = said.iter().map(|said| said[axis]).collect();
+            median(&mut said).unwrap_or(value[axis])
         });
         (value - middle).norm()
     };

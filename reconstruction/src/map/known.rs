@@ -93,8 +93,7 @@ impl Map {
         let before = self.known_world(piece)?;
         let fit = self.fit(known).ok()?;
         let (by, similarity) = KnownWorld::of(&fit, scale);
-        let drift = Drift::of(&self.anchors(known))?;
-        drift.is_felt(&similarity).then_some(WorldChange {
+        Drift::is_felt(&self.anchors(known), &similarity).then_some(WorldChange {
             piece,
             similarity,
             known: KnownWorld {
