@@ -60,18 +60,13 @@ impl Anchoring {
         true
     }
 
-    /// How the map fits into their world better than before.
-    pub fn refit(&self, ledger: &Ledger) -> Option<Record> {
-        let stored = ledger.map()?;
-        let scale = self.context.settings.model.metadata().scale;
-        let change = stored.map.world_refit(&ledger.known_cameras(), scale)?;
-        Some(Record::WorldChanged(change))
-    }
-
     /// How the map is corrected by the known cameras, if it has drifted from them.
     pub fn correction(&self, ledger: &Ledger) -> Option<Record> {
         let stored = ledger.map()?;
-        let corrections = stored.map.anchor_corrections(&ledger.known_cameras())?;
+        let scale = self.context.settings.model.metadata().scale;
+        let corrections = stored
+            .map
+            .anchor_corrections(&ledger.known_cameras(), scale)?;
         Some(Record::MapCorrected(corrections))
     }
 }

@@ -6,7 +6,7 @@
 //! sum of weighted squares over a chain, and so a linear system with three diagonals. So the noise of the
 //! known cameras does not get into the map, and the drift of the map goes out of it.
 
-use nalgebra::{Isometry3, Point3, Similarity3, Translation3, UnitQuaternion, Vector3};
+use nalgebra::{Isometry3, Point3, Similarity3, UnitQuaternion, Vector3};
 
 use super::chain::{Chain, Said, Step};
 use super::correction::FrameCorrection;
@@ -56,8 +56,8 @@ const WIDEST_SCALE_DEVIATION: f64 = 0.3;
 const SIGNIFICANT: f64 = 2.0;
 /// Deviations that most known cameras may be off after a correction: otherwise they contradict each other.
 const AGREEING: f64 = 4.0;
-/// Deviations by which the world of the map must be off, so that it is fitted again.
-const FELT: f64 = 0.25;
+/// Deviations by which all of the map must be off, so that it moves.
+const FELT: f64 = 0.5;
 /// A correction tears the map if it changes the distance of neighbours by more than this share of it,
 const MOST_STRETCH: f64 = 0.15;
 /// and this share of the path,
@@ -97,16 +97,14 @@ pub(super) struct Movement {
 }
 
 impl Movement {
-    pub fn correction(&self, view: &View) -> FrameCorrection {
-        let rotation = self.turn * view.camera_to_world.rotation;
+    /// The correction of a frame that has moved with all of the map before.
+    pub fn correction(&self, view: &View, all: &Similarity3<f64>) -> FrameCorrection {
+        let moved = FrameCorrection::of_all(view, all);
+        let rotation = self.turn * moved.camera_to_world.rotation;
         FrameCorrection {
-            camera_to_world: Isometry3::from_parts(
-                Translation3::from(self.centre.coords),
-                rotation,
-            ),
-            intrinsics: view.intrinsics,
-            distortion: view.distortion,
-            depth_factor: self.factor,
+            camera_to_world: Isometry3::from_parts(self.centre.into(), rotation),
+            depth_factor: moved.depth_factor * self.factor,
+            ..moved
         }
     }
 }

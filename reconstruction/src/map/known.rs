@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nalgebra::{Point3, Similarity3};
 use serde::{Deserialize, Serialize};
 
-use super::correction::Corrections;
+use super::correction::{Corrections, FrameCorrection};
 use super::drift::Drift;
 use super::frames::Map;
 use crate::anchors::{AnchorPair, AnchorReport, KnownWorld, Misfit, WorldFit, reach};
@@ -86,23 +86,6 @@ impl Map {
         })
     }
 
-    /// A better fit to the world that the piece that is drawn has already, as more cameras are known: the
-    /// first of them may be few and noisy. `None` if that is nothing beside what they may be off.
-    pub fn world_refit(&self, known: &KnownCameras, scale: Scale) -> Option<WorldChange> {
-        let piece = self.drawn_piece();
-        let before = self.known_world(piece)?;
-        let fit = self.fit(known).ok()?;
-        let (by, similarity) = KnownWorld::of(&fit, scale);
-        Drift::is_felt(&self.anchors(known), &similarity).then_some(WorldChange {
-            piece,
-            similarity,
-            known: KnownWorld {
-                unit: before.unit * by.unit,
-                model_unit: before.model_unit * by.model_unit,
-            },
-        })
-    }
-
     /// Whether a change is one of a piece of this map.
     pub fn fits_world(&self, change: &WorldChange) -> bool {
         self.pieces.get(change.piece).is_some()
@@ -131,16 +114,36 @@ impl Map {
     }
 
     /// Where frames belong by the known cameras among them, if that is significant beside how far these
-    /// may be off themselves. For a map that a model extends.
-    pub fn anchor_corrections(&self, known: &KnownCameras) -> Option<Corrections> {
+    /// may be off themselves. For a map that a model extends. All of it moves first: the cameras that gave
+    /// it its world may have been few and noisy, and an adjustment may have changed its size.
+    pub fn anchor_corrections(&self, known: &KnownCameras, scale: Scale) -> Option<Corrections> {
         if !self.has_known_world() {
             return None;
         }
-        let drift = Drift::of(&self.anchors(known))?;
+        let mut anchors = self.anchors(known);
+        let fit = self.fit(known).ok();
+        let by = fit.map(|fit| KnownWorld::of(&fit, scale).1);
+        let by = by.filter(|by| Drift::is_felt(&anchors, by));
+        let all = by.unwrap_or_else(Similarity3::identity);
+        for (_, pair) in &mut anchors {
+            *pair = pair.moved(&all);
+        }
         let mut corrections = Corrections::default();
-        for (number, movement) in drift.significant()? {
-            let frame = self.frame(number)?;
-            corrections.insert(number, movement.correction(&frame.view()?));
+        match Drift::of(&anchors).and_then(|drift| drift.significant()) {
+            Some(movements) => {
+                for (number, movement) in movements {
+                    corrections.insert(
+                        number,
+                        movement.correction(&self.frame(number)?.view()?, &all),
+                    );
+                }
+            }
+            None if by.is_some() => {
+                // The others move with it.
+                let (number, frame) = self.placed().next()?;
+                corrections.insert(number, FrameCorrection::of_all(&frame.view()?, &all));
+            }
+            None => return None,
         }
         Some(corrections)
     }

@@ -177,9 +177,6 @@ impl State {
         if !self.anchoring.is_due(&self.ledger, occasion) {
             return;
         }
-        if let Some(change) = self.anchoring.refit(&self.ledger) {
-            self.record(change);
-        }
         if let Some(correction) = self.anchoring.correction(&self.ledger) {
             self.record(correction);
             // What the model keeps of frames is where they were before.
