@@ -10,36 +10,18 @@ use nalgebra::{Isometry3, Point3, Similarity3, UnitQuaternion, Vector3};
 
 use super::chain::{Chain, Said, Step};
 use super::correction::FrameCorrection;
+use super::noise::{POSITION, ROTATION, off_neighbours};
 use crate::anchors::{AnchorPair, reach};
-use crate::cloud::{View, median};
+use crate::cloud::View;
 
 /// Fewer known cameras do not correct a map.
 const LEAST: usize = 3;
-/// Cameras before and after one that it is compared with, to find those that are plainly wrong.
-const NEIGHBOURS: usize = 3;
 /// A known camera is plainly wrong if it is off from its neighbours by more than so many deviations,
 const WRONG_DEVIATIONS: f64 = 6.0;
 /// and by more than this share of the path,
 const WRONG_SHIFT: f64 = 0.05;
 /// or this angle in radians: 8 degrees.
 const WRONG_TURN: f64 = 0.14;
-/// Deviations of positions where clients give none, as shares of the path: the least and the most that
-/// the known cameras themselves show, and what is assumed if they are too few for that.
-const POSITION: Assumed = Assumed {
-    least: 0.002,
-    most: 0.05,
-    usual: 0.01,
-};
-/// The same of rotations, in radians: 0.25, 5 and 1 degrees.
-const ROTATION: Assumed = Assumed {
-    least: 0.0044,
-    most: 0.087,
-    usual: 0.017,
-};
-/// Known cameras from which their own noise can be told.
-const TELLING: usize = 5;
-/// Standard deviations per median length of a vector of three normal numbers.
-const PER_MEDIAN: f64 = 1.0 / 1.54;
 /// How much a map turns from one frame to the next, in radians: it adds up like a random walk.
 const TURN_PER_FRAME: f64 = 0.0025;
 /// The same of the logarithm of its scale.
@@ -66,13 +48,6 @@ const MOST_TEAR: f64 = 0.02;
 const MOST_SCALING: f64 = 0.15;
 /// or turns them by more than this, in radians: 15 degrees.
 const MOST_BEND: f64 = 0.26;
-
-/// A deviation that is assumed where none is given.
-struct Assumed {
-    least: f64,
-    most: f64,
-    usual: f64,
-}
 
 /// Known cameras of the frames of a map, by ascending numbers, without those that are plainly wrong.
 pub(super) struct Drift {
@@ -126,7 +101,11 @@ impl Drift {
     /// `None` if there are too few known cameras.
     pub fn of(pairs: &[(u64, AnchorPair)]) -> Option<Self> {
         let mut all = Self::with_all(pairs)?;
-        let off = |part: fn(&Anchor) -> Vector3<f64>| off_neighbours(&all.anchors, part);
+        let off = |part: fn(&Anchor) -> Vector3<f64>| {
+            let anchors = all.anchors.iter();
+            let values = anchors.map(|anchor| (anchor.number as f64, part(anchor)));
+            off_neighbours(&values.collect::<Vec<_>>())
+        };
         let (shifts, turns) = (off(Anchor::shift), off(Anchor::turn));
         let mut off = shifts.into_iter().zip(turns);
         let reach = all.reach;
@@ -324,53 +303,6 @@ impl Drift {
                 off > MOST_STRETCH * step.norm() + MOST_TEAR * self.reach
             })
     }
-}
-
-impl Assumed {
-    /// The deviation of values along a chain: drift is smooth, so what the second differences show is
-    /// noise. `unit` is what the shares are of.
-    fn deviation(&self, values: &[Vector3<f64>], unit: f64) -> f64 {
-        // Of the second difference of three values, each with its own noise.
-        let per_value = 6.0_f64.sqrt();
-        let second = values
-            .windows(3)
-            .map(|three| (three[0] - 2.0 * three[1] + three[2]).norm() / per_value);
-        let mut second: Vec<f64> = second.collect();
-        let found = match values.len() >= TELLING {
-            true => median(&mut second).map(|middle| PER_MEDIAN * middle),
-            false => None,
-        };
-        found.map_or(self.usual * unit, |found| {
-            found.clamp(self.least * unit, self.most * unit)
-        })
-    }
-}
-
-/// How far each anchor is off from what those around it say: the median of what each two of them give on
-/// a line, since drift is smooth.
-fn off_neighbours(anchors: &[Anchor], part: impl Fn(&Anchor) -> Vector3<f64>) -> Vec<f64> {
-    let values: Vec<(f64, Vector3<f64>)> = anchors
-        .iter()
-        .map(|anchor| (anchor.number as f64, part(anchor)))
-        .collect();
-    let width = (2 * NEIGHBOURS + 1).min(values.len());
-    let off = |(index, (number, value)): (usize, &(f64, Vector3<f64>))| {
-        let begin = index.saturating_sub(NEIGHBOURS).min(values.len() - width);
-        let others = (begin..begin + width).filter(|other| *other != index);
-        let others: Vec<_> = others.map(|other| values[other]).collect();
-        let mut said = Vec::new();
-        for (at, (one, first)) in others.iter().enumerate() {
-            for (other, second) in &others[at + 1..] {
-                said.push(first.lerp(second, (number - one) / (other - one)));
-            }
-        }
-        let middle = Vector3::from_fn(|axis, _| {
-            let mut said: Vec<f64> = said.iter().map(|said| said[axis]).collect();
-            median(&mut said).unwrap_or(value[axis])
-        });
-        (value - middle).norm()
-    };
-    values.iter().enumerate().map(off).collect()
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ mod keyframes;
 mod known;
 mod known_window;
 mod loops;
+mod noise;
 mod pieces;
 mod placement;
 mod places;
