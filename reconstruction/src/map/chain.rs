@@ -7,7 +7,7 @@ const ROUNDS: usize = 6;
 /// Deviations from which on what is said loses weight.
 const DOUBTFUL: f64 = 4.0;
 
-/// What is said about a value, with its standard deviation along each axis: infinite if nothing is.
+/// What is said about a value, with its standard deviation along each axis.
 pub(super) struct Said {
     pub value: Vector3<f64>,
     pub deviation: f64,
@@ -62,10 +62,7 @@ impl Chain {
         let mut rows: Vec<(f64, Vector3<f64>)> = Vec::with_capacity(self.said.len());
         for (index, (said, said_weight)) in self.said.iter().zip(weights).enumerate() {
             let mut diagonal = *said_weight;
-            let mut right = match diagonal > 0.0 {
-                true => said.value * diagonal,
-                false => Vector3::zeros(),
-            };
+            let mut right = said.value * diagonal;
             if let (Some(link), Some(step)) = (links.get(index), self.steps.get(index)) {
                 diagonal += link;
                 right -= step.value * *link;

@@ -25,7 +25,10 @@ const WRONG_TURN: f64 = 0.14;
 /// How much a map turns from one frame to the next, in radians: it adds up like a random walk.
 const TURN_PER_FRAME: f64 = 0.0025;
 /// The same of the logarithm of its scale.
-const SCALE_PER_FRAME: f64 = 0.003;
+const SCALE_PER_FRAME: f64 = 0.0015;
+/// Deviation of the logarithm of the scale of a part, as all of the map was fitted before. Without it the
+/// noise of positions would change depths, which the model knows better.
+const SCALE_OF_PART: f64 = 0.05;
 /// Share of the distance between two frames that a map is wrong by,
 const SHIFT_PER_DISTANCE: f64 = 0.02;
 /// and share of the path, from one frame to the next.
@@ -218,9 +221,6 @@ impl Drift {
         let said: Vec<Said> = (0..self.anchors.len())
             .map(|index| self.scale_at(index))
             .collect();
-        if said.iter().all(|said| said.deviation.is_infinite()) {
-            return Some(vec![0.0; said.len()]);
-        }
         let steps = self.gaps().map(|gap| Step {
             value: Vector3::zeros(),
             deviation: SCALE_PER_FRAME * gap.sqrt(),
@@ -247,16 +247,19 @@ impl Drift {
                 false => SCALE_DEVIATION,
             };
             if deviation <= most && scale.is_finite() {
+                // The anchors in between say the same by the same two.
+                let deviation = deviation.max(SCALE_PER_FRAME) * ((end - begin) as f64).sqrt();
+                let [said, of_part] =
+                    [deviation, SCALE_OF_PART].map(|deviation| deviation.powi(-2));
                 return Said {
-                    value: Vector3::new(scale, 0.0, 0.0),
-                    // The anchors in between say the same by the same two.
-                    deviation: deviation.max(SCALE_PER_FRAME) * ((end - begin) as f64).sqrt(),
+                    value: Vector3::new(scale * said / (said + of_part), 0.0, 0.0),
+                    deviation: (said + of_part).sqrt().recip(),
                 };
             }
         }
         Said {
             value: Vector3::zeros(),
-            deviation: f64::INFINITY,
+            deviation: SCALE_OF_PART,
         }
     }
 
