@@ -65,17 +65,21 @@ async fn a_model_that_takes_known_cameras_gets_them_when_all_are_known() {
         assert!((number(&extrinsics[1][3]) - 0.5).abs() < 1e-5);
     }
     let depth = mean_depth(&server, &client).await;
-    // If one camera is unknown, the model estimates all of them.
+    // If one camera is unknown, the model estimates all of them, and the known ones are anchors.
     client.send(image(json!({"intrinsics": null}))).await;
     client.expect("ack").await;
     let found = metadata(&mut client).await;
     assert_eq!(found["known_cameras"], false);
-    assert!(number(&found["extrinsics"][1][1][3]).abs() < 1e-5);
-    let own = mean_depth(&server, &client).await;
-    assert!(
-        (depth / own - 2.0).abs() < 1e-3,
-        "{depth} in the client's unit, {own} in the model's"
-    );
+    assert_eq!(found["anchors"]["agreeing"], 3);
+    for index in 0..4 {
+        let extrinsics = &found["extrinsics"][index];
+        assert!((number(&extrinsics[0][3]) + 0.25 * index as f64).abs() < 1e-5);
+        assert!((number(&extrinsics[1][3]) - 0.5).abs() < 1e-5);
+    }
+    // Given the cameras, the model has half of the client's unit; its own line has frames 0.1 apart.
+    let estimated = mean_depth(&server, &client).await;
+    let ratio = estimated / depth;
+    assert!((ratio - 0.25 / 0.1 / 2.0).abs() < 1e-3, "{ratio}");
 }
 
 #[tokio::test]

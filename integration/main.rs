@@ -34,6 +34,7 @@ mod images;
 mod intake;
 mod kills;
 mod known_cameras;
+mod known_cameras_as_anchors;
 mod limits;
 mod lists;
 mod map;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
+use pointstream_reconstruction::anchors::AnchorReport;
 use pointstream_reconstruction::cloud::Alignment;
 use pointstream_reconstruction::formats::ResultFormat;
 use pointstream_reconstruction::model::Scale;
@@ -141,6 +142,10 @@ pub struct ResultMetadata {
     /// Whether the model used the clients' own cameras: all frames have one and the model accepts
     /// them.
     pub known_cameras: bool,
+    /// How the cameras that the client sent agree with the result, and whether it has their world; `null`
+    /// if it sent none.
+    #[serde(default)]
+    pub anchors: Option<AnchorReport>,
     /// Unit of length: arbitrary or metres.
     pub scale: Scale,
     /// Relative standard deviation of the unit of length over the windows that a metric result is

@@ -6,7 +6,8 @@
 //! 2. [`model`] defines the interface of a model and its metadata; the crate
 //!    `pointstream-inference` implements it, and the result is a [`prediction`];
 //! 3. [`cloud`] unprojects confident pixels, aligns them with the session's world and samples them;
-//!    a [`map`] does that for a stream of frames, a few at a time;
+//!    a [`map`] does that for a stream of frames, a few at a time; [`anchors`] bring either into the
+//!    world of cameras that the client knows;
 //! 4. [`quality`] says whether the result can be relied on, and removes what is impossible;
 //! 5. [`surface`] makes triangles of depth maps;
 //! 6. [`formats`] writes files: GLB, PLY, COLMAP, NPZ, nerfstudio and others.
@@ -16,6 +17,7 @@
 
 #![warn(clippy::unwrap_used)]
 
+pub mod anchors;
 pub mod cloud;
 pub mod formats;
 pub mod geometry;

@@ -506,7 +506,7 @@ fn local_coordinates_keep_their_precision_far_from_the_origin() {
         extrinsics: camera.extrinsics.map(|number| f64::from(number as f32)),
         ..camera.clone()
     };
-    let local = LocalCoordinates::of(&camera(4)).unwrap();
+    let local = LocalCoordinates::of(&camera(4), 1.0).unwrap();
     let origin = local.to_local(&camera(4)).extrinsics;
     assert!((origin - Matrix4::identity()).amax() < 1e-9);
     let error = |one: &Camera, other: &Camera| {
@@ -528,7 +528,7 @@ fn local_coordinates_keep_their_precision_far_from_the_origin() {
         extrinsics: Matrix4::zeros(),
         ..camera(1)
     };
-    assert_eq!(LocalCoordinates::of(&flat), None);
+    assert_eq!(LocalCoordinates::of(&flat, 1.0), None);
 }
 
 /// A similarity of the map's world.

@@ -9,7 +9,7 @@ use pointstream_actors::{
     BadMessageId, BadName, ClientMessage, ClientMessageKind, ImageUpload, MessageId, OnCancelled,
     check_name,
 };
-use pointstream_reconstruction::model::{KnownCamera, KnownCameraError};
+use pointstream_reconstruction::model::{CameraDeviations, KnownCamera, KnownCameraError};
 use pointstream_reconstruction::word_list;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -48,6 +48,15 @@ pub struct ImageMessage<'a> {
     #[serde(default)]
     #[schema(value_type = Option<[[f64; 4]; 4]>)]
     extrinsics: Field<Matrix<4>>,
+    /// Standard deviation of the camera's position along each axis, in the unit of `extrinsics`, which it
+    /// requires.
+    #[serde(default)]
+    #[schema(value_type = Option<f64>, exclusive_minimum = 0, maximum = 1e9)]
+    position_deviation: Field<f64>,
+    /// Standard deviation of the camera's rotation about each axis, in degrees. Requires `extrinsics`.
+    #[serde(default)]
+    #[schema(value_type = Option<f64>, exclusive_minimum = 0, maximum = 180)]
+    rotation_deviation: Field<f64>,
     /// The client's identifier of the message; its answers repeat it.
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
@@ -155,6 +164,11 @@ enum BadMessage {
     Filename(#[from] BadName),
     #[error("\"intrinsics\" and \"extrinsics\" belong together; send both or neither")]
     HalfACamera,
+    #[error(
+        "\"position_deviation\" and \"rotation_deviation\" are those of a known camera; send \
+         \"intrinsics\" and \"extrinsics\", too"
+    )]
+    DeviationsAlone,
     #[error(transparent)]
     Camera(#[from] KnownCameraError),
     #[error(transparent)]
@@ -442,7 +456,11 @@ fn in_header(error: impl Into<BadMessage>) -> BadMessage {
 
 /// An image without its bytes: decoding them takes the most time, so that all else is checked before.
 fn image(message: ImageMessage<'_>) -> Result<ImageUpload, BadMessage> {
-    let camera = camera(message.intrinsics, message.extrinsics)?;
+    let deviations = CameraDeviations::new(
+        message.position_deviation.get("position_deviation")?,
+        message.rotation_deviation.get("rotation_deviation")?,
+    )?;
+    let camera = camera(message.intrinsics, message.extrinsics, deviations)?;
     let name = message.filename.get("filename")?;
     name.as_deref().map(check_name).transpose()?;
     let id = id(message.id)?;
@@ -470,12 +488,17 @@ fn id(field: Field<Cow<'_, str>>) -> Result<Option<MessageId>, BadMessage> {
 fn camera(
     intrinsics: Field<Matrix<3>>,
     extrinsics: Field<Matrix<4>>,
+    deviations: CameraDeviations,
 ) -> Result<Option<Box<KnownCamera>>, BadMessage> {
     match (intrinsics.get("intrinsics")?, extrinsics.get("extrinsics")?) {
-        (None, None) => Ok(None),
+        (None, None) if deviations == CameraDeviations::default() => Ok(None),
+        (None, None) => Err(BadMessage::DeviationsAlone),
         (Some(intrinsics), Some(extrinsics)) => {
             let camera = KnownCamera::new(intrinsics, extrinsics)?;
-            Ok(Some(Box::new(camera)))
+            Ok(Some(Box::new(KnownCamera {
+                deviations,
+                ..camera
+            })))
         }
         _ => Err(BadMessage::HalfACamera),
     }

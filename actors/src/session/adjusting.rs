@@ -194,7 +194,8 @@ impl Work {
     /// `None` if the map has nothing to adjust.
     fn new(context: &Context, ledger: &Ledger, stored: &StoredMap) -> Option<Self> {
         let (first, _) = stored.map.placed().next()?;
-        let local = LocalCoordinates::of(&stored.map.camera(first)?)?;
+        let unit = stored.map.model_unit(stored.map.drawn_piece());
+        let local = LocalCoordinates::of(&stored.map.camera(first)?, unit)?;
         let images = ledger.images();
         let placed = stored.map.placed().filter_map(|(number, _)| {
             let index = images.binary_search_by_key(&number, |image| image.number);

@@ -2,8 +2,8 @@
 
 use pointstream_reconstruction::cloud::{CloudOptions, SceneFrame};
 use pointstream_reconstruction::map::{
-    ChunkPoints, FramePlace, JoinedWindow, KnownDepth, Map, NextChunk, PieceJoin, Placement,
-    SourceOfDepth,
+    ChunkPoints, FramePlace, JoinedWindow, KnownCameras, KnownDepth, Map, NextChunk, PieceJoin,
+    Placement, SourceOfDepth,
 };
 use pointstream_reconstruction::model::KnownCamera;
 use pointstream_reconstruction::prediction::{Prediction, PredictionMaps};
@@ -114,12 +114,13 @@ pub(super) fn join_extended(
 }
 
 /// The chunk of a joined window, whose prediction is in the coordinates of its piece. If it closes a
-/// loop, the chunks in between move.
+/// loop, or if a chunk is off from the cameras that the client knows, the chunks move.
 pub(super) fn joined_chunk(
     map: &Map,
     prediction: &mut Prediction,
     frames: &[SceneFrame],
     placement: Option<Placement>,
+    known: &KnownCameras,
     options: &CloudOptions,
 ) -> Result<(ChunkContent, ChunkPoints), GenerationError> {
     let number = map.chunks().len();
@@ -136,10 +137,13 @@ pub(super) fn joined_chunk(
             join.link = None;
         }
         chunk.node = Some(placement.node);
-        if placement.closes_loop {
+        if placement.closes_loop || !known.is_empty() {
             let mut after = map.clone();
             after.add(chunk.clone());
-            chunk.moves = after.relaxed();
+            let anchors = after.chunk_anchors(known);
+            if placement.closes_loop || Map::is_off(&anchors) {
+                chunk.moves = after.relaxed(&anchors);
+            }
         }
     }
     Ok((ChunkContent::Next(chunk), points))

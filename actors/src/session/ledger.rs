@@ -17,7 +17,7 @@ use crate::ids::{MessageId, RequestKey, SessionId};
 use crate::session_config::SessionConfig;
 use pointstream_reconstruction::cloud::World;
 use pointstream_reconstruction::formats::ResultFormat;
-use pointstream_reconstruction::map::{Map, Places};
+use pointstream_reconstruction::map::{KnownCameras, Map, Places};
 use pointstream_reconstruction::quality::QualitySummary;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -142,6 +142,7 @@ impl Ledger {
                 ChunkContent::Next(next) => map.is_none_or(|map| map.fits(next)),
             },
             Record::PiecesJoined(join) => map.is_none_or(|map| map.fits_join(join)),
+            Record::WorldChanged(change) => map.is_none_or(|map| map.fits_world(change)),
             // Keys count requests; the outbox of webhooks has them as signed numbers.
             Record::ResultStored { request, .. } | Record::RequestFailed { request, .. } => {
                 i64::try_from(*request).is_ok()
@@ -178,6 +179,10 @@ impl Ledger {
                 if let Some(stored) = &mut self.map {
                     Arc::make_mut(stored).map.correct(&corrections);
                 }
+            }
+            Record::WorldChanged(change) => {
+                self.map_changes += 1;
+                self.change_map(|stored| stored.map.change_world(&change));
             }
             Record::PiecesJoined(join) => {
                 self.map_changes += 1;
@@ -320,6 +325,14 @@ impl Ledger {
 
     pub fn images(&self) -> &[Image] {
         &self.images
+    }
+
+    /// The cameras that the client knows, by the numbers of their images.
+    pub fn known_cameras(&self) -> KnownCameras {
+        let images = self.images.iter();
+        images
+            .filter_map(|image| Some((image.number, image.camera?)))
+            .collect()
     }
 
     pub fn image_count(&self) -> u32 {

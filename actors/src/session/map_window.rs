@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use image::RgbImage;
+use pointstream_reconstruction::anchors::{KnownWorld, adopt_known_world};
 use pointstream_reconstruction::cloud::SceneFrame;
 use pointstream_reconstruction::geometry::{FrameSize, Region};
 use pointstream_reconstruction::image::CommonSize;
@@ -213,9 +214,10 @@ impl MapWindow {
         let images = self.read_images()?;
         let (content, chosen) = self.chunk(&mut read, &images)?;
         let still = content.still();
-        if (read.len(), registered(&read)) != before || still > 0 {
-            // Placed frames are gone, frames with an impossible geometry have lost their depth, and
-            // frames that show nothing new need none.
+        let rescaled = content.begins_known_world() || self.has_own_unit();
+        if (read.len(), registered(&read)) != before || still > 0 || rescaled {
+            // Placed frames are gone, frames with an impossible geometry have lost their depth, depth has
+            // the client's unit of length, and frames that show nothing new need none.
             read.truncate((read.len() - still).max(1));
             let draft = blobs.draft(key)?;
             read.save_safetensors(draft.path())?;
@@ -254,9 +256,7 @@ impl MapWindow {
         let placed = self.placed.iter().map(|frame| frame.number);
         match local {
             Some(local) => {
-                for camera in &mut prediction.cameras {
-                    *camera = local.to_map(camera);
-                }
+                local.bring_to_map(&mut prediction);
                 let new: Vec<u64> = self.numbers().collect();
                 let to = placed
                     .clone()
@@ -295,21 +295,21 @@ impl MapWindow {
         }
         match &self.content {
             Content::First { world } => {
+                let known = self.adopt_known_world(prediction);
                 let made = FirstChunk::make(prediction, &frames, world.as_deref(), &options)?;
                 let (chunk, points, world) = made;
-                let world = Arc::new(world);
+                let (chunk, world) = (FirstChunk { known, ..chunk }, Arc::new(world));
                 Ok((ChunkContent::First { chunk, world }, points))
             }
             Content::Piece => {
+                let known = self.adopt_known_world(prediction);
                 let made = FirstChunk::make(prediction, &frames, None, &options)?;
                 let (chunk, points, world) = made;
-                let world = Arc::new(world);
+                let (chunk, world) = (FirstChunk { known, ..chunk }, Arc::new(world));
                 Ok((ChunkContent::Piece { chunk, world }, points))
             }
             Content::Extended { map, piece, local } => {
-                for camera in &mut prediction.cameras {
-                    *camera = local.to_map(camera);
-                }
+                local.bring_to_map(prediction);
                 let (order, still) = Keyframes::of(&map.map).still_last(prediction);
                 prediction.reorder(&order);
                 let frames: Vec<_> = order.iter().map(|&index| frames[index]).collect();
@@ -324,7 +324,10 @@ impl MapWindow {
                 };
                 Ok((ChunkContent::Next(chunk), points))
             }
-            Content::Joined { map } => {
+            Content::Joined {
+                map,
+                known: anchors,
+            } => {
                 let placed = self.placed.iter().map(|frame| frame.number);
                 let all: Vec<u64> = placed.chain(self.numbers()).collect();
                 let frames_of_run = self.placed.iter().chain(&self.new);
@@ -332,13 +335,28 @@ impl MapWindow {
                 let known = known.as_deref();
                 let placement = place_window(&self.context, map, &all, known, prediction)?;
                 prediction.remove_first(self.placed.len());
-                joined_chunk(&map.map, prediction, &frames, placement, &options)
+                joined_chunk(&map.map, prediction, &frames, placement, anchors, &options)
             }
             Content::Join { .. } => {
                 let message = "a window that joins pieces has no chunk".to_owned();
                 Err(GenerationError::Internal(message))
             }
         }
+    }
+
+    /// Whether the model computes in another unit of length than the map has.
+    fn has_own_unit(&self) -> bool {
+        let extension = self.content.extension();
+        extension.is_some_and(|(_, local)| local.has_own_unit())
+    }
+
+    /// Brings the prediction of a window that begins a map or a piece into the world of the cameras that
+    /// the client knows.
+    fn adopt_known_world(&self, prediction: &mut Prediction) -> Option<KnownWorld> {
+        let known: Vec<_> = self.new.iter().map(|frame| frame.job.camera).collect();
+        let (known, _) =
+            adopt_known_world(prediction, &known, self.context.settings.model.metadata());
+        known
     }
 
     fn read_images(&self) -> Result<Vec<RgbImage>, FrameError> {

@@ -11,6 +11,7 @@ mod activity;
 mod adjusting;
 mod admission;
 pub(crate) mod adopt;
+mod anchoring;
 mod announcements;
 mod clients;
 mod context;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use image::RgbImage;
+use pointstream_reconstruction::anchors::{AnchorReport, adopt_known_world};
 use pointstream_reconstruction::cloud::{
     Alignment, CloudError, Scene, SceneFrame, World, build_scene, rows,
 };
@@ -27,8 +28,9 @@ use crate::jobs::JobDone;
 
 /// What a result is made of.
 pub(super) enum Origin {
-    /// One run of the model; the session's coordinates, with what the result adds.
-    Run(Arc<World>),
+    /// One run of the model; the session's coordinates, with what the result adds, and how the cameras
+    /// that the client knows agree.
+    Run(Arc<World>, Option<AnchorReport>),
     Map(FromMap),
 }
 
@@ -75,6 +77,9 @@ impl Generation {
         let start = Instant::now();
         // Before anything is made of the prediction: it removes what is impossible.
         let assessment = Assessment::begin(&mut prediction);
+        let known: Vec<_> = self.frames.iter().map(|frame| frame.job.camera).collect();
+        let model = self.context.settings.model.metadata();
+        let (_, anchors) = adopt_known_world(&mut prediction, &known, model);
         timings.cloud = start.elapsed().as_secs_f64();
         let start = Instant::now();
         let images = self.read_frames()?;
@@ -105,7 +110,7 @@ impl Generation {
         let start = Instant::now();
         self.put_npz(npz, &scene)?;
         timings.store += start.elapsed().as_secs_f64();
-        let origin = Origin::Run(Arc::new(world));
+        let origin = Origin::Run(Arc::new(world), anchors);
         self.put_result(&scene, &glb, quality, origin, timings)
     }
 
@@ -126,12 +131,14 @@ impl Generation {
         self.report(progress::done());
 
         let (mut contradicted_points, mut has_contradicted) = (None, false);
-        let (source, world, map) = match origin {
-            Origin::Run(world) => (ResultSource::Arrays, Some(world), None),
+        let (source, world, map, anchors) = match origin {
+            Origin::Run(world, anchors) => (ResultSource::Arrays, Some(world), None, anchors),
             Origin::Map(from) => {
                 contradicted_points = from.contradicted_points;
                 has_contradicted = from.has_contradicted;
-                (ResultSource::Chunks(from.frames), None, Some(from.map))
+                let anchors = self.anchors_of_map(&from.map);
+                let source = ResultSource::Chunks(from.frames);
+                (source, None, Some(from.map), anchors)
             }
         };
         let record = Arc::new(ResultRecord {
@@ -142,6 +149,7 @@ impl Generation {
             metadata: Arc::new(ResultMetadata {
                 still_frames: self.still_frames(scene, &source),
                 contradicted_points,
+                anchors,
                 ..self.metadata(scene, quality, glb.len(), timings)
             }),
             cameras: Cameras::of(scene),
@@ -241,6 +249,14 @@ impl Generation {
         assessment.finish(&images, scene.points.len())
     }
 
+    /// How the cameras that the client knows agree with the map.
+    fn anchors_of_map(&self, stored: &StoredMap) -> Option<AnchorReport> {
+        let known = self.frames.iter();
+        let known = known.filter_map(|frame| Some((frame.number, frame.job.camera?)));
+        let scale = self.context.settings.model.metadata().scale;
+        stored.map.anchor_report(&known.collect(), scale)
+    }
+
     /// Names of the placed frames whose depth is nowhere, since they show nothing new.
     fn still_frames(&self, scene: &Scene, source: &ResultSource) -> Vec<Arc<str>> {
         let ResultSource::Chunks(places) = source else {
@@ -291,6 +307,7 @@ impl Generation {
                 .map(|image| image.name.clone())
                 .collect(),
             still_frames: Vec::new(),
+            anchors: None,
             num_points: scene.points.len(),
             contradicted_points: None,
             confidence_threshold: scene.confidence_threshold,

@@ -22,6 +22,7 @@ use super::activity::Activity;
 use super::adjusting::Adjusting;
 use super::admission::Admission;
 use super::adopt::StoredImages;
+use super::anchoring::Anchoring;
 use super::announcements::Announcements;
 use super::clients::Clients;
 use super::context::Context;
@@ -76,6 +77,7 @@ pub(crate) struct State {
     mapping: Mapping,
     old_chunks: OldChunks,
     adjusting: Adjusting,
+    anchoring: Anchoring,
     encode_ahead: EncodeAhead,
     results: ResultFiles,
     lists: Lists,
@@ -141,6 +143,7 @@ impl State {
             mapping: Mapping::new(context.clone()),
             old_chunks: OldChunks::default(),
             adjusting: Adjusting::new(context.clone()),
+            anchoring: Anchoring::new(context.clone()),
             encode_ahead: EncodeAhead::new(context.clone()),
             results: ResultFiles::new(context.clone(), ledger.config()),
             lists: Lists::default(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pointstream_reconstruction::cloud::World;
-use pointstream_reconstruction::map::{LocalCoordinates, Map, Window, WindowKind};
+use pointstream_reconstruction::map::{KnownCameras, LocalCoordinates, Map, Window, WindowKind};
 
 use super::context::Context;
 use super::ledger::{Ledger, StoredMap};
@@ -21,7 +21,11 @@ pub(super) enum Content {
         local: Box<LocalCoordinates>,
     },
     /// A chunk of a map, in coordinates of its own: the model cannot extend.
-    Joined { map: Arc<StoredMap> },
+    Joined {
+        map: Arc<StoredMap>,
+        /// The cameras of the session that the client knows.
+        known: KnownCameras,
+    },
     /// None: the window joins two pieces.
     Join {
         map: Arc<StoredMap>,
@@ -35,8 +39,9 @@ impl Content {
         let map = || ledger.map().cloned();
         let extends = context.settings.model.metadata().extend;
         let local = |map: &StoredMap| {
-            let origin = map.map.camera(*window.placed.first()?)?;
-            LocalCoordinates::of(&origin).map(Box::new)
+            let first = *window.placed.first()?;
+            let unit = map.map.model_unit(map.map.piece_of(first)?);
+            LocalCoordinates::of(&map.map.camera(first)?, unit).map(Box::new)
         };
         Some(match window.kind {
             WindowKind::Begin => Self::First {
@@ -51,7 +56,10 @@ impl Content {
                     map,
                 }
             }
-            WindowKind::Extend => Self::Joined { map: map()? },
+            WindowKind::Extend => Self::Joined {
+                map: map()?,
+                known: ledger.known_cameras(),
+            },
             WindowKind::Join => {
                 let map = map()?;
                 let local = match extends {

@@ -33,6 +33,8 @@ export function sendable(source: ImageSource): Sendable {
   if (camera) {
     checkMatrix('intrinsics', camera.intrinsics, 3);
     checkMatrix('extrinsics', camera.extrinsics, 4);
+    checkDeviation('position_deviation', camera.position_deviation);
+    checkDeviation('rotation_deviation', camera.rotation_deviation);
   }
   return { data: blob, name: name ?? ownName, camera: camera && cameraOf(camera) };
 }
@@ -42,8 +44,16 @@ function isData(source: Image | ImageBytes): source is ImageBytes {
 }
 
 /** Without fields of the caller's own. */
-function cameraOf({ intrinsics, extrinsics }: KnownCamera): KnownCamera {
-  return { intrinsics, extrinsics };
+function cameraOf(camera: KnownCamera): KnownCamera {
+  const { intrinsics, extrinsics, position_deviation, rotation_deviation } = camera;
+  // What is undefined has no place in a message.
+  return { intrinsics, extrinsics, position_deviation, rotation_deviation };
+}
+
+function checkDeviation(name: string, deviation: number | undefined): void {
+  if (deviation !== undefined && !(deviation > 0 && Number.isFinite(deviation))) {
+    throw new TypeError(`${name} must be a finite number above 0`);
+  }
 }
 
 function checkMatrix(name: string, rows: readonly (readonly number[])[], size: number): void {

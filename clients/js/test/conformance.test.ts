@@ -224,8 +224,8 @@ class Caller {
   }
 }
 
-function image({ data_base64, name, intrinsics, extrinsics }: Fields): Image {
-  const camera = intrinsics ? { intrinsics, extrinsics } : undefined;
+function image({ data_base64, name, ...known }: Fields): Image {
+  const camera = known.intrinsics ? known : undefined;
   return {
     data: Buffer.from(String(data_base64), 'base64'),
     name: name as string,

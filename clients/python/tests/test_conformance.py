@@ -186,7 +186,12 @@ class Caller:
 def image(given: dict[str, Any]) -> Image:
     camera = None
     if "intrinsics" in given:
-        camera = KnownCamera(given["intrinsics"], np.array(given["extrinsics"]))
+        camera = KnownCamera(
+            given["intrinsics"],
+            np.array(given["extrinsics"]),
+            given.get("position_deviation"),
+            given.get("rotation_deviation"),
+        )
     return Image(base64.b64decode(given["data_base64"]), given["name"], camera)
 
 

@@ -158,6 +158,12 @@ def test_known_cameras_are_checked_before_they_are_sent() -> None:
     for intrinsics, extrinsics in ((np.eye(4), np.eye(4)), (np.eye(3), np.full((4, 4), np.nan))):
         with pytest.raises(ValueError, match="finite matrix"):
             KnownCamera(intrinsics, extrinsics).fields()
+    for deviation in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="position_deviation"):
+            KnownCamera(np.eye(3), np.eye(4), position_deviation=deviation).fields()
+    fields = KnownCamera(np.eye(3), np.eye(4), rotation_deviation=2).fields()
+    assert fields["rotation_deviation"] == 2.0
+    assert "position_deviation" not in fields
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://a", "http://", "http://me:secret@a"])

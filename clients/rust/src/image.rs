@@ -16,6 +16,22 @@ pub struct KnownCamera {
     pub intrinsics: Matrix3,
     /// World to camera (x right, y down, z forward), in one world and one unit for all images.
     pub extrinsics: Matrix4,
+    /// Standard deviation of its position along each axis, in the unit of `extrinsics`, if it is known.
+    pub position_deviation: Option<f64>,
+    /// Standard deviation of its rotation about each axis, in degrees, if it is known.
+    pub rotation_deviation: Option<f64>,
+}
+
+impl KnownCamera {
+    /// A camera of which nobody says how far it may be off.
+    pub fn new(intrinsics: Matrix3, extrinsics: Matrix4) -> Self {
+        Self {
+            intrinsics,
+            extrinsics,
+            position_deviation: None,
+            rotation_deviation: None,
+        }
+    }
 }
 
 /// An image file, as a path or as its bytes.
@@ -81,6 +97,8 @@ impl Image {
         if let Some(KnownCamera {
             intrinsics,
             extrinsics,
+            position_deviation,
+            rotation_deviation,
         }) = &self.camera
         {
             let mut all = intrinsics
@@ -94,6 +112,17 @@ impl Image {
             }
             fields.insert("intrinsics".to_owned(), json!(intrinsics));
             fields.insert("extrinsics".to_owned(), json!(extrinsics));
+            for (name, deviation) in [
+                ("position_deviation", position_deviation),
+                ("rotation_deviation", rotation_deviation),
+            ] {
+                let Some(deviation) = deviation else { continue };
+                if !(deviation.is_finite() && *deviation > 0.0) {
+                    let message = format!("{name} must be a finite number above 0");
+                    return Err(Error::InvalidArgument(message));
+                }
+                fields.insert(name.to_owned(), json!(deviation));
+            }
         }
         Ok(fields)
     }
@@ -174,15 +203,21 @@ mod tests {
 
     #[test]
     fn cameras_must_be_finite() {
-        let mut camera = KnownCamera {
-            intrinsics: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
-            extrinsics: crate::matrix::IDENTITY,
-        };
+        let intrinsics = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        let mut camera = KnownCamera::new(intrinsics, crate::matrix::IDENTITY);
         let fields = Image::bytes(vec![1])
             .camera(camera.clone())
             .fields()
             .unwrap();
         assert_eq!(fields["extrinsics"][3], json!([0.0, 0.0, 0.0, 1.0]));
+        assert!(!fields.contains_key("position_deviation"));
+        camera.position_deviation = Some(0.02);
+        let image = Image::bytes(vec![1]).camera(camera.clone());
+        assert_eq!(image.fields().unwrap()["position_deviation"], json!(0.02));
+        camera.position_deviation = Some(-0.02);
+        let image = Image::bytes(vec![1]).camera(camera.clone());
+        assert!(image.fields().is_err());
+        camera.position_deviation = None;
         camera.extrinsics[0][3] = f64::NAN;
         assert!(Image::bytes(vec![1]).camera(camera).fields().is_err());
     }

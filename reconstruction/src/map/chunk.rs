@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::graph::ChunkNode;
 use super::pieces::PieceJoin;
 use super::points::ChunkPoints;
+use crate::anchors::KnownWorld;
 use crate::cloud::{
     Alignment, CloudError, CloudOptions, ConfidentPixels, SceneCamera, SceneFrame, World,
     check_frames, place_in_world, scene_cameras,
@@ -54,6 +55,9 @@ pub struct FirstChunk {
     pub world_to_glb: Similarity3<f64>,
     /// How the chunk was aligned with earlier results.
     pub alignment: Alignment,
+    /// If its world is that of the clients' known cameras.
+    #[serde(default)]
+    pub known: Option<KnownWorld>,
 }
 
 impl FirstChunk {
@@ -83,6 +87,7 @@ impl FirstChunk {
             size: prediction.size,
             world_to_glb,
             alignment,
+            known: None,
         };
         Ok((first, points, world))
     }

@@ -40,6 +40,17 @@ impl FrameCorrection {
         })
     }
 
+    /// That of a frame where all of the map moves.
+    pub(super) fn of_all(view: &View, by: &Similarity3<f64>) -> Self {
+        let moved = by * view.camera_to_world;
+        Self {
+            camera_to_world: moved.isometry,
+            intrinsics: view.intrinsics,
+            distortion: view.distortion,
+            depth_factor: moved.scaling(),
+        }
+    }
+
     /// Between this correction of a frame and another one: this one at 0, the other at 1.
     fn between(self, other: Self, share: f64) -> Self {
         let [one, end] = [&self, &other].map(|correction| correction.camera_to_world);

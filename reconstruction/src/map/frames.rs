@@ -99,6 +99,15 @@ impl MapFrame {
         self.camera.pose.and_then(|_| view())
     }
 
+    /// The world of its piece is another one; its pose in results stays.
+    pub(super) fn change_world(&mut self, by: &Similarity3<f64>) {
+        if let Some(view) = View::from_camera(&self.camera(true)) {
+            let moved = by * view.camera_to_world;
+            self.camera.extrinsics = moved.isometry.inverse().to_homogeneous();
+            self.depth_factor *= moved.scaling();
+        }
+    }
+
     /// Moves the frame with its piece. `to_glb` is for a frame that is drawn.
     pub(super) fn shift(&mut self, by: &Similarity3<f64>, to_glb: &Similarity3<f64>) {
         let Some(view) = View::from_camera(&self.camera(true)) else {
@@ -168,7 +177,7 @@ impl Map {
             size: first.size,
             frames: missed.collect(),
             chunks: Vec::new(),
-            pieces: Pieces::begin(first.world_to_glb, first.alignment),
+            pieces: Pieces::begin(&first),
             graph: ChunkGraph::default(),
             revision: 0,
             drawing: 0,

@@ -14,6 +14,9 @@
 //! A [correction](Corrections) moves frames of the map when more is known about them. The points of a
 //! frame never change: they are in the coordinates of its camera, and only where these belong does.
 //!
+//! Cameras that the client knows are [anchors](crate::anchors) of the map: they give it their world, and
+//! what it has drifted from them is corrected.
+//!
 //! Frames that show nothing new, because the camera hardly moved, add no points: only
 //! [keyframes](Keyframes) do.
 //!
@@ -27,18 +30,23 @@
 //! A [`Map`] holds only what is small.
 
 mod candidates;
+mod chain;
 mod chunk;
+mod chunk_anchors;
 mod consistency;
 mod coordinates;
 mod correction;
 mod covisible;
+mod drift;
 mod frames;
 mod graph;
 mod join;
 mod joined;
 mod keyframes;
+mod known;
 mod known_window;
 mod loops;
+mod noise;
 mod pieces;
 mod placement;
 mod places;
@@ -49,6 +57,7 @@ mod update;
 mod window;
 
 pub use chunk::{Chunk, FirstChunk, NextChunk};
+pub use chunk_anchors::ChunkAnchor;
 pub use consistency::{Comparison, Contradicted};
 pub use coordinates::LocalCoordinates;
 pub use correction::{Corrections, FrameCorrection};
@@ -57,6 +66,7 @@ pub use graph::{ChunkEdge, ChunkNode};
 pub use join::JoinSpread;
 pub use joined::{JoinedWindow, KnownDepth, SourceOfDepth};
 pub use keyframes::Keyframes;
+pub use known::{KnownCameras, WorldChange};
 pub use loops::comes_back;
 pub use pieces::PieceJoin;
 pub use placement::{Placement, keep_connected};

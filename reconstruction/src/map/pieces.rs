@@ -7,8 +7,10 @@ use nalgebra::Similarity3;
 use serde::{Deserialize, Serialize};
 
 use super::chunk::{Chunk, FirstChunk, NextChunk};
+use super::chunk_anchors::ChunkAnchor;
 use super::frames::Map;
 use super::graph::{ChunkEdge, ChunkNode};
+use crate::anchors::KnownWorld;
 use crate::cloud::{Alignment, Unaligned, View, median};
 
 /// Movements of chunks below this, in radians, as a share of lengths and in units of the map, are left
@@ -26,11 +28,14 @@ pub(super) struct Pieces {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Piece {
+pub(super) struct Piece {
     /// From the world of its cameras to GLB coordinates.
-    world_to_glb: Similarity3<f64>,
+    pub world_to_glb: Similarity3<f64>,
     /// How its first chunk was aligned with earlier results.
     alignment: Alignment,
+    /// If its world is that of the clients' known cameras.
+    #[serde(default)]
+    pub known: Option<KnownWorld>,
 }
 
 /// Two pieces that a window has found to be one.
@@ -48,11 +53,12 @@ pub struct PieceJoin {
 
 impl Pieces {
     /// One piece, without chunks.
-    pub fn begin(world_to_glb: Similarity3<f64>, alignment: Alignment) -> Self {
+    pub fn begin(first: &FirstChunk) -> Self {
         Self {
             pieces: vec![Piece {
-                world_to_glb,
-                alignment,
+                world_to_glb: first.world_to_glb,
+                alignment: first.alignment.clone(),
+                known: first.known,
             }],
             of_chunks: Vec::new(),
             drawn: 0,
@@ -64,6 +70,14 @@ impl Pieces {
         let begins = !self.of_chunks.contains(&piece);
         self.of_chunks.push(piece);
         begins
+    }
+
+    pub fn get(&self, piece: usize) -> Option<&Piece> {
+        self.pieces.get(piece)
+    }
+
+    pub fn get_mut(&mut self, piece: usize) -> Option<&mut Piece> {
+        self.pieces.get_mut(piece)
     }
 
     pub fn of_chunk(&self, chunk: usize) -> usize {
@@ -89,6 +103,7 @@ impl Map {
             alignment: Alignment::Unaligned {
                 reason: Unaligned::NoCommonFrame,
             },
+            known: first.known,
         });
         self.add(NextChunk {
             piece,
@@ -190,15 +205,15 @@ impl Map {
         self.graph.shift(chunk, by);
     }
 
-    /// How the chunks move so that all joins agree best. The first one stays, and those that move by
-    /// less than can be seen.
-    pub fn relaxed(&self) -> Vec<(usize, Similarity3<f64>)> {
+    /// How the chunks move so that all joins and [anchors](Self::chunk_anchors) agree best. Without
+    /// anchors the first one stays; and those that move by less than can be seen do.
+    pub fn relaxed(&self, anchors: &[ChunkAnchor]) -> Vec<(usize, Similarity3<f64>)> {
         let is_seen = |by: &Similarity3<f64>| {
             let turn = by.isometry.rotation.angle();
             let shift = by.isometry.translation.vector.norm();
             turn.max(by.scaling().ln().abs()).max(shift) > LEAST_MOVE
         };
-        let moves = self.graph.relax().into_iter();
+        let moves = self.graph.relax(anchors).into_iter();
         moves.filter(|(_, by)| is_seen(by)).collect()
     }
 

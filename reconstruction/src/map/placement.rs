@@ -6,7 +6,6 @@ use super::covisible;
 use super::graph::ChunkNode;
 use super::join::JoinSpread;
 use super::pieces::PieceJoin;
-use crate::cloud::View;
 use crate::prediction::Prediction;
 
 /// Where a window belongs.
@@ -33,16 +32,7 @@ impl Placement {
     /// Brings the prediction of the window into the coordinates of the piece. Frames that have nothing
     /// in common with those that joined it become unregistered.
     pub fn apply(&self, prediction: &mut Prediction) {
-        let scale = self.similarity.scaling() as f32;
-        for depth in &mut prediction.depth {
-            *depth *= scale;
-        }
-        for camera in &mut prediction.cameras {
-            if let Some(view) = View::from_camera(camera) {
-                let camera_to_world = (self.similarity * view.camera_to_world).isometry;
-                camera.extrinsics = camera_to_world.inverse().to_homogeneous();
-            }
-        }
+        prediction.transform(&self.similarity);
         keep_only(prediction, &self.connected);
     }
 }

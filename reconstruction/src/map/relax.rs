@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use nalgebra::{DMatrix, Similarity3, UnitQuaternion, Vector3};
 
+use super::chunk_anchors::ChunkAnchor;
 use super::graph::{ChunkEdge, ChunkGraph};
 use super::join::JoinSpread;
 
@@ -28,24 +29,27 @@ const DOUBTFUL: f64 = 3.0;
 const INERTIA: f64 = 1e-9;
 
 impl ChunkGraph {
-    /// Where the chunks belong by all joins: how each of them moves. The first one of those that are
-    /// joined to each other stays.
-    pub fn relax(&self) -> BTreeMap<usize, Similarity3<f64>> {
-        let indices: BTreeMap<usize, usize> = self.nodes.keys().copied().zip(0..).collect();
-        let joins: Vec<Joint> = self
-            .edges
-            .iter()
-            .filter_map(|edge| Joint::of(edge, &indices))
-            .collect();
-        let mut nodes: Vec<Similarity3<f64>> = self.nodes.values().copied().collect();
-        if nodes.is_empty() || joins.is_empty() {
+    /// Where the chunks belong by all joins and known cameras: how each of them moves. The world of the
+    /// known cameras stays; of other chunks that are joined to each other the first one.
+    pub fn relax(&self, anchors: &[ChunkAnchor]) -> BTreeMap<usize, Similarity3<f64>> {
+        let first = usize::from(!anchors.is_empty());
+        let indices: BTreeMap<usize, usize> = self.nodes.keys().copied().zip(first..).collect();
+        let joins = self.edges.iter();
+        let joins = joins.filter_map(|edge| Joint::of(edge, &indices));
+        let anchors = anchors.iter();
+        let anchors = anchors.filter_map(|anchor| Joint::of_anchor(anchor, &indices));
+        let joins: Vec<Joint> = joins.chain(anchors).collect();
+        // The known world is a node like others, before all of them, so that it is held.
+        let world = std::iter::repeat_n(Similarity3::identity(), first);
+        let mut nodes: Vec<_> = world.chain(self.nodes.values().copied()).collect();
+        if self.nodes.is_empty() || joins.is_empty() {
             return BTreeMap::new();
         }
         let held = first_of_each_component(nodes.len(), &joins);
         solve_rotations(&mut nodes, &joins, &held);
         solve_scales(&mut nodes, &joins, &held);
         solve_translations(&mut nodes, &joins, &held);
-        let moved = self.nodes.iter().zip(nodes);
+        let moved = self.nodes.iter().zip(nodes.drain(first..));
         let moved = moved.map(|((chunk, before), after)| (*chunk, after * before.inverse()));
         moved.collect()
     }
@@ -55,7 +59,9 @@ impl ChunkGraph {
 struct Joint<'a> {
     from: usize,
     to: usize,
-    edge: &'a ChunkEdge,
+    similarity: &'a Similarity3<f64>,
+    /// Typical depth of the frames, in the unit of the node `to`.
+    depth: f64,
     /// Standard deviations.
     spread: JoinSpread,
 }
@@ -67,12 +73,23 @@ impl<'a> Joint<'a> {
         Some(Self {
             from: *indices.get(&edge.from)?,
             to: *indices.get(&edge.to)?,
-            edge,
+            similarity: &edge.similarity,
+            depth: edge.depth,
             spread: JoinSpread {
                 rotation: spread(edge.spread.rotation, LEAST_SPREAD.rotation),
                 scale: spread(edge.spread.scale, LEAST_SPREAD.scale),
                 centre: spread(edge.spread.centre, LEAST_SPREAD.centre),
             },
+        })
+    }
+
+    fn of_anchor(anchor: &'a ChunkAnchor, indices: &BTreeMap<usize, usize>) -> Option<Self> {
+        Some(Self {
+            from: *indices.get(&anchor.chunk)?,
+            to: 0,
+            similarity: &anchor.similarity,
+            depth: 1.0,
+            spread: anchor.spread,
         })
     }
 }
@@ -179,7 +196,7 @@ fn solve_rotations(nodes: &mut [Similarity3<f64>], joins: &[Joint], held: &[bool
         joins
             .map(|join| {
                 let [from, to] = [join.from, join.to].map(|node| nodes[node].isometry.rotation);
-                let said = to * join.edge.similarity.isometry.rotation;
+                let said = to * join.similarity.isometry.rotation;
                 Difference {
                     from: join.from,
                     to: join.to,
@@ -200,7 +217,7 @@ fn solve_scales(nodes: &mut [Similarity3<f64>], joins: &[Joint], held: &[bool]) 
         let joins = joins.iter();
         joins
             .map(|join| {
-                let said = nodes[join.to].scaling() * join.edge.similarity.scaling();
+                let said = nodes[join.to].scaling() * join.similarity.scaling();
                 Difference {
                     from: join.from,
                     to: join.to,
@@ -221,13 +238,13 @@ fn solve_translations(nodes: &mut [Similarity3<f64>], joins: &[Joint], held: &[b
         joins
             .map(|join| {
                 let to = &nodes[join.to];
-                let said = (to * join.edge.similarity).isometry.translation.vector;
+                let said = (to * join.similarity).isometry.translation.vector;
                 let found = nodes[join.from].isometry.translation.vector;
                 Difference {
                     from: join.from,
                     to: join.to,
                     wanted: (said - found).into(),
-                    deviation: join.spread.centre * join.edge.depth * to.scaling(),
+                    deviation: join.spread.centre * join.depth * to.scaling(),
                 }
             })
             .collect()

@@ -71,6 +71,7 @@ mod tests {
 
     use super::*;
     use crate::geometry::FrameSize;
+    use crate::model::CameraDeviations;
     use crate::prediction::Camera;
 
     fn at(x: f64, z: f64) -> Matrix4<f64> {
@@ -98,6 +99,7 @@ mod tests {
         let camera = |extrinsics: &Matrix4<f64>| KnownCamera {
             extrinsics: *extrinsics,
             intrinsics: Matrix3::identity() * 2.0,
+            deviations: CameraDeviations::default(),
         };
         extrinsics.iter().map(camera).collect()
     }

@@ -1,15 +1,22 @@
 //! Cameras that the client sends with its images.
 
-use nalgebra::{Matrix3, Matrix4};
+use nalgebra::{Isometry3, Matrix3, Matrix4};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::geometry::{FrameSize, Region, resampled, resampled_whole};
+use crate::cloud::View;
+use crate::geometry::{Distortion, FrameSize, Region, resampled, resampled_whole};
+use crate::prediction::Camera;
 
 /// Largest deviation of an entry from its exact value: clients send rounded numbers.
 const TOLERANCE: f64 = 1e-3;
+/// Largest standard deviation of a position, in whatever unit; more says nothing.
+const MOST_POSITION: f64 = 1e9;
+/// Largest standard deviation of a rotation, in degrees; more says nothing.
+const MOST_ROTATION: f64 = 180.0;
 
-/// A pinhole camera that the client knows, for models that take known cameras.
+/// A pinhole camera that the client knows: for models that take known cameras, and as an anchor of the
+/// results of all models.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct KnownCamera {
     /// Maps camera coordinates to pixel indices of the image: the centre of the top left pixel is
@@ -18,10 +25,22 @@ pub struct KnownCamera {
     /// World-to-camera transform; camera axes are x right, y down, z forward. All cameras of a
     /// reconstruction share one world. The client chooses its unit of length.
     pub extrinsics: Matrix4<f64>,
+    /// How far it may be off.
+    #[serde(default, skip_serializing_if = "CameraDeviations::are_unknown")]
+    pub deviations: CameraDeviations,
+}
+
+/// How far a known camera may be off: standard deviations, as far as the client gives them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct CameraDeviations {
+    /// Of its position along each axis, in the unit of the extrinsics.
+    pub position: Option<f64>,
+    /// Of its rotation about each axis, in degrees.
+    pub rotation: Option<f64>,
 }
 
 /// Why two matrices are not a pinhole camera and its pose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Error)]
 pub enum KnownCameraError {
     /// A matrix has infinite or NaN entries.
     #[error("\"{0}\" has numbers that are not finite")]
@@ -35,6 +54,32 @@ pub enum KnownCameraError {
          the last row [0, 0, 0, 1]"
     )]
     Extrinsics,
+    /// A standard deviation is not a positive number, or says nothing.
+    #[error("\"{field}\" must be above 0 and at most {most}")]
+    Deviation { field: &'static str, most: f64 },
+}
+
+impl CameraDeviations {
+    /// Checks that the numbers are standard deviations.
+    ///
+    /// # Errors
+    /// [`KnownCameraError::Deviation`] if they are not.
+    pub fn new(position: Option<f64>, rotation: Option<f64>) -> Result<Self, KnownCameraError> {
+        let given = [
+            ("position_deviation", position, MOST_POSITION),
+            ("rotation_deviation", rotation, MOST_ROTATION),
+        ];
+        for (field, deviation, most) in given {
+            if deviation.is_some_and(|deviation| !(deviation > 0.0 && deviation <= most)) {
+                return Err(KnownCameraError::Deviation { field, most });
+            }
+        }
+        Ok(Self { position, rotation })
+    }
+
+    fn are_unknown(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl KnownCamera {
@@ -74,7 +119,19 @@ impl KnownCamera {
         Ok(Self {
             intrinsics,
             extrinsics,
+            deviations: CameraDeviations::default(),
         })
+    }
+
+    /// From camera coordinates to the client's world; `None` if its numbers are impossible.
+    pub fn camera_to_world(&self) -> Option<Isometry3<f64>> {
+        let camera = Camera {
+            extrinsics: self.extrinsics,
+            intrinsics: self.intrinsics,
+            distortion: Distortion::NONE,
+            registered: true,
+        };
+        View::from_camera(&camera).map(|view| view.camera_to_world)
     }
 
     /// The camera of an image of size `size` that shows a region of this camera's image, whose size
@@ -82,7 +139,7 @@ impl KnownCamera {
     pub fn of_region(&self, source: FrameSize, region: Region, size: FrameSize) -> Self {
         Self {
             intrinsics: resampled(&self.intrinsics, source, region, size),
-            extrinsics: self.extrinsics,
+            ..*self
         }
     }
 
@@ -92,7 +149,7 @@ impl KnownCamera {
     pub fn of_whole(&self, source: FrameSize, region: Region, size: FrameSize) -> Self {
         Self {
             intrinsics: resampled_whole(&self.intrinsics, source, region, size),
-            extrinsics: self.extrinsics,
+            ..*self
         }
     }
 }
@@ -163,5 +220,19 @@ mod tests {
             let refused = KnownCamera::new(intrinsics, POSE);
             assert_eq!(refused, Err(KnownCameraError::Intrinsics), "{row} {column}");
         }
+    }
+
+    #[test]
+    fn deviations_are_positive_and_finite() {
+        let deviations = CameraDeviations::new(Some(0.02), Some(1.0)).expect("deviations");
+        assert_eq!(deviations.position, Some(0.02));
+        assert!(CameraDeviations::new(None, None).is_ok());
+        for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(CameraDeviations::new(Some(wrong), None).is_err(), "{wrong}");
+            assert!(CameraDeviations::new(None, Some(wrong)).is_err(), "{wrong}");
+        }
+        let error = CameraDeviations::new(None, Some(181.0)).expect_err("too large");
+        let words = "\"rotation_deviation\" must be above 0 and at most 180";
+        assert_eq!(error.to_string(), words);
     }
 }

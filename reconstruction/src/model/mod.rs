@@ -28,7 +28,7 @@ pub use features::Features;
 pub use frames_per_call::FramesPerCall;
 pub use hint::{CameraGroup, CameraHint, FocalLength};
 pub use interface::{LoadModel, Model, OnStep, Step};
-pub use known::{KnownCamera, KnownCameraError};
+pub use known::{CameraDeviations, KnownCamera, KnownCameraError};
 pub use memory::{AdjustmentNeed, Memory, MemoryNeed, Shortage, Workload};
 pub use metadata::{CONTRACT_VERSION, Metadata, Normalisation, Precision, Scale};
 pub use priors::CameraPriors;

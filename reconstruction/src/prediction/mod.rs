@@ -6,10 +6,10 @@ mod maps;
 mod report;
 mod tensors;
 
-use nalgebra::{Matrix3, Matrix4};
+use nalgebra::{Matrix3, Matrix4, Similarity3};
 use serde::{Deserialize, Serialize};
 
-use crate::cloud::UNKNOWN_CONFIDENCE;
+use crate::cloud::{UNKNOWN_CONFIDENCE, View};
 use crate::geometry::{Distortion, FrameSize};
 use crate::image::HiddenPixels;
 
@@ -121,6 +121,20 @@ impl Prediction {
         for (confidence, hidden) in confidence.iter_mut().zip(hidden.iter()) {
             if hidden {
                 *confidence = UNKNOWN_CONFIDENCE;
+            }
+        }
+    }
+
+    /// Moves all into another world: the cameras, and depth with its unit of length.
+    pub fn transform(&mut self, similarity: &Similarity3<f64>) {
+        let scale = similarity.scaling() as f32;
+        for depth in &mut self.depth {
+            *depth *= scale;
+        }
+        for camera in &mut self.cameras {
+            if let Some(view) = View::from_camera(camera) {
+                let camera_to_world = (similarity * view.camera_to_world).isometry;
+                camera.extrinsics = camera_to_world.inverse().to_homogeneous();
             }
         }
     }

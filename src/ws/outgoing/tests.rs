@@ -79,6 +79,7 @@ fn answer(glb: Vec<u8>, frames: usize) -> SessionEvent {
         confidence_threshold: 1.05,
         aligned: true,
         known_cameras: false,
+        anchors: None,
         alignment: Alignment::Origin,
         scale: Scale::Relative,
         scale_spread: None,

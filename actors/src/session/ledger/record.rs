@@ -11,7 +11,9 @@ use pointstream_reconstruction::cloud::World;
 use pointstream_reconstruction::formats::{Cameras, ResultFormat};
 use pointstream_reconstruction::geometry::FrameSize;
 use pointstream_reconstruction::image::ImageStatistics;
-use pointstream_reconstruction::map::{Corrections, FirstChunk, NextChunk, PieceJoin, PlaceVector};
+use pointstream_reconstruction::map::{
+    Corrections, FirstChunk, NextChunk, PieceJoin, PlaceVector, WorldChange,
+};
 use pointstream_reconstruction::model::{CameraHint, KnownCamera};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -38,8 +40,10 @@ pub(crate) enum Record {
     PlaceFound { number: u64, place: PlaceVector },
     /// A run of the model has begun or extended the map.
     ChunkStored(Box<StoredChunk>),
-    /// An adjustment has found where the frames of the map belong.
+    /// An adjustment, or known cameras, have shown where the frames of the map belong.
     MapCorrected(Corrections),
+    /// Enough cameras are known to give a piece of the map their world.
+    WorldChanged(WorldChange),
     /// A run of the model has found that two pieces of the map are one.
     PiecesJoined(PieceJoin),
     /// A client has asked for a point cloud.
@@ -184,6 +188,14 @@ pub(crate) enum ChunkContent {
 }
 
 impl ChunkContent {
+    /// Whether it begins the map or a piece in the world of known cameras.
+    pub fn begins_known_world(&self) -> bool {
+        match self {
+            Self::First { chunk, .. } | Self::Piece { chunk, .. } => chunk.known.is_some(),
+            Self::Next(_) => false,
+        }
+    }
+
     /// How many of the last frames show nothing new.
     pub fn still(&self) -> usize {
         match self {

@@ -3,15 +3,16 @@ mod journal;
 use std::sync::{Arc, LazyLock};
 use std::time::UNIX_EPOCH;
 
-use nalgebra::{Isometry3, Matrix3};
+use nalgebra::{Isometry3, Matrix3, Similarity3, Vector3};
+use pointstream_reconstruction::anchors::KnownWorld;
 use pointstream_reconstruction::cloud::{Alignment, SceneFrame, build_scene};
 use pointstream_reconstruction::formats::Cameras;
 use pointstream_reconstruction::geometry::{Distortion, FrameSize, Region};
 use pointstream_reconstruction::image::{CameraTags, ImageStatistics};
 use pointstream_reconstruction::map::{
-    ChunkNode, Corrections, FirstChunk, FrameCorrection, NextChunk, PieceJoin,
+    ChunkNode, Corrections, FirstChunk, FrameCorrection, NextChunk, PieceJoin, WorldChange,
 };
-use pointstream_reconstruction::model::{CameraHint, KnownCamera, Scale};
+use pointstream_reconstruction::model::{CameraDeviations, CameraHint, KnownCamera, Scale};
 use pointstream_reconstruction::prediction::{Camera, Prediction};
 use pointstream_reconstruction::quality::{Assessment, Quality, RequestImage, Verdict};
 
@@ -50,6 +51,10 @@ pub(in crate::session) fn image(number: u64) -> Record {
     let camera = KnownCamera {
         intrinsics: Matrix3::new(30.0, 0.0, 13.5, 0.0, 30.0, 6.5, 0.0, 0.0, 1.0),
         extrinsics: Isometry3::translation(0.1, 0.2, 1.0 / 3.0).to_homogeneous(),
+        deviations: CameraDeviations {
+            position: Some(0.02),
+            rotation: None,
+        },
     };
     Record::ImageStored(Box::new(Image {
         number,
@@ -206,6 +211,7 @@ fn metadata(alignment: &Alignment, quality: Quality) -> ResultMetadata {
         aligned: true,
         alignment: alignment.clone(),
         known_cameras: false,
+        anchors: None,
         scale: Scale::Relative,
         scale_spread: None,
         model: "fake 1".to_owned(),
@@ -381,6 +387,42 @@ fn a_correction_moves_the_frames_of_the_map() {
     assert!((moved - camera.extrinsics).amax() < 1e-9);
 
     assert_eq!(replay(&read_back(&records)), corrected);
+}
+
+/// Known cameras give the piece of a map another world.
+pub(in crate::session) fn world_change(piece: usize) -> Record {
+    Record::WorldChanged(WorldChange {
+        piece,
+        similarity: Similarity3::new(Vector3::new(1.0, 2.0, 3.0), Vector3::y(), 4.0),
+        known: KnownWorld {
+            unit: 1.0,
+            model_unit: 4.0,
+        },
+    })
+}
+
+#[test]
+fn another_world_of_the_map_moves_no_points() {
+    let (_, record) = first_chunk(1);
+    let before = replay(std::slice::from_ref(&record));
+    let records = [record, world_change(0)];
+    let ledger = replay(&records);
+    assert!(before.fits(&records[1]));
+    assert!(!before.fits(&world_change(1)), "there is no such piece");
+    let [before, after] = [&before, &ledger].map(|ledger| &ledger.map().expect("a map").map);
+    assert_eq!(after.model_unit(0), 4.0);
+    assert!(after.has_known_world() && !before.has_known_world());
+    for (number, frame) in before.placed() {
+        let same = after.frame(number).expect("it is there");
+        assert_eq!(same.depth_factor, 4.0 * frame.depth_factor);
+        assert_eq!(same.camera.pose, frame.camera.pose, "to the bit");
+        let points = [before.points_to_glb(frame), after.points_to_glb(same)];
+        let [old, new] = points.map(|points| *points.expect("it is placed").matrix());
+        assert!((new - old).amax() < 1e-9, "{old} {new}");
+        let moved = after.camera(number).expect("it is placed").extrinsics;
+        assert!((moved - frame.camera.extrinsics).amax() > 0.1);
+    }
+    assert_eq!(replay(&read_back(&records)), ledger);
 }
 
 #[test]

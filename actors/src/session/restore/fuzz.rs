@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::*;
 use crate::journal::Durability;
 use crate::session::ledger::tests::{
-    correction, failed, first_chunk, image, joined, made, next_chunk, result,
+    correction, failed, first_chunk, image, joined, made, next_chunk, result, world_change,
 };
 use crate::session::ledger::{ChunkContent, StoredChunk};
 use crate::session_config::SessionConfig;
@@ -57,6 +57,7 @@ fn records() -> Vec<Record> {
         join,
         joined(&first, 6),
         correction(&chunk),
+        world_change(0),
         made(1, "one"),
         result(1, false),
         failed(),
@@ -167,6 +168,7 @@ fn with_numbers(record: &mut Record, random: &mut Unstructured<'_>) -> arbitrary
             }
         }
         Record::PiecesJoined(join) => (join.from, join.to) = (index(number()?), index(number()?)),
+        Record::WorldChanged(change) => change.piece = index(number()?),
         Record::RequestMade(request) => (request.key, request.before) = (number()?, number()?),
         Record::ResultStored {
             request, result, ..

@@ -4,6 +4,7 @@ use pointstream_reconstruction::map::Corrections;
 
 use super::State;
 use crate::jobs::{JobFailure, JobPriority};
+use crate::session::anchoring::Occasion;
 use crate::session::generation::Generation;
 use crate::session::generation_error::GenerationError;
 use crate::session::ledger::{ChunkContent, FoundPlaces, Record};
@@ -40,7 +41,12 @@ impl State {
             {
                 self.adjusting.start(&self.ledger, JobPriority::Requested);
             }
-            Some(_) => return self.answer_from_map(),
+            Some(demand) => {
+                if demand.finalizes {
+                    self.anchor_map(Occasion::Now);
+                }
+                return self.answer_from_map();
+            }
             None if demand.is_none() && idle && self.adjusting.is_due(&self.ledger) => {
                 self.adjusting.start(&self.ledger, JobPriority::Ahead);
             }
@@ -99,9 +105,11 @@ impl State {
                 let begins = matches!(chunk.content, ChunkContent::First { .. });
                 self.adjusting.chunk_added(begins, chunk.comes_back);
                 if begins {
+                    self.anchoring.begin();
                     self.old_chunks.note(&self.ledger);
                 }
                 self.record(Record::ChunkStored(chunk));
+                self.anchor_map(Occasion::Grown);
                 self.mapping.note_map(&self.ledger, true);
                 self.activity.touch();
             }
@@ -109,6 +117,7 @@ impl State {
                 if let Some(join) = join {
                     self.mapping.forget_piece(&self.ledger, join.from);
                     self.record(Record::PiecesJoined(join));
+                    self.anchor_map(Occasion::Grown);
                 }
                 self.mapping.note_map(&self.ledger, false);
                 self.activity.touch();
@@ -155,7 +164,23 @@ impl State {
             self.record(Record::MapCorrected(corrections));
             // What the model keeps of frames is where they were before.
             self.context.dispatcher.forget_maps(self.context.id);
+            self.anchor_map(Occasion::Now);
             self.activity.touch();
+        }
+    }
+
+    /// Gives the map the world of the cameras that the client knows, and takes its drift from them away.
+    fn anchor_map(&mut self, occasion: Occasion) {
+        if let Some(change) = self.anchoring.world_change(&self.ledger) {
+            self.record(change);
+        }
+        if !self.anchoring.is_due(&self.ledger, occasion) {
+            return;
+        }
+        if let Some(correction) = self.anchoring.correction(&self.ledger) {
+            self.record(correction);
+            // What the model keeps of frames is where they were before.
+            self.context.dispatcher.forget_maps(self.context.id);
         }
     }
 

@@ -77,6 +77,7 @@ export interface Metadata {
   aligned?: boolean;
   alignment?: Record<string, unknown>;
   known_cameras?: boolean;
+  anchors?: Record<string, unknown> | null;
   /** Unit of length: `relative` or `metric`. */
   scale?: string;
   scale_spread?: number | null;

@@ -38,6 +38,10 @@ export interface Image {
 export interface KnownCamera {
   intrinsics: Matrix;
   extrinsics: Matrix;
+  /** Standard deviation of its position along each axis, in the unit of `extrinsics`. */
+  position_deviation?: number | undefined;
+  /** Standard deviation of its rotation about each axis, in degrees. */
+  rotation_deviation?: number | undefined;
 }
 
 /** An image of the session that this client did not send. */

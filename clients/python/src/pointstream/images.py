@@ -17,15 +17,19 @@ class KnownCamera:
 
     `intrinsics` is 3x3, in pixels of the image after EXIF orientation; (0, 0) is the centre of the
     top left pixel. `extrinsics` is 4x4, world to camera (x right, y down, z forward), in one world
-    and one unit for all images.
+    and one unit for all images. `position_deviation` and `rotation_deviation` say how far it may be
+    off: standard deviations along each axis, in the unit of `extrinsics`, and about each axis, in
+    degrees.
     """
 
     intrinsics: ArrayLike
     extrinsics: ArrayLike
+    position_deviation: float | None = None
+    rotation_deviation: float | None = None
 
     def fields(self) -> dict[str, Any]:
         """The fields of a message."""
-        fields = {}
+        fields: dict[str, Any] = {}
         for name, given, shape in (
             ("intrinsics", self.intrinsics, (3, 3)),
             ("extrinsics", self.extrinsics, (4, 4)),
@@ -34,6 +38,15 @@ class KnownCamera:
             if matrix.shape != shape or not np.isfinite(matrix).all():
                 raise ValueError(f"{name} must be a finite matrix of shape {shape}")
             fields[name] = matrix.tolist()
+        for name, deviation in (
+            ("position_deviation", self.position_deviation),
+            ("rotation_deviation", self.rotation_deviation),
+        ):
+            if deviation is None:
+                continue
+            if not 0 < deviation < float("inf"):
+                raise ValueError(f"{name} must be a finite number above 0")
+            fields[name] = float(deviation)
         return fields
 
 

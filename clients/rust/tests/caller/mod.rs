@@ -213,8 +213,9 @@ fn image(given: &Value) -> Image {
     match &given["intrinsics"] {
         Value::Null => image,
         intrinsics => image.camera(KnownCamera {
-            intrinsics: parsed(intrinsics, ""),
-            extrinsics: parsed(&given["extrinsics"], ""),
+            position_deviation: given["position_deviation"].as_f64(),
+            rotation_deviation: given["rotation_deviation"].as_f64(),
+            ..KnownCamera::new(parsed(intrinsics, ""), parsed(&given["extrinsics"], ""))
         }),
     }
 }

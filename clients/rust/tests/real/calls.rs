@@ -200,15 +200,15 @@ async fn known_cameras_are_kept() {
     let session = client(&server.url).create(small()).await.unwrap();
     for level in 0..3 {
         let x = -f64::from(level);
-        let camera = KnownCamera {
-            intrinsics: [[60.0, 0.0, 27.5], [0.0, 60.0, 20.5], [0.0, 0.0, 1.0]],
-            extrinsics: [
+        let camera = KnownCamera::new(
+            [[60.0, 0.0, 27.5], [0.0, 60.0, 20.5], [0.0, 0.0, 1.0]],
+            [
                 [1.0, 0.0, 0.0, x],
                 [0.0, 1.0, 0.0, 0.0],
                 [0.0, 0.0, 1.0, 0.0],
                 [0.0, 0.0, 0.0, 1.0],
             ],
-        };
+        );
         session
             .upload(Image::bytes(photo(level)).camera(camera))
             .await
