@@ -314,6 +314,7 @@ async fn pages_may_read_what_they_need_to_download() {
         "accept-ranges",
         "x-quality",
         "x-quality-reasons",
+        "x-quality-advice",
     ] {
         assert!(exposed.contains(header), "{header} is not in {exposed}");
     }

@@ -252,6 +252,7 @@ async fn headers_tell_the_verdict_on_a_file() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert_eq!(reply.header("x-quality"), Some("good"));
     assert_eq!(reply.header("x-quality-reasons"), None);
+    assert_eq!(reply.header("x-quality-advice"), None);
     let night = black();
     let parts: &[Part<'_>] = &[
         ("images", None, &first),
@@ -264,7 +265,15 @@ async fn headers_tell_the_verdict_on_a_file() {
         reply.header("x-quality-reasons"),
         Some("too_dark, duplicates")
     );
-    assert_eq!(reply.json()["metadata"]["quality"]["verdict"], "partial");
+    let quality = &reply.json()["metadata"]["quality"];
+    assert_eq!(quality["verdict"], "partial");
+    let advice = quality["advice"].as_array().expect("a list").iter();
+    let advice: Vec<&str> = advice.map(|one| one.as_str().expect("text")).collect();
+    assert_eq!(advice.len(), 2);
+    assert_eq!(
+        reply.header("x-quality-advice"),
+        Some(advice.join("; ").as_str())
+    );
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer, MaxAge};
 use warp::http::header::{self, HeaderMap, HeaderValue};
 use warp::http::{Method, Uri};
 
-use crate::api::headers::{QUALITY, QUALITY_REASONS};
+use crate::api::headers::{QUALITY, QUALITY_ADVICE, QUALITY_REASONS};
 use crate::entrance::{Arrival, Authority, Host, Scheme, parse_origin};
 
 /// Allowed origins besides the server's own.
@@ -186,6 +186,7 @@ impl OriginPolicy {
                 header::WWW_AUTHENTICATE,
                 QUALITY,
                 QUALITY_REASONS,
+                QUALITY_ADVICE,
             ])
             .max_age(MaxAge::exact(Duration::from_secs(600)))
     }

@@ -367,8 +367,8 @@ fn announce(app: &App, scheme: Scheme, address: SocketAddr) {
         let _ = writeln!(
             io::stderr(),
             "\nTry it: open {url}/ in a browser, or use another terminal:\n  \
-             {token}curl {header}-F images=@a.jpg -F images=@b.jpg -o scene.glb {url}/reconstruct\n\
-             docs/quick-start.md and docs/protocol.md say more.\n"
+             {token}curl {header}-D - -F images=@a.jpg -F images=@b.jpg -o scene.glb {url}/reconstruct\n\
+             {url}/docs describes the HTTP interface. Ctrl+C stops the server.\n"
         );
     }
 }

@@ -66,7 +66,8 @@ missing=$(ldd "$tree/bin/pointstream" "$tree"/lib/pointstream/*.so* | grep "not 
 
 doc=$tree/share/doc/pointstream
 scripts/notices.sh "$doc" "${cuda[@]}"
-cp LICENSE README.md CHANGELOG.md "$doc/"
+cp LICENSE CHANGELOG.md "$doc/"
+cp deploy/README.package.md "$doc/README.md"
 
 # The configuration of a program below /usr is in /etc.
 case "$prefix" in

@@ -6,3 +6,5 @@ use warp::http::header::HeaderName;
 pub const QUALITY: HeaderName = HeaderName::from_static("x-quality");
 /// The reasons for the verdict, separated by a comma and a space; missing if there are none.
 pub const QUALITY_REASONS: HeaderName = HeaderName::from_static("x-quality-reasons");
+/// What to do about them, sentences separated by a semicolon and a space; missing if there are none.
+pub const QUALITY_ADVICE: HeaderName = HeaderName::from_static("x-quality-advice");

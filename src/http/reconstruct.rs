@@ -19,7 +19,7 @@ use warp::reply::{Reply, Response};
 use super::multipart::{self, Body, Images, MultipartError};
 use super::refused_body;
 use super::results::{self, Description, Format};
-use crate::api::headers::{QUALITY, QUALITY_REASONS};
+use crate::api::headers::{QUALITY, QUALITY_ADVICE, QUALITY_REASONS};
 use crate::api::{ApiError, ErrorBody, Query, Request, SESSION_PARAMETERS};
 use crate::app::App;
 use crate::auth::{Action, Caller, Purpose, Secret, Target};
@@ -108,6 +108,8 @@ pub struct Accepted<'a> {
                   failed"),
                 ("X-Quality-Reasons" = String, description = "The reasons, separated by commas; \
                   missing if there are none"),
+                ("X-Quality-Advice" = String, description = "What to do about them, separated by \
+                  semicolons; missing if there are none"),
             ),
         ),
         (status = 202, description = "The result is being made", body = Accepted),
@@ -217,10 +219,16 @@ fn add_quality(headers: &mut HeaderMap, quality: &Quality) {
     let verdict = quality.verdict.wire_name();
     headers.insert(QUALITY, HeaderValue::from_static(verdict));
     let reasons: Vec<_> = quality.reasons.iter().map(|one| one.wire_name()).collect();
-    if !reasons.is_empty()
-        && let Ok(reasons) = HeaderValue::try_from(reasons.join(", "))
-    {
-        headers.insert(QUALITY_REASONS, reasons);
+    let lists = [
+        (QUALITY_REASONS, reasons.join(", ")),
+        (QUALITY_ADVICE, quality.advice.join("; ")),
+    ];
+    for (name, list) in lists {
+        if !list.is_empty()
+            && let Ok(list) = HeaderValue::try_from(list)
+        {
+            headers.insert(name, list);
+        }
     }
 }
 
