@@ -85,11 +85,11 @@ async fn tokens_need_a_file_that_can_be_trusted() {
 
 #[tokio::test]
 async fn the_first_steps_show_where_a_token_goes() {
-    let shown = async |server: &Server| server.logged("docs/quick-start.md").await;
-    let header = "curl -H \"Authorization: Bearer $POINTSTREAM_TOKEN\" -F images=";
+    let shown = async |server: &Server| server.logged("Ctrl+C stops").await;
+    let header = "curl -H \"Authorization: Bearer $POINTSTREAM_TOKEN\" -D - -F images=";
     let open = shown(&Server::start(&[]).await).await;
     assert!(
-        open.contains("curl -F images=") && !open.contains("TOKEN"),
+        open.contains("curl -D - -F images=") && !open.contains("TOKEN"),
         "{open}"
     );
     let tokens = Tokens::new();

@@ -25,7 +25,11 @@ impl FrameThreads {
     /// # Errors
     /// [`ModelError::Load`] if the system has no threads left.
     pub fn start(path: &str) -> Result<Self, ModelError> {
-        let threads = tch::get_num_threads();
+        Self::of(tch::get_num_threads(), path)
+    }
+
+    /// `threads` is what the caller's thread has, and keeps.
+    fn of(threads: i32, path: &str) -> Result<Self, ModelError> {
         let failed = |reason: String| ModelError::Load {
             path: path.to_owned(),
             reason,
@@ -36,9 +40,9 @@ impl FrameThreads {
             .build()
             .map_err(|error| failed(error.to_string()))?;
         let prepared = pool.broadcast(|_| {
-            // A thread takes over the number that was set last when it is first asked for it.
-            tch::set_num_threads(1);
+            // When a thread is first asked, it takes over the number that any thread has set last.
             tch::get_num_threads();
+            tch::set_num_threads(1);
             without_optimiser(path)
         });
         // Threads that start later take this number.
@@ -108,8 +112,9 @@ mod tests {
     use super::*;
 
     fn threads() -> FrameThreads {
-        tch::set_num_threads(3);
-        FrameThreads::start("a test").expect("threads")
+        // As in the pool's threads.
+        tch::get_num_threads();
+        FrameThreads::of(3, "a test").expect("threads")
     }
 
     #[test]
