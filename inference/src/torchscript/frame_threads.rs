@@ -2,9 +2,10 @@
 //!
 //! Most operations on one frame are short. libtorch's own threads, which share each operation, then wait
 //! for each other more than they compute. So each of these threads has a frame of its own, and libtorch
-//! starts no others for it.
+//! starts others for it only if fewer frames fit into memory than there are cores.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 
@@ -20,33 +21,26 @@ pub(super) struct FrameThreads {
 }
 
 impl FrameThreads {
-    /// Starts the threads.
+    /// Starts the threads. Operations on the caller's thread keep all of libtorch's.
     ///
     /// # Errors
     /// [`ModelError::Load`] if the system has no threads left.
     pub fn start(path: &str) -> Result<Self, ModelError> {
-        Self::of(tch::get_num_threads(), path)
+        let threads = all_threads();
+        share_operations(threads);
+        Self::of(threads, path)
     }
 
-    /// `threads` is what the caller's thread has, and keeps.
-    fn of(threads: i32, path: &str) -> Result<Self, ModelError> {
-        let failed = |reason: String| ModelError::Load {
-            path: path.to_owned(),
-            reason,
-        };
+    fn of(threads: usize, path: &str) -> Result<Self, ModelError> {
         let pool = ThreadPoolBuilder::new()
-            .num_threads(usize::try_from(threads).unwrap_or(1).max(1))
+            .num_threads(threads)
             .thread_name(|index| format!("frame-{index}"))
             .build()
-            .map_err(|error| failed(error.to_string()))?;
-        let prepared = pool.broadcast(|_| {
-            // When a thread is first asked, it takes over the number that any thread has set last.
-            tch::get_num_threads();
-            tch::set_num_threads(1);
-            without_optimiser(path)
-        });
-        // Threads that start later take this number.
-        tch::set_num_threads(threads);
+            .map_err(|error| ModelError::Load {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            })?;
+        let prepared = pool.broadcast(|_| without_optimiser(path));
         prepared.into_iter().collect::<Result<(), _>>()?;
         Ok(Self { pool })
     }
@@ -56,7 +50,8 @@ impl FrameThreads {
         self.pool.current_num_threads()
     }
 
-    /// Computes something for each of `count` frames, at most `at_once` of them at the same time.
+    /// Computes something for each of `count` frames, at most `at_once` of them at the same time. Each has
+    /// its share of libtorch's threads, however many frames there are: so results do not depend on that.
     /// `prepare` gives each thread its own arguments. `take` gets the results in the order of the
     /// frames, on the caller's thread.
     ///
@@ -72,13 +67,16 @@ impl FrameThreads {
     where
         C: Fn(usize) -> Result<T, ModelError> + Send,
     {
-        let at_once = at_once.clamp(1, count.max(1));
+        let at_once = at_once.clamp(1, self.count());
+        let share = self.count() / at_once;
+        let at_once = at_once.min(count);
         let next = AtomicUsize::new(0);
         self.pool.in_place_scope(|scope| {
             let (sender, results) = sync_channel(at_once);
             for _ in 0..at_once {
                 let (sender, next, compute) = (sender.clone(), &next, prepare());
                 scope.spawn(move |_| {
+                    share_operations(share);
                     loop {
                         let frame = next.fetch_add(1, Ordering::Relaxed);
                         // Nobody listens any more after an error.
@@ -105,35 +103,61 @@ impl FrameThreads {
     }
 }
 
+/// Threads that libtorch has for an operation unless it is told otherwise: one for each core, or as
+/// OMP_NUM_THREADS says.
+fn all_threads() -> usize {
+    static THREADS: OnceLock<usize> = OnceLock::new();
+    // The first thread that asks finds what nobody has set yet.
+    *THREADS.get_or_init(|| usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1))
+}
+
+/// Sets how many threads share an operation that this thread begins.
+fn share_operations(threads: usize) {
+    // When a thread first asks, it takes over the number that any thread has set last.
+    tch::get_num_threads();
+    tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
 
     use super::*;
 
-    fn threads() -> FrameThreads {
-        // As in the pool's threads.
-        tch::get_num_threads();
-        FrameThreads::of(3, "a test").expect("threads")
+    fn threads(count: usize) -> FrameThreads {
+        FrameThreads::of(count, "a test").expect("threads")
     }
 
     #[test]
-    fn libtorch_starts_no_threads_of_its_own_for_a_frame() {
-        let threads = threads();
-        let mut found = Vec::new();
-        let compute = || |_| Ok(tch::get_num_threads());
-        let take = |count, _| {
-            found.push(count);
-            Ok(())
-        };
-        threads.each(5, 3, compute, take).expect("no error");
-        assert_eq!(found, [1; 5]);
-        assert_eq!(tch::get_num_threads(), 3);
+    fn each_frame_has_its_share_of_the_threads() {
+        let threads = threads(6);
+        share_operations(6);
+        // Frames that are there do not matter, only how many fit.
+        for (count, at_once, share) in [
+            (9, 6, 1),
+            (1, 6, 1),
+            (9, 4, 1),
+            (9, 2, 3),
+            (2, 1, 6),
+            (9, 99, 1),
+        ] {
+            let mut found = Vec::new();
+            let compute = || |_| Ok(tch::get_num_threads());
+            let take = |share, _| {
+                found.push(share);
+                Ok(())
+            };
+            threads
+                .each(count, at_once, compute, take)
+                .expect("no error");
+            assert_eq!(found, vec![share; count], "{count} {at_once}");
+        }
+        assert_eq!(tch::get_num_threads(), 6);
     }
 
     #[test]
     fn frames_are_computed_together_and_taken_in_order() {
-        let threads = threads();
+        let threads = threads(3);
         // Nobody passes before three have come.
         let barrier = Barrier::new(3);
         let mut order = Vec::new();
@@ -153,7 +177,7 @@ mod tests {
 
     #[test]
     fn an_error_ends_the_work() {
-        let threads = threads();
+        let threads = threads(3);
         let begun = AtomicUsize::new(0);
         let compute = || {
             |frame| {
@@ -182,7 +206,7 @@ mod tests {
     #[test]
     fn no_frames_are_no_work() {
         let nothing = |_, _| Err(ModelError::Empty);
-        let result = threads().each(0, 2, || |frame: usize| Ok(frame), nothing);
+        let result = threads(3).each(0, 2, || |frame: usize| Ok(frame), nothing);
         assert!(result.is_ok());
     }
 }
