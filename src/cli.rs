@@ -9,6 +9,7 @@ use crate::data_commands::DataOptions;
 use crate::models::{FetchRequest, ModelsOptions, StoreOptions};
 use crate::options::ServeOptions;
 use crate::reconstruct::ReconstructOptions;
+use crate::worker::WorkerOptions;
 
 /// Turns a live stream of photos into a 3D point cloud.
 ///
@@ -34,6 +35,8 @@ pub enum Command {
     /// Makes a point cloud from photos or a video, without a server.
     #[command(mut_arg("log_level", |option| option.default_value("WARNING")))]
     Reconstruct(ReconstructOptions),
+    /// Runs jobs of servers on other machines, which it reaches through NATS.
+    Worker(WorkerOptions),
     /// Lists, fetches, verifies and removes the models in the store.
     Models(ModelsOptions),
     /// Checks, exports and imports the sessions of a data directory that no server uses.
@@ -55,9 +58,16 @@ impl Cli {
     /// The fetch that this command line may do, and the store for it.
     pub fn fetch_request(&self) -> Option<(StoreOptions, FetchRequest)> {
         let (store, request) = match &self.command {
-            None => (&self.serve.model.store, self.serve.model.fetch_request()),
+            None => (
+                &self.serve.pool.model.store,
+                self.serve.pool.model.fetch_request(),
+            ),
             Some(Command::Reconstruct(options)) => {
                 (&options.model.store, options.model.fetch_request())
+            }
+            Some(Command::Worker(options)) => {
+                let model = &options.pool.model;
+                (&model.store, model.fetch_request())
             }
             Some(Command::Models(options)) => (&options.store, options.fetch_request()),
             Some(Command::Data(_) | Command::Token(_) | Command::NeedsModelTools { .. }) => {

@@ -17,6 +17,7 @@ mod http;
 mod logging;
 mod metrics;
 mod models;
+mod nats_options;
 mod nearest;
 mod one_shot;
 mod open_files;
@@ -24,6 +25,7 @@ mod options;
 mod origins;
 mod payload;
 mod places;
+mod pool_options;
 mod rates;
 mod reconstruct;
 mod service;
@@ -32,6 +34,7 @@ mod tls;
 mod values;
 mod video;
 mod webhooks;
+mod worker;
 mod ws;
 
 use std::error::Error;
@@ -71,6 +74,14 @@ fn main() {
             let log = options.log.clone();
             prepare(&log, None);
             end(run(reconstruct::run(options)), log.format)
+        }
+        Some(Command::Worker(options)) => {
+            let log = options.log.clone();
+            prepare(&log, None);
+            if let Err(error) = heap::trim_regularly() {
+                tracing::warn!(%error, "freed memory is not given back to the system");
+            }
+            end(run(worker::run(options)), log.format)
         }
         Some(Command::Models(options)) => {
             let log = options.log.clone();

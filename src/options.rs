@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use clap::Args;
 use pointstream_actors::{Courier, DiskLimits, Durability, Settings};
-use pointstream_inference::{ResolvedModel, free_memory, machine_memory};
+use pointstream_inference::{ResolvedModel, machine_memory};
 use pointstream_reconstruction::image::DecodeLimits;
-use pointstream_reconstruction::model::{Device, FramesPerCall};
+use pointstream_reconstruction::model::Device;
 
 use crate::auth::AuthOptions;
 use crate::entrance::{HostList, PathPrefix, PublicUrl, TrustedProxies};
 use crate::logging::LogOptions;
-use crate::models::ModelOptions;
+use crate::nats_options::NatsOptions;
 use crate::origins::OriginPolicy;
+use crate::pool_options::PoolOptions;
 use crate::rates::RateOptions;
 use crate::tls::TlsOptions;
 use crate::values::{at_least_one, seconds};
@@ -82,12 +83,10 @@ pub struct ServeOptions {
     pub min_free_disk_mb: u64,
 
     #[command(flatten)]
-    pub model: ModelOptions,
+    pub pool: PoolOptions,
 
-    /// Workers per device, each with its own copy of the model.
-    #[arg(long, env = "POINTSTREAM_WORKERS_PER_DEVICE", value_name = "COUNT", default_value_t = 1,
-          value_parser = at_least_one)]
-    pub workers_per_device: usize,
+    #[command(flatten)]
+    pub nats: NatsOptions,
 
     /// The most sessions at the same time; the server refuses to create more.
     #[arg(long, env = "POINTSTREAM_MAX_SESSIONS", value_name = "COUNT", default_value_t = 100,
@@ -184,33 +183,11 @@ pub struct ServeOptions {
           value_parser = at_least_one)]
     pub max_clients_per_address: Option<usize>,
 
-    /// Frames that the model encodes, or estimates the depth of, together. Default on the CPU: as many as
-    /// there are cores and fit into 512 MiB, or 1 if the model does not say how much memory it needs; on
-    /// a GPU a power of two up to 32 that fits into 2 GiB, or 8, and a quarter of that for depth.
-    #[arg(long, env = "POINTSTREAM_FRAMES_PER_CALL", value_name = "COUNT",
-          value_parser = at_least_one)]
-    pub frames_per_call: Option<usize>,
-
-    /// Jobs of all sessions that may wait for a worker; a session may have half of them, and so may all
-    /// sessions of a client.
-    #[arg(long, env = "POINTSTREAM_QUEUE_CAPACITY", value_name = "COUNT", default_value_t = 256,
-          value_parser = at_least_one)]
-    pub queue_capacity: usize,
-
     /// Jobs of all sessions of one client that may run at the same time: of the owner of a token, or else of
     /// an address. Others wait until one has ended. It matters with several workers. Default: no limit.
     #[arg(long, env = "POINTSTREAM_MAX_JOBS_PER_CLIENT", value_name = "COUNT",
           value_parser = at_least_one)]
     pub max_jobs_per_client: Option<usize>,
-
-    /// Memory for the encoded frames of all sessions that wait for a generation, in MiB.
-    #[arg(
-        long,
-        env = "POINTSTREAM_FEATURE_CACHE_MB",
-        value_name = "MIB",
-        default_value_t = 1024
-    )]
-    pub feature_cache_mb: usize,
 
     /// Memory for the images of all sessions between the socket and the disk, in MiB. At least the
     /// size of the largest message is used.
@@ -228,28 +205,6 @@ pub struct ServeOptions {
     #[arg(long, env = "POINTSTREAM_DECODE_MEMORY_MB", value_name = "MIB",
           value_parser = at_least_one)]
     pub decode_memory_mb: Option<usize>,
-
-    /// The most memory that the jobs of the model on the CPU may take together, in MiB, by what the model
-    /// says that they need. They never get more than is free, less what uploads and decoding may take.
-    /// Default: all of the machine's memory.
-    #[arg(long, env = "POINTSTREAM_JOB_MEMORY_MB", value_name = "MIB")]
-    pub job_memory_mb: Option<u64>,
-
-    /// Seconds after which a job of the model, or the writing of a result's file, is cancelled.
-    #[arg(long, env = "POINTSTREAM_JOB_TIMEOUT", value_name = "SECONDS", default_value = "1800",
-          value_parser = seconds)]
-    pub job_timeout: Duration,
-
-    /// Seconds that a job of more than 24 images may keep a worker while others wait. Then it makes way: it
-    /// begins again later with twice the time, or a final result comes from the map.
-    #[arg(long, env = "POINTSTREAM_LONG_TURN", value_name = "SECONDS", default_value = "5",
-          value_parser = seconds)]
-    pub long_turn: Duration,
-
-    /// Seconds that running jobs have to finish when the server is stopped; then they are cancelled.
-    #[arg(long, env = "POINTSTREAM_DRAIN_TIMEOUT", value_name = "SECONDS", default_value = "30",
-          value_parser = seconds)]
-    pub drain_timeout: Duration,
 
     /// Seconds after which a client that reads none of the data sent to it is disconnected.
     #[arg(long, env = "POINTSTREAM_SEND_TIMEOUT", value_name = "SECONDS", default_value = "30",
@@ -367,11 +322,11 @@ impl ServeOptions {
         devices: Vec<Device>,
         courier: Arc<dyn Courier>,
     ) -> Settings {
+        let pool = self.pool.settings(model, devices, self.max_jobs_per_client);
         Settings {
             data_dir,
-            model,
-            devices,
-            workers_per_device: self.workers_per_device,
+            pool,
+            nats: self.nats.settings(),
             max_sessions: self.max_sessions,
             durability: self.durability,
             disk: DiskLimits {
@@ -388,11 +343,6 @@ impl ServeOptions {
             max_connections: self.max_connections,
             max_watchers: self.max_watchers,
             max_unanswered_messages: self.max_unanswered_messages,
-            frames_per_call: self
-                .frames_per_call
-                .map_or(FramesPerCall::Automatic, FramesPerCall::Fixed),
-            queue_capacity: self.queue_capacity,
-            max_jobs_of_creator: self.max_jobs_per_client,
             image_limits: DecodeLimits {
                 max_bytes: self.max_image_bytes,
                 max_pixels: self.max_image_pixels,
@@ -405,14 +355,7 @@ impl ServeOptions {
                 || default_decode_memory(machine_memory()),
                 |count| count.saturating_mul(1 << 20),
             ),
-            job_memory_bytes: self
-                .job_memory_mb
-                .map_or_else(|| machine_memory().unwrap_or(u64::MAX), mib),
-            free_memory,
-            feature_cache_bytes: self.feature_cache_mb.saturating_mul(1 << 20),
-            job_timeout: self.job_timeout,
-            long_turn: self.long_turn,
-            drain_timeout: self.drain_timeout,
+            drain_timeout: self.pool.drain_timeout,
             courier: Some(courier),
         }
     }

@@ -68,6 +68,8 @@ pub enum ServiceError {
     Exposed(#[from] Exposed),
     #[error(transparent)]
     Shown(#[from] Shown),
+    #[error("--workers-per-device 0 needs workers of other machines: --nats nats://HOST:4222")]
+    NoWorkers,
     /// It cannot tell who its callers are.
     #[error(transparent)]
     Auth(#[from] AuthError),
@@ -96,6 +98,9 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
         })
         .ok();
     let options = Arc::new(options);
+    if options.pool.workers_per_device == 0 && options.nats.nats.is_none() {
+        return Err(ServiceError::NoWorkers);
+    }
     let mut server = bind(&options.host, options.port).await?;
     let mut operators = bind_for_operators(&options).await?;
 
@@ -216,7 +221,7 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
     signals.next().await;
     tracing::info!(
         "shutting down; running jobs have {:?} to finish; a second signal ends the server at once",
-        app.options.drain_timeout
+        app.options.pool.drain_timeout
     );
     stop.cancel();
     tokio::select! {
@@ -308,11 +313,11 @@ async fn prepare(
     address: SocketAddr,
     stop: CancellationToken,
 ) -> Result<(Vec<Device>, ResolvedModel, DataDir), ServiceError> {
-    let device = options.model.device.clone();
+    let device = options.pool.model.device.clone();
     let devices = tokio::task::spawn_blocking(move || resolve_devices(&device))
         .await
         .map_err(io::Error::other)??;
-    let model = models::resolve(&options.model, &devices, &stop).await?;
+    let model = models::resolve(&options.pool.model, &devices, &stop).await?;
     let data_dir = tokio::task::spawn_blocking(move || {
         DataDir::open(options.data_dir.as_deref(), address, options.port == 0)
     })
@@ -324,7 +329,7 @@ async fn prepare(
 /// Waits for running jobs and open connections, at most for the drain timeout and
 /// [`CLOSE_TIMEOUT`].
 async fn drain(app: App, serving: tokio::task::JoinHandle<()>) {
-    let ended = tokio::time::timeout(app.options.drain_timeout + CLOSE_TIMEOUT, async {
+    let ended = tokio::time::timeout(app.options.pool.drain_timeout + CLOSE_TIMEOUT, async {
         app.system.drain().await;
         app.sockets.close();
         app.sockets.wait().await;
@@ -341,14 +346,19 @@ async fn drain(app: App, serving: tokio::task::JoinHandle<()>) {
 /// Writes the address to stdout, for programs, and the first steps to stderr, for people.
 fn announce(app: &App, scheme: Scheme, address: SocketAddr) {
     let settings = app.system.settings();
-    let model = settings.model.metadata();
-    let devices: Vec<String> = settings.devices.iter().map(ToString::to_string).collect();
+    let model = settings.pool.model.metadata();
+    let devices: Vec<String> = settings
+        .pool
+        .devices
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     tracing::info!(
         %address,
         model = model.name,
         model_version = model.version,
         devices = devices.join(","),
-        workers_per_device = settings.workers_per_device,
+        workers_per_device = settings.pool.workers_per_device,
         data_dir = %settings.data_dir.display(),
         videos = app.videos.are_read(),
         "listening"

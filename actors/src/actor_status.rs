@@ -107,6 +107,7 @@ impl ActorStatus {
             queue_depth: None,
             restarts: 0,
             device: None,
+            node: None,
             busy_seconds: None,
             current_job: activity.job.map(|job| JobReport {
                 kind: job.kind,

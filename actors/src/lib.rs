@@ -41,6 +41,7 @@ mod memory;
 mod metrics;
 mod outbox;
 mod pool;
+mod remote;
 mod report;
 mod session;
 mod session_config;
@@ -83,14 +84,18 @@ pub use outbox::{
 };
 pub use pointstream_reconstruction::formats::{ResultFormat, UnknownFormat};
 pub use pointstream_reconstruction::quality::{Quality, QualityReason, QualitySummary, Verdict};
+pub use remote::{
+    BadBlobPlace, BlobPlace, LinkError, NatsSettings, Node, NodeId, NodeRecord, NodeSettings,
+    NodeStartError, NodeStatus,
+};
 pub use report::{
-    ActorReport, ImageSummary, JobReport, OriginalImage, SessionStatus, SessionSummary,
+    ActorReport, ImageSummary, JobReport, NodeReport, OriginalImage, SessionStatus, SessionSummary,
 };
 pub use session_config::{
     ConfigLimits, FinalizeMode, OutOfRange, PointOptions, Range, SessionConfig, UnknownFinalizeMode,
 };
 pub use session_event::{CloseReason, Progress, SessionEvent, Stage};
-pub use settings::Settings;
+pub use settings::{PoolSettings, Settings};
 pub use system::{Readiness, StartError, System};
 pub use updates::{
     AppendMetadata, AttachOptions, Deltas, DeltasKind, FramePose, KeptPoints, MapPoses,

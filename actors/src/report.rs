@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::blobs::BlobView;
 use crate::ids::{MessageId, SessionId};
+use crate::remote::{NodeId, NodeRecord};
 use crate::session_config::SessionConfig;
 
 /// The state of a session, as the protocol names it.
@@ -128,9 +129,12 @@ pub struct ActorReport {
     pub queue_depth: Option<usize>,
     /// Restarts after a failure.
     pub restarts: u64,
-    /// The device of a worker.
+    /// The device of a worker, with its machine if that is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// The process of a worker of another machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeReport>,
     /// Seconds that a worker has been busy, restarts included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub busy_seconds: Option<f64>,
@@ -142,6 +146,40 @@ pub struct ActorReport {
     /// The actors that it supervises.
     #[schema(no_recursion)]
     pub children: Vec<ActorReport>,
+}
+
+/// A worker process of another machine.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct NodeReport {
+    /// Identifies the process.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: NodeId,
+    /// The name of its machine.
+    pub host: String,
+    /// Version of the program.
+    pub version: String,
+    /// Its model, with the version.
+    pub model: String,
+    /// Which of its workers this is, counted from 0.
+    pub worker: usize,
+    /// Jobs of all servers that it has.
+    pub jobs: usize,
+    /// Whether it shuts down.
+    pub is_ending: bool,
+}
+
+impl NodeReport {
+    pub(crate) fn of(node: &NodeRecord, worker: usize) -> Self {
+        Self {
+            id: node.id,
+            host: node.host.clone(),
+            version: node.version.clone(),
+            model: format!("{} {}", node.model, node.model_version),
+            worker,
+            jobs: node.jobs.values().sum(),
+            is_ending: node.is_ending,
+        }
+    }
 }
 
 /// The current job of an actor.

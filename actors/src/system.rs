@@ -8,6 +8,7 @@ use pointstream_reconstruction::model::Metadata;
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::actor_status::ActorStatus;
 use crate::blobs::{Blobs, DataDirError};
@@ -21,6 +22,7 @@ use crate::mailbox::{AskError, Mailbox};
 use crate::metrics::Metrics;
 use crate::outbox::{DeliveryFilter, DeliveryReport, Outbox, OutboxError, Webhook, WebhookError};
 use crate::pool::LocalDispatcher;
+use crate::remote::gateway::Gateway;
 use crate::report::{ActorReport, SessionSummary};
 use crate::session::message::SessionMessage;
 use crate::session_config::{ConfigLimits, SessionConfig};
@@ -45,6 +47,8 @@ pub struct System {
     metrics: Arc<Metrics>,
     /// Whether the system shuts down.
     ending: Arc<AtomicBool>,
+    /// Receives what other machines send, as long as the system lives.
+    _receiving: Option<Arc<AbortOnDropHandle<()>>>,
 }
 
 /// The system cannot be started.
@@ -107,10 +111,17 @@ impl System {
             outbox,
         } = stored;
         let outbox = outbox.map(|stored| stored.into_outbox(metrics.clone()));
+        let model = settings.pool.model.clone();
+        let gateway = settings
+            .nats
+            .clone()
+            .map(|nats| Gateway::new(nats, model, blobs.clone()));
+        let receiving = gateway.as_ref().map(|gateway| Arc::new(gateway.start()));
         let dispatcher = Arc::new(LocalDispatcher::new(
-            settings.clone(),
+            Arc::new(settings.pool.clone()),
             blobs.clone(),
             metrics.clone(),
+            gateway,
         ));
         let ending = Arc::new(AtomicBool::new(false));
         let args = SupervisorArgs {
@@ -136,6 +147,7 @@ impl System {
             outbox,
             metrics,
             ending,
+            _receiving: receiving,
         })
     }
 
@@ -159,7 +171,7 @@ impl System {
 
     /// The model that the workers load.
     pub fn model(&self) -> &Metadata {
-        self.settings.model.metadata()
+        self.settings.pool.model.metadata()
     }
 
     /// Largest values that a session may ask for.

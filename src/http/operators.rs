@@ -107,7 +107,7 @@ pub struct BackendStatus<'a> {
 )]
 pub async fn status(request: Request) -> Json {
     let app = request.app;
-    let devices = &app.system.settings().devices;
+    let devices = &app.system.settings().pool.devices;
     let devices: Vec<_> = devices.iter().map(Device::to_string).collect();
     warp::reply::json(&BackendStatus {
         model_loaded: app.system.readiness().ready_workers > 0,
@@ -191,8 +191,8 @@ pub async fn info(request: Request) -> Json {
         protocol_version: PROTOCOL_VERSION,
         contract_version: CONTRACT_VERSION,
         model: app.system.model(),
-        devices: &settings.devices,
-        workers_per_device: settings.workers_per_device,
+        devices: &settings.pool.devices,
+        workers_per_device: settings.pool.workers_per_device,
         inputs: Inputs {
             images: ImageFormat::VARIANTS.iter().map(<&str>::from).collect(),
             videos: app.videos.are_read(),

@@ -59,7 +59,7 @@ pub async fn stats(request: Request) -> Json {
         },
         queue: Queue {
             jobs: figures.queued_jobs(),
-            capacity: app.system.settings().queue_capacity,
+            capacity: app.system.settings().pool.queue_capacity,
         },
         connections: Connections {
             network: app.metrics.network.open(),

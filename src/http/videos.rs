@@ -205,7 +205,7 @@ impl Work {
                 timeout: app.options.receive_timeout,
             };
             let received = receive::receive(body, (&app.videos, &self.scratch), limits, pace);
-            let received = tokio::time::timeout(app.options.job_timeout, received).await;
+            let received = tokio::time::timeout(app.options.pool.job_timeout, received).await;
             received.map_err(|_| ReceiveError::Slow)??;
             request.did(Action::VideoSent, Target::Server);
             self.read(app).await
@@ -214,7 +214,7 @@ impl Work {
             files = work => files?,
             () = app.videos.stopped() => return Err(Unanswered::ShuttingDown.into()),
         };
-        let longest = app.options.job_timeout;
+        let longest = app.options.pool.job_timeout;
         let answer = answer::answer(files, (self.scratch, self.place), longest).await;
         answer.map_err(of_files)
     }
@@ -226,19 +226,19 @@ impl Work {
             pixels: options.max_image_pixels,
             frame_bytes: options.videos.max_frame_bytes(),
             reserve: app.videos.reserve(),
-            time: options.job_timeout,
+            time: options.pool.job_timeout,
         };
         let folder = self.scratch.path();
         let source = Source::sent(folder, bounds);
         let frames = video::frames(&source, self.order.wanted, folder);
-        match tokio::time::timeout(options.job_timeout, frames).await {
+        match tokio::time::timeout(options.pool.job_timeout, frames).await {
             Ok(files) => Ok(files?),
             Err(_) => Err(ApiError::new(
                 StatusCode::GATEWAY_TIMEOUT,
                 ErrorCode::Timeout,
                 format!(
                     "reading the video took longer than {} s; send a shorter or smaller one",
-                    options.job_timeout.as_secs_f64()
+                    options.pool.job_timeout.as_secs_f64()
                 ),
             )),
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use pointstream_actors::{
-    ConfigLimits, DiskLimits, Durability, ResultFormat, SessionConfig, Settings,
+    ConfigLimits, DiskLimits, Durability, PoolSettings, ResultFormat, SessionConfig, Settings,
 };
 use pointstream_inference::{ResolvedModel, free_memory, machine_memory};
 use pointstream_reconstruction::formats::glb::GlbCompression;
@@ -238,9 +238,22 @@ impl ReconstructOptions {
         devices.truncate(1);
         Settings {
             data_dir,
-            model,
-            devices,
-            workers_per_device: 1,
+            pool: PoolSettings {
+                model,
+                devices,
+                workers_per_device: 1,
+                frames_per_call: FramesPerCall::Automatic,
+                // A quarter may be frames that the only session has encoded ahead of time.
+                queue_capacity: 32,
+                max_jobs_of_creator: None,
+                job_memory_bytes: machine_memory().unwrap_or(u64::MAX),
+                free_memory,
+                feature_cache_bytes: FEATURE_BYTES,
+                job_timeout: NO_TIMEOUT,
+                // Nobody else waits.
+                long_turn: NO_TIMEOUT,
+            },
+            nats: None,
             max_sessions: 1,
             durability: Durability::None,
             disk: DiskLimits::NONE,
@@ -252,19 +265,9 @@ impl ReconstructOptions {
             max_connections: 1,
             max_watchers: 1,
             max_unanswered_messages: 16,
-            frames_per_call: FramesPerCall::Automatic,
-            // A quarter may be frames that the only session has encoded ahead of time.
-            queue_capacity: 32,
-            max_jobs_of_creator: None,
             image_limits: IMAGE_LIMITS,
             upload_buffer_bytes: UPLOAD_BYTES,
             decode_memory_bytes: default_decode_memory(machine_memory()),
-            job_memory_bytes: machine_memory().unwrap_or(u64::MAX),
-            free_memory,
-            feature_cache_bytes: FEATURE_BYTES,
-            job_timeout: NO_TIMEOUT,
-            // Nobody else waits.
-            long_turn: NO_TIMEOUT,
             drain_timeout: DRAIN_TIMEOUT,
             courier: None,
         }

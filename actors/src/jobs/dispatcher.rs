@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use pointstream_reconstruction::geometry::FrameSize;
+use pointstream_reconstruction::model::Device;
 use thiserror::Error;
 
 use super::{Held, JobHandle, JobSpec};
@@ -118,4 +119,8 @@ pub(crate) struct DispatcherStatus {
     pub ready_workers: usize,
     /// Why a worker failed, until it is ready again.
     pub failure: Option<String>,
+    /// The device of each worker of this machine, and whether its model is loaded.
+    pub local: Vec<(Device, bool)>,
+    /// The most frames that a worker of another machine encodes in one call, if one has room for them.
+    pub remote_frames_per_call: Option<usize>,
 }

@@ -7,6 +7,7 @@ use super::job::Job;
 use super::queue::Queue;
 use super::task::TaskJob;
 use crate::actor_status::CurrentJob;
+use crate::ids::{JobId, SessionId};
 
 /// One job, or jobs of several sessions whose frames are encoded in one call.
 #[derive(Debug)]
@@ -45,6 +46,16 @@ impl Batch {
     /// The creator whose job has got the worker; others have joined it.
     pub fn creator(&self) -> Option<&Arc<str>> {
         self.first.spec.creator.as_ref()
+    }
+
+    /// A job of it.
+    pub fn find(&self, job: JobId) -> Option<&Job> {
+        self.jobs().find(|other| other.spec.id == job)
+    }
+
+    /// The session whose job has got the worker.
+    pub fn session(&self) -> SessionId {
+        self.first.spec.session
     }
 
     fn frames(&self) -> usize {

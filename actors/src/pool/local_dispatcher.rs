@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use pointstream_reconstruction::geometry::FrameSize;
+use pointstream_reconstruction::model::Device;
 use ractor::{ActorCell, SpawnErr};
 use tokio::sync::watch;
 
@@ -11,15 +12,16 @@ use super::{DeviceMemory, EncodedFrames, Pool, PoolArgs, PoolMessage};
 use crate::actor_status::ActorStatus;
 use crate::blobs::{BlobKey, Blobs};
 use crate::errors::RestartError;
-use crate::ids::SessionId;
+use crate::ids::{JobId, SessionId};
 use crate::jobs::{Dispatcher, DispatcherStatus, Held, HoldFailed, Holding, JobHandle, JobSpec};
 use crate::mailbox::{Mailbox, Reply, answer};
 use crate::memory::MemoryBudget;
 use crate::metrics::Metrics;
+use crate::remote::gateway::Gateway;
 use crate::report::ActorReport;
-use crate::settings::Settings;
+use crate::settings::PoolSettings;
 
-/// Does jobs on the devices of this machine.
+/// Does jobs on the devices of this machine, and on those of other machines.
 pub(crate) struct LocalDispatcher {
     /// What the pool is started with, and started again.
     args: PoolArgs,
@@ -28,8 +30,13 @@ pub(crate) struct LocalDispatcher {
 }
 
 impl LocalDispatcher {
-    /// A dispatcher whose pool is not started yet.
-    pub fn new(settings: Arc<Settings>, blobs: Arc<dyn Blobs>, metrics: Arc<Metrics>) -> Self {
+    /// A dispatcher whose pool is not started yet. With a gateway its pool has the workers of other machines, too.
+    pub fn new(
+        settings: Arc<PoolSettings>,
+        blobs: Arc<dyn Blobs>,
+        metrics: Arc<Metrics>,
+        gateway: Option<Arc<Gateway>>,
+    ) -> Self {
         let features = metrics.memory.features.clone();
         let encoded = EncodedFrames::new(MemoryBudget::new(settings.feature_cache_bytes, features));
         let limit = settings.job_memory_bytes;
@@ -37,6 +44,7 @@ impl LocalDispatcher {
         Self {
             args: PoolArgs {
                 settings,
+                gateway,
                 blobs,
                 encoded,
                 memory,
@@ -75,6 +83,35 @@ impl LocalDispatcher {
     /// Kills a worker and starts it again.
     pub fn restart_worker(&self, index: usize, reply: Reply<Result<(), RestartError>>) {
         self.notify(PoolMessage::Restart(index, reply));
+    }
+
+    /// Takes jobs that come together.
+    pub fn submit_together(&self, specs: Vec<JobSpec>) -> Vec<JobHandle> {
+        let turn = self.args.settings.long_turn;
+        let (jobs, handles) = specs
+            .into_iter()
+            .map(|spec| {
+                let (sender, handle) = JobHandle::channel();
+                (Job::new(spec, sender, turn), handle)
+            })
+            .unzip();
+        self.notify(PoolMessage::SubmitAll(jobs));
+        handles
+    }
+
+    /// Tells a job to make way for others, if it runs.
+    pub fn make_way(&self, job: JobId) {
+        self.notify(PoolMessage::MakeWay(job));
+    }
+
+    /// Changes when a worker becomes ready or fails.
+    pub fn readiness(&self) -> watch::Receiver<DispatcherStatus> {
+        self.args.readiness.subscribe()
+    }
+
+    /// The device of each worker of this machine, and whether its model is loaded.
+    pub fn workers(&self) -> Vec<(Device, bool)> {
+        self.args.readiness.borrow().local.clone()
     }
 
     /// Reports the pool and its workers; the pool alone if it does not answer.
@@ -142,30 +179,37 @@ impl Dispatcher for LocalDispatcher {
     }
 
     fn encode_ahead_limit(&self, size: FrameSize) -> usize {
-        if self.args.encoded.is_full() {
-            return 0;
-        }
         let settings = &self.args.settings;
-        let frames_per_call = settings
-            .devices
-            .iter()
-            .map(|device| settings.frames_per_call(*device, size));
+        let devices = settings.devices.iter();
+        let here = devices
+            .map(|device| settings.frames_per_call(*device, size))
+            .filter(|_| !self.args.encoded.is_full());
+        let status = self.args.readiness.borrow();
         // The frames of one call wait while those of another are encoded.
-        2 * frames_per_call.max().unwrap_or(1)
+        2 * here.max().max(status.remote_frames_per_call).unwrap_or(0)
     }
 
     fn forget(&self, session: SessionId) {
         self.args.encoded.forget(session);
+        if let Some(gateway) = &self.args.gateway {
+            gateway.forget(session);
+        }
     }
 
     fn forget_frames(&self, session: SessionId, frames: &[BlobKey]) {
         self.args
             .encoded
             .forget_frames(session, frames.iter().copied());
+        if let Some(gateway) = &self.args.gateway {
+            gateway.forget_frames(session, frames);
+        }
     }
 
     fn forget_maps(&self, session: SessionId) {
         self.args.encoded.forget_maps(session);
+        if let Some(gateway) = &self.args.gateway {
+            gateway.forget_maps(session);
+        }
     }
 
     fn status(&self) -> DispatcherStatus {

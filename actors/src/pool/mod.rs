@@ -11,7 +11,10 @@ mod encoded_frames;
 mod job;
 mod local_dispatcher;
 mod message;
+mod nodes;
 mod queue;
+mod remote_worker;
+mod seat;
 mod slot;
 mod state;
 mod task;
@@ -29,7 +32,8 @@ use crate::blobs::Blobs;
 use crate::jobs::DispatcherStatus;
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
-use crate::settings::Settings;
+use crate::remote::gateway::Gateway;
+use crate::settings::PoolSettings;
 use device_memory::DeviceMemory;
 use encoded_frames::EncodedFrames;
 pub(crate) use local_dispatcher::LocalDispatcher;
@@ -42,7 +46,9 @@ struct Pool;
 /// What the pool needs.
 #[derive(Clone)]
 struct PoolArgs {
-    pub settings: Arc<Settings>,
+    pub settings: Arc<PoolSettings>,
+    /// Gives jobs to other machines, if there are any.
+    pub gateway: Option<Arc<Gateway>>,
     /// Where frames are read and predictions are written.
     pub blobs: Arc<dyn Blobs>,
     /// Outlives a restart of the pool.

@@ -3,21 +3,26 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use pointstream_reconstruction::model::Device;
+use pointstream_reconstruction::geometry::FrameSize;
 use ractor::{ActorCell, SpawnErr};
 
 use super::PoolMessage;
 use super::batch::Batch;
 use super::job::Job;
+use super::remote_worker::{RemoteWorker, RemoteWorkerArgs};
+use super::seat::{RemoteSeat, Seat};
 use super::task::TaskContext;
 use super::thread::ThreadGuard;
 use super::worker::{Worker, WorkerArgs, WorkerMessage};
 use crate::actor_status::ActorStatus;
 use crate::errors::RestartError;
+use crate::ids::JobId;
 use crate::mailbox::Mailbox;
 use crate::metrics::WorkerMetrics;
-use crate::report::{ActorReport, WorkerState};
-use crate::settings::Settings;
+use crate::remote::NodeRecord;
+use crate::remote::gateway::Gateway;
+use crate::report::{ActorReport, NodeReport, WorkerState};
+use crate::settings::PoolSettings;
 
 /// Longest delay before a worker that keeps failing is started again.
 const MAX_RESTART_DELAY: Duration = Duration::from_secs(30);
@@ -33,7 +38,7 @@ const RESTART_INTERVAL: Duration = Duration::from_secs(60);
 /// A worker's place.
 pub(super) struct Slot {
     index: usize,
-    device: Device,
+    seat: Seat,
     /// Number of the worker's current life. Reports of earlier lives are ignored.
     incarnation: u64,
     status: Arc<ActorStatus>,
@@ -69,10 +74,10 @@ enum Phase {
 
 impl Slot {
     /// A slot without a worker.
-    pub fn new(index: usize, device: Device, metrics: WorkerMetrics) -> Self {
+    pub fn new(index: usize, seat: Seat, metrics: WorkerMetrics) -> Self {
         Self {
             index,
-            device,
+            seat,
             incarnation: 0,
             status: ActorStatus::new("worker", index.to_string()),
             load_failures: 0,
@@ -123,28 +128,50 @@ impl Slot {
         Ok(())
     }
 
-    /// Starts a worker.
+    /// Starts a worker. One of another machine needs the gateway.
     pub async fn spawn(
         &mut self,
-        settings: &Settings,
+        settings: &PoolSettings,
         context: TaskContext,
+        gateway: Option<&Arc<Gateway>>,
         pool: &Mailbox<PoolMessage>,
     ) -> Result<(), SpawnErr> {
         self.incarnation += 1;
-        let thread = Arc::new(ThreadGuard);
-        self.threads.push(Arc::downgrade(&thread));
-        let args = WorkerArgs {
-            index: self.index,
-            incarnation: self.incarnation,
-            model: settings.model.clone(),
-            device: self.device,
-            frames_per_call: settings.frames_per_call,
-            context,
-            thread,
-            status: self.status.clone(),
-            pool: pool.clone(),
+        let supervisor = pool.actor().get_cell();
+        let spawned = match (&self.seat, gateway) {
+            (Seat::Here(device), _) => {
+                let thread = Arc::new(ThreadGuard);
+                self.threads.push(Arc::downgrade(&thread));
+                let args = WorkerArgs {
+                    index: self.index,
+                    incarnation: self.incarnation,
+                    model: settings.model.clone(),
+                    device: *device,
+                    frames_per_call: settings.frames_per_call,
+                    context,
+                    thread,
+                    status: self.status.clone(),
+                    pool: pool.clone(),
+                };
+                Worker::spawn(args, supervisor).await
+            }
+            (Seat::There(seat), Some(gateway)) => {
+                let args = RemoteWorkerArgs {
+                    index: self.index,
+                    incarnation: self.incarnation,
+                    node: seat.node().id,
+                    gateway: gateway.clone(),
+                    blobs: context.blobs,
+                    memory: context.memory,
+                    status: self.status.clone(),
+                    pool: pool.clone(),
+                };
+                RemoteWorker::spawn(args, supervisor).await
+            }
+            // Without a gateway there are no such seats.
+            (Seat::There(_), None) => return Ok(()),
         };
-        match Worker::spawn(args, pool.actor().get_cell()).await {
+        match spawned {
             Ok(worker) => {
                 self.worker = Some(worker);
                 self.enter(Phase::Loading);
@@ -159,8 +186,46 @@ impl Slot {
         }
     }
 
-    pub fn device(&self) -> Device {
-        self.device
+    pub fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
+    /// The node of a worker of another machine has presented itself. `free` of its workers are for this gateway.
+    pub fn update(&mut self, node: Arc<NodeRecord>, free: usize) {
+        if let Some(seat) = self.seat.remote_mut() {
+            seat.update(node, free);
+            self.status.state(self.state().into());
+        }
+    }
+
+    /// Frames of this size that the worker encodes in one call.
+    pub fn frames_per_call(&self, settings: &PoolSettings, size: FrameSize) -> usize {
+        match &self.seat {
+            Seat::Here(device) => settings.frames_per_call(*device, size),
+            Seat::There(seat) => seat.worker().map_or(1, |worker| worker.frames_per_call),
+        }
+    }
+
+    /// Whether it is the slot of a worker that left. Another one may take it.
+    pub fn is_vacant(&self) -> bool {
+        let is_gone = self.seat.remote().is_some_and(RemoteSeat::is_gone);
+        is_gone && self.worker.is_none()
+    }
+
+    /// A worker of another machine takes the slot of one that left.
+    pub fn take_seat(&mut self, seat: RemoteSeat) {
+        self.seat = Seat::There(seat);
+        self.last_failure = None;
+    }
+
+    /// The worker's machine is gone. What it does is done by another one, so it leaves when that is done.
+    pub fn leave(&mut self) {
+        if let Some(seat) = self.seat.remote_mut() {
+            seat.leave();
+        }
+        if !matches!(self.phase, Phase::Busy(..)) {
+            self.kill();
+        }
     }
 
     pub fn is_incarnation(&self, incarnation: u64) -> bool {
@@ -168,12 +233,13 @@ impl Slot {
     }
 
     pub fn is_idle(&self) -> bool {
-        matches!(self.phase, Phase::Idle)
+        matches!(self.phase, Phase::Idle) && self.seat.remote().is_none_or(RemoteSeat::is_free)
     }
 
     /// Whether the model is loaded.
     pub fn is_ready(&self) -> bool {
-        matches!(self.phase, Phase::Idle | Phase::Busy(..))
+        let runs = matches!(self.phase, Phase::Idle | Phase::Busy(..));
+        runs && self.seat.remote().is_none_or(RemoteSeat::is_ready)
     }
 
     pub fn is_actor(&self, actor: &ActorCell) -> bool {
@@ -190,6 +256,14 @@ impl Slot {
     /// What the worker failed with, until it is ready again.
     pub fn last_failure(&self) -> Option<&str> {
         self.last_failure.as_deref()
+    }
+
+    /// The job that it runs, if it is this one.
+    pub fn running(&self, job: JobId) -> Option<&Job> {
+        match &self.phase {
+            Phase::Busy(batch, _) => batch.find(job),
+            _ => None,
+        }
     }
 
     /// How long the worker has been busy with its batch.
@@ -231,6 +305,7 @@ impl Slot {
         match self.phase {
             Phase::Down => WorkerState::Down,
             Phase::Loading => WorkerState::Loading,
+            Phase::Idle if !self.is_ready() => WorkerState::Loading,
             Phase::Idle => WorkerState::Idle,
             Phase::Busy(..) => WorkerState::Busy,
         }
@@ -264,7 +339,12 @@ impl Slot {
     pub fn finished(&mut self, broken: Option<String>) -> Option<Box<Batch>> {
         let batch = self.take_batch()?;
         match broken {
-            None => self.enter(Phase::Idle),
+            None => {
+                self.enter(Phase::Idle);
+                if self.seat.remote().is_some_and(RemoteSeat::is_gone) {
+                    self.kill();
+                }
+            }
             Some(reason) => {
                 self.kill_reason = Some(reason);
                 self.enter(Phase::Down);
@@ -302,7 +382,9 @@ impl Slot {
         if matches!(self.phase, Phase::Loading) {
             self.load_failures += 1;
         }
-        self.metrics.restarts.inc();
+        if !self.is_vacant() {
+            self.metrics.restarts.inc();
+        }
         self.enter(Phase::Down);
         batch
     }
@@ -328,7 +410,11 @@ impl Slot {
 
     pub fn report(&self) -> ActorReport {
         ActorReport {
-            device: Some(self.device.to_string()),
+            device: Some(self.seat.to_string()),
+            node: self
+                .seat
+                .remote()
+                .map(|seat| NodeReport::of(seat.node(), seat.number())),
             busy_seconds: Some(self.metrics.busy.get()),
             restarts: self.metrics.restarts.get(),
             ..self.status.report()

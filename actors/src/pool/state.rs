@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 use ractor::ActorCell;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::batch::Batch;
 use super::job::Job;
+use super::nodes::LastPlaces;
 use super::queue::{Queue, Refused};
+use super::seat::Seat;
 use super::slot::Slot;
 use super::task::TaskContext;
 use super::worker::{WorkerEvent, WorkerReport};
@@ -17,14 +20,18 @@ use super::{DeviceMemory, EncodedFrames, PoolArgs, PoolMessage};
 use crate::blobs::{Blobs, remove_in_background};
 use crate::error_kind::ErrorKind;
 use crate::errors::RestartError;
+use crate::ids::SessionId;
 use crate::jobs::{DispatcherStatus, JobDone, JobEvent, JobFailure};
 use crate::mailbox::{Mailbox, answer};
 use crate::metrics::Metrics;
+use crate::remote::gateway::Gateway;
 use crate::report::ActorReport;
-use crate::settings::Settings;
+use crate::settings::PoolSettings;
 
 /// How often a worker may start a job: once more after the first worker failed.
 const MAX_ATTEMPTS: u32 = 2;
+/// How long jobs wait while there is no worker at all, as one of another machine may come.
+const LONGEST_ABSENCE: Duration = Duration::from_secs(60);
 /// How often the pool looks for jobs that take too long.
 const TIMEOUT_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -33,15 +40,22 @@ const THREAD_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The state of the pool.
 pub(crate) struct State {
-    settings: Arc<Settings>,
+    settings: Arc<PoolSettings>,
+    pub(super) gateway: Option<Arc<Gateway>>,
+    /// Follows which workers other machines have.
+    _nodes: Option<AbortOnDropHandle<()>>,
+    /// Where the last job of each session ran that is still known: its frames are encoded there.
+    places: LastPlaces,
+    /// Since when there has been no worker.
+    without_workers: Option<Instant>,
     blobs: Arc<dyn Blobs>,
     encoded: Arc<EncodedFrames>,
     memory: Arc<DeviceMemory>,
     readiness: watch::Sender<DispatcherStatus>,
     mailbox: Mailbox<PoolMessage>,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     queue: Queue,
-    slots: Vec<Slot>,
+    pub(super) slots: Vec<Slot>,
     draining: bool,
 }
 
@@ -56,10 +70,26 @@ impl State {
             .enumerate()
             .map(|(index, device)| {
                 let metrics = args.metrics.pool.worker(index, &device.to_string());
-                Slot::new(index, device, metrics)
+                Slot::new(index, Seat::Here(device), metrics)
             })
             .collect();
+        let nodes = args.gateway.as_ref().map(|gateway| {
+            let (mut nodes, pool) = (gateway.nodes(), mailbox.clone());
+            AbortOnDropHandle::new(tokio::spawn(async move {
+                loop {
+                    let known = nodes.borrow_and_update().clone();
+                    pool.notify(PoolMessage::Nodes(known));
+                    if nodes.changed().await.is_err() {
+                        return;
+                    }
+                }
+            }))
+        });
         Self {
+            gateway: args.gateway,
+            _nodes: nodes,
+            places: LastPlaces::default(),
+            without_workers: None,
             queue: Queue::new(settings.queue_capacity),
             settings,
             blobs: args.blobs,
@@ -87,6 +117,14 @@ impl State {
         self.mailbox.status().message_taken();
         match message {
             PoolMessage::Submit(job) => self.submit(job),
+            PoolMessage::SubmitAll(jobs) => jobs.into_iter().for_each(|job| self.submit(job)),
+            PoolMessage::MakeWay(job) => {
+                let running = self.slots.iter().find_map(|slot| slot.running(job));
+                if let Some(job) = running {
+                    job.turn.end();
+                }
+            }
+            PoolMessage::Nodes(nodes) => self.nodes_changed(&nodes).await,
             PoolMessage::Worker(report) => self.worker_reported(report),
             PoolMessage::Respawn(index) => self.spawn_worker(index).await,
             PoolMessage::Restart(index, reply) => answer(reply, self.restart(index)),
@@ -135,21 +173,40 @@ impl State {
     fn dispatch(&mut self) {
         self.end_cancelled();
         let now = Instant::now();
-        for index in 0..self.slots.len() {
-            if !self.slots[index].is_idle() {
-                continue;
-            }
+        while self.slots.iter().any(Slot::is_idle) {
             let Some(job) = self.take(now) else {
                 return;
             };
+            let Some(index) = self.place(job.spec.session) else {
+                return self.queue.return_turns(std::iter::once(job));
+            };
             let slot = &mut self.slots[index];
-            let most_frames = self.settings.frames_per_call(slot.device(), job.spec.size);
+            let most_frames = slot.frames_per_call(&self.settings, job.spec.size);
             let batch = Batch::collect(job, &mut self.queue, most_frames, now);
+            let session = batch.session();
             if let Err(batch) = slot.start(batch) {
                 // The worker has just ended; the event of that follows.
                 self.queue.return_turns(batch.into_jobs());
+            } else {
+                let node = slot.seat().remote().map(|seat| seat.node().id);
+                self.places.note(session, node);
             }
         }
+    }
+
+    /// The idle worker for a job of a session: where its frames are encoded, or else one of this machine first.
+    fn place(&self, session: SessionId) -> Option<usize> {
+        let last = self.places.of(session);
+        let idle = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.is_idle());
+        idle.min_by_key(|(_, slot)| {
+            let node = slot.seat().remote().map(|seat| seat.node().id);
+            (last != Some(node), node.is_some())
+        })
+        .map(|(index, _)| index)
     }
 
     /// The next job, of a client for whom not too many run.
@@ -202,7 +259,7 @@ impl State {
         }
         match report.event {
             WorkerEvent::Ready => {
-                tracing::info!(worker = report.index, device = %slot.device(), "worker is ready");
+                tracing::info!(worker = report.index, device = %slot.seat(), "worker is ready");
                 slot.became_ready();
             }
             WorkerEvent::Finished(finished) => {
@@ -264,7 +321,8 @@ impl State {
         let reason = slot.end_reason(reason);
         let lost = slot.ended();
         let delay = slot.restart_delay();
-        let session = lost.as_ref().map(|batch| batch.current().session);
+        let session = lost.as_ref().map(|batch| batch.session());
+        let has_left = slot.is_vacant();
         // Reversed, since each goes to the front of the queue.
         let lost = lost.into_iter().flat_map(|batch| batch.into_jobs().rev());
         if self.draining {
@@ -272,15 +330,19 @@ impl State {
                 self.end(job, Err(JobFailure::ShuttingDown));
             }
         } else {
-            tracing::error!(
-                worker = index,
-                %reason,
-                restart_in = ?delay,
-                "worker failed; it is restarted"
-            );
-            self.metrics.error(ErrorKind::Worker, session, &reason);
-            self.mailbox
-                .notify_after(delay, PoolMessage::Respawn(index));
+            if has_left {
+                tracing::info!(worker = index, "a worker of another machine has left");
+            } else {
+                tracing::error!(
+                    worker = index,
+                    %reason,
+                    restart_in = ?delay,
+                    "worker failed; it is restarted"
+                );
+                self.metrics.error(ErrorKind::Worker, session, &reason);
+                self.mailbox
+                    .notify_after(delay, PoolMessage::Respawn(index));
+            }
             for job in lost {
                 self.retry(job, &reason);
             }
@@ -303,19 +365,24 @@ impl State {
 
     /// The failure of every job if no worker can load the model.
     fn no_worker(&self) -> Option<JobFailure> {
-        self.slots.iter().all(Slot::cannot_load).then(|| {
+        // A worker of another machine may come.
+        let is_alone = self.gateway.is_none();
+        (is_alone && self.slots.iter().all(Slot::cannot_load)).then(|| {
             let failure = self.slots.iter().find_map(Slot::last_failure);
             JobFailure::NoWorker(failure.unwrap_or("unknown reason").to_owned())
         })
     }
 
-    async fn spawn_worker(&mut self, index: usize) {
+    pub(super) async fn spawn_worker(&mut self, index: usize) {
         if self.draining {
             return;
         }
         let Some(slot) = self.slots.get_mut(index) else {
             return;
         };
+        if slot.is_vacant() {
+            return;
+        }
         if !slot.may_spawn() {
             self.mailbox
                 .notify_after(THREAD_CHECK_INTERVAL, PoolMessage::Respawn(index));
@@ -327,7 +394,10 @@ impl State {
             memory: self.memory.clone(),
             abandoned: CancellationToken::new(),
         };
-        let spawned = slot.spawn(&self.settings, shared, &self.mailbox).await;
+        let gateway = self.gateway.as_ref();
+        let spawned = slot
+            .spawn(&self.settings, shared, gateway, &self.mailbox)
+            .await;
         if let Err(error) = spawned {
             let delay = slot.restart_delay();
             tracing::error!(
@@ -345,8 +415,13 @@ impl State {
 
     fn restart(&mut self, index: usize) -> Result<(), RestartError> {
         let workers = self.slots.len();
-        let slot = self.slots.get_mut(index);
+        let slot = self.slots.get_mut(index).filter(|slot| !slot.is_vacant());
         let slot = slot.ok_or(RestartError::NoSuchWorker { index, workers })?;
+        if let (Some(seat), Some(gateway)) = (slot.seat().remote(), &self.gateway) {
+            // Its job goes on when its process has started the worker again.
+            gateway.restart(seat.node().id, seat.number());
+            return Ok(());
+        }
         slot.restart()?;
         tracing::warn!(worker = index, "an operator restarts this worker");
         Ok(())
@@ -354,10 +429,15 @@ impl State {
 
     /// Ends jobs that take too long. Their workers are killed and restarted.
     fn check_timeouts(&mut self) {
-        let limit = self.settings.job_timeout;
+        self.check_without_workers();
         for index in 0..self.slots.len() {
             let slot = &mut self.slots[index];
             slot.count_time();
+            // A job that loses its machine runs twice, and each machine has the limit of its own.
+            let limit = match slot.seat() {
+                Seat::Here(_) => self.settings.job_timeout,
+                Seat::There(_) => self.settings.job_timeout * 2 + LONGEST_ABSENCE,
+            };
             if slot.busy_for().is_some_and(|busy| busy > limit) {
                 let batch = slot.take_batch();
                 slot.kill();
@@ -368,6 +448,25 @@ impl State {
         }
         self.mailbox
             .notify_after(TIMEOUT_CHECK_INTERVAL, PoolMessage::CheckTimeouts);
+    }
+
+    /// Ends what waits if there has been no worker for long.
+    fn check_without_workers(&mut self) {
+        if self.gateway.is_none() || self.slots.iter().any(Slot::is_ready) {
+            self.without_workers = None;
+            return;
+        }
+        let since = *self.without_workers.get_or_insert_with(Instant::now);
+        if since.elapsed() < LONGEST_ABSENCE || self.queue.len() == 0 {
+            return;
+        }
+        let problem = self.gateway.as_ref().and_then(|gateway| gateway.problem());
+        let reason = problem.unwrap_or_else(|| {
+            "no worker has been connected for a minute; start one with pointstream worker --nats".to_owned()
+        });
+        for job in self.queue.take_all() {
+            self.end(job, Err(JobFailure::NoWorker(reason.clone())));
+        }
     }
 
     fn drain(&mut self) {
@@ -381,7 +480,7 @@ impl State {
         ActorReport {
             queue_depth: Some(self.queue.len()),
             restarts: self.metrics.pool.pool_restarts(),
-            children: self.slots.iter().map(Slot::report).collect(),
+            children: self.present().map(Slot::report).collect(),
             ..self.mailbox.status().report()
         }
     }
@@ -391,16 +490,38 @@ impl State {
         self.mailbox.status().state(state);
         let metrics = &self.metrics.pool;
         metrics.queue(self.queue.len());
-        metrics.workers(self.slots.iter().map(Slot::state));
-        self.readiness.send_replace(DispatcherStatus {
-            workers: self.slots.len(),
-            ready_workers: self.slots.iter().filter(|slot| slot.is_ready()).count(),
-            failure: self
+        metrics.workers(self.present().map(Slot::state));
+        let problem = self.gateway.as_ref().and_then(|gateway| gateway.problem());
+        let failure = self.present().find_map(Slot::last_failure);
+        let status = DispatcherStatus {
+            workers: self.present().count(),
+            ready_workers: self.present().filter(|slot| slot.is_ready()).count(),
+            failure: failure.map(str::to_owned).or(problem),
+            local: self
                 .slots
                 .iter()
-                .find_map(Slot::last_failure)
-                .map(str::to_owned),
+                .filter_map(|slot| match slot.seat() {
+                    Seat::Here(device) => Some((*device, slot.is_ready())),
+                    Seat::There(_) => None,
+                })
+                .collect(),
+            remote_frames_per_call: self
+                .present()
+                .filter_map(|slot| slot.seat().remote())
+                .filter(|seat| seat.node().takes_frames)
+                .filter_map(|seat| Some(seat.worker()?.frames_per_call))
+                .max(),
+        };
+        self.readiness.send_if_modified(|known| {
+            let changed = *known != status;
+            *known = status;
+            changed
         });
+    }
+
+    /// The slots of workers that have not left.
+    fn present(&self) -> impl Iterator<Item = &Slot> + Clone {
+        self.slots.iter().filter(|slot| !slot.is_vacant())
     }
 }
 

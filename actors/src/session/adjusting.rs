@@ -110,7 +110,7 @@ impl Adjusting {
     /// run of the model has adjusted its frames already.
     fn changed_map<'a>(&self, ledger: &'a Ledger) -> Option<&'a StoredMap> {
         let stored = ledger.map()?;
-        let able = self.context.settings.model.metadata().adjust;
+        let able = self.context.settings.pool.model.metadata().adjust;
         (able && stored.files.len() > self.tried.max(1)).then_some(stored)
     }
 

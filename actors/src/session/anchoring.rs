@@ -39,7 +39,7 @@ impl Anchoring {
     /// How the map gets the world of the known cameras, if it can have it now.
     pub fn world_change(&self, ledger: &Ledger) -> Option<Record> {
         let stored = ledger.map()?;
-        let scale = self.context.settings.model.metadata().scale;
+        let scale = self.context.settings.pool.model.metadata().scale;
         let change = stored.map.world_change(&ledger.known_cameras(), scale)?;
         Some(Record::WorldChanged(change))
     }
@@ -52,7 +52,7 @@ impl Anchoring {
         };
         let placed = stored.map.placed().count();
         let is_due = occasion == Occasion::Now || placed as f64 >= GROWTH * self.compared as f64;
-        let extends = self.context.settings.model.metadata().extend;
+        let extends = self.context.settings.pool.model.metadata().extend;
         if !extends || !is_due || !stored.map.has_known_world() {
             return false;
         }
@@ -63,7 +63,7 @@ impl Anchoring {
     /// How the map is corrected by the known cameras, if it has drifted from them.
     pub fn correction(&self, ledger: &Ledger) -> Option<Record> {
         let stored = ledger.map()?;
-        let scale = self.context.settings.model.metadata().scale;
+        let scale = self.context.settings.pool.model.metadata().scale;
         let corrections = stored
             .map
             .anchor_corrections(&ledger.known_cameras(), scale)?;

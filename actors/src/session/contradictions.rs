@@ -38,7 +38,7 @@ impl Generation {
         let _wanted = wanted.clone().drop_guard();
         let (context, stored) = (self.context.clone(), stored.clone());
         let work = move || {
-            let (start, limit) = (Instant::now(), context.settings.job_timeout);
+            let (start, limit) = (Instant::now(), context.settings.pool.job_timeout);
             let comparison = Comparison {
                 map: &stored.map,
                 numbers: &numbers,

@@ -91,7 +91,7 @@ impl Generation {
             .map(|image| map.contains(image.number))
             .collect();
         let of_map = Self::of(context, ledger, request, number, covered, map.size(), &fits);
-        let is_metric = context.settings.model.metadata().scale == Scale::Metric;
+        let is_metric = context.settings.pool.model.metadata().scale == Scale::Metric;
         Self {
             scale_spread: map.scale_spread().filter(|_| is_metric),
             ..of_map
@@ -232,7 +232,7 @@ pub(super) async fn follow(
                 return Err(GenerationError::Memory(MemoryAdvice {
                     shortage,
                     process_res: config.process_res,
-                    patch_size: context.settings.model.metadata().patch_size,
+                    patch_size: context.settings.pool.model.metadata().patch_size,
                 }));
             }
             Some(JobEvent::Failed(failure)) => return Err(GenerationError::Job(failure)),

@@ -39,7 +39,7 @@ pub(super) fn store(
         limits: context.settings.image_limits,
         process_res: config.process_res,
         method: config.process_res_method,
-        patch_size: context.settings.model.metadata().patch_size,
+        patch_size: context.settings.pool.model.metadata().patch_size,
     };
     let job = Job {
         context: context.clone(),

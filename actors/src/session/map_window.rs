@@ -288,7 +288,7 @@ impl MapWindow {
             })
             .collect();
         let options = self.config.cloud_options();
-        let extends = self.context.settings.model.metadata().extend;
+        let extends = self.context.settings.pool.model.metadata().extend;
         if matches!(self.content, Content::First { .. } | Content::Piece) && !extends {
             // A model that extends tells itself which frames belong together.
             keep_connected(prediction);
@@ -354,8 +354,11 @@ impl MapWindow {
     /// the client knows.
     fn adopt_known_world(&self, prediction: &mut Prediction) -> Option<KnownWorld> {
         let known: Vec<_> = self.new.iter().map(|frame| frame.job.camera).collect();
-        let (known, _) =
-            adopt_known_world(prediction, &known, self.context.settings.model.metadata());
+        let (known, _) = adopt_known_world(
+            prediction,
+            &known,
+            self.context.settings.pool.model.metadata(),
+        );
         known
     }
 

@@ -95,7 +95,7 @@ impl Mapping {
 
     /// How many frames a run of the model gets in this session.
     fn plan(&self, ledger: &Ledger) -> WindowPlan {
-        let model = self.context.settings.model.metadata();
+        let model = self.context.settings.pool.model.metadata();
         self.limits.plan(ledger.config(), model.extend)
     }
 
@@ -164,8 +164,8 @@ impl Mapping {
             // What the model keeps of frames is in the coordinates of the old map.
             self.context.dispatcher.forget(self.context.id);
         }
-        let describes =
-            self.context.settings.model.metadata().describe && frames.kind == WindowKind::Extend;
+        let describes = self.context.settings.pool.model.metadata().describe
+            && frames.kind == WindowKind::Extend;
         if frames.kind == WindowKind::Piece {
             // What the model keeps of them is in the coordinates of another piece.
             self.forget(frames.new.iter().copied());

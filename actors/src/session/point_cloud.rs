@@ -78,7 +78,7 @@ impl Generation {
         // Before anything is made of the prediction: it removes what is impossible.
         let assessment = Assessment::begin(&mut prediction);
         let known: Vec<_> = self.frames.iter().map(|frame| frame.job.camera).collect();
-        let model = self.context.settings.model.metadata();
+        let model = self.context.settings.pool.model.metadata();
         let (_, anchors) = adopt_known_world(&mut prediction, &known, model);
         timings.cloud = start.elapsed().as_secs_f64();
         let start = Instant::now();
@@ -253,7 +253,7 @@ impl Generation {
     fn anchors_of_map(&self, stored: &StoredMap) -> Option<AnchorReport> {
         let known = self.frames.iter();
         let known = known.filter_map(|frame| Some((frame.number, frame.job.camera?)));
-        let scale = self.context.settings.model.metadata().scale;
+        let scale = self.context.settings.pool.model.metadata().scale;
         stored.map.anchor_report(&known.collect(), scale)
     }
 
@@ -277,7 +277,7 @@ impl Generation {
         timings: Timings,
     ) -> ResultMetadata {
         let cameras = &scene.cameras;
-        let model = self.context.settings.model.metadata();
+        let model = self.context.settings.pool.model.metadata();
         ResultMetadata {
             num_frames: cameras.len(),
             session_id: self.context.id,

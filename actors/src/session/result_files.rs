@@ -197,7 +197,7 @@ impl ResultFiles {
         let waiting = std::mem::take(waiting);
         let error = ResultFileError::TimedOut {
             format: id.1,
-            limit: self.context.settings.job_timeout,
+            limit: self.context.settings.pool.job_timeout,
         };
         self.note(ErrorKind::Timeout, &error);
         for reply in waiting {
@@ -276,7 +276,7 @@ async fn write(
     format: ResultFormat,
     cancelled: CancellationToken,
 ) -> Result<BlobView, ResultFileError> {
-    let limit = context.settings.job_timeout;
+    let limit = context.settings.pool.job_timeout;
     // The memory comes before the slot: who waits for it must not hold up others at the slots.
     let held = match format.is_mesh() {
         true => Some(hold(&context, &result, format, &cancelled).await?),

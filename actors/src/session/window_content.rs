@@ -37,7 +37,7 @@ pub(super) enum Content {
 impl Content {
     pub fn of(context: &Context, ledger: &Ledger, window: &Window) -> Option<Self> {
         let map = || ledger.map().cloned();
-        let extends = context.settings.model.metadata().extend;
+        let extends = context.settings.pool.model.metadata().extend;
         let local = |map: &StoredMap| {
             let first = *window.placed.first()?;
             let unit = map.map.model_unit(map.map.piece_of(first)?);

@@ -223,7 +223,7 @@ impl State {
             id,
             mailbox.clone(),
             self.ending.clone(),
-            self.settings.job_timeout,
+            self.settings.pool.job_timeout,
         )
     }
 

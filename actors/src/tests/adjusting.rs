@@ -20,7 +20,7 @@ async fn client_with(
     let adjusted = model.adjusted.clone();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut settings = settings(folder.path(), model, 1);
-    settings.job_memory_bytes = job_memory;
+    settings.pool.job_memory_bytes = job_memory;
     settings.max_images_limit = 20;
     let fixture = Fixture::with(folder, settings).await;
     let client = fixture

@@ -32,8 +32,8 @@ impl Held {
         let model = FakeModel::new();
         let predicted = model.predicted.clone();
         let mut settings = settings(folder.path(), model, 1);
-        settings.job_memory_bytes = 2 * MIB;
-        settings.feature_cache_bytes = 0;
+        settings.pool.job_memory_bytes = 2 * MIB;
+        settings.pool.feature_cache_bytes = 0;
         let (sender, begun) = unbounded_channel();
         let (release, gate) = mpsc::channel();
         let gate = Mutex::new(gate);

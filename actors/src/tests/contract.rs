@@ -20,7 +20,7 @@ use crate::pool::LocalDispatcher;
 use crate::settings::Settings;
 
 /// An actor that only supervises the pool.
-struct Parent;
+pub(super) struct Parent;
 
 impl Actor for Parent {
     type Msg = ();
@@ -60,9 +60,10 @@ impl Local {
         );
         let blobs: Arc<dyn Blobs> = Arc::new(data_dir.expect("usable"));
         let dispatcher = Arc::new(LocalDispatcher::new(
-            Arc::new(settings),
+            Arc::new(settings.pool),
             blobs.clone(),
             metrics.clone(),
+            None,
         ));
         let (parent, _) = Actor::spawn(None, Parent, ()).await.expect("it starts");
         dispatcher
@@ -97,7 +98,7 @@ impl Local {
 /// Controls a model whose calls of `encode` wait until `hold` is dropped.
 pub(super) struct Held {
     pub hold: Sender<()>,
-    entered: UnboundedReceiver<usize>,
+    pub entered: UnboundedReceiver<usize>,
 }
 
 impl Held {
@@ -160,7 +161,7 @@ async fn requests_come_first_and_sessions_take_turns() {
 #[tokio::test]
 async fn a_session_leaves_room_for_others() {
     let (model, mut held) = Held::model();
-    let local = Local::with(model, |settings| settings.queue_capacity = 4).await;
+    let local = Local::with(model, |settings| settings.pool.queue_capacity = 4).await;
     let running = async { held.entered.recv().await.expect("the model lives") };
     contract::a_session_leaves_room_for_others(&local.subject, running, held.hold).await;
 }
@@ -277,7 +278,7 @@ async fn a_failing_model_is_reported_at_once_and_its_worker_restarted() {
 #[tokio::test]
 async fn a_full_queue_refuses_jobs() {
     let (model, mut held) = Held::model();
-    let local = Local::with(model, |settings| settings.queue_capacity = 1).await;
+    let local = Local::with(model, |settings| settings.pool.queue_capacity = 1).await;
     let subject = &local.subject;
     let session = subject.session(1);
     let submit = || subject.submit(session, JobKind::Reconstruct, &[1]);
@@ -316,7 +317,7 @@ async fn a_drained_dispatcher_ends_what_waits_and_accepts_nothing() {
 async fn a_job_that_takes_too_long_ends_and_the_next_one_runs() {
     let (model, held) = Held::model();
     let limit = Duration::from_secs(1);
-    let local = Local::with(model, |settings| settings.job_timeout = limit).await;
+    let local = Local::with(model, |settings| settings.pool.job_timeout = limit).await;
     let subject = &local.subject;
     let session = subject.session(1);
     let stuck = subject.submit(session, JobKind::Reconstruct, &[1]);
@@ -330,8 +331,8 @@ async fn a_job_that_takes_too_long_ends_and_the_next_one_runs() {
 #[tokio::test]
 async fn a_point_cloud_waits_for_memory_as_long_as_a_job_may_take() {
     let local = Local::with(FakeModel::new(), |settings| {
-        settings.job_memory_bytes = 3 * MAP_POINT_NEED;
-        settings.job_timeout = Duration::from_secs(1);
+        settings.pool.job_memory_bytes = 3 * MAP_POINT_NEED;
+        settings.pool.job_timeout = Duration::from_secs(1);
     });
     let dispatcher = local.await.dispatcher;
     let first = dispatcher.hold(2).await.expect("free");

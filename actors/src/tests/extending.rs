@@ -70,7 +70,7 @@ async fn windows_do_without_memory_for_maps() {
     let extended = model.extended.clone();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut settings = settings(folder.path(), model, 1);
-    settings.feature_cache_bytes = 0;
+    settings.pool.feature_cache_bytes = 0;
     let fixture = Fixture::with(folder, settings).await;
     let mut client = client(&fixture).await;
     grow(&mut client, 8).await;

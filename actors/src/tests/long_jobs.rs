@@ -25,7 +25,7 @@ async fn local(endless: u32) -> (Local, Arc<AtomicU32>) {
         ..FakeModel::new()
     };
     let left = model.endless.clone();
-    let local = Local::with(model, |settings| settings.long_turn = TURN).await;
+    let local = Local::with(model, |settings| settings.pool.long_turn = TURN).await;
     (local, left)
 }
 
@@ -99,7 +99,7 @@ async fn its_submitter_is_told_that_it_waits_again() {
 async fn a_job_whose_worker_is_lost_while_it_makes_way_has_a_whole_turn_again() {
     // It does not look at the flag that ends it.
     let (model, mut held) = Held::model();
-    let local = Local::with(model, |settings| settings.long_turn = TURN).await;
+    let local = Local::with(model, |settings| settings.pool.long_turn = TURN).await;
     let (long, short) = (local.subject.session(1), local.subject.session(1));
     let running = submit(&local, long, false);
     held.running().await;
@@ -128,8 +128,8 @@ async fn another_one_makes_way_if_the_first_cannot_stop() {
     };
     let endless = model.endless.clone();
     let local = Local::with(model, |settings| {
-        settings.long_turn = TURN;
-        settings.workers_per_device = 2;
+        settings.pool.long_turn = TURN;
+        settings.pool.workers_per_device = 2;
     })
     .await;
     let session = || local.subject.session(1);

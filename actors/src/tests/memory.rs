@@ -102,7 +102,7 @@ async fn without_memory_nothing_is_encoded_ahead_and_requests_are_refused() {
     let encoded = model.encoded.clone();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut settings = settings(folder.path(), model, 1);
-    settings.job_memory_bytes = 1 << 19;
+    settings.pool.job_memory_bytes = 1 << 19;
     let fixture = Fixture::with(folder, settings).await;
     let mut client = fixture.client_of(super::config()).await;
     client.upload().await;
@@ -130,9 +130,9 @@ async fn two_workers_share_memory_for_one_prediction() {
     };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut settings = settings(folder.path(), model, 2);
-    settings.job_memory_bytes = 3 << 20;
+    settings.pool.job_memory_bytes = 3 << 20;
     // Nothing is encoded ahead.
-    settings.feature_cache_bytes = 0;
+    settings.pool.feature_cache_bytes = 0;
     let fixture = Fixture::with(folder, settings).await;
     let mut clients = [fixture.client().await, fixture.client().await];
     for client in &mut clients {

@@ -12,6 +12,7 @@ mod long_jobs;
 mod memory;
 mod order;
 mod owners;
+mod remote;
 mod watched_blobs;
 mod webhooks;
 
@@ -29,6 +30,7 @@ pub(crate) use fake_model::FakeModel;
 use watched_blobs::{Access, WatchedBlobs};
 
 use crate::blobs::Blobs;
+use crate::settings::PoolSettings;
 use crate::{
     ActorReport, AttachOptions, ClientMessage, Events, ImageUpload, Requests, SessionConfig,
     SessionEvent, SessionId, Settings, System,
@@ -129,10 +131,21 @@ impl Fixture {
 fn settings(folder: &Path, model: FakeModel, workers: usize) -> Settings {
     Settings {
         data_dir: folder.to_owned(),
-        devices: vec![Device::Cpu],
-        workers_per_device: workers,
+        pool: PoolSettings {
+            devices: vec![Device::Cpu],
+            workers_per_device: workers,
+            max_jobs_of_creator: None,
+            frames_per_call: FramesPerCall::Fixed(model.frames_per_call),
+            model: Arc::new(model),
+            queue_capacity: 16,
+            job_memory_bytes: u64::MAX,
+            free_memory: || None,
+            feature_cache_bytes: 8 << 20,
+            job_timeout: Duration::from_secs(60),
+            long_turn: Duration::from_secs(60),
+        },
+        nats: None,
         max_sessions: 10,
-        max_jobs_of_creator: None,
         durability: crate::journal::Durability::Sync,
         disk: crate::blobs::DiskLimits::NONE,
         unused_session_timeout: Duration::from_secs(3600),
@@ -143,20 +156,12 @@ fn settings(folder: &Path, model: FakeModel, workers: usize) -> Settings {
         max_connections: 4,
         max_watchers: 2,
         max_unanswered_messages: 16,
-        frames_per_call: FramesPerCall::Fixed(model.frames_per_call),
-        model: Arc::new(model),
-        queue_capacity: 16,
         image_limits: DecodeLimits {
             max_bytes: 1 << 20,
             max_pixels: 1 << 20,
         },
         upload_buffer_bytes: 8 << 20,
         decode_memory_bytes: 32 << 20,
-        job_memory_bytes: u64::MAX,
-        free_memory: || None,
-        feature_cache_bytes: 8 << 20,
-        job_timeout: Duration::from_secs(60),
-        long_turn: Duration::from_secs(60),
         drain_timeout: Duration::from_secs(1),
         courier: None,
     }

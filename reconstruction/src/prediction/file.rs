@@ -111,12 +111,9 @@ impl Prediction {
             let shape = vec![frames, REPORT_NUMBERS];
             views.push((REPORT, Dtype::F32, shape, &**report));
         }
-        let links = self.links.as_ref().filter(|links| links.per_frame() > 0);
-        let numbers = links.map(|links| (links.per_frame(), float_bytes(links.numbers())));
-        if let Some((per_frame, numbers)) = &numbers {
-            let run = numbers.len() / (size_of::<f32>() * LINK_NUMBERS * per_frame);
-            let shape = vec![run, *per_frame, LINK_NUMBERS];
-            views.push((LINKS, Dtype::F32, shape, &**numbers));
+        let links = self.links.as_ref().and_then(links_tensor);
+        if let Some((shape, numbers)) = &links {
+            views.push((LINKS, Dtype::F32, shape.clone(), &**numbers));
         }
         let tensors = views
             .into_iter()
@@ -188,6 +185,32 @@ impl Links {
     pub fn from_safetensors(file: impl ReadAt + Size) -> Result<Option<Self>, PredictionFileError> {
         links(&TensorFile::open(file)?)
     }
+
+    /// The bytes of a file that has only these links, which [`from_safetensors`](Self::from_safetensors)
+    /// reads.
+    ///
+    /// # Errors
+    /// [`PredictionFileError::Write`] if they cannot be written.
+    pub fn to_safetensors(links: Option<&Self>) -> Result<Vec<u8>, PredictionFileError> {
+        let links = links.and_then(links_tensor);
+        let tensor = links.as_ref().map(|(shape, numbers)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), numbers)?;
+            Ok((LINKS, view))
+        });
+        let tensor = tensor.transpose().map_err(PredictionFileError::Write)?;
+        safetensors::serialize(tensor, None).map_err(PredictionFileError::Write)
+    }
+}
+
+/// The shape and the bytes of links, if there are any.
+fn links_tensor(links: &Links) -> Option<(Vec<usize>, Cow<'_, [u8]>)> {
+    let per_frame = links.per_frame();
+    if per_frame == 0 {
+        return None;
+    }
+    let run = links.numbers().len() / (LINK_NUMBERS * per_frame);
+    let shape = vec![run, per_frame, LINK_NUMBERS];
+    Some((shape, float_bytes(links.numbers())))
 }
 
 /// The links, if the file has any.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use pointstream_reconstruction::cloud::MAP_POINT_NEED;
-use pointstream_reconstruction::model::Device;
+use pointstream_reconstruction::cloud::{CLOUD_NEED, MAP_POINT_NEED};
+use pointstream_reconstruction::model::{Device, Shortage, Workload};
 
 use super::{CHECK_INTERVAL, DeviceMemory, Promise};
 use crate::jobs::{CloudTooLarge, ComparisonTooLarge, Held, MeshTooLarge};
@@ -42,6 +42,21 @@ impl DeviceMemory {
             limit,
             fitting: limit / MAP_POINT_NEED,
         })
+    }
+
+    /// The same for the cloud of a prediction that another machine has made.
+    ///
+    /// # Errors
+    /// [`Shortage`] if it would not fit even if no job ran.
+    pub async fn take_for_cloud(self: Arc<Self>, work: Workload) -> Result<Held, Shortage> {
+        let mut available = self.limit;
+        loop {
+            let needed = CLOUD_NEED.check(Device::Cpu, work, |_| 1, Some(available))?;
+            match self.clone().take_main(needed).await {
+                Ok(held) => return Ok(held),
+                Err(NeverFits { limit }) => available = limit,
+            }
+        }
     }
 
     /// The same for a mesh that takes so many bytes.

@@ -68,6 +68,15 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
+    /// Outcomes of a worker whose model is not broken.
+    pub fn new(outcomes: JobOutcomes, blobs: Arc<dyn Blobs>) -> Self {
+        Self {
+            outcomes,
+            needs_restart: None,
+            blobs,
+        }
+    }
+
     /// Why the worker must be restarted, if so.
     pub fn needs_restart(&self) -> Option<&str> {
         self.needs_restart.as_deref()

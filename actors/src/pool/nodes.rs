@@ -1,0 +1,98 @@
+//! The workers of other machines: who comes and goes, and which sessions they know.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::seat::{RemoteSeat, Seat};
+use super::slot::Slot;
+use super::state::State;
+use crate::ids::SessionId;
+use crate::remote::{NodeId, NodeRecord};
+
+/// Sessions whose last place is remembered. The oldest are forgotten.
+const MAX_SESSIONS: usize = 4096;
+
+/// Where the last job of each session ran: on a node, or on this machine.
+#[derive(Debug, Default)]
+pub(super) struct LastPlaces {
+    of: HashMap<SessionId, (Option<NodeId>, u64)>,
+    last: u64,
+}
+
+impl LastPlaces {
+    /// The last place of a session. On this machine if the inner one is `None`.
+    pub fn of(&self, session: SessionId) -> Option<Option<NodeId>> {
+        self.of.get(&session).map(|(node, _)| *node)
+    }
+
+    pub fn note(&mut self, session: SessionId, node: Option<NodeId>) {
+        self.last += 1;
+        self.of.insert(session, (node, self.last));
+        if self.of.len() > MAX_SESSIONS {
+            let half = self.last.saturating_sub(MAX_SESSIONS as u64 / 2);
+            self.of.retain(|_, (_, number)| *number > half);
+        }
+    }
+}
+
+impl State {
+    /// Workers of other machines have come, gone, or changed.
+    pub(super) async fn nodes_changed(&mut self, nodes: &[Arc<NodeRecord>]) {
+        let Some(me) = self.gateway.as_ref().map(|gateway| gateway.id()) else {
+            return;
+        };
+        for slot in &mut self.slots {
+            let seat = slot.seat().remote().filter(|seat| !seat.is_gone());
+            let Some((id, number)) = seat.map(|seat| (seat.node().id, seat.number())) else {
+                continue;
+            };
+            let node = nodes.iter().find(|node| node.id == id);
+            match node.filter(|node| number < node.workers.len()) {
+                Some(node) => slot.update(node.clone(), free_workers(node, me)),
+                None => slot.leave(),
+            }
+        }
+        for node in nodes.iter().filter(|node| !node.is_ending) {
+            for worker in 0..node.workers.len() {
+                let is_seated = |slot: &Slot| {
+                    let seat = slot.seat().remote();
+                    seat.is_some_and(|seat| seat.is(node.id, worker))
+                };
+                if !self.slots.iter().any(is_seated) {
+                    self.seat(node, worker, me).await;
+                }
+            }
+        }
+    }
+
+    /// A worker of another machine has come.
+    async fn seat(&mut self, node: &Arc<NodeRecord>, worker: usize, me: uuid::Uuid) {
+        let mut seat = RemoteSeat::new(node.clone(), worker);
+        seat.update(node.clone(), free_workers(node, me));
+        let vacant = self.slots.iter().position(Slot::is_vacant);
+        let index = match vacant {
+            Some(index) => {
+                self.slots[index].take_seat(seat);
+                index
+            }
+            None => {
+                let index = self.slots.len();
+                let metrics = self.metrics.pool.worker(index, "remote");
+                self.slots
+                    .push(Slot::new(index, Seat::There(seat), metrics));
+                index
+            }
+        };
+        self.spawn_worker(index).await;
+    }
+}
+
+/// How many workers of a node are for the jobs of this gateway: those that others do not use.
+fn free_workers(node: &NodeRecord, me: uuid::Uuid) -> usize {
+    if node.is_ending {
+        return 0;
+    }
+    let ready = node.workers.iter().filter(|worker| worker.is_ready).count();
+    let others = node.jobs.iter().filter(|(gateway, _)| **gateway != me);
+    ready.saturating_sub(others.map(|(_, jobs)| jobs).sum())
+}
