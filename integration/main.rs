@@ -62,6 +62,7 @@ mod progress;
 mod proxies;
 mod quality;
 mod rates;
+mod remote_workers;
 mod requests;
 mod rerun;
 mod rest;

@@ -11,6 +11,7 @@ pub mod geometry;
 pub mod glb;
 pub mod issuer;
 pub mod likeness;
+pub mod nats;
 pub mod npz;
 pub mod paths;
 pub mod pictures;
@@ -31,6 +32,7 @@ pub mod store;
 pub mod tiff;
 pub mod tls;
 pub mod tokens;
+pub mod worker;
 
 use std::future::Future;
 use std::time::Duration;

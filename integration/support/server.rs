@@ -14,8 +14,10 @@ use tokio::sync::oneshot;
 use super::archives::archive;
 use super::client::Client;
 use super::disk::Disk;
+use super::nats::Nats;
 pub use super::paths::new_data_dir;
 use super::rest::{self, Reply};
+use super::worker::Worker;
 use super::{until, within};
 
 /// A running server with its own data directory. Dropping it kills the process, and prints the log
@@ -25,7 +27,18 @@ pub struct Server {
     base: String,
     data: Option<TempDir>,
     log: Arc<Mutex<String>>,
+    /// Its workers, if they are processes of their own.
+    _elsewhere: Option<Elsewhere>,
 }
+
+/// Workers in other processes, and the NATS server between.
+struct Elsewhere {
+    _workers: Vec<Worker>,
+    _nats: Nats,
+}
+
+/// If this variable is set, all servers have as many workers in other processes, and none of their own.
+const REMOTE_WORKERS: &str = "POINTSTREAM_TEST_REMOTE_WORKERS";
 
 impl Server {
     /// Starts a server with the quick model.
@@ -80,6 +93,7 @@ impl Server {
     }
 
     async fn run(data: TempDir, mut command: Command) -> Self {
+        let elsewhere = elsewhere(&mut command).await;
         let mut process = command.spawn().expect("the program starts");
         let log = Arc::new(Mutex::new(String::new()));
         let (found, address) = oneshot::channel();
@@ -99,6 +113,7 @@ impl Server {
             base: String::new(),
             data: Some(data),
             log,
+            _elsewhere: elsewhere,
         };
         server.base = within("the server's address", address)
             .await
@@ -274,6 +289,36 @@ impl Drop for Server {
             );
         }
     }
+}
+
+/// Gives a server workers in other processes, if the tests are told to.
+async fn elsewhere(command: &mut Command) -> Option<Elsewhere> {
+    let count: usize = std::env::var(REMOTE_WORKERS).ok()?.parse().ok()?;
+    let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+    if arguments.iter().any(|argument| argument == "--nats") {
+        return None;
+    }
+    let nats = Nats::start().await;
+    command.args(["--nats", &nats.url(), "--workers-local", "0"]);
+    // What concerns the model is the same for both.
+    let shared = [
+        "--model",
+        "--device",
+        "--frames-per-call",
+        "--job-timeout",
+        "--long-turn",
+    ];
+    let shared: Vec<_> = arguments
+        .windows(2)
+        .filter(|pair| shared.iter().any(|name| pair[0] == *name))
+        .flatten()
+        .cloned()
+        .collect();
+    let workers = (0..count).map(|_| Worker::with(&nats.url(), shared.iter().cloned()));
+    Some(Elsewhere {
+        _workers: workers.collect(),
+        _nats: nats,
+    })
 }
 
 /// Starts a server that must fail; returns its exit code and output.

@@ -79,7 +79,10 @@ pub(crate) struct Link {
     pub exchange: Exchange,
     pub jobs: Stream,
     pub reports: Stream,
+    /// The nodes that are there. Entries expire.
     pub nodes: kv::Store,
+    /// For each assignment without a report, the nodes that have begun with it.
+    pub begun: kv::Store,
 }
 
 impl Link {
@@ -89,7 +92,8 @@ impl Link {
     /// [`LinkError`]; it may be tried again.
     pub async fn open(settings: &NatsSettings, name: &str) -> Result<Self, LinkError> {
         let options = connect_options(settings, name).await?;
-        let addresses: Vec<&str> = settings.url.split(',').map(str::trim).collect();
+        let addresses = without_password(&settings.url);
+        let addresses: Vec<&str> = addresses.split(',').collect();
         let client = options.connect(addresses).await;
         let client = client.map_err(|source| LinkError::Unreachable {
             url: without_password(&settings.url),
@@ -127,7 +131,8 @@ impl Link {
         let jobs = stream(&context, jobs).await?;
         let reports = stream(&context, reports).await?;
         stream(&context, poison).await?;
-        let nodes = bucket(&context, settings, &names).await?;
+        let nodes = bucket(&context, settings, names.nodes(), NODE_LEASE).await?;
+        let begun = bucket(&context, settings, names.begun(), LONGEST_WAIT).await?;
         let exchange = Exchange::open(settings, &names, &context).await;
         let exchange = exchange.map_err(|error| LinkError::Blobs {
             place: settings.blobs.to_string(),
@@ -141,6 +146,7 @@ impl Link {
             jobs,
             reports,
             nodes,
+            begun,
         })
     }
 
@@ -240,6 +246,11 @@ async fn connect_options(settings: &NatsSettings, name: &str) -> Result<ConnectO
                 event => tracing::warn!(%event, "NATS"),
             }
         });
+    match user_and_password(&settings.url) {
+        Some((user, Some(password))) => options = options.user_and_password(user, password),
+        Some((token, None)) => options = options.token(token),
+        None => {}
+    }
     if let Some(path) = &settings.credentials {
         let with = options.credentials_file(path).await;
         options = with.map_err(|source| LinkError::Credentials {
@@ -258,17 +269,39 @@ async fn connect_options(settings: &NatsSettings, name: &str) -> Result<ConnectO
     Ok(options)
 }
 
-/// The addresses for messages, without what belongs to nobody else.
+/// Addresses without the user and the password that they may have.
 fn without_password(url: &str) -> String {
     let addresses = url.split(',').map(|address| {
-        let (scheme, rest) = address
-            .trim()
-            .split_once("://")
-            .unwrap_or(("nats", address));
+        let (scheme, rest) = split_scheme(address);
         let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
         format!("{scheme}://{host}")
     });
     addresses.collect::<Vec<_>>().join(",")
+}
+
+/// The user and the password of the first address that has them, or a token alone.
+fn user_and_password(url: &str) -> Option<(String, Option<String>)> {
+    let mut users = url.split(',').filter_map(|address| {
+        let (_, rest) = split_scheme(address);
+        let (user, _) = rest.rsplit_once('@')?;
+        Some(match user.split_once(':') {
+            Some((user, password)) => (decoded(user), Some(decoded(password))),
+            None => (decoded(user), None),
+        })
+    });
+    users.next()
+}
+
+fn split_scheme(address: &str) -> (&str, &str) {
+    let address = address.trim();
+    address.split_once("://").unwrap_or(("nats", address))
+}
+
+/// Without the escapes of URLs.
+fn decoded(text: &str) -> String {
+    percent_encoding::percent_decode_str(text)
+        .decode_utf8_lossy()
+        .into_owned()
 }
 
 async fn stream(context: &Context, config: Config) -> Result<Stream, LinkError> {
@@ -280,19 +313,20 @@ async fn stream(context: &Context, config: Config) -> Result<Stream, LinkError> 
     made.map_err(|source| refused(format!("the stream {name}"), source))
 }
 
+/// A bucket of entries that expire.
 async fn bucket(
     context: &Context,
     settings: &NatsSettings,
-    names: &Names,
+    name: String,
+    life: Duration,
 ) -> Result<kv::Store, LinkError> {
-    let name = names.nodes();
     if let Ok(found) = context.get_key_value(&name).await {
         return Ok(found);
     }
     let config = kv::Config {
         bucket: name.clone(),
         history: 1,
-        max_age: NODE_LEASE,
+        max_age: life,
         num_replicas: settings.replicas,
         ..kv::Config::default()
     };
@@ -315,5 +349,15 @@ mod tests {
     fn passwords_are_not_shown() {
         let shown = without_password("nats://me:secret@a:4222, tls://b:4222,c");
         assert_eq!(shown, "nats://a:4222,tls://b:4222,nats://c");
+    }
+
+    #[test]
+    fn passwords_are_read() {
+        let read = |url| user_and_password(url);
+        let password = Some("p@ss:w".to_owned());
+        let expected = Some(("me".to_owned(), password));
+        assert_eq!(read("nats://a:4222,tls://me:p%40ss:w@b:4222"), expected);
+        assert_eq!(read("nats://token@a"), Some(("token".to_owned(), None)));
+        assert_eq!(read("nats://a:4222"), None);
     }
 }

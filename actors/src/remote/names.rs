@@ -96,6 +96,11 @@ impl Names {
         format!("{}_nodes", self.prefix)
     }
 
+    /// The bucket of assignments that nodes have begun with.
+    pub fn begun(&self) -> String {
+        format!("{}_begun", self.prefix)
+    }
+
     /// The bucket of blobs.
     pub fn blobs(&self) -> String {
         format!("{}_blobs", self.prefix)

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Shared;
+use super::begun::Begun;
 use super::confirmation::Confirmation;
 use crate::blobs::{BlobKey, BlobName};
 use crate::frames::frame_file_bytes;
@@ -22,8 +23,6 @@ use crate::remote::link::PostError;
 use crate::remote::sealed::SealedBlob;
 use crate::remote::wire::{Assignment, AssignmentId, Outcome, Progress, RemoteDone, Report};
 
-/// An assignment that was delivered more often is done by nobody: it may be what ends its nodes.
-const MAX_DELIVERIES: i64 = 2;
 /// Files of an assignment that are fetched at the same time.
 const FETCHES: usize = 4;
 /// The most bytes of what runs tell about their frames.
@@ -60,6 +59,10 @@ impl Assignments {
         }
     }
 
+    fn is_here(&self, assignment: AssignmentId) -> bool {
+        self.here().contains_key(&assignment)
+    }
+
     /// Its jobs in the pool.
     pub fn jobs(&self, assignment: AssignmentId) -> Vec<JobId> {
         let here = self.here();
@@ -72,7 +75,7 @@ impl Shared {
     /// Does an assignment. Once it is reported, it is done; otherwise it is delivered again, here or elsewhere.
     pub async fn carry_out(self: Arc<Self>, message: Message) {
         let message = Arc::new(message);
-        let _confirmed = Confirmation::start(message.clone());
+        let confirmation = Confirmation::start(message.clone());
         let assignment = match self.read(&message).await {
             Ok(assignment) => assignment,
             Err(error @ PostError::Bad(_)) => {
@@ -81,30 +84,43 @@ impl Shared {
             }
             Err(error) => {
                 tracing::warn!(%error, "an assignment cannot be read now");
-                let again = message.ack_with(AckKind::Nak(Some(READ_RETRY)));
-                return log(again.await);
+                return give_back(&message, Some(READ_RETRY)).await;
             }
         };
+        if self.assignments.is_here(assignment.id) {
+            // It was delivered again because this process stood still. What it began goes on.
+            return drop(confirmation);
+        }
         let _counted = self.count(assignment.gateway);
-        let deliveries = message.info().map_or(1, |info| info.delivered);
-        let outcome = if deliveries > MAX_DELIVERIES {
-            tracing::error!(
-                assignment = %assignment.id,
-                deliveries,
-                "an assignment has ended its workers; it is set aside"
-            );
-            self.keep_for_operator(&message).await;
-            let times = deliveries - 1;
-            let failure = format!("{times} workers began with it and did not report");
-            Outcome::failed(assignment.jobs.len(), JobFailure::WorkerDied(failure))
-        } else {
-            tokio::select! {
-                outcome = self.run(&assignment) => outcome,
-                () = self.give_back.cancelled() => return self.give_back(&message).await,
+        let outcome = match self.begin(&assignment).await {
+            Ok(Begun::First) => {
+                tracing::debug!(assignment = %assignment.id, jobs = assignment.jobs.len(), "an assignment begins");
+                tokio::select! {
+                    outcome = self.run(&assignment) => outcome,
+                    () = self.give_back.cancelled() => {
+                        self.forgive(&assignment).await;
+                        return give_back(&message, None).await;
+                    }
+                }
+            }
+            Ok(Begun::Before(nodes)) => {
+                tracing::error!(
+                    assignment = %assignment.id,
+                    nodes,
+                    "an assignment has ended its workers; it is set aside"
+                );
+                self.keep_for_operator(&message).await;
+                let failure = format!("{nodes} workers began with it and did not report");
+                Outcome::failed(assignment.jobs.len(), JobFailure::WorkerDied(failure))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an assignment cannot begin now");
+                return give_back(&message, Some(READ_RETRY)).await;
             }
         };
         if self.report(&assignment, outcome).await {
             log(message.double_ack().await);
+            self.forget_begun(&assignment).await;
             self.link.discard_letter(&message.payload).await;
         }
     }
@@ -284,18 +300,6 @@ impl Shared {
         false
     }
 
-    /// Puts an assignment back that has not failed, so this delivery does not count.
-    async fn give_back(&self, message: &Message) {
-        let subject = message.subject.to_string();
-        let id = Uuid::new_v4().to_string();
-        let posted = self.link.post_bytes(subject, &id, message.payload.clone());
-        match posted.await {
-            Ok(_) => log(message.double_ack().await),
-            // It is delivered again when its time is over.
-            Err(error) => tracing::warn!(%error, "an assignment cannot be given back"),
-        }
-    }
-
     async fn set_aside(&self, message: &Message) {
         self.keep_for_operator(message).await;
         log(message.double_ack_with(AckKind::Term).await);
@@ -372,6 +376,11 @@ fn store_failed(error: &std::io::Error) -> JobFailure {
         disk_full: crate::error_kind::ErrorKind::of_files(error)
             == crate::error_kind::ErrorKind::DiskFull,
     }
+}
+
+/// Has an assignment delivered again, to any node.
+async fn give_back(message: &Message, delay: Option<Duration>) {
+    log(message.double_ack_with(AckKind::Nak(delay)).await);
 }
 
 fn log(outcome: Result<(), async_nats::Error>) {

@@ -2,6 +2,7 @@
 //! a [pool](crate::pool) of its own, and reports to their gateways.
 
 mod assignment;
+mod begun;
 mod confirmation;
 mod control;
 mod files;

@@ -1,0 +1,314 @@
+//! Workers on other machines: real workers, and a real NATS server.
+
+use serde_json::Value;
+
+use crate::support::archives::archive;
+use crate::support::nats::Nats;
+use crate::support::pictures::photo;
+use crate::support::server::Server;
+use crate::support::tls::Certificate;
+use crate::support::until;
+use crate::support::worker::Worker;
+
+/// A server without workers of its own.
+async fn server(nats: &Nats, model: &str, options: &[&str]) -> Server {
+    let url = nats.url();
+    let remote = ["--nats", url.as_str(), "--workers-local", "0"];
+    Server::with_model(model, &[&remote, options].concat()).await
+}
+
+fn worker(nats: &Nats, model: &str, options: &[&str]) -> Worker {
+    let archive = archive(model);
+    let model = archive.to_str().expect("the folder has a plain name");
+    let own = ["--model", model, "--device", "cpu"];
+    Worker::start(&nats.url(), &[&own, options].concat())
+}
+
+/// The reports of the workers.
+async fn workers(server: &Server) -> Vec<Value> {
+    let tree = server.get("/actors").await.json();
+    let children = tree["children"].as_array().expect("a list");
+    let pool = children.iter().find(|child| child["kind"] == "pool");
+    let workers = pool.expect("a pool")["children"].as_array();
+    workers.expect("a list").clone()
+}
+
+/// Waits until a worker process has a job of the server. Returns its identifier.
+async fn at_work(server: &Server) -> String {
+    until("a worker at work", async || {
+        let workers = workers(server).await;
+        let busy = workers
+            .iter()
+            .find(|worker| worker["node"]["jobs"].as_u64() > Some(0))?;
+        Some(busy["node"]["id"].as_str().expect("a text").to_owned())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn results_are_those_of_a_local_worker() {
+    let nats = Nats::start().await;
+    let remote = server(&nats, "flat", &[]).await;
+    let _worker = worker(&nats, "flat", &[]);
+    let local = Server::start(&[]).await;
+    let mut clouds = Vec::new();
+    for server in [&remote, &local] {
+        let mut client = server.client("").await;
+        for index in 0..4 {
+            client.upload("x.png", &photo(index)).await;
+        }
+        client.send(serde_json::json!({"type": "finalize"})).await;
+        clouds.push(client.result("complete").await.glb());
+    }
+    assert!(clouds[0] == clouds[1], "the clouds differ");
+}
+
+#[tokio::test]
+async fn operators_see_the_workers_of_other_machines() {
+    let nats = Nats::start().await;
+    let server = server(&nats, "flat", &[]).await;
+    assert_eq!(server.get("/readyz").await.status, 503);
+    let worker = worker(&nats, "flat", &["--name", "machine-7"]);
+    let id = worker.joined().await;
+    until("the server to be ready", async || {
+        (server.get("/readyz").await.status == 200).then_some(())
+    })
+    .await;
+    let workers = workers(&server).await;
+    assert_eq!(workers.len(), 1);
+    assert_eq!(workers[0]["device"], "cpu on machine-7");
+    let node = &workers[0]["node"];
+    assert_eq!(node["id"], id);
+    assert_eq!(node["host"], "machine-7");
+    assert!(node["version"].is_string() && node["model"].is_string());
+    let metrics = server.get("/metrics").await.text();
+    assert!(
+        metrics.contains("pointstream_workers{state=\"idle\"} 1"),
+        "{metrics}"
+    );
+    // A worker that ends leaves at once.
+    worker.signal(libc::SIGTERM);
+    until("the worker to leave", async || {
+        (server.get("/readyz").await.status == 503).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_job_of_a_killed_worker_is_done_by_another_one() {
+    job_of_a_lost_worker(|worker| {
+        worker.kill();
+        None
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_job_of_a_stopped_worker_is_done_by_another_one() {
+    let stopped = job_of_a_lost_worker(|worker| {
+        worker.signal(libc::SIGSTOP);
+        Some(worker)
+    });
+    // It goes on, and what it still says is not heard.
+    let (worker, server, mut client) = stopped.await;
+    worker.expect("it was stopped").signal(libc::SIGCONT);
+    client.upload("y.png", &photo(9)).await;
+    client.generate(true).await;
+    client.result("delta").await;
+    client.expect_quiet().await;
+    drop(server);
+}
+
+/// A worker is lost while it computes; the client gets one result.
+async fn job_of_a_lost_worker(
+    lose: impl FnOnce(Worker) -> Option<Worker>,
+) -> (
+    Option<Worker>,
+    (Server, Nats, Worker),
+    crate::support::client::Client,
+) {
+    let nats = Nats::start().await;
+    let server = server(&nats, "slow", &[]).await;
+    let first = worker(&nats, "slow", &[]);
+    first.joined().await;
+    let mut client = server.client("").await;
+    for index in 0..4 {
+        client.upload("x.png", &photo(index)).await;
+    }
+    client.generate(true).await;
+    client.inference_started().await;
+    let lost = lose(first);
+    let second = worker(&nats, "slow", &[]);
+    let answer = client.result("delta").await;
+    assert_eq!(answer.metadata()["num_frames"], 4);
+    client.expect_quiet().await;
+    (lost, (server, nats, second), client)
+}
+
+#[tokio::test]
+async fn a_job_that_ends_two_workers_is_answered_and_set_aside() {
+    let nats = Nats::start().await;
+    let server = server(&nats, "slow", &[]).await;
+    let mut client = server.client("").await;
+    for index in 0..8 {
+        client.upload("x.png", &photo(index)).await;
+    }
+    client.generate(true).await;
+    for _ in 0..2 {
+        let worker = worker(&nats, "slow", &[]);
+        worker.joined().await;
+        until("the worker to begin", async || {
+            worker.log().contains("an assignment begins").then_some(())
+        })
+        .await;
+        worker.kill();
+    }
+    let last = worker(&nats, "slow", &[]);
+    let (_, error) = client.up_to(&["error", "delta"]).await;
+    let message = error["message"].as_str().unwrap_or_default();
+    assert!(
+        message.contains("2 workers began with it and did not report"),
+        "{error}"
+    );
+    assert!(last.log().contains("set aside"), "{}", last.log());
+    // The next one is done as always.
+    client.generate(true).await;
+    client.result("delta").await;
+}
+
+#[tokio::test]
+async fn a_worker_with_another_model_is_told_so() {
+    let nats = Nats::start().await;
+    let _server = server(&nats, "flat", &[]).await;
+    let mut worker = worker(&nats, "slow", &[]);
+    assert_eq!(worker.ended().await.code(), Some(1));
+    let log = worker.log();
+    assert!(log.contains("start both with the same --model"), "{log}");
+}
+
+#[tokio::test]
+async fn servers_share_workers() {
+    let nats = Nats::start().await;
+    let (one, two) = (
+        server(&nats, "flat", &[]).await,
+        server(&nats, "flat", &[]).await,
+    );
+    let _worker = worker(&nats, "flat", &[]);
+    let mut clients = Vec::new();
+    for server in [&one, &two, &one, &two] {
+        let mut client = server.client("").await;
+        client.upload("x.png", &photo(1)).await;
+        client.upload("y.png", &photo(2)).await;
+        client.generate(true).await;
+        clients.push(client);
+    }
+    for client in &mut clients {
+        client.result("delta").await;
+    }
+}
+
+#[tokio::test]
+async fn local_workers_and_others_work_together() {
+    let nats = Nats::start().await;
+    let url = nats.url();
+    let server = Server::with_model("slow", &["--nats", &url]).await;
+    let worker = worker(&nats, "slow", &[]);
+    worker.joined().await;
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = server.client("").await;
+        for index in 0..4 {
+            client.upload("x.png", &photo(index)).await;
+        }
+        client.generate(true).await;
+        clients.push(client);
+    }
+    // Both are at work at the same time.
+    until("two busy workers", async || {
+        let workers = workers(&server).await;
+        let busy = workers.iter().filter(|worker| worker["state"] == "busy");
+        (busy.count() == 2).then_some(())
+    })
+    .await;
+    for client in &mut clients {
+        client.result("delta").await;
+    }
+}
+
+#[tokio::test]
+async fn nats_is_killed_and_comes_back() {
+    let mut nats = Nats::start().await;
+    let server = server(&nats, "slow", &[]).await;
+    let worker = worker(&nats, "slow", &[]);
+    worker.joined().await;
+    let mut client = server.client("").await;
+    for index in 0..4 {
+        client.upload("x.png", &photo(index)).await;
+    }
+    client.generate(true).await;
+    at_work(&server).await;
+    nats.kill();
+    client.send_image("y.png", &photo(5)).await;
+    client.up_to(&["ack"]).await;
+    nats.restart().await;
+    client.result("delta").await;
+    client.generate(true).await;
+    let answer = client.result("delta").await;
+    assert_eq!(answer.metadata()["num_frames"], 5);
+    client.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn nats_asks_who_it_is_and_encrypts() {
+    let certificate = Certificate::new();
+    let (cert, key) = (certificate.cert(), certificate.key());
+    let text = |path: &std::path::Path| path.to_str().expect("a plain name").to_owned();
+    let (cert, key) = (text(&cert), text(&key));
+    let options = [
+        "--tls",
+        "--tlscert",
+        &cert,
+        "--tlskey",
+        &key,
+        "--user",
+        "me",
+        "--pass",
+        "secret",
+    ];
+    let nats = Nats::with(&options).await;
+    let url = format!("tls://me:secret@localhost:{}", nats.port());
+    let remote = [
+        "--nats",
+        url.as_str(),
+        "--nats-ca",
+        &cert,
+        "--workers-local",
+        "0",
+    ];
+    let server = Server::with_model("flat", &remote).await;
+    let archive = archive("flat");
+    let model = archive.to_str().expect("a plain name");
+    let _worker = Worker::start(
+        &url,
+        &["--nats-ca", &cert, "--model", model, "--device", "cpu"],
+    );
+    let mut client = server.client("").await;
+    client.upload("x.png", &photo(1)).await;
+    client.generate(true).await;
+    client.result("delta").await;
+    assert!(!server.log().contains("secret"));
+    // Without the certificate it is not trusted, and without the password not let in.
+    for (url, options, words) in [
+        (url.clone(), vec![], "cannot reach NATS"),
+        (
+            format!("tls://localhost:{}", nats.port()),
+            vec!["--nats-ca", &cert],
+            "cannot reach NATS",
+        ),
+    ] {
+        let own = ["--model", model, "--device", "cpu"];
+        let mut worker = Worker::start(&url, &[&own[..], &options].concat());
+        assert_eq!(worker.ended().await.code(), Some(1));
+        assert!(worker.log().contains(words), "{}", worker.log());
+    }
+}
