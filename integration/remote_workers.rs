@@ -1,9 +1,11 @@
 //! Workers on other machines: real workers, and a real NATS server.
 
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
-use crate::support::archives::archive;
-use crate::support::nats::Nats;
+use crate::support::archives::{archive, repository};
+use crate::support::nats::{Nats, SERVER_PASSWORD, WORKER_PASSWORD};
 use crate::support::pictures::photo;
 use crate::support::server::Server;
 use crate::support::tls::Certificate;
@@ -311,4 +313,70 @@ async fn nats_asks_who_it_is_and_encrypts() {
         assert_eq!(worker.ended().await.code(), Some(1));
         assert!(worker.log().contains(words), "{}", worker.log());
     }
+}
+
+#[tokio::test]
+async fn workers_may_only_take_jobs_and_report() {
+    let config = repository().join("deploy/nats.conf");
+    let config = config.to_str().expect("a plain name");
+    let nats = Nats::with(&["--config", config]).await;
+    let url =
+        |user: &str, password: &str| format!("nats://{user}:{password}@127.0.0.1:{}", nats.port());
+    let servers_url = url("server", SERVER_PASSWORD);
+    let options = ["--nats", servers_url.as_str(), "--workers-local", "0"];
+    let server = Server::with_model("slow", &options).await;
+    // The server makes the streams.
+    server.logged("connected to NATS").await;
+    let archive = archive("slow");
+    let model = archive.to_str().expect("a plain name");
+    let own = ["--model", model, "--device", "cpu"];
+    let workers_url = url("worker", WORKER_PASSWORD);
+    let start = || Worker::start(&workers_url, &own);
+    let first = start();
+    first.joined().await;
+    let mut client = server.client("").await;
+    for index in 0..4 {
+        client.upload("x.png", &photo(index)).await;
+    }
+    client.generate(true).await;
+    client.inference_started().await;
+    // It may also take over jobs.
+    let second = start();
+    second.joined().await;
+    first.kill();
+    client.result("delta").await;
+    client.send(serde_json::json!({"type": "finalize"})).await;
+    client.result("complete").await;
+    assert!(!second.log().contains("Permissions"), "{}", second.log());
+
+    let mut stream = TcpStream::connect(("127.0.0.1", nats.port()))
+        .await
+        .expect("it listens");
+    let connect = format!(
+        "CONNECT {{\"verbose\":false,\"user\":\"worker\",\"pass\":\"{WORKER_PASSWORD}\"}}\r\n"
+    );
+    let forbidden = [
+        // What others are told.
+        "SUB _INBOX_pointstream_server.> 1\r\n",
+        "SUB pointstream.progress.* 2\r\n",
+        "SUB pointstream.reports.* 3\r\n",
+        "SUB $O.pointstream_blobs.> 4\r\n",
+        // Jobs for others, and what others have reported.
+        "PUB pointstream.jobs.v1-0.x 2\r\n{}\r\n",
+        "PUB pointstream.control 2\r\n{}\r\n",
+        "PUB $JS.API.CONSUMER.CREATE.pointstream_reports.x 2\r\n{}\r\n",
+        "PUB $JS.API.STREAM.DELETE.pointstream_jobs 0\r\n\r\n",
+        "PUB $JS.API.STREAM.MSG.GET.pointstream_jobs 0\r\n\r\n",
+    ];
+    let text = format!("{connect}{}PING\r\n", forbidden.concat());
+    stream.write_all(text.as_bytes()).await.expect("sent");
+    let mut said = String::new();
+    while !said.contains("PONG") {
+        let mut part = [0; 4096];
+        let read = stream.read(&mut part).await.expect("an answer");
+        assert_ne!(read, 0, "{said}");
+        said += &String::from_utf8_lossy(&part[..read]);
+    }
+    let refused = said.matches("Permissions Violation").count();
+    assert_eq!(refused, forbidden.len(), "{said}");
 }

@@ -3,7 +3,8 @@
 `make bench ARGS="stream ..."` measures a long stream of images instead, see `stream`, and
 `make bench ARGS="neighbours ..."` short requests beside a long one, and
 `make bench ARGS="builds ..."` two builds of the program with the same clients, and
-`make bench ARGS="cancel ..."` how soon a cancelled request ends.
+`make bench ARGS="cancel ..."` how soon a cancelled request ends, and
+`make bench ARGS="remote ..."` what a worker in another process costs.
 
 All figures come from the same run on the same machine, and the bare model and the service
 alternate, so that their ratios are meaningful even on a shared machine.
@@ -26,6 +27,7 @@ from .bare_model import BareModel, embedded
 from .builds import main as measure_builds
 from .cancel import main as measure_cancel
 from .neighbours import main as measure_neighbours
+from .remote import main as measure_remote
 from .report import Report, summarize
 from .service import ROOT, Measurement, Photo, Server
 from .stream.__main__ import main as measure_stream
@@ -94,6 +96,7 @@ def main() -> None:
         "neighbours": measure_neighbours,
         "builds": measure_builds,
         "cancel": measure_cancel,
+        "remote": measure_remote,
     }
     if part := parts.get("".join(sys.argv[1:2])):
         part(sys.argv[2:])

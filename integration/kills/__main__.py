@@ -5,6 +5,10 @@ again in its data directory. Before the last kills of a round every second clien
 result. Then the server runs on until all that was promised is there, or not. At last each session
 is exported, and its images are compared with those that were sent. Ends with an error if an
 acknowledged image or an accepted request is lost.
+
+With --workers the server has so many workers in other processes, and mostly something else fails: a
+worker is killed, ended, stopped for a while or cut off from NATS, the server is cut off, or NATS is
+killed.
 """
 
 from __future__ import annotations
@@ -22,12 +26,15 @@ import time
 from pathlib import Path
 
 from .client import Loss, StreamingClient
+from .elsewhere import Elsewhere
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT = 120.0
 # New sessions after so many kills, so that the clients' sessions do not become full.
 KILLS_PER_ROUND = 25
 LONGEST_LIFE = 1.5
+SERVER_SHARE = 0.25
+"""Of the faults that concern the server, if it has workers in other processes."""
 FINAL_SHARE = 0.2
 """Of the kills of a round that come after the first request for a final result."""
 
@@ -81,7 +88,9 @@ def _free_port() -> int:
         return port
 
 
-async def run_round(server: Killed, kills: int, clients: int, seed: int) -> list[Loss]:
+async def run_round(
+    server: Killed, elsewhere: Elsewhere | None, kills: int, clients: int, seed: int
+) -> list[Loss]:
     """Kill the server so often under the load of some clients; return their losses."""
     chance = random.Random(seed)
     streaming = [StreamingClient(server.base, chance.getrandbits(32)) for _ in range(clients)]
@@ -94,8 +103,13 @@ async def run_round(server: Killed, kills: int, clients: int, seed: int) -> list
             for client in streaming[::2]:
                 client.finalizes = True
         await asyncio.sleep(chance.uniform(0.05, LONGEST_LIFE))
+        if elsewhere and chance.random() > SERVER_SHARE:
+            await elsewhere.fault()
+            continue
         server.kill()
         await server.start()
+    if elsewhere:
+        await elsewhere.settle()
     stop.set()
     await asyncio.gather(*tasks)
     for client in streaming:
@@ -119,12 +133,18 @@ async def run(options: argparse.Namespace) -> bool:
     """Run all rounds and print a line for each; return whether nothing was lost."""
     images = answers = failed = repeated = finals = killed = 0
     with tempfile.TemporaryDirectory(prefix="pointstream-kills-") as folder:
-        server = Killed(options.server, ["--model", str(options.model), *options.options], folder)
+        given = ["--model", str(options.model), *options.options]
+        elsewhere = None
+        if options.workers:
+            elsewhere = Elsewhere(options.server, given, options.seed)
+            given = [*given, *await elsewhere.start(options.workers)]
+        server = Killed(options.server, given, folder)
         try:
             await server.start()
             while killed < options.kills:
                 kills = min(KILLS_PER_ROUND, options.kills - killed)
-                losses = await run_round(server, kills, options.clients, options.seed + killed)
+                seed = options.seed + killed
+                losses = await run_round(server, elsewhere, kills, options.clients, seed)
                 killed += kills
                 images += sum(len(loss.images) for loss in losses)
                 answers += sum(len(loss.answers) for loss in losses)
@@ -142,6 +162,8 @@ async def run(options: argparse.Namespace) -> bool:
                 )
         finally:
             server.kill()
+            if elsewhere:
+                await elsewhere.close()
     return images == 0 and answers == 0 and failed == 0
 
 
@@ -152,6 +174,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="archive of a quick model")
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--workers", type=int, default=0, help="in other processes, at least 2")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("options", nargs="*", help="options of the server, after --")
     if not asyncio.run(run(parser.parse_args())):

@@ -25,6 +25,7 @@ CONNECTION_LOST = (OSError, WebSocketException, EOFError, TimeoutError)
 PATIENCE = 60.0
 # The session has as many requests as it may have.
 REFUSAL = "session_busy"
+BUSY_DELAY = 0.2
 FINAL = "request-final"
 # The server has the final request already: the client was not told before the connection was lost.
 IS_FINAL = "session_completed"
@@ -41,7 +42,7 @@ class Promises:
     answered: list[str] = field(default_factory=list)
     """Requests with a result, as often as it came."""
     failed: list[str] = field(default_factory=list)
-    """Requests that got an error in place of a result, with its code."""
+    """Requests that got an error in place of a result, with its code and message."""
 
 
 @dataclass
@@ -52,7 +53,7 @@ class Loss:
     """Names of images that are not there, or are not what was sent."""
     answers: list[str]
     failed: list[str]
-    """Requests that got an error in place of a result, with its code."""
+    """Requests that got an error in place of a result, with its code and message."""
     has_final: bool
     """Whether the final result has come."""
     repeated: int
@@ -163,10 +164,13 @@ class StreamingClient:
             if message["id"] == FINAL and message["code"] == IS_FINAL:
                 self._accept_final()
             # Nothing was promised of a request that the server refused at once.
+            elif message["id"] == FINAL and message["code"] == REFUSAL:
+                self.promises.accepted = [one for one in promises.accepted if one != FINAL]
+                self.asked = [one for one in self.asked if one != FINAL]
             elif message["id"] in self.asked and message["code"] == REFUSAL:
                 self.asked.remove(message["id"])
             else:
-                promises.failed.append(f"{message['id']}: {message['code']}")
+                promises.failed.append(f"{message['id']}: {message['code']}: {message['message']}")
                 promises.answered.append(message["id"])
 
     def _accept_final(self) -> None:
@@ -177,11 +181,10 @@ class StreamingClient:
         """Ask for the final result if the server does not have that request; receive the answers
         that are due. Gives up when nothing comes and nothing is at work."""
         async with self._connect() as socket:
-            is_missing = FINAL not in self.promises.accepted
-            if self.finalizes and self.promises.acknowledged and is_missing:
-                await socket.send(json.dumps({"type": "finalize", "id": FINAL}))
-                self._accept_final()
-            while set(self.promises.accepted) - set(self.promises.answered):
+            while True:
+                await self._ask_for_final(socket)
+                if not set(self.promises.accepted) - set(self.promises.answered):
+                    return
                 try:
                     message = await asyncio.wait_for(socket.recv(), PATIENCE)
                 except TimeoutError:
@@ -189,6 +192,14 @@ class StreamingClient:
                         continue
                     raise
                 self._note(json.loads(message))
+
+    async def _ask_for_final(self, socket: ClientConnection) -> None:
+        """If it is due and the server does not have that request; it refuses one too many."""
+        is_missing = FINAL not in self.promises.accepted
+        if self.finalizes and self.promises.acknowledged and is_missing:
+            await asyncio.sleep(BUSY_DELAY)
+            await socket.send(json.dumps({"type": "finalize", "id": FINAL}))
+            self._accept_final()
 
     def missing(self) -> str:
         """The session and its requests whose answers have not come."""

@@ -9,6 +9,9 @@ use tempfile::TempDir;
 use super::paths::{new_data_dir, repository};
 use super::until;
 
+pub const SERVER_PASSWORD: &str = "of-the-server";
+pub const WORKER_PASSWORD: &str = "of-the-workers";
+
 /// A running NATS server with JetStream. Dropping it kills the process.
 pub struct Nats {
     process: Child,
@@ -22,7 +25,8 @@ impl Nats {
         Self::with(&[]).await
     }
 
-    /// With further options of the program.
+    /// With further options of the program. A configuration may have `$NATS_SERVER_PASSWORD` and
+    /// `$NATS_WORKER_PASSWORD`.
     pub async fn with(options: &[&str]) -> Self {
         let folder = new_data_dir();
         let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
@@ -92,6 +96,8 @@ fn run(folder: &Path, port: i32, options: &[String]) -> Child {
         .arg("--ports_file_dir")
         .arg(folder)
         .args(options)
+        .env("NATS_SERVER_PASSWORD", SERVER_PASSWORD)
+        .env("NATS_WORKER_PASSWORD", WORKER_PASSWORD)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -295,7 +295,11 @@ impl Drop for Server {
 async fn elsewhere(command: &mut Command) -> Option<Elsewhere> {
     let count: usize = std::env::var(REMOTE_WORKERS).ok()?.parse().ok()?;
     let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
-    if arguments.iter().any(|argument| argument == "--nats") {
+    let has_workers = ["--nats", "--workers-per-device"];
+    if arguments
+        .iter()
+        .any(|argument| has_workers.iter().any(|name| argument == *name))
+    {
         return None;
     }
     let nats = Nats::start().await;

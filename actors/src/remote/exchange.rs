@@ -44,6 +44,28 @@ pub(crate) enum ExchangeError {
     Other(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// How long it waits before another attempt, and for how many attempts a store may be away.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+const MAX_ATTEMPTS: u32 = 300;
+
+/// Tries again while the store does not answer. Dropping the future ends it.
+pub(crate) async fn patiently<T, F>(attempt: impl Fn() -> F) -> Result<T, ExchangeError>
+where
+    F: Future<Output = Result<T, ExchangeError>>,
+{
+    let mut left = MAX_ATTEMPTS;
+    loop {
+        match attempt().await {
+            Err(error @ ExchangeError::Other(_)) if left > 0 => {
+                tracing::warn!(%error, retry_in = ?RETRY_DELAY, "a shared file waits");
+                left -= 1;
+                tokio::time::sleep(RETRY_DELAY).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 /// Wraps an error of a store.
 fn other(error: impl std::error::Error + Send + Sync + 'static) -> ExchangeError {
     ExchangeError::Other(Box::new(error))

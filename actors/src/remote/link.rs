@@ -65,10 +65,31 @@ pub(crate) enum PostError {
     Unconfirmed(String),
 }
 
+impl LinkError {
+    /// Whether NATS may just not be there yet.
+    pub(crate) fn may_pass(&self) -> bool {
+        use async_nats::ConnectErrorKind as Kind;
+        let passes = |kind| {
+            matches!(
+                kind,
+                Kind::Io | Kind::TimedOut | Kind::Dns | Kind::MaxReconnects
+            )
+        };
+        matches!(self, Self::Unreachable { source, .. } if passes(source.kind()))
+    }
+}
+
 impl From<serde_json::Error> for PostError {
     fn from(error: serde_json::Error) -> Self {
         Self::Bad(error.into())
     }
+}
+
+/// What a process is. Each role has inboxes of its own, so that NATS can keep workers from those of servers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Role {
+    Gateway,
+    Node,
 }
 
 /// The connection of one process.
@@ -90,8 +111,8 @@ impl Link {
     ///
     /// # Errors
     /// [`LinkError`]; it may be tried again.
-    pub async fn open(settings: &NatsSettings, name: &str) -> Result<Self, LinkError> {
-        let options = connect_options(settings, name).await?;
+    pub async fn open(settings: &NatsSettings, role: Role, name: &str) -> Result<Self, LinkError> {
+        let options = connect_options(settings, role, name).await?;
         let addresses = without_password(&settings.url);
         let addresses: Vec<&str> = addresses.split(',').collect();
         let client = options.connect(addresses).await;
@@ -234,16 +255,26 @@ impl Link {
     }
 }
 
-async fn connect_options(settings: &NatsSettings, name: &str) -> Result<ConnectOptions, LinkError> {
+async fn connect_options(
+    settings: &NatsSettings,
+    role: Role,
+    name: &str,
+) -> Result<ConnectOptions, LinkError> {
+    let inbox = match role {
+        Role::Gateway => "server",
+        Role::Node => "worker",
+    };
     let mut options = ConnectOptions::new()
         .name(name)
+        .custom_inbox_prefix(format!("_INBOX_{}_{inbox}", settings.prefix))
         .event_callback(|event| async move {
             match event {
                 Event::Connected => tracing::info!("connected to NATS"),
                 Event::Disconnected => {
                     tracing::warn!("the connection to NATS is lost; it is tried again");
                 }
-                event => tracing::warn!(%event, "NATS"),
+                // Also each failed attempt to connect again.
+                event => tracing::debug!(%event, "NATS"),
             }
         });
     match user_and_password(&settings.url) {

@@ -8,7 +8,7 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use serde::{Deserialize, Serialize};
 
-use super::exchange::{Exchange, ExchangeError};
+use super::exchange::{Exchange, ExchangeError, patiently};
 use crate::blobs::BlobKey;
 
 /// The tag that follows the content.
@@ -39,7 +39,8 @@ impl std::fmt::Debug for SealedBlob {
 }
 
 impl SealedBlob {
-    /// Encrypts a blob and stores it under this name, which nothing else has.
+    /// Encrypts a blob and stores it under this name, which nothing else has. While the store does not answer, it
+    /// tries again.
     ///
     /// # Errors
     /// [`ExchangeError`] if it cannot be stored.
@@ -56,7 +57,8 @@ impl SealedBlob {
             cipher(&secret).encrypt(&nonce(), payload.of())
         })
         .await?;
-        exchange.put(&object, sealed.into()).await?;
+        let sealed = bytes::Bytes::from(sealed);
+        patiently(|| exchange.put(&object, sealed.clone())).await?;
         Ok(Self {
             key,
             object,
@@ -65,13 +67,14 @@ impl SealedBlob {
         })
     }
 
-    /// Fetches the blob and decrypts it. One of more than `most` bytes is refused before it is fetched.
+    /// Fetches the blob and decrypts it. One of more than `most` bytes is refused before it is fetched. While the
+    /// store does not answer, it tries again.
     ///
     /// # Errors
     /// [`ExchangeError`] if it is not there, too large, or not the blob that was stored.
     pub async fn fetch(&self, exchange: &Exchange, most: u64) -> Result<Vec<u8>, ExchangeError> {
         let most = most.min(self.bytes).saturating_add(TAG_BYTES);
-        let sealed = exchange.get(&self.object, most).await?;
+        let sealed = patiently(|| exchange.get(&self.object, most)).await?;
         let (secret, key) = (self.secret, self.key);
         computed(move || {
             let payload = payload(&sealed, &key);

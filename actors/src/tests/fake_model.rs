@@ -32,6 +32,8 @@ pub(crate) struct FakeModel {
     pub gate: Option<Arc<Mutex<mpsc::Receiver<()>>>>,
     /// Gets the number of frames of each call of `encode` when the call begins.
     pub entered: Option<UnboundedSender<usize>>,
+    /// How long a call of `predict` takes.
+    pub takes: Duration,
     /// Whether `predict` fails.
     pub fails: bool,
     /// Frames that there is memory for, if it is little.
@@ -63,6 +65,7 @@ impl FakeModel {
             encoded: Arc::default(),
             gate: None,
             entered: None,
+            takes: Duration::ZERO,
             fails: false,
             most_frames: None,
             frame_bytes: 0,
@@ -220,6 +223,7 @@ impl Model for FakeModel {
                 reason: "told to fail".to_owned(),
             });
         }
+        std::thread::sleep(self.takes);
         self.predicted
             .lock()
             .expect("no panic")

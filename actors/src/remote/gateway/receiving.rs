@@ -9,7 +9,7 @@ use async_nats::jetstream::kv::Operation;
 use futures_util::StreamExt as _;
 
 use super::{Gateway, lock};
-use crate::remote::link::{Link, PostError};
+use crate::remote::link::{Link, PostError, Role};
 use crate::remote::names::Names;
 use crate::remote::wire::{
     self, NODE_LEASE, NodeId, NodeRecord, Outcome, Progress, Report, Welcome,
@@ -34,7 +34,7 @@ impl Gateway {
     /// Connects and receives, for ever.
     pub(super) async fn receive(self: Arc<Self>) {
         let link = loop {
-            match Link::open(&self.settings, "pointstream server").await {
+            match Link::open(&self.settings, Role::Gateway, "pointstream server").await {
                 Ok(link) => break Arc::new(link),
                 Err(error) => {
                     tracing::warn!(%error, retry_in = ?RETRY_DELAY, "no workers of other machines");

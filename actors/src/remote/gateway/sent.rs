@@ -25,6 +25,8 @@ pub(super) struct SentBlobs {
 /// What was sent of a session.
 struct Sent {
     blobs: HashMap<BlobKey, SealedBlob>,
+    /// Blobs that were sent twice, because two assignments needed them at the same time.
+    twice: Vec<SealedBlob>,
     maps: MapsId,
 }
 
@@ -32,6 +34,7 @@ impl Default for Sent {
     fn default() -> Self {
         Self {
             blobs: HashMap::new(),
+            twice: Vec::new(),
             maps: MapsId::new_v4(),
         }
     }
@@ -84,16 +87,11 @@ impl SentBlobs {
             .map_err(|error| AssignError::Blob(key.name, error.to_string()))??;
         let object = format!("{}/{}", key.session, Uuid::new_v4());
         let blob = SealedBlob::store(&link.exchange, object, key, content).await?;
-        let earlier = {
-            let mut sessions = self.sessions();
-            let session = sessions.entry(key.session).or_default();
-            session.blobs.insert(key, blob.clone())
-        };
-        if let Some(earlier) = earlier {
-            // Two assignments needed it at the same time. The other one's node may still fetch it, and it expires
-            // with the session's others.
-            tracing::debug!(object = earlier.object, "a shared file was sent twice");
-        }
+        let mut sessions = self.sessions();
+        let session = sessions.entry(key.session).or_default();
+        let earlier = session.blobs.insert(key, blob.clone());
+        session.twice.extend(earlier);
+        drop(sessions);
         Ok(blob)
     }
 
@@ -121,7 +119,9 @@ impl SentBlobs {
     /// Everything of a session that has ended.
     pub fn take_session(&self, session: SessionId) -> Vec<SealedBlob> {
         let sent = self.sessions().remove(&session);
-        sent.map_or_else(Vec::new, |sent| sent.blobs.into_values().collect())
+        sent.map_or_else(Vec::new, |sent| {
+            sent.blobs.into_values().chain(sent.twice).collect()
+        })
     }
 }
 

@@ -23,7 +23,7 @@ use self::assignment::Assignments;
 use self::files::NodeFiles;
 use self::host::{Host, HostMessage};
 use self::presence::Load;
-use super::link::{Link, LinkError};
+use super::link::{Link, LinkError, Role};
 use super::names::ModelKey;
 use super::settings::NatsSettings;
 use super::wire::NodeId;
@@ -33,6 +33,9 @@ use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::pool::LocalDispatcher;
 use crate::settings::PoolSettings;
+
+/// How long it waits before it tries again to reach NATS.
+const LINK_RETRY: Duration = Duration::from_secs(2);
 
 /// Settings of a node, fixed for its life.
 #[derive(Debug, Clone)]
@@ -137,11 +140,16 @@ impl Node {
                 .map_err(|error| NodeStartError::Actors(error.to_string()))??;
             Arc::new(data_dir)
         };
-        let link = Link::open(
-            &settings.nats,
-            &format!("pointstream worker {}", settings.host),
-        )
-        .await?;
+        let name = format!("pointstream worker {}", settings.host);
+        let link = loop {
+            match Link::open(&settings.nats, Role::Node, &name).await {
+                Err(error) if error.may_pass() => {
+                    tracing::warn!(%error, retry_in = ?LINK_RETRY, "waiting for NATS");
+                }
+                link => break link?,
+            }
+            tokio::time::sleep(LINK_RETRY).await;
+        };
         let dispatcher = Arc::new(LocalDispatcher::new(
             Arc::new(settings.pool.clone()),
             blobs.clone(),

@@ -1,6 +1,7 @@
 //! Workers of other processes fulfil the contract of dispatchers, and lose no job.
 
 mod faults;
+mod figures;
 mod nats_server;
 
 use std::sync::{Arc, Mutex};
@@ -109,6 +110,10 @@ impl Remote {
         let node = remote.node(model).await;
         remote.subject.ready().await;
         (remote, node)
+    }
+
+    fn dispatcher_status(&self) -> crate::jobs::DispatcherStatus {
+        self.dispatcher.status()
     }
 
     async fn node(&self, model: FakeModel) -> TestNode {
