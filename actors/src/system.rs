@@ -73,6 +73,8 @@ pub struct Readiness {
     pub ready_workers: usize,
     /// Why a worker failed, until it is ready again.
     pub reason: Option<String>,
+    /// The devices of all workers, each once.
+    pub devices: Vec<String>,
 }
 
 impl Readiness {
@@ -275,6 +277,7 @@ impl System {
             workers: status.workers,
             ready_workers: status.ready_workers,
             reason: status.failure,
+            devices: status.devices,
         }
     }
 

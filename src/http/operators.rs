@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use pointstream_actors::{ActorReport, ErrorCode};
 use pointstream_reconstruction::image::Format as ImageFormat;
-use pointstream_reconstruction::model::{CONTRACT_VERSION, Device, Metadata};
+use pointstream_reconstruction::model::{CONTRACT_VERSION, Metadata};
 use serde::Serialize;
 use strum::VariantArray as _;
 use utoipa::ToSchema;
@@ -107,12 +107,11 @@ pub struct BackendStatus<'a> {
 )]
 pub async fn status(request: Request) -> Json {
     let app = request.app;
-    let devices = &app.system.settings().pool.devices;
-    let devices: Vec<_> = devices.iter().map(Device::to_string).collect();
+    let readiness = app.system.readiness();
     warp::reply::json(&BackendStatus {
-        model_loaded: app.system.readiness().ready_workers > 0,
+        model_loaded: readiness.ready_workers > 0,
         model_dir: &app.system.model().name,
-        device: devices.join(", "),
+        device: readiness.devices.join(", "),
         uptime: app.metrics.uptime().as_secs_f64(),
     })
 }
@@ -129,9 +128,8 @@ pub struct Info<'a> {
     /// Version of the contract that model archives follow.
     contract_version: u32,
     model: &'a Metadata,
-    /// Where the model runs.
-    #[schema(value_type = Vec<String>)]
-    devices: &'a [Device],
+    /// Where the model runs, on this machine and on others.
+    devices: Vec<String>,
     workers_per_device: usize,
     inputs: Inputs,
     limits: Limits,
@@ -191,7 +189,7 @@ pub async fn info(request: Request) -> Json {
         protocol_version: PROTOCOL_VERSION,
         contract_version: CONTRACT_VERSION,
         model: app.system.model(),
-        devices: &settings.pool.devices,
+        devices: app.system.readiness().devices,
         workers_per_device: settings.pool.workers_per_device,
         inputs: Inputs {
             images: ImageFormat::VARIANTS.iter().map(<&str>::from).collect(),

@@ -121,6 +121,8 @@ pub(crate) struct DispatcherStatus {
     pub failure: Option<String>,
     /// The device of each worker of this machine, and whether its model is loaded.
     pub local: Vec<(Device, bool)>,
+    /// The devices of all workers, each once.
+    pub devices: Vec<String>,
     /// The most frames that a worker of another machine encodes in one call, if one has room for them.
     pub remote_frames_per_call: Option<usize>,
 }

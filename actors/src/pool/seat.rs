@@ -82,6 +82,16 @@ impl RemoteSeat {
 }
 
 impl Seat {
+    /// The device, wherever it is.
+    pub fn device(&self) -> String {
+        match self {
+            Self::Here(device) => device.to_string(),
+            Self::There(seat) => seat
+                .worker()
+                .map_or_else(String::new, |worker| worker.device.clone()),
+        }
+    }
+
     /// The seat on another machine.
     pub fn remote(&self) -> Option<&RemoteSeat> {
         match self {

@@ -1,5 +1,6 @@
 //! The pool's queue and slots.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -493,6 +494,7 @@ impl State {
         metrics.workers(self.present().map(Slot::state));
         let problem = self.gateway.as_ref().and_then(|gateway| gateway.problem());
         let failure = self.present().find_map(Slot::last_failure);
+        let devices: BTreeSet<_> = self.present().map(|slot| slot.seat().device()).collect();
         let status = DispatcherStatus {
             workers: self.present().count(),
             ready_workers: self.present().filter(|slot| slot.is_ready()).count(),
@@ -505,6 +507,7 @@ impl State {
                     Seat::There(_) => None,
                 })
                 .collect(),
+            devices: devices.into_iter().collect(),
             remote_frames_per_call: self
                 .present()
                 .filter_map(|slot| slot.seat().remote())
