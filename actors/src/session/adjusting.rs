@@ -1,17 +1,15 @@
 //! When the map is adjusted, and what becomes of it.
 
-use pointstream_reconstruction::geometry::FrameSize;
-use pointstream_reconstruction::map::{Corrections, FrameCorrection, LocalCoordinates};
+use std::sync::Arc;
+
+use pointstream_reconstruction::map::Corrections;
 use tokio_util::sync::DropGuard;
 
+use super::adjustment::Adjustment;
 use super::context::Context;
 use super::ledger::{Ledger, StoredMap};
 use super::message::SessionMessage;
-use crate::blobs::BlobName;
-use crate::ids::JobId;
-use crate::jobs::{
-    JobEvent, JobFailure, JobFrame, JobHandle, JobKind, JobPriority, JobSpec, LinkedRun,
-};
+use crate::jobs::{JobFailure, JobPriority};
 
 /// Growth of the map from one adjustment to the next. The time of one grows with the map, so a fixed
 /// ratio keeps the time per image constant.
@@ -108,7 +106,7 @@ impl Adjusting {
 
     /// The map, if it has changed since an adjustment was last tried, and the model can adjust it. One
     /// run of the model has adjusted its frames already.
-    fn changed_map<'a>(&self, ledger: &'a Ledger) -> Option<&'a StoredMap> {
+    fn changed_map<'a>(&self, ledger: &'a Ledger) -> Option<&'a Arc<StoredMap>> {
         let stored = ledger.map()?;
         let able = self.context.settings.pool.model.metadata().adjust;
         (able && stored.files.len() > self.tried.max(1)).then_some(stored)
@@ -119,13 +117,13 @@ impl Adjusting {
         let Some(stored) = ledger.map() else {
             return;
         };
-        let Some(work) = Work::new(&self.context, ledger, stored) else {
+        let Some(work) = Adjustment::new(&self.context, ledger, stored) else {
             self.tried = stored.files.len();
             return;
         };
         let number = self.next;
         self.next += 1;
-        let (placed, chunks) = (work.numbers.len(), stored.files.len());
+        let (placed, chunks) = (work.frames(), stored.files.len());
         let job = self.context.dispatcher.submit(work.spec(priority));
         self.running = Some(Running {
             number,
@@ -174,96 +172,6 @@ impl Adjusting {
             Err(error) => {
                 tracing::warn!(%error, "the map was not adjusted");
                 None
-            }
-        }
-    }
-}
-
-/// What an adjustment works on.
-struct Work {
-    context: Context,
-    /// Numbers of the frames, in the order of the job.
-    numbers: Vec<u64>,
-    frames: Vec<JobFrame>,
-    runs: Vec<LinkedRun>,
-    size: FrameSize,
-    local: LocalCoordinates,
-}
-
-impl Work {
-    /// `None` if the map has nothing to adjust.
-    fn new(context: &Context, ledger: &Ledger, stored: &StoredMap) -> Option<Self> {
-        let (first, _) = stored.map.placed().next()?;
-        let unit = stored.map.model_unit(stored.map.drawn_piece());
-        let local = LocalCoordinates::of(&stored.map.camera(first)?, unit)?;
-        let images = ledger.images();
-        let placed = stored.map.placed().filter_map(|(number, _)| {
-            let index = images.binary_search_by_key(&number, |image| image.number);
-            let frame = JobFrame {
-                placed: Some(local.to_local(&stored.map.camera(number)?)),
-                ..context.job_frame(images.get(index.ok()?)?)
-            };
-            Some((number, frame))
-        });
-        let (numbers, frames): (Vec<u64>, Vec<JobFrame>) = placed.unzip();
-        let runs = stored.files.iter().zip(&stored.runs);
-        let runs = runs.map(|(file, run)| LinkedRun {
-            prediction: context.key(BlobName::Prediction(*file)),
-            frames: run
-                .iter()
-                .map(|number| numbers.binary_search(number).ok())
-                .collect(),
-        });
-        Some(Self {
-            runs: runs.collect(),
-            context: context.clone(),
-            numbers,
-            frames,
-            size: stored.map.size(),
-            local,
-        })
-    }
-
-    fn spec(&self, priority: JobPriority) -> JobSpec {
-        JobSpec {
-            id: JobId::new_v4(),
-            session: self.context.id,
-            creator: self.context.creator.clone(),
-            kind: JobKind::Adjust,
-            priority,
-            frames: self.frames.clone(),
-            size: self.size,
-            runs: self.runs.clone(),
-            divisible: false,
-        }
-    }
-
-    /// Waits for the job and returns what it has found, in the map's coordinates.
-    async fn corrections(
-        self,
-        mut job: JobHandle,
-        accepted: impl Fn(bool),
-    ) -> Result<Corrections, JobFailure> {
-        loop {
-            match job.next().await {
-                Some(JobEvent::Accepted) => accepted(true),
-                Some(JobEvent::Waiting) => accepted(false),
-                Some(JobEvent::Progress(_)) => {}
-                Some(JobEvent::Done(done)) => {
-                    let mut corrections = Corrections::default();
-                    for (number, adjusted) in self.numbers.into_iter().zip(done.adjusted) {
-                        let correction = adjusted.and_then(|adjusted| {
-                            let camera = self.local.to_map(&adjusted.camera);
-                            FrameCorrection::new(&camera, adjusted.depth_factor)
-                        });
-                        if let Some(correction) = correction {
-                            corrections.insert(number, correction);
-                        }
-                    }
-                    return Ok(corrections);
-                }
-                Some(JobEvent::Failed(failure)) => return Err(failure),
-                None => return Err(JobFailure::Cancelled),
             }
         }
     }

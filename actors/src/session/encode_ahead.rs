@@ -7,7 +7,7 @@ use pointstream_reconstruction::map::PlaceVector;
 use tokio_util::sync::DropGuard;
 
 use super::context::Context;
-use super::ledger::Image;
+use super::ledger::{Image, Ledger};
 use super::message::SessionMessage;
 use crate::ids::{JobId, SessionId};
 use crate::jobs::{Dispatcher, JobDone, JobFailure, JobKind, JobPriority, JobSpec};
@@ -59,7 +59,8 @@ impl EncodeAhead {
 
     /// Submits frames until enough are in progress. A request encodes those that are refused or
     /// fail.
-    pub fn advance(&mut self, images: &[Image]) {
+    pub fn advance(&mut self, ledger: &Ledger) {
+        let images = ledger.images();
         let Some(size) = images.first().map(|image| image.size) else {
             return;
         };
@@ -68,11 +69,18 @@ impl EncodeAhead {
                 return;
             }
             self.offered += 1;
-            // Frames of other sizes are cropped to a common size that is not known yet.
-            if image.size == size {
+            // Frames of other sizes are cropped to a common size that is not known yet. What a window was
+            // faster with is not needed.
+            if image.size == size && !is_placed(ledger, image.number) {
                 self.submit(image);
             }
         }
+    }
+
+    /// Cancels the jobs of frames that windows have had. Their frames would be kept for good: what the pool
+    /// keeps for windows is dropped as others come.
+    pub fn withdraw(&mut self, ledger: &Ledger) {
+        self.jobs.retain(|_, job| !is_placed(ledger, job.number));
     }
 
     fn submit(&mut self, image: &Image) {
@@ -121,4 +129,10 @@ impl EncodeAhead {
         self.jobs.clear();
         self.kept.dispatcher.forget(self.kept.session);
     }
+}
+
+/// Whether a window has had the image.
+fn is_placed(ledger: &Ledger, number: u64) -> bool {
+    let map = ledger.map();
+    map.is_some_and(|stored| stored.map.contains(number))
 }

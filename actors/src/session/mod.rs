@@ -9,6 +9,7 @@
 
 mod activity;
 mod adjusting;
+mod adjustment;
 mod admission;
 pub(crate) mod adopt;
 mod anchoring;

@@ -314,7 +314,7 @@ impl State {
             self.start(request);
         }
         if !self.requests.is_running() && !self.ledger.is_completed() {
-            self.encode_ahead.advance(self.ledger.images());
+            self.encode_ahead.advance(&self.ledger);
         }
         self.advance_map();
         self.remove_old_chunks();

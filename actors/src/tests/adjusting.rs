@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use super::{Client, FakeModel, Fixture, config, settings};
+use crate::jobs::contract::until;
 use crate::{ClientMessage, FinalizeMode, SessionConfig, SessionEvent};
 
 /// A client with windows of six frames, of which two are new, and a list of the adjusted numbers of
@@ -119,4 +120,23 @@ async fn a_map_without_memory_for_an_adjustment_has_results_all_the_same() {
     }
     finalize(&mut client).await;
     assert!(adjusted.lock().expect("no panic").is_empty());
+}
+
+/// A client whose map of eight frames is being adjusted, by a call that goes on until it is stopped.
+async fn client_while_adjusting() -> (Fixture, Client, Arc<Mutex<Vec<usize>>>) {
+    let model = able();
+    model.endless_adjust.store(1, Ordering::SeqCst);
+    let endless = model.endless_adjust.clone();
+    let (fixture, mut client, adjusted) = client(model).await;
+    grow(&mut client, 8).await;
+    until(|| endless.load(Ordering::SeqCst) == 0).await;
+    (fixture, client, adjusted)
+}
+
+#[tokio::test]
+async fn what_the_map_has_does_not_wait_for_an_adjustment() {
+    let (_fixture, mut client, adjusted) = client_while_adjusting().await;
+    grow(&mut client, 0).await;
+    // It was not interrupted for that.
+    assert_eq!(*adjusted.lock().expect("no panic"), [8]);
 }

@@ -51,6 +51,8 @@ pub(crate) struct FakeModel {
     pub panics_in_adjust: Arc<AtomicU32>,
     /// Number of calls of `predict` that will go on until they are stopped.
     pub endless: Arc<AtomicU32>,
+    /// The same for `adjust`.
+    pub endless_adjust: Arc<AtomicU32>,
     pub stop: StopFlag,
 }
 
@@ -75,6 +77,7 @@ impl FakeModel {
             adjusted: Arc::default(),
             panics_in_adjust: Arc::default(),
             endless: Arc::default(),
+            endless_adjust: Arc::default(),
             stop: StopFlag::default(),
         }
     }
@@ -85,6 +88,14 @@ impl FakeModel {
             panics_in_predict: Arc::new(AtomicU32::new(in_predict)),
             ..Self::new()
         }
+    }
+
+    /// Goes on until the call is stopped.
+    fn until_stopped(&self) -> ModelError {
+        while !self.stop.is_set() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        ModelError::Cancelled
     }
 }
 
@@ -212,10 +223,7 @@ impl Model for FakeModel {
         }
         panic_if_told(&self.panics_in_predict);
         if told(&self.endless) {
-            while !self.stop.is_set() {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            return Err(ModelError::Cancelled);
+            return Err(self.until_stopped());
         }
         if self.fails {
             return Err(ModelError::Call {
@@ -284,6 +292,9 @@ impl Model for FakeModel {
             .lock()
             .expect("no panic")
             .push(adjustment.frames.len());
+        if told(&self.endless_adjust) {
+            return Err(self.until_stopped());
+        }
         let frames = adjustment.frames.iter();
         let adjusted = frames.map(|frame| {
             Some(AdjustedCamera {

@@ -110,6 +110,13 @@ impl Corrections {
         Self(all.collect())
     }
 
+    /// Multiplies the depths of a corrected frame once more.
+    pub(super) fn scale_depth(&mut self, number: u64, factor: f64) {
+        if let Some(correction) = self.0.get_mut(&number) {
+            correction.depth_factor *= factor;
+        }
+    }
+
     pub(super) fn into_iter(self) -> impl Iterator<Item = (u64, FrameCorrection)> {
         self.0.into_iter()
     }

@@ -28,7 +28,13 @@ impl State {
             return;
         }
         let demand = self.demand.filter(|_| self.generation.is_none());
-        if demand.is_some() {
+        if let Some(demand) = demand
+            && self.adjusting.is_running()
+        {
+            // An adjustment changes nothing that such a request waits for.
+            if !demand.finalizes && self.mapping.satisfies(&self.ledger, demand) {
+                return self.answer_from_map();
+            }
             self.adjusting.make_way();
         }
         if self.adjusting.is_running() {
@@ -109,6 +115,7 @@ impl State {
                     self.old_chunks.note(&self.ledger);
                 }
                 self.record(Record::ChunkStored(chunk));
+                self.encode_ahead.withdraw(&self.ledger);
                 self.anchor_map(Occasion::Grown);
                 self.mapping.note_map(&self.ledger, true);
                 self.activity.touch();
