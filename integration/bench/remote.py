@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import subprocess
 import sys
 import tempfile
@@ -73,6 +74,13 @@ class RemoteServer:
         self.folder.cleanup()
 
 
+def cpu_seconds(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> float:
+    """CPU time of a process so far."""
+    text = Path(f"/proc/{process.pid}/stat").read_text()
+    user, system = text.rsplit(")", 1)[1].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 def photos_for(options: argparse.Namespace) -> list[Photo]:
     """The images of a request."""
     if options.photos is None:
@@ -88,7 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
     photos = photos_for(options)
     parameters = {"process_res": options.process_res}
-    small = {"process_res": 56}
+    small = {"process_res": 252}
     local_options = ["--device", options.device, "--model", options.model]
     with (
         Server(local_options, options.binary) as local,
@@ -99,18 +107,23 @@ def main(arguments: list[str] | None = None) -> None:
         requests: dict[str, list[float]] = {name: [] for name in servers}
         singles: dict[str, list[float]] = {name: [] for name in servers}
         traffic: list[tuple[int, int]] = []
+        busy: list[tuple[float, float]] = []
+        processes = (remote.server.process, remote.worker)
         # The first run compiles the model's code.
         for run in range(options.runs + 1):
             for name, server in servers.items():
                 before = remote.nats.bytes()
+                idle = [cpu_seconds(process) for process in processes]
                 measured = asyncio.run(server.measure(photos, parameters))
                 after = remote.nats.bytes()
-                one = asyncio.run(server.measure(photos[:1], small))
+                worked = [cpu_seconds(process) for process in processes]
+                one = asyncio.run(server.measure(photos[:3], small))
                 if run > 0:
                     requests[name].append(measured.request)
                     singles[name].append(one.request)
                     if name == "remote":
                         traffic.append((after[0] - before[0], after[1] - before[1]))
+                        busy.append((worked[0] - idle[0], worked[1] - idle[1]))
     whole = {name: float(np.median(seconds)) for name, seconds in requests.items()}
     single = {name: float(np.median(seconds)) for name, seconds in singles.items()}
     print(
@@ -122,6 +135,10 @@ def main(arguments: list[str] | None = None) -> None:
     ratio = whole["forgetful"] / whole["remote"]
     print(f"  remote without kept encoded images: {ratio:.2f} times the remote one")
     added = 1000 * (single["remote"] - single["local"])
-    print(f"one image at 56: {1000 * single['local']:.0f} ms, {added:+.0f} ms remote")
+    print(f"three images at 252: {1000 * single['local']:.0f} ms, {added:+.0f} ms remote")
     into, out = (np.median([pair[i] for pair in traffic]) / len(photos) / 1e6 for i in (0, 1))
     print(f"bytes for each image: {into:.2f} MB into NATS, {out:.2f} MB out of it")
+    of_server, of_worker = (np.median([pair[i] for pair in busy]) / len(photos) for i in (0, 1))
+    print(
+        f"CPU time for each image: {of_server:.2f} s in the server, {of_worker:.2f} s in the worker"
+    )
