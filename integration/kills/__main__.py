@@ -89,11 +89,16 @@ def _free_port() -> int:
 
 
 async def run_round(
-    server: Killed, elsewhere: Elsewhere | None, kills: int, clients: int, seed: int
+    server: Killed,
+    elsewhere: Elsewhere | None,
+    kills: int,
+    seed: int,
+    options: argparse.Namespace,
 ) -> list[Loss]:
     """Kill the server so often under the load of some clients; return their losses."""
     chance = random.Random(seed)
-    streaming = [StreamingClient(server.base, chance.getrandbits(32)) for _ in range(clients)]
+    seeds = [chance.getrandbits(32) for _ in range(options.clients)]
+    streaming = [StreamingClient(server.base, seed) for seed in seeds]
     for client in streaming:
         await asyncio.to_thread(client.create)
     stop = asyncio.Event()
@@ -104,7 +109,9 @@ async def run_round(
                 client.finalizes = True
         await asyncio.sleep(chance.uniform(0.05, LONGEST_LIFE))
         if elsewhere and chance.random() > SERVER_SHARE:
-            await elsewhere.fault()
+            kind = await elsewhere.fault()
+            if options.verbose:
+                print(f"fault: {kind}", file=sys.stderr, flush=True)
             continue
         server.kill()
         await server.start()
@@ -144,7 +151,7 @@ async def run(options: argparse.Namespace) -> bool:
             while killed < options.kills:
                 kills = min(KILLS_PER_ROUND, options.kills - killed)
                 seed = options.seed + killed
-                losses = await run_round(server, elsewhere, kills, options.clients, seed)
+                losses = await run_round(server, elsewhere, kills, seed, options)
                 killed += kills
                 images += sum(len(loss.images) for loss in losses)
                 answers += sum(len(loss.answers) for loss in losses)
@@ -176,6 +183,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--workers", type=int, default=0, help="in other processes, at least 2")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--verbose", action="store_true", help="print each fault")
     parser.add_argument("options", nargs="*", help="options of the server, after --")
     if not asyncio.run(run(parser.parse_args())):
         sys.exit("error: something that was promised is lost")

@@ -69,14 +69,24 @@ impl LinkError {
     /// Whether NATS may just not be there yet.
     pub(crate) fn may_pass(&self) -> bool {
         use async_nats::ConnectErrorKind as Kind;
-        let passes = |kind| {
-            matches!(
-                kind,
-                Kind::Io | Kind::TimedOut | Kind::Dns | Kind::MaxReconnects
-            )
+        let Self::Unreachable { source, .. } = self else {
+            return false;
         };
-        matches!(self, Self::Unreachable { source, .. } if passes(source.kind()))
+        match source.kind() {
+            Kind::TimedOut | Kind::Dns | Kind::MaxReconnects => true,
+            // A certificate that is not trusted does not pass.
+            Kind::Io => !has_invalid_data(source),
+            _ => false,
+        }
     }
+}
+
+/// Whether what the other side sent was refused, as by TLS.
+fn has_invalid_data(error: &(dyn std::error::Error + 'static)) -> bool {
+    let sources = std::iter::successors(Some(error), |error| error.source());
+    sources
+        .filter_map(|error| error.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::InvalidData)
 }
 
 impl From<serde_json::Error> for PostError {
