@@ -5,21 +5,22 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::archives::{archive, repository};
-use crate::support::nats::{Nats, SERVER_PASSWORD, WORKER_PASSWORD};
+use crate::support::nats::{NatsServer, SERVER_PASSWORD, WORKER_PASSWORD};
 use crate::support::pictures::photo;
+use crate::support::s3::Store;
 use crate::support::server::Server;
 use crate::support::tls::Certificate;
 use crate::support::until;
 use crate::support::worker::Worker;
 
 /// A server without workers of its own.
-async fn server(nats: &Nats, model: &str, options: &[&str]) -> Server {
+async fn server(nats: &NatsServer, model: &str, options: &[&str]) -> Server {
     let url = nats.url();
     let remote = ["--nats", url.as_str(), "--workers-local", "0"];
     Server::with_model(model, &[&remote, options].concat()).await
 }
 
-fn worker(nats: &Nats, model: &str, options: &[&str]) -> Worker {
+fn worker(nats: &NatsServer, model: &str, options: &[&str]) -> Worker {
     let archive = archive(model);
     let model = archive.to_str().expect("the folder has a plain name");
     let own = ["--model", model, "--device", "cpu"];
@@ -49,7 +50,7 @@ async fn at_work(server: &Server) -> String {
 
 #[tokio::test]
 async fn results_are_those_of_a_local_worker() {
-    let nats = Nats::start().await;
+    let nats = NatsServer::start();
     let remote = server(&nats, "flat", &[]).await;
     let _worker = worker(&nats, "flat", &[]);
     let local = Server::start(&[]).await;
@@ -66,8 +67,43 @@ async fn results_are_those_of_a_local_worker() {
 }
 
 #[tokio::test]
+async fn files_may_travel_through_s3() {
+    let nats = NatsServer::start();
+    let store = Store::start().await;
+    let blobs = ["--blobs", "s3://scans/some/folder"];
+    let url = nats.url();
+    let options = [&["--nats", &url, "--workers-local", "0"], &blobs[..]].concat();
+    let server = Server::with_environment("flat", &options, &store.environment()).await;
+    let archive = archive("flat");
+    let model = archive.to_str().expect("the folder has a plain name");
+    let own = [&["--model", model, "--device", "cpu"], &blobs[..]].concat();
+    let _worker = Worker::with_environment(&url, &own, &store.environment());
+    let mut client = server.client("").await;
+    client.upload("x.png", &photo(1)).await;
+    client.upload("y.png", &photo(2)).await;
+    client.generate(true).await;
+    client.result("delta").await;
+    let stored = store.objects();
+    assert!(
+        stored
+            .iter()
+            .all(|path| path.starts_with("/scans/some/folder/pointstream/")),
+        "{stored:?}"
+    );
+    // The two images; the prediction was fetched.
+    assert_eq!(stored.len(), 2, "{stored:?}");
+    let session = client.session.clone();
+    client.vanish();
+    server.delete(&format!("/ws/session/{session}")).await;
+    until("the files to be removed", async || {
+        store.objects().is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn operators_see_the_workers_of_other_machines() {
-    let nats = Nats::start().await;
+    let nats = NatsServer::start();
     let server = server(&nats, "flat", &[]).await;
     assert_eq!(server.get("/readyz").await.status, 503);
     let worker = worker(&nats, "flat", &["--name", "machine-7"]);
@@ -126,10 +162,10 @@ async fn job_of_a_lost_worker(
     lose: impl FnOnce(Worker) -> Option<Worker>,
 ) -> (
     Option<Worker>,
-    (Server, Nats, Worker),
+    (Server, NatsServer, Worker),
     crate::support::client::Client,
 ) {
-    let nats = Nats::start().await;
+    let nats = NatsServer::start();
     let server = server(&nats, "slow", &[]).await;
     let first = worker(&nats, "slow", &[]);
     first.joined().await;
@@ -149,7 +185,7 @@ async fn job_of_a_lost_worker(
 
 #[tokio::test]
 async fn a_job_that_ends_two_workers_is_answered_and_set_aside() {
-    let nats = Nats::start().await;
+    let nats = NatsServer::start();
     let server = server(&nats, "slow", &[]).await;
     let mut client = server.client("").await;
     for index in 0..8 {
@@ -180,7 +216,7 @@ async fn a_job_that_ends_two_workers_is_answered_and_set_aside() {
 
 #[tokio::test]
 async fn a_worker_with_another_model_is_told_so() {
-    let nats = Nats::start().await;
+    let nats = NatsServer::start();
     let _server = server(&nats, "flat", &[]).await;
     let mut worker = worker(&nats, "slow", &[]);
     assert_eq!(worker.ended().await.code(), Some(1));
@@ -190,7 +226,7 @@ async fn a_worker_with_another_model_is_told_so() {
 
 #[tokio::test]
 async fn servers_share_workers() {
-    let nats = Nats::start().await;
+    let nats = NatsServer::start();
     let (one, two) = (
         server(&nats, "flat", &[]).await,
         server(&nats, "flat", &[]).await,
@@ -211,7 +247,7 @@ async fn servers_share_workers() {
 
 #[tokio::test]
 async fn local_workers_and_others_work_together() {
-    let nats = Nats::start().await;
+    let nats = NatsServer::start();
     let url = nats.url();
     let server = Server::with_model("slow", &["--nats", &url]).await;
     let worker = worker(&nats, "slow", &[]);
@@ -239,7 +275,7 @@ async fn local_workers_and_others_work_together() {
 
 #[tokio::test]
 async fn nats_is_killed_and_comes_back() {
-    let mut nats = Nats::start().await;
+    let mut nats = NatsServer::start();
     let server = server(&nats, "slow", &[]).await;
     let worker = worker(&nats, "slow", &[]);
     worker.joined().await;
@@ -252,7 +288,7 @@ async fn nats_is_killed_and_comes_back() {
     nats.kill();
     client.send_image("y.png", &photo(5)).await;
     client.up_to(&["ack"]).await;
-    nats.restart().await;
+    nats.restart();
     client.result("delta").await;
     client.generate(true).await;
     let answer = client.result("delta").await;
@@ -277,7 +313,7 @@ async fn nats_asks_who_it_is_and_encrypts() {
         "--pass",
         "secret",
     ];
-    let nats = Nats::with(&options).await;
+    let nats = NatsServer::with(&options);
     let url = format!("tls://me:secret@localhost:{}", nats.port());
     let remote = [
         "--nats",
@@ -325,7 +361,7 @@ async fn workers_may_only_take_jobs_and_report() {
     let changed = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(changed.path(), config.replace(folder, "")).expect("written");
     let path = changed.path().to_str().expect("a plain name");
-    let nats = Nats::with(&["--config", path]).await;
+    let nats = NatsServer::with(&["--config", path]);
     let url =
         |user: &str, password: &str| format!("nats://{user}:{password}@127.0.0.1:{}", nats.port());
     let servers_url = url("server", SERVER_PASSWORD);

@@ -162,7 +162,7 @@ pub struct NodeReport {
     pub model: String,
     /// Which of its workers this is, counted from 0.
     pub worker: usize,
-    /// Jobs of all servers that it has.
+    /// Jobs of all servers that it has; frames that are encoded together count as one.
     pub jobs: usize,
     /// Whether it shuts down.
     pub is_ending: bool,
@@ -176,7 +176,7 @@ impl NodeReport {
             version: node.version.clone(),
             model: format!("{} {}", node.model, node.model_version),
             worker,
-            jobs: node.jobs.values().sum(),
+            jobs: node.assignments.values().sum(),
             is_ending: node.is_ending,
         }
     }

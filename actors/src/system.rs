@@ -21,7 +21,7 @@ use crate::journal::Journals;
 use crate::mailbox::{AskError, Mailbox};
 use crate::metrics::Metrics;
 use crate::outbox::{DeliveryFilter, DeliveryReport, Outbox, OutboxError, Webhook, WebhookError};
-use crate::pool::LocalDispatcher;
+use crate::pool::PoolDispatcher;
 use crate::remote::gateway::Gateway;
 use crate::report::{ActorReport, SessionSummary};
 use crate::session::message::SessionMessage;
@@ -119,7 +119,7 @@ impl System {
             .clone()
             .map(|nats| Gateway::new(nats, model, blobs.clone()));
         let receiving = gateway.as_ref().map(|gateway| Arc::new(gateway.start()));
-        let dispatcher = Arc::new(LocalDispatcher::new(
+        let dispatcher = Arc::new(PoolDispatcher::new(
             Arc::new(settings.pool.clone()),
             blobs.clone(),
             metrics.clone(),

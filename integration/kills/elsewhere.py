@@ -15,6 +15,8 @@ from integration.nats import Nats
 
 LONGEST_STOP = 14.0
 """Of a worker or a connection. Jobs are delivered again after 10 s."""
+GRACE = 45.0
+"""Of a worker that is asked to end. It gives its jobs 30 s."""
 LONGEST_ABSENCE = 3.0
 """Of NATS."""
 PART = 1 << 16
@@ -82,9 +84,13 @@ class Worker:
         self.relay = relay
 
     def end(self, how: signal.Signals) -> None:
-        """Send a signal that ends it, and wait."""
+        """Send a signal that ends it, and wait; a supervisor kills one that does not end."""
         self.process.send_signal(how)
-        self.process.wait(timeout=60)
+        try:
+            self.process.wait(timeout=GRACE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         self.relay.close()
         self.folder.cleanup()
 

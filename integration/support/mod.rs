@@ -11,6 +11,7 @@ pub mod geometry;
 pub mod glb;
 pub mod issuer;
 pub mod likeness;
+#[path = "../../actors/src/tests/remote/nats_server.rs"]
 pub mod nats;
 pub mod npz;
 pub mod paths;
@@ -22,6 +23,7 @@ pub mod raw;
 pub mod receiver;
 pub mod relay;
 pub mod rest;
+pub mod s3;
 pub mod scene;
 pub mod schemas;
 pub mod scrape;

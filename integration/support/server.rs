@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::archives::archive;
 use super::client::Client;
 use super::disk::Disk;
-use super::nats::Nats;
+use super::nats::NatsServer;
 pub use super::paths::new_data_dir;
 use super::rest::{self, Reply};
 use super::worker::Worker;
@@ -34,7 +34,7 @@ pub struct Server {
 /// Workers in other processes, and the NATS server between.
 struct Elsewhere {
     _workers: Vec<Worker>,
-    _nats: Nats,
+    _nats: NatsServer,
 }
 
 /// If this variable is set, all servers have as many workers in other processes, and none of their own.
@@ -51,6 +51,20 @@ impl Server {
         let path = archive(name);
         let model = path.to_str().expect("the folder has a plain name");
         Self::start_in(new_data_dir(), &[&["--model", model], options].concat()).await
+    }
+
+    /// Starts a server with one of the test models, and with these variables in its environment.
+    pub async fn with_environment(
+        name: &str,
+        options: &[&str],
+        variables: &[(&str, String)],
+    ) -> Self {
+        let path = archive(name);
+        let model = path.to_str().expect("the folder has a plain name");
+        let data = new_data_dir();
+        let mut command = command(data.path(), &[&["--model", model], options].concat());
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        Self::run(data, command).await
     }
 
     /// Starts a server in a data directory that may have been used before.
@@ -93,7 +107,7 @@ impl Server {
     }
 
     async fn run(data: TempDir, mut command: Command) -> Self {
-        let elsewhere = elsewhere(&mut command).await;
+        let elsewhere = elsewhere(&mut command);
         let mut process = command.spawn().expect("the program starts");
         let log = Arc::new(Mutex::new(String::new()));
         let (found, address) = oneshot::channel();
@@ -292,7 +306,7 @@ impl Drop for Server {
 }
 
 /// Gives a server workers in other processes, if the tests are told to.
-async fn elsewhere(command: &mut Command) -> Option<Elsewhere> {
+fn elsewhere(command: &mut Command) -> Option<Elsewhere> {
     let count: usize = std::env::var(REMOTE_WORKERS).ok()?.parse().ok()?;
     let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
     let has_workers = ["--nats", "--workers-per-device"];
@@ -302,7 +316,7 @@ async fn elsewhere(command: &mut Command) -> Option<Elsewhere> {
     {
         return None;
     }
-    let nats = Nats::start().await;
+    let nats = NatsServer::start();
     command.args(["--nats", &nats.url(), "--workers-local", "0"]);
     // What concerns the model is the same for both.
     let shared = [

@@ -20,7 +20,20 @@ impl Worker {
         Self::with(nats, options.iter().map(OsString::from))
     }
 
+    /// With these variables in its environment.
+    pub fn with_environment(nats: &str, options: &[&str], variables: &[(&str, String)]) -> Self {
+        Self::run(nats, options.iter().map(OsString::from), variables)
+    }
+
     pub fn with(nats: &str, options: impl Iterator<Item = OsString>) -> Self {
+        Self::run(nats, options, &[])
+    }
+
+    fn run(
+        nats: &str,
+        options: impl Iterator<Item = OsString>,
+        variables: &[(&str, String)],
+    ) -> Self {
         let folder = new_data_dir();
         let log = std::fs::File::create(folder.path().join("log")).expect("a file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_pointstream"));
@@ -37,6 +50,7 @@ impl Worker {
             .env_remove("OMP_WAIT_POLICY")
             .env_remove("GOMP_SPINCOUNT")
             .args(options)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log);

@@ -70,7 +70,7 @@ pub(crate) enum JobFailure {
         /// Jobs of a client that may wait before one of this priority is refused.
         limit: usize,
     },
-    #[error("no worker can load the model: {0}")]
+    #[error("no worker is ready: {0}")]
     NoWorker(String),
     #[error("the server is shutting down")]
     ShuttingDown,

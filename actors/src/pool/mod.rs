@@ -1,4 +1,4 @@
-//! The local dispatcher: an actor with one bounded, fair queue of jobs for all sessions, and the workers
+//! The dispatcher: an actor with one bounded, fair queue of jobs for all sessions, and the workers
 //! that do them.
 //!
 //! The pool supervises its workers. A worker that panics, is killed or whose model call failed is
@@ -7,9 +7,9 @@
 
 mod batch;
 mod device_memory;
+mod dispatcher;
 mod encoded_frames;
 mod job;
-mod local_dispatcher;
 mod message;
 mod nodes;
 mod queue;
@@ -35,8 +35,8 @@ use crate::metrics::Metrics;
 use crate::remote::gateway::Gateway;
 use crate::settings::PoolSettings;
 use device_memory::DeviceMemory;
+pub(crate) use dispatcher::PoolDispatcher;
 use encoded_frames::EncodedFrames;
-pub(crate) use local_dispatcher::LocalDispatcher;
 use message::PoolMessage;
 use state::State;
 

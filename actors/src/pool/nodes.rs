@@ -93,6 +93,7 @@ fn free_workers(node: &NodeRecord, me: uuid::Uuid) -> usize {
         return 0;
     }
     let ready = node.workers.iter().filter(|worker| worker.is_ready).count();
-    let others = node.jobs.iter().filter(|(gateway, _)| **gateway != me);
-    ready.saturating_sub(others.map(|(_, jobs)| jobs).sum())
+    let others = node.assignments.iter();
+    let others = others.filter(|(gateway, _)| **gateway != me);
+    ready.saturating_sub(others.map(|(_, assignments)| assignments).sum())
 }

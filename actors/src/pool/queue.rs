@@ -157,6 +157,12 @@ impl Queue {
         self.jobs.extract_if(.., |job| job.is_cancelled()).collect()
     }
 
+    /// Takes the jobs that have waited for so long.
+    pub fn take_waiting(&mut self, now: Instant, time: Duration) -> Vec<Job> {
+        let waited = |job: &mut Job| now.saturating_duration_since(job.submitted) >= time;
+        self.jobs.extract_if(.., waited).collect()
+    }
+
     /// Takes all jobs.
     pub fn take_all(&mut self) -> Vec<Job> {
         std::mem::take(&mut self.jobs)

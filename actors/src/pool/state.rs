@@ -437,7 +437,10 @@ impl State {
             // A job that loses its machine runs twice, and each machine has the limit of its own.
             let limit = match slot.seat() {
                 Seat::Here(_) => self.settings.job_timeout,
-                Seat::There(_) => self.settings.job_timeout * 2 + LONGEST_ABSENCE,
+                Seat::There(_) => {
+                    let twice = self.settings.job_timeout.saturating_mul(2);
+                    twice.saturating_add(LONGEST_ABSENCE)
+                }
             };
             if slot.busy_for().is_some_and(|busy| busy > limit) {
                 let batch = slot.take_batch();
@@ -451,21 +454,28 @@ impl State {
             .notify_after(TIMEOUT_CHECK_INTERVAL, PoolMessage::CheckTimeouts);
     }
 
-    /// Ends what waits if there has been no worker for long.
+    /// Ends what has waited for long while there was no worker.
     fn check_without_workers(&mut self) {
-        if self.gateway.is_none() || self.slots.iter().any(Slot::is_ready) {
+        let Some(gateway) = &self.gateway else {
+            return;
+        };
+        if self.slots.iter().any(Slot::is_ready) {
             self.without_workers = None;
             return;
         }
         let since = *self.without_workers.get_or_insert_with(Instant::now);
-        if since.elapsed() < LONGEST_ABSENCE || self.queue.len() == 0 {
+        if since.elapsed() < LONGEST_ABSENCE {
             return;
         }
-        let problem = self.gateway.as_ref().and_then(|gateway| gateway.problem());
-        let reason = problem.unwrap_or_else(|| {
-            "no worker has been connected for a minute; start one with pointstream worker --nats".to_owned()
+        let failure = self.present().find_map(Slot::last_failure);
+        let reason = failure.map(str::to_owned).or(gateway.problem());
+        let reason = reason.unwrap_or_else(|| {
+            let seconds = LONGEST_ABSENCE.as_secs();
+            format!(
+                "none has been connected for {seconds} s; start one with pointstream worker --nats"
+            )
         });
-        for job in self.queue.take_all() {
+        for job in self.queue.take_waiting(Instant::now(), LONGEST_ABSENCE) {
             self.end(job, Err(JobFailure::NoWorker(reason.clone())));
         }
     }

@@ -6,14 +6,13 @@ use std::time::Duration;
 use async_nats::jetstream::object_store::{Config, GetErrorKind, ObjectStore as Bucket};
 use async_nats::jetstream::{Context, stream::StorageType};
 use bytes::Bytes;
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use thiserror::Error;
 use tokio::io::AsyncReadExt as _;
 
-use super::names::Names;
 use super::settings::{BlobPlace, NatsSettings};
 
 /// The bucket of JetStream removes blobs after this time, whatever has become of their gateway.
@@ -72,30 +71,30 @@ fn other(error: impl std::error::Error + Send + Sync + 'static) -> ExchangeError
 }
 
 impl Exchange {
-    /// Opens the store of an installation, and makes its bucket or folder if it is not there.
+    /// Opens the store of an installation, and makes its bucket or folder if it is not there. `bucket` is the name
+    /// of the one of JetStream.
     ///
     /// # Errors
     /// [`ExchangeError`] if it cannot be reached or made.
     pub async fn open(
         settings: &NatsSettings,
-        names: &Names,
+        bucket: String,
         context: &Context,
     ) -> Result<Self, ExchangeError> {
         match &settings.blobs {
             BlobPlace::Nats => {
-                let name = names.blobs();
-                if let Ok(bucket) = context.get_object_store(&name).await {
-                    return Ok(Self::Bucket(Box::new(bucket)));
+                if let Ok(found) = context.get_object_store(&bucket).await {
+                    return Ok(Self::Bucket(Box::new(found)));
                 }
                 let config = Config {
-                    bucket: name,
+                    bucket,
                     max_age: LONGEST_LIFE,
                     storage: StorageType::File,
                     num_replicas: settings.replicas,
                     ..Config::default()
                 };
-                let bucket = context.create_object_store(config).await;
-                Ok(Self::Bucket(Box::new(bucket.map_err(other)?)))
+                let made = context.create_object_store(config).await;
+                Ok(Self::Bucket(Box::new(made.map_err(other)?)))
             }
             BlobPlace::Folder(folder) => {
                 tokio::fs::create_dir_all(folder).await.map_err(other)?;
@@ -106,17 +105,12 @@ impl Exchange {
                 })
             }
             BlobPlace::S3(url) => {
-                let builder = std::env::vars()
-                    .filter_map(|(name, value)| {
-                        let key: AmazonS3ConfigKey = name.to_ascii_lowercase().parse().ok()?;
-                        name.starts_with("AWS_").then_some((key, value))
-                    })
-                    .fold(AmazonS3Builder::new(), |builder, (key, value)| {
-                        builder.with_config(key, value)
-                    });
-                let store = builder.with_url(url).build().map_err(other)?;
+                // The client of the store takes the one of the process, if it fails there is one already.
+                drop(rustls::crypto::ring::default_provider().install_default());
+                let store = AmazonS3Builder::from_env().with_url(url).build();
+                let store = store.map_err(other)?;
                 let (_, folder) = url["s3://".len()..].split_once('/').unwrap_or_default();
-                let prefix: Path = [folder, settings.prefix.as_str()].into_iter().collect();
+                let prefix = path(&Path::from(folder), &settings.prefix);
                 Ok(Self::Store {
                     store: Arc::new(store),
                     prefix,

@@ -164,7 +164,7 @@ impl Link {
         stream(&context, poison).await?;
         let nodes = bucket(&context, settings, names.nodes(), NODE_LEASE).await?;
         let begun = bucket(&context, settings, names.begun(), LONGEST_WAIT).await?;
-        let exchange = Exchange::open(settings, &names, &context).await;
+        let exchange = Exchange::open(settings, names.blobs(), &context).await;
         let exchange = exchange.map_err(|error| LinkError::Blobs {
             place: settings.blobs.to_string(),
             message: error.to_string(),

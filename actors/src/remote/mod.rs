@@ -28,7 +28,28 @@ pub(crate) mod sealed;
 mod settings;
 pub(crate) mod wire;
 
+use std::time::Duration;
+
+use tokio_util::task::AbortOnDropHandle;
+
 pub use link::LinkError;
 pub use node::{Node, NodeSettings, NodeStartError, NodeStatus};
 pub use settings::{BadBlobPlace, BlobPlace, NatsSettings};
 pub use wire::{NodeId, NodeRecord, NodeWorker};
+
+/// How long it waits before a part that panicked begins again.
+const RESTART_DELAY: Duration = Duration::from_secs(1);
+
+/// Runs a part of a process until it returns, and again if it panics. Dropping the future ends it.
+async fn again<F>(what: &'static str, part: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        match AbortOnDropHandle::new(tokio::spawn(part())).await {
+            Ok(()) => return,
+            Err(error) => tracing::error!(%error, "{what} failed; beginning again"),
+        }
+        tokio::time::sleep(RESTART_DELAY).await;
+    }
+}

@@ -130,8 +130,8 @@ pub struct NodeRecord {
     pub digest: String,
     /// The device of each worker.
     pub workers: Vec<NodeWorker>,
-    /// Jobs that run or wait, by the gateway that they are of.
-    pub jobs: BTreeMap<Uuid, usize>,
+    /// Assignments that run or wait, by the gateway that they are of.
+    pub assignments: BTreeMap<Uuid, usize>,
     /// Whether there is room for more encoded frames.
     pub takes_frames: bool,
     /// Whether it takes no more assignments.

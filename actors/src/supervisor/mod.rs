@@ -16,7 +16,7 @@ use crate::journal::Journals;
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
-use crate::pool::LocalDispatcher;
+use crate::pool::PoolDispatcher;
 use crate::session::restore::Restored;
 use crate::settings::Settings;
 pub(crate) use message::{SessionMailbox, SupervisorMessage};
@@ -33,7 +33,7 @@ pub(crate) struct SupervisorArgs {
     /// The sessions of an earlier process, the oldest first.
     pub restored: Vec<Restored>,
     /// Its pool is started under the supervisor.
-    pub dispatcher: Arc<LocalDispatcher>,
+    pub dispatcher: Arc<PoolDispatcher>,
     /// Started under the supervisor, too.
     pub outbox: Option<Outbox>,
     pub status: Arc<ActorStatus>,

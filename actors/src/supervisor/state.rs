@@ -18,7 +18,7 @@ use crate::journal::Journals;
 use crate::mailbox::{Mailbox, Reply, answer};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
-use crate::pool::LocalDispatcher;
+use crate::pool::PoolDispatcher;
 use crate::report::ActorReport;
 use crate::session::message::SessionMessage;
 use crate::session_event::CloseReason;
@@ -41,7 +41,7 @@ pub(crate) struct State {
     metrics: Arc<Metrics>,
     myself: ActorCell,
     mailbox: Mailbox<SupervisorMessage>,
-    dispatcher: Arc<LocalDispatcher>,
+    dispatcher: Arc<PoolDispatcher>,
     outbox: Option<Outbox>,
     computing: BlockingPool,
     decoding: DecodeMemory,

@@ -1,4 +1,4 @@
-//! The local dispatcher fulfils the contract of dispatchers.
+//! The pool with workers of this machine fulfils the contract of dispatchers.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::Sender;
@@ -16,7 +16,7 @@ use crate::jobs::contract::{self, Subject};
 use crate::jobs::{Dispatcher as _, HoldFailed, JobFailure, JobKind};
 use crate::journal::Durability;
 use crate::metrics::Metrics;
-use crate::pool::LocalDispatcher;
+use crate::pool::PoolDispatcher;
 use crate::settings::Settings;
 
 /// An actor that only supervises the pool.
@@ -32,10 +32,10 @@ impl Actor for Parent {
     }
 }
 
-/// A started local dispatcher.
+/// A started pool.
 pub(super) struct Local {
     pub subject: Subject,
-    pub dispatcher: Arc<LocalDispatcher>,
+    pub dispatcher: Arc<PoolDispatcher>,
     encoded: Arc<Mutex<Vec<usize>>>,
     pub metrics: Arc<Metrics>,
     _folder: tempfile::TempDir,
@@ -59,7 +59,7 @@ impl Local {
             Durability::Sync,
         );
         let blobs: Arc<dyn Blobs> = Arc::new(data_dir.expect("usable"));
-        let dispatcher = Arc::new(LocalDispatcher::new(
+        let dispatcher = Arc::new(PoolDispatcher::new(
             Arc::new(settings.pool),
             blobs.clone(),
             metrics.clone(),

@@ -321,3 +321,26 @@ fn sessions_take_turns_to_join_a_batch() {
     assert_eq!(bench.sessions(4), [late, one, other, many]);
     assert_eq!(bench.next(), too_large);
 }
+
+#[test]
+fn only_what_has_waited_so_long_is_given_up() {
+    let mut bench = Bench::new(4);
+    let session = SessionId::new_v4();
+    let old = bench.request(session).expect("room");
+    std::thread::sleep(Duration::from_millis(20));
+    let between = Instant::now();
+    let new = bench.request(session).expect("room");
+    let minute = Duration::from_secs(60);
+    let ids = |jobs: Vec<Job>| jobs.iter().map(|job| job.spec.id).collect::<Vec<_>>();
+    assert!(ids(bench.queue.take_waiting(between, minute)).is_empty());
+    assert_eq!(
+        ids(bench
+            .queue
+            .take_waiting(between + minute - Duration::from_millis(10), minute)),
+        [old]
+    );
+    assert_eq!(
+        ids(bench.queue.take_waiting(Instant::now() + minute, minute)),
+        [new]
+    );
+}

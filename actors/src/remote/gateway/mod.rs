@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 pub(crate) use self::assigned::{AssignError, Assigned};
 use self::sent::SentBlobs;
+use super::again;
 use super::link::Link;
 use super::names::ModelKey;
 use super::settings::NatsSettings;
@@ -69,7 +70,11 @@ impl Gateway {
 
     /// Connects in the background, and receives until the handle is dropped.
     pub fn start(self: &Arc<Self>) -> AbortOnDropHandle<()> {
-        AbortOnDropHandle::new(tokio::spawn(self.clone().receive()))
+        let gateway = self.clone();
+        let receive = again("receiving from other machines", move || {
+            gateway.clone().receive()
+        });
+        AbortOnDropHandle::new(tokio::spawn(receive))
     }
 
     pub fn id(&self) -> Uuid {

@@ -8,7 +8,7 @@ use crate::actor_status::ActorStatus;
 use crate::error_kind::ErrorKind;
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
-use crate::pool::LocalDispatcher;
+use crate::pool::PoolDispatcher;
 
 /// The actor.
 pub(super) struct Host;
@@ -18,7 +18,7 @@ pub(super) enum HostMessage {}
 
 /// What it supervises.
 pub(super) struct State {
-    dispatcher: Arc<LocalDispatcher>,
+    dispatcher: Arc<PoolDispatcher>,
     metrics: Arc<Metrics>,
     myself: ActorCell,
 }
@@ -26,7 +26,7 @@ pub(super) struct State {
 impl Host {
     /// Starts the actor, and the pool under it.
     pub async fn spawn(
-        dispatcher: Arc<LocalDispatcher>,
+        dispatcher: Arc<PoolDispatcher>,
         metrics: Arc<Metrics>,
     ) -> Result<Mailbox<HostMessage>, SpawnErr> {
         let status = ActorStatus::new("host", "host".to_owned());
@@ -38,7 +38,7 @@ impl Host {
 impl Actor for Host {
     type Msg = HostMessage;
     type State = State;
-    type Arguments = (Arc<LocalDispatcher>, Arc<Metrics>);
+    type Arguments = (Arc<PoolDispatcher>, Arc<Metrics>);
 
     async fn pre_start(
         &self,

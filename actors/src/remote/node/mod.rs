@@ -23,6 +23,7 @@ use self::assignment::Assignments;
 use self::files::NodeFiles;
 use self::host::{Host, HostMessage};
 use self::presence::Load;
+use super::again;
 use super::link::{Link, LinkError, Role};
 use super::names::ModelKey;
 use super::settings::NatsSettings;
@@ -31,7 +32,7 @@ use crate::blobs::{Blobs, DataDir, DataDirError, DiskLimits};
 use crate::journal::Durability;
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
-use crate::pool::LocalDispatcher;
+use crate::pool::PoolDispatcher;
 use crate::settings::PoolSettings;
 
 /// How long it waits before it tries again to reach NATS.
@@ -101,7 +102,7 @@ struct Shared {
     settings: NodeSettings,
     model: ModelKey,
     link: Arc<Link>,
-    dispatcher: Arc<LocalDispatcher>,
+    dispatcher: Arc<PoolDispatcher>,
     files: NodeFiles,
     load: Load,
     assignments: Assignments,
@@ -150,7 +151,7 @@ impl Node {
             }
             tokio::time::sleep(LINK_RETRY).await;
         };
-        let dispatcher = Arc::new(LocalDispatcher::new(
+        let dispatcher = Arc::new(PoolDispatcher::new(
             Arc::new(settings.pool.clone()),
             blobs.clone(),
             metrics.clone(),
@@ -183,19 +184,23 @@ impl Node {
             tasks: TaskTracker::new(),
             shared,
         };
-        node.spawn(|shared, stop| async move { shared.present(stop).await });
-        node.spawn(|shared, stop| async move { shared.take_assignments(stop).await });
-        node.spawn(|shared, stop| async move { shared.take_over(stop).await });
-        node.spawn(|shared, stop| async move { shared.obey(stop).await });
+        node.spawn("presenting the worker", Shared::present);
+        node.spawn("taking assignments", Shared::take_assignments);
+        node.spawn("taking over assignments", Shared::take_over);
+        node.spawn("listening to servers", Shared::obey);
         Ok(node)
     }
 
-    fn spawn<F>(&self, part: impl FnOnce(Arc<Shared>, CancellationToken) -> F)
-    where
+    fn spawn<F>(
+        &self,
+        what: &'static str,
+        part: impl Fn(Arc<Shared>, CancellationToken) -> F + Send + 'static,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
+        let (shared, stop) = (self.shared.clone(), self.stop.clone());
         self.tasks
-            .spawn(part(self.shared.clone(), self.stop.clone()));
+            .spawn(again(what, move || part(shared.clone(), stop.clone())));
     }
 
     pub fn metrics(&self) -> &Arc<Metrics> {

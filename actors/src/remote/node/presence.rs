@@ -13,7 +13,7 @@ use crate::jobs::Dispatcher as _;
 use crate::remote::wire::{self, NODE_LEASE, NodeRecord, NodeWorker, PROTOCOL, Welcome};
 
 /// How often it presents itself when nothing has changed: a lost message must not end its lease.
-const INTERVAL: Duration = NODE_LEASE.checked_div(4).expect("not by zero");
+const INTERVAL: Duration = Duration::from_secs(NODE_LEASE.as_secs() / 4);
 /// Changes within this time are presented together.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long it waits before it asks again whether it is welcome.
@@ -22,26 +22,27 @@ const JOIN_RETRY: Duration = Duration::from_secs(2);
 /// What a node has to do.
 #[derive(Default)]
 pub(super) struct Load {
-    /// Jobs that run or wait, by gateway.
-    jobs: Mutex<BTreeMap<Uuid, usize>>,
+    /// Assignments that run or wait, by gateway.
+    assignments: Mutex<BTreeMap<Uuid, usize>>,
     is_ending: AtomicBool,
 }
 
-/// Jobs of a gateway that are here; not any more when it is dropped.
+/// An assignment of a gateway that is here; not any more when it is dropped.
 pub(super) struct Counted {
     shared: Arc<Shared>,
     gateway: Uuid,
-    jobs: usize,
 }
 
 impl Load {
-    fn jobs(&self) -> MutexGuard<'_, BTreeMap<Uuid, usize>> {
+    fn by_gateway(&self) -> MutexGuard<'_, BTreeMap<Uuid, usize>> {
         // Numbers are changed one at a time, so they are valid after a panic too.
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.assignments
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn assignments(&self) -> usize {
-        self.jobs().values().sum()
+        self.by_gateway().values().sum()
     }
 
     /// It takes no more assignments.
@@ -52,12 +53,12 @@ impl Load {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut jobs = self.shared.load.jobs();
-        if let Some(count) = jobs.get_mut(&self.gateway) {
-            *count = count.saturating_sub(self.jobs);
+        let mut assignments = self.shared.load.by_gateway();
+        if let Some(count) = assignments.get_mut(&self.gateway) {
+            *count = count.saturating_sub(1);
         }
-        jobs.retain(|_, count| *count > 0);
-        drop(jobs);
+        assignments.retain(|_, count| *count > 0);
+        drop(assignments);
         self.shared.changed.send_replace(());
     }
 }
@@ -65,12 +66,11 @@ impl Drop for Counted {
 impl Shared {
     /// Counts an assignment of a gateway as one that is here.
     pub fn count(self: &Arc<Self>, gateway: Uuid) -> Counted {
-        *self.load.jobs().entry(gateway).or_default() += 1;
+        *self.load.by_gateway().entry(gateway).or_default() += 1;
         self.changed.send_replace(());
         Counted {
             shared: self.clone(),
             gateway,
-            jobs: 1,
         }
     }
 
@@ -153,7 +153,7 @@ impl Shared {
                     frames_per_call: settings.pool.frames_per_call(device, size),
                 })
                 .collect(),
-            jobs: self.load.jobs().clone(),
+            assignments: self.load.by_gateway().clone(),
             takes_frames: self.dispatcher.encode_ahead_limit(size) > 0,
             is_ending: self.load.is_ending.load(Ordering::Relaxed),
         }

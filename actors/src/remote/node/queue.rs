@@ -42,13 +42,11 @@ impl Shared {
 
     async fn take_from_own_queue(self: &Arc<Self>) -> Result<(), async_nats::Error> {
         let name = Names::consumer_of(&self.model, self.id);
-        let workers = self.places.available_permits().max(1);
         let config = pull::Config {
             durable_name: Some(name.clone()),
             filter_subject: self.link.names.jobs_of(&self.model, self.id),
             ack_policy: AckPolicy::Explicit,
             ack_wait: ACK_WAIT,
-            max_ack_pending: i64::try_from(2 * workers).unwrap_or(i64::MAX),
             inactive_threshold: FORGET_AFTER,
             ..pull::Config::default()
         };

@@ -18,7 +18,7 @@ use crate::jobs::contract::{self, Subject};
 use crate::jobs::{Dispatcher as _, JobKind};
 use crate::journal::Durability;
 use crate::metrics::Metrics;
-use crate::pool::LocalDispatcher;
+use crate::pool::PoolDispatcher;
 use crate::remote::gateway::Gateway;
 use crate::settings::Settings;
 use crate::{BlobPlace, NatsSettings, Node, NodeSettings};
@@ -26,7 +26,7 @@ use crate::{BlobPlace, NatsSettings, Node, NodeSettings};
 /// A gateway without workers of its own, and its NATS server.
 struct Remote {
     subject: Subject,
-    dispatcher: Arc<LocalDispatcher>,
+    dispatcher: Arc<PoolDispatcher>,
     metrics: Arc<Metrics>,
     nats: NatsServer,
     settings: NatsSettings,
@@ -38,7 +38,7 @@ struct Remote {
 struct TestNode {
     node: Node,
     encoded: Arc<Mutex<Vec<usize>>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Remote {
@@ -79,7 +79,7 @@ impl Remote {
             blobs.clone(),
         );
         let receiving = gateway.start();
-        let dispatcher = Arc::new(LocalDispatcher::new(
+        let dispatcher = Arc::new(PoolDispatcher::new(
             Arc::new(settings.pool),
             blobs.clone(),
             metrics.clone(),
@@ -133,7 +133,7 @@ impl Remote {
         TestNode {
             node: Box::pin(Node::start(settings)).await.expect("it joins"),
             encoded,
-            _folder: folder,
+            folder,
         }
     }
 }
@@ -217,27 +217,31 @@ async fn a_dropped_handle_cancels_its_job() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_ends_leaves_nothing() {
-    let (remote, node) = Remote::with_node(FakeModel::new(), |_| {}).await;
-    let subject = &remote.subject;
-    let session = subject.session(2);
-    let done = contract::end(subject.submit(session, JobKind::Reconstruct, &[1, 2])).await;
-    done.expect("reconstructed");
-    let stored = || count_files(node._folder.path());
-    assert!(stored() > 0, "the node has the frames");
+    let shared = tempfile::tempdir().expect("a temporary folder");
+    let model = FakeModel::new();
+    let place = BlobPlace::Folder(shared.path().to_owned());
+    let remote = Remote::with_blobs(&model, place, |_| {}).await;
+    let node = remote.node(model).await;
+    remote.subject.ready().await;
+    let session = remote.subject.session(2);
+    let job = remote
+        .subject
+        .submit(session, JobKind::Reconstruct, &[1, 2]);
+    contract::end(job).await.expect("reconstructed");
+    let of_node = || count_files(&node.folder.path().join("files/sessions"));
+    let between = || count_files(shared.path());
+    assert_eq!((of_node(), between()), (2, 2), "both have the frames");
     remote.dispatcher.forget(session);
-    contract::until(|| stored() == 0).await;
+    contract::until(|| of_node() == 0 && between() == 0).await;
 }
 
-/// Files of sessions below a folder.
+/// Files below a folder.
 fn count_files(folder: &std::path::Path) -> usize {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries
-        .map(|entry| {
-            let path = entry.path();
-            match path.is_dir() {
-                true => count_files(&path),
-                false => usize::from(path.extension().is_some_and(|kind| kind == "rgb")),
-            }
+        .map(|entry| match entry.path() {
+            path if path.is_dir() => count_files(&path),
+            _ => 1,
         })
         .sum()
 }

@@ -22,14 +22,14 @@ use crate::report::ActorReport;
 use crate::settings::PoolSettings;
 
 /// Does jobs on the devices of this machine, and on those of other machines.
-pub(crate) struct LocalDispatcher {
+pub(crate) struct PoolDispatcher {
     /// What the pool is started with, and started again.
     args: PoolArgs,
     /// The pool's address, once it was started.
     pool: watch::Sender<Option<Mailbox<PoolMessage>>>,
 }
 
-impl LocalDispatcher {
+impl PoolDispatcher {
     /// A dispatcher whose pool is not started yet. With a gateway its pool has the workers of other machines, too.
     pub fn new(
         settings: Arc<PoolSettings>,
@@ -157,7 +157,7 @@ impl LocalDispatcher {
     }
 }
 
-impl Dispatcher for LocalDispatcher {
+impl Dispatcher for PoolDispatcher {
     fn submit(&self, spec: JobSpec) -> JobHandle {
         let (sender, handle) = JobHandle::channel();
         // If the pool has just failed, the job is dropped, and its handle reports a failure.
