@@ -124,6 +124,12 @@ async fn operators_see_the_workers_of_other_machines() {
         metrics.contains("pointstream_workers{state=\"idle\"} 1"),
         "{metrics}"
     );
+    // It is restarted there, once a minute.
+    let restart = async || server.post("/actors/workers/0/restart").await.status;
+    assert_eq!(restart().await, 200);
+    assert!(worker.log().contains("an operator restarts this worker"));
+    let again = restart().await;
+    assert!([409, 429].contains(&again), "{again}");
     // A worker that ends leaves at once.
     worker.signal(libc::SIGTERM);
     until("the worker to leave", async || {

@@ -2,13 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::seat::{RemoteSeat, Seat};
 use super::slot::Slot;
 use super::state::State;
+use crate::errors::{RestartError, Unanswered};
 use crate::ids::SessionId;
+use crate::jobs::JobFailure;
+use crate::mailbox::{Reply, answer};
+use crate::remote::wire::Restarted;
 use crate::remote::{NodeId, NodeRecord};
 
+/// How long jobs wait while there is no worker at all, as one of another machine may come.
+pub(super) const LONGEST_ABSENCE: Duration = Duration::from_secs(60);
 /// Sessions whose last place is remembered. The oldest are forgotten.
 const MAX_SESSIONS: usize = 4096;
 
@@ -65,6 +72,61 @@ impl State {
         }
     }
 
+    /// The idle worker for a job of a session: where its frames are encoded, or else one of this machine first.
+    pub(super) fn place(&self, session: SessionId) -> Option<usize> {
+        let last = self.places.of(session);
+        let idle = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.is_idle());
+        idle.min_by_key(|(_, slot)| {
+            let node = slot.seat().remote().map(|seat| seat.node().id);
+            (last != Some(node), node.is_some())
+        })
+        .map(|(index, _)| index)
+    }
+
+    /// Ends what has waited for long while there was no worker.
+    pub(super) fn check_without_workers(&mut self) {
+        let Some(gateway) = &self.gateway else {
+            return;
+        };
+        if self.slots.iter().any(Slot::is_ready) {
+            self.without_workers = None;
+            return;
+        }
+        let since = *self.without_workers.get_or_insert_with(Instant::now);
+        if since.elapsed() < LONGEST_ABSENCE {
+            return;
+        }
+        let failure = self.present().find_map(Slot::last_failure);
+        let reason = failure.map(str::to_owned).or(gateway.problem());
+        let reason = reason.unwrap_or_else(|| {
+            let seconds = LONGEST_ABSENCE.as_secs();
+            format!(
+                "none has been connected for {seconds} s; start one with pointstream worker --nats"
+            )
+        });
+        for job in self.queue.take_waiting(Instant::now(), LONGEST_ABSENCE) {
+            self.end(job, Err(JobFailure::NoWorker(reason.clone())));
+        }
+    }
+
+    /// Has another machine restart a worker. Its process answers, and its job goes on when it has started again.
+    pub(super) fn restart_elsewhere(&self, index: usize, reply: Reply<Result<(), RestartError>>) {
+        let workers = self.slots.len();
+        let seat = self.slots.get(index).and_then(|slot| slot.seat().remote());
+        let (Some(seat), Some(gateway)) = (seat, self.gateway.clone()) else {
+            return answer(reply, Err(RestartError::NoSuchWorker { index, workers }));
+        };
+        let (node, worker) = (seat.node().id, seat.number());
+        tokio::spawn(async move {
+            let restarted = gateway.restart(node, worker).await;
+            answer(reply, outcome(restarted, index, workers));
+        });
+    }
+
     /// A worker of another machine has come.
     async fn seat(&mut self, node: &Arc<NodeRecord>, worker: usize, me: uuid::Uuid) {
         let mut seat = RemoteSeat::new(node.clone(), worker);
@@ -84,6 +146,17 @@ impl State {
             }
         };
         self.spawn_worker(index).await;
+    }
+}
+
+/// What an operator is told of a restart on another machine.
+fn outcome(restarted: Option<Restarted>, index: usize, workers: usize) -> Result<(), RestartError> {
+    match restarted {
+        Some(Restarted::Yes) => Ok(()),
+        Some(Restarted::NoSuchWorker) => Err(RestartError::NoSuchWorker { index, workers }),
+        Some(Restarted::Starting) => Err(RestartError::Starting { index }),
+        Some(Restarted::TooSoon { seconds }) => Err(RestartError::TooSoon { index, seconds }),
+        None => Err(Unanswered::Busy.into()),
     }
 }
 

@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::batch::Batch;
 use super::job::Job;
-use super::nodes::LastPlaces;
+use super::nodes::{LONGEST_ABSENCE, LastPlaces};
 use super::queue::{Queue, Refused};
 use super::seat::Seat;
 use super::slot::Slot;
@@ -21,9 +21,8 @@ use super::{DeviceMemory, EncodedFrames, PoolArgs, PoolMessage};
 use crate::blobs::{Blobs, remove_in_background};
 use crate::error_kind::ErrorKind;
 use crate::errors::RestartError;
-use crate::ids::SessionId;
 use crate::jobs::{DispatcherStatus, JobDone, JobEvent, JobFailure};
-use crate::mailbox::{Mailbox, answer};
+use crate::mailbox::{Mailbox, Reply, answer};
 use crate::metrics::Metrics;
 use crate::remote::gateway::Gateway;
 use crate::report::ActorReport;
@@ -31,8 +30,6 @@ use crate::settings::PoolSettings;
 
 /// How often a worker may start a job: once more after the first worker failed.
 const MAX_ATTEMPTS: u32 = 2;
-/// How long jobs wait while there is no worker at all, as one of another machine may come.
-const LONGEST_ABSENCE: Duration = Duration::from_secs(60);
 /// How often the pool looks for jobs that take too long.
 const TIMEOUT_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -46,16 +43,16 @@ pub(crate) struct State {
     /// Follows which workers other machines have.
     _nodes: Option<AbortOnDropHandle<()>>,
     /// Where the last job of each session ran that is still known: its frames are encoded there.
-    places: LastPlaces,
+    pub(super) places: LastPlaces,
     /// Since when there has been no worker.
-    without_workers: Option<Instant>,
+    pub(super) without_workers: Option<Instant>,
     blobs: Arc<dyn Blobs>,
     encoded: Arc<EncodedFrames>,
     memory: Arc<DeviceMemory>,
     readiness: watch::Sender<DispatcherStatus>,
     mailbox: Mailbox<PoolMessage>,
     pub(super) metrics: Arc<Metrics>,
-    queue: Queue,
+    pub(super) queue: Queue,
     pub(super) slots: Vec<Slot>,
     draining: bool,
 }
@@ -128,7 +125,7 @@ impl State {
             PoolMessage::Nodes(nodes) => self.nodes_changed(&nodes).await,
             PoolMessage::Worker(report) => self.worker_reported(report),
             PoolMessage::Respawn(index) => self.spawn_worker(index).await,
-            PoolMessage::Restart(index, reply) => answer(reply, self.restart(index)),
+            PoolMessage::Restart(index, reply) => self.restart(index, reply),
             PoolMessage::CheckTimeouts => self.check_timeouts(),
             PoolMessage::Report(reply) => answer(reply, self.report()),
             PoolMessage::Drain => self.drain(),
@@ -193,21 +190,6 @@ impl State {
                 self.places.note(session, node);
             }
         }
-    }
-
-    /// The idle worker for a job of a session: where its frames are encoded, or else one of this machine first.
-    fn place(&self, session: SessionId) -> Option<usize> {
-        let last = self.places.of(session);
-        let idle = self
-            .slots
-            .iter()
-            .enumerate()
-            .filter(|(_, slot)| slot.is_idle());
-        idle.min_by_key(|(_, slot)| {
-            let node = slot.seat().remote().map(|seat| seat.node().id);
-            (last != Some(node), node.is_some())
-        })
-        .map(|(index, _)| index)
     }
 
     /// The next job, of a client for whom not too many run.
@@ -302,7 +284,7 @@ impl State {
     }
 
     /// Ends a job. The result of a cancelled one is removed: nobody else knows of it.
-    fn end(&self, job: Job, outcome: Result<JobDone, JobFailure>) {
+    pub(super) fn end(&self, job: Job, outcome: Result<JobDone, JobFailure>) {
         if job.is_cancelled()
             && let Ok(JobDone {
                 result: Some(key), ..
@@ -414,18 +396,20 @@ impl State {
         }
     }
 
-    fn restart(&mut self, index: usize) -> Result<(), RestartError> {
+    fn restart(&mut self, index: usize, reply: Reply<Result<(), RestartError>>) {
         let workers = self.slots.len();
         let slot = self.slots.get_mut(index).filter(|slot| !slot.is_vacant());
-        let slot = slot.ok_or(RestartError::NoSuchWorker { index, workers })?;
-        if let (Some(seat), Some(gateway)) = (slot.seat().remote(), &self.gateway) {
-            // Its job goes on when its process has started the worker again.
-            gateway.restart(seat.node().id, seat.number());
-            return Ok(());
+        let Some(slot) = slot else {
+            return answer(reply, Err(RestartError::NoSuchWorker { index, workers }));
+        };
+        if slot.seat().remote().is_some() {
+            return self.restart_elsewhere(index, reply);
         }
-        slot.restart()?;
-        tracing::warn!(worker = index, "an operator restarts this worker");
-        Ok(())
+        let restarted = slot.restart();
+        if restarted.is_ok() {
+            tracing::warn!(worker = index, "an operator restarts this worker");
+        }
+        answer(reply, restarted);
     }
 
     /// Ends jobs that take too long. Their workers are killed and restarted.
@@ -452,32 +436,6 @@ impl State {
         }
         self.mailbox
             .notify_after(TIMEOUT_CHECK_INTERVAL, PoolMessage::CheckTimeouts);
-    }
-
-    /// Ends what has waited for long while there was no worker.
-    fn check_without_workers(&mut self) {
-        let Some(gateway) = &self.gateway else {
-            return;
-        };
-        if self.slots.iter().any(Slot::is_ready) {
-            self.without_workers = None;
-            return;
-        }
-        let since = *self.without_workers.get_or_insert_with(Instant::now);
-        if since.elapsed() < LONGEST_ABSENCE {
-            return;
-        }
-        let failure = self.present().find_map(Slot::last_failure);
-        let reason = failure.map(str::to_owned).or(gateway.problem());
-        let reason = reason.unwrap_or_else(|| {
-            let seconds = LONGEST_ABSENCE.as_secs();
-            format!(
-                "none has been connected for {seconds} s; start one with pointstream worker --nats"
-            )
-        });
-        for job in self.queue.take_waiting(Instant::now(), LONGEST_ABSENCE) {
-            self.end(job, Err(JobFailure::NoWorker(reason.clone())));
-        }
     }
 
     fn drain(&mut self) {
@@ -533,7 +491,7 @@ impl State {
     }
 
     /// The slots of workers that have not left.
-    fn present(&self) -> impl Iterator<Item = &Slot> + Clone {
+    pub(super) fn present(&self) -> impl Iterator<Item = &Slot> + Clone {
         self.slots.iter().filter(|slot| !slot.is_vacant())
     }
 }

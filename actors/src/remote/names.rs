@@ -116,6 +116,11 @@ impl Names {
         format!("{}.control", self.prefix)
     }
 
+    /// The subject on which a node is asked to restart one of its workers.
+    pub fn restart(&self, node: NodeId) -> String {
+        format!("{}.restart.{node}", self.prefix)
+    }
+
     /// The subject on which a node asks whether it is welcome.
     pub fn join(&self) -> String {
         format!("{}.join", self.prefix)

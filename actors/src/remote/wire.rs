@@ -107,8 +107,6 @@ pub(crate) enum Control {
     Forget(SessionId),
     /// No job needs these encoded frames soon.
     ForgetFrames(SessionId, Vec<BlobKey>),
-    /// A worker of this node is to be restarted.
-    Restart { node: NodeId, worker: usize },
 }
 
 /// A node, as it presents itself.
@@ -154,6 +152,20 @@ pub struct NodeWorker {
 pub(crate) enum Welcome {
     Yes,
     No(String),
+}
+
+/// What a node answers when one of its workers is to be restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Restarted {
+    Yes,
+    NoSuchWorker,
+    /// It has no model at the moment.
+    Starting,
+    /// Its last restart was a moment ago.
+    TooSoon {
+        seconds: u64,
+    },
 }
 
 /// A message is not what it should be.

@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use super::{Gateway, MAX_WAITING_PROGRESS, Waiting};
+use super::{Gateway, MAX_WAITING_PROGRESS, Waiting, in_background};
 use crate::blobs::{BlobKey, BlobName};
 use crate::error_kind::ErrorKind;
 use crate::jobs::{JobFailure, JobSpec};
@@ -70,7 +70,7 @@ impl Drop for Withdrawal {
             return;
         }
         let (link, id, sequence) = (self.link.clone(), self.id, self.sequence);
-        tokio::spawn(async move {
+        in_background(async move {
             // A node that has it stops; one that does not have it yet does not get it.
             link.tell(link.names.control(), &Control::Cancel(id)).await;
             if let Some(sequence) = sequence {

@@ -18,7 +18,7 @@ use super::again;
 use super::link::Link;
 use super::names::ModelKey;
 use super::settings::NatsSettings;
-use super::wire::{AssignmentId, Control, NodeId, NodeRecord, Progress, Report};
+use super::wire::{self, AssignmentId, Control, NodeId, NodeRecord, Progress, Report, Restarted};
 use crate::blobs::{BlobKey, Blobs};
 use crate::ids::SessionId;
 
@@ -120,9 +120,14 @@ impl Gateway {
         self.tell(Control::MakeWay(assignment), Vec::new());
     }
 
-    /// Has a node restart one of its workers.
-    pub fn restart(&self, node: NodeId, worker: usize) {
-        self.tell(Control::Restart { node, worker }, Vec::new());
+    /// Has a node restart one of its workers. `None` if it does not answer.
+    pub async fn restart(&self, node: NodeId, worker: usize) -> Option<Restarted> {
+        let link = self.link()?;
+        let question = serde_json::to_vec(&worker).ok()?;
+        let asked = link
+            .client
+            .request(link.names.restart(node), question.into());
+        wire::read(&asked.await.ok()?.payload).ok()
     }
 
     /// Tells all nodes, and removes shared files.
@@ -130,7 +135,7 @@ impl Gateway {
         let Some(link) = self.link() else {
             return;
         };
-        tokio::spawn(async move {
+        in_background(async move {
             link.tell(link.names.control(), &message).await;
             for blob in &unneeded {
                 link.remove(blob).await;
@@ -140,6 +145,13 @@ impl Gateway {
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<AssignmentId, Waiting>> {
         lock(&self.waiting)
+    }
+}
+
+/// Does something that may be left out when the program ends.
+fn in_background(work: impl Future<Output = ()> + Send + 'static) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn(work);
     }
 }
 

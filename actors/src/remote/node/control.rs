@@ -1,4 +1,4 @@
-//! What gateways tell all nodes.
+//! What gateways tell all nodes, and ask one of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +8,9 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use crate::errors::RestartError;
 use crate::jobs::Dispatcher as _;
-use crate::remote::wire::{self, Control};
+use crate::remote::wire::{self, Control, Restarted};
 
 /// How long it waits before it listens again.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
@@ -57,14 +58,46 @@ impl Shared {
             Control::ForgetFrames(session, frames) => {
                 self.dispatcher.forget_frames(session, &frames);
             }
-            Control::Restart { node, worker } if node == self.id => {
-                let (reply, answer) = oneshot::channel();
-                self.dispatcher.restart_worker(worker, reply);
-                if let Ok(Err(error)) = answer.await {
-                    tracing::warn!(worker, %error, "a worker is not restarted");
+        }
+    }
+
+    /// Restarts workers when servers ask for it, until `stop`.
+    pub async fn restart_workers(self: Arc<Self>, stop: CancellationToken) {
+        let answer = async {
+            loop {
+                let subject = self.link.names.restart(self.id);
+                match self.link.client.subscribe(subject).await {
+                    Ok(mut questions) => {
+                        while let Some(question) = questions.next().await {
+                            if let (Some(reply), Ok(worker)) =
+                                (question.reply, wire::read(&question.payload))
+                            {
+                                let restarted = self.restart_worker(worker).await;
+                                self.link.tell(reply.to_string(), &restarted).await;
+                            }
+                        }
+                    }
+                    Err(error) => tracing::warn!(%error, "servers cannot restart workers here"),
                 }
+                tokio::time::sleep(RETRY_DELAY).await;
             }
-            Control::Restart { .. } => {}
+        };
+        tokio::select! {
+            () = answer => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    async fn restart_worker(&self, worker: usize) -> Restarted {
+        let (reply, answer) = oneshot::channel();
+        self.dispatcher.restart_worker(worker, reply);
+        match answer.await {
+            Ok(Ok(())) => Restarted::Yes,
+            Ok(Err(RestartError::NoSuchWorker { .. })) => Restarted::NoSuchWorker,
+            Ok(Err(RestartError::TooSoon { seconds, .. })) => Restarted::TooSoon { seconds },
+            Ok(Err(RestartError::Starting { .. } | RestartError::Unanswered(_))) | Err(_) => {
+                Restarted::Starting
+            }
         }
     }
 }

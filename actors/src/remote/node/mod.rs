@@ -188,6 +188,7 @@ impl Node {
         node.spawn("taking assignments", Shared::take_assignments);
         node.spawn("taking over assignments", Shared::take_over);
         node.spawn("listening to servers", Shared::obey);
+        node.spawn("listening to operators", Shared::restart_workers);
         Ok(node)
     }
 
