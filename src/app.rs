@@ -6,6 +6,7 @@ use pointstream_actors::System;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::{Audit, Auth, Caller};
+use crate::gateways::Gateways;
 use crate::metrics::ServiceMetrics;
 use crate::options::ServeOptions;
 use crate::rates::{Buckets, Pace, Rates};
@@ -27,6 +28,8 @@ pub struct App {
     pub rates: Arc<Rates>,
     /// The tasks that serve open WebSockets.
     pub sockets: TaskTracker,
+    /// Other gateways that share the sessions, if there may be some.
+    pub gateways: Option<Arc<Gateways>>,
     /// Whether videos are read, and for whom.
     pub videos: Arc<Videos>,
     /// Which clients of sessions are still there.

@@ -12,6 +12,7 @@ mod data_commands;
 mod data_dir;
 mod entrance;
 mod exposure;
+mod gateways;
 mod heap;
 mod http;
 mod logging;

@@ -14,6 +14,7 @@ use pointstream_reconstruction::model::Device;
 
 use crate::auth::AuthOptions;
 use crate::entrance::{HostList, PathPrefix, PublicUrl, TrustedProxies};
+use crate::gateways::GatewayUrl;
 use crate::logging::LogOptions;
 use crate::nats_options::NatsOptions;
 use crate::origins::OriginPolicy;
@@ -87,6 +88,17 @@ pub struct ServeOptions {
 
     #[command(flatten)]
     pub nats: NatsOptions,
+
+    /// Share the sessions with other servers of the same NATS, which reach this one at this address, such as
+    /// http://10.0.0.5:8000. Port 0 means the one that the server listens at. Any of them answers for any session,
+    /// and takes the sessions of one over that is gone.
+    #[arg(
+        long,
+        env = "POINTSTREAM_GATEWAY_URL",
+        value_name = "URL",
+        requires = "nats"
+    )]
+    pub gateway_url: Option<GatewayUrl>,
 
     /// The most sessions at the same time; the server refuses to create more.
     #[arg(long, env = "POINTSTREAM_MAX_SESSIONS", value_name = "COUNT", default_value_t = 100,
@@ -327,6 +339,7 @@ impl ServeOptions {
             data_dir,
             pool,
             nats: self.nats.settings(),
+            sharing: None,
             max_sessions: self.max_sessions,
             durability: self.durability,
             disk: DiskLimits {

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pointstream_actors::{StartError, System};
+use pointstream_actors::{Settings, SharingError, StartError, System};
 use pointstream_inference::{ResolvedModel, resolve_devices};
 use pointstream_reconstruction::model::{Device, DeviceError};
 use thiserror::Error;
@@ -18,6 +18,7 @@ use crate::auth::{Audit, Auth, AuthError};
 use crate::data_dir::{self, DataDir, DataDirError};
 use crate::entrance::Scheme;
 use crate::exposure::{self, Exposed, Protection, Shown};
+use crate::gateways::{self, Gateways};
 use crate::http::{Door, Server};
 use crate::logging::LogFormat;
 use crate::metrics::ServiceMetrics;
@@ -32,6 +33,8 @@ use crate::video::{Reader, Videos, VideosError};
 use crate::webhooks::{WebhookCourier, WebhookOptionsError};
 use crate::ws::Presences;
 
+/// The secret of the tokens of shared sessions.
+const SESSION_KEY: &str = "session-tokens";
 /// Time for sockets and requests to close after the actors have stopped.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -84,6 +87,8 @@ pub enum ServiceError {
     DataDir(#[from] DataDirError),
     #[error(transparent)]
     Actors(#[from] StartError),
+    #[error(transparent)]
+    Sharing(#[from] SharingError),
     /// The system refused signals or threads.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -167,8 +172,14 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
         return Ok(());
     }
     let data = data_dir.path().to_owned();
-    let settings = options.settings(data.clone(), Arc::new(model), devices, courier);
+    let shared = options.gateway_url.as_ref();
+    let settings = Settings {
+        sharing: shared.map(|url| gateways::sharing(url, address.port())),
+        ..options.settings(data.clone(), Arc::new(model), devices, courier)
+    };
     let system = System::start(settings).await?;
+    let gateways = Gateways::of(&system, stop.clone()).await?;
+    let key = system.shared_secret(SESSION_KEY).await?;
     let videos = {
         let (reserve, stop) = (options.disk_reserve(), stop.clone());
         // The actors have locked the data directory: no other server uses it.
@@ -190,7 +201,8 @@ pub async fn run(options: ServeOptions) -> Result<(), ServiceError> {
         system,
         rates,
         options,
-        auth: Arc::new(auth.keeping_keys_in(&folder).await?),
+        auth: Arc::new(auth.keeping_keys_in(&folder, key).await?),
+        gateways,
         audit: Arc::new(audit),
         metrics: Arc::new(metrics),
         sockets: TaskTracker::new(),

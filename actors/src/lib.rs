@@ -47,6 +47,7 @@ mod session;
 mod session_config;
 mod session_event;
 mod settings;
+mod sharing;
 mod sqlite;
 mod stored;
 mod supervisor;
@@ -96,6 +97,7 @@ pub use session_config::{
 };
 pub use session_event::{CloseReason, Progress, SessionEvent, Stage};
 pub use settings::{PoolSettings, Settings};
+pub use sharing::{GatewayRecord, Location, SharingError, SharingSettings};
 pub use system::{Readiness, StartError, System};
 pub use updates::{
     AppendMetadata, AttachOptions, Deltas, DeltasKind, FramePose, KeptPoints, MapPoses,

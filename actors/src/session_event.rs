@@ -180,6 +180,8 @@ pub enum CloseReason {
     Failed,
     #[error("{}", Unanswered::ShuttingDown)]
     ShuttingDown,
+    #[error("another server goes on with the session; connect again with resume=true")]
+    Moved,
 }
 
 impl CloseReason {
@@ -188,7 +190,7 @@ impl CloseReason {
             Self::Deleted => ErrorCode::SessionDeleted,
             Self::Expired => ErrorCode::SessionExpired,
             Self::Failed => ErrorCode::SessionFailed,
-            Self::ShuttingDown => ErrorCode::ShuttingDown,
+            Self::ShuttingDown | Self::Moved => ErrorCode::ShuttingDown,
         }
     }
 }

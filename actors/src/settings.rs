@@ -12,6 +12,7 @@ use crate::blobs::DiskLimits;
 use crate::journal::Durability;
 use crate::outbox::Courier;
 use crate::remote::NatsSettings;
+use crate::sharing::SharingSettings;
 
 /// Settings of a pool of workers, fixed for its life.
 #[derive(Debug, Clone)]
@@ -48,6 +49,8 @@ pub struct Settings {
     pub pool: PoolSettings,
     /// Where workers of other machines are, if there are any.
     pub nats: Option<NatsSettings>,
+    /// How the sessions are shared with other gateways, over NATS. `None` if this one has all.
+    pub sharing: Option<SharingSettings>,
     /// Folder for the sessions' files. Only one running system may use it.
     pub data_dir: PathBuf,
     /// What an acknowledgement survives.

@@ -11,6 +11,7 @@ use crate::outbox::{Event, EventContent, OutboxError, StoredOutbox};
 use crate::session::restore::{Found, Restored, give_up, restore};
 use crate::session_event::CloseReason;
 use crate::settings::Settings;
+use crate::sharing::{SharedFiles, SharedJournals, Sharing};
 use crate::system::StartError;
 
 /// An open data directory.
@@ -20,23 +21,38 @@ pub(crate) struct Stored {
     /// The sessions of earlier processes, the oldest first.
     pub restored: Vec<Restored>,
     pub outbox: Option<StoredOutbox>,
+    /// The files of shared sessions.
+    pub shared: Option<Arc<SharedFiles>>,
 }
 
 impl Stored {
-    /// Locks the directory and reads its sessions. One that is damaged is set aside for the operator.
+    /// Locks the directory and reads its sessions. One that is damaged is set aside for the operator. If sessions
+    /// are shared, the directory only has copies of their files, and those of an earlier process are removed.
     /// Blocks.
     ///
     /// `around` puts a layer around the stored files.
     pub fn open(
         settings: &Settings,
         metrics: &Metrics,
+        sharing: Option<Arc<Sharing>>,
         around: impl FnOnce(Arc<dyn Blobs>) -> Arc<dyn Blobs>,
     ) -> Result<Self, StartError> {
         let (path, durability) = (&settings.data_dir, settings.durability);
         let data_dir = DataDir::open(path, settings.disk, metrics.disk.clone(), durability)?;
         let sessions = data_dir.sessions().to_owned();
-        let blobs = around(Arc::new(data_dir));
-        let journals = Journals::new(sessions, durability, blobs.clone());
+        if sharing.is_some() {
+            data_dir.remove_copies()?;
+        }
+        let local = around(Arc::new(data_dir));
+        let shared = sharing.map(|sharing| Arc::new(SharedFiles::new(local.clone(), sharing)));
+        let (blobs, journals) = match &shared {
+            Some(shared) => {
+                let blobs: Arc<dyn Blobs> = shared.clone();
+                let place = Arc::new(SharedJournals::new(shared.clone()));
+                (blobs.clone(), Journals::at(place, blobs))
+            }
+            None => (local.clone(), Journals::new(sessions, durability, local)),
+        };
         let found = journals.sessions().map_err(|source| DataDirError::Io {
             path: path.clone(),
             source,
@@ -62,7 +78,7 @@ impl Stored {
                     live.push(session);
                     restored.push(*found);
                 }
-                Ok(Found::HasEnded { had }) => {
+                Ok(Found::HasEnded { had, .. }) => {
                     // The process ended before it told.
                     let reason = CloseReason::Deleted;
                     let end = EventContent::SessionEnded { reason };
@@ -112,6 +128,7 @@ impl Stored {
             journals,
             restored,
             outbox,
+            shared,
         })
     }
 }

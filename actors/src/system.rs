@@ -9,6 +9,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
 
 use crate::actor_status::ActorStatus;
 use crate::blobs::{Blobs, DataDirError};
@@ -22,11 +23,13 @@ use crate::mailbox::{AskError, Mailbox};
 use crate::metrics::Metrics;
 use crate::outbox::{DeliveryFilter, DeliveryReport, Outbox, OutboxError, Webhook, WebhookError};
 use crate::pool::PoolDispatcher;
+use crate::remote::LinkError;
 use crate::remote::gateway::Gateway;
 use crate::report::{ActorReport, SessionSummary};
 use crate::session::message::SessionMessage;
 use crate::session_config::{ConfigLimits, SessionConfig};
 use crate::settings::Settings;
+use crate::sharing::{Adopting, GatewayRecord, Location, Sharing, SharingError};
 use crate::stored::Stored;
 use crate::supervisor::{SessionMailbox, Supervisor, SupervisorArgs, SupervisorMessage};
 
@@ -47,8 +50,16 @@ pub struct System {
     metrics: Arc<Metrics>,
     /// Whether the system shuts down.
     ending: Arc<AtomicBool>,
+    /// The sessions are shared with other gateways.
+    sharing: Option<Arc<SharedSystem>>,
     /// Receives what other machines send, as long as the system lives.
     _receiving: Option<Arc<AbortOnDropHandle<()>>>,
+}
+
+/// What shares the sessions.
+struct SharedSystem {
+    sharing: Arc<Sharing>,
+    _adopting: Adopting,
 }
 
 /// The system cannot be started.
@@ -60,6 +71,10 @@ pub enum StartError {
     Outbox(#[from] OutboxError),
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
+    #[error(transparent)]
+    Nats(#[from] LinkError),
+    #[error("sessions are shared over NATS: --nats nats://HOST:4222")]
+    SharingWithoutNats,
     #[error("the actors could not be started: {0}")]
     Actors(String),
 }
@@ -100,9 +115,18 @@ impl System {
     ) -> Result<Self, StartError> {
         let settings = Arc::new(settings);
         let metrics = Metrics::new()?;
+        let sharing = match (&settings.nats, &settings.sharing) {
+            (Some(nats), Some(sharing)) => {
+                Some(Box::pin(Sharing::open(nats, sharing.clone())).await?)
+            }
+            (None, Some(_)) => return Err(StartError::SharingWithoutNats),
+            (_, None) => None,
+        };
         let stored = {
             let (settings, metrics) = (settings.clone(), metrics.clone());
-            tokio::task::spawn_blocking(move || Stored::open(&settings, &metrics, around))
+            let sharing = sharing.clone();
+            let open = move || Stored::open(&settings, &metrics, sharing, around);
+            tokio::task::spawn_blocking(open)
                 .await
                 .map_err(|error| StartError::Actors(error.to_string()))??
         };
@@ -111,6 +135,7 @@ impl System {
             journals,
             restored,
             outbox,
+            shared,
         } = stored;
         let outbox = outbox.map(|stored| stored.into_outbox(metrics.clone()));
         let model = settings.pool.model.clone();
@@ -136,11 +161,20 @@ impl System {
             status: ActorStatus::new("supervisor", "supervisor".to_owned()),
             metrics: metrics.clone(),
             ending: ending.clone(),
+            shared,
         };
         let supervisor = Supervisor::spawn(args)
             .await
             .map_err(|error| StartError::Actors(error.to_string()))?;
+        let sharing = sharing.map(|sharing| {
+            let adopting = Adopting::start(sharing.clone(), supervisor.clone());
+            Arc::new(SharedSystem {
+                sharing,
+                _adopting: adopting,
+            })
+        });
         Ok(Self {
+            sharing,
             settings,
             blobs,
             journals,
@@ -227,7 +261,53 @@ impl System {
         found.ok_or(Unanswered::NotFound)
     }
 
-    /// All sessions that the caller may reach, the oldest first.
+    /// Where a session is. One that no other gateway has any more is taken over.
+    ///
+    /// # Errors
+    /// [`SharingError`] if that cannot be told now, or the session not be restored now.
+    pub async fn locate(&self, id: SessionId) -> Result<Location, SharingError> {
+        match &self.sharing {
+            Some(shared) => shared.sharing.locate(id, &self.supervisor).await,
+            None => Ok(Location::Here),
+        }
+    }
+
+    /// Whether this gateway has a session. Always true if it shares nothing.
+    pub fn has_session(&self, id: SessionId) -> bool {
+        let shared = self.sharing.as_ref();
+        shared.is_none_or(|shared| shared.sharing.has(id))
+    }
+
+    /// Identifies this life of a gateway that shares its sessions.
+    pub fn gateway_id(&self) -> Option<Uuid> {
+        self.sharing.as_ref().map(|shared| shared.sharing.id())
+    }
+
+    /// The other gateways that share the sessions.
+    pub fn other_gateways(&self) -> Vec<Arc<GatewayRecord>> {
+        let shared = self.sharing.as_ref();
+        shared.map_or_else(Vec::new, |shared| shared.sharing.others())
+    }
+
+    /// Another gateway does not exist any more, although it was there a moment ago.
+    pub fn gateway_is_gone(&self, gateway: Uuid) {
+        if let Some(shared) = &self.sharing {
+            shared.sharing.is_gone(gateway);
+        }
+    }
+
+    /// A secret that all gateways know that share the sessions. `None` if they are not shared.
+    ///
+    /// # Errors
+    /// [`SharingError`] if it cannot be read.
+    pub async fn shared_secret(&self, name: &str) -> Result<Option<[u8; 32]>, SharingError> {
+        match &self.sharing {
+            Some(shared) => shared.sharing.secret(name).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// All sessions of this gateway that the caller may reach, the oldest first.
     ///
     /// # Errors
     /// [`Unanswered`] if the system is busy or ends.
@@ -343,6 +423,9 @@ impl System {
     /// clients. Sessions stay for the next server.
     pub async fn drain(&self) {
         self.ending.store(true, Ordering::Relaxed);
+        if let Some(shared) = &self.sharing {
+            shared.sharing.begin_to_end();
+        }
         let Ok(sessions) = self.supervisor.ask(SupervisorMessage::Drain).await else {
             return;
         };
@@ -372,6 +455,10 @@ impl System {
         let written = tokio::time::timeout(CLEANUP_TIMEOUT, written).await;
         if !matches!(written, Ok(Some(()))) {
             tracing::warn!("the sessions did not end in time; the next start goes on with them");
+        }
+        if let Some(shared) = &self.sharing {
+            // Whatever was not written is lost to nobody else, so the others need not wait.
+            shared.sharing.leave().await;
         }
         if let Some(outbox) = &self.outbox {
             // What is not done then is done by the next process.

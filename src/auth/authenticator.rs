@@ -14,7 +14,7 @@ use super::needs::Needs;
 use super::options::{AuthMethod, AuthOptions};
 use super::refusal::{Refusal, Refused};
 use super::secret::{Digest, Secret};
-use super::session_tokens::{KeyError, Purpose, SessionTokens};
+use super::session_tokens::{KeyError, Purpose, SHARED_KEY_BYTES, SessionTokens};
 use super::token_file::TokenFileError;
 use super::watch::{self, Current};
 
@@ -107,16 +107,25 @@ impl Auth {
     }
 
     /// Keeps the key of the tokens of sessions in a folder, so that they are valid in later processes, and
-    /// the keys of the issuer.
+    /// the keys of the issuer. The tokens have the `shared` key instead if there is one, and are valid at all
+    /// servers that have it.
     ///
     /// # Errors
     /// [`AuthError::Key`].
-    pub async fn keeping_keys_in(self, folder: &Path) -> Result<Self, AuthError> {
+    pub async fn keeping_keys_in(
+        self,
+        folder: &Path,
+        shared: Option<[u8; SHARED_KEY_BYTES]>,
+    ) -> Result<Self, AuthError> {
         if !self.asks() {
             return Ok(self);
         }
         if let Method::Jwt(jwt) = &self.method {
             jwt.keep_keys_in(folder);
+        }
+        if let Some(key) = shared {
+            let sessions = SessionTokens::shared(&key);
+            return Ok(Self { sessions, ..self });
         }
         let folder = folder.to_owned();
         let kept = tokio::task::spawn_blocking(move || SessionTokens::kept_in(&folder)).await;

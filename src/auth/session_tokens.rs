@@ -52,6 +52,9 @@ fn new_key() -> Result<[u8; KEY_BYTES], getrandom::Error> {
     Ok(key)
 }
 
+/// Bytes of a key that several servers have.
+pub const SHARED_KEY_BYTES: usize = 32;
+
 /// Makes and checks the tokens of sessions.
 pub struct SessionTokens {
     using: Hmac<Sha256>,
@@ -119,6 +122,13 @@ impl SessionTokens {
             }
             Err(error) => Err(fail(error)),
         }
+    }
+
+    /// With a key that other servers have, too.
+    pub fn shared(key: &[u8; SHARED_KEY_BYTES]) -> Self {
+        let mut own = [0; KEY_BYTES];
+        own[..SHARED_KEY_BYTES].copy_from_slice(key);
+        Self::of(own)
     }
 
     fn of(key: [u8; KEY_BYTES]) -> Self {

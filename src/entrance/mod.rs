@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use pointstream_actors::ErrorCode;
-use warp::http::header::{self, HeaderValue, LOCATION};
+use warp::http::header::{self, HeaderMap, HeaderValue, LOCATION};
 use warp::http::{Request, StatusCode, Version};
 use warp::reply::{Reply, Response};
 
@@ -27,11 +27,12 @@ use self::hosts::ForbiddenHost;
 pub use self::hosts::HostList;
 pub use self::layer::guard;
 pub use self::prefix::PathPrefix;
+pub use self::proxies::{FOR, HOST, PREFIX, PROTO, TrustedProxies, networks};
 use self::proxies::{Forwarded, ForwardedError};
-pub use self::proxies::{TrustedProxies, networks};
 pub use self::public_url::PublicUrl;
 use crate::api::{ApiError, ClientSlot};
 use crate::app::App;
+use crate::gateways::Gateways;
 use crate::origins::{ForbiddenOrigin, OriginPolicy};
 use crate::rates::{Buckets, Rates, TooFast};
 
@@ -43,6 +44,7 @@ pub struct Entrance {
     proxies: TrustedProxies,
     prefix: PathPrefix,
     rates: Arc<Rates>,
+    gateways: Option<Arc<Gateways>>,
 }
 
 /// A request goes no further.
@@ -79,6 +81,7 @@ impl Entrance {
             proxies: options.trusted_proxies.clone(),
             prefix: options.path_prefix.clone().or(public).unwrap_or_default(),
             rates: app.rates.clone(),
+            gateways: app.gateways.clone(),
         }
     }
 
@@ -89,13 +92,26 @@ impl Entrance {
     /// Where a request comes from; behind a proxy that sent headers that cannot be used, the proxy.
     fn client<B>(&self, request: &Request<B>) -> Option<IpAddr> {
         let peer = request.extensions().get::<ClientSlot>()?.peer();
-        let forwarded = self.proxies.read(peer.address, request.headers());
+        let forwarded = self.forwarded(&peer, request.headers());
         Some(forwarded.map_or(peer.address, |forwarded| forwarded.client))
     }
 
     /// Whether connections from this address come from a trusted proxy.
     pub fn is_proxy(&self, address: IpAddr) -> bool {
         self.proxies.contain(address)
+    }
+
+    /// What proxies, or another gateway, say of a request.
+    fn forwarded(&self, peer: &Peer, headers: &HeaderMap) -> Result<Forwarded, ForwardedError> {
+        match self.is_from_gateway(headers) {
+            true => self.proxies.read_trusted(peer.address, headers),
+            false => self.proxies.read(peer.address, headers),
+        }
+    }
+
+    fn is_from_gateway(&self, headers: &HeaderMap) -> bool {
+        let gateways = self.gateways.as_ref();
+        gateways.is_some_and(|gateways| gateways.recognize(headers))
     }
 
     /// Lets a request pass, with its [`Arrival`] as an extension and its path without the prefix, or
@@ -105,7 +121,8 @@ impl Entrance {
         let slot =
             slot.ok_or_else(|| turned(ApiError::internal(&"a request has no connection")))?;
         let peer = slot.peer();
-        let forwarded = self.proxies.read(peer.address, request.headers());
+        let forwarded = self.forwarded(&peer, request.headers());
+        let from_gateway = self.is_from_gateway(request.headers());
         let client = forwarded.as_ref().ok().map(|forwarded| forwarded.client);
         let rates = self.rates.of(client.unwrap_or(peer.address));
         let arrival = forwarded
@@ -114,9 +131,11 @@ impl Entrance {
         if let Ok(arrival) = &arrival {
             request.extensions_mut().insert(arrival.clone());
         }
-        // First, so that no refusal is free.
-        rates.request().map_err(|error| turned(error.into()))?;
-        if client.is_some_and(|client| slot.place().count_for(client).is_err()) {
+        // First, so that no refusal is free. Another gateway has counted the request already.
+        if !from_gateway {
+            rates.request().map_err(|error| turned(error.into()))?;
+        }
+        if !from_gateway && client.is_some_and(|client| slot.place().count_for(client).is_err()) {
             return Err(turned(ApiError::busy(
                 ErrorCode::TooManyClients,
                 TOO_MANY_CONNECTIONS,
@@ -151,7 +170,8 @@ impl Entrance {
         for authority in [&asked, &forwarded.authority].into_iter().flatten() {
             self.hosts.check(authority)?;
         }
-        let scheme = match self.is_proxy(peer.address) {
+        let from_gateway = self.is_from_gateway(request.headers());
+        let scheme = match from_gateway || self.is_proxy(peer.address) {
             true => forwarded.scheme,
             // Without TLS an unknown proxy with TLS may be in front.
             false => peer.tls.then_some(Scheme::Https),

@@ -16,10 +16,10 @@ use super::authority::{Authority, InvalidAuthority, Scheme};
 use super::forwarded::{self, Element};
 use super::prefix::{InvalidPrefix, PathPrefix};
 
-const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+pub const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 /// Addresses of trusted proxies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +37,18 @@ pub struct Forwarded {
     pub scheme: Option<Scheme>,
     pub authority: Option<Authority>,
     pub prefix: Option<PathPrefix>,
+}
+
+impl Forwarded {
+    /// Nobody says anything.
+    fn none(peer: IpAddr) -> Self {
+        Self {
+            client: peer,
+            scheme: None,
+            authority: None,
+            prefix: None,
+        }
+    }
 }
 
 /// A trusted proxy sent something that cannot be used.
@@ -109,12 +121,6 @@ impl TrustedProxies {
     /// [`ForwardedError`] if a trusted proxy sent something that cannot be used.
     pub fn read(&self, peer: IpAddr, headers: &HeaderMap) -> Result<Forwarded, ForwardedError> {
         let peer = peer.to_canonical();
-        let mut found = Forwarded {
-            client: peer,
-            scheme: None,
-            authority: None,
-            prefix: None,
-        };
         if !self.contain(peer) {
             if peer.is_loopback() && headers.contains_key(&FOR) {
                 UNNAMED.call_once(|| {
@@ -125,8 +131,22 @@ impl TrustedProxies {
                     );
                 });
             }
-            return Ok(found);
+            return Ok(Forwarded::none(peer));
         }
+        self.read_trusted(peer, headers)
+    }
+
+    /// What somebody at the address `peer` says who is trusted for another reason.
+    ///
+    /// # Errors
+    /// [`ForwardedError`] if it cannot be used.
+    pub fn read_trusted(
+        &self,
+        peer: IpAddr,
+        headers: &HeaderMap,
+    ) -> Result<Forwarded, ForwardedError> {
+        let peer = peer.to_canonical();
+        let mut found = Forwarded::none(peer);
         let listed = values(headers, &FOR);
         let elements = elements(headers)?;
         let by_list = self.client(peer, listed.iter().map(|text| Some(text.as_str())));

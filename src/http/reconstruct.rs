@@ -370,7 +370,9 @@ impl From<OneShotError> for ApiError {
                     CloseReason::Deleted => StatusCode::GONE,
                     CloseReason::Expired => StatusCode::REQUEST_TIMEOUT,
                     CloseReason::Failed => StatusCode::INTERNAL_SERVER_ERROR,
-                    CloseReason::ShuttingDown => return Self::busy(reason.code(), detail),
+                    CloseReason::ShuttingDown | CloseReason::Moved => {
+                        return Self::busy(reason.code(), detail);
+                    }
                 };
                 Self::new(status, reason.code(), detail)
             }

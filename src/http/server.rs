@@ -20,6 +20,7 @@ use super::routes::{self, Door};
 use crate::api::{ApiError, ClientSlot};
 use crate::app::App;
 use crate::entrance::{Entrance, Peer, Scheme, TOO_MANY_CONNECTIONS, guard};
+use crate::gateways::forward;
 use crate::places::{Limits, NoPlace, Place, Places};
 use crate::tls::Tls;
 
@@ -76,6 +77,7 @@ impl Server {
         let service = ServiceBuilder::new()
             .layer(CatchPanicLayer::custom(panicked))
             .layer(guard(app, entrance.clone()))
+            .layer(forward(app))
             .layer(entrance.origins().cors())
             .service(warp::service(routes::routes(app, door)));
         while let Some((stream, address)) = next(&self.listener, &stop).await {

@@ -1,6 +1,7 @@
 //! Metrics of HTTP, WebSockets, the network and the process, in one registry with those of the
 //! actors.
 
+mod gateways;
 mod http;
 mod network;
 mod rates;
@@ -13,6 +14,7 @@ use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Registry, TextEncoder, register_int_gauge_vec_with_registry};
 
+pub use gateways::GatewayMetrics;
 pub use http::HttpMetrics;
 pub use network::{NetworkMetrics, OpenGauge};
 pub use rates::RateMetrics;
@@ -28,6 +30,7 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 #[derive(Debug)]
 pub struct ServiceMetrics {
     pub http: HttpMetrics,
+    pub gateways: GatewayMetrics,
     pub sockets: SocketMetrics,
     pub network: NetworkMetrics,
     pub rates: RateMetrics,
@@ -53,6 +56,7 @@ impl ServiceMetrics {
         .set(1);
         Ok(Self {
             http: HttpMetrics::new(registry)?,
+            gateways: GatewayMetrics::new(registry)?,
             sockets: SocketMetrics::new(registry)?,
             network: NetworkMetrics::new(registry)?,
             rates: RateMetrics::new(registry)?,

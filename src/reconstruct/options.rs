@@ -254,6 +254,7 @@ impl ReconstructOptions {
                 long_turn: NO_TIMEOUT,
             },
             nats: None,
+            sharing: None,
             max_sessions: 1,
             durability: Durability::None,
             disk: DiskLimits::NONE,

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use rustls_platform_verifier::BuilderVerifierExt as _;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::{self, ServerConfig};
+use tokio_rustls::rustls::{self, ClientConfig, ServerConfig};
 pub use tokio_rustls::server::TlsStream;
 
 pub use self::expiry::Expiry;
@@ -50,6 +51,15 @@ pub struct TlsOptions {
         requires = "tls_cert"
     )]
     pub tls_key: Option<PathBuf>,
+}
+
+/// Trusts the certificates that the system trusts.
+pub fn client_config() -> Result<ClientConfig, rustls::Error> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_platform_verifier()?
+        .with_no_client_auth();
+    Ok(config)
 }
 
 /// The certificate cannot be used.

@@ -12,12 +12,11 @@ use hyper::client::conn::http1;
 use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::TokioIo;
 use pointstream_actors::{Attempt, AttemptOutcome, Letter};
-use rustls_platform_verifier::BuilderVerifierExt as _;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::{self, ClientConfig, pki_types::ServerName};
+use tokio_rustls::rustls::{self, pki_types::ServerName};
 use tokio_util::task::AbortOnDropHandle;
 use warp::http::StatusCode;
 use warp::http::header::{self, HeaderMap};
@@ -75,7 +74,8 @@ enum Failure {
 impl Post {
     /// `allowed` are addresses of webhooks that clients choose, beside public ones.
     pub fn new(allowed: AllowedNetworks) -> Self {
-        let tls = tls_config().map(|config| TlsConnector::from(std::sync::Arc::new(config)));
+        let tls =
+            tls::client_config().map(|config| TlsConnector::from(std::sync::Arc::new(config)));
         if let Err(error) = &tls {
             tracing::warn!(%error, "webhooks with https:// cannot be sent");
         }
@@ -148,15 +148,6 @@ impl Post {
         }
         Err(failure)
     }
-}
-
-/// Trusts the certificates that the system trusts.
-fn tls_config() -> Result<ClientConfig, rustls::Error> {
-    let config = ClientConfig::builder_with_provider(tls::provider())
-        .with_safe_default_protocol_versions()?
-        .with_platform_verifier()?
-        .with_no_client_auth();
-    Ok(config)
 }
 
 /// The signed request, as of now.

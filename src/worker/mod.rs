@@ -142,7 +142,7 @@ async fn start(settings: NodeSettings, chosen: Option<PathBuf>) -> Result<Node, 
 }
 
 /// The host name of this machine.
-fn host_name() -> String {
+pub fn host_name() -> String {
     let name = rustix::system::uname();
     name.nodename().to_string_lossy().into_owned()
 }

@@ -205,7 +205,7 @@ impl From<CloseReason> for Closing {
             CloseReason::Expired => Self::announced(EXPIRED, error, text),
             CloseReason::Failed => Self::announced(FAILED, error, text),
             // No error message: nothing is lost. Requests without an answer run in the next server.
-            CloseReason::ShuttingDown => Self {
+            CloseReason::ShuttingDown | CloseReason::Moved => Self {
                 code: CloseCode::Away.into(),
                 error,
                 reason: text.into(),

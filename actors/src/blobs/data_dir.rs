@@ -74,6 +74,12 @@ pub enum DataDirError {
          folder"
     )]
     Foreign(PathBuf),
+    /// They would be lost to their clients.
+    #[error(
+        "{0} has sessions of a server that did not share them; choose another data directory, or start \
+         without --gateway-url until they have ended"
+    )]
+    HasSessions(PathBuf),
     /// Another version of the program has written it.
     #[error(
         "the data directory {path} has format {found:?}, and this version of the program reads format \
@@ -141,6 +147,24 @@ impl DataDir {
         data_dir.finish_removals().map_err(fail)?;
         data_dir.sync_folder(path).map_err(fail)?;
         Ok(data_dir)
+    }
+
+    /// Removes the copies that an earlier process had of files of shared sessions.
+    ///
+    /// # Errors
+    /// [`DataDirError::HasSessions`] if there are sessions that are nowhere else.
+    pub fn remove_copies(&self) -> Result<(), DataDirError> {
+        let fail = |source| DataDirError::Io {
+            path: self.sessions.clone(),
+            source,
+        };
+        if has_journals(&self.sessions).map_err(fail)? {
+            return Err(DataDirError::HasSessions(self.sessions.clone()));
+        }
+        for entry in fs::read_dir(&self.sessions).map_err(fail)? {
+            fs::remove_dir_all(entry.map_err(fail)?.path()).map_err(fail)?;
+        }
+        Ok(())
     }
 
     /// Whether there is a data directory at a path.

@@ -140,6 +140,10 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    pub fn key(&self) -> &BlobKey {
+        &self.key
+    }
+
     /// The local file, for writers that open it themselves.
     pub fn path(&self) -> &Path {
         &self.path

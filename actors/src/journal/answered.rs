@@ -10,7 +10,7 @@ use crate::session::ledger::Record;
 
 /// The requests that a journal has rows of.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Answered {
+pub(crate) struct Answered {
     requests: BTreeMap<RequestKey, Rows>,
     /// The last row of each effect.
     last: BTreeMap<Effect, u64>,

@@ -28,6 +28,15 @@ pub(crate) enum JournalError {
     Contradiction(u64),
     #[error("the session's journal does not begin with the session")]
     NoBeginning,
+    /// Another server goes on with it.
+    #[error("another server has taken the session over")]
+    Taken,
+    /// The records are written or not: only reading the journal again tells.
+    #[error("whether the session's journal was written is unknown: {0}")]
+    Unknown(String),
+    /// It cannot be reached.
+    #[error("the session's journal cannot be reached: {0}")]
+    Unreachable(String),
     #[error(
         "the session's journal has format {found}, and this version of the program reads format \
          {known}; use the version that wrote it, or a newer one"
@@ -41,7 +50,12 @@ impl JournalError {
         match self {
             Self::Sqlite(error) => sqlite::is_damage(error),
             Self::Decode { .. } | Self::Contradiction(_) | Self::NoBeginning => true,
-            Self::Files(_) | Self::Encode(_) | Self::Format { .. } => false,
+            Self::Files(_)
+            | Self::Encode(_)
+            | Self::Format { .. }
+            | Self::Taken
+            | Self::Unknown(_)
+            | Self::Unreachable(_) => false,
         }
     }
 

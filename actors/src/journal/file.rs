@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::JournalError;
 use super::answered::Answered;
 use super::told::Told;
+use super::{JournalError, OpenJournal};
 use crate::session::ledger::Record;
 use crate::sqlite;
 
@@ -91,11 +91,6 @@ impl JournalFile {
         Ok((file, records))
     }
 
-    /// Keeps the answers of which receivers of webhooks have to be told yet.
-    pub fn keep_untold(&mut self, told: Told) {
-        self.told = told;
-    }
-
     /// Adds records: all of them, or none if it fails. Removes those that are needless then.
     pub fn append<'a>(
         &mut self,
@@ -121,6 +116,16 @@ impl JournalFile {
         self.last = last;
         self.answered = answered;
         Ok(())
+    }
+}
+
+impl OpenJournal for JournalFile {
+    fn append(&mut self, records: &[&Record]) -> Result<(), JournalError> {
+        Self::append(self, records.iter().copied())
+    }
+
+    fn keep_untold(&mut self, told: Told) {
+        self.told = told;
     }
 }
 

@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use super::{JournalError, JournalFile, Journals};
+use super::{JournalError, Journals, OpenJournal};
 use crate::blobs::{BlobName, Blobs};
 use crate::ids::SessionId;
 use crate::mailbox::Mailbox;
 use crate::session::ledger::Record;
 use crate::session::message::SessionMessage;
+use crate::session_event::CloseReason;
 
 /// Records that are written at once.
 const MOST_AT_ONCE: usize = 256;
@@ -43,7 +44,7 @@ impl Journal {
     pub(super) fn start(
         journals: &Journals,
         session: SessionId,
-        file: JournalFile,
+        file: Box<dyn OpenJournal>,
         mailbox: Mailbox<SessionMessage>,
     ) -> Self {
         let (queue, entries) = mpsc::unbounded_channel();
@@ -101,7 +102,7 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(mut self, mut file: JournalFile) {
+    async fn run(mut self, mut file: Box<dyn OpenJournal>) {
         loop {
             let ended = self.next_entries().await;
             if self.waiting.is_empty() {
@@ -110,7 +111,7 @@ impl Writer {
             let entries = std::mem::take(&mut self.waiting);
             let (blobs, session) = (self.journals.blobs().clone(), self.session);
             let work = move || {
-                let outcome = write(&mut file, blobs.as_ref(), session, &entries);
+                let outcome = write(file.as_mut(), blobs.as_ref(), session, &entries);
                 (file, entries, outcome)
             };
             let written = self.journals.pool().run(session, work).await;
@@ -127,6 +128,16 @@ impl Writer {
                     "the files of an ended session are removed before its last records"
                 );
                 return;
+            }
+            if let Err(JournalError::Taken) = outcome {
+                // Nothing that the session does counts any more.
+                return self
+                    .mailbox
+                    .notify(SessionMessage::Close(CloseReason::Moved));
+            }
+            if let Err(JournalError::Unknown(_)) = outcome {
+                self.report(outcome);
+                return self.mailbox.notify(SessionMessage::JournalLost);
             }
             self.report(outcome);
             if ended && !self.waiting.is_empty() {
@@ -175,7 +186,7 @@ impl Writer {
 
 /// Makes the files that the entries rely on durable, then the entries.
 fn write(
-    file: &mut JournalFile,
+    file: &mut dyn OpenJournal,
     blobs: &dyn Blobs,
     session: SessionId,
     entries: &[Entry],
@@ -185,5 +196,5 @@ fn write(
     if !files.is_empty() {
         blobs.sync(session, &files)?;
     }
-    file.append(records())
+    file.append(&records().collect::<Vec<_>>())
 }

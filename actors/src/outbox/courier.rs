@@ -4,12 +4,13 @@ use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr, VariantArray};
 
 use super::event::{Event, EventType};
 
 /// A secret with which messages are signed. It is never printed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebhookSecret(Vec<u8>);
 
 impl WebhookSecret {
@@ -29,7 +30,7 @@ impl fmt::Debug for WebhookSecret {
 }
 
 /// Where the events of a session are sent.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Webhook {
     /// It may have secrets in its path and query, so it is never printed.
     pub url: String,

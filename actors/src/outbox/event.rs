@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use crate::answer::AnswerKind;
@@ -11,7 +12,18 @@ use crate::session_event::CloseReason;
 
 /// The type of an event, as receivers see it.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumString, IntoStaticStr, VariantArray,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+    Serialize,
+    Deserialize,
 )]
 pub enum EventType {
     /// A result is stored.

@@ -25,14 +25,16 @@ pub(crate) struct Subscription {
     pub through: RequestKey,
 }
 
-/// Adds who is told of a session.
+/// Adds who is told of a session. Those that are known already stay, and are told again if they were told of its
+/// end: another server had it meanwhile.
 pub(super) fn add(tx: &Transaction<'_>, new: &Subscription) -> Result<(), OutboxError> {
     let session = new.session.to_string();
     let owner = new.owner.as_deref().unwrap_or_default();
     let mut insert = tx.prepare(
-        "INSERT OR IGNORE INTO subscriptions \
+        "INSERT INTO subscriptions \
          (session, receiver, owner, url, host, secret, events, through, ended, gone) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0) \
+         ON CONFLICT (session, receiver) DO UPDATE SET ended = 0",
     )?;
     if let Some(webhook) = &new.webhook {
         let Webhook {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use async_nats::jetstream::object_store::{Config, GetErrorKind, ObjectStore as Bucket};
 use async_nats::jetstream::{Context, stream::StorageType};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE;
 use bytes::Bytes;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
@@ -15,17 +17,22 @@ use tokio::io::AsyncReadExt as _;
 
 use super::settings::{BlobPlace, NatsSettings};
 
-/// The bucket of JetStream removes blobs after this time, whatever has become of their gateway.
-const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
-
 /// A store of blobs that gateways and nodes share.
 #[derive(Clone)]
 pub(crate) enum Exchange {
-    Bucket(Box<Bucket>),
+    Bucket(Box<NamedBucket>),
     Store {
         store: Arc<dyn ObjectStore>,
         prefix: Path,
     },
+}
+
+/// A bucket of JetStream.
+#[derive(Clone)]
+pub(crate) struct NamedBucket {
+    bucket: Bucket,
+    name: String,
+    context: Context,
 }
 
 /// A blob cannot be stored or fetched.
@@ -72,29 +79,37 @@ fn other(error: impl std::error::Error + Send + Sync + 'static) -> ExchangeError
 
 impl Exchange {
     /// Opens the store of an installation, and makes its bucket or folder if it is not there. `bucket` is the name
-    /// of the one of JetStream.
+    /// of the one of JetStream, which removes blobs after `life` unless that is zero.
     ///
     /// # Errors
     /// [`ExchangeError`] if it cannot be reached or made.
     pub async fn open(
         settings: &NatsSettings,
         bucket: String,
+        life: Duration,
         context: &Context,
     ) -> Result<Self, ExchangeError> {
         match &settings.blobs {
             BlobPlace::Nats => {
+                let of = |found: Bucket| {
+                    Self::Bucket(Box::new(NamedBucket {
+                        bucket: found,
+                        name: bucket.clone(),
+                        context: context.clone(),
+                    }))
+                };
                 if let Ok(found) = context.get_object_store(&bucket).await {
-                    return Ok(Self::Bucket(Box::new(found)));
+                    return Ok(of(found));
                 }
                 let config = Config {
-                    bucket,
-                    max_age: LONGEST_LIFE,
+                    bucket: bucket.clone(),
+                    max_age: life,
                     storage: StorageType::File,
                     num_replicas: settings.replicas,
                     ..Config::default()
                 };
                 let made = context.create_object_store(config).await;
-                Ok(Self::Bucket(Box::new(made.map_err(other)?)))
+                Ok(of(made.map_err(other)?))
             }
             BlobPlace::Folder(folder) => {
                 tokio::fs::create_dir_all(folder).await.map_err(other)?;
@@ -122,9 +137,13 @@ impl Exchange {
     /// Stores a blob.
     pub async fn put(&self, object: &str, content: Bytes) -> Result<(), ExchangeError> {
         match self {
-            Self::Bucket(bucket) => {
+            Self::Bucket(found) => {
                 let mut content = content.as_ref();
-                bucket.put(object, &mut content).await.map_err(other)?;
+                found
+                    .bucket
+                    .put(object, &mut content)
+                    .await
+                    .map_err(other)?;
             }
             Self::Store { store, prefix } => {
                 let path = path(prefix, object);
@@ -138,8 +157,8 @@ impl Exchange {
     pub async fn get(&self, object: &str, most: u64) -> Result<Vec<u8>, ExchangeError> {
         let too_large = |bytes| ExchangeError::TooLarge { bytes, most };
         match self {
-            Self::Bucket(bucket) => {
-                let found = bucket.get(object).await;
+            Self::Bucket(found) => {
+                let found = found.bucket.get(object).await;
                 let mut found = found.map_err(|error| match error.kind() {
                     GetErrorKind::NotFound => ExchangeError::Missing,
                     _ => other(error),
@@ -166,12 +185,28 @@ impl Exchange {
         }
     }
 
+    /// Removes a blob for ever, with what the store keeps of removed ones. One that is not there counts as removed.
+    pub async fn erase(&self, object: &str) -> Result<(), ExchangeError> {
+        self.remove(object).await?;
+        let Self::Bucket(found) = self else {
+            return Ok(());
+        };
+        let NamedBucket { name, context, .. } = found.as_ref();
+        // JetStream keeps a note of each removed object; names of streams and subjects are those of its object
+        // store (<https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-20.md>).
+        let note = format!("$O.{name}.M.{}", BASE64_URL_SAFE.encode(object));
+        let stream = context.get_stream(format!("OBJ_{name}")).await;
+        let stream = stream.map_err(other)?;
+        stream.purge().filter(note).await.map_err(other)?;
+        Ok(())
+    }
+
     /// Removes a blob. One that is not there counts as removed.
     pub async fn remove(&self, object: &str) -> Result<(), ExchangeError> {
         match self {
-            Self::Bucket(bucket) => {
+            Self::Bucket(found) => {
                 use async_nats::jetstream::object_store::DeleteErrorKind;
-                match bucket.delete(object).await {
+                match found.bucket.delete(object).await {
                     Err(error) if error.kind() != DeleteErrorKind::NotFound => Err(other(error)),
                     _ => Ok(()),
                 }

@@ -23,6 +23,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2 * 3600);
 /// Assignments that failed too often, kept for the operator.
 const MAX_POISON: i64 = 1000;
 const POISON_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The store removes blobs after this time, whatever has become of their gateway.
+const BLOB_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// The same message sent again within this time is one message.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
 /// Contents of more bytes are sent as a blob. NATS takes messages of a mebibyte.
@@ -122,16 +124,7 @@ impl Link {
     /// # Errors
     /// [`LinkError`]; it may be tried again.
     pub async fn open(settings: &NatsSettings, role: Role, name: &str) -> Result<Self, LinkError> {
-        let options = connect_options(settings, role, name).await?;
-        let addresses = without_password(&settings.url);
-        let addresses: Vec<&str> = addresses.split(',').collect();
-        let client = options.connect(addresses).await;
-        let client = client.map_err(|source| LinkError::Unreachable {
-            url: without_password(&settings.url),
-            source,
-        })?;
-        let mut context = jetstream::new(client.clone());
-        context.set_timeout(REQUEST_TIMEOUT);
+        let (client, context) = connect(settings, role, name).await?;
         let names = Names::new(&settings.prefix);
         let base = Config {
             storage: StorageType::File,
@@ -164,7 +157,7 @@ impl Link {
         stream(&context, poison).await?;
         let nodes = bucket(&context, settings, names.nodes(), NODE_LEASE).await?;
         let begun = bucket(&context, settings, names.begun(), LONGEST_WAIT).await?;
-        let exchange = Exchange::open(settings, names.blobs(), &context).await;
+        let exchange = Exchange::open(settings, names.blobs(), BLOB_LIFE, &context).await;
         let exchange = exchange.map_err(|error| LinkError::Blobs {
             place: settings.blobs.to_string(),
             message: error.to_string(),
@@ -265,6 +258,28 @@ impl Link {
     }
 }
 
+/// Connects. Afterwards the connection comes back by itself when it was lost.
+///
+/// # Errors
+/// [`LinkError`]; it may be tried again.
+pub(crate) async fn connect(
+    settings: &NatsSettings,
+    role: Role,
+    name: &str,
+) -> Result<(Client, Context), LinkError> {
+    let options = connect_options(settings, role, name).await?;
+    let addresses = without_password(&settings.url);
+    let addresses: Vec<&str> = addresses.split(',').collect();
+    let client = options.connect(addresses).await;
+    let client = client.map_err(|source| LinkError::Unreachable {
+        url: without_password(&settings.url),
+        source,
+    })?;
+    let mut context = jetstream::new(client.clone());
+    context.set_timeout(REQUEST_TIMEOUT);
+    Ok((client, context))
+}
+
 async fn connect_options(
     settings: &NatsSettings,
     role: Role,
@@ -345,7 +360,8 @@ fn decoded(text: &str) -> String {
         .into_owned()
 }
 
-async fn stream(context: &Context, config: Config) -> Result<Stream, LinkError> {
+/// A stream, which is made if it is not there.
+pub(crate) async fn stream(context: &Context, config: Config) -> Result<Stream, LinkError> {
     let name = config.name.clone();
     if let Ok(found) = context.get_stream(&name).await {
         return Ok(found);
@@ -354,8 +370,8 @@ async fn stream(context: &Context, config: Config) -> Result<Stream, LinkError> 
     made.map_err(|source| refused(format!("the stream {name}"), source))
 }
 
-/// A bucket of entries that expire.
-async fn bucket(
+/// A bucket of entries that expire, unless their life is zero. It is made if it is not there.
+pub(crate) async fn bucket(
     context: &Context,
     settings: &NatsSettings,
     name: String,

@@ -19,10 +19,10 @@
 //! take over the queue of one that is gone. An assignment that was delivered too often is kept for the
 //! operator, and its gateway gets an error.
 
-mod exchange;
+pub(crate) mod exchange;
 pub(crate) mod gateway;
-mod link;
-mod names;
+pub(crate) mod link;
+pub(crate) mod names;
 mod node;
 pub(crate) mod sealed;
 mod settings;
@@ -41,7 +41,7 @@ pub use wire::{NodeId, NodeRecord, NodeWorker};
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
 /// Runs a part of a process until it returns, and again if it panics. Dropping the future ends it.
-async fn again<F>(what: &'static str, part: impl Fn() -> F)
+pub(crate) async fn again<F>(what: &'static str, part: impl Fn() -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {

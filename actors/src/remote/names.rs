@@ -4,6 +4,7 @@ use pointstream_reconstruction::model::Metadata;
 use uuid::Uuid;
 
 use super::wire::{NodeId, PROTOCOL};
+use crate::ids::SessionId;
 
 /// The names of one installation.
 #[derive(Debug, Clone)]
@@ -104,6 +105,40 @@ impl Names {
     /// The bucket of blobs.
     pub fn blobs(&self) -> String {
         format!("{}_blobs", self.prefix)
+    }
+
+    /// The stream of the journals of sessions.
+    pub fn journals(&self) -> String {
+        format!("{}_journals", self.prefix)
+    }
+
+    pub fn all_journals(&self) -> String {
+        format!("{}.journals.*", self.prefix)
+    }
+
+    /// The subject of a session's journal.
+    pub fn journal_of(&self, session: SessionId) -> String {
+        format!("{}.journals.{session}", self.prefix)
+    }
+
+    /// The bucket of the files of sessions.
+    pub fn session_files(&self) -> String {
+        format!("{}_session_files", self.prefix)
+    }
+
+    /// The bucket of which gateway has which session.
+    pub fn owners(&self) -> String {
+        format!("{}_owners", self.prefix)
+    }
+
+    /// The bucket of the gateways that are there.
+    pub fn gateways(&self) -> String {
+        format!("{}_gateways", self.prefix)
+    }
+
+    /// The bucket of what only gateways know.
+    pub fn secrets(&self) -> String {
+        format!("{}_secrets", self.prefix)
     }
 
     /// The subject of progress to a gateway.

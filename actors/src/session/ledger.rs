@@ -14,6 +14,7 @@ pub(crate) use record::{
 use crate::blobs::BlobName;
 use crate::error_code::ErrorCode;
 use crate::ids::{MessageId, RequestKey, SessionId};
+use crate::outbox::Webhook;
 use crate::session_config::SessionConfig;
 use pointstream_reconstruction::cloud::World;
 use pointstream_reconstruction::formats::ResultFormat;
@@ -34,6 +35,8 @@ pub(crate) struct Ledger {
     config: SessionConfig,
     /// The name of its creator.
     creator: Option<Arc<str>>,
+    /// Where its events are sent, if another server may have to know.
+    webhook: Option<Webhook>,
     /// Whether it goes on without its creator.
     kept: bool,
     /// How many records have changed the map.
@@ -104,6 +107,7 @@ impl Ledger {
             created_at,
             config,
             creator,
+            webhook,
         } = new;
         Self {
             session,
@@ -111,6 +115,7 @@ impl Ledger {
             created_at,
             config,
             creator,
+            webhook,
             kept: false,
             map_changes: 0,
             ended: false,
@@ -374,6 +379,11 @@ impl Ledger {
     pub fn quality(&self) -> Option<QualitySummary> {
         let result = self.result.as_ref()?;
         Some(result.metadata.quality.summary())
+    }
+
+    /// Where its events are sent, if another server may have to know.
+    pub fn webhook(&self) -> Option<&Webhook> {
+        self.webhook.as_ref()
     }
 
     /// The name of the session's creator.

@@ -19,15 +19,15 @@ use crate::blocking::WorkFailed;
 use crate::error_kind::ErrorKind;
 use crate::frames::frame_file_bytes;
 use crate::ids::SessionId;
-use crate::journal::{JournalError, JournalFile, Journals, Recorded, Records};
+use crate::journal::{JournalError, Journals, OpenJournal, Recorded, Records};
 use crate::metrics::Metrics;
-use crate::outbox::Event;
+use crate::outbox::{Event, WebhookError};
 use crate::session_event::SessionEvent;
 
 /// What a session begins or goes on with.
 pub(crate) struct Restored {
     pub ledger: Ledger,
-    pub journal: JournalFile,
+    pub journal: Box<dyn OpenJournal>,
     /// What this process adds to the journal first.
     pub news: Vec<Record>,
     /// The newest result.
@@ -47,6 +47,8 @@ pub(crate) enum Found {
     HasEnded {
         /// See [`Restored::had`].
         had: Vec<Event>,
+        /// What it was, if it had begun.
+        ledger: Option<Box<Ledger>>,
     },
 }
 
@@ -60,13 +62,15 @@ pub(crate) enum RestoreError {
     /// A defect of this program, on records that contradict each other.
     #[error("the session's records cannot be used; the log has a panic")]
     Panicked,
+    #[error("receivers of webhooks cannot be told: {0}")]
+    Webhooks(WebhookError),
     #[error(transparent)]
     Work(#[from] WorkFailed),
 }
 
 impl Restored {
     /// A new session, whose journal has the first record.
-    pub fn begin(new: NewSession, journal: JournalFile) -> Self {
+    pub fn begin(new: NewSession, journal: Box<dyn OpenJournal>) -> Self {
         Self {
             ledger: Ledger::new(new),
             journal,
@@ -89,7 +93,7 @@ impl RestoreError {
                 io::ErrorKind::InvalidData | io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
             ),
             Self::Panicked => true,
-            Self::Work(_) => false,
+            Self::Webhooks(_) | Self::Work(_) => false,
         }
     }
 }
@@ -145,7 +149,10 @@ fn restore_checked(
 ) -> Result<Found, RestoreError> {
     let (journal, records) = match journals.open(session) {
         Err(JournalError::NoBeginning) if journals.is_bare(session)? => {
-            return Ok(Found::HasEnded { had: Vec::new() });
+            return Ok(Found::HasEnded {
+                had: Vec::new(),
+                ledger: None,
+            });
         }
         opened => opened?,
     };
@@ -156,7 +163,10 @@ fn restore_checked(
         had,
     } = replay(records.all)?;
     if !ledger.is_kept() || ledger.has_ended() {
-        return Ok(Found::HasEnded { had });
+        return Ok(Found::HasEnded {
+            had,
+            ledger: Some(Box::new(ledger)),
+        });
     }
     let news = vec![
         Record::SessionRestored,

@@ -46,6 +46,13 @@ pub(crate) enum SupervisorMessage {
     List(Whose, Reply<Vec<SessionMailbox>>),
     /// End a session that the caller may reach. Answered when its files are removed.
     Delete(SessionId, Whose, DeleteReply),
+    /// This gateway owns a session that others share: go on with it. Answers whether it goes on.
+    Adopt { id: SessionId, reply: Reply<bool> },
+    /// A session that nobody had is read, or cannot be.
+    Adopted {
+        id: SessionId,
+        outcome: Result<Found, RestoreError>,
+    },
     /// The folder of an ended session is removed, or not.
     FolderRemoved(SessionId, Result<(), StorageFailed>),
     /// Try again to remove a folder. Sent by the supervisor to itself.

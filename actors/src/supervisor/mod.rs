@@ -19,6 +19,7 @@ use crate::outbox::Outbox;
 use crate::pool::PoolDispatcher;
 use crate::session::restore::Restored;
 use crate::settings::Settings;
+use crate::sharing::SharedFiles;
 pub(crate) use message::{SessionMailbox, SupervisorMessage};
 use state::State;
 
@@ -40,6 +41,8 @@ pub(crate) struct SupervisorArgs {
     pub metrics: Arc<Metrics>,
     /// Whether the system shuts down.
     pub ending: Arc<AtomicBool>,
+    /// The files of sessions that are shared with other gateways, if they are.
+    pub shared: Option<Arc<SharedFiles>>,
 }
 
 impl Supervisor {

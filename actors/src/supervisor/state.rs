@@ -1,5 +1,6 @@
 //! The state of the supervisor.
 
+mod adoption;
 mod creation;
 mod removal;
 mod restoring;
@@ -23,6 +24,7 @@ use crate::report::ActorReport;
 use crate::session::message::SessionMessage;
 use crate::session_event::CloseReason;
 use crate::settings::Settings;
+use crate::sharing::SharedFiles;
 use crate::upload_memory::UploadMemory;
 use ractor::{ActorCell, ActorId, ActorRef, SpawnErr};
 use removal::Removal;
@@ -64,6 +66,7 @@ pub(crate) struct State {
     closing: Vec<Reply<()>>,
     /// Sessions that have failed and are being restored.
     restoring: HashMap<SessionId, Restoring>,
+    shared: Option<Arc<SharedFiles>>,
 }
 
 /// A session.
@@ -121,6 +124,7 @@ impl State {
             closes: false,
             closing: Vec::new(),
             restoring: HashMap::new(),
+            shared: args.shared,
             journals: args.journals,
             settings: args.settings,
             metrics: args.metrics,
@@ -155,6 +159,8 @@ impl State {
             },
             SupervisorMessage::List(whose, reply) => answer(reply, self.list(&whose)),
             SupervisorMessage::Delete(id, whose, reply) => self.delete(id, &whose, reply),
+            SupervisorMessage::Adopt { id, reply } => self.adopt(id, reply),
+            SupervisorMessage::Adopted { id, outcome } => self.restored(id, outcome).await,
             SupervisorMessage::FolderRemoved(id, outcome) => self.folder_removed(id, outcome),
             SupervisorMessage::RemoveAgain(id) => {
                 // A client's own attempt may be running; if it fails, the next delay begins.

@@ -13,6 +13,7 @@ mod memory;
 mod order;
 mod owners;
 mod remote;
+mod sharing;
 mod watched_blobs;
 mod webhooks;
 
@@ -145,6 +146,7 @@ fn settings(folder: &Path, model: FakeModel, workers: usize) -> Settings {
             long_turn: Duration::from_secs(60),
         },
         nats: None,
+        sharing: None,
         max_sessions: 10,
         durability: crate::journal::Durability::Sync,
         disk: crate::blobs::DiskLimits::NONE,
@@ -175,6 +177,15 @@ fn config() -> SessionConfig {
         num_max_points: 1000,
         ..SessionConfig::default()
     }
+}
+
+fn picture() -> ImageUpload {
+    let picture = RgbImage::from_fn(28, 28, |x, y| image::Rgb([x as u8 * 9, y as u8 * 9, 7]));
+    let mut bytes = Cursor::new(Vec::new());
+    picture
+        .write_to(&mut bytes, ImageFormat::Png)
+        .expect("a PNG");
+    ImageUpload::new(bytes.into_inner().into())
 }
 
 struct Client {
@@ -208,13 +219,7 @@ impl Client {
     }
 
     async fn upload(&mut self) {
-        let picture = RgbImage::from_fn(28, 28, |x, y| image::Rgb([x as u8 * 9, y as u8 * 9, 7]));
-        let mut bytes = Cursor::new(Vec::new());
-        picture
-            .write_to(&mut bytes, ImageFormat::Png)
-            .expect("a PNG");
-        let image = ImageUpload::new(bytes.into_inner().into());
-        self.send(ClientMessage::Image(image)).await;
+        self.send(ClientMessage::Image(picture())).await;
         let event = self.next().await;
         assert!(matches!(event, SessionEvent::Acknowledged { .. }));
     }

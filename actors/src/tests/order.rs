@@ -20,7 +20,8 @@ async fn a_clock_that_steps_back_or_stands_still_reorders_no_sessions() {
     let mut known = Vec::new();
     {
         let metrics = crate::metrics::Metrics::new().expect("valid metrics");
-        let stored = Stored::open(&settings, &metrics, std::convert::identity).expect("usable");
+        let stored =
+            Stored::open(&settings, &metrics, None, std::convert::identity).expect("usable");
         for (place, seconds) in [(3, 10), (4, 20), (5, 20), (6, 5), (7, 20)] {
             let session = SessionId::new_v4();
             let new = Record::SessionCreated(Box::new(NewSession {
@@ -29,9 +30,10 @@ async fn a_clock_that_steps_back_or_stands_still_reorders_no_sessions() {
                 created_at: SystemTime::now() - Duration::from_secs(seconds),
                 config: config(),
                 creator: None,
+                webhook: None,
             }));
             let mut journal = stored.journals.create(session, &new).expect("created");
-            journal.append([&Record::SessionKept]).expect("writable");
+            journal.append(&[&Record::SessionKept]).expect("writable");
             known.push(session);
         }
     }

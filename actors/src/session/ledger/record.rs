@@ -5,6 +5,7 @@ use crate::blobs::BlobName;
 use crate::error_code::ErrorCode;
 use crate::ids::{MessageId, RequestKey, SessionId};
 use crate::jobs::JobFrame;
+use crate::outbox::Webhook;
 use crate::session::requests::RequestKind;
 use crate::session_config::SessionConfig;
 use pointstream_reconstruction::cloud::World;
@@ -88,6 +89,9 @@ pub(crate) struct NewSession {
     pub created_at: SystemTime,
     pub config: SessionConfig,
     pub creator: Option<Arc<str>>,
+    /// Where its events are sent, if it may go on at another server. Else only the outbox needs to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
 }
 
 /// A request for a point cloud.

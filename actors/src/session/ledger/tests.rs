@@ -36,6 +36,7 @@ fn ledger() -> Ledger {
         created_at: UNIX_EPOCH,
         config,
         creator: None,
+        webhook: None,
     })
 }
 

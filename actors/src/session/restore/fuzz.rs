@@ -6,7 +6,7 @@ use pointstream_reconstruction::map::PieceJoin;
 use uuid::Uuid;
 
 use super::*;
-use crate::journal::Durability;
+use crate::journal::{Durability, JournalFile};
 use crate::session::ledger::tests::{
     correction, failed, first_chunk, image, joined, made, next_chunk, result, world_change,
 };
@@ -20,6 +20,7 @@ fn begin() -> Record {
         created_at: SystemTime::UNIX_EPOCH,
         config: SessionConfig::default(),
         creator: Some("token:a".into()),
+        webhook: None,
     }))
 }
 

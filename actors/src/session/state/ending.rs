@@ -29,6 +29,7 @@ impl State {
             // If the files cannot be removed, the next process does not go on with them.
             CloseReason::Deleted | CloseReason::Expired => self.record(Record::SessionEnded),
             CloseReason::Failed => {}
+            CloseReason::Moved => self.stays.store(true, Ordering::Relaxed),
         }
         if self.goes_on_later() {
             let at = self.activity.last();

@@ -60,6 +60,7 @@ impl State {
             created_at: SystemTime::now(),
             config,
             creator,
+            webhook: webhook.clone().filter(|_| self.shared.is_some()),
         };
         self.next_place = self.next_place.saturating_add(1);
         let (journals, folders) = (self.journals.clone(), self.folders.clone());

@@ -70,6 +70,9 @@ impl State {
         let Some(entry) = self.sessions.remove(&id) else {
             return;
         };
+        if entry.ends.get() == Some(&CloseReason::Moved) {
+            return self.let_go(id, entry.deletions);
+        }
         let goes_on = match failure {
             Some(_) if self.closes => true,
             Some(_) if entry.deletions.is_empty() && entry.failures < MOST_FAILURES => {

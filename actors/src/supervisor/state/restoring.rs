@@ -7,6 +7,7 @@ use super::{Entry, State};
 use crate::creator::Whose;
 use crate::handle::SessionHandle;
 use crate::ids::SessionId;
+use crate::journal::JournalError;
 use crate::mailbox::{Reply, answer};
 use crate::outbox::{Event, EventContent, Outbox};
 use crate::session::restore::{Found, RestoreError, events, give_up, restore};
@@ -27,6 +28,22 @@ pub(super) struct Restoring {
     pub(super) failures: u32,
     pub(super) waiting: Vec<(Whose, Reply<Option<SessionHandle>>)>,
     pub(super) deletions: Vec<DeleteReply>,
+    /// Callers who wait until this gateway goes on with it.
+    pub(super) adopting: Vec<Reply<bool>>,
+}
+
+impl Restoring {
+    /// A session that another gateway had.
+    pub(super) fn adopted(reply: Reply<bool>) -> Self {
+        Self {
+            creator: None,
+            tells: false,
+            failures: 0,
+            waiting: Vec::new(),
+            deletions: Vec::new(),
+            adopting: vec![reply],
+        }
+    }
 }
 
 impl State {
@@ -38,6 +55,7 @@ impl State {
             failures: entry.failures + 1,
             waiting: Vec::new(),
             deletions: Vec::new(),
+            adopting: Vec::new(),
         };
         self.restoring.insert(id, restoring);
         let (journals, blobs) = (self.journals.clone(), self.blobs.clone());
@@ -105,6 +123,7 @@ impl State {
             failures,
             waiting,
             deletions,
+            adopting,
         }) = self.restoring.remove(&id)
         else {
             return;
@@ -117,16 +136,18 @@ impl State {
                     tells: tells.then_some(EventContent::SessionEnded { reason }),
                     had: match outcome {
                         Ok(Found::GoesOn(restored)) => Some(restored.had),
-                        Ok(Found::HasEnded { had }) => Some(had),
+                        Ok(Found::HasEnded { had, .. }) => Some(had),
                         Err(_) => None,
                     },
                 };
                 self.remove_folder(id, ended, deletions);
             }
             Ok(Found::GoesOn(mut restored)) if !self.closes => {
-                restored.tells = tells;
+                restored.tells |= tells;
                 match self.spawn_session(*restored, failures).await {
-                    Ok(_) => tracing::info!(session_id = %id, "a session that failed is restored"),
+                    Ok(_) => {
+                        tracing::info!(session_id = %id, failures, "a session is restored and goes on");
+                    }
                     Err(error) => {
                         tracing::error!(session_id = %id, %error, "a session is not started again; its files stay");
                     }
@@ -134,7 +155,7 @@ impl State {
             }
             // It goes on in the next process.
             Ok(Found::GoesOn(_)) => {}
-            Ok(Found::HasEnded { had }) => {
+            Ok(Found::HasEnded { had, .. }) => {
                 let ended = Ended {
                     creator,
                     tells: tells.then(EventContent::lost),
@@ -143,8 +164,17 @@ impl State {
                 self.remove_folder(id, ended, Vec::new());
             }
             Err(error) => {
-                tracing::error!(session_id = %id, %error, "a session that failed does not go on");
+                if !matches!(error, RestoreError::Journal(JournalError::Taken)) {
+                    tracing::error!(session_id = %id, %error, "a session does not go on here");
+                }
+                if self.shared.is_some() {
+                    self.let_go(id, Vec::new());
+                }
             }
+        }
+        let goes_on = self.sessions.contains_key(&id);
+        for reply in adopting {
+            answer(reply, goes_on);
         }
         for (whose, reply) in waiting {
             answer(reply, self.find(id, &whose));

@@ -2,7 +2,7 @@
 
 mod faults;
 mod figures;
-mod nats_server;
+pub(super) mod nats_server;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

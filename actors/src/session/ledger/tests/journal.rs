@@ -4,7 +4,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{RngCore, SeedableRng};
 
 use super::*;
-use crate::journal::{Durability, JournalFile, Told};
+use crate::journal::{Durability, JournalFile, OpenJournal as _, Told};
 
 fn created() -> Record {
     Record::SessionCreated(Box::new(NewSession {
@@ -13,6 +13,7 @@ fn created() -> Record {
         created_at: UNIX_EPOCH,
         config: SessionConfig::default(),
         creator: None,
+        webhook: None,
     }))
 }
 

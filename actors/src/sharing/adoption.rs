@@ -1,0 +1,212 @@
+//! Taking over sessions that nobody has.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream::kv::Operation;
+use futures_util::StreamExt as _;
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+use super::members::Presence;
+use super::owners::{Found, Owner};
+use super::{Location, Sharing, SharingError, lock};
+use crate::ids::SessionId;
+use crate::mailbox::Mailbox;
+use crate::remote::again;
+use crate::supervisor::SupervisorMessage;
+
+/// How often it looks for sessions that nobody has.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How long it waits before it tries again to take a session over.
+const RETRY_DELAY: Duration = Duration::from_secs(10);
+/// Sessions that are taken over in one go.
+const AT_ONCE: usize = 16;
+/// Longest time to restore a session. One that takes longer goes on later.
+const LONGEST_RESTORE: Duration = Duration::from_secs(60);
+/// How often an owner is looked for whose place somebody else took meanwhile.
+const ATTEMPTS: u32 = 5;
+
+/// Takes sessions over as long as it lives.
+pub(crate) struct Adopting {
+    _task: AbortOnDropHandle<()>,
+}
+
+/// The owners of all sessions.
+type Owners = HashMap<SessionId, Owner>;
+
+impl Adopting {
+    /// Begins to be there for other gateways, and to take over the sessions of those that are gone.
+    pub fn start(sharing: Arc<Sharing>, supervisor: Mailbox<SupervisorMessage>) -> Self {
+        let work = again("sharing sessions with other gateways", move || {
+            let (sharing, supervisor) = (sharing.clone(), supervisor.clone());
+            async move {
+                let owners = Mutex::default();
+                tokio::join!(
+                    sharing.present(),
+                    sharing.follow_members(),
+                    sharing.follow_owners(&owners),
+                    sharing.adopt(&owners, &supervisor),
+                );
+            }
+        });
+        Self {
+            _task: AbortOnDropHandle::new(tokio::spawn(work)),
+        }
+    }
+}
+
+impl Sharing {
+    /// Finds a session, and takes it over if nobody has it.
+    ///
+    /// # Errors
+    /// [`SharingError`] if NATS cannot be reached, or the session not be restored now.
+    pub async fn locate(
+        &self,
+        session: SessionId,
+        supervisor: &Mailbox<SupervisorMessage>,
+    ) -> Result<Location, SharingError> {
+        for _ in 0..ATTEMPTS {
+            if self.has(session) {
+                return Ok(Location::Here);
+            }
+            let revision = match self.find(session).await? {
+                Found::Elsewhere(record) => return Ok(Location::Elsewhere(record)),
+                Found::Nowhere => return Ok(Location::Nowhere),
+                Found::Free { revision } => revision,
+            };
+            if self.is_ending() {
+                return Err(SharingError::new("this server ends"));
+            }
+            if self.claim(session, revision).await? {
+                let restored = restored(session, supervisor).await;
+                return Ok(match restored? {
+                    true => Location::Here,
+                    false => Location::Nowhere,
+                });
+            }
+        }
+        Err(SharingError::new("its server changes again and again"))
+    }
+
+    /// Follows the owners of all sessions, until the future is dropped.
+    async fn follow_owners(&self, owners: &Mutex<Owners>) {
+        loop {
+            match self.link.owners.watch_with_history(">").await {
+                Ok(mut entries) => {
+                    lock(owners).clear();
+                    while let Some(Ok(entry)) = entries.next().await {
+                        let Ok(session) = SessionId::try_parse(&entry.key) else {
+                            continue;
+                        };
+                        let owner = serde_json::from_slice::<Owner>(&entry.value);
+                        let mut owners = lock(owners);
+                        match (entry.operation, owner) {
+                            (Operation::Put, Ok(owner)) => drop(owners.insert(session, owner)),
+                            _ => drop(owners.remove(&session)),
+                        }
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the owners of sessions cannot be followed"),
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
+
+    /// Takes over sessions of gateways that are gone, until the future is dropped.
+    async fn adopt(&self, owners: &Mutex<Owners>, supervisor: &Mailbox<SupervisorMessage>) {
+        let mut tried: HashMap<SessionId, Instant> = HashMap::new();
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            if self.is_ending() {
+                continue;
+            }
+            tried.retain(|_, at| at.elapsed() < RETRY_DELAY);
+            let free = self.free_sessions(owners, &tried);
+            if !free.is_empty() {
+                tracing::info!(
+                    sessions = free.len(),
+                    "taking over sessions of a server that is gone"
+                );
+            }
+            for session in free {
+                tried.insert(session, Instant::now());
+                if let Err(error) = self.locate(session, supervisor).await {
+                    tracing::warn!(session_id = %session, %error, "a session is not taken over now");
+                }
+            }
+        }
+    }
+
+    /// Sessions that nobody has, and that this gateway is to take over rather than another.
+    fn free_sessions(
+        &self,
+        owners: &Mutex<Owners>,
+        tried: &HashMap<SessionId, Instant>,
+    ) -> Vec<SessionId> {
+        let others = self.members.others();
+        let others: Vec<Uuid> = others
+            .iter()
+            .filter(|other| !other.is_ending)
+            .map(|other| other.id)
+            .collect();
+        let owners = lock(owners);
+        let free = owners.iter().filter(|(session, owner)| {
+            !owner.is_damaged
+                && !self.has(**session)
+                && !tried.contains_key(session)
+                && (owner.gateway == self.id
+                    || (matches!(self.members.presence(owner.gateway), Presence::Gone)
+                        && is_for(**session, self.id, &others)))
+        });
+        free.map(|(session, _)| *session).take(AT_ONCE).collect()
+    }
+}
+
+/// Has the supervisor go on with a session that this gateway owns. Returns whether it goes on.
+async fn restored(
+    session: SessionId,
+    supervisor: &Mailbox<SupervisorMessage>,
+) -> Result<bool, SharingError> {
+    let adopted = supervisor.ask_within(LONGEST_RESTORE, |reply| SupervisorMessage::Adopt {
+        id: session,
+        reply,
+    });
+    adopted.await.map_err(SharingError::new)
+}
+
+/// Whether a session is for this gateway rather than one of the others: so they need not agree, and share the work
+/// (highest random weight, <https://en.wikipedia.org/wiki/Rendezvous_hashing>).
+fn is_for(session: SessionId, me: Uuid, others: &[Uuid]) -> bool {
+    let weight = |gateway: Uuid| {
+        let mut hasher = DefaultHasher::new();
+        (session, gateway).hash(&mut hasher);
+        (hasher.finish(), gateway)
+    };
+    others.iter().all(|other| weight(*other) < weight(me))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_session_is_for_one_gateway() {
+        let gateways: Vec<Uuid> = (0..3).map(|_| Uuid::new_v4()).collect();
+        let mut counts = [0; 3];
+        for _ in 0..300 {
+            let session = SessionId::new_v4();
+            let chosen: Vec<usize> = (0..3)
+                .filter(|me| {
+                    let others = gateways.iter().filter(|other| **other != gateways[*me]);
+                    is_for(session, gateways[*me], &others.copied().collect::<Vec<_>>())
+                })
+                .collect();
+            assert_eq!(chosen.len(), 1);
+            counts[chosen[0]] += 1;
+        }
+        assert!(counts.iter().all(|count| *count > 50), "{counts:?}");
+    }
+}

@@ -1,0 +1,301 @@
+//! Several servers that share their sessions over a real NATS server.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::client::{Client, Closed, open};
+use crate::support::nats::NatsServer;
+use crate::support::pictures::photo;
+use crate::support::receiver::Receiver;
+use crate::support::rest::{request, request_with};
+use crate::support::server::{Server, refused_start};
+use crate::support::tokens::{Tokens, create, with_token};
+use crate::support::until;
+
+/// A server that shares its sessions.
+async fn gateway(nats: &NatsServer, model: &str, options: &[&str]) -> Server {
+    let url = nats.url();
+    let shared = ["--nats", &url, "--gateway-url", "http://127.0.0.1:0"];
+    Server::with_model(model, &[&shared, options].concat()).await
+}
+
+/// Two servers that share their sessions.
+async fn two(nats: &NatsServer, model: &str, options: &[&str]) -> (Server, Server) {
+    let pair = tokio::join!(gateway(nats, model, options), gateway(nats, model, options));
+    until("the servers to know each other", async || {
+        let lists = [total(&pair.0).await, total(&pair.1).await];
+        // Each counts the places of both.
+        (lists == [200, 200]).then_some(())
+    })
+    .await;
+    pair
+}
+
+/// The places for sessions that a server counts.
+async fn total(server: &Server) -> u64 {
+    let list = server.get("/ws/sessions").await.json();
+    list["stats"]["max_sessions"].as_u64().expect("a count")
+}
+
+/// Connects to a session again, as clients do: until a server takes them.
+async fn again(server: &Server, session: &str) -> Client {
+    until("a server for the session", async || {
+        let address = format!("{}?resume=true", server.socket(session));
+        let socket = open(&address).await.ok()?;
+        drop(socket);
+        Some(Client::resume(server, session).await)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn any_server_answers_for_any_session() {
+    let nats = NatsServer::start();
+    let (one, other) = two(&nats, "flat", &[]).await;
+    let session = one.session("").await;
+    // The socket is at the other one.
+    let mut client = Client::connect(&other, &session).await;
+    for index in 0..3 {
+        let ack = client.upload(&format!("{index}.png"), &photo(index)).await;
+        assert_eq!(ack["image_count"], index + 1);
+    }
+    client.generate(true).await;
+    let answer = client.result("delta").await;
+    let shown = other.get(&format!("/ws/session/{session}")).await.json();
+    assert_eq!(shown, one.info(&session).await);
+    assert_eq!(shown["image_count"], 3);
+    let result = format!("/ws/session/{session}/result?format=glb");
+    assert_eq!(other.get(&result).await.body, answer.glb());
+    let image = other.get(&format!("/ws/session/{session}/images/0")).await;
+    assert_eq!(image.body, photo(0));
+
+    let second = other.session("").await;
+    for server in [&one, &other] {
+        let list = server.get("/ws/sessions").await.json();
+        let ids: Vec<_> = list["sessions"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|session| session["session_id"].as_str().expect("text").to_owned())
+            .collect();
+        assert_eq!(ids, [session.clone(), second.clone()]);
+        assert_eq!(list["stats"]["total_sessions"], 2);
+        assert_eq!(list["stats"]["total_images"], 3);
+    }
+
+    let missing = "00000000-0000-4000-8000-000000000000";
+    assert_eq!(
+        other.get(&format!("/ws/session/{missing}")).await.status,
+        404
+    );
+    assert_eq!(
+        other.delete(&format!("/ws/session/{session}")).await.status,
+        200
+    );
+    let (_, Closed { code, .. }) = client.closed().await;
+    assert_eq!(code, Some(4410), "as the server that has it would close it");
+    assert_eq!(one.get(&format!("/ws/session/{session}")).await.status, 404);
+    let metrics = other.get("/metrics").await.text();
+    assert!(metrics.contains(r#"pointstream_gateway_requests_total{outcome="failed"} 0"#));
+}
+
+#[tokio::test]
+async fn what_a_killed_server_had_goes_on_at_another() {
+    let nats = NatsServer::start();
+    let (one, other) = two(&nats, "slow", &[]).await;
+    let mut client = one.client("").await;
+    let session = client.session.clone();
+    for index in 0..4 {
+        client.upload(&format!("{index}.png"), &photo(index)).await;
+    }
+    client.generate(true).await;
+    client.inference_started().await;
+    let _data = one.kill();
+    let mut client = again(&other, &session).await;
+    assert_eq!(client.greeting["image_count"], 4);
+    // The request that ran runs again.
+    let answer = client.result("delta").await;
+    assert_eq!(answer.metadata()["num_frames"], 4);
+    client.upload("4.png", &photo(4)).await;
+    client.send(json!({"type": "finalize"})).await;
+    let answer = client.result("complete").await;
+    assert_eq!(answer.metadata()["num_frames"], 5);
+}
+
+#[tokio::test]
+async fn a_server_that_ends_hands_its_sessions_over() {
+    let nats = NatsServer::start();
+    let (mut one, other) = two(&nats, "flat", &[]).await;
+    let mut client = one.client("").await;
+    let mut elsewhere = Client::connect(&other, &client.session).await;
+    client.upload("0.png", &photo(0)).await;
+    client.generate(true).await;
+    let before = client.result("delta").await.glb();
+    let session = client.session.clone();
+    one.terminate();
+    for client in [&mut client, &mut elsewhere] {
+        let (_, Closed { code, .. }) = client.closed().await;
+        assert_eq!(code, Some(1001));
+    }
+    // Even before the old one has ended.
+    let shown = other.info(&session).await;
+    assert_eq!(shown["image_count"], 1);
+    assert!(one.ended().await.success());
+    let result = format!("/ws/session/{session}/result?format=glb");
+    assert_eq!(other.get(&result).await.body, before);
+    let mut client = again(&other, &session).await;
+    client.upload("1.png", &photo(1)).await;
+}
+
+#[tokio::test]
+async fn a_stopped_server_lets_go_of_what_another_took_over() {
+    let nats = NatsServer::start();
+    let (one, other) = two(&nats, "flat", &[]).await;
+    let mut old = one.client("").await;
+    old.upload("0.png", &photo(0)).await;
+    let session = old.session.clone();
+    one.signal(libc::SIGSTOP);
+    // Nobody asks: its lease ends.
+    other.logged("a session is restored and goes on").await;
+    let mut new = Client::resume(&other, &session).await;
+    assert_eq!(new.greeting["image_count"], 1);
+    new.upload("1.png", &photo(1)).await;
+    one.signal(libc::SIGCONT);
+    old.send_image("2.png", &photo(2)).await;
+    let (before, Closed { code, reason }) = old.closed().await;
+    assert!(before.is_empty(), "nothing is acknowledged: {before:?}");
+    assert_eq!(code, Some(1001));
+    assert!(reason.contains("another server"), "{reason}");
+    let shown = one.info(&session).await;
+    assert_eq!(shown["image_count"], 2);
+}
+
+#[tokio::test]
+async fn nats_may_be_away_for_a_while() {
+    let mut nats = NatsServer::start();
+    let (one, other) = two(&nats, "flat", &[]).await;
+    let mut client = one.client("").await;
+    client.upload("0.png", &photo(0)).await;
+    nats.kill();
+    client.send_image("1.png", &photo(1)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Nobody can promise now that the image is kept.
+    client.expect_quiet().await;
+    nats.restart();
+    assert_eq!(client.expect("ack").await["image_count"], 2);
+    let shown = until("the other server", async || {
+        let path = format!("/ws/session/{}", client.session);
+        let reply = other.get(&path).await;
+        (reply.status == 200).then(|| reply.json())
+    })
+    .await;
+    assert_eq!(shown["image_count"], 2);
+}
+
+#[tokio::test]
+async fn tokens_are_valid_at_all_servers() {
+    let nats = NatsServer::start();
+    let url = nats.url();
+    let shared = ["--nats", &*url, "--gateway-url", "http://127.0.0.1:0"];
+    let tokens = Tokens::new();
+    let token = tokens.add("user", "create,use").await;
+    let stranger = tokens.add("stranger", "create,use").await;
+    let one = tokens.server(&shared).await;
+    let other = tokens.server(&shared).await;
+    let (session, own) = create(&one, &token).await;
+    let path = format!("/ws/session/{session}");
+    until("the servers to know each other", async || {
+        let reply = with_token(&other, &token, "GET", "/ws/sessions")
+            .await
+            .json();
+        (reply["stats"]["total_sessions"] == 1).then_some(())
+    })
+    .await;
+    for token in [&token, &own] {
+        assert_eq!(with_token(&other, token, "GET", &path).await.status, 200);
+    }
+    assert_eq!(
+        with_token(&other, &stranger, "GET", &path).await.status,
+        404
+    );
+    assert_eq!(other.get(&path).await.status, 401);
+    let list = with_token(&other, &stranger, "GET", "/ws/sessions").await;
+    assert_eq!(list.json()["stats"]["total_sessions"], 0);
+    let mut client = Client::with_token(&other, &session, &own).await;
+    client.upload("0.png", &photo(0)).await;
+}
+
+#[tokio::test]
+async fn nobody_can_pretend_to_be_a_gateway() {
+    let nats = NatsServer::start();
+    let rates = ["--max-requests-per-second", "1"];
+    let server = gateway(&nats, "flat", &rates).await;
+    let address = format!("{}/status", server.base());
+    let headers = [
+        ("pointstream-gateway-proof", "00"),
+        ("x-forwarded-for", "192.0.2.1"),
+    ];
+    let mut refused = 0;
+    for _ in 0..40 {
+        let reply = request("GET", &address, &headers).await;
+        refused += u32::from(reply.status == 429);
+    }
+    assert!(refused > 0, "they count as this client's requests");
+}
+
+#[tokio::test]
+async fn webhooks_tell_of_a_session_wherever_it_goes_on() {
+    let nats = NatsServer::start();
+    let options = [
+        "--webhook-allow-http",
+        "--webhook-allow-private",
+        "127.0.0.0/8",
+    ];
+    let (one, other) = two(&nats, "flat", &options).await;
+    let receiver = Receiver::start().await;
+    let body = json!({"webhook": {"url": receiver.url()}});
+    let url = format!("{}/ws/session/create?process_res=56", one.base());
+    let headers = [("content-type", "application/json")];
+    let reply = request_with("POST", &url, &headers, body.to_string().into_bytes()).await;
+    let created = reply.json();
+    let session = created["session_id"].as_str().expect("text").to_owned();
+    let secret = created["webhook"]["secret"].as_str().expect("text");
+    let _data = one.kill();
+    let mut client = again(&other, &session).await;
+    client.upload("0.png", &photo(0)).await;
+    client.generate(true).await;
+    client.result("delta").await;
+    let messages = receiver.received(1).await;
+    assert_eq!(messages[0].kind(), "result.made");
+    assert!(messages[0].is_signed_with(secret));
+}
+
+#[tokio::test]
+async fn sessions_that_were_not_shared_are_not_forgotten() {
+    let data = {
+        let server = Server::start(&[]).await;
+        let mut client = server.client("").await;
+        client.upload("0.png", &photo(0)).await;
+        server.kill()
+    };
+    let nats = NatsServer::start();
+    let url = nats.url();
+    let folder = data.path().to_str().expect("a plain name").to_owned();
+    let options = [
+        "--nats",
+        &*url,
+        "--gateway-url",
+        "http://127.0.0.1:0",
+        "--data-dir",
+        &*folder,
+    ];
+    let (status, said) = refused_start(&options).await;
+    assert_eq!(status, 1);
+    assert!(said.contains("--gateway-url"), "{said}");
+    let (status, said) = refused_start(&["--gateway-url", "http://127.0.0.1:0"]).await;
+    assert_eq!((status, said.contains("--nats")), (2, true), "{said}");
+    let server = Server::start_in(data, &[]).await;
+    let list: Value = server.get("/ws/sessions").await.json();
+    assert_eq!(list["stats"]["total_images"], 1);
+}
