@@ -137,7 +137,7 @@ impl System {
             outbox,
             shared,
         } = stored;
-        let outbox = outbox.map(|stored| stored.into_outbox(metrics.clone()));
+        let outbox = outbox.map(|stored| stored.into_outbox(metrics.clone(), shared.is_some()));
         let model = settings.pool.model.clone();
         let gateway = settings
             .nats

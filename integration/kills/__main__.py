@@ -9,6 +9,9 @@ acknowledged image or an accepted request is lost.
 With --workers the server has so many workers in other processes, and mostly something else fails: a
 worker is killed, ended, stopped for a while or cut off from NATS, the server is cut off, or NATS is
 killed.
+
+With --gateways so many servers share the sessions, and clients use any of them. Each is killed,
+ended, stopped for a while or cut off from NATS.
 """
 
 from __future__ import annotations
@@ -17,7 +20,6 @@ import argparse
 import asyncio
 import hashlib
 import random
-import socket
 import subprocess
 import sys
 import tarfile
@@ -27,6 +29,7 @@ from pathlib import Path
 
 from .client import Loss, StreamingClient
 from .elsewhere import Elsewhere
+from .gateways import Gateways, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT = 120.0
@@ -35,6 +38,8 @@ KILLS_PER_ROUND = 25
 LONGEST_LIFE = 1.5
 SERVER_SHARE = 0.25
 """Of the faults that concern the server, if it has workers in other processes."""
+GATEWAY_SHARE = 0.6
+"""The same of several servers."""
 FINAL_SHARE = 0.2
 """Of the kills of a round that come after the first request for a final result."""
 
@@ -43,7 +48,7 @@ class Killed:
     """A server on a fixed port that is killed and started again."""
 
     def __init__(self, binary: Path, options: list[str], folder: str) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.binary, self.folder = binary, folder
         command = [str(binary), "--port", str(self.port), "--data-dir", folder]
         self.command = [*command, "--log-level", "ERROR", "--log-format", "json", *options]
@@ -63,8 +68,28 @@ class Killed:
         assert self.process is not None and self.process.stdout is not None
         return self.process.stdout.readline()
 
-    def files_of(self, session: str) -> set[str]:
-        """Digests of the files of a session, as they are exported. The server must not run."""
+    @property
+    def bases(self) -> list[str]:
+        """The addresses for clients."""
+        return [self.base]
+
+    async def fault(self) -> str:
+        """Kill the server and start it again; returns what was done."""
+        self.kill()
+        await self.start()
+        return "server killed"
+
+    async def settle(self) -> None:
+        """It runs."""
+
+    async def files_of(self, clients: list[StreamingClient]) -> list[set[str]]:
+        """Digests of the files of the clients' sessions, as they are exported."""
+        self.kill()
+        files = [self._exported(client.session) for client in clients]
+        await self.start()
+        return files
+
+    def _exported(self, session: str) -> set[str]:
         with tempfile.TemporaryDirectory(prefix="pointstream-export-") as folder:
             archive = Path(folder) / "session.tar"
             command = [str(self.binary), "data", "export", self.folder, session, str(archive)]
@@ -81,15 +106,8 @@ class Killed:
             self.process = None
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 async def run_round(
-    server: Killed,
+    server: Killed | Gateways,
     elsewhere: Elsewhere | None,
     kills: int,
     seed: int,
@@ -98,7 +116,7 @@ async def run_round(
     """Kill the server so often under the load of some clients; return their losses."""
     chance = random.Random(seed)
     seeds = [chance.getrandbits(32) for _ in range(options.clients)]
-    streaming = [StreamingClient(server.base, seed) for seed in seeds]
+    streaming = [StreamingClient(server.bases, seed) for seed in seeds]
     for client in streaming:
         await asyncio.to_thread(client.create)
     stop = asyncio.Event()
@@ -108,15 +126,16 @@ async def run_round(
             for client in streaming[::2]:
                 client.finalizes = True
         await asyncio.sleep(chance.uniform(0.05, LONGEST_LIFE))
-        if elsewhere and chance.random() > SERVER_SHARE:
+        share = GATEWAY_SHARE if isinstance(server, Gateways) else SERVER_SHARE
+        if elsewhere and chance.random() > share:
             kind = await elsewhere.fault()
-            if options.verbose:
-                print(f"fault: {kind}", file=sys.stderr, flush=True)
-            continue
-        server.kill()
-        await server.start()
+        else:
+            kind = await server.fault()
+        if options.verbose:
+            print(f"fault: {kind}", file=sys.stderr, flush=True)
     if elsewhere:
         await elsewhere.settle()
+    await server.settle()
     stop.set()
     await asyncio.gather(*tasks)
     for client in streaming:
@@ -124,9 +143,7 @@ async def run_round(
             await client.collect()
         except TimeoutError:
             print(f"an answer did not come: {client.missing()}", file=sys.stderr)
-    server.kill()
-    files = [server.files_of(client.session) for client in streaming]
-    await server.start()
+    files = await server.files_of(streaming)
     losses = [
         await asyncio.to_thread(client.loss, of_session)
         for client, of_session in zip(streaming, files, strict=True)
@@ -142,10 +159,15 @@ async def run(options: argparse.Namespace) -> bool:
     with tempfile.TemporaryDirectory(prefix="pointstream-kills-") as folder:
         given = ["--model", str(options.model), *options.options]
         elsewhere = None
-        if options.workers:
+        if options.workers or options.gateways:
             elsewhere = Elsewhere(options.server, given, options.seed)
-            given = [*given, *await elsewhere.start(options.workers)]
-        server = Killed(options.server, given, folder)
+            given = [*given, *await elsewhere.start(max(2, options.workers))]
+        server: Killed | Gateways
+        if options.gateways and elsewhere:
+            command = [str(options.server), *given]
+            server = Gateways(command, elsewhere.nats, options.gateways, options.seed)
+        else:
+            server = Killed(options.server, given, folder)
         try:
             await server.start()
             while killed < options.kills:
@@ -168,7 +190,7 @@ async def run(options: argparse.Namespace) -> bool:
                     flush=True,
                 )
         finally:
-            server.kill()
+            await asyncio.to_thread(server.kill)
             if elsewhere:
                 await elsewhere.close()
     return images == 0 and answers == 0 and failed == 0
@@ -182,6 +204,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--workers", type=int, default=0, help="in other processes, at least 2")
+    parser.add_argument("--gateways", type=int, default=0, help="that share sessions, at least 2")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--verbose", action="store_true", help="print each fault")
     parser.add_argument("options", nargs="*", help="options of the server, after --")

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import random
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ PATIENCE = 60.0
 # The session has as many requests as it may have.
 REFUSAL = "session_busy"
 BUSY_DELAY = 0.2
+# The status of a server that cannot tell now.
+BUSY = 503
 FINAL = "request-final"
 # The server has the final request already: the client was not told before the connection was lost.
 IS_FINAL = "session_completed"
@@ -63,8 +66,9 @@ class Loss:
 class StreamingClient:
     """Streams images to one session, across kills of the server."""
 
-    def __init__(self, base: str, seed: int) -> None:
-        self.base = base
+    def __init__(self, bases: list[str], seed: int) -> None:
+        """`bases` are the addresses of servers, of which any takes any request."""
+        self.bases = bases
         self.random = random.Random(seed)
         self.session = ""
         self.sent = 0
@@ -79,10 +83,26 @@ class StreamingClient:
 
     def create(self) -> None:
         """Create the session."""
-        url = f"{self.base}/ws/session/create?{PARAMETERS}"
-        request = urllib.request.Request(url, method="POST")
-        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
-            self.session = json.load(response)["session_id"]
+        created = json.loads(self._ask("POST", f"/ws/session/create?{PARAMETERS}"))
+        self.session = created["session_id"]
+
+    def _ask(self, method: str, path: str) -> bytes:
+        """Ask one of the servers; another one if it is not there or cannot tell now."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            url = f"{self.random.choice(self.bases)}{path}"
+            request = urllib.request.Request(url, method=method)
+            try:
+                with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+                    body: bytes = response.read()
+                    return body
+            except urllib.error.HTTPError as error:
+                if error.code != BUSY or time.monotonic() > end:
+                    raise
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+            time.sleep(BUSY_DELAY)
 
     async def stream(self, stop: asyncio.Event) -> None:
         """Send and receive until `stop`; connect again whenever the connection is lost."""
@@ -94,7 +114,7 @@ class StreamingClient:
                 await asyncio.sleep(0.05)
 
     def _connect(self) -> Any:
-        address = self.base.replace("http", "ws", 1)
+        address = self.random.choice(self.bases).replace("http", "ws", 1)
         url = f"{address}/ws/reconstruct/{self.session}?resume=true"
         return connect(url, max_size=None, compression=None, open_timeout=PATIENCE)
 
@@ -207,17 +227,29 @@ class StreamingClient:
         return f"{self.session} {sorted(missing)}"
 
     def _is_at_work(self) -> bool:
-        url = f"{self.base}/ws/session/{self.session}"
-        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
-            requests: int = json.load(response)["requests"]
+        requests: int = json.loads(self._ask("GET", f"/ws/session/{self.session}"))["requests"]
         return requests > 0
+
+    def files(self) -> set[str]:
+        """Digests of the images that the servers have."""
+        return {
+            hashlib.sha256(self._ask("GET", f"{self._images()}/{index}")).hexdigest()
+            for index in range(len(self._stored()))
+        }
+
+    def _images(self) -> str:
+        return f"/ws/session/{self.session}/images"
+
+    def _stored(self) -> list[str]:
+        """Names of the images that the servers have."""
+        return [
+            image["image_path"] for image in json.loads(self._ask("GET", self._images()))["images"]
+        ]
 
     def loss(self, files: set[str]) -> Loss:
         """Compare what was promised with what the server has. `files`: digests of the session's
         files."""
-        url = f"{self.base}/ws/session/{self.session}/images"
-        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
-            stored = [image["image_path"] for image in json.load(response)["images"]]
+        stored = self._stored()
         promises = self.promises
         there = set(stored)
         if len(there) != len(stored):
@@ -241,10 +273,8 @@ class StreamingClient:
 
     def delete(self) -> None:
         """End the session."""
-        url = f"{self.base}/ws/session/{self.session}"
-        request = urllib.request.Request(url, method="DELETE")
         try:
-            urllib.request.urlopen(request, timeout=PATIENCE).close()
+            self._ask("DELETE", f"/ws/session/{self.session}")
         except urllib.error.HTTPError as error:
             if error.code != 404:
                 raise

@@ -1,5 +1,6 @@
 //! Messages and what has become of them.
 
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
@@ -151,6 +152,18 @@ fn give_oldest_up(tx: &Transaction<'_>, owner: &str, receiver: &str) -> Result<(
     )?
     .execute([owner, receiver])?;
     Ok(())
+}
+
+/// The sessions with messages that wait.
+pub(super) fn waiting_sessions(tx: &Transaction<'_>) -> Result<HashSet<SessionId>, OutboxError> {
+    let mut select =
+        tx.prepare("SELECT DISTINCT session FROM deliveries WHERE state = 'waiting'")?;
+    let rows = select.query_map([], |row| row.get::<_, String>(0))?;
+    let mut found = HashSet::new();
+    for session in rows {
+        found.extend(SessionId::try_parse(&session?));
+    }
+    Ok(found)
 }
 
 /// Messages that wait.

@@ -1,5 +1,6 @@
 //! Messages of the outbox.
 
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 use rusqlite::Transaction;
@@ -99,6 +100,8 @@ pub(super) struct Performed {
     pub opened: bool,
     /// Messages that wait.
     pub waiting: u64,
+    /// Sessions with messages that wait, if that was asked.
+    pub undelivered: Option<HashSet<SessionId>>,
     /// Sessions of which events may have been lost before the file was opened.
     pub behind: Vec<SessionId>,
 }

@@ -20,6 +20,7 @@ mod state;
 mod stored;
 mod subscriptions;
 mod turns;
+mod untold;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,6 +59,8 @@ pub(crate) struct OutboxArgs {
     courier: Arc<dyn Courier>,
     status: Arc<ActorStatus>,
     metrics: Arc<Metrics>,
+    /// Whether another server may go on with sessions, which does not have the file.
+    shared: bool,
 }
 
 impl OutboxArgs {

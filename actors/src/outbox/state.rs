@@ -11,6 +11,7 @@ use super::error::OutboxError;
 use super::file::OutboxFile;
 use super::message::{NotDone, Order, OutboxMessage, Performed, Worked};
 use super::turns::{self, Ready, Traffic};
+use super::untold::Untold;
 use super::{deliveries, subscriptions};
 use crate::blocking::WorkFailed;
 use crate::error_kind::ErrorKind;
@@ -47,6 +48,7 @@ pub(crate) struct State {
     looks: bool,
     /// Sessions of which an event was lost here. It is in their journal; later ones have to wait for it.
     behind: HashSet<SessionId>,
+    untold: Untold,
     /// Whether the operator's webhook wants no more messages.
     operator_gone: bool,
     pruned: Option<Instant>,
@@ -66,6 +68,7 @@ impl State {
             args,
             mailbox,
             behind: HashSet::new(),
+            untold: Untold::default(),
             working: false,
             orders: VecDeque::new(),
             not_before: None,
@@ -175,14 +178,20 @@ impl State {
         }
         let traffic = Some(traffic).filter(|_| !self.closes);
         let (file, path) = (self.file.take(), self.args.path.clone());
-        let durability = self.args.durability;
+        let (durability, shared) = (self.args.durability, self.args.shared);
         let job = move || {
             let opens = file.is_none();
             let opened = file.map_or_else(|| OutboxFile::open(&path, durability), Ok);
             let (file, outcome) = match opened {
                 Ok(mut file) => {
                     let operator = operator.as_deref();
-                    let outcome = perform(&mut file, &orders, operator, traffic, prunes, opens);
+                    let outcome = perform(
+                        &mut file,
+                        &orders,
+                        operator,
+                        traffic,
+                        (prunes, opens, shared),
+                    );
                     (Some(file), outcome)
                 }
                 Err(error) => (None, Err(error)),
@@ -219,7 +228,12 @@ impl State {
             if let Order::Settle { number, .. } = &order {
                 self.traffic.0.remove(number);
             }
-            order.done(given);
+            if !(self.args.shared && self.untold.note(&order)) {
+                order.done(given);
+            }
+        }
+        if let Some(waiting) = &performed.undelivered {
+            self.untold.delivered(waiting);
         }
         self.args.metrics.webhooks.waiting(performed.waiting);
         if performed.opened {
@@ -372,8 +386,7 @@ fn perform(
     orders: &[Order],
     operator: Option<&str>,
     traffic: Option<Traffic>,
-    prunes: bool,
-    opened: bool,
+    (prunes, opened, shared): (bool, bool, bool),
 ) -> Result<Performed, OutboxError> {
     let now = SystemTime::now();
     let tx = file.begin()?;
@@ -392,6 +405,9 @@ fn perform(
         turns,
         opened,
         waiting: deliveries::count_waiting(&tx)?,
+        undelivered: shared
+            .then(|| deliveries::waiting_sessions(&tx))
+            .transpose()?,
         behind: match opened {
             true => subscriptions::live(&tx)?,
             false => Vec::new(),

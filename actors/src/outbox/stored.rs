@@ -134,8 +134,8 @@ impl StoredOutbox {
         Ok(())
     }
 
-    /// The outbox for the actors.
-    pub fn into_outbox(self, metrics: Arc<Metrics>) -> Outbox {
+    /// The outbox for the actors. `shared` tells whether another server may go on with the sessions.
+    pub fn into_outbox(self, metrics: Arc<Metrics>, shared: bool) -> Outbox {
         Outbox::new(OutboxArgs {
             file: Arc::new(Mutex::new(Some(self.file))),
             path: self.path,
@@ -143,6 +143,7 @@ impl StoredOutbox {
             courier: self.courier,
             status: ActorStatus::new("outbox", "webhooks".to_owned()),
             metrics,
+            shared,
         })
     }
 }
