@@ -39,14 +39,13 @@ async fn total(server: &Server) -> u64 {
 }
 
 /// Connects to a session again, as clients do: until a server takes them.
-async fn again(server: &Server, session: &str) -> Client {
+async fn again(server: &Server, session: &str, query: &str) -> Client {
+    let address = format!("{}?{query}", server.socket(session));
     until("a server for the session", async || {
-        let address = format!("{}?resume=true", server.socket(session));
-        let socket = open(&address).await.ok()?;
-        drop(socket);
-        Some(Client::resume(server, session).await)
+        open(&address).await.ok()
     })
-    .await
+    .await;
+    Client::at(&address, session).await
 }
 
 #[tokio::test]
@@ -112,7 +111,7 @@ async fn what_a_killed_server_had_goes_on_at_another() {
     client.generate(true).await;
     client.inference_started().await;
     let _data = one.kill();
-    let mut client = again(&other, &session).await;
+    let mut client = again(&other, &session, "resume=true").await;
     assert_eq!(client.greeting["image_count"], 4);
     // The request that ran runs again.
     let answer = client.result("delta").await;
@@ -144,7 +143,7 @@ async fn a_server_that_ends_hands_its_sessions_over() {
     assert!(one.ended().await.success());
     let result = format!("/ws/session/{session}/result?format=glb");
     assert_eq!(other.get(&result).await.body, before);
-    let mut client = again(&other, &session).await;
+    let mut client = again(&other, &session, "resume=true").await;
     client.upload("1.png", &photo(1)).await;
 }
 
@@ -269,7 +268,7 @@ async fn webhooks_tell_of_a_session_wherever_it_goes_on() {
     let refused = receiver.received(1).await;
     let _data = one.kill();
     // It was not delivered, so the other one does it.
-    let mut client = again(&other, &session).await;
+    let mut client = again(&other, &session, "").await;
     let messages = receiver.received(2).await;
     assert_eq!(messages[1].id(), refused[0].id());
     client.upload("1.png", &photo(1)).await;

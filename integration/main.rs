@@ -26,6 +26,7 @@ mod fetch;
 mod formats;
 mod framing;
 mod frozen;
+mod gateway_proxies;
 mod gateways;
 mod hints;
 mod hosts;

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 PROGRAM = Path(__file__).resolve().parents[1] / ".venv/bin/nats-server"
@@ -16,18 +17,22 @@ START_TIMEOUT = 60.0
 class Nats:
     """A NATS server with JetStream on a free port, and a port for its figures."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, host: str = "127.0.0.1", around: Callable[[list[str]], list[str]] = list
+    ) -> None:
+        """`around` makes a command of another one, which it runs elsewhere."""
+        self.host, self.around = host, around
         self.folder = tempfile.TemporaryDirectory(prefix="pointstream-nats-")
         self.port = self.monitor_port = -1
         self.start()
 
     def start(self) -> None:
         """Start it; after a kill with the same ports, and what it has stored."""
-        command = [str(PROGRAM), "-a", "127.0.0.1", "-p", str(self.port)]
+        command = [str(PROGRAM), "-a", self.host, "-p", str(self.port)]
         command += ["-m", str(self.monitor_port), "-js", "-sd", self.folder.name]
         command += ["--ports_file_dir", self.folder.name]
         silent = subprocess.DEVNULL
-        self.process = subprocess.Popen(command, stdout=silent, stderr=silent)
+        self.process = subprocess.Popen(self.around(command), stdout=silent, stderr=silent)
         ports = self._ports(Path(self.folder.name) / f"nats-server_{self.process.pid}.ports")
         self.url = ports["nats"][0]
         self.port = int(self.url.rsplit(":", 1)[1])

@@ -34,7 +34,7 @@ fn recipe(language: &str, replacements: &[(&str, &str)]) -> String {
 }
 
 /// Whether a program is there. Without it the test does nothing, but fails in CI.
-fn installed(program: &str) -> bool {
+pub fn installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<_> = std::env::split_paths(&path).collect();
     folders.push("/usr/sbin".into());

@@ -4,7 +4,8 @@
 `make bench ARGS="neighbours ..."` short requests beside a long one, and
 `make bench ARGS="builds ..."` two builds of the program with the same clients, and
 `make bench ARGS="cancel ..."` how soon a cancelled request ends, and
-`make bench ARGS="remote ..."` what a worker in another process costs.
+`make bench ARGS="remote ..."` what a worker in another process costs, and
+`make bench ARGS="gateways ..."` what it costs that servers share their sessions.
 
 All figures come from the same run on the same machine, and the bare model and the service
 alternate, so that their ratios are meaningful even on a shared machine.
@@ -26,6 +27,7 @@ from . import compare
 from .bare_model import BareModel, embedded
 from .builds import main as measure_builds
 from .cancel import main as measure_cancel
+from .gateways import main as measure_gateways
 from .neighbours import main as measure_neighbours
 from .remote import main as measure_remote
 from .report import Report, summarize
@@ -97,6 +99,7 @@ def main() -> None:
         "builds": measure_builds,
         "cancel": measure_cancel,
         "remote": measure_remote,
+        "gateways": measure_gateways,
     }
     if part := parts.get("".join(sys.argv[1:2])):
         part(sys.argv[2:])

@@ -115,11 +115,15 @@ class Server:
             until(lambda: not _working(self.rest("GET", "/actors")))
             time.sleep(LOOK_INTERVAL)
 
-    async def measure(self, photos: list[Photo], parameters: dict[str, Any]) -> Measurement:
-        """Upload the photos one by one, request a point cloud and ping until it arrives."""
+    async def measure(
+        self, photos: list[Photo], parameters: dict[str, Any], through: Server | None = None
+    ) -> Measurement:
+        """Upload the photos one by one, request a point cloud and ping until it arrives. `through`:
+        another server that the client is connected to."""
         query = urllib.parse.urlencode({**parameters, "max_images": len(photos)})
         session = self.rest("POST", f"/ws/session/create?{query}")["session_id"]
-        address = f"{self.base.replace('http', 'ws', 1)}/ws/reconstruct/{session}"
+        base = (through or self).base.replace("http", "ws", 1)
+        address = f"{base}/ws/reconstruct/{session}"
         options = CLIENT_OPTIONS
         async with connect(address, **options) as socket, connect(address, **options) as other:
             await receive(socket, "connected")

@@ -11,7 +11,8 @@ worker is killed, ended, stopped for a while or cut off from NATS, the server is
 killed.
 
 With --gateways so many servers share the sessions, and clients use any of them. Each is killed,
-ended, stopped for a while or cut off from NATS.
+ended, stopped for a while or cut off from NATS. With --network each process is on a machine of its
+own, any link between two of them is cut, and clocks jump.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from pathlib import Path
 from .client import Loss, StreamingClient
 from .elsewhere import Elsewhere
 from .gateways import Gateways, free_port
+from .network import Network, enter
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT = 120.0
@@ -160,12 +162,16 @@ async def run(options: argparse.Namespace) -> bool:
         given = ["--model", str(options.model), *options.options]
         elsewhere = None
         if options.workers or options.gateways:
-            elsewhere = Elsewhere(options.server, given, options.seed)
+            network = None
+            if options.network:
+                network = Network(Path(tempfile.mkdtemp(dir=folder)))
+            elsewhere = Elsewhere(options.server, given, options.seed, network)
             given = [*given, *await elsewhere.start(max(2, options.workers))]
         server: Killed | Gateways
         if options.gateways and elsewhere:
             command = [str(options.server), *given]
-            server = Gateways(command, elsewhere.nats, options.gateways, options.seed)
+            count, seed = options.gateways, options.seed
+            server = Gateways(command, elsewhere.nats, count, seed, elsewhere.network)
         else:
             server = Killed(options.server, given, folder)
         try:
@@ -205,10 +211,19 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--workers", type=int, default=0, help="in other processes, at least 2")
     parser.add_argument("--gateways", type=int, default=0, help="that share sessions, at least 2")
+    parser.add_argument(
+        "--network",
+        action="store_true",
+        help="with --gateways: each process in a network namespace, links between them are cut, and"
+        " with libfaketime clocks jump",
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--verbose", action="store_true", help="print each fault")
     parser.add_argument("options", nargs="*", help="options of the server, after --")
-    if not asyncio.run(run(parser.parse_args())):
+    options = parser.parse_args()
+    if options.network:
+        enter()
+    if not asyncio.run(run(options)):
         sys.exit("error: something that was promised is lost")
 
 

@@ -24,12 +24,14 @@ PARAMETERS = "max_images=1000&process_res=56&num_max_points=2000"
 IMAGES_PER_REQUEST = 4
 CONNECTION_LOST = (OSError, WebSocketException, EOFError, TimeoutError)
 PATIENCE = 60.0
-# The session has as many requests as it may have.
-REFUSAL = "session_busy"
+# The session has as many requests as it may have, or the server takes none any more.
+REFUSALS = {"session_busy", "shutting_down"}
 BUSY_DELAY = 0.2
 # The status of a server that cannot tell now.
 BUSY = 503
 FINAL = "request-final"
+# The identifier of an image begins with it; the requests before it follow.
+AFTER = "after"
 # The server has the final request already: the client was not told before the connection was lost.
 IS_FINAL = "session_completed"
 
@@ -150,9 +152,8 @@ class StreamingClient:
         self.digests[name] = hashlib.sha256(picture).hexdigest()
         data = base64.b64encode(picture).decode()
         self.pending_images.append(name)
-        message = {"type": "image", "data": data, "filename": name, "id": ",".join(self.asked)}
-        if not self.asked:
-            del message["id"]
+        message = {"type": "image", "data": data, "filename": name}
+        message["id"] = ",".join([AFTER, *self.asked])
         await socket.send(json.dumps(message))
 
     def _picture(self) -> bytes:
@@ -171,7 +172,7 @@ class StreamingClient:
         if message["type"] == "ack":
             promises.acknowledged.append(message["image_path"])
             # The server takes messages in their order, and records them in it.
-            for request in filter(None, message.get("id", "").split(",")):
+            for request in message["id"].split(",")[1:]:
                 if request in self.asked:
                     self.asked.remove(request)
                     promises.accepted.append(request)
@@ -184,13 +185,13 @@ class StreamingClient:
             if message["id"] == FINAL and message["code"] == IS_FINAL:
                 self._accept_final()
             # Nothing was promised of a request that the server refused at once.
-            elif message["id"] == FINAL and message["code"] == REFUSAL:
+            elif message["id"] == FINAL and message["code"] in REFUSALS:
                 self.promises.accepted = [one for one in promises.accepted if one != FINAL]
                 self.asked = [one for one in self.asked if one != FINAL]
-            elif message["id"] in self.asked and message["code"] == REFUSAL:
+            elif message["id"] in self.asked and message["code"] in REFUSALS:
                 self.asked.remove(message["id"])
             else:
-                promises.failed.append(f"{message['id']}: {message['code']}: {message['message']}")
+                promises.failed.append(json.dumps(message))
                 promises.answered.append(message["id"])
 
     def _accept_final(self) -> None:

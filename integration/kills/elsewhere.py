@@ -13,12 +13,16 @@ from pathlib import Path
 
 from integration.nats import Nats
 
+from .network import Machine, Network
+
 LONGEST_STOP = 14.0
 """Of a worker or a connection. Jobs are delivered again after 10 s."""
 GRACE = 45.0
 """Of a worker that is asked to end. It gives its jobs 30 s."""
 LONGEST_ABSENCE = 3.0
 """Of NATS."""
+LONGEST_JUMP = 1800
+"""Of a clock, in seconds."""
 PART = 1 << 16
 
 
@@ -77,9 +81,12 @@ class Relay:
 class Worker:
     """A worker process with a connection of its own."""
 
-    def __init__(self, command: list[str], relay: Relay) -> None:
+    def __init__(self, command: list[str], relay: Relay | None, machine: Machine | None) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="pointstream-worker-")
         command = [*command, "--worker-dir", self.folder.name]
+        self.machine = machine
+        if machine:
+            command = machine.command(command)
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         self.relay = relay
 
@@ -91,48 +98,70 @@ class Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.relay.close()
+        if self.relay:
+            self.relay.close()
         self.folder.cleanup()
 
 
 class Elsewhere:
     """NATS, a server's connection to it, and workers."""
 
-    def __init__(self, binary: Path, options: list[str], seed: int) -> None:
-        self.nats = Nats()
+    def __init__(
+        self, binary: Path, options: list[str], seed: int, network: Network | None
+    ) -> None:
+        self.network = network
+        machine = network.machine() if network else None
+        self.nats = Nats(machine.address, machine.command) if machine else Nats()
         self.command = [str(binary), "worker", "--log-level", "ERROR", *options]
         self.chance = random.Random(seed)
         self.workers: list[Worker] = []
         self.tasks: set[asyncio.Task[None]] = set()
+        self.cuts: list[set[str]] = []
+        """Machines between which nothing passes."""
 
     async def start(self, workers: int) -> list[str]:
         """Start the workers, and return the options of the server."""
         self.relay = Relay(self.nats.port)
         address = await self.relay.start()
         for _ in range(workers):
-            await self._add_worker()
+            await self._add_worker(self.network.machine() if self.network else None)
         return ["--nats", address, "--workers-local", "0"]
 
-    async def _add_worker(self) -> None:
-        relay = Relay(self.nats.port)
-        address = await relay.start()
-        self.workers.append(Worker([*self.command, "--nats", address], relay))
+    async def _add_worker(self, machine: Machine | None) -> None:
+        relay = None if machine else Relay(self.nats.port)
+        address = await relay.start() if relay else self.nats.url
+        self.workers.append(Worker([*self.command, "--nats", address], relay, machine))
 
     async def fault(self) -> str:
         """Something fails; returns what. One worker always stays as it is."""
         worker = self.chance.choice(self.workers[1:])
         stopped = self.chance.uniform(0.5, LONGEST_STOP)
-        kinds = ["killed", "ended", "stopped", "cut off", "NATS killed", "server cut off"]
+        kinds = ["killed", "ended", "stopped", "NATS killed", "NATS stopped"]
+        kinds += (
+            ["link cut", "link cut", "clock"] if self.network else ["cut off", "server cut off"]
+        )
         kind = self.chance.choice(kinds)
         if kind in {"killed", "ended"}:
             self.workers.remove(worker)
             how = signal.SIGKILL if kind == "killed" else signal.SIGTERM
             await asyncio.to_thread(worker.end, how)
-            await self._add_worker()
+            await self._add_worker(worker.machine)
         elif kind == "stopped":
             self._later(self._stop(worker, stopped))
-        elif kind == "cut off":
+        elif kind == "cut off" and worker.relay:
             self._later(worker.relay.cut(stopped))
+        elif kind == "link cut" and self.network:
+            one, other = self.chance.sample(self.network.machines, 2)
+            if {one.name, other.name} not in self.cuts:
+                self._later(self._cut(one, other, stopped))
+        elif kind == "clock" and self.network:
+            machine = self.chance.choice(self.network.machines)
+            machine.set_clock(self.chance.randint(-LONGEST_JUMP, LONGEST_JUMP))
+        elif kind == "NATS stopped":
+            # As when its disk does not answer.
+            os.kill(self.nats.process.pid, signal.SIGSTOP)
+            await asyncio.sleep(self.chance.uniform(0.0, LONGEST_ABSENCE))
+            os.kill(self.nats.process.pid, signal.SIGCONT)
         elif kind == "server cut off":
             await self.relay.cut(self.chance.uniform(0.1, LONGEST_ABSENCE))
         else:
@@ -154,6 +183,13 @@ class Elsewhere:
         await asyncio.sleep(seconds)
         if process.poll() is None:
             os.kill(process.pid, signal.SIGCONT)
+
+    async def _cut(self, one: Machine, other: Machine, seconds: float) -> None:
+        self.cuts.append({one.name, other.name})
+        one.cut(other)
+        await asyncio.sleep(seconds)
+        one.join(other)
+        self.cuts.remove({one.name, other.name})
 
     async def settle(self) -> None:
         """Wait until nothing is stopped or cut off."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from integration.nats import Nats
 
     from .client import StreamingClient
+    from .network import Machine, Network
 
 START_TIMEOUT = 120.0
 LONGEST_STOP = 14.0
@@ -27,21 +28,31 @@ GRACE = 60.0
 class Gateway:
     """A server on a fixed port, with a connection of its own to NATS."""
 
-    def __init__(self, command: list[str], nats: Nats) -> None:
+    def __init__(self, command: list[str], nats: Nats, machine: Machine | None) -> None:
+        """`machine`: its own, if all have one."""
         self.port = free_port()
-        self.base = f"http://127.0.0.1:{self.port}"
-        self.command, self.relay = command, Relay(nats.port)
+        self.host = machine.address if machine else "127.0.0.1"
+        self.base = f"http://{self.host}:{self.port}"
+        self.command, self.nats, self.relay = command, nats, Relay(nats.port)
+        self.machine = machine
         self.process: subprocess.Popen[str] | None = None
         self.folder: tempfile.TemporaryDirectory[str] | None = None
 
     async def start(self) -> None:
         """Start it with an empty data directory, as on another machine."""
-        address = self.relay.port and f"nats://127.0.0.1:{self.relay.port}"
-        address = address or await self.relay.start()
+        if self.machine:
+            address = self.nats.url
+        elif self.relay.port:
+            address = f"nats://127.0.0.1:{self.relay.port}"
+        else:
+            address = await self.relay.start()
         self.folder = tempfile.TemporaryDirectory(prefix="pointstream-kills-")
         own = ["--port", str(self.port), "--data-dir", self.folder.name, "--nats", address]
         own += ["--gateway-url", self.base, "--workers-local", "0"]
+        own += ["--host", self.host, *(["--insecure"] if self.machine else [])]
         command = [*self.command, *own, "--log-level", "ERROR", "--log-format", "json"]
+        if self.machine:
+            command = self.machine.command(command)
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         reading = asyncio.to_thread(self.process.stdout.readline)
@@ -66,14 +77,17 @@ class Gateway:
 class Gateways:
     """Servers that share their sessions."""
 
-    def __init__(self, command: list[str], nats: Nats, count: int, seed: int) -> None:
+    def __init__(
+        self, command: list[str], nats: Nats, count: int, seed: int, network: Network | None
+    ) -> None:
         # Where NATS is, and how many workers they have of their own, they say themselves.
         kept = [
             option
             for index, option in enumerate(command)
             if not {"--nats", "--workers-local"} & {option, command[index - 1]}
         ]
-        self.gateways = [Gateway(kept, nats) for _ in range(count)]
+        machines = [network.machine() if network else None for _ in range(count)]
+        self.gateways = [Gateway(kept, nats, machine) for machine in machines]
         self.chance = random.Random(seed)
         self.tasks: set[asyncio.Task[None]] = set()
         self.troubled: set[int] = set()
@@ -92,7 +106,10 @@ class Gateways:
         while not (well := [*{*range(len(self.gateways))} - self.troubled]):
             await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
         number = self.chance.choice(well)
-        kind = self.chance.choice(["killed", "ended", "stopped", "cut off"])
+        kinds = ["killed", "ended", "stopped"]
+        # Links between machines are cut by themselves.
+        kinds += [] if self.gateways[0].machine else ["cut off"]
+        kind = self.chance.choice(kinds)
         seconds = self.chance.uniform(0.5, LONGEST_STOP)
         self.troubled.add(number)
         task = asyncio.create_task(self._trouble(number, kind, seconds))
@@ -130,12 +147,13 @@ class Gateways:
         """End all processes."""
         for gateway in self.gateways:
             gateway.end(signal.SIGKILL)
-            gateway.relay.close()
+            if gateway.relay.port:
+                gateway.relay.close()
 
 
 def free_port() -> int:
     """A port that nobody has now."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind(("", 0))
         port: int = probe.getsockname()[1]
         return port

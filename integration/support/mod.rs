@@ -9,6 +9,7 @@ pub mod follower;
 pub mod gate;
 pub mod geometry;
 pub mod glb;
+pub mod haproxy;
 pub mod issuer;
 pub mod likeness;
 #[path = "../../actors/src/tests/remote/nats_server.rs"]

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::archives::archive;
 use super::client::Client;
 use super::disk::Disk;
+use super::haproxy::Haproxy;
 use super::nats::NatsServer;
 pub use super::paths::new_data_dir;
 use super::rest::{self, Reply};
@@ -29,9 +30,11 @@ pub struct Server {
     log: Arc<Mutex<String>>,
     /// Its workers, if they are processes of their own.
     _elsewhere: Option<Elsewhere>,
+    /// What clients connect to instead of it.
+    _proxy: Option<Haproxy>,
 }
 
-/// Workers in other processes, and the NATS server between.
+/// Workers and servers in other processes, and the NATS server between.
 struct Elsewhere {
     _workers: Vec<Worker>,
     _nats: NatsServer,
@@ -39,6 +42,8 @@ struct Elsewhere {
 
 /// If this variable is set, all servers have as many workers in other processes, and none of their own.
 const REMOTE_WORKERS: &str = "POINTSTREAM_TEST_REMOTE_WORKERS";
+/// If this is set, too, as many servers share their sessions behind HAProxy in place of each server.
+const GATEWAYS: &str = "POINTSTREAM_TEST_GATEWAYS";
 
 impl Server {
     /// Starts a server with the quick model.
@@ -108,6 +113,7 @@ impl Server {
 
     async fn run(data: TempDir, mut command: Command) -> Self {
         let elsewhere = elsewhere(&mut command);
+        let others = others(&mut command, elsewhere.as_ref());
         let mut process = command.spawn().expect("the program starts");
         let log = Arc::new(Mutex::new(String::new()));
         let (found, address) = oneshot::channel();
@@ -128,10 +134,23 @@ impl Server {
             data: Some(data),
             log,
             _elsewhere: elsewhere,
+            _proxy: None,
         };
         server.base = within("the server's address", address)
             .await
             .expect("the server ended without listening");
+        if !others.is_empty() {
+            let mut servers = vec![server.base.clone()];
+            let mut running = Vec::new();
+            for (data, command) in others {
+                let other = Box::pin(Self::run(data, command)).await;
+                servers.push(other.base.clone());
+                running.push(other);
+            }
+            let proxy = Haproxy::start(&servers, running).await;
+            server.base = proxy.base();
+            server._proxy = Some(proxy);
+        }
         server
     }
 
@@ -337,6 +356,42 @@ fn elsewhere(command: &mut Command) -> Option<Elsewhere> {
         _workers: workers.collect(),
         _nats: nats,
     })
+}
+
+/// The commands of the servers that share the sessions of a server, with their data directories, if the tests
+/// are told to.
+fn others(command: &mut Command, elsewhere: Option<&Elsewhere>) -> Vec<(TempDir, Command)> {
+    let count = std::env::var(GATEWAYS).ok();
+    let count: usize = count.and_then(|count| count.parse().ok()).unwrap_or(0);
+    let has = |name: &str| command.get_args().any(|argument| argument == name);
+    if elsewhere.is_none() || count < 2 || has("--gateway-url") || has("--tls-cert") {
+        return Vec::new();
+    }
+    command.args(["--gateway-url", "http://127.0.0.1:0"]);
+    let others = (1..count).map(|_| {
+        let data = new_data_dir();
+        let mut other = Command::new(command.get_program());
+        let mut is_folder = false;
+        for argument in command.get_args() {
+            match std::mem::replace(&mut is_folder, argument == "--data-dir") {
+                // It is a machine of its own.
+                true => other.arg(data.path()),
+                false => other.arg(argument),
+            };
+        }
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => other.env(name, value),
+                None => other.env_remove(name),
+            };
+        }
+        other
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        (data, other)
+    });
+    others.collect()
 }
 
 /// Starts a server that must fail; returns its exit code and output.

@@ -16,13 +16,17 @@ use crate::app::App;
 use crate::auth::{Action, Purpose, Secret, Target};
 use crate::webhooks::MadeWebhook;
 
+/// The answer about a new session.
+type NewSessionReply = warp::reply::WithHeader<Json>;
+
 /// Creates a session.
 #[utoipa::path(
     post, path = "/ws/session/create", operation_id = "create_session", tag = "sessions",
     security(("token" = ["create"])),
     request_body = Option<NewSession>,
     responses(
-        (status = 200, description = "The session", body = Created),
+        (status = 200, description = "The session", body = Created,
+            headers(("X-Session-Id" = uuid::Uuid, description = "The same identifier, for proxies"))),
         (status = 400, description = "The body breaks off", body = ErrorBody),
         (status = 408, description = "The body was not received in time", body = ErrorBody),
         (status = 422, description = "A parameter is invalid", body = ErrorBody),
@@ -31,13 +35,13 @@ use crate::webhooks::MadeWebhook;
         (status = 507, description = "The disk is full", body = ErrorBody),
     )
 )]
-pub async fn create(request: Request<Body>) -> Result<Json, ApiError> {
+pub async fn create(request: Request<Body>) -> Result<NewSessionReply, ApiError> {
     let (request, body) = request.take_target();
     let created = try_create(&request, body).await;
     created.inspect_err(|error| request.note_refused(error, "/ws/session/create"))
 }
 
-async fn try_create(request: &Request, body: Body) -> Result<Json, ApiError> {
+async fn try_create(request: &Request, body: Body) -> Result<NewSessionReply, ApiError> {
     let creator = request.creator();
     request.pace().session()?;
     let (app, query) = (&request.app, &request.query);
@@ -49,11 +53,8 @@ async fn try_create(request: &Request, body: Body) -> Result<Json, ApiError> {
     let session = owned.handle().summary().await?;
     owned.keep().await?;
     let token = announce(request, &session, told.is_some());
-    Ok(warp::reply::json(&Created::new(
-        &session,
-        token.as_ref(),
-        told,
-    )))
+    let created = Created::new(&session, token.as_ref(), told);
+    Ok(with_its_id(&created, session.id))
 }
 
 /// Creates a session with the images of another one, without an upload. Parameters that are missing
@@ -65,7 +66,8 @@ async fn try_create(request: &Request, body: Body) -> Result<Json, ApiError> {
     params(("session_id" = uuid::Uuid, Path, description = "The session with the images")),
     request_body = Option<NewSession>,
     responses(
-        (status = 200, description = "The new session", body = Created),
+        (status = 200, description = "The new session", body = Created,
+            headers(("X-Session-Id" = uuid::Uuid, description = "The same identifier, for proxies"))),
         (status = 400, description = "The body breaks off", body = ErrorBody),
         (status = 404, description = "The session does not exist", body = ErrorBody),
         (status = 408, description = "The body was not received in time", body = ErrorBody),
@@ -75,13 +77,13 @@ async fn try_create(request: &Request, body: Body) -> Result<Json, ApiError> {
         (status = 507, description = "The disk is full", body = ErrorBody),
     )
 )]
-pub async fn rerun(request: Request<(String, Body)>) -> Result<Json, ApiError> {
+pub async fn rerun(request: Request<(String, Body)>) -> Result<NewSessionReply, ApiError> {
     let (request, (id, body)) = request.take_target();
     let created = try_rerun(&request, &id, body).await;
     created.inspect_err(|error| request.note_refused(error, "/ws/session/{session_id}/rerun"))
 }
 
-async fn try_rerun(request: &Request, id: &str, body: Body) -> Result<Json, ApiError> {
+async fn try_rerun(request: &Request, id: &str, body: Body) -> Result<NewSessionReply, ApiError> {
     let creator = request.creator();
     request.pace().session()?;
     let (app, query) = (&request.app, &request.query);
@@ -105,7 +107,16 @@ async fn try_rerun(request: &Request, id: &str, body: Body) -> Result<Json, ApiE
     let token = announce(request, &session, told.is_some());
     let created = Created::new(&session, token.as_ref(), told);
     let created = created.with_images_of_another(&session, summary.image_count);
-    Ok(warp::reply::json(&created))
+    Ok(with_its_id(&created, session.id))
+}
+
+/// Names the new session for proxies, which send its requests to the server that has it.
+fn with_its_id(created: &Created<'_>, session: SessionId) -> NewSessionReply {
+    warp::reply::with_header(
+        warp::reply::json(created),
+        "x-session-id",
+        session.to_string(),
+    )
 }
 
 /// The webhook that a client wants for its new session, and what the client is told of it.

@@ -64,8 +64,8 @@ impl Answered {
         }
     }
 
-    /// Forgets the requests that are not needed any more. Returns their rows.
-    pub fn take_needless(&mut self, told: &Told) -> Vec<u64> {
+    /// Forgets the requests that are not needed any more. Returns their rows, for each in their order.
+    pub fn take_needless(&mut self, told: &Told) -> Vec<Vec<u64>> {
         // The keys of later requests are larger, so the last one stays.
         let newest = self.requests.last_key_value().map(|(request, _)| *request);
         let last = &self.last;
@@ -79,7 +79,7 @@ impl Answered {
             let is_done = rows.delivered && is_unneeded;
             let keep = !is_done || newest == Some(*request);
             if !keep {
-                needless.append(&mut rows.numbers);
+                needless.push(std::mem::take(&mut rows.numbers));
             }
             keep
         });
@@ -87,8 +87,8 @@ impl Answered {
     }
 }
 
-/// The request that a record is about.
-fn request(record: &Record) -> Option<RequestKey> {
+/// The request that a record is about. The first one of each is [`Record::RequestMade`].
+pub(crate) fn request(record: &Record) -> Option<RequestKey> {
     match record {
         Record::RequestMade(made) => Some(made.key),
         Record::ResultStored { request, .. }

@@ -50,8 +50,11 @@ impl JournalError {
         match self {
             Self::Sqlite(error) => sqlite::is_damage(error),
             Self::Decode { .. } | Self::Contradiction(_) | Self::NoBeginning => true,
-            Self::Files(_)
-            | Self::Encode(_)
+            Self::Files(error) => matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidData
+            ),
+            Self::Encode(_)
             | Self::Format { .. }
             | Self::Taken
             | Self::Unknown(_)

@@ -108,7 +108,7 @@ impl JournalFile {
                 answered.note(last, record);
             }
             let mut delete = transaction.prepare("DELETE FROM records WHERE number = ?1")?;
-            for number in answered.take_needless(&self.told) {
+            for number in answered.take_needless(&self.told).into_iter().flatten() {
                 delete.execute([number])?;
             }
         }

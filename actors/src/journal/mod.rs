@@ -12,7 +12,7 @@ mod place;
 mod told;
 mod writer;
 
-pub(crate) use answered::Answered;
+pub(crate) use answered::{Answered, request as request_of};
 pub(crate) use error::JournalError;
 pub use file::Durability;
 #[cfg(test)]

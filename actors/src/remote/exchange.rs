@@ -3,19 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::object_store::{Config, GetErrorKind, ObjectStore as Bucket};
+use async_nats::jetstream::object_store::{
+    Config, InfoErrorKind, ObjectMetadata, ObjectStore as Bucket,
+};
+use async_nats::jetstream::stream::DirectGetErrorKind;
 use async_nats::jetstream::{Context, stream::StorageType};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use thiserror::Error;
-use tokio::io::AsyncReadExt as _;
 
 use super::settings::{BlobPlace, NatsSettings};
+
+/// Bytes of a blob in one message of JetStream. NATS takes messages of a mebibyte.
+const CHUNK_BYTES: usize = 512 << 10;
 
 /// A store of blobs that gateways and nodes share.
 #[derive(Clone)]
@@ -33,6 +39,47 @@ pub(crate) struct NamedBucket {
     bucket: Bucket,
     name: String,
     context: Context,
+}
+
+impl NamedBucket {
+    /// Fetches a blob of at most so many bytes, message by message. A consumer for each blob, as the library makes
+    /// one, would stay for a while, and a stream has only so many.
+    async fn get(&self, object: &str, most: u64) -> Result<Vec<u8>, ExchangeError> {
+        let info = self.bucket.info(object).await;
+        let info = info.map_err(|error| match error.kind() {
+            InfoErrorKind::NotFound => ExchangeError::Missing,
+            _ => other(error),
+        })?;
+        if info.deleted {
+            return Err(ExchangeError::Missing);
+        }
+        let bytes = info.size as u64;
+        if bytes > most {
+            return Err(ExchangeError::TooLarge { bytes, most });
+        }
+        let stream = format!("OBJ_{}", self.name);
+        let subject = format!("$O.{}.C.{}", self.name, info.nuid);
+        let stream = self.context.get_stream_no_info(stream).await;
+        let stream = stream.map_err(other)?;
+        let mut content = Vec::with_capacity(info.size);
+        let mut next = None;
+        for _ in 0..info.chunks {
+            let chunk = stream.direct_get_next_for_subject(&subject, next).await;
+            let chunk = chunk.map_err(|error| match error.kind() {
+                DirectGetErrorKind::NotFound => ExchangeError::Missing,
+                _ => other(error),
+            })?;
+            content.extend_from_slice(&chunk.payload);
+            if content.len() > info.size {
+                return Err(ExchangeError::Changed);
+            }
+            next = Some(chunk.sequence + 1);
+        }
+        match content.len() == info.size {
+            true => Ok(content),
+            false => Err(ExchangeError::Changed),
+        }
+    }
 }
 
 /// A blob cannot be stored or fetched.
@@ -138,12 +185,14 @@ impl Exchange {
     pub async fn put(&self, object: &str, content: Bytes) -> Result<(), ExchangeError> {
         match self {
             Self::Bucket(found) => {
+                let object = ObjectMetadata {
+                    name: object.to_owned(),
+                    chunk_size: Some(CHUNK_BYTES),
+                    ..ObjectMetadata::default()
+                };
                 let mut content = content.as_ref();
-                found
-                    .bucket
-                    .put(object, &mut content)
-                    .await
-                    .map_err(other)?;
+                let put = found.bucket.put(object, &mut content);
+                put.await.map_err(other)?;
             }
             Self::Store { store, prefix } => {
                 let path = path(prefix, object);
@@ -157,20 +206,7 @@ impl Exchange {
     pub async fn get(&self, object: &str, most: u64) -> Result<Vec<u8>, ExchangeError> {
         let too_large = |bytes| ExchangeError::TooLarge { bytes, most };
         match self {
-            Self::Bucket(found) => {
-                let found = found.bucket.get(object).await;
-                let mut found = found.map_err(|error| match error.kind() {
-                    GetErrorKind::NotFound => ExchangeError::Missing,
-                    _ => other(error),
-                })?;
-                let bytes = found.info().size as u64;
-                if bytes > most {
-                    return Err(too_large(bytes));
-                }
-                let mut content = Vec::with_capacity(found.info().size);
-                found.read_to_end(&mut content).await.map_err(other)?;
-                Ok(content)
-            }
+            Self::Bucket(found) => found.get(object, most).await,
             Self::Store { store, prefix } => {
                 let found = store.get(&path(prefix, object)).await;
                 let found = found.map_err(|error| match error {
@@ -183,6 +219,33 @@ impl Exchange {
                 Ok(found.bytes().await.map_err(other)?.into())
             }
         }
+    }
+
+    /// The blobs in a folder. For a bucket of JetStream all of its blobs are looked at.
+    pub async fn list(&self, folder: &str) -> Result<Vec<String>, ExchangeError> {
+        let mut objects = Vec::new();
+        match self {
+            Self::Bucket(found) => {
+                let mut all = found.bucket.list().await.map_err(other)?;
+                while let Some(info) = all.next().await {
+                    let name = info.map_err(other)?.name;
+                    let rest = name.strip_prefix(folder);
+                    if rest.is_some_and(|rest| rest.starts_with('/')) {
+                        objects.push(name);
+                    }
+                }
+            }
+            Self::Store { store, prefix } => {
+                let mut found = store.list(Some(&path(prefix, folder)));
+                while let Some(meta) = found.next().await {
+                    let place = meta.map_err(other)?.location;
+                    let rest = place.prefix_match(prefix).into_iter().flatten();
+                    let parts: Vec<_> = rest.map(|part| part.as_ref().to_owned()).collect();
+                    objects.push(parts.join("/"));
+                }
+            }
+        }
+        Ok(objects)
     }
 
     /// Removes a blob for ever, with what the store keeps of removed ones. One that is not there counts as removed.

@@ -16,12 +16,14 @@ use super::{Location, Sharing, SharingError, lock};
 use crate::ids::SessionId;
 use crate::mailbox::Mailbox;
 use crate::remote::again;
-use crate::supervisor::SupervisorMessage;
+use crate::supervisor::{Adoption, SupervisorMessage};
 
 /// How often it looks for sessions that nobody has.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How long it waits before it tries again to take a session over.
 const RETRY_DELAY: Duration = Duration::from_secs(10);
+/// The same if somebody asks for the session.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// Sessions that are taken over in one go.
 const AT_ONCE: usize = 16;
 /// Longest time to restore a session. One that takes longer goes on later.
@@ -80,15 +82,38 @@ impl Sharing {
             if self.is_ending() {
                 return Err(SharingError::new("this server ends"));
             }
+            self.check_failed(session)?;
             if self.claim(session, revision).await? {
-                let restored = restored(session, supervisor).await;
-                return Ok(match restored? {
-                    true => Location::Here,
-                    false => Location::Nowhere,
+                let adopted = supervisor.ask_within(LONGEST_RESTORE, |reply| {
+                    SupervisorMessage::Adopt { id: session, reply }
                 });
+                return match adopted.await.map_err(SharingError::new)? {
+                    Adoption::GoesOn => Ok(Location::Here),
+                    Adoption::Gone => Ok(Location::Nowhere),
+                    Adoption::NotNow => {
+                        self.note_failed(session);
+                        Err(SharingError::new("the session cannot be restored now"))
+                    }
+                };
             }
         }
         Err(SharingError::new("its server changes again and again"))
+    }
+
+    /// Fails if a session could not be restored a moment ago: clients may ask for it again and again.
+    fn check_failed(&self, session: SessionId) -> Result<(), SharingError> {
+        let mut failed = lock(&self.failed);
+        failed.retain(|_, at| at.elapsed() < PAUSE_AFTER_FAILURE);
+        match failed.contains_key(&session) {
+            true => Err(SharingError::new(
+                "the session could not be restored a moment ago",
+            )),
+            false => Ok(()),
+        }
+    }
+
+    fn note_failed(&self, session: SessionId) {
+        lock(&self.failed).insert(session, Instant::now());
     }
 
     /// Follows the owners of all sessions, until the future is dropped.
@@ -163,18 +188,6 @@ impl Sharing {
         });
         free.map(|(session, _)| *session).take(AT_ONCE).collect()
     }
-}
-
-/// Has the supervisor go on with a session that this gateway owns. Returns whether it goes on.
-async fn restored(
-    session: SessionId,
-    supervisor: &Mailbox<SupervisorMessage>,
-) -> Result<bool, SharingError> {
-    let adopted = supervisor.ask_within(LONGEST_RESTORE, |reply| SupervisorMessage::Adopt {
-        id: session,
-        reply,
-    });
-    adopted.await.map_err(SharingError::new)
 }
 
 /// Whether a session is for this gateway rather than one of the others: so they need not agree, and share the work

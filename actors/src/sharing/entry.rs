@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::blobs::BlobName;
-use crate::journal::JournalError;
+use crate::journal::{JournalError, request_of};
 use crate::remote::sealed::SealedBlob;
 use crate::session::ledger::Record;
 use crate::sqlite::milliseconds;
@@ -48,6 +48,9 @@ pub(super) struct Row {
     /// The files that the record relies on.
     #[serde(skip)]
     pub files: Vec<BlobName>,
+    /// Whether the record is about a request.
+    #[serde(skip)]
+    pub is_of_request: bool,
 }
 
 impl Row {
@@ -57,6 +60,7 @@ impl Row {
             at: milliseconds(SystemTime::now()),
             content: rmp_serde::to_vec_named(record)?.into(),
             files: record.files(),
+            is_of_request: request_of(record).is_some(),
         })
     }
 

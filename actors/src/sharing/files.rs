@@ -1,7 +1,7 @@
 //! The files of shared sessions: the data directory has those that this gateway has used, the store of shared
 //! files all that journals rely on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use super::{Sharing, lock};
 use crate::blobs::{BlobKey, BlobName, BlobView, Blobs, Draft};
 use crate::ids::SessionId;
 use crate::journal::JournalError;
+use crate::remote::exchange::ExchangeError;
 use crate::remote::sealed::SealedBlob;
 
 /// Objects that are removed at the same time.
@@ -100,8 +101,10 @@ impl SharedFiles {
         }
         let fetching = blob.fetch(&self.sharing.link.files, blob.bytes);
         let content = self.sharing.runtime.block_on(fetching);
-        self.local
-            .put_bytes(key, &content.map_err(io::Error::other)?)?;
+        if let Err(error) = &content {
+            tracing::warn!(%key, object = blob.object, %error, "a shared file cannot be fetched");
+        }
+        self.local.put_bytes(key, &content.map_err(unfetched)?)?;
         Ok(true)
     }
 
@@ -233,8 +236,7 @@ impl Blobs for SharedFiles {
                 match confirmed {
                     Ok(message) => {
                         *tail = message;
-                        let objects = shared.take_all();
-                        sharing.runtime.block_on(sharing.erase(session, objects))
+                        sharing.runtime.block_on(sharing.erase(session, shared))
                     }
                     Err(JournalError::Taken) => Ok(()),
                     Err(error) => Err(io::Error::other(error)),
@@ -257,13 +259,28 @@ impl Blobs for SharedFiles {
     }
 }
 
+/// What the names of a session's objects begin with.
+fn folder_of(session: SessionId) -> String {
+    format!("sessions/{session}")
+}
+
+/// Why a file could not be fetched, in words of the system.
+pub(super) fn unfetched(error: ExchangeError) -> io::Error {
+    let kind = match error {
+        ExchangeError::Missing => io::ErrorKind::NotFound,
+        ExchangeError::Changed | ExchangeError::TooLarge { .. } => io::ErrorKind::InvalidData,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
+}
+
 impl Sharing {
     pub(super) async fn store_object(
         &self,
         key: BlobKey,
         content: Vec<u8>,
     ) -> io::Result<SealedBlob> {
-        let object = format!("sessions/{}/{}", key.session, Uuid::new_v4());
+        let object = format!("{}/{}", folder_of(key.session), Uuid::new_v4());
         let stored = SealedBlob::store(&self.link.files, object, key, content).await;
         stored.map_err(io::Error::other)
     }
@@ -276,6 +293,7 @@ impl Sharing {
         let files = self.link.files.clone();
         self.runtime.spawn(async move {
             for blob in objects {
+                tracing::debug!(key = %blob.key, object = blob.object, "a shared file is removed");
                 if let Err(error) = files.erase(&blob.object).await {
                     tracing::warn!(object = blob.object, %error, "cannot remove a shared file");
                 }
@@ -284,16 +302,26 @@ impl Sharing {
     }
 
     /// Removes all that is shared of a session that this gateway has.
-    async fn erase(&self, session: SessionId, objects: Vec<SealedBlob>) -> io::Result<()> {
+    async fn erase(&self, session: SessionId, shared: &SharedSession) -> io::Result<()> {
+        let mut objects: HashSet<String> = shared
+            .take_all()
+            .into_iter()
+            .map(|blob| blob.object)
+            .collect();
+        if shared.is_restored() {
+            let found = self.link.files.list(&folder_of(session)).await;
+            objects.extend(found.map_err(io::Error::other)?);
+        }
         let subject = self.link.names.journal_of(session);
         let purged = self.link.journals.purge().filter(subject).await;
         purged.map_err(io::Error::other)?;
+        tracing::debug!(session_id = %session, objects = objects.len(), "all that is shared of a session is removed");
         let mut removals = stream::iter(&objects)
-            .map(|blob| async move { (blob, self.link.files.erase(&blob.object).await) })
+            .map(|object| async move { (object, self.link.files.erase(object).await) })
             .buffer_unordered(REMOVALS);
-        while let Some((blob, removed)) = removals.next().await {
+        while let Some((object, removed)) = removals.next().await {
             if let Err(error) = removed {
-                tracing::warn!(object = blob.object, %error, "cannot remove a shared file");
+                tracing::warn!(object, %error, "cannot remove a shared file");
             }
         }
         self.disown(session).await

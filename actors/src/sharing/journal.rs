@@ -1,6 +1,5 @@
 //! Journals in a stream of JetStream.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,6 +13,8 @@ use futures_util::StreamExt as _;
 use uuid::Uuid;
 
 use super::entry::{Content, Entry, Row};
+use super::files::unfetched;
+use super::messages::{Beginnings, Messages};
 use super::session::SharedSession;
 use super::{SharedFiles, Sharing, lock};
 use crate::blobs::{BlobKey, BlobName};
@@ -54,10 +55,7 @@ struct SharedJournal {
     answered: Answered,
     /// The answers that receivers of webhooks need no more.
     told: Told,
-    /// For each message, how many of its records are needed.
-    needed: BTreeMap<u64, usize>,
-    /// The message of each record.
-    message_of: BTreeMap<u64, u64>,
+    messages: Messages,
 }
 
 impl SharedJournals {
@@ -68,6 +66,13 @@ impl SharedJournals {
     fn sharing(&self) -> &Arc<Sharing> {
         self.files.sharing()
     }
+}
+
+/// The rows, in runs of those that are about requests and those that are not: each is a message of its own, so that
+/// requests that are not needed any more leave nothing behind.
+fn runs(rows: &[Row]) -> Vec<&[Row]> {
+    rows.chunk_by(|one, other| one.is_of_request == other.is_of_request)
+        .collect()
 }
 
 impl JournalPlace for SharedJournals {
@@ -86,8 +91,7 @@ impl JournalPlace for SharedJournals {
             last: 1,
             answered: Answered::default(),
             told: Told::default(),
-            needed: BTreeMap::new(),
-            message_of: BTreeMap::new(),
+            messages: Messages::default(),
         }))
     }
 
@@ -95,7 +99,7 @@ impl JournalPlace for SharedJournals {
     fn open(&self, session: SessionId) -> Result<(Box<dyn OpenJournal>, Records), JournalError> {
         let sharing = self.sharing();
         let (read, tail) = sharing.runtime.block_on(sharing.claim_journal(session))?;
-        let shared = Arc::new(SharedSession::at(tail));
+        let shared = Arc::new(SharedSession::restored(tail));
         let mut journal = SharedJournal {
             files: self.files.clone(),
             id: session,
@@ -104,17 +108,20 @@ impl JournalPlace for SharedJournals {
             last: 0,
             answered: Answered::default(),
             told: Told::default(),
-            needed: BTreeMap::new(),
-            message_of: BTreeMap::new(),
+            messages: Messages::default(),
         };
-        let mut all = Vec::new();
+        let (mut all, mut beginnings) = (Vec::new(), Beginnings::default());
         for message in read {
             if let Some(content) = message.stored {
                 shared.add_content(message.number, content);
             }
             shared.add(message.files);
+            journal.messages.note_message(message.number);
             for row in message.rows {
                 let record = row.record()?;
+                if !beginnings.count(&record) {
+                    continue;
+                }
                 journal.note(message.number, row.number, &record);
                 let at = UNIX_EPOCH + Duration::from_millis(row.at.try_into().unwrap_or(0));
                 all.push(Recorded {
@@ -147,8 +154,7 @@ impl SharedJournal {
     fn note(&mut self, message: u64, number: u64, record: &Record) {
         self.last = self.last.max(number);
         self.answered.note(number, record);
-        self.message_of.insert(number, message);
-        *self.needed.entry(message).or_default() += 1;
+        self.messages.note(message, number);
     }
 
     /// Appends a message behind the last one.
@@ -163,7 +169,8 @@ impl SharedJournal {
         };
         let appended = sharing.runtime.block_on(async {
             if *tail == 0 {
-                sharing.own(self.id).await?;
+                let owned = sharing.own(self.id).await;
+                owned.map_err(NotAppended::certainly)?;
             }
             sharing.append(self.id, *tail, content).await
         });
@@ -176,9 +183,8 @@ impl SharedJournal {
                 }
                 Ok(message)
             }
-            Err(error) => {
-                // Unless it may have been written after all.
-                if !matches!(error, JournalError::Unknown(_)) {
+            Err(NotAppended { error, is_certain }) => {
+                if is_certain {
                     sharing.remove_objects(files);
                 }
                 Err(error)
@@ -188,31 +194,21 @@ impl SharedJournal {
 
     /// Removes messages of which no record is needed any more.
     fn prune(&mut self) {
-        let mut messages = Vec::new();
-        for number in self.answered.take_needless(&self.told) {
-            let Some(message) = self.message_of.remove(&number) else {
-                continue;
-            };
-            let left = self.needed.entry(message).or_default();
-            *left = left.saturating_sub(1);
-            if *left == 0 {
-                messages.push(message);
-            }
+        for records in self.answered.take_needless(&self.told) {
+            self.messages.needless(&records);
         }
-        // The next message is appended behind the last one, so that stays.
         let last = *lock(&self.session.tail);
-        messages.retain(|message| *message != last);
-        let sharing = self.files.sharing().clone();
+        let messages = self.messages.take_removable(last);
+        if messages.is_empty() {
+            return;
+        }
         let contents = messages.iter();
         let contents = contents.filter_map(|message| self.session.take_content(*message));
         let contents: Vec<SealedBlob> = contents.collect();
-        for message in &messages {
-            self.needed.remove(message);
-        }
-        if !messages.is_empty() {
-            sharing.clone().remove_messages(messages);
-            sharing.remove_objects(contents);
-        }
+        self.files
+            .sharing()
+            .clone()
+            .remove_messages(messages, contents);
     }
 }
 
@@ -228,17 +224,48 @@ impl OpenJournal for SharedJournal {
             self.unkept = Some(rows);
             return Ok(());
         }
-        let message = self.write(&rows)?;
-        self.unkept = None;
-        for row in &rows {
-            self.note(message, row.number, &row.record()?);
+        for (number, run) in runs(&rows).into_iter().enumerate() {
+            let message = self.write(run).map_err(|error| match error {
+                // Those before it are written.
+                error if number > 0 && !matches!(error, JournalError::Taken) => {
+                    JournalError::Unknown(error.to_string())
+                }
+                error => error,
+            })?;
+            for row in run {
+                self.note(message, row.number, &row.record()?);
+            }
         }
+        self.unkept = None;
         self.prune();
         Ok(())
     }
 
     fn keep_untold(&mut self, told: Told) {
         self.told = told;
+    }
+}
+
+/// A message was not appended.
+struct NotAppended {
+    error: JournalError,
+    /// Otherwise it may have been, so that what it names may be needed.
+    is_certain: bool,
+}
+
+impl NotAppended {
+    fn certainly(error: JournalError) -> Self {
+        Self {
+            error,
+            is_certain: true,
+        }
+    }
+
+    fn perhaps(error: JournalError) -> Self {
+        Self {
+            error,
+            is_certain: false,
+        }
     }
 }
 
@@ -263,22 +290,26 @@ impl Sharing {
         session: SessionId,
         tail: u64,
         content: Content,
-    ) -> Result<(u64, Option<SealedBlob>), JournalError> {
-        let mut payload = Entry::new(self.id, content).to_bytes()?;
+    ) -> Result<(u64, Option<SealedBlob>), NotAppended> {
+        let certainly = NotAppended::certainly;
+        let payload = Entry::new(self.id, content).to_bytes();
+        let mut payload = payload.map_err(certainly)?;
         let mut stored = None;
         if payload.len() > LARGEST_MESSAGE {
-            let blob = self.store_content(session, payload).await?;
-            payload = Entry::new(self.id, Content::Stored(blob.clone())).to_bytes()?;
+            let blob = self.store_content(session, payload).await;
+            let blob = blob.map_err(certainly)?;
+            let entry = Entry::new(self.id, Content::Stored(blob.clone()));
+            payload = entry.to_bytes().map_err(certainly)?;
             stored = Some(blob);
         }
         let appended = self.append_message(session, tail, payload).await;
         match appended {
             Ok(message) => Ok((message, stored)),
-            Err(error) => {
-                if !matches!(error, JournalError::Unknown(_)) {
+            Err(not) => {
+                if not.is_certain {
                     self.remove_objects(stored.into_iter().collect());
                 }
-                Err(error)
+                Err(not)
             }
         }
     }
@@ -288,7 +319,7 @@ impl Sharing {
         session: SessionId,
         tail: u64,
         payload: Bytes,
-    ) -> Result<u64, JournalError> {
+    ) -> Result<u64, NotAppended> {
         // A message that was stored although that was not confirmed is known by it.
         let id = Uuid::new_v4().to_string();
         let subject = self.link.names.journal_of(session);
@@ -308,13 +339,24 @@ impl Sharing {
                 Err(error) => error,
             };
             match error.kind() {
+                PublishErrorKind::WrongLastSequence if attempt == 0 => {
+                    return Err(NotAppended::certainly(JournalError::Taken));
+                }
                 PublishErrorKind::WrongLastSequence => {
-                    return match self.last_message(session).await? {
+                    let last = self.last_message(session).await;
+                    let last = last.map_err(|error| {
+                        NotAppended::perhaps(JournalError::Unknown(error.to_string()))
+                    })?;
+                    return match last {
                         Some((number, last)) if last.as_deref() == Some(id.as_str()) => Ok(number),
-                        _ => Err(JournalError::Taken),
+                        // An earlier attempt may have succeeded before somebody else has appended.
+                        _ => Err(NotAppended::perhaps(JournalError::Taken)),
                     };
                 }
-                _ if attempt == ATTEMPTS => return Err(JournalError::Unknown(error.to_string())),
+                _ if attempt == ATTEMPTS => {
+                    let error = JournalError::Unknown(error.to_string());
+                    return Err(NotAppended::perhaps(error));
+                }
                 _ => {
                     tracing::warn!(session_id = %session, %error, retry_in = ?RETRY_DELAY, "the journal of a session waits for NATS");
                     attempt += 1;
@@ -361,8 +403,11 @@ impl Sharing {
             match self.append(session, tail, Content::Claimed).await {
                 Ok((claim, _)) => return Ok((messages, claim)),
                 // An earlier owner has appended meanwhile.
-                Err(JournalError::Taken) => {}
-                Err(error) => return Err(error),
+                Err(NotAppended {
+                    error: JournalError::Taken,
+                    ..
+                }) => {}
+                Err(NotAppended { error, .. }) => return Err(error),
             }
         }
         Err(JournalError::Taken)
@@ -372,7 +417,8 @@ impl Sharing {
     /// `tail`.
     pub(super) async fn confirm(&self, session: SessionId, tail: u64) -> Result<u64, JournalError> {
         let appended = self.append(session, tail, Content::Claimed).await;
-        appended.map(|(message, _)| message)
+        let appended = appended.map(|(message, _)| message);
+        appended.map_err(|not| not.error)
     }
 
     /// Reads the messages of a journal behind one and up to another.
@@ -419,7 +465,7 @@ impl Sharing {
         let (mut content, mut stored) = (Entry::read(payload, number)?.content, None);
         if let Content::Stored(blob) = content {
             let fetched = blob.fetch(&self.link.files, LARGEST_CONTENT).await;
-            let fetched = fetched.map_err(|error| JournalError::Files(io::Error::other(error)))?;
+            let fetched = fetched.map_err(|error| JournalError::Files(unfetched(error)))?;
             content = Entry::read(&fetched, number)?.content;
             stored = Some(blob);
         }
@@ -455,14 +501,17 @@ impl Sharing {
             .map_err(JournalError::Files)
     }
 
-    /// Removes messages of journals in the background. What cannot be removed is read once more than needed.
-    fn remove_messages(self: Arc<Self>, messages: Vec<u64>) {
+    /// Removes messages of a journal in the background, one after another, and then their contents. If one cannot be
+    /// removed, it and those behind it stay, until the session ends.
+    fn remove_messages(self: Arc<Self>, messages: Vec<u64>, contents: Vec<SealedBlob>) {
         self.runtime.clone().spawn(async move {
             for message in messages {
                 if let Err(error) = self.link.journals.delete_message(message).await {
                     tracing::debug!(%error, message, "cannot remove a message of a journal");
+                    return;
                 }
             }
+            self.remove_objects(contents);
         });
     }
 }

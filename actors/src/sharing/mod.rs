@@ -20,6 +20,7 @@ mod files;
 mod journal;
 mod link;
 mod members;
+mod messages;
 mod owners;
 mod session;
 
@@ -27,7 +28,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -77,6 +78,8 @@ pub(crate) struct Sharing {
     runtime: Handle,
     /// The sessions that this gateway has.
     sessions: Mutex<HashMap<SessionId, Arc<SharedSession>>>,
+    /// Those that could not be restored, and when.
+    failed: Mutex<HashMap<SessionId, Instant>>,
     members: Members,
     is_ending: AtomicBool,
 }
@@ -116,6 +119,7 @@ impl Sharing {
             link,
             runtime: Handle::current(),
             sessions: Mutex::default(),
+            failed: Mutex::default(),
             members: Members::new(id),
             is_ending: AtomicBool::new(false),
         }))

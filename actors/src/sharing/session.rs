@@ -14,6 +14,8 @@ pub(super) struct SharedSession {
     pub tail: Mutex<u64>,
     /// Locked while a file is fetched: each is written by one at a time.
     pub fetching: Mutex<()>,
+    /// Whether it goes on after something failed: there may be objects that no message names.
+    is_restored: bool,
     objects: Mutex<Objects>,
 }
 
@@ -28,12 +30,18 @@ struct Objects {
 }
 
 impl SharedSession {
-    /// A session whose journal ends with this message.
-    pub fn at(tail: u64) -> Self {
+    /// A session that goes on, whose journal ends with this message.
+    pub fn restored(tail: u64) -> Self {
         Self {
             tail: Mutex::new(tail),
+            is_restored: true,
             ..Self::default()
         }
+    }
+
+    /// See [`Self::restored`].
+    pub fn is_restored(&self) -> bool {
+        self.is_restored
     }
 
     /// Whether it is in the shared journal: one whose creator has not kept it is not.

@@ -20,6 +20,16 @@ pub(crate) type CreateReply = Reply<Result<OwnedSession, CreateSessionError>>;
 /// The reply for a caller that waits until a session's files are removed.
 pub(crate) type DeleteReply = Reply<Result<(), DeleteSessionError>>;
 
+/// What has become of a session that this gateway was to go on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Adoption {
+    GoesOn,
+    /// It has ended, or cannot be restored at all.
+    Gone,
+    /// It cannot be restored now.
+    NotNow,
+}
+
 /// Messages of the supervisor.
 pub(crate) enum SupervisorMessage {
     /// Create a session.
@@ -46,8 +56,11 @@ pub(crate) enum SupervisorMessage {
     List(Whose, Reply<Vec<SessionMailbox>>),
     /// End a session that the caller may reach. Answered when its files are removed.
     Delete(SessionId, Whose, DeleteReply),
-    /// This gateway owns a session that others share: go on with it. Answers whether it goes on.
-    Adopt { id: SessionId, reply: Reply<bool> },
+    /// This gateway owns a session that others share: go on with it.
+    Adopt {
+        id: SessionId,
+        reply: Reply<Adoption>,
+    },
     /// A session that nobody had is read, or cannot be.
     Adopted {
         id: SessionId,

@@ -20,7 +20,7 @@ use crate::pool::PoolDispatcher;
 use crate::session::restore::Restored;
 use crate::settings::Settings;
 use crate::sharing::SharedFiles;
-pub(crate) use message::{SessionMailbox, SupervisorMessage};
+pub(crate) use message::{Adoption, SessionMailbox, SupervisorMessage};
 use state::State;
 
 /// The actor.

@@ -85,7 +85,7 @@ impl SentBlobs {
         let content = content
             .await
             .map_err(|error| AssignError::Blob(key.name, error.to_string()))??;
-        let object = format!("{}/{}", key.session, Uuid::new_v4());
+        let object = format!("jobs/{}/{}", key.session, Uuid::new_v4());
         let blob = SealedBlob::store(&link.exchange, object, key, content).await?;
         let mut sessions = self.sessions();
         let session = sessions.entry(key.session).or_default();

@@ -266,7 +266,7 @@ impl Shared {
             Some(key) => {
                 let content = self.files.take(key).await;
                 let content = content.map_err(|error| store_failed(&error))?;
-                let object = format!("{}/{}", key.session, Uuid::new_v4());
+                let object = format!("jobs/{}/{}", key.session, Uuid::new_v4());
                 let sent = SealedBlob::store(&self.link.exchange, object, key, content).await;
                 Some(sent.map_err(|error| JobFailure::WorkerDied(error.to_string()))?)
             }

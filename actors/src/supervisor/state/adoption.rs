@@ -9,24 +9,24 @@ use crate::outbox::{Event, EventContent, Outbox, Subscription, WebhookError};
 use crate::session::ledger::Ledger;
 use crate::session::restore::{Found, RestoreError, give_up, restore};
 use crate::session_event::CloseReason;
-use crate::supervisor::message::{DeleteReply, SupervisorMessage};
+use crate::supervisor::message::{Adoption, DeleteReply, SupervisorMessage};
 use std::time::SystemTime;
 
 impl State {
     /// Goes on with a session that another gateway had.
-    pub(super) fn adopt(&mut self, id: SessionId, reply: Reply<bool>) {
+    pub(super) fn adopt(&mut self, id: SessionId, reply: Reply<Adoption>) {
         if self.sessions.contains_key(&id) {
-            return answer(reply, true);
+            return answer(reply, Adoption::GoesOn);
         }
         if let Some(restoring) = self.restoring.get_mut(&id) {
             return restoring.adopting.push(reply);
         }
         let is_ending = self.removing.contains_key(&id) || self.leftovers.get(id).is_some();
-        let Some(shared) = self.shared.clone() else {
-            return answer(reply, false);
+        let Some(shared) = self.shared.clone().filter(|_| !self.draining) else {
+            return answer(reply, Adoption::NotNow);
         };
-        if is_ending || self.draining {
-            return answer(reply, false);
+        if is_ending {
+            return answer(reply, Adoption::Gone);
         }
         self.restoring.insert(id, Restoring::adopted(reply));
         let (journals, blobs) = (self.journals.clone(), self.blobs.clone());

@@ -13,7 +13,7 @@ use crate::outbox::{Event, EventContent, Outbox};
 use crate::session::restore::{Found, RestoreError, events, give_up, restore};
 use crate::session_event::CloseReason;
 use crate::supervisor::leftovers::Ended;
-use crate::supervisor::message::{DeleteReply, SupervisorMessage};
+use crate::supervisor::message::{Adoption, DeleteReply, SupervisorMessage};
 
 /// A session that fails more often is not restored.
 pub(super) const MOST_FAILURES: u32 = 3;
@@ -29,12 +29,12 @@ pub(super) struct Restoring {
     pub(super) waiting: Vec<(Whose, Reply<Option<SessionHandle>>)>,
     pub(super) deletions: Vec<DeleteReply>,
     /// Callers who wait until this gateway goes on with it.
-    pub(super) adopting: Vec<Reply<bool>>,
+    pub(super) adopting: Vec<Reply<Adoption>>,
 }
 
 impl Restoring {
     /// A session that another gateway had.
-    pub(super) fn adopted(reply: Reply<bool>) -> Self {
+    pub(super) fn adopted(reply: Reply<Adoption>) -> Self {
         Self {
             creator: None,
             tells: false,
@@ -128,6 +128,7 @@ impl State {
         else {
             return;
         };
+        let not_now = matches!(&outcome, Err(error) if !error.is_damage());
         match outcome {
             outcome if !deletions.is_empty() => {
                 let reason = CloseReason::Deleted;
@@ -172,9 +173,13 @@ impl State {
                 }
             }
         }
-        let goes_on = self.sessions.contains_key(&id);
+        let adoption = match self.sessions.contains_key(&id) {
+            true => Adoption::GoesOn,
+            false if not_now || self.closes => Adoption::NotNow,
+            false => Adoption::Gone,
+        };
         for reply in adopting {
-            answer(reply, goes_on);
+            answer(reply, adoption);
         }
         for (whose, reply) in waiting {
             answer(reply, self.find(id, &whose));
