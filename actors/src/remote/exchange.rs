@@ -258,7 +258,7 @@ impl Exchange {
         // JetStream keeps a note of each removed object; names of streams and subjects are those of its object
         // store (<https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-20.md>).
         let note = format!("$O.{name}.M.{}", BASE64_URL_SAFE.encode(object));
-        let stream = context.get_stream(format!("OBJ_{name}")).await;
+        let stream = context.get_stream_no_info(format!("OBJ_{name}")).await;
         let stream = stream.map_err(other)?;
         stream.purge().filter(note).await.map_err(other)?;
         Ok(())

@@ -158,8 +158,12 @@ impl Sharing {
             }
             for session in free {
                 tried.insert(session, Instant::now());
-                if let Err(error) = self.locate(session, supervisor).await {
-                    tracing::warn!(session_id = %session, %error, "a session is not taken over now");
+                match self.locate(session, supervisor).await {
+                    Ok(Location::Nowhere) => drop(lock(owners).remove(&session)),
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::warn!(session_id = %session, %error, "a session is not taken over now");
+                    }
                 }
             }
         }

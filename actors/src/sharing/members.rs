@@ -1,6 +1,7 @@
 //! The gateways that are there.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -134,10 +135,10 @@ impl Heard {
 }
 
 impl Sharing {
-    /// Says that this gateway is there, until the future is dropped.
+    /// Says that this gateway is there, until it leaves.
     pub(super) async fn present(&self) {
         let mut changed = self.members.changed.subscribe();
-        loop {
+        while !self.has_left.load(Ordering::Relaxed) {
             match self.say_there().await {
                 Ok(()) => self.members.confirmed(),
                 Err(error) => {
@@ -166,6 +167,7 @@ impl Sharing {
 
     /// This gateway is not there any more: others take its sessions over at once.
     pub async fn leave(&self) {
+        self.has_left.store(true, Ordering::Relaxed);
         let removed = self.link.gateways.delete(self.id.to_string()).await;
         if let Err(error) = removed {
             tracing::warn!(%error, "other gateways wait until the lease of this one ends");

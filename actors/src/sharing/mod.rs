@@ -82,6 +82,8 @@ pub(crate) struct Sharing {
     failed: Mutex<HashMap<SessionId, Instant>>,
     members: Members,
     is_ending: AtomicBool,
+    /// Whether the others were told that it is not there any more.
+    has_left: AtomicBool,
 }
 
 impl fmt::Debug for Sharing {
@@ -122,6 +124,7 @@ impl Sharing {
             failed: Mutex::default(),
             members: Members::new(id),
             is_ending: AtomicBool::new(false),
+            has_left: AtomicBool::new(false),
         }))
     }
 

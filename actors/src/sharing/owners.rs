@@ -131,8 +131,13 @@ impl Sharing {
 
     /// A session is gone.
     pub(super) async fn disown(&self, session: SessionId) -> io::Result<()> {
-        let removed = self.link.owners.delete(session.to_string()).await;
-        removed.map_err(io::Error::other)
+        let owners = &self.link.owners;
+        let removed = owners.delete(session.to_string()).await;
+        removed.map_err(io::Error::other)?;
+        // The deletion tells those who follow the bucket. It would stay for ever.
+        let subject = format!("$KV.{}.{session}", owners.name);
+        let purged = owners.stream.purge().filter(subject).await;
+        purged.map_err(io::Error::other).map(drop)
     }
 
     /// A session cannot be restored.

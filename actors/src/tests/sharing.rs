@@ -173,26 +173,50 @@ async fn a_deleted_session_leaves_nothing() {
     let mut client = one.client().await;
     client.upload().await;
     client.generate().await;
-    let (before, journal) = kept(&nats).await;
-    assert!(before > 0 && journal > 0);
+    assert!(kept(&nats).await.iter().all(|count| *count > 0));
     one.system
         .delete_session(client.id, Whose::Anyones)
         .await
         .expect("deleted");
     assert!(matches!(one.locate(client.id).await, Location::Nowhere));
-    assert_eq!(kept(&nats).await, (0, 0));
+    assert_eq!(kept(&nats).await, [0, 0, 0]);
     let folders = std::fs::read_dir(one.folder.path().join("sessions"));
     assert_eq!(folders.expect("there").count(), 0);
 }
 
-/// Messages of the objects and of the journals that NATS keeps.
-async fn kept(nats: &NatsServer) -> (u64, u64) {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_does_not_grow_with_its_requests_and_is_read_rightly() {
+    let nats = NatsServer::start();
+    let (one, other) = tokio::join!(Gateway::start(&nats, "one"), Gateway::start(&nats, "other"));
+    let mut client = one.client().await;
+    client.upload().await;
+    client.generate().await;
+    client.upload().await;
+    let mut counts = Vec::new();
+    for _ in 0..12 {
+        client.generate().await;
+        counts.push(kept(&nats).await[1]);
+    }
+    assert!(counts[11] < counts[2] + 6, "{counts:?}");
+
+    one.system.drain().await;
+    assert!(matches!(other.locate(client.id).await, Location::Here));
+    let (client, images) = other.attach(client.id).await;
+    assert_eq!(images, 2);
+    let session = other.system.session(client.id, Whose::Anyones).await;
+    let summary = session.expect("here").summary().await.expect("alive");
+    assert_eq!(summary.requests, 0, "nothing runs again");
+}
+
+/// Messages of the objects, the journals and the owners that NATS keeps.
+async fn kept(nats: &NatsServer) -> [u64; 3] {
     let client = async_nats::connect(nats.url()).await.expect("there");
     let context = async_nats::jetstream::new(client);
-    let mut counts = Vec::new();
-    for stream in ["OBJ_test_session_files", "test_journals"] {
+    let mut counts = [0; 3];
+    let streams = ["OBJ_test_session_files", "test_journals", "KV_test_owners"];
+    for (count, stream) in counts.iter_mut().zip(streams) {
         let stream = context.get_stream(stream).await.expect("there");
-        counts.push(stream.cached_info().state.messages);
+        *count = stream.cached_info().state.messages;
     }
-    (counts[0], counts[1])
+    counts
 }
