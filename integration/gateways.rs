@@ -24,18 +24,18 @@ async fn gateway(nats: &NatsServer, model: &str, options: &[&str]) -> Server {
 async fn two(nats: &NatsServer, model: &str, options: &[&str]) -> (Server, Server) {
     let pair = tokio::join!(gateway(nats, model, options), gateway(nats, model, options));
     until("the servers to know each other", async || {
-        let lists = [total(&pair.0).await, total(&pair.1).await];
-        // Each counts the places of both.
-        (lists == [200, 200]).then_some(())
+        (there(&pair.0).await == 2 && there(&pair.1).await == 2).then_some(())
     })
     .await;
     pair
 }
 
-/// The places for sessions that a server counts.
-async fn total(server: &Server) -> u64 {
-    let list = server.get("/ws/sessions").await.json();
-    list["stats"]["max_sessions"].as_u64().expect("a count")
+/// How many servers one knows.
+async fn there(server: &Server) -> u64 {
+    let metrics = server.get("/metrics").await.text();
+    let mut lines = metrics.lines();
+    let count = lines.find_map(|line| line.strip_prefix("pointstream_gateways "));
+    count.expect("a metric").parse().expect("a count")
 }
 
 /// Connects to a session again, as clients do: until a server takes them.

@@ -144,6 +144,13 @@ async fn a_request_that_the_server_could_not_answer_is_answered_by_the_next() {
             true => restarts.end(server).await,
             false => restarts.kill(server).await,
         };
+        if by_signal {
+            let (said, _) = client.closed().await;
+            assert!(
+                said.iter().all(|message| message["type"] == "progress"),
+                "what runs later is not refused: {said:?}"
+            );
+        }
         let mut client = Client::resume(&server, &session).await;
         let last = if by_signal { "complete" } else { "delta" };
         for (kind, id) in [("delta", "one"), (last, "two")] {

@@ -239,7 +239,9 @@ pub async fn metrics(request: Request) -> Result<Response, ApiError> {
     if let Err(error) = request.app.system.measure_disk().await {
         tracing::warn!(%error, "cannot measure the disk");
     }
+    let others = request.app.system.other_gateways();
     let figures = request.app.metrics;
+    figures.gateways.others(others.len());
     // Blocks: reads files in /proc.
     let rendered = tokio::task::spawn_blocking(move || figures.render())
         .await

@@ -1,6 +1,9 @@
 //! Requests that are passed on to other gateways.
 
-use prometheus::{IntCounterVec, Registry, register_int_counter_vec_with_registry};
+use prometheus::{
+    IntCounterVec, IntGauge, Registry, register_int_counter_vec_with_registry,
+    register_int_gauge_with_registry,
+};
 
 const PASSED: &str = "passed";
 const FAILED: &str = "failed";
@@ -9,6 +12,7 @@ const FAILED: &str = "failed";
 #[derive(Debug)]
 pub struct GatewayMetrics {
     requests: IntCounterVec,
+    there: IntGauge,
 }
 
 impl GatewayMetrics {
@@ -22,7 +26,19 @@ impl GatewayMetrics {
         for outcome in [PASSED, FAILED] {
             requests.with_label_values(&[outcome]);
         }
-        Ok(Self { requests })
+        let there = register_int_gauge_with_registry!(
+            "pointstream_gateways",
+            "Servers that share sessions and are there, with this one.",
+            registry
+        )?;
+        there.set(1);
+        Ok(Self { requests, there })
+    }
+
+    /// So many others are there.
+    pub fn others(&self, count: usize) {
+        self.there
+            .set(i64::try_from(count).unwrap_or(i64::MAX).saturating_add(1));
     }
 
     /// Another gateway has answered.

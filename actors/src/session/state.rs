@@ -287,8 +287,8 @@ impl State {
             }
             SessionMessage::CheckExpiry => self.check_expiry(),
             SessionMessage::Drain(reply) => {
-                self.refuse_waiting_requests();
                 self.shutdown.begin(reply);
+                self.refuse_waiting_requests();
             }
             SessionMessage::Close(reason) => self.close(reason),
         }
