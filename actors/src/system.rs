@@ -167,7 +167,7 @@ impl System {
             .await
             .map_err(|error| StartError::Actors(error.to_string()))?;
         let sharing = sharing.map(|sharing| {
-            let adopting = Adopting::start(sharing.clone(), supervisor.clone());
+            let adopting = Adopting::start(sharing.clone(), Arc::new(supervisor.clone()));
             Arc::new(SharedSystem {
                 sharing,
                 _adopting: adopting,

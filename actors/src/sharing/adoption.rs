@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream::kv::Operation;
 use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
@@ -14,9 +15,7 @@ use super::members::Presence;
 use super::owners::{Found, Owner};
 use super::{Location, Sharing, SharingError, lock};
 use crate::ids::SessionId;
-use crate::mailbox::Mailbox;
 use crate::remote::again;
-use crate::supervisor::{Adoption, SupervisorMessage};
 
 /// How often it looks for sessions that nobody has.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -26,10 +25,27 @@ const RETRY_DELAY: Duration = Duration::from_secs(10);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// Sessions that are taken over in one go.
 const AT_ONCE: usize = 16;
-/// Longest time to restore a session. One that takes longer goes on later.
-const LONGEST_RESTORE: Duration = Duration::from_secs(60);
 /// How often an owner is looked for whose place somebody else took meanwhile.
 const ATTEMPTS: u32 = 5;
+
+/// Goes on with sessions that this gateway owns now.
+pub(crate) trait Adopter: Send + Sync + 'static {
+    /// Restores a session.
+    ///
+    /// # Errors
+    /// [`SharingError`] if that takes too long, or the program ends.
+    fn adopt(&self, session: SessionId) -> BoxFuture<'_, Result<Adoption, SharingError>>;
+}
+
+/// What has become of a session that this gateway was to go on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Adoption {
+    GoesOn,
+    /// It has ended, or cannot be restored at all.
+    Gone,
+    /// It cannot be restored now.
+    NotNow,
+}
 
 /// Takes sessions over as long as it lives.
 pub(crate) struct Adopting {
@@ -41,16 +57,16 @@ type Owners = HashMap<SessionId, Owner>;
 
 impl Adopting {
     /// Begins to be there for other gateways, and to take over the sessions of those that are gone.
-    pub fn start(sharing: Arc<Sharing>, supervisor: Mailbox<SupervisorMessage>) -> Self {
+    pub fn start(sharing: Arc<Sharing>, adopter: Arc<dyn Adopter>) -> Self {
         let work = again("sharing sessions with other gateways", move || {
-            let (sharing, supervisor) = (sharing.clone(), supervisor.clone());
+            let (sharing, adopter) = (sharing.clone(), adopter.clone());
             async move {
                 let owners = Mutex::default();
                 tokio::join!(
                     sharing.present(),
                     sharing.follow_members(),
                     sharing.follow_owners(&owners),
-                    sharing.adopt(&owners, &supervisor),
+                    sharing.adopt(&owners, adopter.as_ref()),
                 );
             }
         });
@@ -68,7 +84,7 @@ impl Sharing {
     pub async fn locate(
         &self,
         session: SessionId,
-        supervisor: &Mailbox<SupervisorMessage>,
+        adopter: &dyn Adopter,
     ) -> Result<Location, SharingError> {
         for _ in 0..ATTEMPTS {
             if self.has(session) {
@@ -84,10 +100,7 @@ impl Sharing {
             }
             self.check_failed(session)?;
             if self.claim(session, revision).await? {
-                let adopted = supervisor.ask_within(LONGEST_RESTORE, |reply| {
-                    SupervisorMessage::Adopt { id: session, reply }
-                });
-                return match adopted.await.map_err(SharingError::new)? {
+                return match adopter.adopt(session).await? {
                     Adoption::GoesOn => Ok(Location::Here),
                     Adoption::Gone => Ok(Location::Nowhere),
                     Adoption::NotNow => {
@@ -141,7 +154,7 @@ impl Sharing {
     }
 
     /// Takes over sessions of gateways that are gone, until the future is dropped.
-    async fn adopt(&self, owners: &Mutex<Owners>, supervisor: &Mailbox<SupervisorMessage>) {
+    async fn adopt(&self, owners: &Mutex<Owners>, adopter: &dyn Adopter) {
         let mut tried: HashMap<SessionId, Instant> = HashMap::new();
         loop {
             tokio::time::sleep(INTERVAL).await;
@@ -158,7 +171,7 @@ impl Sharing {
             }
             for session in free {
                 tried.insert(session, Instant::now());
-                match self.locate(session, supervisor).await {
+                match self.locate(session, adopter).await {
                     Ok(Location::Nowhere) => drop(lock(owners).remove(&session)),
                     Ok(_) => {}
                     Err(error) => {

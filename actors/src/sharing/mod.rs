@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
-pub(crate) use self::adoption::Adopting;
+pub(crate) use self::adoption::{Adopter, Adopting, Adoption};
 pub(crate) use self::files::SharedFiles;
 pub(crate) use self::journal::SharedJournals;
 use self::link::SharedLink;

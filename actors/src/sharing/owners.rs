@@ -25,7 +25,7 @@ const LONGEST_LOOK: Duration = Duration::from_secs(15);
 pub struct SharingError(String);
 
 impl SharingError {
-    pub(super) fn new(error: impl std::fmt::Display) -> Self {
+    pub(crate) fn new(error: impl std::fmt::Display) -> Self {
         Self(error.to_string())
     }
 }

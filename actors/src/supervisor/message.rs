@@ -10,6 +10,7 @@ use crate::report::ActorReport;
 use crate::session::message::SessionMessage;
 use crate::session::restore::{Found, RestoreError, Restored};
 use crate::session_config::SessionConfig;
+use crate::sharing::Adoption;
 
 /// The address of a session.
 pub(crate) type SessionMailbox = Mailbox<SessionMessage>;
@@ -19,16 +20,6 @@ pub(crate) type CreateReply = Reply<Result<OwnedSession, CreateSessionError>>;
 
 /// The reply for a caller that waits until a session's files are removed.
 pub(crate) type DeleteReply = Reply<Result<(), DeleteSessionError>>;
-
-/// What has become of a session that this gateway was to go on with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Adoption {
-    GoesOn,
-    /// It has ended, or cannot be restored at all.
-    Gone,
-    /// It cannot be restored now.
-    NotNow,
-}
 
 /// Messages of the supervisor.
 pub(crate) enum SupervisorMessage {

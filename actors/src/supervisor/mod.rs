@@ -7,11 +7,14 @@ mod state;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 
 use crate::actor_status::ActorStatus;
 use crate::blobs::Blobs;
+use crate::ids::SessionId;
 use crate::journal::Journals;
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
@@ -19,8 +22,8 @@ use crate::outbox::Outbox;
 use crate::pool::PoolDispatcher;
 use crate::session::restore::Restored;
 use crate::settings::Settings;
-use crate::sharing::SharedFiles;
-pub(crate) use message::{Adoption, SessionMailbox, SupervisorMessage};
+use crate::sharing::{Adopter, Adoption, SharedFiles, SharingError};
+pub(crate) use message::{SessionMailbox, SupervisorMessage};
 use state::State;
 
 /// The actor.
@@ -51,6 +54,19 @@ impl Supervisor {
         let status = args.status.clone();
         let (actor, _) = Actor::spawn(None, Self, args).await?;
         Ok(Mailbox::new(actor, status))
+    }
+}
+
+/// Longest time to restore a session that another gateway had. One that takes longer goes on later.
+const LONGEST_ADOPTION: Duration = Duration::from_secs(60);
+
+impl Adopter for Mailbox<SupervisorMessage> {
+    fn adopt(&self, session: SessionId) -> BoxFuture<'_, Result<Adoption, SharingError>> {
+        Box::pin(async move {
+            let adopt = |reply| SupervisorMessage::Adopt { id: session, reply };
+            let adopted = self.ask_within(LONGEST_ADOPTION, adopt).await;
+            adopted.map_err(SharingError::new)
+        })
     }
 }
 

@@ -19,6 +19,10 @@ struct Gateway {
 
 impl Gateway {
     async fn start(nats: &NatsServer, name: &str) -> Self {
+        Self::with_files_in(nats, name, BlobPlace::Nats).await
+    }
+
+    async fn with_files_in(nats: &NatsServer, name: &str, place: BlobPlace) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut settings = settings(folder.path(), FakeModel::new(), 1);
         settings.nats = Some(NatsSettings {
@@ -28,7 +32,7 @@ impl Gateway {
             certificate: None,
             prefix: "test".to_owned(),
             replicas: 1,
-            blobs: BlobPlace::Nats,
+            blobs: place,
         });
         settings.sharing = Some(SharingSettings {
             address: format!("http://{name}"),
@@ -185,6 +189,44 @@ async fn a_deleted_session_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_was_taken_over_leaves_nothing() {
+    let files = tempfile::tempdir().expect("a temporary folder");
+    for place in [BlobPlace::Nats, BlobPlace::Folder(files.path().to_owned())] {
+        let nats = NatsServer::start();
+        let (one, other) = tokio::join!(
+            Gateway::with_files_in(&nats, "one", place.clone()),
+            Gateway::with_files_in(&nats, "other", place.clone())
+        );
+        let mut client = one.client().await;
+        client.upload().await;
+        other.take_over(client.id, &one).await;
+        let (mut client, _) = other.attach(client.id).await;
+        client.upload().await;
+        assert!(matches!(
+            client.generate().await,
+            SessionEvent::Result { .. }
+        ));
+        let deleted = other.system.delete_session(client.id, Whose::Anyones);
+        deleted.await.expect("deleted");
+        assert_eq!(kept(&nats).await[1..], [0, 0]);
+    }
+    let left = walk(files.path());
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// The files below a folder.
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("readable").path());
+    paths
+        .flat_map(|path| match path.is_dir() {
+            true => walk(&path),
+            false => vec![path],
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_journal_does_not_grow_with_its_requests_and_is_read_rightly() {
     let nats = NatsServer::start();
     let (one, other) = tokio::join!(Gateway::start(&nats, "one"), Gateway::start(&nats, "other"));
@@ -208,15 +250,15 @@ async fn a_journal_does_not_grow_with_its_requests_and_is_read_rightly() {
     assert_eq!(summary.requests, 0, "nothing runs again");
 }
 
-/// Messages of the objects, the journals and the owners that NATS keeps.
+/// Messages of the objects, the journals and the owners that NATS keeps. No objects if they are elsewhere.
 async fn kept(nats: &NatsServer) -> [u64; 3] {
     let client = async_nats::connect(nats.url()).await.expect("there");
     let context = async_nats::jetstream::new(client);
     let mut counts = [0; 3];
     let streams = ["OBJ_test_session_files", "test_journals", "KV_test_owners"];
     for (count, stream) in counts.iter_mut().zip(streams) {
-        let stream = context.get_stream(stream).await.expect("there");
-        *count = stream.cached_info().state.messages;
+        let found = context.get_stream(stream).await;
+        *count = found.map_or(0, |stream| stream.cached_info().state.messages);
     }
     counts
 }

@@ -9,7 +9,8 @@ use crate::outbox::{Event, EventContent, Outbox, Subscription, WebhookError};
 use crate::session::ledger::Ledger;
 use crate::session::restore::{Found, RestoreError, give_up, restore};
 use crate::session_event::CloseReason;
-use crate::supervisor::message::{Adoption, DeleteReply, SupervisorMessage};
+use crate::sharing::Adoption;
+use crate::supervisor::message::{DeleteReply, SupervisorMessage};
 use std::time::SystemTime;
 
 impl State {

@@ -12,8 +12,9 @@ use crate::mailbox::{Reply, answer};
 use crate::outbox::{Event, EventContent, Outbox};
 use crate::session::restore::{Found, RestoreError, events, give_up, restore};
 use crate::session_event::CloseReason;
+use crate::sharing::Adoption;
 use crate::supervisor::leftovers::Ended;
-use crate::supervisor::message::{Adoption, DeleteReply, SupervisorMessage};
+use crate::supervisor::message::{DeleteReply, SupervisorMessage};
 
 /// A session that fails more often is not restored.
 pub(super) const MOST_FAILURES: u32 = 3;
