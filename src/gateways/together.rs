@@ -33,7 +33,9 @@ impl Gateways {
             return own;
         }
         let asked = others.iter().map(|gateway| self.list(gateway, headers));
-        let (own, lists) = tokio::join!(read(own.into_body()), join_all(asked));
+        // With what lets the page of a client read it.
+        let (mut head, body) = own.into_parts();
+        let (own, lists) = tokio::join!(read(body), join_all(asked));
         let mut all = match own {
             Ok(own) => own,
             Err(error) => return ApiError::internal(&error).into_response(),
@@ -56,7 +58,10 @@ impl Gateways {
             let created = |session: &Value| session["created_at"].as_f64().unwrap_or(0.0);
             sessions.sort_by(|one, other| created(one).total_cmp(&created(other)));
         }
-        warp::reply::json(&all).into_response()
+        let mut answer = warp::reply::json(&all).into_response();
+        head.headers.remove(header::CONTENT_LENGTH);
+        answer.headers_mut().extend(head.headers);
+        answer
     }
 }
 
