@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::reverse_proxies::installed;
 use crate::support::archives::repository;
-use crate::support::client::{Client, open};
+use crate::support::client::Client;
 use crate::support::haproxy::{Haproxy, free_port};
 use crate::support::nats::NatsServer;
 use crate::support::pictures::photo;
@@ -52,12 +52,7 @@ impl Site {
 
     /// Connects as clients do: until somebody takes them.
     async fn client(&self, session: &str) -> Client {
-        let address = self.socket(session);
-        until("a server for the session", async || {
-            open(&address).await.ok()
-        })
-        .await;
-        Client::at(&address, session).await
+        Client::again(&self.socket(session), session).await
     }
 
     /// How many requests were passed on from one server to the other.

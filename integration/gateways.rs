@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::client::{Client, Closed, open};
+use crate::support::client::{Client, Closed};
 use crate::support::nats::NatsServer;
 use crate::support::pictures::photo;
 use crate::support::receiver::Receiver;
@@ -40,12 +40,7 @@ async fn there(server: &Server) -> u64 {
 
 /// Connects to a session again, as clients do: until a server takes them.
 async fn again(server: &Server, session: &str, query: &str) -> Client {
-    let address = format!("{}?{query}", server.socket(session));
-    until("a server for the session", async || {
-        open(&address).await.ok()
-    })
-    .await;
-    Client::at(&address, session).await
+    Client::again(&format!("{}?{query}", server.socket(session)), session).await
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The server pings its clients, and ends the sockets of those that are gone.
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -139,13 +139,12 @@ async fn a_client_in_the_middle_of_a_download_is_not_gone() {
     for _ in 0..4 {
         client.upload("x.png", &sized(504, 378)).await;
     }
+    client.generate(true).await;
+    client.inference_started().await;
     client.vanish();
-    let mut socket = open(&server.socket(&session)).await.expect("it opens");
-    let generate = json!({"type": "generate", "incremental": true});
-    socket
-        .send(Message::text(generate.to_string()))
-        .await
-        .expect("it is open");
+    server.settled(&session).await;
+    let address = format!("{}?resume=true", server.socket(&session));
+    let mut socket = open(&address).await.expect("it opens");
     // Reads slowly, below the library: so no ping is answered.
     let mut read = 0;
     let mut buffer = vec![0; 256 << 10];

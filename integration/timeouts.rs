@@ -60,7 +60,7 @@ async fn activity_keeps_a_session() {
 async fn a_running_generation_keeps_its_session() {
     let server = Server::with_model("slow", &["--session-timeout", "2"]).await;
     let mut client = server.client("").await;
-    for index in 0..12 {
+    for index in 0..24 {
         client.upload("x.png", &photo(index)).await;
     }
     let witness = server.session("").await;

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::server::Server;
-use super::within;
+use super::{until, within};
 
 /// The WebSocket library's stream.
 pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -136,13 +136,7 @@ impl Client {
             .expect("a handshake");
         let selected = response.headers().get("sec-websocket-protocol");
         let selected = selected.map(|value| value.to_str().expect("text").to_owned());
-        let client = Self {
-            session: session.to_owned(),
-            greeting: Value::Null,
-            payload: None,
-            socket,
-        };
-        (client, selected)
+        (Self::on(socket, session), selected)
     }
 
     /// Connects with a token in the handshake and reads the greeting.
@@ -166,8 +160,24 @@ impl Client {
         client
     }
 
+    /// Connects again, as clients do: until a server takes it. Reads the greeting.
+    pub async fn again(address: &str, session: &str) -> Self {
+        // This connection is used: with `?resume=true` it may have got answers already.
+        let socket = until("a server for the session", async || {
+            open(address).await.ok()
+        })
+        .await;
+        let mut client = Self::on(socket, session);
+        client.greeting = client.expect("connected").await;
+        client
+    }
+
     async fn raw(address: &str, session: &str) -> Self {
         let socket = open(address).await.expect("the server takes connections");
+        Self::on(socket, session)
+    }
+
+    fn on(socket: Socket, session: &str) -> Self {
         Self {
             session: session.to_owned(),
             greeting: Value::Null,
@@ -219,8 +229,13 @@ impl Client {
     /// The next message, or how the connection ended.
     pub async fn event(&mut self) -> Result<Value, Closed> {
         self.payload = None;
+        // For all frames: a server that never answers still sends pings.
+        within("the next message", self.frames()).await
+    }
+
+    async fn frames(&mut self) -> Result<Value, Closed> {
         loop {
-            match within("the next message", self.socket.next()).await {
+            match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => {
                     let message: Value = serde_json::from_str(&text).expect("messages are JSON");
                     assert!(message["type"].is_string(), "no type: {}", brief(&message));
@@ -288,13 +303,16 @@ impl Client {
     /// Reads up to the next message of one of these types; returns the earlier ones, and it.
     pub async fn up_to(&mut self, kinds: &[&str]) -> (Vec<Value>, Value) {
         let mut before = Vec::new();
-        loop {
-            let message = self.next().await;
-            if kinds.iter().any(|kind| message["type"] == *kind) {
-                return (before, message);
+        within(&kinds.join(" or "), async {
+            loop {
+                let message = self.next().await;
+                if kinds.iter().any(|kind| message["type"] == *kind) {
+                    return (before, message);
+                }
+                before.push(message);
             }
-            before.push(message);
-        }
+        })
+        .await
     }
 
     /// Reads up to the answer of a `generate` or `finalize`.

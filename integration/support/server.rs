@@ -489,6 +489,8 @@ fn command(data: &Path, options: &[&str]) -> Command {
         // The server sets its own wait policy.
         .env_remove("OMP_WAIT_POLICY")
         .env_remove("GOMP_SPINCOUNT")
+        // The slow test models take as long on machines with more cores.
+        .env("OMP_NUM_THREADS", "2")
         .args(options)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

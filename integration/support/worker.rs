@@ -49,6 +49,7 @@ impl Worker {
             .env("POINTSTREAM_MODEL_STORE", folder.path().join("models"))
             .env_remove("OMP_WAIT_POLICY")
             .env_remove("GOMP_SPINCOUNT")
+            .env("OMP_NUM_THREADS", "2")
             .args(options)
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
