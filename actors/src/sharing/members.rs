@@ -97,7 +97,9 @@ impl Members {
     /// It was seen that a gateway is not there any more.
     pub fn remove(&self, gateway: Uuid) {
         let mut heard = lock(&self.heard);
-        heard.others.remove(&gateway);
+        if let Some((other, _)) = heard.others.remove(&gateway) {
+            tell("another server is gone", &other);
+        }
         if heard.gone.len() >= MAX_GONE {
             heard.gone.clear();
         }
@@ -109,7 +111,16 @@ impl Members {
             let mut heard = lock(&self.heard);
             heard.gone.remove(&record.id);
             let others = &mut heard.others;
-            others.retain(|_, (_, at)| at.elapsed() < 2 * GATEWAY_LEASE);
+            others.retain(|_, (other, at)| {
+                let is_there = at.elapsed() < 2 * GATEWAY_LEASE;
+                if !is_there {
+                    tell("another server was not heard for long", other);
+                }
+                is_there
+            });
+            if !others.contains_key(&record.id) {
+                tell("another server shares the sessions", &record);
+            }
             others.insert(record.id, (Arc::new(record), Instant::now()));
         }
     }
@@ -123,6 +134,17 @@ impl Members {
         };
         heard.confirmed = Some((since, now));
     }
+}
+
+/// Tells the operator of another gateway.
+fn tell(what: &'static str, other: &GatewayRecord) {
+    let GatewayRecord {
+        address,
+        host,
+        version,
+        ..
+    } = other;
+    tracing::info!(address, host, version, "{what}");
 }
 
 impl Heard {
