@@ -28,9 +28,13 @@ class Nats:
 
     def start(self) -> None:
         """Start it; after a kill with the same ports, and what it has stored."""
-        command = [str(PROGRAM), "-a", self.host, "-p", str(self.port)]
-        command += ["-m", str(self.monitor_port), "-js", "-sd", self.folder.name]
-        command += ["--ports_file_dir", self.folder.name]
+        config = Path(self.folder.name) / "nats.conf"
+        # As in deploy/nats.conf: what is confirmed is on the disk.
+        config.write_text(
+            f'jetstream {{ store_dir: "{self.folder.name}", sync_interval: always }}\n'
+        )
+        command = [str(PROGRAM), "--config", str(config), "-a", self.host, "-p", str(self.port)]
+        command += ["-m", str(self.monitor_port), "--ports_file_dir", self.folder.name]
         silent = subprocess.DEVNULL
         self.process = subprocess.Popen(self.around(command), stdout=silent, stderr=silent)
         ports = self._ports(Path(self.folder.name) / f"nats-server_{self.process.pid}.ports")
