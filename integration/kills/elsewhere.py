@@ -13,6 +13,7 @@ from pathlib import Path
 
 from integration.nats import Nats
 
+from . import disk
 from .network import Machine, Network
 
 LONGEST_STOP = 14.0
@@ -140,6 +141,7 @@ class Elsewhere:
         kinds += (
             ["link cut", "link cut", "clock"] if self.network else ["cut off", "server cut off"]
         )
+        kinds += ["NATS disk slow"] if disk.can_be_slow() else []
         kind = self.chance.choice(kinds)
         if kind in {"killed", "ended"}:
             self.workers.remove(worker)
@@ -157,8 +159,9 @@ class Elsewhere:
         elif kind == "clock" and self.network:
             machine = self.chance.choice(self.network.machines)
             machine.set_clock(self.chance.randint(-LONGEST_JUMP, LONGEST_JUMP))
+        elif kind == "NATS disk slow":
+            self._later(disk.slow(self.nats.process.pid, stopped))
         elif kind == "NATS stopped":
-            # As when its disk does not answer.
             os.kill(self.nats.process.pid, signal.SIGSTOP)
             await asyncio.sleep(self.chance.uniform(0.0, LONGEST_ABSENCE))
             os.kill(self.nats.process.pid, signal.SIGCONT)

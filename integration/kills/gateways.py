@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from typing import TYPE_CHECKING
 
+from . import disk
 from .elsewhere import Relay
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class Gateways:
         kinds = ["killed", "ended", "stopped"]
         # Links between machines are cut by themselves.
         kinds += [] if self.gateways[0].machine else ["cut off"]
+        kinds += ["disk slow"] if disk.can_be_slow() else []
         kind = self.chance.choice(kinds)
         seconds = self.chance.uniform(0.5, LONGEST_STOP)
         self.troubled.add(number)
@@ -129,6 +131,8 @@ class Gateways:
                 gateway.process.send_signal(signal.SIGSTOP)
                 await asyncio.sleep(seconds)
                 gateway.process.send_signal(signal.SIGCONT)
+            elif kind == "disk slow" and gateway.process is not None:
+                await disk.slow(gateway.process.pid, seconds)
             else:
                 await gateway.relay.cut(seconds)
         finally:

@@ -1,5 +1,5 @@
 //! Figures for docs/scaling.md, from a model whose time is known:
-//! `cargo test --release --package pointstream-actors figures -- --ignored --nocapture`
+//! `cargo test --workspace --lib figures -- --ignored --nocapture`
 
 use std::time::{Duration, Instant};
 
@@ -8,8 +8,8 @@ use super::{FakeModel, Remote};
 use crate::jobs::JobKind;
 use crate::jobs::contract::{self, Subject};
 
-/// Time of a call of the model.
-const CALL: Duration = Duration::from_millis(200);
+/// Times of a call of the model in milliseconds: of a few small images, and of a window of a stream.
+const CALLS: [u64; 2] = [200, 1000];
 /// Jobs for each worker.
 const JOBS: usize = 25;
 const SESSIONS: usize = 8;
@@ -17,35 +17,40 @@ const SESSIONS: usize = 8;
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "prints figures"]
 async fn figures_of_throughput() {
-    for nodes in [1, 2, 4] {
-        let model = FakeModel {
-            takes: CALL,
-            ..FakeModel::new()
-        };
-        let remote = Remote::start(&model, |settings| settings.pool.queue_capacity = 1000).await;
-        let mut running = Vec::new();
-        for _ in 0..nodes {
-            running.push(remote.node(model.clone()).await);
+    for call in CALLS {
+        for nodes in [1, 2, 4] {
+            let share = throughput(Duration::from_millis(call), nodes).await;
+            let percent = 100.0 * share;
+            println!("calls of {call} ms, {nodes} workers: {percent:.0} % of the ideal throughput");
         }
-        contract::until(|| remote.dispatcher_status().ready_workers == nodes).await;
-        let sessions: Vec<_> = (0..SESSIONS).map(|_| remote.subject.session(1)).collect();
-        let begin = Instant::now();
-        let jobs: Vec<_> = (0..JOBS * nodes)
-            .map(|number| {
-                let session = sessions[number % SESSIONS];
-                remote.subject.submit(session, JobKind::Reconstruct, &[1])
-            })
-            .collect();
-        for job in jobs {
-            contract::end(job).await.expect("reconstructed");
-        }
-        let ideal = CALL * u32::try_from(JOBS).expect("few");
-        let share = ideal.as_secs_f64() / begin.elapsed().as_secs_f64();
-        println!(
-            "{nodes} workers: {:.0} % of the ideal throughput",
-            100.0 * share
-        );
     }
+}
+
+/// The throughput of so many workers, as a share of what calls of this time allow.
+async fn throughput(call: Duration, nodes: usize) -> f64 {
+    let model = FakeModel {
+        takes: call,
+        ..FakeModel::new()
+    };
+    let remote = Remote::start(&model, |settings| settings.pool.queue_capacity = 1000).await;
+    let mut running = Vec::new();
+    for _ in 0..nodes {
+        running.push(remote.node(model.clone()).await);
+    }
+    contract::until(|| remote.dispatcher_status().ready_workers == nodes).await;
+    let sessions: Vec<_> = (0..SESSIONS).map(|_| remote.subject.session(1)).collect();
+    let begin = Instant::now();
+    let jobs: Vec<_> = (0..JOBS * nodes)
+        .map(|number| {
+            let session = sessions[number % SESSIONS];
+            remote.subject.submit(session, JobKind::Reconstruct, &[1])
+        })
+        .collect();
+    for job in jobs {
+        contract::end(job).await.expect("reconstructed");
+    }
+    let ideal = call * u32::try_from(JOBS).expect("few");
+    ideal.as_secs_f64() / begin.elapsed().as_secs_f64()
 }
 
 #[tokio::test(flavor = "multi_thread")]
