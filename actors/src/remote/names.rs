@@ -53,6 +53,16 @@ impl Names {
         format!("{}.jobs.{}.{node}", self.prefix, model.0)
     }
 
+    /// The subjects of the assignments of all nodes with this model.
+    pub fn jobs_of_all(&self, model: &ModelKey) -> String {
+        format!("{}.jobs.{}.*", self.prefix, model.0)
+    }
+
+    /// The node of a subject of assignments.
+    pub fn node_of_subject(subject: &str) -> Option<NodeId> {
+        subject.rsplit('.').next()?.parse().ok()
+    }
+
     /// The consumer of the assignments of a node.
     pub fn consumer_of(model: &ModelKey, node: NodeId) -> String {
         format!("{}_{node}", model.0)

@@ -1,12 +1,14 @@
 //! Nodes and NATS fail, and each job has one end.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::super::contract::Held;
 use super::{FakeModel, Remote};
 use crate::NodeStartError;
 use crate::jobs::contract;
 use crate::jobs::{Dispatcher as _, JobFailure, JobKind};
+use crate::remote::wire::{NodeId, Outcome};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_with_another_model_is_refused() {
@@ -59,6 +61,24 @@ async fn a_node_that_shuts_down_gives_its_job_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_for_a_node_that_has_left_is_done_by_another_one() {
+    let (remote, node) = Remote::with_node(FakeModel::new(), |_| {}).await;
+    let job = contract::spec(remote.subject.session(1), JobKind::Reconstruct, &[1]);
+    let files = remote.gateway.send_files(&job).await.expect("sent");
+    // As from a gateway that was cut off: the node's queue has been removed.
+    let gone = NodeId::new_v4();
+    let assigned = remote.gateway.assign(gone, &[&job], files).await;
+    let mut assigned = assigned.expect("posted");
+    let report = tokio::time::timeout(Duration::from_secs(60), &mut assigned.report).await;
+    let report = report
+        .expect("it is done in time")
+        .expect("it is waited for");
+    assert!(matches!(report.outcome, Outcome::Ended(_)));
+    assigned.reported();
+    assert_eq!(node.encoded(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nats_may_be_killed_while_a_job_runs() {
     let (model, mut held) = Held::model();
     let (mut remote, node) = Remote::with_node(model, |_| {}).await;
@@ -70,7 +90,7 @@ async fn nats_may_be_killed_while_a_job_runs() {
     remote.nats.kill();
     let waiting = remote.subject.submit(session, JobKind::Reconstruct, &[2]);
     drop(held.hold);
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     remote.nats.restart();
     contract::end(job).await.expect("reconstructed");
     contract::end(waiting).await.expect("reconstructed");

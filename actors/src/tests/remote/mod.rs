@@ -27,6 +27,7 @@ use crate::{BlobPlace, NatsSettings, Node, NodeSettings};
 struct Remote {
     subject: Subject,
     dispatcher: Arc<PoolDispatcher>,
+    gateway: Arc<Gateway>,
     metrics: Arc<Metrics>,
     nats: NatsServer,
     settings: NatsSettings,
@@ -83,7 +84,7 @@ impl Remote {
             Arc::new(settings.pool),
             blobs.clone(),
             metrics.clone(),
-            Some(gateway),
+            Some(gateway.clone()),
         ));
         let (parent, _) = Actor::spawn(None, Parent, ()).await.expect("it starts");
         dispatcher
@@ -96,6 +97,7 @@ impl Remote {
                 blobs,
             },
             dispatcher,
+            gateway,
             metrics,
             nats,
             settings: nats_settings,
