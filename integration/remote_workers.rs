@@ -1,12 +1,13 @@
 //! Workers on other machines: real workers, and a real NATS server.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::archives::{archive, repository};
+use crate::support::client::Client;
 use crate::support::nats::{NatsServer, SERVER_PASSWORD, WORKER_PASSWORD};
-use crate::support::pictures::photo;
+use crate::support::pictures::{photo, sized};
 use crate::support::s3::Store;
 use crate::support::server::Server;
 use crate::support::tls::Certificate;
@@ -46,6 +47,25 @@ async fn at_work(server: &Server) -> String {
         Some(busy["node"]["id"].as_str().expect("a text").to_owned())
     })
     .await
+}
+
+#[tokio::test]
+async fn images_longer_than_the_resolution_are_reconstructed() {
+    let nats = NatsServer::start();
+    let server = server(&nats, "flat", &[]).await;
+    let _worker = worker(&nats, "flat", &[]);
+    let query = "process_res=504&process_res_method=lower_bound_resize";
+    let reply = server.post(&format!("/ws/session/create?{query}")).await;
+    let session = reply.json()["session_id"].as_str().map(str::to_owned);
+    let mut client = Client::connect(&server, &session.expect("an identifier")).await;
+    for index in 0..2 {
+        // 2520x504 when it is prepared; the model's largest resolution is 1008.
+        client
+            .upload(&format!("{index}.png"), &sized(1260, 252))
+            .await;
+    }
+    client.send(json!({"type": "finalize"})).await;
+    client.result("complete").await;
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use pointstream_reconstruction::geometry::FrameSize;
+use pointstream_reconstruction::image::MAX_PROCESSED_PIXELS;
 use pointstream_reconstruction::map::PlaceVector;
 use pointstream_reconstruction::model::{AdjustedCamera, Metadata};
 use serde::de::DeserializeOwned;
@@ -222,18 +224,16 @@ impl Assignment {
     /// Checks what the serialisation does not: a node believes a gateway no more than a gateway its clients.
     pub fn check(&self, model: &Metadata) -> Result<(), BadMessage> {
         let wrong = |what| Err(BadMessage::Wrong(what));
-        let longest = model.max_process_res;
         if self.jobs.is_empty() || self.jobs.len() > MAX_JOBS || self.maps.len() != self.jobs.len()
         {
             return wrong("it has no jobs, or too many");
         }
+        // Lower bounds make images longer than the resolution, so the pixels count.
+        let impossible = |size: FrameSize| !(1..=MAX_PROCESSED_PIXELS).contains(&size.pixels());
         let mut sizes = self.jobs.iter().map(|job| job.size);
         if sizes.any(|size| {
             let sides = [size.width, size.height];
-            sides.contains(&0)
-                || sides
-                    .iter()
-                    .any(|side| side % model.patch_size != 0 || *side > longest)
+            impossible(size) || sides.iter().any(|side| side % model.patch_size != 0)
         }) {
             return wrong("the size of its frames does not suit the model");
         }
@@ -247,10 +247,8 @@ impl Assignment {
             if !are_mine {
                 return wrong("a job reads files of another session");
             }
-            let too_large = |side: u32| side == 0 || side > longest;
-            let mut frames = job.frames.iter();
-            if frames.any(|frame| too_large(frame.size.width) || too_large(frame.size.height)) {
-                return wrong("a frame is too large");
+            if job.frames.iter().any(|frame| impossible(frame.size)) {
+                return wrong("a frame is too large, or empty");
             }
             let frames = job.frames.len();
             let mut indices = job.runs.iter().flat_map(|run| run.frames.iter().flatten());

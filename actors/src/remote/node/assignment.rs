@@ -76,10 +76,12 @@ impl Shared {
     pub async fn carry_out(self: Arc<Self>, message: Message) {
         let message = Arc::new(message);
         let confirmation = Confirmation::start(message.clone());
-        let assignment = match self.read(&message).await {
+        let read = self.link.open_letter::<Assignment>(&message.payload);
+        let assignment = match read.await {
             Ok(assignment) => assignment,
             Err(error @ PostError::Bad(_)) => {
-                tracing::error!(%error, "an assignment is wrong; it is set aside");
+                // Its gateway is not known: the time limit of the job ends it.
+                tracing::error!(%error, "an assignment cannot be read; it is set aside");
                 return self.set_aside(&message).await;
             }
             Err(error) => {
@@ -87,6 +89,13 @@ impl Shared {
                 return give_back(&message, Some(READ_RETRY)).await;
             }
         };
+        if let Err(error) = assignment.check(self.settings.pool.model.metadata()) {
+            tracing::error!(%error, "an assignment is wrong; it is set aside");
+            self.keep_for_operator(&message).await;
+            let failure = JobFailure::WorkerDied(format!("the worker refuses it: {error}"));
+            let outcome = Outcome::failed(assignment.jobs.len(), failure);
+            return self.finish(&assignment, outcome, &message).await;
+        }
         if self.assignments.is_here(assignment.id) {
             // It was delivered again because this process stood still. What it began goes on.
             return drop(confirmation);
@@ -118,17 +127,16 @@ impl Shared {
                 return give_back(&message, Some(READ_RETRY)).await;
             }
         };
-        if self.report(&assignment, outcome).await {
-            log(message.double_ack().await);
-            self.forget_begun(&assignment).await;
-            self.link.discard_letter(&message.payload).await;
-        }
+        self.finish(&assignment, outcome, &message).await;
     }
 
-    async fn read(&self, message: &Message) -> Result<Assignment, PostError> {
-        let assignment: Assignment = self.link.open_letter(&message.payload).await?;
-        assignment.check(self.settings.pool.model.metadata())?;
-        Ok(assignment)
+    /// Reports an assignment. Then it is done.
+    async fn finish(&self, assignment: &Assignment, outcome: Outcome, message: &Message) {
+        if self.report(assignment, outcome).await {
+            log(message.double_ack().await);
+            self.forget_begun(assignment).await;
+            self.link.discard_letter(&message.payload).await;
+        }
     }
 
     async fn run(self: &Arc<Self>, assignment: &Assignment) -> Outcome {

@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use pointstream_reconstruction::geometry::FrameSize;
+
 use super::super::contract::Held;
 use super::{FakeModel, Remote};
 use crate::NodeStartError;
@@ -76,6 +78,22 @@ async fn a_job_for_a_node_that_has_left_is_done_by_another_one() {
     assert!(matches!(report.outcome, Outcome::Ended(_)));
     assigned.reported();
     assert_eq!(node.encoded(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_a_node_refuses_is_answered() {
+    let (remote, _node) = Remote::with_node(FakeModel::new(), |_| {}).await;
+    let session = remote.subject.session(1);
+    let mut job = contract::spec(session, JobKind::Reconstruct, &[1]);
+    // Not a multiple of the model's patches.
+    job.size = FrameSize::new(27, 14);
+    let outcome = contract::end(remote.dispatcher.submit(job)).await;
+    let Err(JobFailure::WorkerDied(reason)) = outcome else {
+        panic!("a refusal is due, but it is {outcome:?}");
+    };
+    assert!(reason.contains("size of its frames"), "{reason}");
+    let next = remote.subject.submit(session, JobKind::Reconstruct, &[1]);
+    contract::end(next).await.expect("reconstructed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
