@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
 
 use crate::support::client::{Client, Closed};
 use crate::support::nats::NatsServer;
@@ -317,4 +319,33 @@ async fn sessions_that_were_not_shared_are_not_forgotten() {
     let server = Server::start_in(data, &[]).await;
     let list: Value = server.get("/ws/sessions").await.json();
     assert_eq!(list["stats"]["total_images"], 1);
+}
+
+#[tokio::test]
+async fn an_old_nats_is_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("nats://{}", listener.local_addr().expect("bound"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (reading, mut writing) = stream.split();
+            let info = json!({
+                "server_id": "old", "server_name": "old", "version": "2.9.10", "go": "go1.19",
+                "host": "127.0.0.1", "port": 4222, "proto": 1, "headers": true,
+                "max_payload": 1 << 20, "jetstream": true, "client_id": 1, "client_ip": "127.0.0.1",
+            });
+            let info = format!("INFO {info}\r\n");
+            writing.write_all(info.as_bytes()).await.expect("connected");
+            let mut lines = BufReader::new(reading).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                if line == "PING" {
+                    writing.write_all(b"PONG\r\n").await.expect("connected");
+                }
+            }
+        }
+    });
+    let options = ["--nats", &*url, "--gateway-url", "http://127.0.0.1:0"];
+    let (status, said) = refused_start(&options).await;
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("NATS 2.9.10 is too old"), "{said}");
+    assert!(said.contains("2.10 or a newer one"), "{said}");
 }

@@ -34,6 +34,10 @@ const LARGEST_LETTER: u64 = 64 << 20;
 /// How long a request of JetStream may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The oldest version of NATS that has what is used here.
+const OLDEST_MAJOR: i64 = 2;
+const OLDEST_MINOR: i64 = 10;
+
 /// NATS cannot be used.
 #[derive(Debug, Error)]
 pub enum LinkError {
@@ -47,6 +51,8 @@ pub enum LinkError {
         url: String,
         source: async_nats::ConnectError,
     },
+    #[error("NATS {version} is too old; install {OLDEST_MAJOR}.{OLDEST_MINOR} or a newer one")]
+    TooOld { version: String },
     #[error("NATS refuses {what}: {source}; the server needs JetStream (nats-server --jetstream)")]
     Refused {
         what: String,
@@ -275,6 +281,10 @@ pub(crate) async fn connect(
         url: without_password(&settings.url),
         source,
     })?;
+    if !client.is_server_compatible(OLDEST_MAJOR, OLDEST_MINOR, 0) {
+        let version = client.server_info().version;
+        return Err(LinkError::TooOld { version });
+    }
     let mut context = jetstream::new(client.clone());
     context.set_timeout(REQUEST_TIMEOUT);
     Ok((client, context))
