@@ -111,7 +111,7 @@ async fn haproxy_sends_a_session_to_its_server() {
         .iter()
         .map(|server| server.base().to_owned())
         .collect();
-    let proxy = Haproxy::start(&addresses, Vec::new()).await;
+    let proxy = Haproxy::start(&addresses).await;
     let mut site = Site {
         servers,
         base: proxy.base(),

@@ -45,14 +45,15 @@ async fn with_large_result(server: &Server) -> Client {
 }
 
 /// A client that goes on in spite of everything.
-async fn neighbour(server: &Server) -> Client {
+async fn neighbour(server: &Server) -> String {
     let mut client = server.client("").await;
     client.upload("a.png", &photo(1)).await;
     client.upload("b.png", &photo(2)).await;
-    client
+    client.session
 }
 
-async fn goes_on(server: &Server, mut neighbour: Client) {
+async fn goes_on(server: &Server, neighbour: String) {
+    let mut neighbour = Client::connect(server, &neighbour).await;
     neighbour.generate(true).await;
     neighbour.result("delta").await;
     for format in ["glb", "ply", "colmap", "npz", "nerfstudio", "json"] {

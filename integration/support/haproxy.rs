@@ -6,20 +6,18 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::archives::repository;
-use super::server::Server;
 use super::until;
 
-/// A running HAProxy. Dropping it ends it, and the servers that it keeps.
+/// A running HAProxy. Dropping it ends it.
 pub struct Haproxy {
     process: Child,
     port: u16,
     _folder: TempDir,
-    _servers: Vec<Server>,
 }
 
 impl Haproxy {
-    /// In front of two servers with these addresses. It keeps `servers` running.
-    pub async fn start(addresses: &[String], servers: Vec<Server>) -> Self {
+    /// In front of two servers with these addresses.
+    pub async fn start(addresses: &[String]) -> Self {
         let recipe = std::fs::read_to_string(repository().join("deploy/haproxy.cfg"));
         let mut recipe = recipe.expect("the recipe");
         let port = free_port().await;
@@ -50,7 +48,6 @@ impl Haproxy {
             process,
             port,
             _folder: folder,
-            _servers: servers,
         };
         until("HAProxy to listen", async || {
             TcpStream::connect(("127.0.0.1", port)).await.ok()

@@ -12,6 +12,7 @@ pub mod glb;
 pub mod haproxy;
 pub mod issuer;
 pub mod likeness;
+mod machines;
 #[path = "../../actors/src/tests/remote/nats_server.rs"]
 pub mod nats;
 pub mod npz;

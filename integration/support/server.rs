@@ -15,10 +15,9 @@ use super::archives::archive;
 use super::client::Client;
 use super::disk::Disk;
 use super::haproxy::Haproxy;
-use super::nats::NatsServer;
+use super::machines::{Elsewhere, elsewhere, others};
 pub use super::paths::new_data_dir;
 use super::rest::{self, Reply};
-use super::worker::Worker;
 use super::{until, within};
 
 /// A running server with its own data directory. Dropping it kills the process, and prints the log
@@ -30,20 +29,10 @@ pub struct Server {
     log: Arc<Mutex<String>>,
     /// Its workers, if they are processes of their own.
     _elsewhere: Option<Elsewhere>,
-    /// What clients connect to instead of it.
+    /// Servers that share its sessions, and what clients connect to instead of them.
+    others: Vec<Server>,
     _proxy: Option<Haproxy>,
 }
-
-/// Workers and servers in other processes, and the NATS server between.
-struct Elsewhere {
-    _workers: Vec<Worker>,
-    _nats: NatsServer,
-}
-
-/// If this variable is set, all servers have as many workers in other processes, and none of their own.
-const REMOTE_WORKERS: &str = "POINTSTREAM_TEST_REMOTE_WORKERS";
-/// If this is set, too, as many servers share their sessions behind HAProxy in place of each server.
-const GATEWAYS: &str = "POINTSTREAM_TEST_GATEWAYS";
 
 impl Server {
     /// Starts a server with the quick model.
@@ -134,6 +123,7 @@ impl Server {
             data: Some(data),
             log,
             _elsewhere: elsewhere,
+            others: Vec::new(),
             _proxy: None,
         };
         server.base = within("the server's address", address)
@@ -141,13 +131,12 @@ impl Server {
             .expect("the server ended without listening");
         if !others.is_empty() {
             let mut servers = vec![server.base.clone()];
-            let mut running = Vec::new();
             for (data, command) in others {
                 let other = Box::pin(Self::run(data, command)).await;
                 servers.push(other.base.clone());
-                running.push(other);
+                server.others.push(other);
             }
-            let proxy = Haproxy::start(&servers, running).await;
+            let proxy = Haproxy::start(&servers).await;
             server.base = proxy.base();
             server._proxy = Some(proxy);
         }
@@ -170,14 +159,27 @@ impl Server {
         self.data.as_ref().expect("not taken away yet").path()
     }
 
-    /// The folder of a session's files.
+    /// It, and the servers that share its sessions.
+    fn all(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.others)
+    }
+
+    /// The folder of a session's files, at the server that has it.
     pub fn session_folder(&self, session: &str) -> PathBuf {
-        self.data_dir().join("sessions").join(session)
+        let of = |server: &Self| server.data_dir().join("sessions").join(session);
+        let mut folders = self.all().map(of);
+        folders
+            .find(|folder| folder.exists())
+            .unwrap_or_else(|| of(self))
     }
 
     /// All files of sessions, as paths relative to the data directory.
     pub fn files(&self) -> Vec<String> {
-        session_files(self.data_dir())
+        let files = self.all().map(|server| session_files(server.data_dir()));
+        let mut files = files.collect::<Vec<_>>().concat();
+        files.sort();
+        files.dedup();
+        files
     }
 
     pub async fn get(&self, path: &str) -> Reply {
@@ -248,8 +250,11 @@ impl Server {
 
     /// The process's output so far.
     pub fn log(&self) -> String {
-        let log = self.log.lock();
-        log.unwrap_or_else(PoisonError::into_inner).clone()
+        let log = |server: &Self| {
+            let log = server.log.lock();
+            log.unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        self.all().map(log).collect()
     }
 
     /// Sends SIGTERM.
@@ -322,76 +327,6 @@ impl Drop for Server {
             );
         }
     }
-}
-
-/// Gives a server workers in other processes, if the tests are told to.
-fn elsewhere(command: &mut Command) -> Option<Elsewhere> {
-    let count: usize = std::env::var(REMOTE_WORKERS).ok()?.parse().ok()?;
-    let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
-    let has_workers = ["--nats", "--workers-per-device"];
-    if arguments
-        .iter()
-        .any(|argument| has_workers.iter().any(|name| argument == *name))
-    {
-        return None;
-    }
-    let nats = NatsServer::start();
-    command.args(["--nats", &nats.url(), "--workers-local", "0"]);
-    // What concerns the model is the same for both.
-    let shared = [
-        "--model",
-        "--device",
-        "--frames-per-call",
-        "--job-timeout",
-        "--long-turn",
-    ];
-    let shared: Vec<_> = arguments
-        .windows(2)
-        .filter(|pair| shared.iter().any(|name| pair[0] == *name))
-        .flatten()
-        .cloned()
-        .collect();
-    let workers = (0..count).map(|_| Worker::with(&nats.url(), shared.iter().cloned()));
-    Some(Elsewhere {
-        _workers: workers.collect(),
-        _nats: nats,
-    })
-}
-
-/// The commands of the servers that share the sessions of a server, with their data directories, if the tests
-/// are told to.
-fn others(command: &mut Command, elsewhere: Option<&Elsewhere>) -> Vec<(TempDir, Command)> {
-    let count = std::env::var(GATEWAYS).ok();
-    let count: usize = count.and_then(|count| count.parse().ok()).unwrap_or(0);
-    let has = |name: &str| command.get_args().any(|argument| argument == name);
-    if elsewhere.is_none() || count < 2 || has("--gateway-url") || has("--tls-cert") {
-        return Vec::new();
-    }
-    command.args(["--gateway-url", "http://127.0.0.1:0"]);
-    let others = (1..count).map(|_| {
-        let data = new_data_dir();
-        let mut other = Command::new(command.get_program());
-        let mut is_folder = false;
-        for argument in command.get_args() {
-            match std::mem::replace(&mut is_folder, argument == "--data-dir") {
-                // It is a machine of its own.
-                true => other.arg(data.path()),
-                false => other.arg(argument),
-            };
-        }
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => other.env(name, value),
-                None => other.env_remove(name),
-            };
-        }
-        other
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        (data, other)
-    });
-    others.collect()
 }
 
 /// Starts a server that must fail; returns its exit code and output.
