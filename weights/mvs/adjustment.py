@@ -5,9 +5,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from weights.mvs.bundle import LensPrior, Observations, Scene, adjust, reprojection
+from weights.mvs.between import AT_ONCE, adjust_between
+from weights.mvs.bundle import Observations, Scene, reprojection
 from weights.mvs.calibration import Calibration, hinted_calibration, lens_prior
 from weights.mvs.extension import PlacedCameras, unpack_placed
+from weights.mvs.fitting import fit_all, observed_by, of_frames, polish
 from weights.mvs.intersection import centres_of, residual_lengths, with_points
 from weights.mvs.lenses import Lenses, focal_lengths, radial_terms
 from weights.mvs.loops import close_loops
@@ -27,57 +29,9 @@ between near frames are known."""
 FOR_LOOPS: int = 240
 """The same for finding loops."""
 MOST_FRAMES: int = 160
-"""Frames that are adjusted, spread over all."""
+"""Frames that are adjusted together, spread over all."""
 LEAST_POINTS: int = 20
 """Points that hold a frame."""
-
-
-def fit(
-    scene: Scene,
-    observations: Observations,
-    fixed: Tensor,
-    prior: LensPrior,
-    scale: float,
-    iterations: int,
-    settled: float,
-    stop: Tensor | None = None,
-) -> Scene:
-    """The scene after an adjustment to the observations that agree within about `scale` pixels."""
-    scene, wide = with_points(scene, observations, scale)
-    errors = residual_lengths(scene, observations)
-    used = selected(observations, wide[observations.point] & (errors < 4.0 * scale))
-    if used.point.size(0) < 20:
-        return scene
-    start, _ = with_points(scene, used, scale)
-    return adjust(start, used, fixed, prior, scale, iterations, settled, stop=stop)
-
-
-def fit_all(
-    scene: Scene,
-    observations: Observations,
-    fixed: Tensor,
-    prior: LensPrior,
-    threshold: float,
-    stop: Tensor | None = None,
-) -> Scene:
-    """`fit` in several steps: loose at first, while poses are wrong."""
-    scene = fit(scene, observations, fixed, prior, 16.0 * threshold, 20, 1e-3, stop)
-    scene = fit(scene, observations, fixed, prior, 4.0 * threshold, 20, 1e-3, stop)
-    scene = fit(scene, observations, fixed, prior, threshold, 20, 1e-4, stop)
-    return fit(scene, observations, fixed, prior, 0.5 * threshold, 20, 1e-4, stop)
-
-
-def polish(
-    scene: Scene,
-    observations: Observations,
-    fixed: Tensor,
-    prior: LensPrior,
-    threshold: float,
-    stop: Tensor | None = None,
-) -> Scene:
-    """The strictest `fit`, unless it tears frames off each other."""
-    polished = fit(scene, observations, fixed, prior, 0.25 * threshold, 20, 1e-4, stop)
-    return polished if still_holds(scene, polished, observations, threshold) else scene
 
 
 def lenses_of_all(
@@ -145,27 +99,6 @@ def spread_out(placed: Tensor, most: int) -> Tensor:
     return index[steps.round().to(torch.int64).to(index.device)]
 
 
-def of_frames(scene: Scene, index: Tensor) -> Scene:
-    """The scene of some of its frames, int64 [n], without points."""
-    lenses = scene.lenses
-    return Scene(
-        scene.rotations[index],
-        scene.translations[index],
-        Lenses(lenses.log_focal, lenses.bend, lenses.group[index], lenses.extent),
-        scene.points[:0],
-    )
-
-
-def observed_by(observations: Observations, index: Tensor, frames: int) -> Observations:
-    """The observations of some of the frames, int64 [n], which are numbered anew."""
-    number = torch.full([frames], -1, dtype=torch.int64, device=index.device)
-    number[index] = torch.arange(index.size(0), device=index.device)
-    camera = number[observations.camera]
-    kept = camera >= 0
-    moved = Observations(camera, observations.point, observations.pixels)
-    return selected(moved, kept)
-
-
 def depth_factors(before: Scene, after: Scene, observations: Observations, scale: float) -> Tensor:
     """For each frame the median ratio of the depths of its points after and before, float64 [N]; of
     points that agree with the frame both times. Frames with few have that of all."""
@@ -201,9 +134,10 @@ def adjust_frames(
     for_loops: int = FOR_LOOPS,
     most: int = MOST_FRAMES,
     least_points: int = LEAST_POINTS,
+    at_once: int = AT_ONCE,
     stop: Tensor | None = None,
 ) -> Adjusted:
-    """Adjust the cameras of all frames together.
+    """Adjust the cameras of all frames: some of them together, and then the others to these.
 
     Args:
         links: [O, 4], rows of frame, x, y from the image centre, number of the track.
@@ -250,21 +184,29 @@ def adjust_frames(
     observations = longest(observations, polished_with)
     scene = polish(scene, observations, fixed, prior, threshold, stop)
     factor = depth_factors(start, scene, observations, threshold)
+    whole = carried(before, index, scene, factor)
+    own = longest(merged, per_frame)
+    whole, held = adjust_between(whole, own, index, threshold, at_once, stop=stop)
+    factors = depth_factors(before, whole, own, threshold)
+    factors[index] = factor
     # The unit of length stays: nothing else says what it is.
     unit = factor.median()
     # A frame that hardly anything holds moves with those beside it.
-    held = torch.bincount(observations.camera, minlength=index.size(0)) >= least_points
-    held = held | fixed
-    centres = centres_of(scene)
-    centres = centres[0] + (centres - centres[0]) / unit
-    rotations, translations = before.rotations.clone(), before.translations.clone()
-    rotations[index] = scene.rotations
-    translations[index] = -(scene.rotations @ centres[:, :, None])[:, :, 0]
-    factors = torch.ones_like(given.focal)
-    factors[index] = torch.where(held, factor / unit, torch.ones_like(factor))
-    nothing[index] = held
-    moved = Lenses(scene.lenses.log_focal, scene.lenses.bend, lenses.group, lenses.extent)
-    return Adjusted(Scene(rotations, translations, moved, none), factors, nothing)
+    counts = torch.bincount(own.camera, minlength=frames)
+    counts[index] = torch.bincount(observations.camera, minlength=index.size(0))
+    held[index] = True
+    held = held & (counts >= least_points)
+    held[first] = True
+    centres = centres_of(whole)
+    centres = centres[first] + (centres - centres[first]) / unit
+    translations = -(whole.rotations @ centres[:, :, None])[:, :, 0]
+    moved = Scene(
+        torch.where(held[:, None, None], whole.rotations, before.rotations),
+        torch.where(held[:, None], translations, before.translations),
+        whole.lenses,
+        none,
+    )
+    return Adjusted(moved, torch.where(held, factors / unit, torch.ones_like(factors)), held)
 
 
 def adjusted_rows(

@@ -26,7 +26,7 @@ CPU = MemoryNeed(
 """Upper estimates of what `python -m weights.measure_memory` found (`weights/mvs/README.md`)."""
 METADATA = Metadata(
     name="mvs",
-    version="2.4.0",
+    version="2.5.0",
     license="Apache-2.0",
     patch_size=2,
     default_process_res=504,
