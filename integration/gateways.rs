@@ -123,6 +123,7 @@ async fn what_a_killed_server_had_goes_on_at_another() {
     let _data = one.kill();
     let mut client = again(&other, &session, "resume=true").await;
     assert_eq!(client.greeting["image_count"], 4);
+    other.logged("another server is gone").await;
     // The request that ran runs again.
     let answer = client.result("delta").await;
     assert_eq!(answer.metadata()["num_frames"], 4);
@@ -171,6 +172,7 @@ async fn a_stopped_server_lets_go_of_what_another_took_over() {
     let mut new = Client::resume(&other, &session).await;
     assert_eq!(new.greeting["image_count"], 1);
     new.upload("1.png", &photo(1)).await;
+    other.logged("another server was not heard for long").await;
     one.signal(libc::SIGCONT);
     old.send_image("2.png", &photo(2)).await;
     let (before, Closed { code, reason }) = old.closed().await;

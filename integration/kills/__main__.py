@@ -8,11 +8,14 @@ acknowledged image or an accepted request is lost.
 
 With --workers the server has so many workers in other processes, and mostly something else fails: a
 worker is killed, ended, stopped for a while or cut off from NATS, the server is cut off, or NATS is
-killed. With strace the disk of NATS is slow for a while, too.
+killed.
 
 With --gateways so many servers share the sessions, and clients use any of them. Each is killed,
 ended, stopped for a while or cut off from NATS. With --network each process is on a machine of its
 own, any link between two of them is cut, and clocks jump.
+
+With both, where strace is installed, the disk of NATS or of one of several servers is slow for a
+while, too.
 """
 
 from __future__ import annotations

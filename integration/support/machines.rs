@@ -1,12 +1,13 @@
 //! Runs the server of each test as several machines, if the tests are told to: with workers in other processes,
 //! and as servers that share their sessions behind HAProxy.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use tempfile::TempDir;
 
 use super::nats::NatsServer;
 use super::paths::new_data_dir;
+use super::program::set_up_like;
 use super::worker::Worker;
 
 /// If this variable is set, all servers have as many workers in other processes, and none of their own.
@@ -146,16 +147,7 @@ pub fn others(command: &mut Command, elsewhere: Option<&Elsewhere>) -> Vec<(Temp
                 false => other.arg(argument),
             };
         }
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => other.env(name, value),
-                None => other.env_remove(name),
-            };
-        }
-        other
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        set_up_like(&mut other, command);
         (data, other)
     });
     others.collect()

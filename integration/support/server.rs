@@ -17,6 +17,7 @@ use super::disk::Disk;
 use super::haproxy::Haproxy;
 use super::machines::{Elsewhere, elsewhere, others};
 pub use super::paths::new_data_dir;
+use super::program::set_up_like;
 use super::rest::{self, Reply};
 use super::{until, within};
 
@@ -173,7 +174,7 @@ impl Server {
             .unwrap_or_else(|| of(self))
     }
 
-    /// All files of sessions, as paths relative to the data directory.
+    /// All files of sessions, of all servers that share them, as paths relative to the data directories.
     pub fn files(&self) -> Vec<String> {
         let files = self.all().map(|server| session_files(server.data_dir()));
         let mut files = files.collect::<Vec<_>>().concat();
@@ -451,16 +452,7 @@ fn on(disk: &Disk, data: &Path, options: &[&str]) -> Command {
 /// A command that runs another one, with the environment and the pipes of the program.
 fn followed_by(mut wrapper: Command, command: &Command) -> Command {
     wrapper.arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => wrapper.env(name, value),
-            None => wrapper.env_remove(name),
-        };
-    }
-    wrapper
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    set_up_like(&mut wrapper, command);
     wrapper
 }
 

@@ -107,17 +107,18 @@ impl Members {
     }
 
     fn heard(&self, record: GatewayRecord) {
+        let mut heard = lock(&self.heard);
+        // Also when only its own record came: the last other one may be gone.
+        heard.others.retain(|_, (other, at)| {
+            let is_there = at.elapsed() < 2 * GATEWAY_LEASE;
+            if !is_there {
+                tell("another server was not heard for long", other);
+            }
+            is_there
+        });
         if record.id != self.me {
-            let mut heard = lock(&self.heard);
             heard.gone.remove(&record.id);
             let others = &mut heard.others;
-            others.retain(|_, (other, at)| {
-                let is_there = at.elapsed() < 2 * GATEWAY_LEASE;
-                if !is_there {
-                    tell("another server was not heard for long", other);
-                }
-                is_there
-            });
             if !others.contains_key(&record.id) {
                 tell("another server shares the sessions", &record);
             }
